@@ -1,0 +1,54 @@
+//! What can go wrong with bytes in motion.
+
+use skopeo_image::Digest;
+
+/// Any error, as a source has it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Why a stream of bytes ended before its end. Always about the reading side: what the writing
+/// side suffers is the writer's own error.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// The source could not be read.
+    #[error("reading blob")]
+    Read {
+        /// What the source said.
+        #[source]
+        source: BoxError,
+        /// Whether reading again may help.
+        transient: bool,
+    },
+    /// The bytes are others than those asked for.
+    #[error("Digest did not match, expected {expected}, got {actual}")]
+    Digest {
+        /// What was asked for.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+    /// More or fewer bytes than announced.
+    #[error("expected {expected} bytes, got {actual}")]
+    Size {
+        /// The announced length.
+        expected: u64,
+        /// The length that came, or that had come when it was already too long.
+        actual: u64,
+    },
+    /// The compressed bytes are no valid stream of their format.
+    #[error("decompressing {compression} data")]
+    Corrupt {
+        /// The format as it was sniffed.
+        compression: skopeo_image::Compression,
+        /// What the decoder said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl StreamError {
+    /// Whether the same blob, asked for again, may come whole.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Read { transient: true, .. })
+    }
+}

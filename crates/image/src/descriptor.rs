@@ -1,0 +1,21 @@
+//! Descriptors: what a manifest says of a blob or of another manifest.
+
+use std::collections::BTreeMap;
+
+
+use crate::{Digest, MediaType};
+
+/// A blob as some manifest declares it (OCI image specification, "OCI Content Descriptors").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The declared media type; empty where the manifest gives none (schema 1).
+    pub media_type: MediaType,
+    /// The name of the bytes.
+    pub digest: Digest,
+    /// The length in bytes, where the manifest gives one.
+    pub size: Option<u64>,
+    /// Where else the bytes may be had (foreign layers).
+    pub urls: Vec<String>,
+    /// Free text by key.
+    pub annotations: BTreeMap<String, String>,
+}

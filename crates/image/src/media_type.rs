@@ -1,0 +1,110 @@
+//! Media types, and what each says about the bytes it names.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A media type as it stands in a manifest or header. Unknown ones are kept as they are.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[serde(transparent)]
+pub struct MediaType(Cow<'static, str>);
+
+macro_rules! known {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        impl MediaType {
+            $($(#[$doc])* pub const $name: Self = Self(Cow::Borrowed($text));)*
+        }
+    };
+}
+
+known! {
+    /// OCI image manifest.
+    OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+    /// OCI image index.
+    OCI_INDEX = "application/vnd.oci.image.index.v1+json";
+    /// OCI image config.
+    OCI_CONFIG = "application/vnd.oci.image.config.v1+json";
+    /// OCI layer, plain tar.
+    OCI_LAYER = "application/vnd.oci.image.layer.v1.tar";
+    /// OCI layer, gzip.
+    OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip";
+    /// OCI layer, zstd.
+    OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd";
+    /// OCI layer that need not be distributed, plain tar.
+    OCI_FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    /// OCI layer that need not be distributed, gzip.
+    OCI_FOREIGN_LAYER_GZIP = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+    /// OCI layer that need not be distributed, zstd.
+    OCI_FOREIGN_LAYER_ZSTD = "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd";
+    /// The config of an artifact that has none.
+    OCI_EMPTY = "application/vnd.oci.empty.v1+json";
+    /// Docker schema 2 manifest.
+    DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
+    /// Docker manifest list.
+    DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
+    /// Docker schema 1 manifest without signatures.
+    DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json";
+    /// Docker schema 1 manifest with signatures.
+    DOCKER_SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    /// Docker image config.
+    DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
+    /// Docker layer, plain tar.
+    DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";
+    /// Docker layer, gzip.
+    DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+    /// Docker layer that lies elsewhere, plain tar.
+    DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar";
+    /// Docker layer that lies elsewhere, gzip.
+    DOCKER_FOREIGN_LAYER_GZIP = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+}
+
+impl MediaType {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is no text, as in a schema 1 layer.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this names a list of manifests: an OCI index or a Docker manifest list.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        *self == Self::OCI_INDEX || *self == Self::DOCKER_LIST
+    }
+
+    /// Whether this names either form of Docker schema 1.
+    #[must_use]
+    pub fn is_schema1(&self) -> bool {
+        *self == Self::DOCKER_SCHEMA1 || *self == Self::DOCKER_SCHEMA1_SIGNED
+    }
+}
+
+impl From<String> for MediaType {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
+impl From<&str> for MediaType {
+    fn from(text: &str) -> Self {
+        Self(Cow::Owned(text.to_owned()))
+    }
+}
+
+impl fmt::Display for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,21 @@
+//! Signatures as they are stored beside images. Data only: `trust` judges them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+/// One signature of one manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// A simple-signing blob: an OpenPGP message around a JSON payload.
+    Simple(Bytes),
+    /// A sigstore (cosign) signature: a payload and the annotations that carry the signature.
+    Sigstore {
+        /// The media type of the payload.
+        mime_type: String,
+        /// The signed bytes.
+        payload: Bytes,
+        /// Signature, certificate and log entry, under cosign's keys.
+        annotations: BTreeMap<String, String>,
+    },
+}

@@ -1,0 +1,138 @@
+//! The writing door.
+
+use std::num::NonZeroUsize;
+
+use async_trait::async_trait;
+use skopeo_blob::Blob;
+use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, Signature, Which};
+
+use crate::{Error, ImageName};
+
+/// The writing side of one image. Nothing is promised to exist before `commit`.
+#[async_trait]
+pub trait Destination: Send + Sync {
+    /// The name the user gave.
+    fn name(&self) -> &ImageName;
+
+    /// What a plan must know.
+    fn accepts(&self) -> &Accepts;
+
+    /// The digest that is under the name now, if all that hangs on it is there too. `None` where
+    /// that is not cheap to know, or where writing begins with emptying the place.
+    async fn present(&self) -> Result<Option<Digest>, Error> {
+        Ok(None)
+    }
+
+    /// The blob, if it is here already or can be had without its bytes (mounting, an equivalent
+    /// layer, a link to a file).
+    async fn reuse(&self, _wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
+        Ok(None)
+    }
+
+    /// Writes a blob. It exists under its digest only if its stream ended well.
+    async fn put_blob(&self, blob: Blob, role: Role) -> Result<Stored, Error>;
+
+    /// Writes a manifest, byte for byte.
+    async fn put_manifest(&self, manifest: &RawManifest, which: &Which)
+    -> Result<(), PutManifestError>;
+
+    /// Writes signatures beside a manifest that has been put.
+    async fn put_signatures(&self, signatures: &[Signature], which: &Which) -> Result<(), Error>;
+
+    /// Gives the name to `top`, which has been put.
+    async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error>;
+
+    /// Undoes what can be undone. Local leftovers go with `Drop`; this is for what needs a request.
+    async fn abandon(self: Box<Self>) {}
+}
+
+/// What a plan must know of a destination. Facts, no behaviour.
+#[derive(Clone, Debug)]
+pub struct Accepts {
+    /// The manifest types it takes, in its order of preference; empty means any.
+    pub manifests: Vec<MediaType>,
+    /// The form in which it wants layers.
+    pub layers: LayerForm,
+    /// Whether signatures can be stored; `Err` is the sentence to show.
+    pub signatures: Result<(), &'static str>,
+    /// Whether a foreign layer may stay a list of URLs instead of bytes.
+    pub foreign_layers: bool,
+    /// Whether a schema 1 manifest must carry our name and tag: the reference to embed.
+    pub embedded_name: Option<String>,
+    /// The digest in the destination's name: the manifest must have it, so nothing may change.
+    pub digest: Option<Digest>,
+    /// How many blobs are worth writing at once.
+    pub concurrency: NonZeroUsize,
+}
+
+/// The form in which a destination wants layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerForm {
+    /// As they come.
+    AsIs,
+    /// Plain tars become gzip.
+    Compressed,
+    /// Everything becomes a plain tar.
+    Uncompressed,
+}
+
+/// What is asked of [`Destination::reuse`].
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// The blob as the source's manifest declares it.
+    pub blob: &'a Descriptor,
+    /// What it is in the image.
+    pub role: Role,
+    /// The source's name: where a registry may mount from, or a folder link from.
+    pub from: &'a ImageName,
+    /// If set, a blob of another compression is of no use.
+    pub compression: Option<Compression>,
+}
+
+/// What a blob is in its image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The config, which is small.
+    Config,
+    /// The layer at this index, counted from 0.
+    Layer(usize),
+}
+
+/// How the destination holds a blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name there.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Whether bytes had to move.
+    pub how: How,
+}
+
+/// How a blob came to be at the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Its bytes were sent.
+    Moved,
+    /// It was there.
+    Present,
+    /// The registry took it from another of its repositories.
+    Mounted,
+}
+
+/// Why a manifest was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PutManifestError {
+    /// The destination does not take this type; another may do.
+    #[error("{media_type} is not accepted by the destination")]
+    TypeRejected {
+        /// The refused type.
+        media_type: MediaType,
+        /// What the destination said.
+        #[source]
+        source: Option<Box<Error>>,
+    },
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] Error),
+}

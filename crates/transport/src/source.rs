@@ -1,0 +1,38 @@
+//! The reading door.
+
+use std::num::NonZeroUsize;
+
+use async_trait::async_trait;
+use skopeo_blob::Unverified;
+use skopeo_image::{Descriptor, Digest, RawManifest, Signature, Which};
+
+use crate::{Error, ImageName};
+
+/// The reading side of one image.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// The name the user gave. Trust is decided about this, never about what the image claims.
+    fn name(&self) -> &ImageName;
+
+    /// The digest that the name leads to, where it can be had without the manifest itself
+    /// (a HEAD request). `None` says nothing; a missing image is an error.
+    async fn head(&self) -> Result<Option<Digest>, Error> {
+        Ok(None)
+    }
+
+    /// The manifest. What was asked for by digest has been compared with it.
+    async fn manifest(&self, which: &Which) -> Result<RawManifest, Error>;
+
+    /// The bytes of a blob that some manifest of this image names.
+    async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error>;
+
+    /// The signatures stored beside the manifest.
+    async fn signatures(&self, _which: &Which) -> Result<Vec<Signature>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// How many blobs are worth reading at once.
+    fn concurrency(&self) -> NonZeroUsize {
+        NonZeroUsize::MIN
+    }
+}
