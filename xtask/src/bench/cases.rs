@@ -1,0 +1,118 @@
+//! What is measured.
+
+use super::World;
+
+/// One row of the table.
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    /// Run by the same program before each measured run, unmeasured.
+    pub(super) before: Option<fn(&World) -> Vec<String>>,
+    pub(super) arguments: fn(&World) -> Vec<String>,
+    /// Without any global flag.
+    pub(super) bare: bool,
+    /// What we want to reach, as ratios.
+    pub(super) goal: &'static str,
+}
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "registry to oci",
+        before: None,
+        arguments: |world| copy(&[&from(world, "large"), &layout(world)]),
+        bare: false,
+        goal: "wall 0.5, cpu 0.33",
+    },
+    Case {
+        name: "registry to dir",
+        before: None,
+        arguments: |world| {
+            copy(&[&from(world, "large"), &format!("dir:{}", world.folder().display())])
+        },
+        bare: false,
+        goal: "wall 0.35, cpu 0.3",
+    },
+    Case {
+        name: "registry to registry",
+        before: None,
+        arguments: |world| copy(&[&from(world, "large"), &to(world, "large")]),
+        bare: false,
+        goal: "wall 0.75, cpu 0.35",
+    },
+    Case {
+        name: "index --all to registry",
+        before: None,
+        arguments: |world| copy(&["--all", &from(world, "index"), &to(world, "index")]),
+        bare: false,
+        goal: "wall 0.45",
+    },
+    Case {
+        name: "index --all to oci",
+        before: None,
+        arguments: |world| copy(&["--all", &from(world, "index"), &layout(world)]),
+        bare: false,
+        goal: "wall 0.45",
+    },
+    Case {
+        name: "small image",
+        before: None,
+        arguments: |world| copy(&[&from(world, "small"), &to(world, "small")]),
+        bare: false,
+        goal: "",
+    },
+    Case {
+        name: "nothing to do",
+        before: Some(|world| copy(&["--all", &from(world, "index"), &to(world, "index")])),
+        arguments: |world| copy(&["--all", &from(world, "index"), &to(world, "index")]),
+        bare: false,
+        goal: "2 requests a side",
+    },
+    Case {
+        name: "same registry, all mounts",
+        before: Some(|world| copy(&[&from(world, "large"), &to(world, "large")])),
+        arguments: |world| copy(&[&to(world, "large"), &to(world, "promoted/large")]),
+        bare: false,
+        goal: "no blob bytes",
+    },
+    Case {
+        name: "one layer four times",
+        before: None,
+        arguments: |world| copy(&[&from(world, "repeat"), &to(world, "repeat")]),
+        bare: false,
+        goal: "moves once",
+    },
+    Case {
+        name: "inspect -n",
+        before: None,
+        arguments: |world| words(&["inspect", "-n", "--tls-verify=false", &from(world, "large")]),
+        bare: false,
+        goal: "wall 0.4",
+    },
+    Case {
+        name: "--version",
+        before: None,
+        arguments: |_| words(&["--version"]),
+        bare: true,
+        goal: "3 ms",
+    },
+];
+
+fn from(world: &World, name: &str) -> String {
+    format!("docker://{}/{name}", world.source.address())
+}
+
+fn to(world: &World, name: &str) -> String {
+    format!("docker://{}/{name}", world.destination.address())
+}
+
+fn layout(world: &World) -> String {
+    format!("oci:{}:x", world.folder().display())
+}
+
+fn copy(arguments: &[&str]) -> Vec<String> {
+    let flags = ["copy", "--src-tls-verify=false", "--dest-tls-verify=false"];
+    words(&[&flags, arguments].concat())
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}

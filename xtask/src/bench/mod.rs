@@ -1,0 +1,204 @@
+//! `cargo xtask bench`: our release program beside the installed skopeo, on the same registry, in
+//! one run, pair by pair.
+
+mod cases;
+pub(crate) mod measure;
+mod registry;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use self::cases::{CASES, Case};
+use self::measure::{Usage, measure};
+use self::registry::Registry;
+use crate::image::Layout;
+use crate::{peers, shell};
+
+/// What the command line asks for.
+#[derive(Debug)]
+struct Wanted {
+    only: Option<String>,
+    runs: usize,
+    layer: u64,
+    ours: Option<PathBuf>,
+}
+
+impl Wanted {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let mut wanted = Self { only: None, runs: 5, layer: 100_000_000, ours: None };
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            match argument.as_str() {
+                "--only" => wanted.only = Some(rest.next().context("--only needs a name")?.clone()),
+                "--runs" => {
+                    wanted.runs = rest.next().context("--runs needs a number")?.parse()?;
+                }
+                "--ours" => {
+                    wanted.ours = Some(rest.next().context("--ours needs a program")?.into());
+                }
+                "--small" => wanted.layer = 2_000_000,
+                other => bail!("unknown argument {other}"),
+            }
+        }
+        if wanted.runs == 0 {
+            bail!("--runs needs at least 1");
+        }
+        Ok(wanted)
+    }
+}
+
+/// Everything a case may use. The destination registry is a new and empty one for every run.
+struct World {
+    place: PathBuf,
+    source: Registry,
+    destination: Registry,
+    /// Differs from run to run: for names that must be new.
+    serial: usize,
+}
+
+impl World {
+    /// A folder that is not there yet, for this run.
+    fn folder(&self) -> PathBuf {
+        self.place.join("out").join(self.serial.to_string())
+    }
+
+    fn fresh(&mut self) -> Result<()> {
+        self.serial += 1;
+        let out = self.place.join("out");
+        if out.exists() {
+            fs_err::remove_dir_all(&out)?;
+        }
+        fs_err::create_dir_all(&out)?;
+        self.destination.restart_empty()
+    }
+}
+
+/// One program's figures over all runs of a case.
+#[derive(Default)]
+struct Runs {
+    usage: Vec<Usage>,
+    requests: Vec<f64>,
+}
+
+/// Runs the benchmark and prints one row a case.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let wanted = Wanted::parse(arguments)?;
+    peers::install()?;
+    let theirs = shell::find("skopeo").context("there is no installed skopeo to compare with")?;
+    let ours = match wanted.ours {
+        Some(program) => program,
+        None => shell::release_program()?,
+    };
+    let place = tempfile::Builder::new().prefix("skopeo-bench-").tempdir_in("/var/tmp")?;
+    let mut world = World {
+        place: place.path().to_owned(),
+        source: Registry::start(&place.path().join("source"))?,
+        destination: Registry::start(&place.path().join("destination"))?,
+        serial: 0,
+    };
+    println!("making the images ...");
+    make_images(&world, wanted.layer, &theirs)?;
+    println!(
+        "ours: {} ({:.1} MB); theirs: {}; {} pairs, medians, ratio ours/theirs\n",
+        version(&ours)?,
+        fs_err::metadata(&ours)?.len() as f64 / 1e6,
+        version(&theirs)?,
+        wanted.runs
+    );
+    println!(
+        "{:<28} {:>25} {:>25} {:>25} {:>15}",
+        "case", "wall s", "cpu s", "peak MiB", "requests"
+    );
+    for case in CASES {
+        if wanted.only.as_ref().is_none_or(|only| case.name.contains(only.as_str())) {
+            row(case, &mut world, &ours, &theirs, wanted.runs)?;
+        }
+    }
+    Ok(())
+}
+
+fn row(case: &Case, world: &mut World, ours: &Path, theirs: &Path, runs: usize) -> Result<()> {
+    let (mut a, mut b) = (Runs::default(), Runs::default());
+    // One pair first that is not counted: caches of files and pages fill.
+    for pair in 0..=runs {
+        for (program, figures) in [(ours, &mut a), (theirs, &mut b)] {
+            world.fresh()?;
+            if let Some(before) = case.before {
+                let mut command = Command::new(program);
+                command.arg("--insecure-policy").args(before(world));
+                measure(&command).with_context(|| format!("before {}", case.name))?;
+            }
+            let mut command = Command::new(program);
+            if !case.bare {
+                command.arg("--insecure-policy");
+            }
+            command.args((case.arguments)(world));
+            let seen = world.source.requests()? + world.destination.requests()?;
+            let usage = measure(&command).with_context(|| case.name.to_owned())?;
+            let requests = world.source.requests()? + world.destination.requests()? - seen;
+            if pair > 0 {
+                figures.usage.push(usage);
+                figures.requests.push(requests as f64);
+            }
+        }
+    }
+    let column = |of: fn(&Usage) -> f64| {
+        let (a, b): (Vec<f64>, Vec<f64>) =
+            (a.usage.iter().map(of).collect(), b.usage.iter().map(of).collect());
+        let ratios = a.iter().zip(&b).map(|(a, b)| a / b).collect();
+        format!("{:.3} / {:.3} = {:.2}", median(a), median(b), median(ratios))
+    };
+    println!(
+        "{:<28} {:>25} {:>25} {:>25} {:>15}  {}",
+        case.name,
+        column(|usage| usage.wall),
+        column(|usage| usage.cpu),
+        column(|usage| usage.memory),
+        format!("{} / {}", median(a.requests.clone()), median(b.requests.clone())),
+        case.goal
+    );
+    Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+/// `large`: 8 layers; `small`: one of 1 MB; `index`: 6 platforms of two layers, one of them shared;
+/// `repeat`: one layer four times.
+fn make_images(world: &World, layer: u64, skopeo: &Path) -> Result<()> {
+    let folder = world.place.join("made");
+    let mut layout = Layout::create(&folder)?;
+    let mut layers = Vec::new();
+    for seed in 1..=8 {
+        layers.push(layout.layer_of_noise(seed, layer)?);
+    }
+    layout.tag("large", layout.image("amd64", &layers)?)?;
+    let small = layout.layer_of_noise(9, 1_000_000)?;
+    layout.tag("small", layout.image("amd64", std::slice::from_ref(&small))?)?;
+    let repeated = vec![layers[0].clone(); 4];
+    layout.tag("repeat", layout.image("amd64", &repeated)?)?;
+    let mut images = Vec::new();
+    for (seed, platform) in (20..).zip(["amd64", "arm64", "ppc64le", "s390x", "riscv64", "386"]) {
+        let own = layout.layer_of_noise(seed, layer / 5)?;
+        images.push(layout.image(platform, &[small.clone(), own])?);
+    }
+    layout.tag("index", layout.index(&images)?)?;
+    for name in ["large", "small", "repeat", "index"] {
+        shell::output(
+            Command::new(skopeo)
+                .args(["--insecure-policy", "copy", "--quiet", "--all", "--dest-tls-verify=false"])
+                .arg(format!("oci:{}:{name}", folder.display()))
+                .arg(format!("docker://{}/{name}", world.source.address())),
+        )?;
+    }
+    Ok(())
+}
+
+fn version(program: &Path) -> Result<String> {
+    Ok(shell::output(Command::new(program).arg("--version"))?.trim().to_owned())
+}
