@@ -1,6 +1,8 @@
 //! What can go wrong with bytes in motion.
 
-use skopeo_image::Digest;
+use std::io;
+
+use skopeo_image::{Compression, Digest};
 
 /// Any error, as a source has it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -38,10 +40,19 @@ pub enum StreamError {
     #[error("decompressing {compression} data")]
     Corrupt {
         /// The format as it was sniffed.
-        compression: skopeo_image::Compression,
+        compression: Compression,
         /// What the decoder said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// The encoder gave up.
+    #[error("compressing to {compression}")]
+    Encode {
+        /// The wanted format.
+        compression: Compression,
+        /// What the encoder said.
+        #[source]
+        source: io::Error,
     },
 }
 
@@ -51,4 +62,20 @@ impl StreamError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Read { transient: true, .. })
     }
+
+    /// A thread of ours died.
+    pub(crate) fn broken_thread(source: impl Into<BoxError>) -> Self {
+        Self::Read { source: source.into(), transient: false }
+    }
+}
+
+/// Why a blob is not in its file: the two sides of a copy are told apart here, once.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The bytes did not come, or were not what they should be.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// The file could not be written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }

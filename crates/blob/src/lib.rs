@@ -2,16 +2,41 @@
 //!
 //! Knows nothing of manifests or transports. There is one way from foreign bytes to bytes that may
 //! be kept: [`Unverified::expect`].
+//!
+//! - `verify`: digest and size, judged at the end
+//! - `sniff`: compression from the first bytes
+//! - `codec`: decoding and encoding, on blocking threads
+//! - `diff_id`: the digest of what is inside, on the way past
+//! - `meter`: counting for progress
+//! - `file`: from and to files, each by one blocking thread
+//! - `pipe`: what these threads share: bounded channels that a stream is fed into
+//!
+//! The network's thread only hands pieces on. Hashing, decoding, encoding and writing happen on
+//! tokio's blocking threads; a bounded channel before each holds the memory of one blob to about
+//! 1 MiB, whatever its size. Everything here must be polled inside a tokio runtime.
 
+mod codec;
+mod diff_id;
 mod error;
+pub mod file;
+mod meter;
+mod pipe;
+mod sniff;
+mod verify;
 
 use std::fmt;
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use skopeo_image::Digest;
 
-pub use error::{BoxError, StreamError};
+pub use codec::{Encoder, Recode, recode};
+pub use diff_id::{DiffId, diff_id};
+pub use error::{BoxError, StreamError, WriteError};
+pub use meter::meter;
+pub use sniff::{sniff, sniff_bytes};
+
+use verify::Check;
 
 /// A stream of pieces, 64 KiB to 1 MiB each where we make them.
 pub type ByteStream = BoxStream<'static, Result<Bytes, StreamError>>;
@@ -34,18 +59,62 @@ impl Unverified {
     pub fn size(&self) -> Option<u64> {
         self.size
     }
+
+    /// Binds the bytes to what they must be. The stream then fails with [`StreamError::Digest`] or
+    /// [`StreamError::Size`] before its last piece is given out if they are anything else, and at
+    /// once when more bytes come than `size` (or, where that is unknown, than the source
+    /// announced).
+    #[must_use]
+    pub fn expect(self, digest: &Digest, size: Option<u64>) -> Blob {
+        let check = Check { digest: digest.clone(), size: size.or(self.size) };
+        let stream = match (size, self.size) {
+            (Some(expected), Some(actual)) if expected != actual => {
+                stream::once(async move { Err(StreamError::Size { expected, actual }) }).boxed()
+            }
+            _ => self.stream,
+        };
+        Blob { stream, digest: Some(digest.clone()), size: check.size, check: Some(check) }
+    }
 }
 
 /// Bytes that are verified as they pass: the stream fails at its end, before its last piece is
 /// given out, if they were not what they should be. Who writes them publishes nothing until the
 /// stream has ended well.
 pub struct Blob {
+    /// Not verified yet if there is a check.
     stream: ByteStream,
+    /// Made by whoever reads the stream last, so that the bytes are hashed where they are warm.
+    check: Option<Check>,
     digest: Option<Digest>,
     size: Option<u64>,
 }
 
 impl Blob {
+    /// Bytes in memory, named by their sha256.
+    #[must_use]
+    pub fn of_bytes(bytes: Bytes) -> Self {
+        let digest = Digest::sha256(&bytes);
+        Self::in_memory(bytes, digest)
+    }
+
+    /// Bytes in memory, under a digest that the caller has just computed of them.
+    fn in_memory(bytes: Bytes, digest: Digest) -> Self {
+        let size = bytes.len() as u64;
+        Self {
+            stream: stream::iter((size > 0).then_some(Ok(bytes))).boxed(),
+            check: None,
+            digest: Some(digest),
+            size: Some(size),
+        }
+    }
+
+    /// Bytes made by this program, whose digest is known only when the last has come. Foreign bytes
+    /// go through [`Unverified::expect`].
+    #[must_use]
+    pub fn unnamed(stream: ByteStream) -> Self {
+        Self { stream, check: None, digest: None, size: None }
+    }
+
     /// The digest the bytes will have when the stream has ended well; none after a recoding.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
@@ -58,10 +127,18 @@ impl Blob {
         self.size
     }
 
-    /// The pieces.
+    /// The pieces, hashed on a thread beside the one that polls them.
     #[must_use]
     pub fn into_stream(self) -> ByteStream {
-        self.stream
+        match self.check {
+            Some(check) => verify::verified(self.stream, check),
+            None => self.stream,
+        }
+    }
+
+    /// The same blob with another stream of the same bytes.
+    fn map_stream(self, map: impl FnOnce(ByteStream) -> ByteStream) -> Self {
+        Self { stream: map(self.stream), ..self }
     }
 }
 

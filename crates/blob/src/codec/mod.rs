@@ -1,0 +1,108 @@
+//! Decoding and encoding, on blocking threads.
+
+mod decoder;
+mod gzip;
+mod zstd;
+
+use bytes::Bytes;
+use skopeo_image::Compression;
+
+use crate::Blob;
+use crate::pipe::{self, BATCH, Reader, Stopped};
+
+use decoder::Decoder;
+
+/// A format to pack in, and how hard to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoder {
+    /// One gzip member, made in parallel; the bytes do not depend on the number of processors.
+    Gzip {
+        /// 1 to 9; what is beyond is taken for the nearest. `None` is as small and fast as what
+        /// the original makes by default.
+        level: Option<i32>,
+    },
+    /// One zstd frame with a checksum.
+    Zstd {
+        /// zstd's own scale, negative levels included, held to what it knows; `None` is 3.
+        level: Option<i32>,
+    },
+}
+
+impl Encoder {
+    /// What it makes.
+    #[must_use]
+    pub fn compression(self) -> Compression {
+        match self {
+            Self::Gzip { .. } => Compression::Gzip,
+            Self::Zstd { .. } => Compression::Zstd,
+        }
+    }
+}
+
+/// What is to be done to the packing of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recode {
+    /// Nothing.
+    Keep,
+    /// Unpack.
+    Decompress {
+        /// How it is packed, as sniffed.
+        from: Compression,
+    },
+    /// Pack what is not packed.
+    Compress {
+        /// How.
+        to: Encoder,
+    },
+    /// Unpack, and pack in another format.
+    Recompress {
+        /// How it is packed, as sniffed.
+        from: Compression,
+        /// How it shall be.
+        to: Encoder,
+    },
+}
+
+/// Changes the packing of a blob as it passes. Unless that is to keep it, the new blob has neither
+/// digest nor size before its end; the old one is still verified, and the new one fails when it
+/// does. Nothing is buffered beyond some blocks, however small or large the other side is.
+#[must_use]
+pub fn recode(blob: Blob, recode: Recode) -> Blob {
+    let (from, to) = match recode {
+        Recode::Keep => return blob,
+        Recode::Decompress { from } => (from, None),
+        Recode::Compress { to } => (Compression::Uncompressed, Some(to)),
+        Recode::Recompress { from, to } => (from, Some(to)),
+    };
+    let (feed, puller) = pipe::pull(blob);
+    Blob::unnamed(pipe::produce(Some(feed), move |output| {
+        let mut decoder = Decoder::new(puller.reader(), from)?;
+        match to {
+            None => {
+                while let Some(block) = decoder.block(BATCH)? {
+                    output.put(Bytes::from(block))?;
+                }
+                Ok(())
+            }
+            Some(Encoder::Gzip { level }) => gzip::encode(&mut decoder, level, output),
+            Some(Encoder::Zstd { level }) => zstd::encode(&mut decoder, level, output),
+        }
+    }))
+}
+
+/// Unpacks all of `reader`.
+pub(crate) fn decode(
+    reader: Reader,
+    compression: Compression,
+    mut sink: impl FnMut(&[u8]) -> Result<(), Stopped>,
+) -> Result<(), Stopped> {
+    let mut decoder = Decoder::new(reader, compression)?;
+    let mut buffer = Vec::new();
+    while decoder.refill(&mut buffer, BATCH)? {
+        sink(&buffer)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

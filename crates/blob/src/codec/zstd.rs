@@ -1,0 +1,118 @@
+//! zstd, by libzstd.
+
+use std::io::{self, Write};
+use std::num::NonZero;
+
+use bytes::Bytes;
+use skopeo_image::Compression;
+use zstd::stream::raw::CParameter;
+use zstd::stream::write::Encoder;
+
+use super::decoder::Decoder;
+use crate::StreamError;
+use crate::pipe::{BATCH, Output, Stopped};
+
+/// libzstd's own default, and its range.
+const DEFAULT_LEVEL: i32 = 3;
+const LEVELS: std::ops::RangeInclusive<i32> = -131_072..=22;
+
+/// What every decoder has to support (RFC 8878, section 3.1.1.1.2), as a power of two: 8 MiB.
+const WINDOW: u32 = 23;
+
+/// What one thread compresses at once, in bytes; libzstd would take 8 MiB and more, for each layer.
+const JOB: u32 = 1 << 20;
+
+/// Threads beside ours for one layer; layers are compressed at the same time, too.
+const MOST: usize = 4;
+
+pub(super) fn encode(
+    input: &mut Decoder,
+    level: Option<i32>,
+    output: &Output,
+) -> Result<(), Stopped> {
+    let mut pieces = Pieces { output, bytes: Vec::new(), stopped: None };
+    match try_encode(input, level, &mut pieces) {
+        Ok(()) => pieces.put(),
+        Err(Failure::Input(stopped)) => Err(stopped),
+        Err(Failure::Encoder(source)) => {
+            Err(pieces.stopped.unwrap_or(Stopped::Failed(StreamError::Encode {
+                compression: Compression::Zstd,
+                source,
+            })))
+        }
+    }
+}
+
+enum Failure {
+    Input(Stopped),
+    Encoder(io::Error),
+}
+
+impl From<Stopped> for Failure {
+    fn from(stopped: Stopped) -> Self {
+        Self::Input(stopped)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Encoder(error)
+    }
+}
+
+fn try_encode(
+    input: &mut Decoder,
+    level: Option<i32>,
+    pieces: &mut Pieces<'_>,
+) -> Result<(), Failure> {
+    let level = level.unwrap_or(DEFAULT_LEVEL).clamp(*LEVELS.start(), *LEVELS.end());
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
+    let mut encoder = Encoder::new(pieces, level)?;
+    encoder.include_checksum(true)?;
+    if level > 19 {
+        encoder.set_parameter(CParameter::WindowLog(WINDOW))?;
+    }
+    if threads > 1 {
+        encoder.multithread(u32::try_from(threads).map_err(io::Error::other)?)?;
+        encoder.set_parameter(CParameter::JobSize(JOB))?;
+    }
+    let mut block = Vec::new();
+    while input.refill(&mut block, BATCH)? {
+        encoder.write_all(&block)?;
+    }
+    encoder.finish()?;
+    Ok(())
+}
+
+/// Collects what the encoder writes to pieces worth handing on.
+struct Pieces<'a> {
+    output: &'a Output,
+    bytes: Vec<u8>,
+    stopped: Option<Stopped>,
+}
+
+impl Pieces<'_> {
+    fn put(&mut self) -> Result<(), Stopped> {
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        self.output.put(Bytes::from(std::mem::take(&mut self.bytes)))
+    }
+}
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() >= BATCH
+            && let Err(stopped) = self.put()
+        {
+            self.stopped = Some(stopped);
+            return Err(io::Error::other("nobody reads"));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

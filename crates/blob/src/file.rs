@@ -1,0 +1,172 @@
+//! From and to files, each by one blocking thread.
+//!
+//! Nothing here syncs or renames. A file that was written here and is renamed to its place *after*
+//! [`write`] has returned is whole under its name whenever the process is killed, since what the
+//! kernel has taken it keeps. Who must also survive a loss of power calls `sync_data` before what
+//! gives the image its name, best once for all files at commit.
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+use skopeo_image::Digest;
+
+use crate::pipe::{self, BATCH, Stopped};
+use crate::{Blob, ByteStream, StreamError, WriteError};
+
+/// A blob that is whole in its file.
+#[derive(Debug)]
+pub struct Written<W> {
+    /// The digest of the bytes: the blob's own, or sha256 where it had none.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+    /// The file, at its end, not synced.
+    pub file: W,
+}
+
+/// Writes all bytes of a blob. They are verified, or hashed if the digest is unknown, by the
+/// thread that writes. If the future is dropped the thread ends by itself; what it has written by
+/// then is for the caller's temporary file to forget.
+///
+/// # Errors
+/// [`WriteError::Stream`] is the reading side's fault, [`WriteError::Io`] the file's. Then the
+/// bytes must not be published.
+pub async fn write<W>(blob: Blob, mut file: W) -> Result<Written<W>, WriteError>
+where
+    W: Write + Send + 'static,
+{
+    let known = blob.digest().cloned();
+    let (mut feed, mut puller) = pipe::pull(blob);
+    puller.hash_anyway(known.as_ref());
+    let mut thread = tokio::task::spawn_blocking(move || {
+        loop {
+            match puller.next() {
+                Ok(Some(pieces)) => {
+                    for piece in pieces {
+                        file.write_all(&piece)?;
+                    }
+                }
+                Ok(None) => break,
+                Err(Stopped::Failed(error)) => return Err(error.into()),
+                Err(Stopped::Abandoned) => return Err(abandoned().into()),
+            }
+        }
+        file.flush()?;
+        let digest = known.or_else(|| puller.digest()).ok_or_else(abandoned)?;
+        Ok(Written { digest, size: puller.seen(), file })
+    });
+    let mut fed = false;
+    loop {
+        tokio::select! {
+            biased;
+            result = &mut thread => return result.map_err(StreamError::broken_thread)?,
+            () = &mut feed, if !fed => fed = true,
+        }
+    }
+}
+
+/// The next `size` bytes of a file, in pieces of 256 KiB. The file is read by one blocking thread,
+/// which starts with the first poll and is at most three pieces ahead.
+#[must_use]
+pub fn read<R>(mut file: R, size: u64) -> ByteStream
+where
+    R: Read + Send + 'static,
+{
+    pipe::produce(None, move |output| {
+        let mut left = size;
+        while left > 0 {
+            let wanted = left.min(BATCH as u64);
+            let mut piece = Vec::with_capacity(usize::try_from(wanted).unwrap_or(BATCH));
+            let got = (&mut file).take(wanted).read_to_end(&mut piece);
+            let got = got.map_err(|source| Stopped::Failed(unreadable(source)))?;
+            if got == 0 {
+                return Err(Stopped::Failed(unreadable(io::ErrorKind::UnexpectedEof.into())));
+            }
+            left -= got as u64;
+            output.put(Bytes::from(piece))?;
+        }
+        Ok(())
+    })
+}
+
+fn unreadable(source: io::Error) -> StreamError {
+    StreamError::Read { source: source.into(), transient: false }
+}
+
+/// Nobody sees it: the future that would is gone.
+fn abandoned() -> StreamError {
+    StreamError::broken_thread("the writing was abandoned")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream::{self, StreamExt};
+    use skopeo_image::Algorithm;
+
+    use super::*;
+    use crate::Unverified;
+
+    fn sample(len: usize) -> Vec<u8> {
+        (0..len).map(|i| (i * i % 251) as u8).collect()
+    }
+
+    #[tokio::test]
+    async fn reads_what_it_wrote() {
+        for len in [0, 1, BATCH - 1, BATCH, BATCH + 1, 5 * BATCH + 17] {
+            let bytes = sample(len);
+            let source = read(io::Cursor::new(bytes.clone()), len as u64);
+            let digest = Digest::of(Algorithm::Sha512, &bytes);
+            let blob = Unverified::new(source, None).expect(&digest, Some(len as u64));
+            let written = write(blob, Vec::new()).await.unwrap();
+            assert_eq!((written.digest, written.size), (digest, len as u64));
+            assert_eq!(written.file, bytes);
+        }
+    }
+
+    #[tokio::test]
+    async fn names_what_had_no_name() {
+        let bytes = sample(400_000);
+        let blob = Blob::unnamed(read(io::Cursor::new(bytes.clone()), 400_000));
+        assert_eq!(write(blob, io::sink()).await.unwrap().digest, Digest::sha256(&bytes));
+    }
+
+    #[tokio::test]
+    async fn tells_the_two_sides_apart() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let bytes = sample(1_000_000);
+        let digest = Digest::sha256(b"other");
+        let source = || Unverified::new(read(io::Cursor::new(bytes.clone()), 1_000_000), None);
+        let result = write(source().expect(&digest, None), Full).await;
+        assert!(matches!(result, Err(WriteError::Io(_))));
+        let result = write(source().expect(&digest, None), io::sink()).await;
+        assert!(matches!(result, Err(WriteError::Stream(StreamError::Digest { .. }))));
+        let short = read(io::Cursor::new(bytes.clone()), 1_000_001);
+        let result = write(Blob::unnamed(short), io::sink()).await;
+        assert!(matches!(result, Err(WriteError::Stream(StreamError::Read { .. }))));
+    }
+
+    #[tokio::test]
+    async fn ends_when_the_writer_fails_although_the_source_is_silent() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let piece = Ok(Bytes::from(vec![0; BATCH]));
+        let silent = stream::iter([piece]).chain(stream::pending()).boxed();
+        let result = write(Blob::unnamed(silent), Full).await;
+        assert!(matches!(result, Err(WriteError::Io(_))));
+    }
+}

@@ -1,0 +1,289 @@
+//! Bounded channels between streams and the blocking threads that read or make them.
+
+use std::future::Future;
+use std::io::{self, BufRead, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures_util::stream::{self, Stream, StreamExt};
+use skopeo_image::{Algorithm, Digest, Hasher};
+use tokio::sync::mpsc;
+
+use crate::verify::Check;
+use crate::{Blob, ByteStream, StreamError};
+
+/// The size of what is handed to a thread at once, in bytes: some thousand hand-overs per GiB.
+pub(crate) const BATCH: usize = 256 * 1024;
+
+/// How many batches wait between two threads.
+pub(crate) const DEPTH: usize = 2;
+
+/// What goes through a channel. A channel that closes without `End` or `Failed` was abandoned:
+/// silence is never taken for the end.
+enum Message {
+    Pieces(Vec<Bytes>),
+    End,
+    Failed(StreamError),
+}
+
+/// Why a thread gets no more pieces.
+pub(crate) enum Stopped {
+    Failed(StreamError),
+    /// Nobody waits for the result any more.
+    Abandoned,
+}
+
+/// The reading end of a blob, for a blocking thread. The bytes are verified here, if they have not
+/// been before: they are hashed by the thread that uses them.
+pub(crate) struct Puller {
+    from: mpsc::Receiver<Message>,
+    check: Option<Check>,
+    hasher: Option<Hasher>,
+    seen: u64,
+    ended: bool,
+}
+
+impl Puller {
+    /// The next pieces; `None` when all have come and were what they should be.
+    pub(crate) fn next(&mut self) -> Result<Option<Vec<Bytes>>, Stopped> {
+        if self.ended {
+            return Ok(None);
+        }
+        match self.from.blocking_recv() {
+            Some(Message::Pieces(pieces)) => {
+                for piece in &pieces {
+                    self.seen += piece.len() as u64;
+                    if let Some(check) = &self.check {
+                        check.so_far(self.seen).map_err(Stopped::Failed)?;
+                    }
+                    if let Some(hasher) = &mut self.hasher {
+                        hasher.update(piece);
+                    }
+                }
+                Ok(Some(pieces))
+            }
+            Some(Message::End) => {
+                self.ended = true;
+                if let (Some(check), Some(hasher)) = (&self.check, &self.hasher) {
+                    let digest = hasher.clone().finish();
+                    check.at_end(self.seen, digest).map_err(Stopped::Failed)?;
+                }
+                Ok(None)
+            }
+            Some(Message::Failed(error)) => Err(Stopped::Failed(error)),
+            None => Err(Stopped::Abandoned),
+        }
+    }
+
+    /// How many bytes have come.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Makes sure that there is a digest at the end even where none was announced.
+    pub(crate) fn hash_anyway(&mut self, known: Option<&Digest>) {
+        if known.is_none() && self.hasher.is_none() {
+            self.hasher = Some(Hasher::new(Algorithm::Sha256));
+        }
+    }
+
+    /// The digest of all bytes, if they were hashed here.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.hasher.clone().map(Hasher::finish)
+    }
+
+    /// As a reader. The reason of its failures is kept beside, since `io::Error` cannot say it.
+    pub(crate) fn reader(self) -> Reader {
+        Reader {
+            puller: self,
+            pieces: Vec::new().into_iter(),
+            current: Bytes::new(),
+            stopped: None,
+        }
+    }
+}
+
+/// The pieces of a [`Puller`] as one run of bytes.
+pub(crate) struct Reader {
+    puller: Puller,
+    pieces: std::vec::IntoIter<Bytes>,
+    current: Bytes,
+    stopped: Option<Stopped>,
+}
+
+impl Reader {
+    /// Why reading failed, if it did: then what a decoder says about it is only a consequence.
+    pub(crate) fn stopped(&mut self) -> Option<Stopped> {
+        self.stopped.take()
+    }
+
+    /// Reads what a decoder left, so that all bytes are verified.
+    pub(crate) fn drain(&mut self) -> Result<(), Stopped> {
+        while self.puller.next()?.is_some() {}
+        Ok(())
+    }
+}
+
+impl BufRead for Reader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.current.is_empty() {
+            if let Some(piece) = self.pieces.next() {
+                self.current = piece;
+                continue;
+            }
+            match self.puller.next() {
+                Ok(Some(pieces)) => self.pieces = pieces.into_iter(),
+                Ok(None) => return Ok(&[]),
+                Err(stopped) => {
+                    self.stopped = Some(stopped);
+                    return Err(io::Error::other("the input broke off"));
+                }
+            }
+        }
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.current.advance(n);
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let n = available.len().min(buf.len());
+        buf[..n].copy_from_slice(&available[..n]);
+        self.consume(n);
+        Ok(n)
+    }
+}
+
+/// A future that moves a stream's pieces to a thread. Whoever waits for the thread polls it too.
+pub(crate) type Feed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Splits a blob into what a blocking thread reads and what keeps it fed.
+pub(crate) fn pull(blob: Blob) -> (Feed, Puller) {
+    let (to, from) = mpsc::channel(DEPTH);
+    let hasher = blob.check.as_ref().map(|check| Hasher::new(check.digest.algorithm()));
+    let puller = Puller { from, check: blob.check, hasher, seen: 0, ended: false };
+    (Box::pin(feed(blob.stream, Pusher { to, batch: Vec::new(), len: 0 })), puller)
+}
+
+async fn feed(mut stream: ByteStream, mut pusher: Pusher) {
+    while let Some(piece) = stream.next().await {
+        match piece {
+            Ok(piece) => {
+                if !pusher.push(piece).await {
+                    return;
+                }
+            }
+            Err(error) => {
+                let _ = pusher.to.send(Message::Failed(error)).await;
+                return;
+            }
+        }
+    }
+    pusher.end().await;
+}
+
+/// The writing end of a channel: joins small pieces to batches, without copying.
+pub(crate) struct Pusher {
+    to: mpsc::Sender<Message>,
+    batch: Vec<Bytes>,
+    len: usize,
+}
+
+impl Pusher {
+    /// Hands a piece on. `false` once nobody reads.
+    pub(crate) async fn push(&mut self, piece: Bytes) -> bool {
+        if piece.is_empty() {
+            return true;
+        }
+        self.len += piece.len();
+        self.batch.push(piece);
+        if self.len < BATCH {
+            return true;
+        }
+        self.len = 0;
+        self.to.send(Message::Pieces(std::mem::take(&mut self.batch))).await.is_ok()
+    }
+
+    /// Says that all pieces have been handed on.
+    pub(crate) async fn end(mut self) {
+        let rest = std::mem::take(&mut self.batch);
+        if rest.is_empty() || self.to.send(Message::Pieces(rest)).await.is_ok() {
+            let _ = self.to.send(Message::End).await;
+        }
+    }
+}
+
+/// A pair of ends for one more reader of a stream's bytes, unverified.
+pub(crate) fn branch() -> (Pusher, Puller) {
+    let (to, from) = mpsc::channel(DEPTH);
+    let puller = Puller { from, check: None, hasher: None, seen: 0, ended: false };
+    (Pusher { to, batch: Vec::new(), len: 0 }, puller)
+}
+
+/// Where a blocking thread puts the pieces it makes.
+pub(crate) struct Output(mpsc::Sender<Message>);
+
+impl Output {
+    /// Hands a piece on; waits while the reader is behind.
+    pub(crate) fn put(&self, piece: Bytes) -> Result<(), Stopped> {
+        let message = Message::Pieces(vec![piece]);
+        self.0.blocking_send(message).map_err(|_| Stopped::Abandoned)
+    }
+}
+
+/// The stream of what `work` puts out, on a blocking thread that starts with the first poll.
+pub(crate) fn produce<W>(feed: Option<Feed>, work: W) -> ByteStream
+where
+    W: FnOnce(&Output) -> Result<(), Stopped> + Send + 'static,
+{
+    stream::once(async move {
+        let (to, from) = mpsc::channel(DEPTH);
+        tokio::task::spawn_blocking(move || {
+            let output = Output(to);
+            let last = match work(&output) {
+                Ok(()) => Message::End,
+                Err(Stopped::Failed(error)) => Message::Failed(error),
+                Err(Stopped::Abandoned) => return,
+            };
+            // Nobody may be there to read it, which is no loss.
+            let _ = output.0.blocking_send(last);
+        });
+        Produced { feed, from, ended: false }
+    })
+    .flatten()
+    .boxed()
+}
+
+struct Produced {
+    feed: Option<Feed>,
+    from: mpsc::Receiver<Message>,
+    ended: bool,
+}
+
+impl Stream for Produced {
+    type Item = Result<Bytes, StreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(feed) = &mut self.feed
+            && feed.as_mut().poll(cx).is_ready()
+        {
+            self.feed = None;
+        }
+        let message = ready!(self.from.poll_recv(cx));
+        self.ended = !matches!(message, Some(Message::Pieces(_)));
+        Poll::Ready(match message {
+            Some(Message::Pieces(mut pieces)) => pieces.pop().map(Ok),
+            Some(Message::End) => None,
+            Some(Message::Failed(error)) => Some(Err(error)),
+            None => Some(Err(StreamError::broken_thread("the thread ended before its work"))),
+        })
+    }
+}
