@@ -33,8 +33,11 @@ pub trait Destination: Send + Sync {
     async fn put_blob(&self, blob: Blob, role: Role) -> Result<Stored, Error>;
 
     /// Writes a manifest, byte for byte.
-    async fn put_manifest(&self, manifest: &RawManifest, which: &Which)
-    -> Result<(), PutManifestError>;
+    async fn put_manifest(
+        &self,
+        manifest: &RawManifest,
+        which: &Which,
+    ) -> Result<(), PutManifestError>;
 
     /// Writes signatures beside a manifest that has been put.
     async fn put_signatures(&self, signatures: &[Signature], which: &Which) -> Result<(), Error>;

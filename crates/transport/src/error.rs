@@ -1,5 +1,171 @@
 //! What can go wrong where images live.
 
+use std::io;
+use std::path::PathBuf;
+
+use skopeo_blob::{StreamError, WriteError};
+use skopeo_image::Digest;
+
 /// An error of a transport.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {}
+pub enum Error {
+    /// A file could not be read, written or moved; the text names it.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The bytes to be written did not come, or were not what they should be.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// A transport that cannot do what was asked.
+    #[error("{operation} not implemented for {transport}: images")]
+    Unsupported {
+        /// Its name.
+        transport: &'static str,
+        /// What was asked.
+        operation: &'static str,
+    },
+    /// A manifest is another than the one asked for.
+    #[error("Manifest does not match provided manifest digest {0}")]
+    ManifestMismatch(Digest),
+    /// A file is longer than anything of its kind should be.
+    #[error("reading {}: {size} bytes, more than the {limit} that are accepted", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        size: u64,
+        /// The longest that is read.
+        limit: u64,
+    },
+    /// Something that should be a file is a pipe, a device, a folder or a link that leads away.
+    #[error("reading {}: {reason}", path.display())]
+    NotAFile {
+        /// What was to be read.
+        path: PathBuf,
+        /// What it is.
+        reason: &'static str,
+    },
+    /// A file holds no valid JSON of its kind.
+    #[error("parsing {}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A signature file in a form nobody knows.
+    #[error("parsing signature {}", path.display())]
+    Signature {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: crate::signature_file::Malformed,
+    },
+    /// A part of a copy was called for without what comes before it.
+    #[error("committing an image without a manifest")]
+    NothingToCommit,
+
+    /// A folder that is not empty and not ours.
+    #[error("not a containers image directory, don't want to overwrite important data")]
+    NotImageFolder,
+    /// A `version` file that holds something else.
+    #[error("invalid version file content: {0:?}")]
+    InvalidVersionFile(String),
+    /// A `dir:` folder of a later format.
+    #[error("unsupported directory transport version {version:?} at {path}")]
+    UnsupportedVersion {
+        /// The content of its `version` file.
+        version: String,
+        /// The folder.
+        path: String,
+    },
+    /// Another copy writes there.
+    #[error("writing to {0}: another copy is being written there")]
+    FolderBusy(String),
+    /// Two wishes that contradict each other.
+    #[error("Cannot compress and decompress at the same time")]
+    CompressAndDecompress,
+
+    /// Nothing in the layout has that reference.
+    #[error("no descriptor found for reference {0:?}")]
+    NoSuchReference(String),
+    /// Nothing says which of several images is meant.
+    #[error("more than one image in oci, choose an image")]
+    MoreThanOneImage,
+    /// `@N` beyond the end.
+    #[error("index {index} is too large, only {entries} entries available")]
+    NoSuchEntry {
+        /// The N, counted from 0.
+        index: usize,
+        /// How many there are.
+        entries: usize,
+    },
+    /// The reference leads to something that is no manifest.
+    #[error("reference {reference:?} matches unsupported manifest MIME types {types:?}")]
+    UnsupportedEntry {
+        /// The reference.
+        reference: String,
+        /// What it leads to.
+        types: Vec<String>,
+    },
+    /// `@N` names what is there, not what is to come.
+    #[error("Destination reference must not contain a manifest index @{0}")]
+    IndexInDestination(usize),
+    /// An entry whose blobs cannot be known, so that deleting is not safe.
+    #[error("unsupported mediaType in index: {0:?}")]
+    UnknownEntry(String),
+    /// A descriptor whose digest is none.
+    #[error("unexpected digest reference {text}")]
+    BadDigest {
+        /// What stands there.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: skopeo_image::DigestError,
+    },
+    /// Signatures for a place that has none.
+    #[error("{0}")]
+    NoSignatures(&'static str),
+    /// A blob was deleted between its reuse and the commit.
+    #[error("committing the image: blob {0} has been deleted meanwhile")]
+    Vanished(Digest),
+}
+
+impl Error {
+    /// Whether the place is fine but there is no such image in it.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NoSuchReference(_))
+    }
+
+    /// Whether the same call may do better in a moment.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Stream(error) => error.is_transient(),
+            Self::Vanished(_) => true,
+            _ => false,
+        }
+    }
+
+    /// What the user could do about it, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::MoreThanOneImage => {
+                Some("name one as oci:PATH:REFERENCE, or count them as oci:PATH:@0".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Stream(error) => Self::Stream(error),
+            WriteError::Io(error) => Self::Io(error),
+        }
+    }
+}

@@ -1,13 +1,64 @@
 //! Where images live: names, and the two doors to what they name.
+//!
+//! Knows the formats in which images lie in folders and registries. Must not know commands or
+//! policies. [`ImageName`] is a value; [`open`] and [`create`] turn it into a [`Source`] or a
+//! [`Destination`]. Each format is a folder with the same rooms: its name, its source, its
+//! destination, and what is peculiar to it.
 
 mod destination;
+mod dir;
 mod error;
+mod files;
+mod layout;
+mod manifest;
 mod name;
+mod options;
+mod signature_file;
 mod source;
+mod table;
 
-pub use destination::{
-    Accepts, Destination, How, LayerForm, PutManifestError, Role, Stored, Wish,
-};
+pub use destination::{Accepts, Destination, How, LayerForm, PutManifestError, Role, Stored, Wish};
+pub use dir::DirName;
 pub use error::Error;
-pub use name::ImageName;
+pub use layout::LayoutName;
+pub use name::{ImageName, NameError};
+pub use options::{DirOptions, LayoutOptions, Options};
+pub use signature_file::Malformed as MalformedSignature;
 pub use source::Source;
+pub use table::{TRANSPORTS, Transport, find, offered};
+
+/// Opens an image for reading.
+///
+/// # Errors
+/// If the place cannot be read or is none of its kind. Whether the image is there may show only
+/// when its manifest is asked for.
+pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>, Error> {
+    Ok(match name {
+        ImageName::Dir(name) => Box::new(dir::open(name)?),
+        ImageName::Oci(name) => Box::new(layout::open(name, &options.layout)?),
+    })
+}
+
+/// Opens a place for an image to be written.
+///
+/// # Errors
+/// If nothing can be written there, or what is there is not ours to overwrite.
+pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Destination>, Error> {
+    Ok(match name {
+        ImageName::Dir(name) => Box::new(dir::create(name, &options.dir)?),
+        ImageName::Oci(name) => Box::new(layout::create(name, &options.layout)?),
+    })
+}
+
+/// Deletes an image, with whatever nothing else needs.
+///
+/// # Errors
+/// If it is not there, cannot be deleted, or the transport has no deleting.
+pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
+    match name {
+        ImageName::Dir(_) => {
+            Err(Error::Unsupported { transport: "dir", operation: "Deleting images" })
+        }
+        ImageName::Oci(name) => layout::delete(name, &options.layout).await,
+    }
+}

@@ -1,5 +1,231 @@
 //! Names of images: what the user typed, parsed.
 
+use std::fmt;
+use std::io;
+
+use skopeo_image::PolicyScope;
+
+use crate::dir::DirName;
+use crate::layout::LayoutName;
+use crate::table;
+
 /// The name of an image, or of a place for one: `transport:details`.
+///
+/// Printing gives a name that parses to the same value, as the user typed it where nothing had to
+/// be filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ImageName {}
+pub enum ImageName {
+    /// `dir:PATH`.
+    Dir(DirName),
+    /// `oci:PATH[:REFERENCE]`.
+    Oci(LayoutName),
+}
+
+impl ImageName {
+    /// Parses `transport:details`. Names of places in the file system are resolved to absolute
+    /// paths without links here, so their parent folder must exist.
+    ///
+    /// # Errors
+    /// In the original's words, without the name they are about where it does not say it either.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let (transport, details) =
+            text.split_once(':').ok_or_else(|| NameError::NoTransport(text.to_owned()))?;
+        let entry = table::find(transport).ok_or_else(|| NameError::UnknownTransport {
+            name: text.to_owned(),
+            transport: transport.to_owned(),
+        })?;
+        let parse = entry.parse.ok_or(NameError::NotBuilt(entry.name))?;
+        parse(details)
+    }
+
+    /// The name of the transport, without the colon.
+    #[must_use]
+    pub fn transport(&self) -> &'static str {
+        match self {
+            Self::Dir(_) => "dir",
+            Self::Oci(_) => "oci",
+        }
+    }
+
+    /// What `policy.json` is asked about.
+    #[must_use]
+    pub fn policy_scope(&self) -> PolicyScope {
+        match self {
+            Self::Dir(name) => name.policy_scope(),
+            Self::Oci(name) => name.policy_scope(),
+        }
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.transport())?;
+        match self {
+            Self::Dir(name) => name.fmt(f),
+            Self::Oci(name) => name.fmt(f),
+        }
+    }
+}
+
+/// Why a text is no name of an image.
+#[derive(Debug, thiserror::Error)]
+pub enum NameError {
+    /// There is no colon.
+    #[error("Invalid image name {0:?}, expected colon-separated transport:reference")]
+    NoTransport(String),
+    /// Nobody knows what stands before the colon.
+    #[error("Invalid image name {name:?}, unknown transport {transport:?}")]
+    UnknownTransport {
+        /// The whole name.
+        name: String,
+        /// What stands before its colon.
+        transport: String,
+    },
+    /// The transport exists, but not in this program.
+    #[error("The transport \"{0}:\" is not supported in this build")]
+    NotBuilt(&'static str),
+    /// The path leads nowhere.
+    #[error(transparent)]
+    Path(#[from] io::Error),
+    /// The path ends in a name that cannot be one.
+    #[error("Unexpectedly missing special filename component in {0}")]
+    SpecialFile(String),
+    /// A reference inside a layout that the OCI grammar does not have.
+    #[error("Invalid image {0}")]
+    LayoutReference(String),
+    /// `@` in a layout's name must be followed by a number.
+    #[error("Invalid source index @{text}: not an integer")]
+    IndexNotInteger {
+        /// What followed.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: std::num::ParseIntError,
+    },
+    /// Counting begins at 0.
+    #[error("Invalid source index @{0}: must not be negative")]
+    IndexNegative(i64),
+}
+
+/// The absolute path without links that a path typed by the user leads to. All of it must exist,
+/// except that the last part may be missing.
+pub(crate) fn resolve(path: &str) -> Result<String, NameError> {
+    match fs_err::symlink_metadata(path) {
+        Ok(_) => canonical(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let (parent, file) = path.rsplit_once('/').map_or(("", path), |(parent, file)| {
+                (if parent.is_empty() { "/" } else { parent }, file)
+            });
+            let parent = canonical(parent)?;
+            match file {
+                "." | ".." => Err(NameError::SpecialFile(path.to_owned())),
+                "" => Ok(parent),
+                _ if parent == "/" => Ok(format!("/{file}")),
+                _ => Ok(format!("{parent}/{file}")),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn canonical(path: &str) -> Result<String, NameError> {
+    let path = fs_err::canonicalize(if path.is_empty() { "." } else { path })?;
+    path.into_os_string().into_string().map_err(|path| {
+        NameError::Path(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("path {} is not UTF-8", path.display()),
+        ))
+    })
+}
+
+/// All folders above a path except the root, nearest first.
+pub(crate) fn parents(path: &str) -> Vec<String> {
+    let mut parents = Vec::new();
+    let mut path = path;
+    while let Some(slash) = path.rfind('/').filter(|slash| *slash > 0) {
+        path = &path[..slash];
+        parents.push(path.to_owned());
+    }
+    parents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_in_the_originals_words() {
+        for (text, sentence) in [
+            (
+                "alpine",
+                "Invalid image name \"alpine\", expected colon-separated transport:reference",
+            ),
+            ("", "Invalid image name \"\", expected colon-separated transport:reference"),
+            ("nope:x", "Invalid image name \"nope:x\", unknown transport \"nope\""),
+            ("ostree:x", "The transport \"ostree:\" is not supported in this build"),
+            ("atomic:x", "The transport \"atomic:\" is not supported in this build"),
+            ("sif:x", "The transport \"sif:\" is not supported in this build"),
+            ("oci:/tmp:in'valid", "Invalid image in'valid"),
+            ("oci:/tmp:@-3", "Invalid source index @-3: must not be negative"),
+            ("oci:/tmp:@x", "Invalid source index @x: not an integer"),
+        ] {
+            assert_eq!(ImageName::parse(text).unwrap_err().to_string(), sentence, "{text}");
+        }
+    }
+
+    #[test]
+    fn prints_what_it_parsed() {
+        for (text, printed) in [
+            ("dir:/tmp", "dir:/tmp"),
+            ("dir:relative", "dir:relative"),
+            ("oci:/tmp", "oci:/tmp:"),
+            ("oci:/tmp:", "oci:/tmp:"),
+            ("oci:/tmp:a/b:c@d--e", "oci:/tmp:a/b:c@d--e"),
+            ("oci:./target:centos:7.5.1804", "oci:./target:centos:7.5.1804"),
+            ("oci:/tmp:@12", "oci:/tmp:@12"),
+        ] {
+            let name = ImageName::parse(text).unwrap();
+            assert_eq!(name.to_string(), printed);
+            assert_eq!(ImageName::parse(printed).unwrap(), name);
+        }
+    }
+
+    #[test]
+    fn resolves_paths_for_policies() {
+        let tmp = tempfile::tempdir().unwrap();
+        let root = tmp.path().canonicalize().unwrap();
+        let root = root.to_str().unwrap();
+        fs_err::create_dir(tmp.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", tmp.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("nowhere", tmp.path().join("dangling")).unwrap();
+
+        for (details, resolved) in [
+            ("real", Some("real")),
+            ("link", Some("real")),
+            ("link/../real/./missing", Some("real/missing")),
+            ("missing", Some("missing")),
+            ("missing/", None),
+            ("missing/deeper", None),
+            ("dangling", None),
+        ] {
+            let name = ImageName::parse(&format!("dir:{root}/{details}"));
+            let Some(resolved) = resolved else {
+                assert!(name.is_err(), "{details}");
+                continue;
+            };
+            let scope = name.unwrap().policy_scope();
+            assert_eq!(scope.identity, format!("{root}/{resolved}"), "{details}");
+        }
+    }
+
+    #[test]
+    fn scopes_widen_to_the_root_but_do_not_reach_it() {
+        assert_eq!(parents("/a/b/c"), ["/a/b", "/a"]);
+        assert_eq!(parents("/a"), [""; 0]);
+        let dir = ImageName::parse("dir:/").unwrap().policy_scope();
+        assert_eq!((dir.identity.as_str(), dir.namespaces.len()), ("/", 0));
+        // A layout's own folder is both.
+        let oci = ImageName::parse("oci:/usr/lib:x").unwrap().policy_scope();
+        assert_eq!((oci.transport, oci.identity.as_str()), ("oci", oci.namespaces[0].as_str()));
+    }
+}

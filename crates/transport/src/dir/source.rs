@@ -1,0 +1,70 @@
+//! Reading `dir:`.
+
+use std::io;
+use std::num::NonZeroUsize;
+
+use async_trait::async_trait;
+use skopeo_blob::Unverified;
+use skopeo_image::{Descriptor, RawManifest, Signature, Which};
+
+use super::{DirName, Version};
+use crate::{Error, ImageName, Source, files, manifest, signature_file};
+
+/// Opens a folder. Its `version` may be missing, as in folders made by hand.
+pub(crate) fn open(name: &DirName) -> Result<DirSource, Error> {
+    match fs_err::read(name.version()) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let Some(version) = Version::parse(&text) else {
+                return Err(Error::InvalidVersionFile(text));
+            };
+            version.check(&text, name)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(DirSource { image: ImageName::Dir(name.clone()), name: name.clone() })
+}
+
+/// An image in a folder.
+#[derive(Debug)]
+pub(crate) struct DirSource {
+    image: ImageName,
+    name: DirName,
+}
+
+#[async_trait]
+impl Source for DirSource {
+    fn name(&self) -> &ImageName {
+        &self.image
+    }
+
+    async fn manifest(&self, which: &Which) -> Result<RawManifest, Error> {
+        let bytes = files::read(&self.name.manifest(which), None, files::MAX_MANIFEST)?;
+        manifest::checked(None, bytes, which)
+    }
+
+    async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error> {
+        files::read_blob(&self.name.blob(&blob.digest), None)
+    }
+
+    async fn signatures(&self, which: &Which) -> Result<Vec<Signature>, Error> {
+        let mut signatures = Vec::new();
+        loop {
+            let path = self.name.signature(which, signatures.len() + 1);
+            match files::read(&path, None, files::MAX_SIGNATURE) {
+                Ok(bytes) => signatures.push(
+                    signature_file::decode(bytes)
+                        .map_err(|source| Error::Signature { path, source })?,
+                ),
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(signatures)
+    }
+
+    fn concurrency(&self) -> NonZeroUsize {
+        files::CONCURRENCY
+    }
+}

@@ -1,0 +1,179 @@
+//! Files as all transports in folders use them: read with limits, written beside their place and
+//! renamed to it.
+
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use fs_err::File;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use skopeo_blob::{Blob, Unverified, file};
+use skopeo_image::Digest;
+use tokio::task::JoinHandle;
+
+use crate::Error;
+
+/// The longest manifest that is read, in bytes: what registries take, and so does the original.
+pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
+
+/// The longest `index.json` of a layout, in bytes: some hundred thousand images.
+pub(crate) const MAX_INDEX: u64 = 64 << 20;
+
+/// The longest signature, in bytes; the original's limit.
+pub(crate) const MAX_SIGNATURE: u64 = 4 << 20;
+
+/// How many blobs are worth reading or writing at once. Enough to keep disk and hashing busy.
+pub(crate) const CONCURRENCY: std::num::NonZeroUsize = std::num::NonZeroUsize::new(6).unwrap();
+
+/// A leftover of another process is taken for dead only when it is older than this, so that a file
+/// which is just being created is never taken for one.
+const DEAD_AFTER: Duration = Duration::from_secs(600);
+
+/// Opens a regular file and gives its length. If it is a link, it must lead to somewhere below
+/// `inside`, where that is given.
+pub(crate) fn open(path: &Path, inside: Option<&Path>) -> Result<(File, u64), Error> {
+    let no_file = |reason| Error::NotAFile { path: path.to_owned(), reason };
+    if let Some(inside) = inside
+        && fs_err::symlink_metadata(path)?.is_symlink()
+        && !fs_err::canonicalize(path)?.starts_with(fs_err::canonicalize(inside)?)
+    {
+        return Err(no_file("a link that leads out of the layout"));
+    }
+    // NONBLOCK, lest opening a pipe waits for its other end for ever.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut options = fs_err::OpenOptions::new();
+    options.read(true).options_mut().custom_flags(flags);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(no_file("not a regular file"));
+    }
+    Ok((file, metadata.len()))
+}
+
+/// Reads a whole regular file that is not longer than `limit` bytes.
+pub(crate) fn read(path: &Path, inside: Option<&Path>, limit: u64) -> Result<Vec<u8>, Error> {
+    use io::Read;
+    let (file, size) = open(path, inside)?;
+    let too_large = |size| Error::TooLarge { path: path.to_owned(), size, limit };
+    if size > limit {
+        return Err(too_large(size));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+    let read = file.take(limit + 1).read_to_end(&mut bytes)? as u64;
+    if read > limit { Err(too_large(read)) } else { Ok(bytes) }
+}
+
+/// A blob in a regular file.
+pub(crate) fn read_blob(path: &Path, inside: Option<&Path>) -> Result<Unverified, Error> {
+    let (file, size) = open(path, inside)?;
+    Ok(Unverified::new(file::read(file, size), Some(size)))
+}
+
+/// The length of a regular file; `None` if there is none.
+pub(crate) fn size_of(path: &Path) -> Option<u64> {
+    fs_err::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
+}
+
+/// Writes a file so that it is there whole or not at all. The mode of what it replaces is kept.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let mode = fs_err::metadata(path).ok().map(|metadata| metadata.permissions().mode() & 0o777);
+    let mut builder = tempfile::Builder::new();
+    let permissions = std::fs::Permissions::from_mode(mode.unwrap_or(0o644));
+    let mut temp =
+        builder.prefix(".skopeo-").permissions(permissions.clone()).tempfile_in(folder)?;
+    temp.write_all(bytes)?;
+    if mode.is_some() {
+        temp.as_file().set_permissions(permissions)?;
+    }
+    temp.as_file().sync_data()?;
+    temp.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Writes blobs beside their places, renames them when they are whole, and has them on the disk
+/// before it says so.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    folder: PathBuf,
+    prefix: &'static str,
+    syncing: Mutex<Vec<JoinHandle<io::Result<()>>>>,
+}
+
+impl Writer {
+    /// A writer whose temporary files lie in `folder`, on the file system of the places. Those that
+    /// processes left there when they died are removed.
+    pub(crate) fn new(folder: PathBuf, prefix: &'static str) -> Result<Self, Error> {
+        sweep(&folder, prefix)?;
+        Ok(Self { folder, prefix, syncing: Mutex::default() })
+    }
+
+    /// Writes a blob to the place of its digest.
+    pub(crate) async fn put(
+        &self,
+        blob: Blob,
+        place: impl Fn(&Digest) -> PathBuf,
+    ) -> Result<(Digest, u64), Error> {
+        let temp = tempfile::Builder::new().prefix(self.prefix).tempfile_in(&self.folder)?;
+        // Held while we live: this is how others know that the file is no leftover.
+        flock(temp.as_file(), FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
+        let written = file::write(blob, temp).await?;
+        let temp = written.file;
+        temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        let place = place(&written.digest);
+        if let Some(parent) = place.parent() {
+            fs_err::create_dir_all(parent)?;
+        }
+        let file = temp.persist(&place).map_err(|error| error.error)?;
+        // The disk works on this blob while the next ones are on their way.
+        let synced = tokio::task::spawn_blocking(move || file.sync_data());
+        self.syncing.lock().unwrap_or_else(PoisonError::into_inner).push(synced);
+        Ok((written.digest, written.size))
+    }
+
+    /// Waits until all blobs written so far are on the disk.
+    pub(crate) async fn sync(&self) -> Result<(), Error> {
+        let syncing =
+            std::mem::take(&mut *self.syncing.lock().unwrap_or_else(PoisonError::into_inner));
+        for handle in syncing {
+            handle.await.map_err(io::Error::other)??;
+        }
+        Ok(())
+    }
+}
+
+fn sweep(folder: &Path, prefix: &str) -> Result<(), Error> {
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(prefix) {
+            continue;
+        }
+        // It may be gone by now: then somebody else did our work.
+        let Ok((file, _)) = open(&entry.path(), None) else { continue };
+        let old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > DEAD_AFTER);
+        if old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            tracing::debug!("removing {}, which a copy left when it died", entry.path().display());
+            let _ = fs_err::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Runs `work`, which waits for files or locks, on a blocking thread.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// The length of the file at `path` if it is the blob that is wished for: a regular file of the
+/// right length. Its content was proven before it got its name.
+pub(crate) fn reusable(path: &Path, wish: &crate::Wish<'_>) -> Option<u64> {
+    if wish.compression.is_some() {
+        return None;
+    }
+    size_of(path).filter(|size| wish.blob.size.is_none_or(|wanted| wanted == *size))
+}

@@ -1,0 +1,114 @@
+//! A layout in a folder, shared blobs included.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err::File;
+use rustix::fs::{FlockOperation, flock};
+use skopeo_image::Digest;
+
+use super::LayoutName;
+use super::index::Index;
+use crate::options::LayoutOptions;
+use crate::{Error, files};
+
+/// The bytes of the `oci-layout` file.
+const LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
+
+/// A folder that holds a layout, or will.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    shared: Option<PathBuf>,
+}
+
+/// Held while `index.json` is edited.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Folder {
+    pub(super) fn new(name: &LayoutName, options: &LayoutOptions) -> Self {
+        Self { path: name.path().to_owned(), shared: options.shared_blob_dir.clone() }
+    }
+
+    /// Where a blob is read from and written to.
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.algorithm().as_str()).join(digest.hex())
+    }
+
+    /// Where a blob would be if it were not in the shared folder.
+    pub(super) fn own_blob(&self, digest: &Digest) -> PathBuf {
+        self.path.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
+    }
+
+    /// The folder that blobs must not lead out of.
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.shared.clone().unwrap_or_else(|| self.path.join("blobs"))
+    }
+
+    /// Makes the folders that a layout must have.
+    pub(super) fn make(&self) -> Result<(), Error> {
+        fs_err::create_dir_all(self.path.join("blobs"))?;
+        if let Some(shared) = &self.shared {
+            fs_err::create_dir_all(shared)?;
+        }
+        Ok(())
+    }
+
+    /// Where blobs are written before they are whole: on the file system that they go to.
+    pub(super) fn temporary(&self) -> &Path {
+        self.shared.as_deref().unwrap_or(&self.path)
+    }
+
+    /// The index; `None` if there is none yet.
+    pub(super) fn index(&self) -> Result<Option<Index>, Error> {
+        let path = self.index_path();
+        match files::read(&path, None, files::MAX_INDEX) {
+            Ok(bytes) => {
+                Index::parse(&bytes).map(Some).map_err(|source| Error::Json { path, source })
+            }
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The error of who needs an index where there is none.
+    pub(super) fn no_index(&self) -> Error {
+        let text = format!("opening {}: no such file or directory", self.index_path().display());
+        io::Error::new(io::ErrorKind::NotFound, text).into()
+    }
+
+    /// The bytes of a manifest, unverified.
+    pub(super) fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        files::read(&self.blob(digest), Some(&self.blobs()), files::MAX_MANIFEST)
+    }
+
+    /// Waits until nobody else edits the index. The lock ends with the value, or the process.
+    pub(super) fn lock(&self) -> Result<Lock, Error> {
+        let mut options = fs_err::OpenOptions::new();
+        let file =
+            options.write(true).create(true).truncate(false).open(self.path.join(".lock"))?;
+        loop {
+            match flock(&file, FlockOperation::LockExclusive) {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
+    }
+
+    /// Puts another index into the place of the old one.
+    pub(super) fn replace_index(&self, text: &[u8], _lock: &Lock) -> Result<(), Error> {
+        let layout = self.path.join("oci-layout");
+        if fs_err::read(&layout).ok().as_deref() != Some(LAYOUT) {
+            files::replace(&layout, LAYOUT)?;
+        }
+        files::replace(&self.index_path(), text)
+    }
+
+    fn index_path(&self) -> PathBuf {
+        self.path.join("index.json")
+    }
+}

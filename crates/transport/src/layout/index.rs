@@ -1,0 +1,262 @@
+//! `index.json`: find, replace, remove. Pure.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use skopeo_image::{Digest, MediaType};
+
+use super::Entry as Wanted;
+use crate::Error;
+
+/// The annotation that holds a reference (OCI image specification, "Pre-Defined Annotation Keys").
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// An `index.json`. What it holds beyond our knowledge is kept as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    document: Map<String, Value>,
+    entries: Vec<Entry>,
+}
+
+/// One descriptor of an index.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry(Map<String, Value>);
+
+/// What is needed of a descriptor here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) media_type: MediaType,
+    pub(crate) digest: Digest,
+}
+
+impl Index {
+    /// An index of nothing, as the original begins one.
+    pub(crate) fn new() -> Self {
+        let mut document = Map::new();
+        document.insert("schemaVersion".into(), 2.into());
+        document.insert("mediaType".into(), MediaType::OCI_INDEX.as_str().into());
+        document.insert("manifests".into(), Value::Null);
+        Self { document, entries: Vec::new() }
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut document: Map<String, Value> = serde_json::from_slice(bytes)?;
+        let entries = document.get_mut("manifests").map_or(Value::Null, Value::take);
+        let entries: Option<Vec<Map<String, Value>>> = serde_json::from_value(entries)?;
+        let entries = entries.unwrap_or_default().into_iter().map(Entry).collect();
+        Ok(Self { document, entries })
+    }
+
+    /// The document on one line, as Go writes it.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut document = self.document.clone();
+        let entries = self.entries.iter().map(|entry| Value::Object(entry.0.clone())).collect();
+        document.insert("manifests".into(), Value::Array(entries));
+        go_json(&document).unwrap_or_else(|_| unreachable!("JSON values always encode"))
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The place of the descriptor that a name means.
+    pub(super) fn find(&self, wanted: &Wanted) -> Result<usize, Error> {
+        match wanted {
+            Wanted::Only if self.entries.len() == 1 => Ok(0),
+            Wanted::Only => Err(Error::MoreThanOneImage),
+            Wanted::Index(index) if *index < self.entries.len() => Ok(*index),
+            Wanted::Index(index) => {
+                Err(Error::NoSuchEntry { index: *index, entries: self.entries.len() })
+            }
+            Wanted::Reference(reference) => {
+                let mut types = Vec::new();
+                for (at, entry) in self.entries.iter().enumerate() {
+                    if entry.ref_name() != Some(reference) {
+                        continue;
+                    }
+                    let media_type = entry.media_type();
+                    if [
+                        MediaType::OCI_MANIFEST,
+                        MediaType::OCI_INDEX,
+                        MediaType::DOCKER_MANIFEST,
+                        MediaType::DOCKER_LIST,
+                    ]
+                    .contains(&media_type)
+                    {
+                        return Ok(at);
+                    }
+                    types.push(media_type.to_string());
+                }
+                Err(if types.is_empty() {
+                    Error::NoSuchReference(reference.clone())
+                } else {
+                    Error::UnsupportedEntry { reference: reference.clone(), types }
+                })
+            }
+        }
+    }
+
+    /// Adds a descriptor as the original does: the one that had its reference loses it but stays,
+    /// and one of the same digest without a reference is replaced.
+    pub(crate) fn add(&mut self, new: Entry) {
+        if let Some(reference) = new.ref_name()
+            && let Some(old) =
+                self.entries.iter_mut().find(|entry| entry.ref_name() == Some(reference))
+        {
+            old.forget_reference();
+        }
+        let same = |entry: &&mut Entry| {
+            entry.text("digest") == new.text("digest") && entry.ref_name().is_none()
+        };
+        match self.entries.iter_mut().find(same) {
+            Some(entry) => *entry = new,
+            None => self.entries.push(new),
+        }
+    }
+
+    /// Removes the descriptor at a place that [`find`](Self::find) gave.
+    pub(crate) fn remove(&mut self, at: usize) -> Entry {
+        self.entries.remove(at)
+    }
+}
+
+impl Entry {
+    /// A new descriptor, its members in Go's order.
+    pub(crate) fn new(target: &Target, size: usize, reference: Option<&str>) -> Self {
+        let mut raw = Map::new();
+        raw.insert("mediaType".into(), target.media_type.as_str().into());
+        raw.insert("digest".into(), target.digest.as_str().into());
+        raw.insert("size".into(), size.into());
+        if let Some(reference) = reference {
+            let annotations = Map::from_iter([(REF_NAME.to_owned(), reference.into())]);
+            raw.insert("annotations".into(), Value::Object(annotations));
+        }
+        Self(raw)
+    }
+
+    pub(crate) fn descriptor(&self) -> Result<Target, Error> {
+        let digest = self.text("digest").unwrap_or_default();
+        let digest = digest
+            .parse()
+            .map_err(|source| Error::BadDigest { text: digest.to_owned(), source })?;
+        Ok(Target { media_type: self.media_type(), digest })
+    }
+
+    pub(crate) fn media_type(&self) -> MediaType {
+        self.text("mediaType").unwrap_or_default().into()
+    }
+
+    pub(crate) fn ref_name(&self) -> Option<&str> {
+        self.0.get("annotations")?.get(REF_NAME)?.as_str().filter(|name| !name.is_empty())
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.as_str()
+    }
+
+    fn forget_reference(&mut self) {
+        if let Some(Value::Object(annotations)) = self.0.get_mut("annotations") {
+            annotations.shift_remove(REF_NAME);
+            if annotations.is_empty() {
+                self.0.shift_remove("annotations");
+            }
+        }
+    }
+}
+
+/// JSON as Go writes it: on one line, with what is dangerous in HTML escaped.
+pub(crate) fn go_json(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    // These five stand only inside strings, so the text can be edited as a whole.
+    Ok(serde_json::to_string(value)?
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+        .into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(content: &str) -> Target {
+        Target { media_type: MediaType::OCI_MANIFEST, digest: Digest::sha256(content.as_bytes()) }
+    }
+
+    fn entry(content: &str, reference: Option<&str>) -> Entry {
+        Entry::new(&target(content), 1, reference)
+    }
+
+    fn shown(index: &Index) -> Vec<(&str, Option<&str>)> {
+        let name = |entry: &Entry| {
+            let digest = entry.descriptor().unwrap().digest;
+            ["a", "b"].into_iter().find(|text| Digest::sha256(text.as_bytes()) == digest).unwrap()
+        };
+        index.entries().iter().map(|entry| (name(entry), entry.ref_name())).collect()
+    }
+
+    #[test]
+    fn references_move_and_leave_their_descriptor() {
+        let mut index = Index::new();
+        index.add(entry("a", Some("1")));
+        index.add(entry("b", Some("1")));
+        assert_eq!(shown(&index), [("a", None), ("b", Some("1"))]);
+        index.add(entry("a", Some("2"))); // takes the place of the nameless one
+        assert_eq!(shown(&index), [("a", Some("2")), ("b", Some("1"))]);
+        index.add(entry("a", None)); // a second name of the same digest
+        assert_eq!(shown(&index), [("a", Some("2")), ("b", Some("1")), ("a", None)]);
+        index.add(entry("b", Some("1"))); // again: nothing changes
+        assert_eq!(shown(&index), [("a", Some("2")), ("b", Some("1")), ("a", None)]);
+    }
+
+    #[test]
+    fn finds_in_the_originals_words() {
+        let mut index = Index::new();
+        let only = Wanted::Only;
+        let reference = |text: &str| Wanted::Reference(text.into());
+        let error = |index: &Index, wanted: &Wanted| index.find(wanted).unwrap_err().to_string();
+        assert_eq!(error(&index, &only), "more than one image in oci, choose an image");
+        index.add(entry("a", Some("1")));
+        assert_eq!(index.find(&only).unwrap(), 0);
+        index.add(entry("b", Some("2")));
+        assert_eq!(index.find(&reference("2")).unwrap(), 1);
+        assert_eq!(index.find(&Wanted::Index(1)).unwrap(), 1);
+        assert_eq!(error(&index, &only), "more than one image in oci, choose an image");
+        assert_eq!(
+            error(&index, &Wanted::Index(2)),
+            "index 2 is too large, only 2 entries available"
+        );
+        let missing = index.find(&reference("3")).unwrap_err();
+        assert_eq!(missing.to_string(), "no descriptor found for reference \"3\"");
+        assert!(missing.is_not_found());
+        let odd = Target { media_type: "text/plain".into(), ..target("b") };
+        index.add(Entry::new(&odd, 1, Some("odd")));
+        assert_eq!(
+            error(&index, &reference("odd")),
+            "reference \"odd\" matches unsupported manifest MIME types [\"text/plain\"]"
+        );
+    }
+
+    #[test]
+    fn encodes_as_go_and_keeps_what_it_does_not_know() {
+        let mut index = Index::new();
+        index.add(entry("a", Some("1")));
+        let digest = Digest::sha256(b"a");
+        assert_eq!(
+            String::from_utf8(index.encode()).unwrap(),
+            format!(
+                "{{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\
+                 \"manifests\":[{{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\
+                 \"digest\":\"{digest}\",\"size\":1,\"annotations\":\
+                 {{\"org.opencontainers.image.ref.name\":\"1\"}}}}]}}"
+            )
+        );
+        let text = "{\"x\":\"\\u003c\",\"manifests\":[{\"digest\":\"nonsense\",\"y\":1}],\
+                    \"annotations\":{\"k\":\"v\"}}";
+        assert_eq!(Index::parse(text.as_bytes()).unwrap().encode(), text.as_bytes());
+        for text in ["[]", "{\"manifests\":1}", "{\"manifests\":[1]}", ""] {
+            assert!(Index::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(Index::parse(b"{\"manifests\":null}").unwrap().entries().is_empty());
+    }
+}

@@ -1,0 +1,185 @@
+//! `oci:`: images in an OCI layout.
+//!
+//! `index.json` names manifests, `blobs/ALGORITHM/HEX` holds them and all else. Whoever edits
+//! `index.json` holds an exclusive lock on the file `.lock` beside it, reads the index again, and
+//! replaces it by renaming, so that copies into one layout at the same time lose nothing; a
+//! registry that is served from the layout does the same.
+
+mod destination;
+mod folder;
+pub(crate) mod index;
+mod reach;
+mod source;
+
+use std::fmt;
+use std::path::Path;
+
+use skopeo_image::{Digest, PolicyScope};
+
+use crate::Error;
+use crate::name::{NameError, parents, resolve};
+use crate::options::LayoutOptions;
+
+pub(crate) use destination::create;
+pub(crate) use source::open;
+
+use folder::Folder;
+use reach::Reach;
+
+/// The name of an image in a layout, or of a place for one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LayoutName {
+    path: String,
+    resolved: String,
+    entry: Entry,
+}
+
+/// Which descriptor of the index is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Entry {
+    /// The only one; when writing, one without a reference.
+    Only,
+    /// The one annotated with this reference.
+    Reference(String),
+    /// The one at this place, counted from 0. Only for what is there already.
+    Index(usize),
+}
+
+impl LayoutName {
+    /// Parses what stands behind the colon: a path up to the next colon, then a reference.
+    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+        let (path, reference) = details.split_once(':').unwrap_or((details, ""));
+        let entry = match reference.strip_prefix('@') {
+            None if reference.is_empty() => Entry::Only,
+            None => Entry::Reference(reference.to_owned()),
+            Some(number) => match number.parse::<i64>() {
+                Ok(index) => Entry::Index(
+                    usize::try_from(index).map_err(|_| NameError::IndexNegative(index))?,
+                ),
+                Err(source) => {
+                    return Err(NameError::IndexNotInteger { text: number.to_owned(), source });
+                }
+            },
+        };
+        let resolved = resolve(path)?;
+        if let Entry::Reference(reference) = &entry
+            && !is_reference(reference)
+        {
+            return Err(NameError::LayoutReference(reference.clone()));
+        }
+        Ok(Self { path: path.to_owned(), resolved, entry })
+    }
+
+    /// The folder, as the user named it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        Path::new(if self.path.is_empty() { "." } else { &self.path })
+    }
+
+    pub(crate) fn policy_scope(&self) -> PolicyScope {
+        // The reference is no part of it: with and without one, a name may mean the same image. The
+        // root is the same as any place, so it is no namespace.
+        let own = (self.resolved != "/").then(|| self.resolved.clone());
+        PolicyScope {
+            transport: "oci",
+            identity: self.resolved.clone(),
+            namespaces: own.into_iter().chain(parents(&self.resolved)).collect(),
+            reference: None,
+        }
+    }
+}
+
+impl fmt::Display for LayoutName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.entry {
+            Entry::Only => write!(f, "{}:", self.path),
+            Entry::Reference(reference) => write!(f, "{}:{reference}", self.path),
+            Entry::Index(index) => write!(f, "{}:@{index}", self.path),
+        }
+    }
+}
+
+/// Whether a text is a reference as the OCI image specification has it for
+/// `org.opencontainers.image.ref.name`: alphanumeric runs, joined by one of `-._:@+` or by `--`, in
+/// components joined by `/`.
+fn is_reference(text: &str) -> bool {
+    text.split('/').all(|component| {
+        let mut rest = component;
+        loop {
+            let run = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+            if run.len() == rest.len() {
+                return false;
+            }
+            if run.is_empty() {
+                return true;
+            }
+            rest = match run.strip_prefix("--") {
+                Some(rest) => rest,
+                None if run.starts_with(['-', '.', '_', ':', '@', '+']) => &run[1..],
+                None => return false,
+            };
+        }
+    })
+}
+
+/// Deletes an image: its descriptor, and the blobs that nothing else in the layout needs. Blobs in
+/// a shared folder stay, since nobody knows who else needs them.
+pub(crate) async fn delete(name: &LayoutName, options: &LayoutOptions) -> Result<(), Error> {
+    let folder = Folder::new(name, options);
+    let name = name.clone();
+    crate::files::blocking(move || {
+        let lock = folder.lock()?;
+        let mut index = folder.index()?.ok_or_else(|| folder.no_index())?;
+        let gone = index.remove(index.find(&name.entry)?);
+        let mut needed = Reach::default();
+        for entry in index.entries() {
+            needed.follow(&folder, entry.descriptor()?)?;
+        }
+        let mut reached = Reach::default();
+        reached.follow(&folder, gone.descriptor()?)?;
+        let mut text = index.encode();
+        text.push(b'\n');
+        // The name goes first: killed in between, blobs may be left over but none is missing.
+        folder.replace_index(&text, &lock)?;
+        for digest in reached.digests().filter(|digest| !needed.contains(digest)) {
+            remove_blob(&folder, digest)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+fn remove_blob(folder: &Folder, digest: &Digest) -> Result<(), Error> {
+    match fs_err::remove_file(folder.own_blob(digest)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_references() {
+        for (text, valid) in [
+            ("latest", true),
+            ("a", true),
+            ("1.2_3:4@5+6-7--8", true),
+            ("docker.io/library/centos:7.5.1804", true),
+            ("", false),
+            ("/a", false),
+            ("a/", false),
+            ("a//b", false),
+            ("-a", false),
+            ("a-", false),
+            ("a---b", false),
+            ("a..b", false),
+            ("a b", false),
+            ("ä", false),
+            ("..", false),
+        ] {
+            assert_eq!(is_reference(text), valid, "{text:?}");
+        }
+    }
+}

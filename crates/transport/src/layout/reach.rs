@@ -1,0 +1,107 @@
+//! What hangs on a manifest: the blobs that must be there for it to be whole, and that nobody may
+//! delete while it is.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use skopeo_image::{Digest, MediaType};
+
+use super::folder::Folder;
+use super::index::Target;
+use crate::{Error, files};
+
+/// The digests reached so far, and what is known of each.
+#[derive(Debug, Default)]
+pub(super) struct Reach(BTreeMap<Digest, Expected>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Expected {
+    size: Option<u64>,
+    /// A layer whose bytes may lie elsewhere.
+    foreign: bool,
+}
+
+/// What any kind of manifest names, whatever its kind.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Named {
+    manifests: Option<Vec<Link>>,
+    config: Option<Link>,
+    layers: Option<Vec<Link>>,
+    fs_layers: Option<Vec<Schema1Link>>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    #[serde(rename = "mediaType", default)]
+    media_type: MediaType,
+    digest: Digest,
+    size: Option<u64>,
+    #[serde(default)]
+    urls: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Schema1Link {
+    blob_sum: Digest,
+}
+
+impl Reach {
+    /// Adds a manifest and all that hangs on it. Instances that are not there are taken as they
+    /// are: a sparse list is no broken one.
+    pub(super) fn follow(&mut self, folder: &Folder, top: Target) -> Result<(), Error> {
+        let mut waiting = vec![(top, None)];
+        while let Some((target, size)) = waiting.pop() {
+            let known = Expected { size, foreign: false };
+            if self.0.insert(target.digest.clone(), known).is_some() {
+                continue;
+            }
+            let bytes = match folder.manifest(&target.digest) {
+                Ok(bytes) => bytes,
+                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if !is_manifest(&target.media_type) {
+                return Err(Error::UnknownEntry(target.media_type.to_string()));
+            }
+            let named: Named = serde_json::from_slice(&bytes)
+                .map_err(|source| Error::Json { path: folder.blob(&target.digest), source })?;
+            for link in named.manifests.into_iter().flatten() {
+                let Link { media_type, digest, size, .. } = link;
+                waiting.push((Target { media_type, digest }, size));
+            }
+            for link in named.config.into_iter().chain(named.layers.into_iter().flatten()) {
+                let foreign = link.urls.is_some_and(|urls| !urls.is_empty());
+                self.0.insert(link.digest, Expected { size: link.size, foreign });
+            }
+            for link in named.fs_layers.into_iter().flatten() {
+                self.0.insert(link.blob_sum, Expected::default());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn contains(&self, digest: &Digest) -> bool {
+        self.0.contains_key(digest)
+    }
+
+    pub(super) fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.0.keys()
+    }
+
+    /// Whether every blob is there in its right length, but for layers that lie elsewhere.
+    pub(super) fn is_whole(&self, folder: &Folder) -> bool {
+        self.0.iter().all(|(digest, expected)| match files::size_of(&folder.blob(digest)) {
+            Some(size) => expected.size.is_none_or(|wanted| wanted == size),
+            None => expected.foreign,
+        })
+    }
+}
+
+fn is_manifest(media_type: &MediaType) -> bool {
+    media_type.is_list()
+        || media_type.is_schema1()
+        || *media_type == MediaType::OCI_MANIFEST
+        || *media_type == MediaType::DOCKER_MANIFEST
+}

@@ -1,0 +1,98 @@
+//! The list of transports, from which help, completion and errors come.
+
+use crate::dir::DirName;
+use crate::layout::LayoutName;
+use crate::name::{ImageName, NameError};
+
+/// Parses what stands behind the colon.
+type Parse = fn(&str) -> Result<ImageName, NameError>;
+
+/// What is known of a transport without opening anything.
+#[derive(Clone, Copy, Debug)]
+pub struct Transport {
+    /// What stands before the colon.
+    pub name: &'static str,
+    /// What stands behind it, for help.
+    pub syntax: &'static str,
+    /// Whether it is spoken of: old ones can be named but are not offered.
+    pub offered: bool,
+    /// Whether images can be read.
+    pub reads: bool,
+    /// Whether images can be written.
+    pub writes: bool,
+    /// Whether images can be deleted.
+    pub deletes: bool,
+    /// Whether the tags of a place can be listed.
+    pub lists_tags: bool,
+    /// Parses what stands behind the colon; `None` for what is known but not built.
+    pub(crate) parse: Option<Parse>,
+}
+
+impl Transport {
+    /// Whether this program has it.
+    #[must_use]
+    pub fn is_built(&self) -> bool {
+        self.parse.is_some()
+    }
+
+    const fn unbuilt(name: &'static str, syntax: &'static str) -> Self {
+        Self {
+            name,
+            syntax,
+            offered: true,
+            reads: false,
+            writes: false,
+            deletes: false,
+            lists_tags: false,
+            parse: None,
+        }
+    }
+}
+
+/// All transports by name, the unbuilt ones included.
+pub static TRANSPORTS: [Transport; 10] = [
+    Transport { offered: false, ..Transport::unbuilt("atomic", "HOST/NAMESPACE/STREAM:TAG") },
+    Transport::unbuilt("containers-storage", "[STORE]{REFERENCE | @ID}"),
+    Transport {
+        reads: true,
+        writes: true,
+        parse: Some(|details| DirName::parse(details).map(ImageName::Dir)),
+        ..Transport::unbuilt("dir", "PATH")
+    },
+    Transport::unbuilt("docker-archive", "PATH[:REFERENCE | :@INDEX]"),
+    Transport::unbuilt("docker-daemon", "REFERENCE | sha256:ID"),
+    Transport {
+        reads: true,
+        writes: true,
+        deletes: true,
+        parse: Some(|details| LayoutName::parse(details).map(ImageName::Oci)),
+        ..Transport::unbuilt("oci", "PATH[:REFERENCE | :@INDEX]")
+    },
+    Transport::unbuilt("oci-archive", "PATH[:REFERENCE]"),
+    Transport { offered: false, ..Transport::unbuilt("ostree", "REFERENCE[@PATH]") },
+    Transport::unbuilt("sif", "PATH"),
+    Transport::unbuilt("tarball", "FILE[:FILE...]"),
+];
+
+/// The transports that help and completion offer, by name.
+pub fn offered() -> impl Iterator<Item = &'static Transport> {
+    TRANSPORTS.iter().filter(|transport| transport.offered && transport.is_built())
+}
+
+/// The transport of that name, built or not.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Transport> {
+    TRANSPORTS.iter().find(|transport| transport.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_sorted_and_offers_what_is_built() {
+        assert!(TRANSPORTS.is_sorted_by_key(|transport| transport.name));
+        assert!(offered().all(|transport| transport.reads && transport.writes));
+        assert!(find("ostree").is_some_and(|transport| !transport.is_built()));
+    }
+}
