@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-
 use crate::{Digest, MediaType};
 
 /// A blob as some manifest declares it (OCI image specification, "OCI Content Descriptors").

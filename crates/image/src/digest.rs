@@ -132,18 +132,31 @@ impl FromStr for Digest {
 
     fn from_str(s: &str) -> Result<Self, DigestError> {
         let (name, hex) = s.split_once(':').ok_or(DigestError::InvalidFormat)?;
-        let lower_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        if name.is_empty() || hex.is_empty() || !hex.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        if name.is_empty() || hex.is_empty() {
             return Err(DigestError::InvalidFormat);
         }
-        let algorithm: Algorithm = name.parse()?;
+        let Ok(algorithm) = name.parse::<Algorithm>() else {
+            return Err(unknown_algorithm(name, hex));
+        };
         if hex.len() != algorithm.hex_len() {
             return Err(DigestError::InvalidLength);
         }
-        if !hex.bytes().all(lower_hex) {
+        if !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(DigestError::InvalidFormat);
         }
         Ok(Self { algorithm, text: s.into() })
+    }
+}
+
+/// Whether the parts fit the grammar of digests of algorithms yet to come, or not even that.
+fn unknown_algorithm(name: &str, encoded: &str) -> DigestError {
+    let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let encoded = encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"=_-".contains(&b));
+    let mut parts = name.split(['.', '+', '_', '-']);
+    if encoded && parts.all(|part| !part.is_empty() && part.bytes().all(lower)) {
+        DigestError::UnsupportedAlgorithm
+    } else {
+        DigestError::InvalidFormat
     }
 }
 
@@ -239,7 +252,11 @@ mod tests {
             (format!("sha256:{}", EMPTY.to_uppercase()), Err(InvalidFormat)),
             (format!("sha256:../{}", &EMPTY[3..]), Err(InvalidFormat)),
             (format!("sha256:{}", &EMPTY[1..]), Err(InvalidLength)),
+            ("sha256:x/y".into(), Err(InvalidLength)), // length first, as Go's library
             (format!("md5:{EMPTY}"), Err(UnsupportedAlgorithm)),
+            (format!("sha256+b64u:{EMPTY}"), Err(UnsupportedAlgorithm)),
+            (format!("MD5:{EMPTY}"), Err(InvalidFormat)),
+            ("md5:a/b".into(), Err(InvalidFormat)),
         ] {
             assert_eq!(text.parse::<Digest>().map(|_| ()), expected, "{text}");
         }

@@ -5,20 +5,30 @@
 //! pure, so that whatever a plan decides can be tested without moving a byte.
 
 mod compression;
+mod config;
 mod descriptor;
 mod digest;
+pub mod go_json;
+mod list;
+pub mod manifest;
 mod media_type;
+mod platform;
 mod policy_scope;
+mod reference;
 mod secret;
 mod signature;
-
-pub mod manifest;
+mod timestamp;
 
 pub use compression::Compression;
+pub use config::{History, ImageConfig, MAX_CONFIG_SIZE, Nothing, RootFs, RunConfig};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
-pub use manifest::{RawManifest, Which};
+pub use list::{Instance, InstanceEdit, List, Preference};
+pub use manifest::{ImageManifest, Layer, Manifest, ManifestError, RawManifest, Which};
 pub use media_type::MediaType;
+pub use platform::{Platform, wanted_platforms};
 pub use policy_scope::PolicyScope;
+pub use reference::{Named, Reference, ReferenceError, is_valid_tag};
 pub use secret::Secret;
 pub use signature::Signature;
+pub use timestamp::{Timestamp, TimestampError};

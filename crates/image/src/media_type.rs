@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Compression;
+
 /// A media type as it stands in a manifest or header. Unknown ones are kept as they are.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(transparent)]
@@ -53,6 +55,8 @@ known! {
     DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";
     /// Docker layer, gzip.
     DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+    /// Docker layer, zstd: never specified, but found.
+    DOCKER_LAYER_ZSTD = "application/vnd.docker.image.rootfs.diff.tar.zstd";
     /// Docker layer that lies elsewhere, plain tar.
     DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar";
     /// Docker layer that lies elsewhere, gzip.
@@ -76,6 +80,45 @@ impl MediaType {
     #[must_use]
     pub fn is_list(&self) -> bool {
         *self == Self::OCI_INDEX || *self == Self::DOCKER_LIST
+    }
+
+    /// Whether this names a layer that need not be distributed.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        [
+            Self::OCI_FOREIGN_LAYER,
+            Self::OCI_FOREIGN_LAYER_GZIP,
+            Self::OCI_FOREIGN_LAYER_ZSTD,
+            Self::DOCKER_FOREIGN_LAYER,
+            Self::DOCKER_FOREIGN_LAYER_GZIP,
+        ]
+        .contains(self)
+    }
+
+    /// The compression that a layer of this type is declared to have; `None` for other types.
+    #[must_use]
+    pub fn compression(&self) -> Option<Compression> {
+        let is = |types: &[Self]| types.contains(self);
+        if is(&[
+            Self::OCI_LAYER,
+            Self::OCI_FOREIGN_LAYER,
+            Self::DOCKER_LAYER,
+            Self::DOCKER_FOREIGN_LAYER,
+        ]) {
+            Some(Compression::Uncompressed)
+        } else if is(&[
+            Self::OCI_LAYER_GZIP,
+            Self::OCI_FOREIGN_LAYER_GZIP,
+            Self::DOCKER_LAYER_GZIP,
+            Self::DOCKER_FOREIGN_LAYER_GZIP,
+        ]) {
+            Some(Compression::Gzip)
+        } else if is(&[Self::OCI_LAYER_ZSTD, Self::OCI_FOREIGN_LAYER_ZSTD, Self::DOCKER_LAYER_ZSTD])
+        {
+            Some(Compression::Zstd)
+        } else {
+            None
+        }
     }
 
     /// Whether this names either form of Docker schema 1.

@@ -1,8 +1,21 @@
 //! Manifests: the bytes, which are the truth, and views of them.
 
+pub mod docker;
+mod error;
+mod guess;
+pub mod oci;
+pub mod schema1;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
-use crate::{Digest, MediaType};
+use crate::{Algorithm, Descriptor, Digest, List, MediaType};
+
+pub use error::ManifestError;
+pub use guess::guess;
 
 /// The largest manifest that is read, in bytes (the original's limit).
 pub const MAX_MANIFEST_SIZE: usize = 4 * 1024 * 1024;
@@ -16,6 +29,77 @@ pub struct RawManifest {
     pub bytes: Bytes,
 }
 
+impl RawManifest {
+    /// A manifest of the declared type, or of the type its contents suggest where none of the
+    /// known ones is declared. If they suggest none either, the declared type stays, and
+    /// [`Self::parse`] will name it.
+    #[must_use]
+    pub fn new(media_type: Option<MediaType>, bytes: Bytes) -> Self {
+        let declared = media_type.unwrap_or_default();
+        let media_type = guess::known(&declared).or_else(|| guess(&bytes)).unwrap_or(declared);
+        Self { media_type, bytes }
+    }
+
+    /// The sha256 digest by which registries know this manifest: of the bytes, or, for schema 1,
+    /// of the bytes without their signatures.
+    ///
+    /// # Errors
+    /// If the bytes are a signed schema 1 manifest whose signatures do not say what they sign.
+    pub fn digest(&self) -> Result<Digest, ManifestError> {
+        self.digest_by(Algorithm::Sha256)
+    }
+
+    /// As [`Self::digest`], by another algorithm.
+    ///
+    /// # Errors
+    /// As [`Self::digest`].
+    pub fn digest_by(&self, algorithm: Algorithm) -> Result<Digest, ManifestError> {
+        digest_of(&self.bytes, algorithm)
+    }
+
+    /// Whether this is the manifest that `expected` names.
+    ///
+    /// # Errors
+    /// As [`Self::digest`].
+    pub fn has_digest(&self, expected: &Digest) -> Result<bool, ManifestError> {
+        Ok(self.digest_by(expected.algorithm())? == *expected)
+    }
+
+    /// Reads the bytes as what the type says they are.
+    ///
+    /// # Errors
+    /// If they are not, or look like more than one kind of manifest.
+    pub fn parse(&self) -> Result<Manifest, ManifestError> {
+        let bytes = &self.bytes;
+        let Some(media_type) = guess::known(&self.media_type).or_else(|| guess(bytes)) else {
+            return Err(ManifestError::UnknownType(self.media_type.to_string()));
+        };
+        Ok(if media_type == MediaType::OCI_INDEX {
+            Manifest::List(List::Oci(oci::Index::parse(bytes)?))
+        } else if media_type == MediaType::DOCKER_LIST {
+            Manifest::List(List::Docker(docker::List::parse(bytes)?))
+        } else if media_type == MediaType::OCI_MANIFEST {
+            Manifest::Image(ImageManifest::Oci(oci::Manifest::parse(bytes)?))
+        } else if media_type == MediaType::DOCKER_MANIFEST {
+            Manifest::Image(ImageManifest::Docker(docker::Manifest::parse(bytes)?))
+        } else {
+            Manifest::Image(ImageManifest::Schema1(schema1::Manifest::parse(bytes)?))
+        })
+    }
+}
+
+/// The digest of a manifest's bytes, schema 1 without its signatures. The contents alone decide
+/// what the bytes are.
+///
+/// # Errors
+/// If they are a signed schema 1 manifest whose signatures do not say what they sign.
+pub fn digest_of(bytes: &[u8], algorithm: Algorithm) -> Result<Digest, ManifestError> {
+    if guess(bytes) == Some(MediaType::DOCKER_SCHEMA1_SIGNED) {
+        return Ok(Digest::of(algorithm, &schema1::payload(bytes)?));
+    }
+    Ok(Digest::of(algorithm, bytes))
+}
+
 /// Which manifest of a source is meant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Which {
@@ -23,4 +107,121 @@ pub enum Which {
     Top,
     /// An instance of a list.
     Instance(Digest),
+}
+
+/// A view of a manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Manifest {
+    /// One image, or one artifact.
+    Image(ImageManifest),
+    /// Many.
+    List(List),
+}
+
+/// A view of the manifest of one image.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ImageManifest {
+    /// OCI.
+    Oci(oci::Manifest),
+    /// Docker schema 2.
+    Docker(docker::Manifest),
+    /// Docker schema 1.
+    Schema1(schema1::Manifest),
+}
+
+/// A layer, root first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// The blob. Schema 1 gives neither type nor size.
+    pub blob: Descriptor,
+    /// Whether schema 1 says that nothing is in it.
+    pub empty: bool,
+}
+
+impl Layer {
+    /// Whether the layer need not be distributed: its bytes may be had elsewhere.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.blob.media_type.is_foreign()
+    }
+}
+
+impl ImageManifest {
+    /// The config blob, except in schema 1 and where an artifact has none.
+    #[must_use]
+    pub fn config(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Oci(manifest) => manifest.config.as_ref().map(|config| &config.blob),
+            Self::Docker(manifest) => Some(&manifest.config),
+            Self::Schema1(_) => None,
+        }
+    }
+
+    /// The layers, root first. The same blob may come twice.
+    #[must_use]
+    pub fn layers(&self) -> Vec<Layer> {
+        match self {
+            Self::Oci(manifest) => manifest
+                .layers
+                .iter()
+                .map(|layer| Layer { blob: layer.blob.clone(), empty: false })
+                .collect(),
+            Self::Docker(manifest) => manifest
+                .layers
+                .iter()
+                .map(|blob| Layer { blob: blob.clone(), empty: false })
+                .collect(),
+            Self::Schema1(manifest) => manifest.layers(),
+        }
+    }
+
+    /// What the manifest is.
+    #[must_use]
+    pub fn media_type(&self) -> MediaType {
+        match self {
+            Self::Oci(_) => MediaType::OCI_MANIFEST,
+            Self::Docker(_) => MediaType::DOCKER_MANIFEST,
+            Self::Schema1(_) => MediaType::DOCKER_SCHEMA1_SIGNED,
+        }
+    }
+
+    /// Whether the config is no image config, so that nothing is known of what the layers are.
+    #[must_use]
+    pub fn is_artifact(&self) -> bool {
+        match self {
+            Self::Oci(manifest) => manifest.is_artifact(),
+            Self::Docker(_) | Self::Schema1(_) => false,
+        }
+    }
+
+    /// Free text by key; only OCI has any.
+    #[must_use]
+    pub fn annotations(&self) -> Option<&BTreeMap<String, String>> {
+        match self {
+            Self::Oci(manifest) => Some(&manifest.annotations),
+            Self::Docker(_) | Self::Schema1(_) => None,
+        }
+    }
+
+    /// The manifest that this one is about; only OCI has any.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Oci(manifest) => manifest.subject.as_ref().map(|subject| &subject.blob),
+            Self::Docker(_) | Self::Schema1(_) => None,
+        }
+    }
+
+    /// Whether a name written in the manifest itself differs from `reference`, so that the
+    /// manifest has to be changed to be stored under it. Only schema 1 has one.
+    #[must_use]
+    pub fn embedded_name_conflicts(&self, reference: &crate::Reference) -> bool {
+        match self {
+            Self::Schema1(manifest) => {
+                manifest.name != reference.name.path()
+                    || manifest.tag != reference.tag.as_deref().unwrap_or_default()
+            }
+            Self::Oci(_) | Self::Docker(_) => false,
+        }
+    }
 }

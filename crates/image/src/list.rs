@@ -1,0 +1,240 @@
+//! Lists of manifests of either kind: choosing from them, changing them.
+
+use crate::manifest::oci::OciDescriptor;
+use crate::manifest::{docker, oci};
+use crate::{
+    Compression, Descriptor, Digest, ManifestError, MediaType, Platform, RawManifest, go_json,
+};
+
+/// The annotation of instances whose layers need zstd; its value is `true`.
+const ZSTD: &str = "io.github.containers.compression.zstd";
+
+/// A list of manifests.
+#[derive(Clone, Debug, PartialEq)]
+pub enum List {
+    /// An OCI image index.
+    Oci(oci::Index),
+    /// A Docker manifest list.
+    Docker(docker::List),
+}
+
+/// One entry of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// The manifest.
+    pub descriptor: Descriptor,
+    /// What it was built for; an index need not say.
+    pub platform: Option<Platform>,
+    /// What kind of artifact it is.
+    pub artifact_type: Option<String>,
+}
+
+impl Instance {
+    /// Whether it is marked as needing zstd.
+    #[must_use]
+    pub fn is_zstd(&self) -> bool {
+        is_zstd(&self.descriptor)
+    }
+}
+
+/// What became of one instance when it was copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceEdit {
+    /// Which instance: the first with this digest.
+    pub old: Digest,
+    /// Its new digest.
+    pub digest: Digest,
+    /// Its new size in bytes.
+    pub size: u64,
+    /// Its new type.
+    pub media_type: MediaType,
+    /// How its layers are packed now, as far as it may be noted: zstd is, if the list may change.
+    pub compressions: Vec<Compression>,
+}
+
+/// Which of two instances for the same platform is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preference {
+    /// The one that needs zstd: it is smaller or faster.
+    #[default]
+    Zstd,
+    /// The one that does not: everybody can read it.
+    Gzip,
+}
+
+impl List {
+    /// All entries, in order.
+    #[must_use]
+    pub fn instances(&self) -> Vec<Instance> {
+        match self {
+            Self::Oci(index) => index
+                .manifests
+                .iter()
+                .map(|entry| Instance {
+                    descriptor: entry.blob.clone(),
+                    platform: entry.platform.clone(),
+                    artifact_type: Some(entry.artifact_type.clone()).filter(|t| !t.is_empty()),
+                })
+                .collect(),
+            Self::Docker(list) => list
+                .manifests
+                .iter()
+                .map(|entry| Instance {
+                    descriptor: entry.manifest.clone(),
+                    platform: Some(entry.platform.clone()),
+                    artifact_type: None,
+                })
+                .collect(),
+        }
+    }
+
+    /// The instance that serves best. `wanted` are platforms, best first, at least one.
+    ///
+    /// # Errors
+    /// If none serves; the sentence names the first platform.
+    pub fn choose(&self, wanted: &[Platform]) -> Result<Digest, ManifestError> {
+        self.choose_preferring(wanted, Preference::Zstd)
+    }
+
+    /// As [`Self::choose`]. Among instances of an index for the same platform `preference`
+    /// decides, then the order. Instances of an index that name no platform serve last.
+    ///
+    /// # Errors
+    /// As [`Self::choose`].
+    pub fn choose_preferring(
+        &self,
+        wanted: &[Platform],
+        preference: Preference,
+    ) -> Result<Digest, ManifestError> {
+        let rank = |instance: &Instance| {
+            let platform = match &instance.platform {
+                Some(platform) => wanted.iter().position(|wanted| platform.matches(wanted))?,
+                None => usize::MAX,
+            };
+            let zstd = matches!(self, Self::Oci(_)) && instance.is_zstd();
+            Some((platform, zstd != (preference == Preference::Zstd)))
+        };
+        let best = self
+            .instances()
+            .into_iter()
+            .filter_map(|instance| Some((rank(&instance)?, instance)))
+            .min_by_key(|(rank, _)| *rank);
+        if let Some((_, instance)) = best {
+            return Ok(instance.descriptor.digest);
+        }
+        let list = match self {
+            Self::Oci(_) => "image index",
+            Self::Docker(_) => "manifest list",
+        };
+        let first = wanted.first().cloned().unwrap_or_default();
+        Err(ManifestError::NoInstance {
+            list,
+            architecture: first.architecture,
+            variant: first.variant,
+            os: first.os,
+        })
+    }
+
+    /// Notes what became of instances.
+    ///
+    /// # Errors
+    /// If an edit is of an instance that is not here; those before it are done.
+    pub fn replace(&mut self, edits: &[InstanceEdit]) -> Result<(), ManifestError> {
+        for edit in edits {
+            let mut blobs: Box<dyn Iterator<Item = &mut Descriptor>> = match self {
+                Self::Oci(index) => Box::new(index.manifests.iter_mut().map(|e| &mut e.blob)),
+                Self::Docker(list) => Box::new(list.manifests.iter_mut().map(|e| &mut e.manifest)),
+            };
+            let blob = blobs
+                .find(|blob| blob.digest == edit.old)
+                .ok_or_else(|| ManifestError::InstanceNotFound(edit.old.clone()))?;
+            blob.digest = edit.digest.clone();
+            blob.size = Some(edit.size);
+            blob.media_type = edit.media_type.clone();
+            drop(blobs);
+            let zstd = edit
+                .compressions
+                .iter()
+                .any(|c| matches!(c, Compression::Zstd | Compression::ZstdChunked));
+            if let (Self::Oci(index), true) = (&mut *self, zstd) {
+                let entry = index.manifests.iter_mut().find(|e| e.blob.digest == edit.digest);
+                if let Some(entry) = entry {
+                    entry.blob.annotations.insert(ZSTD.to_owned(), "true".to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the instances that `keep` does not want.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Instance) -> bool) {
+        let mut kept = self.instances().into_iter().map(|instance| keep(&instance));
+        let mut next = || kept.next().unwrap_or(false);
+        match self {
+            Self::Oci(index) => index.manifests.retain(|_| next()),
+            Self::Docker(list) => list.manifests.retain(|_| next()),
+        }
+    }
+
+    /// The same list as another kind. An index may have instances without a platform; Docker's
+    /// list may not, so they are said to be for `host`.
+    ///
+    /// # Errors
+    /// If `to` is no type of a list.
+    pub fn convert(&self, to: &MediaType, host: &Platform) -> Result<Self, ManifestError> {
+        if *to == MediaType::OCI_INDEX {
+            return Ok(match self {
+                Self::Oci(_) => self.clone(),
+                Self::Docker(list) => {
+                    Self::Oci(oci::Index::new(list.manifests.iter().map(oci_entry).collect()))
+                }
+            });
+        }
+        if *to == MediaType::DOCKER_LIST {
+            return Ok(match self {
+                Self::Docker(_) => self.clone(),
+                Self::Oci(index) => Self::Docker(docker::List::new(
+                    index.manifests.iter().map(|entry| docker_entry(entry, host)).collect(),
+                )),
+            });
+        }
+        Err(ManifestError::NotAList(to.to_string()))
+    }
+
+    /// What the list is.
+    #[must_use]
+    pub fn media_type(&self) -> MediaType {
+        match self {
+            Self::Oci(_) => MediaType::OCI_INDEX,
+            Self::Docker(_) => MediaType::DOCKER_LIST,
+        }
+    }
+
+    /// The bytes as the original writes a list it changed. They differ from those a list was
+    /// parsed from even if nothing was changed: compare with `encode` before the change to know.
+    #[must_use]
+    pub fn encode(&self) -> RawManifest {
+        let bytes = match self {
+            Self::Oci(index) => go_json::to_vec(index),
+            Self::Docker(list) => go_json::to_vec(list),
+        };
+        let bytes = bytes.expect("all maps in a list have strings as keys").into();
+        RawManifest { media_type: self.media_type(), bytes }
+    }
+}
+
+fn is_zstd(blob: &Descriptor) -> bool {
+    blob.annotations.get(ZSTD).is_some_and(|value| value == "true")
+}
+
+fn oci_entry(entry: &docker::ListEntry) -> OciDescriptor {
+    let platform = Platform { features: Vec::new(), ..entry.platform.clone() };
+    OciDescriptor { platform: Some(platform), ..entry.manifest.clone().into() }
+}
+
+fn docker_entry(entry: &OciDescriptor, host: &Platform) -> docker::ListEntry {
+    let platform =
+        entry.platform.clone().unwrap_or_else(|| Platform::new(&host.os, &host.architecture, ""));
+    let manifest = Descriptor { annotations: Default::default(), ..entry.blob.clone() };
+    docker::ListEntry { manifest, platform }
+}

@@ -1,0 +1,87 @@
+//! What can be wrong with a manifest.
+
+use crate::MediaType;
+
+/// Why bytes are not the manifest they should be, or a list has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// No JSON, or not of the shape.
+    #[error("parsing a manifest of type {media_type}")]
+    Json {
+        /// What the bytes were read as.
+        media_type: MediaType,
+        /// What was found.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Fields of more than one kind of manifest: two readers could see two images.
+    #[error(
+        "rejecting ambiguous manifest, unexpected fields {fields:?} in supposedly {media_type}"
+    )]
+    Ambiguous {
+        /// What the bytes were read as.
+        media_type: MediaType,
+        /// The fields that only other kinds have.
+        fields: Vec<&'static str>,
+    },
+    /// The type is none of the known ones, and the contents do not tell.
+    #[error("Unimplemented manifest MIME type {0:?}")]
+    UnknownType(String),
+    /// A Docker schema 2 manifest with a type that is not Docker's.
+    #[error("unsupported docker v2s2 media type: {0:?}")]
+    UnsupportedDockerType(String),
+    /// Schema 1 by type, another by number.
+    #[error("unsupported schema version {0}")]
+    SchemaVersion(i64),
+    /// A schema 1 manifest whose parts do not fit together.
+    #[error("{0}")]
+    Schema1(String),
+    /// One entry of a schema 1 history.
+    #[error("parsing v2s1 history entry {index}")]
+    History {
+        /// Which one, from the top.
+        index: usize,
+        /// What was found.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The signatures of a schema 1 manifest, which say where its payload ends.
+    #[error("{0}")]
+    Signatures(String),
+    /// A list without an instance for any wanted platform.
+    #[error(
+        "no image found in {list} for architecture {architecture:?}, variant {variant:?}, OS {os:?}"
+    )]
+    NoInstance {
+        /// The kind of list, in words.
+        list: &'static str,
+        /// The architecture wanted most.
+        architecture: String,
+        /// The variant wanted most; empty for none.
+        variant: String,
+        /// The operating system.
+        os: String,
+    },
+    /// A layer or instance without a digest.
+    #[error("a layer or instance has no digest")]
+    NoDigest,
+    /// An edit of an instance that the list does not have.
+    #[error("digest {0} not found")]
+    InstanceNotFound(crate::Digest),
+    /// A list cannot become an image.
+    #[error("Can not convert manifest list to MIME type {0:?}, which is not a list type")]
+    NotAList(String),
+    /// The image is none: something else is packed as one.
+    #[error("{}", not_an_image(.0))]
+    NotAnImage(String),
+}
+
+/// The original's two sentences. The second is for images built wrong, which show up from time to
+/// time.
+fn not_an_image(artifact_type: &str) -> String {
+    if artifact_type == MediaType::DOCKER_CONFIG.as_str() {
+        format!("invalid mixed OCI image with Docker v2s2 config ({artifact_type:?})")
+    } else {
+        format!("unsupported image-specific operation on artifact with type {artifact_type:?}")
+    }
+}

@@ -1,0 +1,129 @@
+//! Platforms, and which of them serve a machine, best first.
+
+use serde::{Deserialize, Serialize};
+
+/// What an image was built for, as an OCI index or a Docker manifest list writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Platform {
+    /// The CPU, in Go's words: `amd64`, `arm64`.
+    pub architecture: String,
+    /// The operating system, in Go's words: `linux`, `windows`.
+    pub os: String,
+    /// The version of the operating system; empty where not given.
+    #[serde(rename = "os.version", skip_serializing_if = "String::is_empty")]
+    pub os_version: String,
+    /// What the operating system has to offer, such as `win32k`.
+    #[serde(rename = "os.features", skip_serializing_if = "Vec::is_empty")]
+    pub os_features: Vec<String>,
+    /// The variant of the CPU, such as `v7`; empty where not given.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub variant: String,
+    /// What the CPU has to offer: Docker only, dropped on the way to OCI.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+}
+
+impl Platform {
+    /// A platform of these three; an empty `variant` is none.
+    #[must_use]
+    pub fn new(os: &str, architecture: &str, variant: &str) -> Self {
+        Self {
+            architecture: architecture.to_owned(),
+            os: os.to_owned(),
+            variant: variant.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether an instance for `self` is what `wanted` asks for. Versions and features are not
+    /// looked at: the OCI specification leaves them too vague to compare.
+    #[must_use]
+    pub fn matches(&self, wanted: &Self) -> bool {
+        self.architecture == wanted.architecture
+            && self.os == wanted.os
+            && self.variant == wanted.variant
+    }
+}
+
+/// The platforms that serve, best first: those of `host` where nothing else is chosen.
+///
+/// The variant of the host counts only where no architecture is chosen, even if it is the host's:
+/// else nobody could ask for "no variant". Empty texts are like `None`.
+#[must_use]
+pub fn wanted_platforms(
+    os: Option<&str>,
+    architecture: Option<&str>,
+    variant: Option<&str>,
+    host: &Platform,
+) -> Vec<Platform> {
+    let given = |choice: Option<&str>| choice.filter(|text| !text.is_empty()).map(str::to_owned);
+    let os = given(os).unwrap_or_else(|| host.os.clone());
+    let chosen = given(architecture);
+    let variant = match (given(variant), &chosen) {
+        (Some(variant), _) => variant,
+        (None, Some(_)) => String::new(),
+        (None, None) => host.variant.clone(),
+    };
+    let architecture = chosen.unwrap_or_else(|| host.architecture.clone());
+
+    let known = variants(&architecture);
+    let mut candidates: Vec<&str> = Vec::new();
+    if variant.is_empty() {
+        candidates.push("");
+        candidates.extend(known);
+    } else {
+        match known.iter().position(|known| *known == variant) {
+            Some(at) => candidates.extend(&known[at..]),
+            None => candidates.push(&variant),
+        }
+        candidates.push("");
+    }
+    candidates.into_iter().map(|variant| Platform::new(&os, &architecture, variant)).collect()
+}
+
+/// The variants of an architecture, the most capable first: each runs what is made for the later.
+fn variants(architecture: &str) -> &'static [&'static str] {
+    match architecture {
+        "arm" => &["v8", "v7", "v6", "v5"],
+        "arm64" => &["v8"],
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefers_as_the_original() {
+        let host = Platform::new("linux", "arm", "v7");
+        for (os, arch, variant, expected) in [
+            (None, None, None, vec!["linux/arm/v7", "linux/arm/v6", "linux/arm/v5", "linux/arm/"]),
+            (
+                Some(""),
+                Some(""),
+                Some(""),
+                vec!["linux/arm/v7", "linux/arm/v6", "linux/arm/v5", "linux/arm/"],
+            ),
+            (
+                None,
+                Some("arm"),
+                None,
+                vec!["linux/arm/", "linux/arm/v8", "linux/arm/v7", "linux/arm/v6", "linux/arm/v5"],
+            ),
+            (None, Some("arm64"), None, vec!["linux/arm64/", "linux/arm64/v8"]),
+            (None, Some("arm64"), Some("v8"), vec!["linux/arm64/v8", "linux/arm64/"]),
+            (None, Some("arm64"), Some("v9"), vec!["linux/arm64/v9", "linux/arm64/"]),
+            (Some("windows"), Some("amd64"), None, vec!["windows/amd64/"]),
+            (None, Some("amd64"), Some("v3"), vec!["linux/amd64/v3", "linux/amd64/"]),
+            (None, None, Some("v5"), vec!["linux/arm/v5", "linux/arm/"]),
+        ] {
+            let got: Vec<String> = wanted_platforms(os, arch, variant, &host)
+                .into_iter()
+                .map(|p| format!("{}/{}/{}", p.os, p.architecture, p.variant))
+                .collect();
+            assert_eq!(got, expected, "{os:?} {arch:?} {variant:?}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Points in time as configs write them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A date and time of RFC 3339, to the nanosecond, in the time zone it was written in.
+///
+/// Prints as Go does: no zeros at the end of the fraction, `Z` for a zone of zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Timestamp {
+    /// 0 to 9999.
+    pub year: u16,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 59: Go has no leap seconds.
+    pub second: u8,
+    /// 0 to 999 999 999.
+    pub nanosecond: u32,
+    /// Minutes east of UTC.
+    pub offset: i16,
+}
+
+/// Why a text is no [`Timestamp`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid RFC 3339 time")]
+pub struct TimestampError;
+
+impl Default for Timestamp {
+    /// Go's zero time, which stands where a time is missing.
+    fn default() -> Self {
+        Self { year: 1, month: 1, day: 1, hour: 0, minute: 0, second: 0, nanosecond: 0, offset: 0 }
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        parse(text.as_bytes()).ok_or(TimestampError)
+    }
+}
+
+fn parse(text: &[u8]) -> Option<Timestamp> {
+    let (date_time, rest) = text.split_at_checked(19)?;
+    let punctuation = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if punctuation.iter().any(|&(at, mark)| date_time[at] != mark) {
+        return None;
+    }
+    let year = number(&date_time[..4], 0, 9999)?;
+    let month = number(&date_time[5..7], 1, 12)?;
+    let day = number(&date_time[8..10], 1, days(year, month))?;
+    let hour = number(&date_time[11..13], 0, 23)?;
+    let minute = number(&date_time[14..16], 0, 59)?;
+    let second = number(&date_time[17..19], 0, 59)?;
+
+    let (nanosecond, zone) = match rest {
+        [b'.', fraction @ ..] => {
+            let len = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+            let digits = &fraction[..len.min(9)];
+            let missing = u32::try_from(9 - digits.len()).ok()?;
+            let value = number(digits, 0, 999_999_999)? * 10_u32.pow(missing);
+            (value, &fraction[len..])
+        }
+        zone => (0, zone),
+    };
+    let offset = match zone {
+        [b'Z'] => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let minutes = number(&[*h1, *h2], 0, 23)? * 60 + number(&[*m1, *m2], 0, 59)?;
+            let minutes = i16::try_from(minutes).ok()?;
+            if *sign == b'-' { -minutes } else { minutes }
+        }
+        _ => return None,
+    };
+    Some(Timestamp {
+        year: u16::try_from(year).ok()?,
+        month: u8::try_from(month).ok()?,
+        day: u8::try_from(day).ok()?,
+        hour: u8::try_from(hour).ok()?,
+        minute: u8::try_from(minute).ok()?,
+        second: u8::try_from(second).ok()?,
+        nanosecond,
+        offset,
+    })
+}
+
+fn number(digits: &[u8], least: u32, most: u32) -> Option<u32> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = digits.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+    (least..=most).contains(&value).then_some(value)
+}
+
+fn days(year: u32, month: u32) -> u32 {
+    match month {
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, month, day, hour, minute, second, .. } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        if self.nanosecond != 0 {
+            let fraction = format!("{:09}", self.nanosecond);
+            write!(f, ".{}", fraction.trim_end_matches('0'))?;
+        }
+        if self.offset == 0 {
+            return f.write_str("Z");
+        }
+        let sign = if self.offset < 0 { '-' } else { '+' };
+        let minutes = self.offset.unsigned_abs();
+        write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error| serde::de::Error::custom(format!("{error}: {text:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_go_does() {
+        for (text, expected) in [
+            ("2020-02-29T01:02:03Z", Some("2020-02-29T01:02:03Z")),
+            ("2020-02-29T01:02:03.120000000Z", Some("2020-02-29T01:02:03.12Z")),
+            ("2020-02-29T01:02:03.000Z", Some("2020-02-29T01:02:03Z")),
+            ("2020-02-29T01:02:03.1234567891Z", Some("2020-02-29T01:02:03.123456789Z")),
+            ("2020-02-29T01:02:03+00:00", Some("2020-02-29T01:02:03Z")),
+            ("2020-02-29T01:02:03.5-07:30", Some("2020-02-29T01:02:03.5-07:30")),
+            ("0001-01-01T00:00:00Z", Some("0001-01-01T00:00:00Z")),
+            ("2021-02-29T01:02:03Z", None), // no leap year
+            ("2020-02-29T01:02:60Z", None), // no leap seconds
+            ("2020-02-29T01:02:03,5Z", None),
+            ("2020-02-29T01:02:03.Z", None),
+            ("2020-02-29t01:02:03z", None),
+            ("2020-02-29 01:02:03Z", None),
+            ("2020-02-29T01:02:03", None),
+            ("2020-02-29T01:02:03+24:00", None),
+            ("2020-13-29T01:02:03Z", None),
+            ("", None),
+        ] {
+            let got = text.parse::<Timestamp>().ok().map(|time| time.to_string());
+            assert_eq!(got.as_deref(), expected, "{text}");
+        }
+    }
+}
