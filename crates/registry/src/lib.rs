@@ -1,0 +1,40 @@
+//! The distribution protocol over HTTP.
+//!
+//! Knows challenges, tokens, TLS, proxies, redirects, retries, resumed downloads and uploads.
+//! Must not know configuration files, the environment, policies or other transports: all that a
+//! [`Client`] needs is in its [`ClientOptions`].
+//!
+//! A [`Client`] is one registry as one identity sees it, for the whole process; a [`Repository`]
+//! is what one asks for manifests, blobs and tags. Nothing that comes from here is verified.
+
+mod answer;
+mod authorize;
+mod challenge;
+mod client;
+mod download;
+mod error;
+mod manifests;
+mod options;
+mod proxy;
+mod redact;
+mod repository;
+mod retry;
+mod send;
+mod tags;
+mod tls;
+mod token;
+mod warning;
+mod wire;
+
+pub use answer::Answer;
+pub use client::Client;
+pub use download::Download;
+pub use error::Error;
+pub use manifests::{Fetched, ManifestHead};
+pub use options::{
+    ClientOptions, ClientPair, Credentials, ProxyRules, RetryPolicy, Timeouts, TlsDetails,
+    TlsOptions,
+};
+pub use repository::Repository;
+pub use tls::TlsError;
+pub use wire::WireError;

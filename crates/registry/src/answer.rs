@@ -1,0 +1,333 @@
+//! What a registry says when it does not do what was asked.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use crate::challenge::challenges;
+
+/// A refusal, in the words users of the original know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    status: u16,
+    codes: Vec<String>,
+    text: String,
+    missing: bool,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Answer {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The codes of the distribution specification, as `MANIFEST_UNKNOWN`; often just one.
+    #[must_use]
+    pub fn codes(&self) -> &[String] {
+        &self.codes
+    }
+
+    /// Whether this says that there is no such manifest.
+    ///
+    /// Not every 404 does: a repository that is unknown has a code of its own.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.missing
+    }
+
+    /// Whether another type of manifest might be taken instead.
+    pub(crate) fn is_manifest_type_rejected(&self) -> bool {
+        match self.codes.first().map(String::as_str) {
+            Some("MANIFEST_INVALID" | "TAG_INVALID") => true,
+            // Amazon's, about an OCI manifest without a media type inside.
+            Some("UNSUPPORTED") => self.text.contains("Invalid JSON syntax"),
+            _ => self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE.as_u16(),
+        }
+    }
+
+    /// An answer of something that is no registry: a token server, a web server.
+    pub(crate) fn unexpected(status: StatusCode) -> Self {
+        Self {
+            status: status.as_u16(),
+            codes: Vec::new(),
+            text: format!("received unexpected HTTP status: {}", line(status)),
+            missing: false,
+            retry_after: None,
+        }
+    }
+
+    /// The answer "too many requests" of a token server.
+    pub(crate) fn too_many() -> Self {
+        let text = "too many requests to registry".to_owned();
+        Self { text, ..Self::unexpected(StatusCode::TOO_MANY_REQUESTS) }
+    }
+
+    /// An answer of a registry, from its first megabyte or so.
+    pub(crate) fn of_registry(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        if !status.is_client_error() {
+            return Self::unexpected(status);
+        }
+        let mut items: Vec<Item> = Vec::new();
+        if status == StatusCode::UNAUTHORIZED {
+            items.extend(challenges(headers).iter().filter(|c| c.scheme == "bearer").find_map(
+                |challenge| {
+                    let code = match challenge.get("error") {
+                        Some("invalid_token") => "UNAUTHORIZED",
+                        Some("insufficient_scope") => "DENIED",
+                        _ => return None,
+                    };
+                    let said = challenge.get("error_description").filter(|text| !text.is_empty());
+                    Some(Item::new(code, said.unwrap_or_else(|| default_message(code)), true))
+                },
+            ));
+        }
+        let parsed = parse(status, body);
+        let readable = !parsed.is_empty();
+        items.extend(parsed);
+        if items.is_empty() && status == StatusCode::UNAUTHORIZED {
+            items.push(Item::new("UNAUTHORIZED", default_message("UNAUTHORIZED"), true));
+        }
+        let Some(first) = items.first() else {
+            return Self {
+                status: status.as_u16(),
+                codes: Vec::new(),
+                text: format!("StatusCode: {}, {}", status.as_u16(), sample(body)),
+                missing: status == StatusCode::NOT_FOUND,
+                retry_after: None,
+            };
+        };
+        let missing = first.code == "MANIFEST_UNKNOWN"
+            || (readable
+                && first.code == "UNKNOWN"
+                && first.message.to_lowercase().contains("not found"));
+        Self {
+            status: status.as_u16(),
+            text: first.to_string(),
+            missing,
+            codes: items.into_iter().map(|item| item.code).collect(),
+            retry_after: None,
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Answer {}
+
+/// `500 Internal Server Error`.
+fn line(status: StatusCode) -> String {
+    format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default())
+        .trim_end()
+        .to_owned()
+}
+
+/// The first 50 bytes, in quotes.
+fn sample(body: &[u8]) -> String {
+    const LENGTH: usize = 50;
+    let shown = String::from_utf8_lossy(&body[..body.len().min(LENGTH)]);
+    let dots = if body.len() > LENGTH { "..." } else { "" };
+    format!("{:?}", format!("{shown}{dots}"))
+}
+
+/// One error of the distribution specification.
+struct Item {
+    code: String,
+    message: String,
+    detailed: bool,
+}
+
+impl Item {
+    fn new(code: &str, message: &str, detailed: bool) -> Self {
+        // As the original: a code that nobody registered is as good as none.
+        let code = if default_message(code).is_empty() { "UNKNOWN" } else { code };
+        Self { code: code.to_owned(), message: message.to_owned(), detailed }
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = self.code.to_lowercase().replace('_', " ");
+        let usual = default_message(&self.code);
+        if !self.detailed && (self.message.is_empty() || self.message == usual) {
+            f.write_str(&code)
+        } else if self.message == usual {
+            f.write_str(usual)
+        } else {
+            write!(f, "{code}: {}", self.message)
+        }
+    }
+}
+
+fn parse(status: StatusCode, body: &[u8]) -> Vec<Item> {
+    #[derive(Deserialize)]
+    struct Details {
+        details: String,
+    }
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default, alias = "Errors")]
+        errors: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        #[serde(default)]
+        code: Option<String>,
+        #[serde(default)]
+        message: Option<String>,
+        #[serde(default)]
+        detail: Option<serde::de::IgnoredAny>,
+    }
+    if let Ok(Details { details }) = serde_json::from_slice(body)
+        && !details.is_empty()
+    {
+        let code = match status {
+            StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+            StatusCode::TOO_MANY_REQUESTS => "TOOMANYREQUESTS",
+            _ => "UNKNOWN",
+        };
+        return vec![Item::new(code, &details, true)];
+    }
+    let Ok(Body { errors }) = serde_json::from_slice(body) else { return Vec::new() };
+    errors
+        .into_iter()
+        .map(|entry| {
+            Item::new(
+                entry.code.as_deref().unwrap_or("UNKNOWN"),
+                entry.message.as_deref().unwrap_or_default(),
+                entry.detail.is_some(),
+            )
+        })
+        .collect()
+}
+
+/// The message that the distribution specification gives a code; empty for codes it has not.
+fn default_message(code: &str) -> &'static str {
+    match code {
+        "UNKNOWN" => "unknown error",
+        "UNSUPPORTED" => "The operation is unsupported.",
+        "UNAUTHORIZED" => "authentication required",
+        "DENIED" => "requested access to the resource is denied",
+        "UNAVAILABLE" => "service unavailable",
+        "TOOMANYREQUESTS" => "too many requests",
+        "DIGEST_INVALID" => "provided digest did not match uploaded content",
+        "SIZE_INVALID" => "provided length did not match content length",
+        "RANGE_INVALID" => "invalid content range",
+        "NAME_INVALID" => "invalid repository name",
+        "TAG_INVALID" => "manifest tag did not match URI",
+        "NAME_UNKNOWN" => "repository name not known to registry",
+        "MANIFEST_UNKNOWN" => "manifest unknown",
+        "MANIFEST_INVALID" => "manifest invalid",
+        "MANIFEST_UNVERIFIED" => "manifest failed signature verification",
+        "MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN" => "blob unknown to registry",
+        "BLOB_UPLOAD_UNKNOWN" => "blob upload unknown to registry",
+        "BLOB_UPLOAD_INVALID" => "blob upload invalid",
+        "PAGINATION_NUMBER_INVALID" => "invalid number of results requested",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::WWW_AUTHENTICATE;
+
+    use super::*;
+
+    #[test]
+    fn speaks_as_the_original() {
+        let json = |code: &str, message: &str, detail: &str| {
+            format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"{detail}}}]}}"#)
+        };
+        let detail = r#","detail":{"Tag":"x"}"#;
+        for (status, body, expected, missing) in [
+            (404, json("MANIFEST_UNKNOWN", "manifest unknown", detail), "manifest unknown", true),
+            (404, json("MANIFEST_UNKNOWN", "", ""), "manifest unknown", true),
+            (404, json("MANIFEST_UNKNOWN", "gone", ""), "manifest unknown: gone", true),
+            (
+                404,
+                json("NAME_UNKNOWN", "repository name not known to registry", detail),
+                "repository name not known to registry",
+                false,
+            ),
+            (404, json("UNKNOWN", "Not Found", ""), "unknown: Not Found", true),
+            (
+                404,
+                json("NOT_FOUND", "artifact x not found", ""),
+                "unknown: artifact x not found",
+                true,
+            ),
+            (404, "not here".into(), r#"StatusCode: 404, "not here""#, true),
+            (404, String::new(), r#"StatusCode: 404, """#, true),
+            (403, r#"{"errors":[]}"#.into(), r#"StatusCode: 403, "{\"errors\":[]}""#, false),
+            (403, json("DENIED", "no way", ""), "denied: no way", false),
+            (
+                401,
+                json("UNAUTHORIZED", "authentication required", detail),
+                "authentication required",
+                false,
+            ),
+            (401, "<html>".into(), "authentication required", false),
+            (401, r#"{"details":"bad password"}"#.into(), "unauthorized: bad password", false),
+            (429, json("TOOMANYREQUESTS", "slow down", ""), "toomanyrequests: slow down", false),
+            (429, r#"{"details":"slow"}"#.into(), "toomanyrequests: slow", false),
+            (400, "x".repeat(60), &format!("StatusCode: 400, \"{}...\"", "x".repeat(50)), false),
+            (
+                500,
+                json("UNKNOWN", "", ""),
+                "received unexpected HTTP status: 500 Internal Server Error",
+                false,
+            ),
+            (599, String::new(), "received unexpected HTTP status: 599", false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let answer = Answer::of_registry(status, &HeaderMap::new(), body.as_bytes());
+            assert_eq!(answer.to_string(), expected);
+            assert_eq!(answer.is_not_found(), missing, "{expected}");
+        }
+    }
+
+    #[test]
+    fn the_challenge_explains_a_401() {
+        for (header, expected, codes) in [
+            (r#"Bearer error="invalid_token""#, "authentication required", vec!["UNAUTHORIZED"]),
+            (
+                r#"Bearer error="insufficient_scope",error_description="push only""#,
+                "denied: push only",
+                vec!["DENIED"],
+            ),
+            (r#"Bearer error="else""#, "authentication required", vec!["UNAUTHORIZED"]),
+        ] {
+            let headers =
+                HeaderMap::from_iter([(WWW_AUTHENTICATE, HeaderValue::from_static(header))]);
+            let answer = Answer::of_registry(StatusCode::UNAUTHORIZED, &headers, b"");
+            assert_eq!(
+                (answer.to_string().as_str(), answer.codes()),
+                (expected, &codes.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()[..])
+            );
+        }
+    }
+
+    #[test]
+    fn knows_when_another_type_may_help() {
+        for (status, body, expected) in [
+            (400, r#"{"errors":[{"code":"MANIFEST_INVALID"}]}"#, true),
+            (400, r#"{"errors":[{"code":"TAG_INVALID"}]}"#, true),
+            (405, r#"{"errors":[{"code":"UNSUPPORTED","message":"Invalid JSON syntax"}]}"#, true),
+            (405, r#"{"errors":[{"code":"UNSUPPORTED","message":"no"}]}"#, false),
+            (415, "", true),
+            (400, "", false),
+            (500, "", false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let answer = Answer::of_registry(status, &HeaderMap::new(), body.as_bytes());
+            assert_eq!(answer.is_manifest_type_rejected(), expected, "{status} {body}");
+        }
+    }
+}

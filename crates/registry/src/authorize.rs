@@ -1,0 +1,211 @@
+//! What goes into `Authorization`: a password, or a token fetched for the purpose.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, StatusCode};
+use reqwest::Response;
+use skopeo_image::Secret;
+use tracing::debug;
+use url::Url;
+use url::form_urlencoded::Serializer;
+
+use crate::answer::Answer;
+use crate::challenge::{Challenge, challenges};
+use crate::client::Shared;
+use crate::error::Error;
+use crate::options::Credentials;
+use crate::redact::redacted;
+use crate::send::{Access, Call};
+use crate::token::{Scope, Token, Tokens};
+
+/// The most that a token server may say, in bytes.
+const MAX_TOKEN_BODY: usize = 1024 * 1024;
+
+/// The client id that token servers know from the original.
+const CLIENT_ID: &str = "containers/image";
+
+/// What proves to the registry who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    Basic { username: String, password: Secret },
+    Bearer(Secret),
+}
+
+impl Proof {
+    pub(crate) fn header(&self) -> HeaderValue {
+        let text = match self {
+            Self::Basic { username, password } => {
+                format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.reveal())))
+            }
+            Self::Bearer(token) => format!("Bearer {}", token.reveal()),
+        };
+        // A token that is no header value proves nothing; the registry will say so.
+        let mut value =
+            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+        value.set_sensitive(true);
+        value
+    }
+}
+
+impl Shared {
+    /// What to show for `scopes`, if anything is wanted. `rejected` was shown and not believed.
+    pub(crate) async fn proof(
+        &self,
+        scopes: &[Scope],
+        rejected: Option<&Proof>,
+    ) -> Result<Option<Proof>, Error> {
+        if let Credentials::RegistryToken(token) = &self.options.credentials {
+            return Ok(Some(Proof::Bearer(token.clone())));
+        }
+        let known = self.known().challenges.clone();
+        for challenge in known.iter() {
+            match (challenge.scheme.as_str(), &self.options.credentials) {
+                ("basic", Credentials::Basic { username, password }) => {
+                    let (username, password) = (username.clone(), password.clone());
+                    return Ok(Some(Proof::Basic { username, password }));
+                }
+                ("bearer", _) => {
+                    let rejected = match rejected {
+                        Some(Proof::Bearer(token)) => Some(token),
+                        _ => None,
+                    };
+                    let token = self.token(challenge, scopes, rejected).await?;
+                    return Ok(Some(Proof::Bearer(token)));
+                }
+                ("basic", _) => {}
+                (other, _) => debug!("no handler for {other} authentication"),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes in what a 401 asks for; asks `/v2/` if it does not say.
+    pub(crate) async fn learn(
+        &self,
+        response: &Response,
+        scopes: &mut Vec<Scope>,
+    ) -> Result<(), Error> {
+        let told = challenges(response.headers());
+        if told.is_empty() {
+            self.ping().await?;
+            return Ok(());
+        }
+        for challenge in &told {
+            if challenge.get("error") == Some("insufficient_scope") {
+                for scope in Scope::asked(challenge.get("scope").unwrap_or_default()) {
+                    if !scopes.contains(&scope) {
+                        scopes.push(scope);
+                    }
+                }
+            }
+        }
+        self.known().challenges = told.into();
+        Ok(())
+    }
+
+    /// Asks `/v2/` once what the registry wants to see. Whether it wants anything.
+    pub(crate) async fn ping(&self) -> Result<bool, Error> {
+        let (scheme, pinged) = {
+            let known = self.known();
+            (known.scheme.unwrap_or("https"), known.pinged)
+        };
+        if !pinged {
+            let url = self.url(scheme, "/v2/")?;
+            let response = self.follow(&Call::to(Method::GET, &url), &url, None).await?;
+            let mut known = self.known();
+            known.pinged = true;
+            if known.challenges.is_empty() {
+                known.challenges = challenges(response.headers()).into();
+            }
+        }
+        Ok(!self.known().challenges.is_empty())
+    }
+
+    /// A token for `scopes`: one that is here, or a new one, which is fetched once for all who ask.
+    async fn token(
+        &self,
+        challenge: &Challenge,
+        scopes: &[Scope],
+        rejected: Option<&Secret>,
+    ) -> Result<Secret, Error> {
+        if let Some(token) = self.tokens.find(scopes, rejected) {
+            return Ok(token);
+        }
+        let slot = self.tokens.slot(scopes);
+        let mut slot = slot.lock().await;
+        if let Some(token) = Tokens::usable(slot.as_ref(), rejected) {
+            return Ok(token);
+        }
+        let token = self.fetch_token(challenge, scopes).await?;
+        let secret = token.secret.clone();
+        *slot = Some(token);
+        Ok(secret)
+    }
+
+    async fn fetch_token(&self, challenge: &Challenge, scopes: &[Scope]) -> Result<Token, Error> {
+        let realm = challenge
+            .get("realm")
+            .ok_or_else(|| Error::Protocol("missing realm in bearer auth challenge".to_owned()))?;
+        let mut realm = Url::parse(realm)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https"))
+            .ok_or_else(|| {
+                Error::Protocol(format!("invalid realm {realm:?} in bearer auth challenge"))
+            })?;
+        let service = challenge.get("service").filter(|service| !service.is_empty());
+        let (call, proof, doing) = match &self.options.credentials {
+            Credentials::IdentityToken(token) => {
+                let mut form = Serializer::new(String::new());
+                form.append_pair("client_id", CLIENT_ID);
+                form.append_pair("grant_type", "refresh_token");
+                form.append_pair("refresh_token", token.reveal());
+                form.extend_pairs(scopes.iter().map(|scope| ("scope", scope.as_str())));
+                form.extend_pairs(service.map(|service| ("service", service)));
+                let call = Call::to(Method::POST, &realm)
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(Bytes::from(form.finish()));
+                (call, None, "Trying to obtain access token")
+            }
+            credentials => {
+                let proof = match credentials {
+                    Credentials::Basic { username, password } => {
+                        realm.query_pairs_mut().append_pair("account", username);
+                        let (username, password) = (username.clone(), password.clone());
+                        (!password.is_empty()).then_some(Proof::Basic { username, password })
+                    }
+                    _ => None,
+                };
+                if !scopes.is_empty() {
+                    let pairs = scopes.iter().map(|scope| ("scope", scope.as_str()));
+                    realm.query_pairs_mut().extend_pairs(pairs);
+                }
+                if let Some(service) = service {
+                    realm.query_pairs_mut().append_pair("service", service);
+                }
+                (Call::to(Method::GET, &realm), proof, "Requesting bearer token")
+            }
+        };
+        let call = Call { access: Access::Shown(proof), ..call };
+        let (status, headers, body) = Box::pin(self.fetch(&call, MAX_TOKEN_BODY))
+            .await
+            .map_err(|error| error.doing(doing))?;
+        match status {
+            StatusCode::OK => {
+                Token::parse(&body, SystemTime::now()).map_err(|source| Error::Json {
+                    doing: format!("decoding bearer token (last URL {:?})", redacted(&realm)),
+                    source,
+                })
+            }
+            StatusCode::UNAUTHORIZED => {
+                let source = Box::new(self.refusal_of(status, &headers, &body));
+                Err(Error::BadCredentials { source })
+            }
+            StatusCode::TOO_MANY_REQUESTS => Err(Error::Answer(Answer::too_many())),
+            _ => Err(Error::Answer(Answer::unexpected(status)).doing(doing)),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! One registry, as one identity sees it.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::Method;
+use url::Url;
+
+use crate::challenge::Challenge;
+use crate::error::Error;
+use crate::options::{ClientOptions, Credentials};
+use crate::repository::Repository;
+use crate::send::Call;
+use crate::token::{Scope, Tokens};
+use crate::{tags, tls};
+
+/// One registry as one identity sees it: its connections, its tokens, what is known of it.
+///
+/// Cheap to clone; all clones are one. Meant to live as long as the process.
+#[derive(Clone)]
+pub struct Client(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) options: ClientOptions,
+    /// Where requests go: `host[:port]`, which differs from the name for Docker Hub.
+    pub(crate) server: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) tokens: Tokens,
+    pub(crate) requests: AtomicU64,
+    pub(crate) warned: Mutex<HashSet<String>>,
+    /// Held by the first request of all, so that the others know what it has learnt.
+    pub(crate) first: tokio::sync::Mutex<()>,
+    known: Mutex<Known>,
+}
+
+/// What answers have told about the registry.
+#[derive(Clone, Default)]
+pub(crate) struct Known {
+    /// `https`, or `http` where that is allowed and https did not answer.
+    pub(crate) scheme: Option<&'static str>,
+    /// What it wants to see; empty as long as nothing was refused.
+    pub(crate) challenges: Arc<[Challenge]>,
+    /// Whether `/v2/` was asked for them.
+    pub(crate) pinged: bool,
+}
+
+impl Client {
+    /// A client; no connection is made yet.
+    ///
+    /// # Errors
+    /// TLS options that are of no use, or a host that is none.
+    pub fn new(options: ClientOptions) -> Result<Self, Error> {
+        let server = match options.host.as_str() {
+            "docker.io" => "registry-1.docker.io",
+            host => host,
+        }
+        .to_owned();
+        if Url::parse(&format!("https://{server}/v2/")).is_err() {
+            return Err(Error::Protocol(format!("invalid registry host {server:?}")));
+        }
+        let tls = tls::config(&options.tls, options.insecure)?;
+        let rules = options.proxy.clone();
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            .proxy(reqwest::Proxy::custom(move |url| rules.proxy_for(url).cloned()))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(options.timeouts.connect)
+            .tcp_keepalive(std::time::Duration::from_secs(30))
+            // Some windows for six layers at once over a line with a long way.
+            .http2_initial_stream_window_size(2 * 1024 * 1024)
+            .http2_initial_connection_window_size(8 * 1024 * 1024)
+            .build()
+            .map_err(|error| Error::Protocol(format!("preparing connections: {error:?}")))?;
+        Ok(Self(Arc::new(Shared {
+            options,
+            server,
+            http,
+            tokens: Tokens::default(),
+            requests: AtomicU64::new(0),
+            warned: Mutex::default(),
+            first: tokio::sync::Mutex::new(()),
+            known: Mutex::default(),
+        })))
+    }
+
+    /// A repository by its path: `library/centos`.
+    #[must_use]
+    pub fn repository(&self, path: &str) -> Repository {
+        Repository::new(self.clone(), path)
+    }
+
+    /// Asks whether the credentials are good: what `login` does.
+    ///
+    /// # Errors
+    /// [`Error::BadCredentials`] if they are not; anything else if that could not be found out.
+    pub async fn check_login(&self) -> Result<(), Error> {
+        let response = self.0.send(&Call::new(Method::GET, "/v2/").scopes(Vec::new())).await?;
+        match response.status().as_u16() {
+            200 => Ok(()),
+            401 => {
+                let source = Box::new(self.0.refusal(response).await);
+                Err(Error::BadCredentials { source })
+            }
+            _ => Err(self.0.refusal(response).await),
+        }
+    }
+
+    /// The names of all repositories, as far as the registry tells them.
+    ///
+    /// # Errors
+    /// Many registries refuse this.
+    pub async fn catalog(&self) -> Result<Vec<String>, Error> {
+        tags::catalog(&self.0, Scope::catalog()).await
+    }
+
+    /// The host as the options gave it.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.0.options.host
+    }
+
+    /// How many requests have been sent, those to token servers and after redirects included.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.0.requests.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_anonymous(&self) -> bool {
+        matches!(self.options.credentials, Credentials::Anonymous)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("host", &self.0.options.host).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,319 @@
+//! Blobs: read as one stream, resumed where the line breaks.
+
+use std::fmt;
+
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::Response;
+use skopeo_image::Digest;
+use tracing::{debug, info};
+use url::Url;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::redact::redacted;
+use crate::repository::Repository;
+use crate::retry::Tries;
+use crate::send::{Call, Target, wait};
+use crate::wire::WireError;
+
+/// A blob on its way. Nothing is verified: not its digest, not its size.
+pub struct Download {
+    /// The bytes, from the first to the last, whatever happens on the line.
+    pub stream: BoxStream<'static, Result<Bytes, Error>>,
+    /// How many there will be, where the registry says so.
+    pub size: Option<u64>,
+}
+
+impl fmt::Debug for Download {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Download").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+impl Repository {
+    /// Reads a blob. `size` is what the manifest says, which is asked for when resuming.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting; the stream has errors of its own.
+    pub async fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<Download, Error> {
+        let call = self.call(Method::GET, format_args!("blobs/{digest}")).scopes(self.to_read());
+        download(self.client.clone(), call, size)
+            .await
+            .map_err(|error| error.doing("fetching blob"))
+    }
+
+    /// Reads a layer that lies somewhere else. No credentials are sent there.
+    ///
+    /// # Errors
+    /// As [`Repository::blob`]; URLs that are neither http nor https.
+    pub async fn foreign_blob(&self, url: &str) -> Result<Download, Error> {
+        let parsed = Url::parse(url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https"))
+            .ok_or_else(|| Error::Protocol(format!("unsupported external blob URL {url:?}")))?;
+        let doing = format!("fetching external blob from {:?}", redacted(&parsed));
+        let mut call = Call::new(Method::GET, "");
+        call.target = Target::Url(std::borrow::Cow::Owned(parsed));
+        download(self.client.clone(), call, None).await.map_err(|error| error.doing(doing))
+    }
+
+    /// The size of a blob, or `None` if it is not there.
+    ///
+    /// # Errors
+    /// Any answer but "here" and "not here"; a size that is missing.
+    pub async fn head_blob(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let doing = || format!("checking whether a blob {digest} exists in {}", self.name());
+        let call = self.call(Method::HEAD, format_args!("blobs/{digest}")).scopes(self.to_read());
+        let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
+        match response.status() {
+            StatusCode::OK => match length(response.headers()) {
+                Some(size) => Ok(Some(size)),
+                None => {
+                    Err(Error::Protocol("Missing \"Content-Length\" header in response".to_owned())
+                        .doing(format!("determining size of blob {digest} in {}", self.name())))
+                }
+            },
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(self.shared().refusal(response).await.doing(doing())),
+        }
+    }
+
+    /// Deletes a blob.
+    ///
+    /// # Errors
+    /// Most registries refuse this; it is meant for those that do not collect garbage.
+    pub async fn delete_blob(&self, digest: &Digest) -> Result<(), Error> {
+        let call =
+            self.call(Method::DELETE, format_args!("blobs/{digest}")).scopes(self.to_delete());
+        let doing = || format!("deleting blob {digest} in {}", self.name());
+        let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
+        if response.status().is_success() {
+            return Ok(());
+        }
+        Err(self.shared().refusal(response).await.doing(doing()))
+    }
+}
+
+async fn download(
+    client: Client,
+    call: Call<'static>,
+    declared: Option<u64>,
+) -> Result<Download, Error> {
+    let response = client.0.send(&call).await?;
+    if response.status() != StatusCode::OK {
+        return Err(client.0.refusal(response).await);
+    }
+    let size = length(response.headers());
+    let state = Box::new(Progress {
+        client,
+        call,
+        response: Some(response),
+        total: size.or(declared),
+        at: 0,
+        skip: 0,
+        tries: 0,
+        tries_since: 0,
+        ranges: true,
+    });
+    let stream = stream::try_unfold(state, |mut state| async move {
+        let piece = state.next().await?;
+        Ok(piece.map(|piece| (piece, state)))
+    });
+    Ok(Download { stream: stream.boxed(), size })
+}
+
+/// How far a download is.
+struct Progress {
+    client: Client,
+    call: Call<'static>,
+    response: Option<Response>,
+    total: Option<u64>,
+    /// How many bytes have been handed on.
+    at: u64,
+    /// How many bytes of the present answer have been handed on already.
+    skip: u64,
+    /// How many tries have failed since...
+    tries: u32,
+    /// ...this position.
+    tries_since: u64,
+    /// Whether it is worth asking for a part.
+    ranges: bool,
+}
+
+impl Progress {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            let mut response = match self.response.take() {
+                Some(response) => response,
+                None => self.resume().await?,
+            };
+            match self.read(&mut response).await {
+                Ok(Some(mut piece)) => {
+                    self.response = Some(response);
+                    let skipped = self.skip.min(piece.len() as u64);
+                    self.skip -= skipped;
+                    piece.advance(usize::try_from(skipped).unwrap_or(usize::MAX));
+                    if !piece.is_empty() {
+                        self.at += piece.len() as u64;
+                        return Ok(Some(piece));
+                    }
+                }
+                Ok(None) => return Ok(None),
+                Err(error) => self.pause(error).await?,
+            }
+        }
+    }
+
+    /// The next piece of the present answer; an early end is an error.
+    async fn read(&self, response: &mut Response) -> Result<Option<Bytes>, Error> {
+        let shared = &self.client.0;
+        let idle = shared.options.timeouts.idle;
+        let problem = match tokio::time::timeout(idle, response.chunk()).await {
+            Ok(Ok(Some(piece))) => return Ok(Some(piece)),
+            Ok(Ok(None)) if self.total.is_none_or(|total| self.at >= total) => return Ok(None),
+            Ok(Ok(None)) => WireError::cut(),
+            Ok(Err(error)) => WireError::new(&error, response.url(), &shared.options.tls.searched),
+            Err(_) => WireError::silent(idle),
+        };
+        Err(Error::request(&Method::GET, response.url(), problem))
+    }
+
+    /// Waits before the next try, if there is one.
+    async fn pause(&mut self, error: Error) -> Result<(), Error> {
+        if !error.is_transient() {
+            return Err(error);
+        }
+        let policy = &self.client.0.options.retry;
+        if self.at.saturating_sub(self.tries_since) >= policy.progress {
+            self.tries = 0;
+        }
+        let mut tries = Tries::after(policy, self.tries);
+        let pause = tries.next(None, None);
+        self.tries = tries.done();
+        self.tries_since = self.at;
+        let Some(pause) = pause else { return Err(error) };
+        debug!("Reading a blob broke after {} bytes: {error}", self.at);
+        wait(pause, &error.to_string()).await;
+        Ok(())
+    }
+
+    /// Asks for the rest: by a closed range, or for all of it where ranges are not understood.
+    async fn resume(&mut self) -> Result<Response, Error> {
+        let shared = std::sync::Arc::clone(&self.client.0);
+        loop {
+            let mut call = self.call.clone();
+            let ranged = self.ranges && self.at > 0;
+            if ranged {
+                let last = self.total.map(|total| (total - 1).to_string()).unwrap_or_default();
+                call = call.header(RANGE, &format!("bytes={}-{last}", self.at));
+            }
+            let response = shared.send(&call).await?;
+            match response.status() {
+                StatusCode::PARTIAL_CONTENT if ranged => {
+                    match content_range(response.headers()) {
+                        Some(range) if range.continues(self.at, self.total) => {
+                            info!("Reconnected to {} at {}", redacted(response.url()), self.at);
+                            self.skip = 0;
+                            return Ok(response);
+                        }
+                        range => debug!("Range from {} answered by {range:?}", self.at),
+                    }
+                    self.ranges = false;
+                }
+                StatusCode::RANGE_NOT_SATISFIABLE if ranged => self.ranges = false,
+                StatusCode::OK => {
+                    info!("Reconnected to {} from the start", redacted(response.url()));
+                    self.skip = self.at;
+                    return Ok(response);
+                }
+                _ => return Err(shared.refusal(response).await.doing("fetching blob")),
+            }
+        }
+    }
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// `bytes first-last/complete`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ContentRange {
+    first: u64,
+    last: u64,
+    complete: Option<u64>,
+}
+
+impl ContentRange {
+    /// Whether these bytes are the rest of what has been read up to `at`, to the end.
+    fn continues(self, at: u64, total: Option<u64>) -> bool {
+        let end = self.last.checked_add(1);
+        self.first == at
+            && self.complete.is_none_or(|complete| end == Some(complete))
+            && total.is_none_or(|total| end == Some(total))
+    }
+}
+
+fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
+    let mut values = headers.get_all(CONTENT_RANGE).iter();
+    let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    let number = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok())?
+    };
+    let (range, complete) = value.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let complete = match complete {
+        "*" => None,
+        complete => Some(number(complete)?),
+    };
+    Some(ContentRange { first: number(first)?, last: number(last)?, complete })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn content_range_is_read_strictly() {
+        for (value, expected) in [
+            ("bytes 10-19/20", Some((10, 19, Some(20)))),
+            ("bytes 10-19/*", Some((10, 19, None))),
+            ("bytes 10-19", None),
+            ("bytes */20", None),
+            ("bytes +1-19/20", None),
+            ("bytes 10-19/20x", None),
+            ("octets 10-19/20", None),
+            ("bytes 10-/20", None),
+            ("bytes 99999999999999999999-1/2", None),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_RANGE, HeaderValue::from_static(value))]);
+            let found = content_range(&headers).map(|r| (r.first, r.last, r.complete));
+            assert_eq!(found, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn only_the_rest_continues() {
+        let range = |first, last, complete| ContentRange { first, last, complete };
+        for (range, at, total, expected) in [
+            (range(10, 19, Some(20)), 10, Some(20), true),
+            (range(10, 19, None), 10, None, true),
+            (range(9, 19, Some(20)), 10, Some(20), false),
+            (range(10, 18, Some(20)), 10, Some(20), false),
+            (range(10, 18, None), 10, Some(20), false),
+            (range(10, 20, Some(21)), 10, Some(20), false),
+            (range(10, u64::MAX, None), 10, Some(20), false),
+        ] {
+            assert_eq!(range.continues(at, total), expected, "{range:?}");
+        }
+    }
+}

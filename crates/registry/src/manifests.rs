@@ -1,0 +1,144 @@
+//! Manifests: get, head, put, delete.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, Method, StatusCode};
+use skopeo_image::manifest::MAX_MANIFEST_SIZE;
+use skopeo_image::{Digest, MediaType, RawManifest};
+use tracing::debug;
+
+use crate::error::Error;
+use crate::repository::Repository;
+use crate::send::Call;
+
+/// What is asked for, in the original's order: some registries choose the first they have.
+pub(crate) const ACCEPTED: [MediaType; 6] = [
+    MediaType::OCI_MANIFEST,
+    MediaType::DOCKER_MANIFEST,
+    MediaType::DOCKER_SCHEMA1_SIGNED,
+    MediaType::DOCKER_SCHEMA1,
+    MediaType::DOCKER_LIST,
+    MediaType::OCI_INDEX,
+];
+
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// What HEAD tells of a manifest. Only claimed, never verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestHead {
+    /// Its digest; not every registry gives one.
+    pub digest: Option<Digest>,
+    /// Its type, as the header has it.
+    pub media_type: Option<MediaType>,
+    /// Its length in bytes.
+    pub size: Option<u64>,
+}
+
+/// A manifest as it came. Its digest is not verified yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its type and bytes.
+    pub manifest: RawManifest,
+    /// What the registry says its digest is.
+    pub digest: Option<Digest>,
+}
+
+impl Repository {
+    /// Asks for the digest of a manifest.
+    ///
+    /// # Errors
+    /// [`Error::is_not_found`] if there is none; anything that keeps the registry from answering.
+    pub async fn head_manifest(&self, reference: &str) -> Result<ManifestHead, Error> {
+        let doing = || format!("reading digest {reference} in {}", self.name());
+        let call = self.manifest_call(Method::HEAD, reference).scopes(self.to_read());
+        let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
+        if response.status() != StatusCode::OK {
+            return Err(self.shared().refusal(response).await.doing(doing()));
+        }
+        let headers = response.headers();
+        Ok(ManifestHead {
+            digest: content_digest(headers),
+            media_type: content_type(headers),
+            size: headers.get(CONTENT_LENGTH).and_then(|size| size.to_str().ok()?.parse().ok()),
+        })
+    }
+
+    /// Reads a manifest by tag or digest.
+    ///
+    /// # Errors
+    /// [`Error::is_not_found`] if there is none; more than 4 MiB; anything that keeps the
+    /// registry from answering.
+    pub async fn manifest(&self, reference: &str) -> Result<Fetched, Error> {
+        let call = self.manifest_call(Method::GET, reference).scopes(self.to_read());
+        let doing = |verb: &str| format!("{verb} manifest {reference} in {}", self.name());
+        let (status, headers, bytes) = self
+            .shared()
+            .fetch(&call, MAX_MANIFEST_SIZE)
+            .await
+            .map_err(|error| error.doing(doing("fetching")))?;
+        if status != StatusCode::OK {
+            let refusal = self.shared().refusal_of(status, &headers, &bytes);
+            return Err(refusal.doing(doing("reading")));
+        }
+        debug!("Content-Type from manifest GET is {:?}", headers.get(CONTENT_TYPE));
+        let media_type = content_type(&headers).unwrap_or_default();
+        let manifest = RawManifest { media_type, bytes };
+        Ok(Fetched { manifest, digest: content_digest(&headers) })
+    }
+
+    /// Writes a manifest under a tag or its digest.
+    ///
+    /// # Errors
+    /// [`Error::is_manifest_type_rejected`] if another type may be taken; anything else.
+    pub async fn put_manifest(&self, reference: &str, manifest: &RawManifest) -> Result<(), Error> {
+        let doing = || format!("uploading manifest {reference} to {}", self.name());
+        let mut call = self
+            .call(Method::PUT, format_args!("manifests/{}", Self::escaped(reference)))
+            .scopes(self.to_write())
+            .body(Bytes::clone(&manifest.bytes));
+        if !manifest.media_type.is_empty() {
+            call = call.header(CONTENT_TYPE, manifest.media_type.as_str());
+        }
+        let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
+        if !response.status().is_success() {
+            return Err(self.shared().refusal(response).await.doing(doing()));
+        }
+        if !response.headers().contains_key(CONTENT_DIGEST) {
+            debug!(
+                "Manifest upload response didn’t contain a Docker-Content-Digest header, \
+                 it might not be a container registry"
+            );
+        }
+        Ok(())
+    }
+
+    /// Deletes a manifest, and with it every tag that leads to it.
+    ///
+    /// # Errors
+    /// Registries may refuse to delete at all, usually with 405.
+    pub async fn delete_manifest(&self, digest: &Digest) -> Result<(), Error> {
+        let doing = || format!("deleting {}@{digest}", self.name());
+        let call = self.manifest_call(Method::DELETE, digest.as_str()).scopes(self.to_delete());
+        let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
+        if response.status().is_success() {
+            return Ok(());
+        }
+        Err(self.shared().refusal(response).await.doing(doing()))
+    }
+
+    fn manifest_call(&self, method: Method, reference: &str) -> Call<'static> {
+        let call = self.call(method, format_args!("manifests/{}", Self::escaped(reference)));
+        ACCEPTED.iter().fold(call, |call, accepted| call.header(ACCEPT, accepted.as_str()))
+    }
+}
+
+/// The type without its parameters.
+pub(crate) fn content_type(headers: &HeaderMap) -> Option<MediaType> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let bare = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    (!bare.is_empty()).then(|| bare.into())
+}
+
+fn content_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers.get(CONTENT_DIGEST)?.to_str().ok()?.trim().parse().ok()
+}

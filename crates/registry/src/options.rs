@@ -1,0 +1,165 @@
+//! What a [`Client`](crate::Client) is made of: everything is given in, nothing is read.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use skopeo_image::Secret;
+use url::Url;
+
+/// One registry as one identity sees it.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// `host[:port]` as in image names; `docker.io` is served by `registry-1.docker.io`.
+    pub host: String,
+    /// Who asks.
+    pub credentials: Credentials,
+    /// Certificates and ciphers.
+    pub tls: TlsOptions,
+    /// Accept any certificate, and http where https does not answer.
+    pub insecure: bool,
+    /// The whole `User-Agent` value.
+    pub user_agent: String,
+    /// Which requests go through a proxy.
+    pub proxy: ProxyRules,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// What is tried again, and when.
+    pub retry: RetryPolicy,
+}
+
+impl ClientOptions {
+    /// An anonymous, secure client of `host` with the usual limits.
+    #[must_use]
+    pub fn new(host: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            credentials: Credentials::Anonymous,
+            tls: TlsOptions::default(),
+            insecure: false,
+            user_agent: concat!("skopeo/", env!("CARGO_PKG_VERSION")).to_owned(),
+            proxy: ProxyRules::default(),
+            timeouts: Timeouts::default(),
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+/// Who asks. Sent only to the registry and to the token server that it names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nobody in particular.
+    #[default]
+    Anonymous,
+    /// A name and a password, sent as such or exchanged for a token.
+    Basic {
+        /// The name.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+    /// An OAuth2 refresh token, exchanged for tokens.
+    IdentityToken(Secret),
+    /// A bearer token that is sent as it is.
+    RegistryToken(Secret),
+}
+
+/// How TLS connections are made.
+#[derive(Clone, Debug, Default)]
+pub struct TlsOptions {
+    /// PEM files of certificates to trust in addition to the system's.
+    pub extra_roots_pem: Vec<Vec<u8>>,
+    /// Client certificates; the one that the server asks for is sent.
+    pub client_pairs: Vec<ClientPair>,
+    /// Versions, ciphers and groups.
+    pub details: TlsDetails,
+    /// Folders in which certificates were looked for; used in hints only.
+    pub searched: Vec<PathBuf>,
+}
+
+/// A client certificate and its key.
+#[derive(Clone)]
+pub struct ClientPair {
+    /// What errors call this pair: usually the path of the certificate.
+    pub name: String,
+    /// The certificate and its chain, in PEM.
+    pub certificate_pem: Vec<u8>,
+    /// The private key, in PEM.
+    pub key_pem: Secret,
+}
+
+impl fmt::Debug for ClientPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientPair").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What `--tls-details` may say. Names are checked when the client is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsDetails {
+    /// `1.0`, `1.1`, `1.2` or `1.3`. Below 1.2 nothing is spoken whatever this says.
+    pub min_version: Option<String>,
+    /// IANA names. Those this program does not implement are passed over.
+    pub cipher_suites: Option<Vec<String>>,
+    /// IANA names of key exchange groups, in order of preference.
+    pub named_groups: Option<Vec<String>>,
+}
+
+/// Which requests go through a proxy, by the rules of Go's `ProxyFromEnvironment`.
+#[derive(Clone, Debug, Default)]
+pub struct ProxyRules {
+    /// For http requests.
+    pub http: Option<Url>,
+    /// For https requests.
+    pub https: Option<Url>,
+    /// Hosts that are asked directly, as in `NO_PROXY`.
+    pub no_proxy: String,
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection, its name lookup and TLS included.
+    pub connect: Duration,
+    /// For the next byte, or for the answer to a question.
+    pub idle: Duration,
+    /// For the answer to a finished upload or manifest: registries may be moving it just then.
+    pub commit: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            commit: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What is tried again, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How often a request is sent at most, the first time included.
+    pub tries: u32,
+    /// The pause before the second try; it doubles from there, and up to a quarter is added.
+    pub pause: Duration,
+    /// The same after "too many requests" where the registry names no time.
+    pub busy_pause: Duration,
+    /// No pause is longer than this, whatever the registry says.
+    pub longest_pause: Duration,
+    /// A download that got this many bytes further has all its tries again.
+    pub progress: u64,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            tries: 5,
+            pause: Duration::from_millis(300),
+            busy_pause: Duration::from_secs(2),
+            longest_pause: Duration::from_secs(60),
+            progress: 1024 * 1024,
+        }
+    }
+}

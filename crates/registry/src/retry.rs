@@ -1,0 +1,123 @@
+//! What may be tried again, and when.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+
+use crate::options::RetryPolicy;
+
+/// Whether an answer of this status may be another one later.
+pub(crate) fn is_transient_status(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// How long a registry wants to be left alone; `None` if it does not say, or not sensibly.
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    httpdate::parse_http_date(value).ok()?.duration_since(now).ok()
+}
+
+/// The tries of one request, or of one download.
+#[derive(Debug)]
+pub(crate) struct Tries<'a> {
+    policy: &'a RetryPolicy,
+    done: u32,
+}
+
+impl<'a> Tries<'a> {
+    pub(crate) fn new(policy: &'a RetryPolicy) -> Self {
+        Self { policy, done: 0 }
+    }
+
+    /// Tries that go on where `done` have been spent.
+    pub(crate) fn after(policy: &'a RetryPolicy, done: u32) -> Self {
+        Self { policy, done }
+    }
+
+    /// How many tries have failed.
+    pub(crate) fn done(&self) -> u32 {
+        self.done
+    }
+
+    /// Counts a try that failed: how long to pause before the next, or `None` if it was the last.
+    pub(crate) fn next(
+        &mut self,
+        status: Option<StatusCode>,
+        wish: Option<Duration>,
+    ) -> Option<Duration> {
+        self.done += 1;
+        if self.done >= self.policy.tries {
+            return None;
+        }
+        let busy = status == Some(StatusCode::TOO_MANY_REQUESTS);
+        let first = if busy { self.policy.busy_pause } else { self.policy.pause };
+        let usual = first.saturating_mul(1 << (self.done - 1).min(16));
+        let pause = wish.unwrap_or(usual).min(self.policy.longest_pause);
+        // So that many who failed together do not come back together.
+        Some(pause + pause.mul_f64(fastrand::f64() / 4.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_what_may_change_is_tried_again() {
+        let transient: Vec<u16> =
+            (100..600).filter(|status| is_transient_status(*status)).collect();
+        assert_eq!(transient, [408, 425, 429, 500, 502, 503, 504]);
+    }
+
+    #[test]
+    fn reads_retry_after() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        for (value, expected) in [
+            ("7", Some(7)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sun, 06 Nov 1994 08:48:37 GMT", None), // past
+            ("-1", None),
+            ("soon", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
+            assert_eq!(retry_after(&headers, now), expected.map(Duration::from_secs), "{value}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn pauses_grow_and_end() {
+        let policy = RetryPolicy {
+            tries: 4,
+            pause: Duration::from_secs(1),
+            busy_pause: Duration::from_secs(10),
+            longest_pause: Duration::from_secs(30),
+            progress: 1,
+        };
+        let busy = Some(StatusCode::TOO_MANY_REQUESTS);
+        for (status, wish, expected) in [
+            (None, None, vec![1, 2, 4]),
+            (busy, None, vec![10, 20, 30]),
+            (busy, Some(100), vec![30, 30, 30]),
+            (busy, Some(3), vec![3, 3, 3]),
+        ] {
+            let mut tries = Tries::new(&policy);
+            let pauses: Vec<f64> =
+                std::iter::from_fn(|| tries.next(status, wish.map(Duration::from_secs)))
+                    .map(|pause| pause.as_secs_f64())
+                    .collect();
+            assert_eq!(pauses.len(), expected.len());
+            for (pause, expected) in pauses.iter().zip(expected) {
+                let expected = f64::from(expected);
+                assert!((expected..=expected * 1.25).contains(pause), "{pause} for {expected}");
+            }
+        }
+    }
+}

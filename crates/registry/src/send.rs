@@ -1,0 +1,401 @@
+//! Sending one request: scheme, credentials, redirects, tries.
+
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::Response;
+use tracing::debug;
+use url::Url;
+
+use crate::answer::Answer;
+use crate::authorize::Proof;
+use crate::client::Shared;
+use crate::error::Error;
+use crate::redact::redacted;
+use crate::retry::{Tries, is_transient_status, retry_after};
+use crate::token::Scope;
+use crate::warning;
+use crate::wire::WireError;
+
+/// The most of an error's body that is read, in bytes.
+const MAX_ERROR_BODY: usize = 1024 * 1024;
+
+/// How many redirects are followed, as in Go.
+const MAX_REDIRECTS: usize = 10;
+
+/// A request that can be sent again.
+#[derive(Clone, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    pub(crate) target: Target<'a>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) access: Access,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Target<'a> {
+    /// Path and query at the registry.
+    Path(Cow<'a, str>),
+    /// Anywhere.
+    Url(Cow<'a, Url>),
+}
+
+/// Whether credentials go with it.
+#[derive(Clone, Debug)]
+pub(crate) enum Access {
+    /// Whatever the registry wants to see for these scopes.
+    Scopes(Vec<Scope>),
+    /// Just this.
+    Shown(Option<Proof>),
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(method: Method, path: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            method,
+            target: Target::Path(path.into()),
+            headers: HeaderMap::new(),
+            body: None,
+            access: Access::Shown(None),
+        }
+    }
+
+    pub(crate) fn to(method: Method, url: &'a Url) -> Self {
+        Self { target: Target::Url(Cow::Borrowed(url)), ..Self::new(method, "") }
+    }
+
+    pub(crate) fn scopes(mut self, mut scopes: Vec<Scope>) -> Self {
+        scopes.dedup();
+        self.access = Access::Scopes(scopes);
+        self
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.append(name, value);
+        }
+        self
+    }
+
+    pub(crate) fn body(mut self, body: Bytes) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+impl Shared {
+    /// Sends `call` until there is an answer that is worth having, or no try is left.
+    pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Response, Error> {
+        self.send_with(call, &mut Tries::new(&self.options.retry)).await
+    }
+
+    pub(crate) async fn send_with(
+        &self,
+        call: &Call<'_>,
+        tries: &mut Tries<'_>,
+    ) -> Result<Response, Error> {
+        loop {
+            let outcome = self.send_authorized(call).await;
+            let (pause, why) = match &outcome {
+                Ok(response) if is_transient_status(response.status().as_u16()) => {
+                    let wish = retry_after(response.headers(), SystemTime::now());
+                    let status = response.status();
+                    (tries.next(Some(status), wish), status.to_string())
+                }
+                // A host that was never reached is rather a wrong name than a bad moment.
+                Err(Error::Ping { .. }) => return outcome,
+                Err(error @ Error::Request { .. }) if error.is_transient() => {
+                    (tries.next(None, None), error.to_string())
+                }
+                _ => return outcome,
+            };
+            let Some(pause) = pause else { return outcome };
+            drop(outcome);
+            wait(pause, &why).await;
+        }
+    }
+
+    /// Sends `call` and reads an answer of at most `limit` bytes, with fresh tries if it breaks.
+    pub(crate) async fn fetch(
+        &self,
+        call: &Call<'_>,
+        limit: usize,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
+        let mut tries = Tries::new(&self.options.retry);
+        loop {
+            let mut response = self.send_with(call, &mut tries).await?;
+            match self.read(&mut response, limit).await {
+                Ok(body) => return Ok((response.status(), response.headers().clone(), body)),
+                Err(error) if error.is_transient() => match tries.next(None, None) {
+                    Some(pause) => wait(pause, &error.to_string()).await,
+                    None => return Err(error),
+                },
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The whole body, if it has no more than `limit` bytes whatever its length is said to be.
+    pub(crate) async fn read(&self, response: &mut Response, limit: usize) -> Result<Bytes, Error> {
+        let idle = self.options.timeouts.idle;
+        let mut body = BytesMut::new();
+        loop {
+            let piece = match tokio::time::timeout(idle, response.chunk()).await {
+                Err(_) => Err(WireError::silent(idle)),
+                Ok(Err(error)) => {
+                    Err(WireError::new(&error, response.url(), &self.options.tls.searched))
+                }
+                Ok(Ok(piece)) => Ok(piece),
+            };
+            let piece =
+                piece.map_err(|error| Error::request(&Method::GET, response.url(), error))?;
+            let Some(piece) = piece else { return Ok(body.freeze()) };
+            if piece.len() > limit.saturating_sub(body.len()) {
+                return Err(Error::TooLarge(limit));
+            }
+            body.extend_from_slice(&piece);
+        }
+    }
+
+    /// What the registry says in an answer that is not the wanted one.
+    pub(crate) async fn refusal(&self, mut response: Response) -> Error {
+        let status = response.status();
+        // A body that cannot be read says no more than none.
+        let body = if status.is_client_error() {
+            self.read(&mut response, MAX_ERROR_BODY).await.unwrap_or_default()
+        } else {
+            Bytes::new()
+        };
+        self.refusal_of(status, response.headers(), &body)
+    }
+
+    pub(crate) fn refusal_of(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+        let mut answer = Answer::of_registry(status, headers, body);
+        answer.retry_after = retry_after(headers, SystemTime::now());
+        Error::Answer(answer)
+    }
+
+    /// Sends `call` with what the registry wants to see, as far as that is known or told.
+    async fn send_authorized(&self, call: &Call<'_>) -> Result<Response, Error> {
+        let scopes = match &call.access {
+            Access::Scopes(scopes) => scopes,
+            Access::Shown(proof) => return self.send_somewhere(call, proof.as_ref()).await,
+        };
+        // The first request of all goes alone: it finds the scheme and the challenge, and over
+        // HTTP/2 its connection then serves all others.
+        let mut first = None;
+        if self.known().scheme.is_none() {
+            first = Some(self.first.lock().await);
+            if self.known().scheme.is_some() {
+                first = None;
+            }
+        }
+        let mut scopes = scopes.clone();
+        let mut proof = self.proof(&scopes, None).await?;
+        let mut asked_again = false;
+        loop {
+            let response = self.send_somewhere(call, proof.as_ref()).await?;
+            let status = response.status();
+            let trusted = self.is_ours(response.url());
+            let again = match status {
+                _ if asked_again || !trusted => false,
+                StatusCode::UNAUTHORIZED => {
+                    self.learn(&response, &mut scopes).await?;
+                    true
+                }
+                // Some registries hide what is private from those who do not say who they are.
+                StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                    proof.is_none() && !self.is_anonymous() && self.ping().await?
+                }
+                _ => false,
+            };
+            drop(first.take());
+            if !again {
+                return Ok(response);
+            }
+            let next = self.proof(&scopes, proof.as_ref()).await?;
+            if next.is_none() || next == proof {
+                return Ok(response);
+            }
+            proof = next;
+            asked_again = true;
+        }
+    }
+
+    /// Sends `call` over https, or over http where that is allowed and https does not answer.
+    async fn send_somewhere(
+        &self,
+        call: &Call<'_>,
+        proof: Option<&Proof>,
+    ) -> Result<Response, Error> {
+        let path = match &call.target {
+            Target::Url(url) => return self.follow(call, url, proof).await,
+            Target::Path(path) => path,
+        };
+        let known = self.known().scheme;
+        let schemes: &[&'static str] = match known {
+            Some("http") => &["http"],
+            Some(_) => &["https"],
+            None if self.options.insecure => &["https", "http"],
+            None => &["https"],
+        };
+        let mut failure = None;
+        for &scheme in schemes {
+            let url = self.url(scheme, path)?;
+            match self.follow(call, &url, proof).await {
+                Ok(response) => {
+                    self.known().scheme = Some(scheme);
+                    return Ok(response);
+                }
+                Err(error) => {
+                    debug!("Ping {scheme}://{}/v2/ err {error}", self.server);
+                    let stop = !error.is_connect();
+                    failure = Some(error);
+                    if stop {
+                        break;
+                    }
+                }
+            }
+        }
+        let error = failure.expect("there is at least one scheme");
+        Err(if known.is_none() && matches!(error, Error::Request { .. }) {
+            Error::Ping { host: self.server.clone(), source: Box::new(error) }
+        } else {
+            error
+        })
+    }
+
+    /// Sends to `url` and follows where the answer leads. Credentials stay at home.
+    pub(crate) async fn follow(
+        &self,
+        call: &Call<'_>,
+        url: &Url,
+        proof: Option<&Proof>,
+    ) -> Result<Response, Error> {
+        let mut url = Cow::Borrowed(url);
+        let mut proof = proof;
+        for _ in 0..=MAX_REDIRECTS {
+            let body = call.body.clone().map(reqwest::Body::from);
+            let response = self
+                .limited(
+                    &call.method,
+                    self.exchange(&call.method, &url, &call.headers, body, proof),
+                )
+                .await
+                .map_err(|error| Error::request(&call.method, &url, error))?;
+            let Some(next) = redirect(&call.method, &response)
+                .map_err(|error| Error::request(&call.method, &url, error))?
+            else {
+                return Ok(response);
+            };
+            if !is_same_origin(&url, &next) {
+                proof = None;
+            }
+            url = Cow::Owned(next);
+        }
+        let error = WireError::bad_request(format!("stopped after {MAX_REDIRECTS} redirects"));
+        Err(Error::request(&call.method, &url, error))
+    }
+
+    /// Gives an answer only so long to come.
+    async fn limited<T>(
+        &self,
+        method: &Method,
+        answer: impl Future<Output = Result<T, WireError>>,
+    ) -> Result<T, WireError> {
+        let timeouts = &self.options.timeouts;
+        let limit = match *method {
+            Method::GET | Method::HEAD | Method::POST => timeouts.idle + timeouts.connect,
+            _ => timeouts.commit + timeouts.connect,
+        };
+        tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(WireError::silent(limit)))
+    }
+
+    /// Sends one request and gets the head of its answer.
+    pub(crate) async fn exchange(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Option<reqwest::Body>,
+        proof: Option<&Proof>,
+    ) -> Result<Response, WireError> {
+        let mut request = reqwest::Request::new(method.clone(), url.clone());
+        *request.headers_mut() = headers.clone();
+        request.headers_mut().insert(
+            HeaderName::from_static("docker-distribution-api-version"),
+            HeaderValue::from_static("registry/2.0"),
+        );
+        if let Ok(agent) = HeaderValue::from_str(&self.options.user_agent) {
+            request.headers_mut().insert(USER_AGENT, agent);
+        }
+        if let Some(proof) = proof {
+            request.headers_mut().insert(AUTHORIZATION, proof.header());
+        }
+        *request.body_mut() = body;
+        let shown = redacted(url);
+        debug!("{method} {shown}");
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let response = self
+            .http
+            .execute(request)
+            .await
+            .map_err(|error| WireError::new(&error, url, &self.options.tls.searched))?;
+        debug!("{method} {shown}: {}", response.status());
+        warning::log(self, response.headers(), &shown);
+        Ok(response)
+    }
+
+    pub(crate) fn url(&self, scheme: &str, path: &str) -> Result<Url, Error> {
+        let text = format!("{scheme}://{}{path}", self.server);
+        Url::parse(&text).map_err(|error| Error::Protocol(format!("invalid URL {text}: {error}")))
+    }
+
+    /// Whether `url` leads to the registry itself, so that its credentials may go there.
+    pub(crate) fn is_ours(&self, url: &Url) -> bool {
+        let scheme = self.known().scheme.unwrap_or("https");
+        self.url(scheme, "/").is_ok_and(|ours| is_same_origin(&ours, url))
+    }
+}
+
+/// Waits, and says so: what waits looks like what hangs.
+pub(crate) async fn wait(pause: Duration, why: &str) {
+    if pause >= Duration::from_secs(1) {
+        tracing::info!("{why}: trying again in {:.0} s", pause.as_secs_f32());
+    } else {
+        debug!("{why}: trying again in {} ms", pause.as_millis());
+    }
+    tokio::time::sleep(pause).await;
+}
+
+/// Where an answer leads, if it does.
+fn redirect(method: &Method, response: &Response) -> Result<Option<Url>, WireError> {
+    let follows = match response.status().as_u16() {
+        301..=303 => *method == Method::GET || *method == Method::HEAD,
+        307 | 308 => true,
+        _ => false,
+    };
+    let Some(location) = response.headers().get(LOCATION).filter(|_| follows) else {
+        return Ok(None);
+    };
+    let next = std::str::from_utf8(location.as_bytes())
+        .ok()
+        .and_then(|text| response.url().join(text).ok())
+        .filter(|url| matches!(url.scheme(), "http" | "https"))
+        .ok_or_else(|| WireError::bad_request("redirected to no URL".to_owned()))?;
+    Ok(Some(next))
+}
+
+/// Whether what is meant for `from` may be shown to `to`.
+pub(crate) fn is_same_origin(from: &Url, to: &Url) -> bool {
+    let upgraded = from.scheme() == "http" && to.scheme() == "https";
+    from.host() == to.host()
+        && (from.scheme() == to.scheme()
+            && from.port_or_known_default() == to.port_or_known_default()
+            || upgraded && from.port().is_none() && to.port().is_none())
+}

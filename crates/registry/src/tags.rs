@@ -1,0 +1,190 @@
+//! Tags and catalog, page by page.
+
+use std::collections::HashSet;
+
+use http::header::LINK;
+use http::{HeaderMap, Method, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use skopeo_image::Digest;
+use tracing::debug;
+use url::Url;
+
+use crate::client::Shared;
+use crate::error::Error;
+use crate::repository::Repository;
+use crate::send::Call;
+use crate::token::Scope;
+
+/// The most that one page may have, in bytes.
+const MAX_PAGE: usize = 64 * 1024 * 1024;
+
+impl Repository {
+    /// All tags, in the registry's order.
+    ///
+    /// # Errors
+    /// A repository that is not there; tags that are none; whatever keeps it from answering.
+    pub async fn tags(&self) -> Result<Vec<String>, Error> {
+        #[derive(Deserialize)]
+        struct Page {
+            // Nexus has null in the list, or no list at all.
+            #[serde(default, alias = "Tags")]
+            tags: Option<Vec<Option<String>>>,
+        }
+        let path = format!("/v2/{}/tags/list", self.path);
+        let wording = Wording {
+            sending: "getting repository tags",
+            refused: "fetching tags list",
+            reading: "decoding tag list response",
+        };
+        let pages: Vec<Page> = pages(self.shared(), path, &self.to_read(), &wording).await?;
+        let mut tags = Vec::new();
+        for tag in pages.into_iter().filter_map(|page| page.tags).flatten().flatten() {
+            if is_valid_tag(&tag) {
+                tags.push(tag);
+            } else if tag.is_empty() || tag.parse::<Digest>().is_ok() {
+                // Artifactory lists digests, too.
+                debug!("Ignoring invalid tag {tag:?}");
+            } else {
+                return Err(Error::Protocol(format!(
+                    "registry returned invalid tag {tag:?}: invalid tag format"
+                )));
+            }
+        }
+        Ok(tags)
+    }
+}
+
+/// All repositories.
+pub(crate) async fn catalog(shared: &Shared, scope: Scope) -> Result<Vec<String>, Error> {
+    #[derive(Deserialize)]
+    struct Page {
+        #[serde(default)]
+        repositories: Option<Vec<String>>,
+    }
+    let wording = Wording {
+        sending: "getting the catalog",
+        refused: "fetching the catalog",
+        reading: "decoding the catalog",
+    };
+    let pages: Vec<Page> = pages(shared, "/v2/_catalog".to_owned(), &[scope], &wording).await?;
+    Ok(pages.into_iter().filter_map(|page| page.repositories).flatten().collect())
+}
+
+struct Wording {
+    sending: &'static str,
+    refused: &'static str,
+    reading: &'static str,
+}
+
+async fn pages<T: DeserializeOwned>(
+    shared: &Shared,
+    first: String,
+    scopes: &[Scope],
+    wording: &Wording,
+) -> Result<Vec<T>, Error> {
+    let mut seen = HashSet::new();
+    let mut pages = Vec::new();
+    let mut next = Some(first);
+    while let Some(path) = next {
+        let call = Call::new(Method::GET, path.clone()).scopes(scopes.to_vec());
+        let (status, headers, body) =
+            shared.fetch(&call, MAX_PAGE).await.map_err(|error| error.doing(wording.sending))?;
+        if status != StatusCode::OK {
+            return Err(shared.refusal_of(status, &headers, &body).doing(wording.refused));
+        }
+        pages.push(
+            serde_json::from_slice(&body)
+                .map_err(|source| Error::Json { doing: wording.reading.to_owned(), source })?,
+        );
+        let link = next_page(&headers, &path);
+        if !seen.insert(path) {
+            return Err(Error::Protocol(format!("{}: its pages go round", wording.refused)));
+        }
+        next = link.filter(|link| !seen.contains(link));
+    }
+    Ok(pages)
+}
+
+/// Path and query of the next page; the host is ours whatever the link says.
+pub(crate) fn next_page(headers: &HeaderMap, current: &str) -> Option<String> {
+    let value = headers.get(LINK)?.to_str().ok()?;
+    let (target, _) = value.split_once(';').unwrap_or((value, ""));
+    let target = target.trim().trim_matches(['<', '>']);
+    if target.is_empty() {
+        return None;
+    }
+    let base = Url::parse("http://registry").ok()?.join(current).ok()?;
+    let url = base.join(target).ok().filter(|url| !url.cannot_be_a_base())?;
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Some(format!("{}{query}", url.path()))
+}
+
+fn is_valid_tag(tag: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let mut bytes = tag.bytes();
+    tag.len() <= 128
+        && bytes.next().is_some_and(is_word)
+        && bytes.all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn next(link: &str) -> Option<String> {
+        let value = HeaderValue::from_str(link).ok()?;
+        next_page(&HeaderMap::from_iter([(LINK, value)]), "/v2/a/tags/list?n=1")
+    }
+
+    #[test]
+    fn links_lead_to_paths() {
+        for (link, expected) in [
+            (r#"</v2/a/tags/list?last=b&n=2>; rel="next""#, Some("/v2/a/tags/list?last=b&n=2")),
+            (
+                r#"<https://r.example/v2/a/tags/list?last=b>; rel="next""#,
+                Some("/v2/a/tags/list?last=b"),
+            ),
+            ("<?last=b>", Some("/v2/a/tags/list?last=b")),
+            ("/v2/a/tags/list?last=b", Some("/v2/a/tags/list?last=b")),
+            ("<list?last=b>;rel=next", Some("/v2/a/tags/list?last=b")),
+            ("", None),
+            ("<>", None),
+            ("<https://[>", None),
+            ("a:", None),
+        ] {
+            assert_eq!(next(link).as_deref(), expected, "{link}");
+        }
+    }
+
+    #[test]
+    fn tags_are_as_the_grammar_has_them() {
+        let long = "a".repeat(128);
+        for (tag, valid) in [
+            ("latest", true),
+            ("1.0_a-b", true),
+            ("_x", true),
+            (long.as_str(), true),
+            (&format!("{long}a"), false),
+            (".x", false),
+            ("-x", false),
+            ("a/b", false),
+            ("é", false),
+            ("", false),
+        ] {
+            assert_eq!(is_valid_tag(tag), valid, "{tag}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_fails(link in "[ -~]*") {
+            if let Some(path) = next(&link) {
+                prop_assert!(path.starts_with('/'), "{path}");
+            }
+        }
+    }
+}

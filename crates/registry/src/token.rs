@@ -1,0 +1,185 @@
+//! Bearer tokens, by scope, until they expire.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Deserialize;
+use skopeo_image::Secret;
+
+/// The shortest life a token is taken to have, as in the original: some servers say less than
+/// they mean.
+const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+
+/// What a request is about to do, as token servers spell it: `repository:library/x:pull,push`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Scope(String);
+
+impl Scope {
+    pub(crate) fn repository(path: &str, actions: &str) -> Self {
+        Self(format!("repository:{path}:{actions}"))
+    }
+
+    pub(crate) fn catalog() -> Self {
+        Self("registry:catalog:*".to_owned())
+    }
+
+    /// The scopes that a challenge asks for.
+    pub(crate) fn asked(text: &str) -> Vec<Self> {
+        text.split_whitespace()
+            .filter(|scope| scope.matches(':').count() >= 2)
+            .map(|scope| Self(scope.to_owned()))
+            .collect()
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The wider scope whose token serves as well.
+    fn wider(&self) -> Option<Self> {
+        self.0.strip_suffix(":pull").map(|rest| Self(format!("{rest}:pull,push")))
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A token, and when it is of no more use.
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    pub(crate) secret: Secret,
+    expires: Instant,
+}
+
+impl Token {
+    /// Reads the answer of a token server, received at `now`.
+    pub(crate) fn parse(body: &[u8], now: SystemTime) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Body {
+            #[serde(default)]
+            token: Option<String>,
+            #[serde(default)]
+            access_token: Option<String>,
+            #[serde(default)]
+            expires_in: Option<i64>,
+            #[serde(default)]
+            issued_at: Option<String>,
+        }
+        let body: Body = serde_json::from_slice(body)?;
+        let secret = [body.token, body.access_token]
+            .into_iter()
+            .flatten()
+            .find(|token| !token.is_empty())
+            .ok_or_else(|| serde::de::Error::custom("no token in it"))?;
+        let life = Duration::from_secs(body.expires_in.unwrap_or(0).try_into().unwrap_or(0));
+        // A token may come out of a cache: then part of its life is over.
+        let age = body
+            .issued_at
+            .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+            .and_then(|issued| now.duration_since(SystemTime::from(issued)).ok())
+            .unwrap_or_default();
+        let left = life.max(SHORTEST_LIFE).saturating_sub(age).max(SHORTEST_LIFE.min(life));
+        let expires = Instant::now() + left.min(Duration::from_secs(u32::MAX.into()));
+        Ok(Self { secret: secret.into(), expires })
+    }
+
+    fn is_usable(&self, rejected: Option<&Secret>) -> bool {
+        Instant::now() < self.expires && rejected != Some(&self.secret)
+    }
+}
+
+/// One place in the cache. Whoever holds the lock fetches; the others wait for what comes.
+pub(crate) type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+/// All tokens of one identity at one registry.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens(Mutex<HashMap<Vec<Scope>, Slot>>);
+
+impl Tokens {
+    /// A token for `scopes` that is here and was not `rejected`.
+    pub(crate) fn find(&self, scopes: &[Scope], rejected: Option<&Secret>) -> Option<Secret> {
+        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let usable = |scopes: &[Scope]| {
+            let slot = slots.get(scopes)?.try_lock().ok()?;
+            slot.as_ref()
+                .filter(|token| token.is_usable(rejected))
+                .map(|token| token.secret.clone())
+        };
+        usable(scopes).or_else(|| match scopes {
+            [scope] => usable(&[scope.wider()?]),
+            _ => None,
+        })
+    }
+
+    /// The place of the token for `scopes`.
+    pub(crate) fn slot(&self, scopes: &[Scope]) -> Slot {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(scopes.to_vec()).or_default())
+    }
+
+    /// What lies in a place, if it is of use.
+    pub(crate) fn usable(token: Option<&Token>, rejected: Option<&Secret>) -> Option<Secret> {
+        token.filter(|token| token.is_usable(rejected)).map(|token| token.secret.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(body: &str, now: &str) -> Option<u64> {
+        let now = now.parse::<jiff::Timestamp>().unwrap().into();
+        let token = Token::parse(body.as_bytes(), now).ok()?;
+        let left = token.expires.saturating_duration_since(Instant::now());
+        Some(left.as_secs_f64().round() as u64)
+    }
+
+    #[test]
+    fn tokens_live_as_long_as_they_say() {
+        let now = "2026-01-01T00:10:00Z";
+        for (body, expected) in [
+            (r#"{"token":"a","expires_in":300}"#, Some(300)),
+            (r#"{"access_token":"a","expires_in":300}"#, Some(300)),
+            (r#"{"token":"a"}"#, Some(60)),
+            (r#"{"token":"a","expires_in":-5}"#, Some(60)),
+            (r#"{"token":"a","expires_in":300,"issued_at":"2026-01-01T00:08:00Z"}"#, Some(180)),
+            (r#"{"token":"a","expires_in":300,"issued_at":"2025-01-01T00:08:00Z"}"#, Some(60)),
+            (r#"{"token":"a","expires_in":300,"issued_at":"2027-01-01T00:08:00Z"}"#, Some(300)),
+            (r#"{"token":"a","expires_in":300,"issued_at":"yesterday"}"#, Some(300)),
+            (r#"{"token":null,"access_token":"b","expires_in":null}"#, Some(60)),
+            (r#"{"token":""}"#, None),
+            (r#"{}"#, None),
+            ("<html>", None),
+        ] {
+            assert_eq!(life(body, now), expected, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_to_push_serves_to_pull() {
+        let tokens = Tokens::default();
+        let push = [Scope::repository("a/b", "pull,push")];
+        let pull = [Scope::repository("a/b", "pull")];
+        let body = br#"{"token":"t","expires_in":300}"#;
+        *tokens.slot(&push).lock().await = Token::parse(body, SystemTime::now()).ok();
+        let token: Secret = "t".into();
+        assert_eq!(tokens.find(&push, None), Some(token.clone()));
+        assert_eq!(tokens.find(&pull, None), Some(token.clone()));
+        assert_eq!(tokens.find(&pull, Some(&token)), None);
+        assert_eq!(tokens.find(&[Scope::repository("a/c", "pull")], None), None);
+    }
+
+    #[test]
+    fn scopes_of_challenges() {
+        let asked: Vec<_> = Scope::asked("repository:a:pull repository:b:* nothing")
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(asked, ["repository:a:pull", "repository:b:*"]);
+    }
+}
