@@ -1,0 +1,146 @@
+//! What this machine says: the only library crate that reads configuration and the environment.
+//!
+//! Knows registries.conf, registries.d, certs.d, policy.json's place, credential files and helpers,
+//! proxies and TLS details. Must not know what these are used for: it opens no connection and
+//! judges no signature.
+//!
+//! | module | file |
+//! |---|---|
+//! | [`env`] | every environment variable |
+//! | [`paths`] | where files may lie, and in which order they count |
+//! | [`registries`] | registries.conf: mirrors, locations, blocked, insecure |
+//! | [`auth`] | auth.json, Docker's config.json, credential helpers; `login` and `logout` |
+//! | [`certs`] | certs.d |
+//! | [`signatures`] | registries.d |
+
+pub mod auth;
+pub mod certs;
+pub mod env;
+mod error;
+pub mod paths;
+mod policy;
+mod proxies;
+pub mod registries;
+pub mod signatures;
+mod tls_details;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+pub use env::Environment;
+pub use error::{Error, Reason};
+pub use policy::PolicyFile;
+pub use proxies::Proxies;
+pub use registries::{Endpoint, Registries};
+pub use signatures::SignatureStores;
+pub use tls_details::{TlsDetails, TlsVersion};
+
+/// Where big temporary files go unless `--tmpdir` says otherwise. `TMPDIR` does not move them.
+pub const DEFAULT_TMPDIR: &str = "/var/tmp";
+
+/// Files that were named by global flags, instead of those that would be found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--registries-conf`
+    pub registries_conf: Option<PathBuf>,
+    /// `--registries.d`
+    pub registries_d: Option<PathBuf>,
+    /// `--policy`
+    pub policy: Option<PathBuf>,
+    /// `--tmpdir`
+    pub tmpdir: Option<PathBuf>,
+    /// `--tls-details`
+    pub tls_details: Option<PathBuf>,
+}
+
+/// The configuration of this machine, read when it is first asked for, and once.
+#[derive(Debug)]
+pub struct Config {
+    overrides: Overrides,
+    environment: Environment,
+    registries: OnceLock<Registries>,
+    signatures: OnceLock<SignatureStores>,
+}
+
+impl Config {
+    /// The configuration under the environment of this process.
+    #[must_use]
+    pub fn new(overrides: Overrides) -> Self {
+        Self::with_environment(overrides, Environment::of_process())
+    }
+
+    /// The configuration under a given environment.
+    #[must_use]
+    pub fn with_environment(overrides: Overrides, environment: Environment) -> Self {
+        Self { overrides, environment, registries: OnceLock::new(), signatures: OnceLock::new() }
+    }
+
+    /// The environment this is read under.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// registries.conf and its drop-ins.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registries::load`].
+    pub fn registries(&self) -> Result<&Registries, Error> {
+        once(&self.registries, || {
+            Registries::load(&self.environment, self.overrides.registries_conf.as_deref())
+        })
+    }
+
+    /// registries.d.
+    ///
+    /// # Errors
+    ///
+    /// As [`SignatureStores::load`].
+    pub fn signatures(&self) -> Result<&SignatureStores, Error> {
+        once(&self.signatures, || {
+            SignatureStores::load(&self.environment, self.overrides.registries_d.as_deref())
+        })
+    }
+
+    /// policy.json, not yet parsed.
+    ///
+    /// # Errors
+    ///
+    /// There is none ([`Error::NoPolicy`]), or it cannot be read.
+    pub fn policy(&self) -> Result<PolicyFile, Error> {
+        policy::load(&self.environment, self.overrides.policy.as_deref())
+    }
+
+    /// The proxies of the environment.
+    #[must_use]
+    pub fn proxies(&self) -> Proxies {
+        Proxies::read(&self.environment)
+    }
+
+    /// The file given by `--tls-details`; nothing special without.
+    ///
+    /// # Errors
+    ///
+    /// As [`TlsDetails::load`].
+    pub fn tls_details(&self) -> Result<TlsDetails, Error> {
+        self.overrides
+            .tls_details
+            .as_deref()
+            .map_or_else(|| Ok(TlsDetails::default()), TlsDetails::load)
+    }
+
+    /// Where big temporary files go.
+    #[must_use]
+    pub fn tmpdir(&self) -> &Path {
+        self.overrides.tmpdir.as_deref().unwrap_or_else(|| Path::new(DEFAULT_TMPDIR))
+    }
+}
+
+fn once<T>(cell: &OnceLock<T>, load: impl FnOnce() -> Result<T, Error>) -> Result<&T, Error> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = load()?;
+    Ok(cell.get_or_init(|| value))
+}

@@ -1,0 +1,228 @@
+//! auth.json, Docker's config.json and the older ~/.dockercfg: one format with three dresses.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use skopeo_image::Secret;
+use tracing::{debug, warn};
+
+use super::Stored;
+use crate::{Error, paths};
+
+/// A credential file and how it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CredentialFile {
+    pub(super) path: PathBuf,
+    pub(super) dress: Dress,
+}
+
+/// How a credential file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dress {
+    /// auth.json, and config.json where it is only read.
+    Auth,
+    /// config.json that is to be written so that Docker can go on with it.
+    Docker,
+    /// ~/.dockercfg: the entries are the whole file, and their keys are URLs. Never written.
+    Legacy,
+}
+
+/// What a credential file holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Contents {
+    /// Credentials by host, namespace or repository.
+    pub(super) auths: BTreeMap<String, Entry>,
+    /// Credential helpers by host.
+    pub(super) helpers: BTreeMap<String, String>,
+    /// The whole file, so that what is not understood here is kept.
+    root: Map<String, Value>,
+}
+
+/// One value of `auths`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub(super) struct Entry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "identityToken")]
+    identitytoken: Option<String>,
+    /// Fields that are not understood here and kept as long as the entry is.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl Entry {
+    /// An entry for a user name and a password.
+    pub(super) fn new(username: &str, password: &Secret) -> Self {
+        let pair = format!("{username}:{}", password.reveal());
+        let auth = base64::engine::general_purpose::STANDARD.encode(pair);
+        Self { auth: Some(auth), ..Self::default() }
+    }
+}
+
+impl CredentialFile {
+    /// What the file holds; nothing if it does not exist.
+    pub(super) fn read(&self) -> Result<Contents, Error> {
+        let contents = match paths::read_if_there(&self.path)? {
+            Some(bytes) => self.parse(&bytes),
+            None => Ok(Contents::default()),
+        };
+        contents.map_err(|error| error.during(format!("reading JSON file {:?}", self.path)))
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<Contents, Error> {
+        let failed = |source| Error::Json { path: self.path.clone(), source };
+        let value: Value = serde_json::from_slice(bytes).map_err(failed)?;
+        if self.dress == Dress::Legacy {
+            let auths: BTreeMap<String, Option<Entry>> =
+                serde_json::from_value(value).map_err(failed)?;
+            return Ok(Contents { auths: present(auths), ..Contents::default() });
+        }
+        let root: Option<Map<String, Value>> = serde_json::from_value(value).map_err(failed)?;
+        let root = root.unwrap_or_default();
+        let part = |key: &str| root.get(key).cloned().unwrap_or(Value::Null);
+        let auths: Option<BTreeMap<String, Option<Entry>>> =
+            serde_json::from_value(part("auths")).map_err(failed)?;
+        let helpers: Option<BTreeMap<String, Option<String>>> =
+            serde_json::from_value(part("credHelpers")).map_err(failed)?;
+        Ok(Contents {
+            auths: present(auths.unwrap_or_default()),
+            helpers: present(helpers.unwrap_or_default()),
+            root,
+        })
+    }
+
+    /// Replaces the file: the old one or the new one is there at any moment, whole, for its owner
+    /// only.
+    pub(super) fn write(&self, contents: &Contents) -> Result<(), Error> {
+        if self.dress == Dress::Legacy {
+            let path = self.path.display();
+            let text = format!("writes to {path} using legacy format are not supported");
+            return Err(Error::Invalid(text));
+        }
+        let bytes = contents.encode(self.dress);
+        replace(&self.path, &bytes)
+            .map_err(|error| error.during(format!("writing to file {:?}", self.path)))
+    }
+
+    /// Makes the folder that the file is to lie in, for its owner only.
+    pub(super) fn make_folder(&self) -> Result<(), Error> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let folder = folder_of(&self.path);
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| Error::file("mkdir", folder, error))
+    }
+}
+
+impl Contents {
+    /// Whether nothing at all is kept under `key`, not even an empty entry.
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        !self.auths.contains_key(key)
+    }
+
+    /// Docker's helper for every host that has no helper of its own.
+    pub(super) fn store(&self) -> Option<&str> {
+        self.root.get("credsStore").and_then(Value::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// The credentials under exactly `key`, which is in `path`.
+    pub(super) fn stored(&self, key: &str, path: &Path) -> Result<Stored, Error> {
+        let Some(entry) = self.auths.get(key) else {
+            return Ok(Stored::None);
+        };
+        let token = entry.identitytoken.as_deref().filter(|token| !token.is_empty());
+        let text = entry.auth.as_deref().unwrap_or_default().replace(['\r', '\n'], "");
+        let decoded = base64::engine::general_purpose::STANDARD.decode(text).map_err(|error| {
+            let path = path.display();
+            Error::Invalid(format!("decoding the \"auth\" field of {key:?} in {path}: {error}"))
+        })?;
+        // The text may hold a secret: it must not get into an error or a log.
+        let pair = Secret::from(String::from_utf8_lossy(&decoded).into_owned());
+        let split = pair.reveal().split_once(':');
+        let username = split.map(|(username, _)| username.to_owned());
+        if let Some(token) = token {
+            return Ok(Stored::IdentityToken {
+                username: username.unwrap_or_default(),
+                token: token.into(),
+            });
+        }
+        match (username, split) {
+            (Some(username), Some((_, password))) => {
+                let password = Secret::from(password.trim_matches('\0'));
+                if username.is_empty() && password.is_empty() {
+                    return Ok(Stored::None);
+                }
+                Ok(Stored::Basic { username, password })
+            }
+            _ if decoded.is_empty() => {
+                debug!("the entry {key:?} in {} is empty", path.display());
+                Ok(Stored::None)
+            }
+            _ => {
+                warn!(
+                    "Error parsing the \"auth\" field of a credential entry {key:?} in {path:?}, \
+                     missing colon"
+                );
+                Ok(Stored::None)
+            }
+        }
+    }
+
+    /// The bytes of the file, as the original writes them, with what it would lose kept.
+    fn encode(&self, dress: Dress) -> Vec<u8> {
+        let auths: Map<String, Value> =
+            self.auths.iter().map(|(key, entry)| (key.clone(), serde_json::json!(entry))).collect();
+        let mut root = Map::new();
+        match dress {
+            Dress::Docker => {
+                // Sorted; helpers stay as they were.
+                let mut sorted: BTreeMap<_, _> = self.root.clone().into_iter().collect();
+                sorted.insert("auths".to_owned(), auths.into());
+                root.extend(sorted);
+            }
+            Dress::Auth | Dress::Legacy => {
+                root.insert("auths".to_owned(), auths.into());
+                if !self.helpers.is_empty() {
+                    root.insert("credHelpers".to_owned(), serde_json::json!(self.helpers));
+                }
+                let known = |key: &str| matches!(key, "auths" | "credHelpers");
+                root.extend(self.root.clone().into_iter().filter(|(key, _)| !known(key)));
+            }
+        }
+        skopeo_image::go_json::to_vec_indent(&root, "", "\t")
+            .expect("keys are texts and values were JSON before")
+    }
+}
+
+fn present<T: Default>(map: BTreeMap<String, Option<T>>) -> BTreeMap<String, T> {
+    map.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Writes a file beside `path` and renames it. A link is followed, so that it stays one.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    use std::io::Write as _;
+    let target = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = folder_of(&target);
+    // Made with mode 0600.
+    let mut file = tempfile::Builder::new()
+        .prefix(".tmp-auth-")
+        .tempfile_in(folder)
+        .map_err(|error| Error::file("open", folder, error))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(|error| Error::file("write", file.path(), error))?;
+    file.persist(&target).map_err(|error| Error::file("rename", &target, error.error))?;
+    Ok(())
+}

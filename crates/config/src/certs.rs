@@ -1,0 +1,116 @@
+//! certs.d: which certificates a registry host is met with.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use skopeo_image::Secret;
+use tracing::{debug, warn};
+
+use crate::{Config, Error, paths};
+
+/// What a folder of certificates holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertDir {
+    /// The contents of `*.crt`: certificates that are trusted besides the system's.
+    pub roots_pem: Vec<Vec<u8>>,
+    /// `*.cert` with its `*.key`: what the registry is shown when it asks for a certificate.
+    pub client_pairs: Vec<ClientPair>,
+    /// The folders that were looked for, for hints in errors.
+    pub searched: Vec<PathBuf>,
+}
+
+/// A client certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientPair {
+    /// The certificate chain, PEM.
+    pub certificate_pem: Vec<u8>,
+    /// The private key, PEM.
+    pub key_pem: Secret,
+}
+
+/// Reads the certificates for `host` (with its port, as in references; `docker.io` as it is).
+///
+/// An explicit folder (`--cert-dir`) is read as it is; else the first that exists of
+/// `~/.config/containers/certs.d/HOST`, `/etc/containers/certs.d/HOST` and
+/// `/etc/docker/certs.d/HOST`.
+///
+/// # Errors
+///
+/// A certificate without key or a key without certificate, or a file that cannot be read. A folder
+/// that is missing or may not be listed is passed over.
+pub fn load(config: &Config, explicit: Option<&Path>, host: &str) -> Result<CertDir, Error> {
+    if let Some(folder) = explicit {
+        if !folder.is_dir() {
+            warn!("there are no certificates in {}: it is no folder", folder.display());
+        }
+        return read_folder(folder, vec![folder.to_owned()]);
+    }
+    let environment = config.environment();
+    let searched = vec![
+        environment.home().join(".config/containers/certs.d").join(host),
+        environment.system("/etc/containers/certs.d").join(host),
+        environment.system("/etc/docker/certs.d").join(host),
+    ];
+    for folder in &searched {
+        match fs_err::metadata(folder) {
+            Ok(_) => return read_folder(&folder.clone(), searched),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                debug!("passing over {}: {error}", folder.display());
+            }
+            Err(error) => return Err(Error::file("stat", folder, error)),
+        }
+    }
+    Ok(CertDir { searched, ..CertDir::default() })
+}
+
+fn read_folder(folder: &Path, searched: Vec<PathBuf>) -> Result<CertDir, Error> {
+    let mut found = CertDir { searched, ..CertDir::default() };
+    for name in &names(folder)? {
+        let path = folder.join(name);
+        if name.ends_with(".crt") {
+            found.roots_pem.extend(paths::read_if_there(&path)?);
+        } else if let Some(base) = name.strip_suffix(".cert") {
+            let key = format!("{base}.key");
+            let key_path = folder.join(&key);
+            if !key_path.exists() {
+                return Err(Error::Invalid(format!(
+                    "missing key {key} for client certificate {name}. Note that CA certificates \
+                     should use the extension .crt"
+                )));
+            }
+            let key_pem = String::from_utf8(paths::read(&key_path)?).map_err(|_| {
+                Error::Invalid(format!("the key {} is not in PEM format", key_path.display()))
+            })?;
+            found
+                .client_pairs
+                .push(ClientPair { certificate_pem: paths::read(&path)?, key_pem: key_pem.into() });
+        } else if let Some(base) = name.strip_suffix(".key") {
+            let certificate = format!("{base}.cert");
+            if !folder.join(&certificate).exists() {
+                return Err(Error::Invalid(format!(
+                    "missing client certificate {certificate} for key {name}"
+                )));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The names in a folder, sorted. Names that are no UTF-8 have no meaning here.
+fn names(folder: &Path) -> Result<BTreeSet<String>, Error> {
+    let entries = match fs_err::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            debug!("passing over {}: {error}", folder.display());
+            return Ok(BTreeSet::new());
+        }
+        Err(error) => return Err(Error::file("open", folder, error)),
+    };
+    entries
+        .map(|entry| entry.map_err(|error| Error::file("read", folder, error)))
+        .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+        .collect()
+}

@@ -1,0 +1,122 @@
+//! Every environment variable this crate reads, and the environment as a value.
+//!
+//! Nothing else in the libraries looks at the process environment. Tests build an [`Environment`]
+//! of their own, so that they neither depend on the machine nor disturb each other.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The credential file to use when none is named; `login` and `logout` write there.
+pub const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
+/// Docker's configuration folder; its `config.json` is read, and written when this is set.
+pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// Where `containers/auth.json` lies first.
+pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+/// Replaces `~/.config`.
+pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+/// Replaces every registries.conf; drop-ins are then not read.
+pub const CONTAINERS_REGISTRIES_CONF: &str = "CONTAINERS_REGISTRIES_CONF";
+/// One more registries.conf, merged after all others.
+pub const CONTAINERS_REGISTRIES_CONF_OVERRIDE: &str = "CONTAINERS_REGISTRIES_CONF_OVERRIDE";
+/// Replaces the search for policy.json.
+pub const CONTAINERS_POLICY_JSON: &str = "CONTAINERS_POLICY_JSON";
+/// The proxy for `http://` URLs. Also read in lower case.
+pub const HTTP_PROXY: &str = "HTTP_PROXY";
+/// The proxy for `https://` URLs. Also read in lower case.
+pub const HTTPS_PROXY: &str = "HTTPS_PROXY";
+/// Hosts that are reached without a proxy. Also read in lower case.
+pub const NO_PROXY: &str = "NO_PROXY";
+/// Set for CGI programs, where `HTTP_PROXY` may come from a request's `Proxy` header.
+pub const REQUEST_METHOD: &str = "REQUEST_METHOD";
+/// A file of root certificates that replaces the system's.
+pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// Folders of root certificates, separated by colons, that replace the system's.
+pub const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
+/// Where programs (credential helpers) are searched.
+pub const PATH: &str = "PATH";
+
+/// The variables, home folder, user and file system root that configuration is read under.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    vars: Variables,
+    home: PathBuf,
+    uid: u32,
+    root: PathBuf,
+}
+
+#[derive(Clone, Debug)]
+enum Variables {
+    Process,
+    Fixed(BTreeMap<OsString, OsString>),
+}
+
+impl Environment {
+    /// The environment of this process. Variables are read when they are asked for.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self {
+            vars: Variables::Process,
+            home: std::env::home_dir().unwrap_or_default(),
+            uid: rustix::process::geteuid().as_raw(),
+            root: PathBuf::from("/"),
+        }
+    }
+
+    /// An environment with these variables and nothing else: `/etc`, `/run` and `/usr/share` are
+    /// looked up below `root`.
+    #[must_use]
+    pub fn fixed<K, V>(
+        vars: impl IntoIterator<Item = (K, V)>,
+        home: impl Into<PathBuf>,
+        uid: u32,
+        root: impl Into<PathBuf>,
+    ) -> Self
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { vars: Variables::Fixed(vars), home: home.into(), uid, root: root.into() }
+    }
+
+    /// The value of a variable. An empty one counts as unset.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<OsString> {
+        let value = match &self.vars {
+            Variables::Process => std::env::var_os(name),
+            Variables::Fixed(vars) => vars.get(std::ffi::OsStr::new(name)).cloned(),
+        };
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// The value of a variable as text. One that is no UTF-8 counts as unset.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.var(name).and_then(|value| value.into_string().ok())
+    }
+
+    /// The value of a variable as a path.
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.var(name).map(PathBuf::from)
+    }
+
+    /// The user's home folder.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The effective user id.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// A path of the system, below the root. `path` is absolute.
+    #[must_use]
+    pub fn system(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+}

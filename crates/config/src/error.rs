@@ -1,0 +1,139 @@
+//! What can go wrong while reading or writing configuration.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of this machine's configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be used.
+    #[error("{operation} {}", path.display())]
+    File {
+        /// What was done, as the system call's name: `open`, `read`, `write`, `mkdir`, `rename`.
+        operation: &'static str,
+        /// What it was done to.
+        path: PathBuf,
+        /// Why it did not work.
+        #[source]
+        source: Reason,
+    },
+    /// The context of another error: what was being done.
+    #[error("{doing}")]
+    While {
+        /// In the gerund.
+        doing: String,
+        /// What went wrong.
+        #[source]
+        source: Box<Self>,
+    },
+    /// A file is no TOML, or has a value of a wrong type.
+    #[error("{0}")]
+    Toml(String),
+    /// A file is no JSON, or has a value of a wrong type.
+    #[error("unmarshaling JSON at {path:?}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A file is no YAML, or has a value of a wrong type.
+    #[error("parsing {}: {reason}", path.display())]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        reason: String,
+    },
+    /// A value is well formed but not allowed.
+    #[error("{0}")]
+    Invalid(String),
+    /// registries.conf forbids this registry.
+    #[error("registry {prefix} is blocked in one of {sources}")]
+    Blocked {
+        /// The prefix of the entry that blocks.
+        prefix: String,
+        /// The files the configuration came from.
+        sources: String,
+    },
+    /// There is no trust policy.
+    #[error("no policy.json file found at any of the following: {}", quoted(.0))]
+    NoPolicy(Vec<PathBuf>),
+    /// A credential helper did not do what it was asked.
+    #[error("error {action} credentials - err: {status}, out: `{output}`")]
+    Helper {
+        /// `getting`, `storing`, `erasing` or `listing`.
+        action: &'static str,
+        /// How the program ended.
+        status: String,
+        /// What it said.
+        output: String,
+    },
+    /// Several sources of credentials failed.
+    #[error("{0}")]
+    Several(String),
+    /// There are no credentials to remove or show.
+    #[error("not logged into {0}")]
+    NotLoggedIn(String),
+}
+
+impl Error {
+    /// Whether a file that was named does not exist.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::File { source, .. } => source.0.kind() == io::ErrorKind::NotFound,
+            Self::While { source, .. } => source.is_not_found(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn file(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::File { operation, path: path.to_owned(), source: Reason(source) }
+    }
+
+    pub(crate) fn during(self, doing: impl Into<String>) -> Self {
+        Self::While { doing: doing.into(), source: Box::new(self) }
+    }
+
+    /// The whole chain in one line, for errors that are gathered in a text.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(source) = next {
+            text.push_str(": ");
+            text.push_str(&source.to_string());
+            next = source.source();
+        }
+        text
+    }
+}
+
+/// Why the system refused, in the words that C and Go use for it.
+#[derive(Debug)]
+pub struct Reason(io::Error);
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The path is in the error around this one; fs_err would say it again.
+        f.write_str(match self.0.kind() {
+            io::ErrorKind::NotFound => "no such file or directory",
+            io::ErrorKind::PermissionDenied => "permission denied",
+            io::ErrorKind::IsADirectory => "is a directory",
+            io::ErrorKind::NotADirectory => "not a directory",
+            io::ErrorKind::ReadOnlyFilesystem => "read-only file system",
+            io::ErrorKind::StorageFull => "no space left on device",
+            io::ErrorKind::AlreadyExists => "file exists",
+            _ => return fmt::Display::fmt(&self.0, f),
+        })
+    }
+}
+
+impl std::error::Error for Reason {}
+
+fn quoted(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(", ")
+}
