@@ -1,0 +1,187 @@
+//! From a manifest that was received to one that may be used.
+
+use skopeo_image::{PolicyScope, RawManifest, Reference, Signature};
+use tracing::debug;
+
+use crate::policy::Requirement;
+use crate::{Policy, Rejected};
+
+/// A manifest that the policy accepts.
+///
+/// Only [`Policy::admit`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    manifest: RawManifest,
+}
+
+impl Admitted {
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &RawManifest {
+        &self.manifest
+    }
+
+    /// The manifest, taken out.
+    #[must_use]
+    pub fn into_manifest(self) -> RawManifest {
+        self.manifest
+    }
+}
+
+impl Policy {
+    /// Decides whether a manifest may be used under the name the user gave.
+    ///
+    /// All requirements of the most specific scope have to be met.
+    ///
+    /// # Errors
+    ///
+    /// The first requirement that is not met.
+    pub fn admit(
+        &self,
+        scope: &PolicyScope,
+        manifest: RawManifest,
+        signatures: &[Signature],
+    ) -> Result<Admitted, Rejected> {
+        let requirements = self.requirements(scope);
+        debug!(
+            "{} signatures and {} requirements for {}:{}",
+            signatures.len(),
+            requirements.len(),
+            scope.transport,
+            scope.identity
+        );
+        if requirements.is_empty() {
+            return Err(Rejected::NoRequirements);
+        }
+        for requirement in requirements {
+            match requirement {
+                Requirement::InsecureAcceptAnything => {}
+                Requirement::Reject => return Err(Rejected::ByPolicy(image_name(scope))),
+                Requirement::SignedBaseLayer { .. } => return Err(Rejected::SignedBaseLayer),
+                Requirement::SignedBy(_) | Requirement::SigstoreSigned(_) => {
+                    return Err(Rejected::NotSupported {
+                        image: image_name(scope),
+                        requirement: requirement.type_name(),
+                    });
+                }
+            }
+        }
+        // Every requirement that was met above accepts without looking at a signature.
+        if self.signatures_required() {
+            let name = format!("{}:{}", scope.transport, scope.identity);
+            return Err(Rejected::NoVerification(name));
+        }
+        Ok(Admitted { manifest })
+    }
+}
+
+/// The name as users write it: `docker://busybox:latest`, `dir:/path`.
+fn image_name(scope: &PolicyScope) -> String {
+    let reference = scope.reference.as_deref().filter(|_| scope.transport == "docker");
+    match reference.map(|text| (text, Reference::parse_normalized(text))) {
+        Some((_, Ok(reference))) => format!("docker://{}", reference.familiar()),
+        Some((text, Err(_))) => format!("docker://{text}"),
+        None => format!("{}:{}", scope.transport, scope.identity),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    const ACCEPT: &str = r#"{"type":"insecureAcceptAnything"}"#;
+    const REJECT: &str = r#"{"type":"reject"}"#;
+    const SIGNED: &str = r#"{"type":"signedBy","keyType":"GPGKeys","keyPath":"/k"}"#;
+    const SIGSTORE: &str = r#"{"type":"sigstoreSigned","keyPath":"/k"}"#;
+    const BASE: &str =
+        r#"{"type":"signedBaseLayer","baseLayerIdentity":{"type":"matchRepository"}}"#;
+
+    fn policy(default: &str) -> Policy {
+        let text = format!(r#"{{"default":[{default}]}}"#);
+        Policy::parse(text.as_bytes(), "p.json").unwrap()
+    }
+
+    fn manifest() -> RawManifest {
+        RawManifest::new(None, Bytes::from_static(b"{}"))
+    }
+
+    fn scope() -> PolicyScope {
+        PolicyScope {
+            transport: "docker",
+            identity: "docker.io/library/busybox:latest".to_owned(),
+            namespaces: vec!["docker.io/library/busybox".to_owned()],
+            reference: Some("docker.io/library/busybox:latest".to_owned()),
+        }
+    }
+
+    fn outcome(policy: &Policy, scope: &PolicyScope) -> String {
+        let signature = Signature::Simple(Bytes::from_static(b"whatever"));
+        match policy.admit(scope, manifest(), &[signature]) {
+            Ok(admitted) => {
+                assert_eq!(*admitted.manifest(), manifest());
+                "ok".to_owned()
+            }
+            Err(rejected) => rejected.to_string(),
+        }
+    }
+
+    #[test]
+    fn every_requirement_has_to_be_met() {
+        let rejected = "Running image docker://busybox:latest is rejected by policy.";
+        let signed = "image docker://busybox:latest is not accepted: the policy requires \
+                      \"signedBy\", and verifying these signatures is not supported yet";
+        for (requirements, expected) in [
+            (ACCEPT.to_owned(), "ok"),
+            (format!("{ACCEPT},{ACCEPT}"), "ok"),
+            (REJECT.to_owned(), rejected),
+            (format!("{ACCEPT},{REJECT}"), rejected),
+            (format!("{REJECT},{ACCEPT}"), rejected),
+            (SIGNED.to_owned(), signed),
+            (format!("{ACCEPT},{SIGNED}"), signed), // never ignored beside one that accepts
+            (format!("{REJECT},{SIGNED}"), rejected), // the first that fails is told
+            (SIGSTORE.to_owned(), &signed.replace("signedBy", "sigstoreSigned")),
+            (BASE.to_owned(), "signedBaseLayer not implemented yet!"),
+        ] {
+            assert_eq!(outcome(&policy(&requirements), &scope()), expected, "{requirements}");
+        }
+    }
+
+    #[test]
+    fn accepting_anything_is_no_signature() {
+        for (policy, expected) in [
+            (policy(ACCEPT).require_signed(), ""),
+            (Policy::insecure().require_signed(), ""),
+            (policy(REJECT).require_signed(), "Running image"),
+        ] {
+            let expected = if expected.is_empty() {
+                "No signature verification policy found for image \
+                 docker:docker.io/library/busybox:latest"
+            } else {
+                "Running image docker://busybox:latest is rejected by policy."
+            };
+            assert_eq!(outcome(&policy, &scope()), expected);
+        }
+        assert_eq!(outcome(&Policy::insecure(), &scope()), "ok");
+    }
+
+    #[test]
+    fn images_are_named_as_users_name_them() {
+        for (transport, identity, reference, expected) in [
+            ("docker", "h:5000/x:1", Some("h:5000/x:1"), "docker://h:5000/x:1"),
+            ("docker", "?", Some("not a reference"), "docker://not a reference"),
+            ("dir", "/a/b", None, "dir:/a/b"),
+            ("oci", "/a/b:tag", None, "oci:/a/b:tag"),
+            ("docker-archive", "", None, "docker-archive:"),
+        ] {
+            let scope = PolicyScope {
+                transport,
+                identity: identity.to_owned(),
+                namespaces: Vec::new(),
+                reference: reference.map(str::to_owned),
+            };
+            let expected = format!("Running image {expected} is rejected by policy.");
+            assert_eq!(outcome(&policy(REJECT), &scope), expected);
+        }
+    }
+}

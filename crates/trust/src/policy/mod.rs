@@ -1,0 +1,113 @@
+//! policy.json, whole and strict: what is not understood is an error, because a typing mistake in a
+//! security policy must not pass.
+
+mod identity;
+mod requirement;
+mod scope;
+mod sigstore;
+mod strict;
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use skopeo_image::PolicyScope;
+use tracing::debug;
+
+pub use identity::SignedIdentity;
+pub use requirement::{Requirement, SignedBy, SignedByKeys};
+pub use sigstore::{Fulcio, Key, Keys, Pki, SigstoreSigned};
+
+use crate::PolicyError;
+use strict::Fields;
+
+/// What is required of images, by where they come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    default: Vec<Requirement>,
+    transports: BTreeMap<String, BTreeMap<String, Vec<Requirement>>>,
+    signatures_required: bool,
+}
+
+impl Policy {
+    /// Parses policy.json. `path` is for errors only.
+    ///
+    /// # Errors
+    ///
+    /// Anything that is not exactly as it should be, unknown and duplicate keys included.
+    pub fn parse(bytes: &[u8], path: &str) -> Result<Self, PolicyError> {
+        parse(bytes).map_err(|reason| PolicyError { path: path.to_owned(), reason })
+    }
+
+    /// The policy of `--insecure-policy`: everything is accepted.
+    #[must_use]
+    pub fn insecure() -> Self {
+        Self {
+            default: vec![Requirement::InsecureAcceptAnything],
+            transports: BTreeMap::new(),
+            signatures_required: false,
+        }
+    }
+
+    /// The policy with `--require-signed`: an image is accepted only if a requirement was met that
+    /// verifies a signature.
+    #[must_use]
+    pub fn require_signed(mut self) -> Self {
+        self.signatures_required = true;
+        self
+    }
+
+    /// Whether [`Self::require_signed`] was asked for.
+    #[must_use]
+    pub fn signatures_required(&self) -> bool {
+        self.signatures_required
+    }
+
+    /// The requirements for a name: those of its most specific scope, else those of its transport,
+    /// else the default ones.
+    #[must_use]
+    pub fn requirements(&self, scope: &PolicyScope) -> &[Requirement] {
+        if let Some(scopes) = self.transports.get(scope.transport) {
+            let general = String::new();
+            let names = std::iter::once(&scope.identity).chain(&scope.namespaces).chain([&general]);
+            for name in names {
+                if let Some(requirements) = scopes.get(name) {
+                    debug!("using transport {:?} policy section {name:?}", scope.transport);
+                    return requirements;
+                }
+            }
+        }
+        debug!("using the default policy section");
+        &self.default
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Policy, String> {
+    let raw: &RawValue = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let mut fields = Fields::parse(raw)?;
+    let default = fields.take("default");
+    let transports = fields.take("transports");
+    fields.finish()?;
+
+    let mut result = BTreeMap::new();
+    if let Some(transports) = transports {
+        for (transport, scopes) in Fields::parse(transports)?.into_entries() {
+            let mut by_scope = BTreeMap::new();
+            for (name, requirements) in Fields::parse(scopes)?.into_entries() {
+                if !name.is_empty() && !scope::is_valid(&transport, &name) {
+                    return Err(format!("Unknown key {name:?}"));
+                }
+                by_scope.insert(name, requirement::parse_list(requirements)?);
+            }
+            result.insert(transport, by_scope);
+        }
+    }
+    let default = default.ok_or("Default policy is missing")?;
+    Ok(Policy {
+        default: requirement::parse_list(default)?,
+        transports: result,
+        signatures_required: false,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! The requirement `sigstoreSigned`.
+
+use serde_json::value::RawValue;
+
+use super::SignedIdentity;
+use super::requirement::parse_identity;
+use super::strict::Fields;
+
+/// Whose sigstore signature is trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigstoreSigned {
+    /// Who may have signed.
+    pub keys: Keys,
+    /// The keys of the transparency logs, one of which must know the signature. Empty: none has to.
+    pub rekor: Vec<Key>,
+    /// Which name the signature has to be for.
+    pub identity: SignedIdentity,
+}
+
+/// Who may have signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// The owner of one of these keys.
+    Keys(Vec<Key>),
+    /// Someone to whom Fulcio gave a certificate.
+    Fulcio(Fulcio),
+    /// Someone with a certificate of another authority.
+    Pki(Pki),
+}
+
+/// A public key or certificate, or a file of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// In a file.
+    Path(String),
+    /// In policy.json itself.
+    Data(Vec<u8>),
+}
+
+/// Certificates of Fulcio that are trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fulcio {
+    /// The roots.
+    pub ca: Key,
+    /// Who told Fulcio who it was.
+    pub oidc_issuer: String,
+    /// Who it was.
+    pub subject_email: String,
+}
+
+/// Certificates of another authority that are trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pki {
+    /// The roots.
+    pub roots: Key,
+    /// The certificates between the roots and the signer's.
+    pub intermediates: Option<Key>,
+    /// The signer's address. At least one of this and the host name is there.
+    pub subject_email: Option<String>,
+    /// The signer's host name.
+    pub subject_hostname: Option<String>,
+}
+
+impl SigstoreSigned {
+    pub(super) fn parse(fields: &mut Fields<'_>) -> Result<Self, String> {
+        let identity = parse_identity(fields)?;
+        let path = fields.text("keyPath")?;
+        let paths = fields.list("keyPaths")?;
+        let data = fields.data("keyData")?;
+        let datas = fields.data_list("keyDatas")?;
+        let fulcio = fields.take("fulcio").map(Fulcio::parse).transpose()?;
+        let pki = fields.take("pki").map(Pki::parse).transpose()?;
+        let sources = [
+            path.map(|path| Keys::Keys(vec![Key::Path(path)])),
+            paths.map(|paths| Keys::Keys(all(paths, Key::Path))),
+            data.map(|data| Keys::Keys(vec![Key::Data(data)])),
+            datas.map(|datas| Keys::Keys(all(datas, Key::Data))),
+            fulcio.map(Keys::Fulcio),
+            pki.map(Keys::Pki),
+        ];
+        let keys = exactly_one(sources).ok_or(
+            "exactly one of keyPath, keyPaths, keyData, keyDatas, fulcio, and pki must be \
+             specified",
+        )?;
+
+        let path = fields.text("rekorPublicKeyPath")?;
+        let paths = fields.list("rekorPublicKeyPaths")?;
+        let data = fields.data("rekorPublicKeyData")?;
+        let datas = fields.data_list("rekorPublicKeyDatas")?;
+        let sources = [
+            path.map(|path| vec![Key::Path(path)]),
+            paths.map(|paths| all(paths, Key::Path)),
+            data.map(|data| vec![Key::Data(data)]),
+            datas.map(|datas| all(datas, Key::Data)),
+        ];
+        let given = sources.iter().flatten().count();
+        if given > 1 {
+            return Err("at most one of rekorPublickeyPath, rekorPublicKeyPaths, \
+                        rekorPublickeyData and rekorPublicKeyDatas can be used simultaneously"
+                .to_owned());
+        }
+        if given == 0 && matches!(keys, Keys::Fulcio(_)) {
+            return Err("At least one of rekorPublickeyPath, rekorPublicKeyPaths, \
+                        rekorPublickeyData and rekorPublicKeyDatas must be specified if fulcio is \
+                        used"
+                .to_owned());
+        }
+        if given > 0 && matches!(keys, Keys::Pki(_)) {
+            return Err("rekorPublickeyPath, rekorPublicKeyPaths, rekorPublickeyData and \
+                        rekorPublicKeyDatas are not supported for pki"
+                .to_owned());
+        }
+        let rekor = sources.into_iter().flatten().next().unwrap_or_default();
+        Ok(Self { keys, rekor, identity })
+    }
+}
+
+impl Fulcio {
+    fn parse(raw: &RawValue) -> Result<Self, String> {
+        let mut fields = Fields::parse(raw)?;
+        let ca = key(&mut fields, "caPath", "caData")?;
+        let issuer = fields.text("oidcIssuer")?;
+        let email = fields.text("subjectEmail")?;
+        fields.finish()?;
+        Ok(Self {
+            ca: ca.ok_or("At least one of caPath and caData must be specified")?,
+            oidc_issuer: issuer.ok_or("oidcIssuer not specified")?,
+            subject_email: email.ok_or("subjectEmail not specified")?,
+        })
+    }
+}
+
+impl Pki {
+    fn parse(raw: &RawValue) -> Result<Self, String> {
+        let mut fields = Fields::parse(raw)?;
+        let roots = key(&mut fields, "caRootsPath", "caRootsData")?;
+        let intermediates = key(&mut fields, "caIntermediatesPath", "caIntermediatesData")?;
+        let subject_email = fields.text("subjectEmail")?;
+        let subject_hostname = fields.text("subjectHostname")?;
+        fields.finish()?;
+        let roots = roots.ok_or("At least one of caRootsPath and caRootsData must be specified")?;
+        if subject_email.is_none() && subject_hostname.is_none() {
+            return Err(
+                "At least one of subjectEmail, subjectHostname must be specified".to_owned()
+            );
+        }
+        Ok(Self { roots, intermediates, subject_email, subject_hostname })
+    }
+}
+
+/// A path or data, not both.
+fn key(fields: &mut Fields<'_>, path: &str, data: &str) -> Result<Option<Key>, String> {
+    match (fields.text(path)?, fields.data(data)?) {
+        (Some(_), Some(_)) => Err(format!("{path} and {data} cannot be used simultaneously")),
+        (Some(found), None) => Ok(Some(Key::Path(found))),
+        (None, Some(found)) => Ok(Some(Key::Data(found))),
+        (None, None) => Ok(None),
+    }
+}
+
+fn all<T>(items: Vec<T>, make: impl FnMut(T) -> Key) -> Vec<Key> {
+    items.into_iter().map(make).collect()
+}
+
+fn exactly_one<T, const N: usize>(sources: [Option<T>; N]) -> Option<T> {
+    let mut given = sources.into_iter().flatten();
+    let first = given.next();
+    if given.next().is_some() { None } else { first }
+}

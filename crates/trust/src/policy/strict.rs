@@ -1,0 +1,142 @@
+//! JSON objects in which every key has to be known and may be there only once.
+
+use std::fmt;
+
+use base64::Engine as _;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The fields of one object, in their order, not yet parsed.
+pub(super) struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    /// Takes an object apart.
+    ///
+    /// # Errors
+    ///
+    /// It is no object, or a key is there twice.
+    pub(super) fn parse(raw: &'a RawValue) -> Result<Self, String> {
+        let text = raw.get();
+        if !text.starts_with('{') {
+            return Err(format!("JSON object expected, got {}", shape(text)));
+        }
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let fields = deserializer.deserialize_map(Collect).map_err(|error| error.to_string())?;
+        for (at, (key, _)) in fields.iter().enumerate() {
+            if fields[..at].iter().any(|(earlier, _)| earlier == key) {
+                return Err(format!("Duplicate key {key:?}"));
+            }
+        }
+        Ok(Self(fields))
+    }
+
+    /// Takes a field out, if it is there.
+    pub(super) fn take(&mut self, key: &str) -> Option<&'a RawValue> {
+        let at = self.0.iter().position(|(name, _)| name == key)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// Takes a field out that has to be there.
+    pub(super) fn require(&mut self, key: &str) -> Result<&'a RawValue, String> {
+        self.take(key).ok_or_else(|| format!("Key {key:?} missing in a JSON object"))
+    }
+
+    /// Takes a field out and parses it; `null` counts as absent.
+    pub(super) fn optional<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>, String> {
+        match self.take(key) {
+            Some(raw) => value(raw),
+            None => Ok(None),
+        }
+    }
+
+    /// A text that is not empty, if it is there.
+    pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, String> {
+        Ok(self.optional::<String>(key)?.filter(|text| !text.is_empty()))
+    }
+
+    /// Base64, if it is there.
+    pub(super) fn data(&mut self, key: &str) -> Result<Option<Vec<u8>>, String> {
+        self.take(key).map_or(Ok(None), data)
+    }
+
+    /// A list that is not empty, if it is there.
+    pub(super) fn list(&mut self, key: &str) -> Result<Option<Vec<String>>, String> {
+        let Some(raw) = self.take(key) else { return Ok(None) };
+        let list: Vec<String> = value(raw)?.unwrap_or_default();
+        if list.is_empty() {
+            return Err(format!("{key:?} contains no entries"));
+        }
+        Ok(Some(list))
+    }
+
+    /// A list of base64 texts that is not empty, if it is there.
+    pub(super) fn data_list(&mut self, key: &str) -> Result<Option<Vec<Vec<u8>>>, String> {
+        let list = self.list(key)?;
+        list.map(|list| list.iter().map(|text| decode(text)).collect()).transpose()
+    }
+
+    /// Refuses what was not taken out.
+    pub(super) fn finish(self) -> Result<(), String> {
+        match self.0.first() {
+            Some((key, _)) => Err(format!("Unknown key {key:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// All fields, for objects whose keys are names.
+    pub(super) fn into_entries(self) -> Vec<(String, &'a RawValue)> {
+        self.0
+    }
+}
+
+/// The `type` of an object, before its other keys are looked at.
+pub(super) fn type_of(raw: &RawValue) -> Result<String, String> {
+    let mut fields = Fields::parse(raw)?;
+    Ok(fields.optional::<String>("type")?.unwrap_or_default())
+}
+
+/// A value of a given type; `null` counts as absent.
+pub(super) fn value<T: DeserializeOwned>(raw: &RawValue) -> Result<Option<T>, String> {
+    serde_json::from_str(raw.get()).map_err(|error| error.to_string())
+}
+
+/// Base64; `null` counts as absent.
+pub(super) fn data(raw: &RawValue) -> Result<Option<Vec<u8>>, String> {
+    value::<String>(raw)?.map(|text| decode(&text)).transpose()
+}
+
+fn decode(text: &str) -> Result<Vec<u8>, String> {
+    // Line breaks are allowed within, as Go allows them.
+    let text = text.replace(['\r', '\n'], "");
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .map_err(|error| format!("illegal base64 data: {error}"))
+}
+
+fn shape(text: &str) -> &'static str {
+    match text.as_bytes().first() {
+        Some(b'[') => "a list",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+struct Collect;
+
+impl<'de> Visitor<'de> for Collect {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
+        }
+        Ok(fields)
+    }
+}
