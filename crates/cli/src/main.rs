@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `skopeo`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    skopeo_cli::main()
+}

@@ -1,0 +1,126 @@
+//! A node of the command tree.
+
+use super::flag::{Flag, Offers};
+
+/// A command: what it is called, what it takes, what help says of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Command {
+    /// Its name.
+    pub name: &'static str,
+    /// What follows its name in a usage line.
+    pub synopsis: &'static str,
+    /// One line, for lists of commands.
+    pub short: &'static str,
+    /// What its own help begins with.
+    pub long: String,
+    /// Command lines to imitate.
+    pub examples: &'static [&'static str],
+    /// Its own flags.
+    pub flags: Vec<Flag>,
+    /// Flags that every command below it takes too.
+    pub persistent: Vec<Flag>,
+    /// The commands below it.
+    pub commands: Vec<Self>,
+    /// Whether lists of commands show it.
+    pub visible: bool,
+    /// Which of the two shapes of usage text it has.
+    pub usage: Usage,
+    /// Whether it does anything on its own.
+    pub runs: bool,
+    /// Whether it takes arguments that are no flags.
+    pub takes_arguments: bool,
+    /// What a shell may offer as its arguments.
+    pub offers: Offers,
+}
+
+/// The two shapes of usage text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// Of skopeo's own commands: no indent, no global flags.
+    Plain,
+    /// Of the root and of what the framework of the original adds: indented, with global flags.
+    Full,
+}
+
+impl Command {
+    /// A visible command of the plain shape that takes arguments.
+    pub(crate) fn new(name: &'static str, synopsis: &'static str, short: &'static str) -> Self {
+        Self {
+            name,
+            synopsis,
+            short,
+            long: short.to_owned(),
+            examples: &[],
+            flags: Vec::new(),
+            persistent: Vec::new(),
+            commands: Vec::new(),
+            visible: true,
+            usage: Usage::Plain,
+            runs: true,
+            takes_arguments: true,
+            offers: Offers::Nothing,
+        }
+    }
+
+    pub(crate) fn long(self, long: impl Into<String>) -> Self {
+        Self { long: long.into(), ..self }
+    }
+
+    pub(crate) fn examples(self, examples: &'static [&'static str]) -> Self {
+        Self { examples, ..self }
+    }
+
+    pub(crate) fn flags(mut self, flags: impl IntoIterator<Item = Flag>) -> Self {
+        self.flags.extend(flags);
+        self
+    }
+
+    pub(crate) fn offers(self, offers: Offers) -> Self {
+        Self { offers, ..self }
+    }
+
+    /// The command below this one with this name.
+    pub(crate) fn find(&self, name: &str) -> Option<&Self> {
+        self.commands.iter().find(|command| command.name == name)
+    }
+
+    /// The visible names below this one that `typed` may have meant: two letters away at most, or
+    /// beginning with it.
+    pub(crate) fn suggestions(&self, typed: &str) -> Vec<&'static str> {
+        let typed = typed.to_lowercase();
+        self.commands
+            .iter()
+            .filter(|command| command.visible && command.name != "help")
+            .map(|command| command.name)
+            .filter(|name| distance(&typed, name) <= 2 || name.starts_with(&typed))
+            .collect()
+    }
+}
+
+/// The number of letters to add, drop or change to get from one word to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_letters() {
+        for (from, to, letters) in [("kopy", "copy", 1), ("", "ab", 2), ("flaw", "lawn", 2)] {
+            assert_eq!(distance(from, to), letters, "{from} {to}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Flags of `copy`.
+
+use std::path::PathBuf;
+
+use super::command::Command;
+use super::flag::{Flag, Kind, Offers};
+use super::image;
+use super::value::Values;
+
+pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
+    Command::new(
+        "copy",
+        "[command options] SOURCE-IMAGE DESTINATION-IMAGE",
+        "Copy an image from one place to another",
+    )
+    .long(format!(
+        "Copies the image SOURCE-IMAGE to DESTINATION-IMAGE. Both are \"transport\":\"details\"; see \
+         skopeo(1), section \"IMAGE NAMES\".\n\nSupported transports:\n{transports}"
+    ))
+    .examples(&[
+        "skopeo copy docker://quay.io/skopeo/stable:latest docker://registry.example.com/skopeo:latest",
+        "skopeo copy --all docker://docker.io/library/alpine:latest oci:./folder:alpine",
+    ])
+    .offers(Offers::Images)
+    .flags([image::shared(authfile)])
+    .flags([Flag::switch("tls-verify", "insist on HTTPS on both sides").hidden()])
+    .flags(image::image("src-", Some("screds")))
+    .flags(image::image("dest-", Some("dcreds")))
+    .flags(destination())
+    .flags(image::retry())
+    .flags(shared())
+    .flags([
+        Flag::new("additional-tag", Kind::Texts, "further tags (docker-archive: only)").later(),
+        Flag::switch("quiet", "print nothing about the progress").short('q'),
+        Flag::switch("all", "copy every image of SOURCE-IMAGE if it is a list").short('a'),
+        Flag::text("multi-arch", "what to copy of a list (system, all, or index-only)")
+            .offers(Offers::Words(&["system", "all", "index-only"])),
+        Flag::text("sign-identity", "reference to sign the image as").later(),
+        Flag::text("digestfile", "file to write the digest of the written manifest to")
+            .offers(Offers::Files),
+        Flag::new("encryption-key", Kind::Texts, "key to encrypt layers with").later(),
+        Flag::new("encrypt-layer", Kind::Ints, "index of a layer to encrypt").later(),
+        Flag::new("decryption-key", Kind::Texts, "key to decrypt layers with").later(),
+        Flag::new(
+            "image-parallel-copies",
+            Kind::Uint,
+            "how many layers may be on their way at once; 0 leaves it to the places copied from and to",
+        ),
+    ])
+}
+
+fn destination() -> [Flag; 7] {
+    [
+        Flag::switch("dest-compress", "compress layers that are plain tars (dir: only)"),
+        Flag::switch("dest-decompress", "store layers as plain tars (dir: only)"),
+        Flag::switch("dest-oci-accept-uncompressed-layers", "keep plain tars (oci: only)").later(),
+        Flag::text("dest-compress-format", "FORMAT to compress layers with (gzip or zstd)")
+            .placeholder("FORMAT")
+            .offers(Offers::Words(&["gzip", "zstd"])),
+        Flag::new("dest-compress-level", Kind::Int, "LEVEL of that compression")
+            .placeholder("LEVEL"),
+        Flag::switch(
+            "dest-precompute-digests",
+            "know every digest before uploading, to send no layer the registry has",
+        ),
+        Flag::switch(
+            "dest-force-compress-format",
+            "let no layer stay or be reused in another format than --dest-compress-format",
+        ),
+    ]
+}
+
+/// Flags that `sync` will take too.
+fn shared() -> [Flag; 8] {
+    [
+        Flag::switch("remove-signatures", "leave the signatures of the source behind"),
+        Flag::text("sign-by", "sign with the GPG key FINGERPRINT").later(),
+        Flag::text("sign-by-sq-fingerprint", "sign with the Sequoia key FINGERPRINT").later(),
+        Flag::text("sign-by-sigstore", "sign as the sigstore parameters in PATH say").later(),
+        Flag::text("sign-by-sigstore-private-key", "sign with the sigstore key in PATH").later(),
+        Flag::text("sign-passphrase-file", "file with the passphrase of the signing key").later(),
+        Flag::text(
+            "format",
+            "type of manifest to write (oci, v2s1, or v2s2) instead of the source's",
+        )
+        .short('f')
+        .offers(Offers::Words(&["oci", "v2s1", "v2s2"])),
+        Flag::switch("preserve-digests", "fail rather than change a digest"),
+    ]
+}
+
+/// What the flags of `copy` said, apart from the two images.
+#[derive(Clone, Debug)]
+pub(crate) struct Copy {
+    pub(crate) quiet: bool,
+    pub(crate) all: bool,
+    pub(crate) multi_arch: Option<String>,
+    pub(crate) digestfile: Option<PathBuf>,
+    pub(crate) parallel: u64,
+    pub(crate) remove_signatures: bool,
+    pub(crate) format: Option<String>,
+    pub(crate) preserve_digests: bool,
+    pub(crate) compress: bool,
+    pub(crate) decompress: bool,
+    pub(crate) compress_format: Option<String>,
+    pub(crate) compress_level: Option<i64>,
+    pub(crate) force_compress_format: bool,
+    pub(crate) precompute_digests: bool,
+    /// The deprecated `--tls-verify` for both sides was given.
+    pub(crate) deprecated_tls_verify: bool,
+}
+
+impl Copy {
+    pub(crate) fn new(values: &Values) -> Self {
+        let text = |name| values.maybe_text(name).map(str::to_owned);
+        Self {
+            quiet: values.switch("quiet"),
+            all: values.switch("all"),
+            multi_arch: text("multi-arch"),
+            digestfile: values.text("digestfile").map(PathBuf::from),
+            parallel: values.uint("image-parallel-copies").unwrap_or_default(),
+            remove_signatures: values.switch("remove-signatures"),
+            format: text("format"),
+            preserve_digests: values.switch("preserve-digests"),
+            compress: values.switch("dest-compress"),
+            decompress: values.switch("dest-decompress"),
+            compress_format: values.text("dest-compress-format").map(str::to_owned),
+            compress_level: values.int("dest-compress-level"),
+            force_compress_format: values.switch("dest-force-compress-format"),
+            precompute_digests: values.switch("dest-precompute-digests"),
+            deprecated_tls_verify: values.has("tls-verify"),
+        }
+    }
+}

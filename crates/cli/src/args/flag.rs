@@ -1,0 +1,168 @@
+//! One row of the table of flags. Parsing, help, completion and the manual all read it.
+
+use super::value::Value;
+
+/// A flag of a command.
+#[derive(Clone, Debug)]
+pub(crate) struct Flag {
+    /// The long name, without dashes.
+    pub name: String,
+    /// The one-letter form.
+    pub short: Option<char>,
+    /// What its value is.
+    pub kind: Kind,
+    /// How help names the value; empty means the kind's own name.
+    pub placeholder: &'static str,
+    /// One line of help.
+    pub usage: &'static str,
+    /// The default, where help shows one.
+    pub default: Option<String>,
+    /// Whether help lists it.
+    pub visible: bool,
+    /// Whether it does something yet.
+    pub state: State,
+    /// The flag whose value this one sets, if it is only another name.
+    pub alias_of: Option<String>,
+    /// What a shell may offer as its value.
+    pub offers: Offers,
+}
+
+/// What a flag's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `--x`, `--x=false`.
+    Switch,
+    /// Any text.
+    Text,
+    /// A signed number, in any of Go's notations.
+    Int,
+    /// A number that is not negative.
+    Uint,
+    /// Go's durations: `1h30m`, `250ms`.
+    Duration,
+    /// A list of texts, comma-separated, repeatable.
+    Texts,
+    /// A list of numbers, comma-separated, repeatable.
+    Ints,
+    /// The name of a digest algorithm.
+    Algorithm,
+}
+
+/// Whether a flag does something yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It works.
+    Built,
+    /// It is known and parsed, and refused: ignoring it would be worse.
+    Later,
+}
+
+/// What a shell may offer as the value of a flag or argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offers {
+    /// Nothing can be guessed.
+    Nothing,
+    /// Names of files.
+    Files,
+    /// Names of folders.
+    Folders,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// Names of images: a transport, then what belongs to it.
+    Images,
+}
+
+impl Flag {
+    /// A visible flag without a short form.
+    pub(crate) fn new(name: impl Into<String>, kind: Kind, usage: &'static str) -> Self {
+        Self {
+            name: name.into(),
+            short: None,
+            kind,
+            placeholder: "",
+            usage,
+            default: None,
+            visible: true,
+            state: State::Built,
+            alias_of: None,
+            offers: Offers::Nothing,
+        }
+    }
+
+    pub(crate) fn switch(name: impl Into<String>, usage: &'static str) -> Self {
+        Self::new(name, Kind::Switch, usage)
+    }
+
+    pub(crate) fn text(name: impl Into<String>, usage: &'static str) -> Self {
+        Self::new(name, Kind::Text, usage)
+    }
+
+    pub(crate) fn short(self, short: char) -> Self {
+        Self { short: Some(short), ..self }
+    }
+
+    pub(crate) fn placeholder(self, placeholder: &'static str) -> Self {
+        Self { placeholder, ..self }
+    }
+
+    pub(crate) fn default(self, default: Option<String>) -> Self {
+        Self { default, ..self }
+    }
+
+    pub(crate) fn hidden(self) -> Self {
+        Self { visible: false, ..self }
+    }
+
+    /// Parsed and refused. Help does not list what does not work.
+    pub(crate) fn later(self) -> Self {
+        Self { state: State::Later, visible: false, ..self }
+    }
+
+    pub(crate) fn alias_of(self, name: impl Into<String>) -> Self {
+        Self { alias_of: Some(name.into()), visible: false, ..self }
+    }
+
+    pub(crate) fn offers(self, offers: Offers) -> Self {
+        Self { offers, ..self }
+    }
+
+    /// Under which name the value is kept.
+    pub(crate) fn key(&self) -> &str {
+        self.alias_of.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether it takes no value unless one is joined to it by `=`.
+    pub(crate) fn is_switch(&self) -> bool {
+        self.kind == Kind::Switch
+    }
+
+    /// How help names the value; nothing for a switch.
+    pub(crate) fn value_name(&self) -> &'static str {
+        if !self.placeholder.is_empty() {
+            return self.placeholder;
+        }
+        match self.kind {
+            Kind::Switch => "",
+            Kind::Text => "string",
+            Kind::Int => "int",
+            Kind::Uint => "uint",
+            Kind::Duration => "duration",
+            Kind::Texts => "strings",
+            Kind::Ints => "ints",
+            Kind::Algorithm => "algorithm",
+        }
+    }
+
+    /// The flag as errors name it: `-a, --all`.
+    pub(crate) fn spelled(&self) -> String {
+        match self.short {
+            Some(short) => format!("-{short}, --{}", self.name),
+            None => format!("--{}", self.name),
+        }
+    }
+
+    /// Parses one value; the error is Go's sentence about it.
+    pub(crate) fn parse(&self, text: &str) -> Result<Value, String> {
+        Value::parse(self.kind, text)
+    }
+}

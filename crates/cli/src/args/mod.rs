@@ -1,0 +1,319 @@
+//! The command tree: one table, from which parsing, help, completion and the manual derive.
+
+pub(crate) mod command;
+pub(crate) mod copy;
+pub(crate) mod flag;
+pub(crate) mod global;
+pub(crate) mod help;
+pub(crate) mod image;
+pub(crate) mod login;
+pub(crate) mod parse;
+pub(crate) mod serve;
+pub(crate) mod value;
+
+use command::{Command, Usage};
+use flag::{Flag, Kind, Offers};
+
+/// The whole tree. `authfile` is `$REGISTRY_AUTH_FILE`, the default of `--authfile`.
+pub(crate) fn tree(authfile: Option<String>) -> Command {
+    let transports = transports().join(", ");
+    let mut root = Command {
+        usage: Usage::Full,
+        takes_arguments: true,
+        commands: vec![
+            completion(),
+            copy::command(authfile.clone(), &transports),
+            delete(authfile.clone(), &transports),
+            help_command(),
+            inspect(authfile.clone(), &transports),
+            list_tags(authfile),
+            login::login(),
+            login::logout(),
+            manifest_digest(),
+            serve::command(),
+        ],
+        persistent: global::flags(),
+        ..Command::new(
+            "skopeo",
+            "[flags]",
+            "Work with container images where they are: in registries, folders and archives",
+        )
+    }
+    .flags([
+        Flag::switch("version", "print the version").short('v'),
+        Flag::switch("tls-verify", "insist on HTTPS").hidden(),
+    ]);
+    add_help(&mut root);
+    root
+}
+
+/// `-h, --help` of every command.
+fn add_help(command: &mut Command) {
+    let usage = HELP.iter().find(|(name, _)| *name == command.name);
+    let usage = usage.map_or("print this help", |(_, usage)| usage);
+    command.flags.push(Flag::switch("help", usage).short('h'));
+    command.commands.iter_mut().for_each(add_help);
+}
+
+const HELP: &[(&str, &str)] = &[];
+
+pub(crate) fn transports() -> Vec<&'static str> {
+    vec!["dir", "docker", "oci"]
+}
+
+fn inspect(authfile: Option<String>, transports: &str) -> Command {
+    Command::new("inspect", "[command options] IMAGE-NAME", "Show what an image is")
+        .long(format!(
+            "Prints as JSON what the image IMAGE-NAME is: its digest, platform, labels, layers, and \
+             for a registry\nthe tags of its repository.\n\nSupported transports:\n{transports}\n\n\
+             IMAGE-NAME is \"transport\":\"details\"; see skopeo(1), section \"IMAGE NAMES\""
+        ))
+        .examples(&[
+            "skopeo inspect docker://registry.fedoraproject.org/fedora",
+            "skopeo inspect --config docker://docker.io/alpine",
+            "skopeo inspect --format \"Name: {{.Name}} Digest: {{.Digest}}\" docker://quay.io/skopeo/stable",
+        ])
+        .offers(Offers::Images)
+        .flags([image::shared(authfile)])
+        .flags(image::image("", None))
+        .flags(image::retry())
+        .flags([
+            Flag::switch("raw", "print the manifest as it is; with --config, the config"),
+            Flag::switch("config", "print the image's configuration"),
+            Flag::text("format", "print what this Go template makes of the result").short('f'),
+            Flag::switch("no-tags", "do not ask for the tags of the repository").short('n'),
+            Flag::new(
+                "manifest-digest",
+                Kind::Algorithm,
+                "algorithm of the manifest's digest (sha256, sha512); defaults to the config's",
+            )
+            .offers(Offers::Words(&["sha256", "sha512"])),
+        ])
+}
+
+fn list_tags(authfile: Option<String>) -> Command {
+    Command::new(
+        "list-tags",
+        "[command options] SOURCE-IMAGE",
+        "List the tags of a repository",
+    )
+    .long(
+        "Prints as JSON the tags of the repository SOURCE-IMAGE\n\nSupported transports:\ndocker\n\n\
+         See skopeo-list-tags(1), section \"REPOSITORY NAMES\"",
+    )
+    .examples(&["skopeo list-tags docker://docker.io/fedora"])
+    .offers(Offers::Images)
+    .flags([image::shared(authfile)])
+    .flags(image::registry("", None))
+    .flags(image::retry())
+}
+
+fn delete(authfile: Option<String>, transports: &str) -> Command {
+    Command::new("delete", "[command options] IMAGE-NAME", "Delete an image")
+        .long(format!(
+            "Deletes the image IMAGE-NAME where it is. In a registry every tag of its digest goes \
+             with it.\n\nSupported transports:\n{transports}\n\n\
+             IMAGE-NAME is \"transport\":\"details\"; see skopeo(1), section \"IMAGE NAMES\""
+        ))
+        .examples(&["skopeo delete docker://registry.example.com/example/pause:latest"])
+        .offers(Offers::Images)
+        .flags([image::shared(authfile)])
+        .flags(image::image("", None))
+        .flags(image::retry())
+}
+
+fn manifest_digest() -> Command {
+    Command::new("manifest-digest", "MANIFEST-FILE", "Compute the digest of a manifest in a file")
+        .examples(&["skopeo manifest-digest manifest.json"])
+        .offers(Offers::Files)
+}
+
+fn help_command() -> Command {
+    Command { usage: Usage::Full, ..Command::new("help", "[command] [flags]", "Explain a command") }
+        .long("Prints the help of the program, or of the command that is named.")
+}
+
+fn completion() -> Command {
+    let shell = |name, short| {
+        let command =
+            Command { usage: Usage::Full, takes_arguments: false, ..Command::new(name, "", short) };
+        command
+            .long(crate::completion::explain(name))
+            .flags([Flag::switch("no-descriptions", "complete words without explaining them")])
+    };
+    Command {
+        usage: Usage::Full,
+        visible: false,
+        runs: false,
+        takes_arguments: false,
+        commands: vec![
+            shell("bash", "Print the completion script for bash"),
+            shell("fish", "Print the completion script for fish"),
+            shell("powershell", "Print the completion script for powershell"),
+            shell("zsh", "Print the completion script for zsh"),
+        ],
+        ..Command::new("completion", "", "Print the completion script for a shell")
+    }
+    .long(
+        "Prints a script that completes the words of skopeo's command lines in a shell.\n\
+         The help of each shell's command says how to load it.",
+    )
+}
+
+/// Looks a command up for `help`, as deep as its names lead.
+pub(crate) fn find<'a>(
+    root: &'a Command,
+    names: &[String],
+) -> Option<(&'a Command, Vec<&'static str>)> {
+    let mut command = root;
+    let mut path = Vec::new();
+    for name in names.iter().filter(|name| !name.starts_with('-')) {
+        match command.find(name) {
+            Some(next) => {
+                path.push(next.name);
+                command = next;
+            }
+            None if command.name == root.name => return None,
+            None => break,
+        }
+    }
+    Some((command, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse::{Invocation, ParseError, Parsed, parse};
+    use super::*;
+
+    fn run(line: &str) -> Result<Parsed, ParseError> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(&tree(None), &words)
+    }
+
+    fn invocation(line: &str) -> Invocation {
+        match run(line) {
+            Ok(Parsed::Run(invocation)) => invocation,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_flag_is_there_once_and_explained() {
+        fn check(command: &Command, persistent: &[Flag]) {
+            let flags: Vec<&Flag> = command.flags.iter().chain(persistent).collect();
+            for (at, flag) in flags.iter().enumerate() {
+                assert!(!flag.usage.is_empty(), "{} --{}", command.name, flag.name);
+                assert!(!flag.usage.ends_with('.') || flag.usage.contains(". "), "{}", flag.name);
+                for other in &flags[at + 1..] {
+                    assert_ne!(flag.name, other.name, "{}", command.name);
+                    assert!(flag.short.is_none() || flag.short != other.short, "{}", flag.name);
+                }
+            }
+            command.commands.iter().for_each(|below| check(below, persistent));
+        }
+        let root = tree(None);
+        check(&root, &[]);
+        root.commands.iter().for_each(|command| check(command, &root.persistent));
+    }
+
+    #[test]
+    fn flags_stand_anywhere() {
+        for line in [
+            "--debug copy a b -q",
+            "copy --debug a -q b",
+            "copy a b --debug -q",
+            "--debug=true copy -q=true a b",
+            "--override-os linux --debug copy a b --quiet",
+            "copy -q --debug -- a b",
+        ] {
+            let found = invocation(line);
+            assert_eq!(found.path, ["copy"], "{line}");
+            assert_eq!(found.arguments, ["a", "b"], "{line}");
+            assert!(found.global.switch("debug") && found.flags.switch("quiet"), "{line}");
+        }
+        assert_eq!(invocation("copy -- -a -b").arguments, ["-a", "-b"]);
+        assert_eq!(invocation("copy -aqf oci a b").flags.text("format"), Some("oci"));
+        assert_eq!(invocation("copy -foci a b").flags.text("format"), Some("oci"));
+        assert_eq!(invocation("copy -f=oci a b").flags.text("format"), Some("oci"));
+        assert_eq!(invocation("copy --format --all a b").flags.text("format"), Some("--all"));
+        assert_eq!(invocation("copy --screds u:p a b").flags.text("src-creds"), Some("u:p"));
+        assert_eq!(
+            invocation("inspect --tls-verify=false x").flags.maybe_switch("tls-verify"),
+            Some(false)
+        );
+        let before = invocation("--tls-verify=false inspect x");
+        assert_eq!(before.root_flags.maybe_switch("tls-verify"), Some(false));
+        assert!(!before.flags.has("tls-verify"));
+    }
+
+    #[test]
+    fn refuses_in_the_words_of_the_original() {
+        let missing = "Missing command 'skopeo COMMAND'\nTry 'skopeo --help' for more information";
+        for (line, sentence) in [
+            ("", missing),
+            ("--debug", missing),
+            ("foo", "Unrecognized command `skopeo foo`\nTry 'skopeo --help' for more information"),
+            (
+                "kopy",
+                "Unrecognized command `skopeo kopy`\n\nDid you mean this?\n\tcopy\n\nTry 'skopeo --help' for more information",
+            ),
+            (
+                "log",
+                "Unrecognized command `skopeo log`\n\nDid you mean this?\n\tlogin\n\tlogout\n\nTry 'skopeo --help' for more information",
+            ),
+            (
+                "-- copy",
+                "Unrecognized command `skopeo copy`\n\nDid you mean this?\n\tcopy\n\nTry 'skopeo --help' for more information",
+            ),
+            (
+                "sync --src docker a b",
+                "Unrecognized command `skopeo sync`\nTry 'skopeo --help' for more information",
+            ),
+            ("copy --foo", "unknown flag: --foo"),
+            ("--foo copy", "unknown flag: --foo"),
+            ("copy -z", "unknown shorthand flag: 'z' in -z"),
+            ("inspect -nz", "unknown shorthand flag: 'z' in -z"),
+            ("copy --creds", "unknown flag: --creds"),
+            ("copy --src-creds", "flag needs an argument: --src-creds"),
+            ("copy -f", "flag needs an argument: 'f' in -f"),
+            ("inspect -nf", "flag needs an argument: 'f' in -f"),
+            ("copy --=3", "bad flag syntax: --=3"),
+            ("copy ---x", "bad flag syntax: ---x"),
+            (
+                "copy --all=x a b",
+                "invalid argument \"x\" for \"-a, --all\" flag: strconv.ParseBool: parsing \"x\": invalid syntax",
+            ),
+            (
+                "--command-timeout=3 copy a b",
+                "invalid argument \"3\" for \"--command-timeout\" flag: time: missing unit in duration \"3\"",
+            ),
+            ("completion bash foo", "unknown command \"foo\" for \"skopeo completion bash\""),
+            ("copy --sign-by X a b", "--sign-by is not supported yet by this version of skopeo"),
+        ] {
+            match run(line) {
+                Err(error) => assert_eq!(error.message, sentence, "{line}"),
+                Ok(parsed) => panic!("{line}: {parsed:?}"),
+            }
+        }
+        assert!(run("sync").unwrap_err().hint.is_some());
+    }
+
+    #[test]
+    fn help_and_version_win_over_the_rest() {
+        for (line, parsed) in [
+            ("--help", Parsed::Help(vec![])),
+            ("--help copy", Parsed::Help(vec![])),
+            ("-h copy", Parsed::Help(vec![])),
+            ("copy --help", Parsed::Help(vec!["copy"])),
+            ("copy a -h --sign-by X", Parsed::Help(vec!["copy"])),
+            ("completion", Parsed::Help(vec!["completion"])),
+            ("completion nonsense", Parsed::Help(vec!["completion"])),
+            ("-v", Parsed::Version),
+            ("--version", Parsed::Version),
+            ("--debug --version", Parsed::Version),
+        ] {
+            assert_eq!(run(line), Ok(parsed), "{line}");
+        }
+        assert_eq!(run("copy -v").unwrap_err().message, "unknown shorthand flag: 'v' in -v");
+    }
+}

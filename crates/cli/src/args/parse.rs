@@ -1,0 +1,321 @@
+//! From words to an invocation, in the manner of the original's `cobra` and `pflag`: flags may stand
+//! anywhere, a flag that needs a value takes the next word whatever it is, `--` ends flags.
+
+use super::command::Command;
+use super::flag::{Flag, State};
+use super::value::{Value, Values};
+use crate::go;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    /// Run a command.
+    Run(Invocation),
+    /// Print the help of the command with this path.
+    Help(Vec<&'static str>),
+    /// Print the version.
+    Version,
+}
+
+/// A command with what it was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Invocation {
+    /// The names from below the root down to the command.
+    pub path: Vec<&'static str>,
+    /// Flags of every command.
+    pub global: Values,
+    /// The command's own flags.
+    pub flags: Values,
+    /// Everything that is no flag.
+    pub arguments: Vec<String>,
+    /// Flags of the root alone, given before the command.
+    pub root_flags: Values,
+}
+
+/// Why the words make no command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct ParseError {
+    /// The original's sentence.
+    pub message: String,
+    /// What else may help.
+    pub hint: Option<String>,
+}
+
+impl ParseError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+}
+
+/// Commands of the original that are to come: named when asked for, not listed.
+pub(crate) const LATER: &[&str] = &[
+    "experimental-image-proxy",
+    "generate-sigstore-key",
+    "layers",
+    "standalone-sign",
+    "standalone-verify",
+    "sync",
+    "untrusted-signature-dump-without-verification",
+];
+
+/// Parses the words after the program's name.
+///
+/// # Errors
+///
+/// With the original's sentence, if the words make no command.
+pub(crate) fn parse(root: &Command, words: &[String]) -> Result<Parsed, ParseError> {
+    let mut found = Invocation::default();
+    let mut command = root;
+    let mut words = words;
+    let mut state = Parser { root, found: &mut found, later: None, help: false, version: false };
+    while let Some((at, next)) = next_command(root, command, words) {
+        state.flags(command, &words[..at])?;
+        state.found.path.push(next.name);
+        command = next;
+        words = &words[at + 1..];
+    }
+    if command.name == root.name
+        && let Some(name) = first_argument(root, command, words).filter(|name| LATER.contains(name))
+    {
+        return Err(unknown_command(root, name));
+    }
+    let arguments = state.flags(command, words)?;
+    let (help, version, later) = (state.help, state.version, state.later);
+    if help {
+        return Ok(Parsed::Help(found.path));
+    }
+    if version && found.path.is_empty() {
+        return Ok(Parsed::Version);
+    }
+    if !command.runs {
+        return Ok(Parsed::Help(found.path));
+    }
+    if let Some(argument) = arguments.first().filter(|_| !command.takes_arguments) {
+        return Err(ParseError::new(format!(
+            "unknown command {} for {}",
+            go::quote(argument),
+            go::quote(&path_of(root, &found.path))
+        )));
+    }
+    if command.name == root.name {
+        return Err(match arguments.first() {
+            Some(argument) => unknown_command(root, argument),
+            None => ParseError::new(format!(
+                "Missing command '{0} COMMAND'\nTry '{0} --help' for more information",
+                root.name
+            )),
+        });
+    }
+    if let Some(flag) = later {
+        return Err(ParseError {
+            message: format!("--{flag} is not supported yet by this version of {}", root.name),
+            hint: Some("leave it out, or use the original skopeo for this command".to_owned()),
+        });
+    }
+    found.arguments = arguments;
+    Ok(Parsed::Run(found))
+}
+
+/// The command at this path, and its full name.
+pub(crate) fn path_of(root: &Command, path: &[&str]) -> String {
+    std::iter::once(root.name).chain(path.iter().copied()).collect::<Vec<_>>().join(" ")
+}
+
+fn unknown_command(root: &Command, name: &str) -> ParseError {
+    let suggestions = root.suggestions(name);
+    let meant = if suggestions.is_empty() {
+        String::new()
+    } else {
+        format!("\nDid you mean this?\n\t{}\n\n", suggestions.join("\n\t"))
+    };
+    let hint = LATER
+        .contains(&name)
+        .then(|| format!("`{name}` is a command of the original that is not built yet"));
+    ParseError {
+        message: format!(
+            "Unrecognized command `{0} {name}`\n{meant}Try '{0} --help' for more information",
+            root.name
+        ),
+        hint,
+    }
+}
+
+/// The place of the next command's name among the words, if there is one: words that are flags, or
+/// the values of flags, are passed over.
+fn next_command<'a>(
+    root: &Command,
+    command: &'a Command,
+    words: &[String],
+) -> Option<(usize, &'a Command)> {
+    let at = first_argument_at(root, command, words)?;
+    Some((at, command.find(&words[at])?))
+}
+
+fn first_argument<'w>(root: &Command, command: &Command, words: &'w [String]) -> Option<&'w str> {
+    first_argument_at(root, command, words).map(|at| words[at].as_str())
+}
+
+fn first_argument_at(root: &Command, command: &Command, words: &[String]) -> Option<usize> {
+    let mut in_flag = false;
+    for (at, word) in words.iter().enumerate() {
+        if word.starts_with("--") && !word.contains('=') {
+            in_flag = takes_value(long(root, command, &word[2..]));
+        } else if in_flag && is_short_switch(root, command, word) {
+            in_flag = false;
+        } else if word.starts_with('-') && !word.contains('=') && word.chars().count() == 2 {
+            let letter = word.chars().nth(1).unwrap_or_default();
+            in_flag = takes_value(short(root, command, letter));
+        } else if in_flag {
+            in_flag = false;
+        } else if word.len() < 2 || !word.starts_with('-') {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// Whether the next word belongs to the flag. What is not known yet may take one; `help` is not.
+fn takes_value(flag: Option<&Flag>) -> bool {
+    flag.is_none_or(|flag| !flag.is_switch() || flag.name == "help")
+}
+
+fn is_short_switch(root: &Command, command: &Command, word: &str) -> bool {
+    let mut letters = word.chars();
+    letters.next() == Some('-')
+        && letters.next().is_some_and(|letter| !takes_value(short(root, command, letter)))
+        && letters.next().is_none()
+}
+
+fn long<'a>(root: &'a Command, command: &'a Command, name: &str) -> Option<&'a Flag> {
+    command.flags.iter().chain(&root.persistent).find(|flag| flag.name == name)
+}
+
+fn short<'a>(root: &'a Command, command: &'a Command, letter: char) -> Option<&'a Flag> {
+    command.flags.iter().chain(&root.persistent).find(|flag| flag.short == Some(letter))
+}
+
+struct Parser<'a> {
+    root: &'a Command,
+    found: &'a mut Invocation,
+    /// The first flag that does nothing yet.
+    later: Option<String>,
+    help: bool,
+    version: bool,
+}
+
+impl Parser<'_> {
+    /// Takes the flags of `command` out of the words and gives back the rest.
+    fn flags(&mut self, command: &Command, words: &[String]) -> Result<Vec<String>, ParseError> {
+        let mut arguments = Vec::new();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            if word == "--" {
+                arguments.extend(words.cloned());
+                break;
+            }
+            if let Some(name) = word.strip_prefix("--") {
+                self.long(command, word, name, &mut words)?;
+            } else if word.len() > 1 && word.starts_with('-') {
+                self.short(command, &word[1..], &mut words)?;
+            } else {
+                arguments.push(word.clone());
+            }
+        }
+        Ok(arguments)
+    }
+
+    fn long<'w>(
+        &mut self,
+        command: &Command,
+        word: &str,
+        name: &str,
+        words: &mut impl Iterator<Item = &'w String>,
+    ) -> Result<(), ParseError> {
+        if name.starts_with(['-', '=']) {
+            return Err(ParseError::new(format!("bad flag syntax: {word}")));
+        }
+        let (name, joined) = match name.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (name, None),
+        };
+        let Some(flag) = long(self.root, command, name).cloned() else {
+            let hint = (!command.commands.is_empty())
+                .then(|| {
+                    self.root
+                        .commands
+                        .iter()
+                        .find(|command| command.flags.iter().any(|flag| flag.name == name))
+                        .map(|command| format!("--{name} is a flag of `{}`", command.name))
+                })
+                .flatten();
+            return Err(ParseError { message: format!("unknown flag: --{name}"), hint });
+        };
+        let value = match joined {
+            Some(value) => value,
+            None if flag.is_switch() => "true",
+            None => words
+                .next()
+                .ok_or_else(|| ParseError::new(format!("flag needs an argument: --{name}")))?,
+        };
+        self.set(command, &flag, value)
+    }
+
+    fn short<'w>(
+        &mut self,
+        command: &Command,
+        letters: &str,
+        words: &mut impl Iterator<Item = &'w String>,
+    ) -> Result<(), ParseError> {
+        let mut rest = letters;
+        while let Some(letter) = rest.chars().next() {
+            let shown = rest;
+            rest = &rest[letter.len_utf8()..];
+            let Some(flag) = short(self.root, command, letter).cloned() else {
+                return Err(ParseError::new(format!(
+                    "unknown shorthand flag: '{letter}' in -{shown}"
+                )));
+            };
+            if rest.len() > 1 && rest.starts_with('=') {
+                return self.set(command, &flag, &rest[1..]);
+            }
+            if flag.is_switch() {
+                self.set(command, &flag, "true")?;
+                continue;
+            }
+            let value = if rest.is_empty() {
+                words.next().ok_or_else(|| {
+                    ParseError::new(format!("flag needs an argument: '{letter}' in -{shown}"))
+                })?
+            } else {
+                rest
+            };
+            return self.set(command, &flag, value);
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, command: &Command, flag: &Flag, value: &str) -> Result<(), ParseError> {
+        let value = flag.parse(value).map_err(|problem| {
+            ParseError::new(format!(
+                "invalid argument {} for {} flag: {problem}",
+                go::quote(value),
+                go::quote(&flag.spelled())
+            ))
+        })?;
+        if flag.state == State::Later {
+            self.later.get_or_insert_with(|| flag.name.clone());
+        }
+        let own = command.flags.iter().any(|own| own.name == flag.name);
+        match flag.name.as_str() {
+            "help" => self.help = value == Value::Switch(true),
+            "version" if own && command.name == self.root.name => {
+                self.version = value == Value::Switch(true);
+            }
+            _ if !own => self.found.global.set(flag.key(), value),
+            _ if command.name == self.root.name => self.found.root_flags.set(flag.key(), value),
+            _ => self.found.flags.set(flag.key(), value),
+        }
+        Ok(())
+    }
+}

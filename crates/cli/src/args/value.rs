@@ -1,0 +1,331 @@
+//! Values of flags, parsed as Go's `strconv` and `time` parse them, with their sentences.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::flag::Kind;
+use crate::go;
+
+/// The value of a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// Of a switch.
+    Switch(bool),
+    /// Of a text or the name of an algorithm.
+    Text(String),
+    /// Of a signed number.
+    Int(i64),
+    /// Of a number that is not negative.
+    Uint(u64),
+    /// Of a duration.
+    Duration(GoDuration),
+    /// Of a list of texts.
+    Texts(Vec<String>),
+    /// Of a list of numbers.
+    Ints(Vec<i64>),
+}
+
+/// A duration as Go has them: nanoseconds, signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GoDuration(pub i64);
+
+impl GoDuration {
+    /// The duration, if it is longer than nothing.
+    pub(crate) fn positive(self) -> Option<Duration> {
+        u64::try_from(self.0).ok().filter(|nanos| *nanos > 0).map(Duration::from_nanos)
+    }
+}
+
+impl Value {
+    /// Parses the value of a flag of this kind.
+    pub(crate) fn parse(kind: Kind, text: &str) -> Result<Self, String> {
+        Ok(match kind {
+            Kind::Switch => Self::Switch(parse_bool(text)?),
+            Kind::Text | Kind::Algorithm => Self::Text(text.to_owned()),
+            Kind::Int => Self::Int(parse_int(text, "ParseInt")?),
+            Kind::Uint => Self::Uint(parse_uint(text)?),
+            Kind::Duration => Self::Duration(GoDuration(parse_duration(text)?)),
+            Kind::Texts => Self::Texts(parse_list(text)),
+            Kind::Ints => Self::Ints(
+                text.split(',').map(|part| parse_int(part, "Atoi")).collect::<Result<_, _>>()?,
+            ),
+        })
+    }
+
+    /// What comes of a value given after this one: lists grow, all else is replaced.
+    pub(crate) fn followed_by(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::Texts(mut all), Self::Texts(more)) => {
+                all.extend(more);
+                Self::Texts(all)
+            }
+            (Self::Ints(mut all), Self::Ints(more)) => {
+                all.extend(more);
+                Self::Ints(all)
+            }
+            (_, next) => next,
+        }
+    }
+}
+
+/// The flags that were given, by their long name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Values(BTreeMap<String, Value>);
+
+impl Values {
+    pub(crate) fn set(&mut self, name: &str, value: Value) {
+        let value = match self.0.remove(name) {
+            Some(old) => old.followed_by(value),
+            None => value,
+        };
+        self.0.insert(name.to_owned(), value);
+    }
+
+    /// Whether the flag was given.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// A switch that is off unless it was given.
+    pub(crate) fn switch(&self, name: &str) -> bool {
+        self.maybe_switch(name).unwrap_or_default()
+    }
+
+    /// A switch that can be on, off, or not given.
+    pub(crate) fn maybe_switch(&self, name: &str) -> Option<bool> {
+        match self.0.get(name) {
+            Some(Value::Switch(on)) => Some(*on),
+            _ => None,
+        }
+    }
+
+    /// A text, if it was given, even if empty.
+    pub(crate) fn maybe_text(&self, name: &str) -> Option<&str> {
+        match self.0.get(name) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A text for which empty is the same as not given.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.maybe_text(name).filter(|text| !text.is_empty())
+    }
+
+    pub(crate) fn int(&self, name: &str) -> Option<i64> {
+        match self.0.get(name) {
+            Some(Value::Int(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn uint(&self, name: &str) -> Option<u64> {
+        match self.0.get(name) {
+            Some(Value::Uint(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn duration(&self, name: &str) -> GoDuration {
+        match self.0.get(name) {
+            Some(Value::Duration(duration)) => *duration,
+            _ => GoDuration::default(),
+        }
+    }
+}
+
+fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {}: invalid syntax", go::quote(text))),
+    }
+}
+
+/// `function` is Go's, as its error names it.
+fn parse_int(text: &str, function: &str) -> Result<i64, String> {
+    let (negative, digits) = match text.strip_prefix(['-', '+']) {
+        Some(digits) => (text.starts_with('-'), digits),
+        None => (false, text),
+    };
+    let range = || format!("strconv.{function}: parsing {}: value out of range", go::quote(text));
+    let magnitude = parse_magnitude(digits).map_err(|problem| match problem {
+        Magnitude::Syntax => {
+            format!("strconv.{function}: parsing {}: invalid syntax", go::quote(text))
+        }
+        Magnitude::Range => range(),
+    })?;
+    let signed = i128::from(magnitude);
+    i64::try_from(if negative { -signed } else { signed }).map_err(|_| range())
+}
+
+fn parse_uint(text: &str) -> Result<u64, String> {
+    parse_magnitude(text).map_err(|problem| {
+        let problem = match problem {
+            Magnitude::Syntax => "invalid syntax",
+            Magnitude::Range => "value out of range",
+        };
+        format!("strconv.ParseUint: parsing {}: {problem}", go::quote(text))
+    })
+}
+
+enum Magnitude {
+    Syntax,
+    Range,
+}
+
+/// A number with Go's prefixes (0x, 0o, 0b, a leading 0) and underscores between digits.
+fn parse_magnitude(text: &str) -> Result<u64, Magnitude> {
+    let lower = text.to_ascii_lowercase();
+    let (radix, digits) = if let Some(rest) = lower.strip_prefix("0x") {
+        (16, rest)
+    } else if let Some(rest) = lower.strip_prefix("0b") {
+        (2, rest)
+    } else if let Some(rest) = lower.strip_prefix("0o") {
+        (8, rest)
+    } else if lower.len() > 1 && lower.starts_with('0') {
+        (8, &lower[1..])
+    } else {
+        (10, lower.as_str())
+    };
+    if digits.is_empty() || digits.ends_with('_') || digits.contains("__") {
+        return Err(Magnitude::Syntax);
+    }
+    if digits.contains('_') && radix == 10 {
+        return Err(Magnitude::Syntax); // Go allows them only after a base prefix
+    }
+    let mut number: u64 = 0;
+    for digit in digits.chars().filter(|digit| *digit != '_') {
+        let digit = digit.to_digit(radix).ok_or(Magnitude::Syntax)?;
+        number = number
+            .checked_mul(u64::from(radix))
+            .and_then(|number| number.checked_add(u64::from(digit)))
+            .ok_or(Magnitude::Range)?;
+    }
+    Ok(number)
+}
+
+/// Nanoseconds of a duration in Go's notation.
+fn parse_duration(text: &str) -> Result<i64, String> {
+    let invalid = || format!("time: invalid duration {}", go::quote(text));
+    let (negative, mut rest) = match text.strip_prefix(['-', '+']) {
+        Some(rest) => (text.starts_with('-'), rest),
+        None => (false, text),
+    };
+    if rest == "0" {
+        return Ok(0);
+    }
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    let mut total: i128 = 0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at(end);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+            return Err(invalid());
+        }
+        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let nanos: i128 = match unit {
+            "" => return Err(format!("time: missing unit in duration {}", go::quote(text))),
+            "ns" => 1,
+            "us" | "µs" | "μs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            other => {
+                return Err(format!(
+                    "time: unknown unit {} in duration {}",
+                    go::quote(other),
+                    go::quote(text)
+                ));
+            }
+        };
+        let whole: i128 =
+            if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
+        total = whole
+            .checked_mul(nanos)
+            .and_then(|part| total.checked_add(part))
+            .ok_or_else(invalid)?;
+        let mut share = nanos;
+        for digit in fraction.chars().take(18) {
+            share /= 10;
+            total += share * i128::from(digit.to_digit(10).unwrap_or_default());
+        }
+        rest = after;
+    }
+    i64::try_from(if negative { -total } else { total }).map_err(|_| invalid())
+}
+
+/// One line of comma-separated values; double quotes may hold commas.
+fn parse_list(text: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut part = String::new();
+    let mut quoted = false;
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => parts.push(std::mem::take(&mut part)),
+            c => part.push(c),
+        }
+    }
+    if !text.is_empty() {
+        parts.push(part);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_parsed_as_go_parses_them() {
+        let good = [
+            (Kind::Switch, "T", Value::Switch(true)),
+            (Kind::Switch, "False", Value::Switch(false)),
+            (Kind::Int, "-0x10", Value::Int(-16)),
+            (Kind::Int, "010", Value::Int(8)),
+            (Kind::Uint, "0", Value::Uint(0)),
+            (Kind::Duration, "1h1m1.5s", Value::Duration(GoDuration(3_661_500_000_000))),
+            (Kind::Duration, "-.5ms", Value::Duration(GoDuration(-500_000))),
+            (Kind::Duration, "0", Value::Duration(GoDuration(0))),
+            (Kind::Texts, "a,\"b,c\"", Value::Texts(vec!["a".into(), "b,c".into()])),
+            (Kind::Ints, "0,-1", Value::Ints(vec![0, -1])),
+        ];
+        for (kind, text, value) in good {
+            assert_eq!(Value::parse(kind, text), Ok(value), "{text}");
+        }
+        let bad = [
+            (Kind::Switch, "yes", "strconv.ParseBool: parsing \"yes\": invalid syntax"),
+            (Kind::Int, "x", "strconv.ParseInt: parsing \"x\": invalid syntax"),
+            (
+                Kind::Int,
+                "9223372036854775808",
+                "strconv.ParseInt: parsing \"9223372036854775808\": value out of range",
+            ),
+            (Kind::Uint, "-1", "strconv.ParseUint: parsing \"-1\": invalid syntax"),
+            (Kind::Ints, "1,x", "strconv.Atoi: parsing \"x\": invalid syntax"),
+            (Kind::Duration, "3", "time: missing unit in duration \"3\""),
+            (Kind::Duration, "3x", "time: unknown unit \"x\" in duration \"3x\""),
+            (Kind::Duration, "", "time: invalid duration \"\""),
+        ];
+        for (kind, text, sentence) in bad {
+            assert_eq!(Value::parse(kind, text), Err(sentence.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_grow_and_the_last_of_anything_else_wins() {
+        let mut values = Values::default();
+        values.set("list", Value::Texts(vec!["a".into()]));
+        values.set("list", Value::Texts(vec!["b".into()]));
+        values.set("all", Value::Switch(true));
+        values.set("all", Value::Switch(false));
+        assert_eq!(values.0["list"], Value::Texts(vec!["a".into(), "b".into()]));
+        assert!(!values.switch("all"));
+    }
+}

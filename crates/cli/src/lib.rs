@@ -1,0 +1,67 @@
+//! The program: flags in, words out.
+//!
+//! Knows flags, commands, templates, progress, logs and exit codes. Must not know what is inside a
+//! manifest, nor HTTP. It makes configuration, policy and connections once and hands them down.
+//! It is a library only so that tests and the manual can read the table of flags; nobody else
+//! depends on it.
+
+mod args;
+mod commands;
+mod completion;
+mod exit;
+mod go;
+mod logging;
+pub mod man;
+
+use std::process::ExitCode;
+
+use anyhow::Error;
+use args::parse::{self, Parsed};
+use exit::{UsageError, print};
+
+/// Runs the program on the words it was called with.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}
+
+fn run() -> Result<(), Error> {
+    let words = std::env::args_os()
+        .skip(1)
+        .map(|word| word.into_string())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|word| anyhow::anyhow!("argument is not valid UTF-8: {}", word.display()))?;
+    let authfile = std::env::var("REGISTRY_AUTH_FILE").ok().filter(|path| !path.is_empty());
+    let root = args::tree(authfile.clone());
+    if let Some(with) = completion::requested(&words) {
+        return completion::complete(&root, with, &words[1..]);
+    }
+    match parse::parse(&root, &words)? {
+        Parsed::Version => Ok(print(format!("skopeo version {}\n", version()))?),
+        Parsed::Help(path) => Ok(print(args::help::help(&root, &path))?),
+        Parsed::Run(invocation) => {
+            let path = invocation.path.clone();
+            let done = commands::run(&root, invocation, authfile.as_deref());
+            if let Err(error) = &done
+                && error.downcast_ref::<UsageError>().is_some()
+            {
+                let _ = std::io::Write::write_all(
+                    &mut std::io::stderr(),
+                    args::help::help(&root, &path).as_bytes(),
+                );
+            }
+            done
+        }
+    }
+}
+
+/// Our version, with the commit if the build was told.
+fn version() -> String {
+    match option_env!("SKOPEO_COMMIT") {
+        Some(commit) => format!("{} commit: {commit}", env!("CARGO_PKG_VERSION")),
+        None => env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}

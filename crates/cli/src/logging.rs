@@ -1,0 +1,221 @@
+//! Logs in logrus' text format on stderr: `time="..." level=... msg=...`, or its coloured form on a
+//! terminal.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span;
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::go;
+
+/// How serious a line is, as logrus names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Debug,
+    Info,
+    Warning,
+    Error,
+    Fatal,
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+        }
+    }
+
+    fn colour(self) -> u8 {
+        match self {
+            Self::Debug => 37,
+            Self::Info => 36,
+            Self::Warning => 33,
+            Self::Error | Self::Fatal => 31,
+        }
+    }
+}
+
+static STARTED: OnceLock<Instant> = OnceLock::new();
+
+/// Sends what the libraries log to stderr; called once, first of all.
+pub(crate) fn start(debug: bool) {
+    STARTED.get_or_init(Instant::now);
+    let subscriber = Logrus { most: if debug { LevelFilter::DEBUG } else { LevelFilter::INFO } };
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
+        tracing::debug!("logging was set up twice");
+    }
+}
+
+/// Writes one line to stderr. A closed stderr is nobody's business.
+pub(crate) fn log(level: Level, message: &str) {
+    log_fields(level, message, &[]);
+}
+
+fn log_fields(level: Level, message: &str, fields: &[(&'static str, String)]) {
+    let stderr = io::stderr();
+    let line = if stderr.is_terminal() {
+        coloured(level, message, fields, STARTED.get_or_init(Instant::now).elapsed().as_secs())
+    } else {
+        plain(level, message, fields, &now())
+    };
+    let mut stderr = stderr.lock();
+    let _ = stderr.write_all(line.as_bytes());
+    let _ = stderr.flush();
+}
+
+/// Local time to the second, as RFC 3339 has it.
+fn now() -> String {
+    let now = jiff::Zoned::now();
+    let offset =
+        if now.offset().is_zero() { "Z".to_owned() } else { now.strftime("%:z").to_string() };
+    format!("{}{offset}", now.strftime("%Y-%m-%dT%H:%M:%S"))
+}
+
+fn plain(level: Level, message: &str, fields: &[(&str, String)], time: &str) -> String {
+    let mut line = format!("time={} level={}", value(time), level.name());
+    if !message.is_empty() {
+        let _ = write!(line, " msg={}", value(message));
+    }
+    for (name, text) in fields {
+        let _ = write!(line, " {name}={}", value(text));
+    }
+    line.push('\n');
+    line
+}
+
+fn coloured(level: Level, message: &str, fields: &[(&str, String)], seconds: u64) -> String {
+    let colour = level.colour();
+    let name = &level.name().to_uppercase()[..4];
+    let message = message.strip_suffix('\n').unwrap_or(message);
+    let mut line = format!("\x1b[{colour}m{name}\x1b[0m[{seconds:04}] {message:<44} ");
+    for (name, text) in fields {
+        let _ = write!(line, " \x1b[{colour}m{name}\x1b[0m={}", value(text));
+    }
+    line.push('\n');
+    line
+}
+
+/// Bare where no letter needs quotes.
+fn value(text: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || "-._/@^+".contains(c);
+    if text.chars().all(bare) { text.to_owned() } else { go::quote(text) }
+}
+
+/// The subscriber: events of our own crates become lines; spans are not shown.
+struct Logrus {
+    most: LevelFilter,
+}
+
+impl Subscriber for Logrus {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= self.most && metadata.target().starts_with("skopeo")
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.most)
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let level = match *event.metadata().level() {
+            tracing::Level::ERROR => Level::Error,
+            tracing::Level::WARN => Level::Warning,
+            tracing::Level::INFO => Level::Info,
+            _ => Level::Debug,
+        };
+        log_fields(level, &fields.message, &fields.others);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, String)>,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.keep(field, value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.keep(field, format!("{value:?}"));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut text = value.to_string();
+        let mut source = value.source();
+        while let Some(error) = source {
+            let _ = write!(text, ": {error}");
+            source = error.source();
+        }
+        self.keep(field, text);
+    }
+}
+
+impl Fields {
+    fn keep(&mut self, field: &Field, text: String) {
+        if field.name() == "message" {
+            self.message = text;
+        } else {
+            self.others.push((field.name(), text));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: &str = "2026-11-21T02:03:04Z";
+
+    #[test]
+    fn lines_are_those_of_logrus() {
+        let fields = [("size", "12".to_owned()), ("path", "a b".to_owned())];
+        for (message, fields, line) in [
+            ("plain", &[][..], "level=fatal msg=plain"),
+            ("two words", &[], "level=fatal msg=\"two words\""),
+            ("a:b", &[], "level=fatal msg=\"a:b\""),
+            ("a\n\"b\"", &[], "level=fatal msg=\"a\\n\\\"b\\\"\""),
+            ("", &[], "level=fatal"),
+            ("x", &fields, "level=fatal msg=x size=12 path=\"a b\""),
+        ] {
+            assert_eq!(
+                plain(Level::Fatal, message, fields, TIME),
+                format!("time=\"{TIME}\" {line}\n")
+            );
+        }
+        assert_eq!(
+            coloured(Level::Warning, "careful", &[], 7),
+            format!("\x1b[33mWARN\x1b[0m[0007] {:<44} \n", "careful")
+        );
+    }
+
+    #[test]
+    fn time_is_rfc_3339_to_the_second() {
+        let now = now();
+        assert!(now.len() == 20 && now.ends_with('Z') || now.len() == 25, "{now}");
+    }
+}

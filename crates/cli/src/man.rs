@@ -1,0 +1,174 @@
+//! The manual: one page for the program and one for each command, from the table of flags.
+
+use std::fmt::Write as _;
+
+use crate::args::command::{Command, Usage};
+use crate::args::flag::Flag;
+use crate::args::{self};
+
+/// The pages as (file name, troff).
+#[must_use]
+pub fn pages() -> Vec<(String, String)> {
+    let root = args::tree(None);
+    let mut pages = vec![("skopeo.1".to_owned(), main_page(&root))];
+    for command in root.commands.iter().filter(|command| command.usage == Usage::Plain) {
+        pages.push((format!("skopeo-{}.1", command.name), page(command)));
+    }
+    pages
+}
+
+fn main_page(root: &Command) -> String {
+    let mut text = head("skopeo", root.short);
+    section(&mut text, "SYNOPSIS");
+    text.push_str(
+        "\\fBskopeo\\fR [\\fIglobal options\\fR] \\fIcommand\\fR [\\fIcommand options\\fR]\n",
+    );
+    section(&mut text, "DESCRIPTION");
+    paragraphs(&mut text, DESCRIPTION);
+    section(&mut text, "IMAGE NAMES");
+    paragraphs(&mut text, IMAGE_NAMES);
+    section(&mut text, "OPTIONS");
+    flags(&mut text, root.flags.iter().chain(&root.persistent).collect());
+    section(&mut text, "COMMANDS");
+    for command in root.commands.iter().filter(|command| command.visible) {
+        let _ = writeln!(text, ".TP\n\\fB{}\\fR", escape(command.name));
+        let _ = writeln!(text, "{}", escape(command.short));
+    }
+    section(&mut text, "ENVIRONMENT");
+    for (name, meaning) in ENVIRONMENT {
+        let _ = writeln!(text, ".TP\n\\fB{}\\fR\n{}", escape(name), escape(meaning));
+    }
+    section(&mut text, "EXIT STATUS");
+    for (code, meaning) in EXIT {
+        let _ = writeln!(text, ".TP\n{code}\n{}", escape(meaning));
+    }
+    section(&mut text, "SEE ALSO");
+    let pages: Vec<String> = root
+        .commands
+        .iter()
+        .filter(|command| command.usage == Usage::Plain && command.visible)
+        .map(|command| format!("\\fBskopeo-{}\\fR(1)", escape(command.name)))
+        .collect();
+    let _ = writeln!(text, "{}", pages.join(", "));
+    text
+}
+
+fn page(command: &Command) -> String {
+    let name = format!("skopeo-{}", command.name);
+    let mut text = head(&name, command.short);
+    section(&mut text, "SYNOPSIS");
+    let _ = writeln!(text, "\\fBskopeo {}\\fR {}", escape(command.name), escape(command.synopsis));
+    section(&mut text, "DESCRIPTION");
+    paragraphs(&mut text, &command.long);
+    if command.name == "list-tags" {
+        section(&mut text, "REPOSITORY NAMES");
+        paragraphs(&mut text, REPOSITORY_NAMES);
+    }
+    section(&mut text, "OPTIONS");
+    flags(&mut text, command.flags.iter().collect());
+    text.push_str("The options of \\fBskopeo\\fR(1) can be given too.\n");
+    if !command.examples.is_empty() {
+        section(&mut text, "EXAMPLES");
+        for example in command.examples {
+            let _ = writeln!(text, ".PP\n.nf\n{}\n.fi", escape(example));
+        }
+    }
+    section(&mut text, "SEE ALSO");
+    text.push_str("\\fBskopeo\\fR(1)\n");
+    text
+}
+
+fn head(name: &str, short: &str) -> String {
+    format!(
+        ".TH \"{}\" 1 \"\" \"skopeo {}\" \"\"\n.SH NAME\n{} \\- {}\n",
+        name.to_uppercase(),
+        env!("CARGO_PKG_VERSION"),
+        escape(name),
+        escape(short)
+    )
+}
+
+fn section(text: &mut String, title: &str) {
+    let _ = writeln!(text, ".SH {title}");
+}
+
+fn paragraphs(text: &mut String, prose: &str) {
+    for (at, paragraph) in prose.split("\n\n").enumerate() {
+        if at > 0 {
+            text.push_str(".PP\n");
+        }
+        for line in paragraph.lines() {
+            let _ = writeln!(text, "{}", escape(line));
+        }
+    }
+}
+
+fn flags(text: &mut String, mut flags: Vec<&Flag>) {
+    flags.retain(|flag| flag.visible);
+    flags.sort_by(|a, b| a.name.cmp(&b.name));
+    for flag in flags {
+        let _ = write!(text, ".TP\n\\fB{}\\fR", escape(&flag.spelled()));
+        if !flag.value_name().is_empty() {
+            let _ = write!(text, " \\fI{}\\fR", escape(flag.value_name()));
+        }
+        let _ = writeln!(text, "\n{}", escape(flag.usage));
+        if let Some(default) = &flag.default {
+            let _ = writeln!(text, "(default {})", escape(default));
+        }
+    }
+}
+
+/// The text so that troff prints it as it is.
+fn escape(text: &str) -> String {
+    let escaped = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    if escaped.starts_with('.') { format!("\\&{escaped}") } else { escaped }
+}
+
+const DESCRIPTION: &str = "\
+skopeo inspects, copies and deletes container images and lists their tags, without a daemon and without \
+unpacking anything.";
+
+const IMAGE_NAMES: &str = "\
+An image is named by a transport and what belongs to it.
+
+docker://[HOST/]REPOSITORY[:TAG] or docker://[HOST/]REPOSITORY@DIGEST: an image in a registry. Without \
+a host it is docker.io, without a tag it is latest.
+
+dir:PATH: an image in a folder of its own, a file for each blob.
+
+oci:PATH[:REFERENCE] or oci:PATH:@INDEX: an image in a folder that is an OCI layout.";
+
+const REPOSITORY_NAMES: &str =
+    "docker://[HOST/]REPOSITORY: a repository in a registry, without tag or digest.";
+
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("REGISTRY_AUTH_FILE", "The default of --authfile."),
+    ("DOCKER_CONFIG", "Folder of Docker's config.json, whose credentials are read too."),
+    ("XDG_RUNTIME_DIR, XDG_CONFIG_HOME", "Where auth.json and the user's configuration lie."),
+    (
+        "CONTAINERS_REGISTRIES_CONF, CONTAINERS_POLICY_JSON",
+        "Files to read instead of registries.conf and policy.json.",
+    ),
+    ("HTTP_PROXY, HTTPS_PROXY, NO_PROXY", "Proxies for registries; in lower case too."),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "Certificates to trust instead of the system's."),
+];
+
+const EXIT: &[(u8, &str)] = &[
+    (0, "Done."),
+    (1, "Something failed; the last line on stderr says what."),
+    (2, "The image does not exist."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_safe_for_troff() {
+        for (text, escaped) in
+            [("a-b", "a\\-b"), (".x", "\\&.x"), ("a\\b", "a\\eb"), ("it's", "it\\(aqs")]
+        {
+            assert_eq!(escape(text), escaped);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The rules of ARCHITECTURE.md, checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::program::root;
+
+/// Who may use whom. `testkit` is for tests only, so it stands apart.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("image", &[]),
+    ("blob", &["image"]),
+    ("config", &["image"]),
+    ("registry", &["image"]),
+    ("trust", &["image"]),
+    ("storage", &["image", "blob"]),
+    ("transport", &["image", "blob", "config", "registry", "storage"]),
+    ("copy", &["image", "blob", "transport", "trust"]),
+    ("server", &["image", "blob"]),
+    (
+        "cli",
+        &["image", "blob", "config", "registry", "trust", "storage", "transport", "copy", "server"],
+    ),
+    ("testkit", &["image", "blob", "transport", "server"]),
+];
+
+/// Rule 1: arrows only as drawn.
+#[test]
+fn arrows_are_as_drawn() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let folder = |package: &Value| {
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+        manifest.parent().unwrap().strip_prefix(root()).unwrap().to_owned()
+    };
+    let packages: Vec<&Value> = metadata["packages"].as_array().unwrap().iter().collect();
+    let ours: BTreeMap<&str, String> = packages
+        .iter()
+        .filter_map(|package| {
+            let folder = folder(package);
+            let name = folder.strip_prefix("crates").ok()?.to_str()?.to_owned();
+            Some((package["name"].as_str()?, name))
+        })
+        .collect();
+    let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    for package in packages {
+        let Some(from) = ours.get(package["name"].as_str().unwrap()) else { continue };
+        let allowed = arrows.get(from.as_str()).unwrap_or_else(|| panic!("{from} is not drawn"));
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let Some(to) = ours.get(dependency["name"].as_str().unwrap()) else { continue };
+            let for_tests = dependency["kind"] == "dev";
+            let permitted = allowed.contains(&to.as_str()) || for_tests && to == "testkit";
+            assert!(permitted || for_tests && from == "testkit", "{from} must not use {to}");
+        }
+    }
+}
+
+/// The sources of our crates and the name of the crate each belongs to.
+fn sources() -> Vec<(String, PathBuf, String)> {
+    fn walk(krate: &str, folder: &Path, found: &mut Vec<(String, PathBuf, String)>) {
+        let Ok(entries) = fs_err::read_dir(folder) else { return };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(krate, &path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs_err::read_to_string(&path).unwrap();
+                found.push((krate.to_owned(), path, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(root().join("crates")).unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        walk(&name, &folder.join("src"), &mut found);
+    }
+    assert!(found.len() > 50, "only {} sources found", found.len());
+    found
+}
+
+/// The lines of code, without comments and the tests at the end of a file.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let end = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
+    text[..end].lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// The places where a pattern occurs in code that may not have it.
+fn offenders(allowed: impl Fn(&str, &Path) -> bool, patterns: &[&str]) -> BTreeSet<String> {
+    sources()
+        .iter()
+        .filter(|(krate, path, _)| !allowed(krate, path) && !path.ends_with("tests.rs"))
+        .flat_map(|(_, path, text)| {
+            code(text)
+                .filter(|line| patterns.iter().any(|pattern| line.contains(pattern)))
+                .map(move |line| format!("{}: {}", path.display(), line.trim()))
+        })
+        .collect()
+}
+
+/// Rule 2: only `config` and `cli` read the environment. (`testkit` makes environments.)
+#[test]
+fn the_environment_is_read_by_config_and_cli() {
+    let patterns = ["env::var", "env::home_dir", "env::temp_dir"];
+    let allowed = |krate: &str, _: &Path| ["config", "cli", "testkit"].contains(&krate);
+    assert_eq!(offenders(allowed, &patterns), BTreeSet::new());
+}
+
+/// Rule 3: only `cli` prints.
+#[test]
+fn only_the_program_prints() {
+    let patterns = ["println!(", "print!(", "io::stdout(", "io::stderr("];
+    let allowed = |krate: &str, _: &Path| ["cli", "testkit"].contains(&krate);
+    assert_eq!(offenders(allowed, &patterns), BTreeSet::new());
+}
+
+/// Rule 4: a name is opaque outside the files that list the transports. A transport's own folder may
+/// make its name, not tell it from others.
+#[test]
+fn transports_are_matched_in_one_place() {
+    let patterns =
+        ["ImageName::Docker", "ImageName::Dir", "ImageName::Oci", "ImageName::DockerArchive"];
+    let listing = |krate: &str, path: &Path| {
+        krate == "transport"
+            && path.parent().is_some_and(|folder| folder.ends_with("transport/src"))
+            && ["lib.rs", "table.rs", "name.rs"].iter().any(|file| path.ends_with(file))
+    };
+    let made = |line: &String| {
+        line.contains("/crates/transport/src/")
+            && !["=>", "let ImageName", "matches!"].iter().any(|sign| line.contains(sign))
+    };
+    let found: Vec<String> =
+        offenders(listing, &patterns).into_iter().filter(|line| !made(line)).collect();
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// Rule 5: no `unsafe`.
+#[test]
+fn nothing_is_unsafe() {
+    let patterns = ["unsafe {", "unsafe fn", "unsafe impl", "allow(unsafe_code)"];
+    assert_eq!(offenders(|_, _| false, &patterns), BTreeSet::new());
+}

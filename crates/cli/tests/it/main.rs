@@ -1,0 +1,26 @@
+//! The program as its users see it. One binary, so that it links once.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+mod architecture;
+mod completion;
+mod man;
+mod manifest_digest;
+mod messages;
+mod program;
+mod surface;
+
+/// A file that is not declared above would be a test that never runs.
+#[test]
+fn no_file_is_forgotten() {
+    let folder = program::root().join("crates/cli/tests/it");
+    let declared = fs_err::read_to_string(folder.join("main.rs")).unwrap();
+    for entry in fs_err::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            name == "main" || declared.contains(&format!("mod {name};")),
+            "tests/it/{name}.rs is not declared in main.rs"
+        );
+    }
+}
