@@ -6,6 +6,7 @@
 
 mod compression;
 mod config;
+mod convert;
 mod descriptor;
 mod digest;
 pub mod go_json;
@@ -17,10 +18,14 @@ mod policy_scope;
 mod reference;
 mod secret;
 mod signature;
+mod summary;
 mod timestamp;
 
 pub use compression::Compression;
 pub use config::{History, ImageConfig, MAX_CONFIG_SIZE, Nothing, RootFs, RunConfig};
+pub use convert::{
+    CompressionEdit, ConvertError, Converted, Edit, LayerEdit, LayerTypeError, convert,
+};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use list::{Instance, InstanceEdit, List, Preference};
@@ -31,4 +36,5 @@ pub use policy_scope::PolicyScope;
 pub use reference::{Named, Reference, ReferenceError, is_valid_tag};
 pub use secret::Secret;
 pub use signature::Signature;
+pub use summary::Summary;
 pub use timestamp::{Timestamp, TimestampError};

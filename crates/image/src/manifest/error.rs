@@ -71,6 +71,12 @@ pub enum ManifestError {
     /// A list cannot become an image.
     #[error("Can not convert manifest list to MIME type {0:?}, which is not a list type")]
     NotAList(String),
+    /// The config was not given.
+    #[error("the config is missing")]
+    NoConfig,
+    /// The config is no JSON, or not of the shape.
+    #[error("parsing the config")]
+    Config(#[source] serde_json::Error),
     /// The image is none: something else is packed as one.
     #[error("{}", not_an_image(.0))]
     NotAnImage(String),

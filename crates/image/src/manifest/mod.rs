@@ -3,6 +3,7 @@
 pub mod docker;
 mod error;
 mod guess;
+pub mod jws;
 pub mod oci;
 pub mod schema1;
 #[cfg(test)]
@@ -95,7 +96,7 @@ impl RawManifest {
 /// If they are a signed schema 1 manifest whose signatures do not say what they sign.
 pub fn digest_of(bytes: &[u8], algorithm: Algorithm) -> Result<Digest, ManifestError> {
     if guess(bytes) == Some(MediaType::DOCKER_SCHEMA1_SIGNED) {
-        return Ok(Digest::of(algorithm, &schema1::payload(bytes)?));
+        return Ok(Digest::of(algorithm, &jws::payload(bytes)?));
     }
     Ok(Digest::of(algorithm, bytes))
 }

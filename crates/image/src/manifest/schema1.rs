@@ -3,13 +3,10 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::guess::{guess, unambiguous};
+use super::jws::payload;
 use super::{Layer, ManifestError};
 use crate::{Descriptor, Digest, MediaType, Timestamp, go_json};
 
@@ -198,78 +195,8 @@ impl Manifest {
     }
 }
 
-/// What the signatures of a signed manifest sign, and its digest is of: the bytes up to a length
-/// the signatures tell, and a tail they carry (libtrust's "pretty signature").
-///
-/// # Errors
-/// If there are no signatures, or they do not agree on that.
-pub fn payload(bytes: &[u8]) -> Result<Vec<u8>, ManifestError> {
-    let bad = |text: &str| ManifestError::Signatures(text.to_owned());
-    let signatures: Signatures = serde_json::from_slice(bytes)
-        .map_err(|error| bad(&format!("error unmarshalling content: {error}")))?;
-    let Some(signatures) = signatures.signatures else { return Err(bad("missing signature key")) };
-    let signatures: Vec<Signature> = go_json::from_slice(signatures.get().as_bytes())
-        .map_err(|error| bad(&format!("error unmarshalling signatures: {error}")))?;
-
-    let mut agreed: Option<(usize, Vec<u8>)> = None;
-    for signature in signatures {
-        let protected = base64_url(&signature.protected)
-            .map_err(|error| bad(&format!("base64 decode error: {error}")))?;
-        let protected: Protected = serde_json::from_slice(&protected)
-            .map_err(|error| bad(&format!("error unmarshalling protected header: {error}")))?;
-        let length = protected.format_length.ok_or_else(|| bad("missing formatted length"))?;
-        let tail = protected.format_tail.ok_or_else(|| bad("missing formatted tail"))?;
-        let tail = base64_url(&tail)
-            .map_err(|error| bad(&format!("base64 decode error on tail: {error}")))?;
-        let length = usize::try_from(length).map_err(|_| bad("invalid format length"))?;
-        match &agreed {
-            Some((earlier, _)) if *earlier != length => {
-                return Err(bad("conflicting format length"));
-            }
-            Some((_, earlier)) if *earlier != tail => return Err(bad("conflicting format tail")),
-            _ => agreed = Some((length, tail)),
-        }
-    }
-    let (length, tail) = agreed.ok_or_else(|| bad("missing signatures"))?;
-    let head = bytes.get(..length).ok_or_else(|| bad("invalid format length"))?;
-    Ok([head, &tail].concat())
-}
-
-const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::URL_SAFE,
-    GeneralPurposeConfig::new()
-        .with_encode_padding(false)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
-
-fn base64_url(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
-    let text: String = text.chars().filter(|c| !matches!(c, '\n' | '\r' | ' ')).collect();
-    BASE64_URL.decode(text)
-}
-
 fn wrong(text: impl Into<String>) -> ManifestError {
     ManifestError::Schema1(text.into())
-}
-
-/// A signed manifest's signatures; unlike elsewhere, their key has to be spelt exactly.
-#[derive(Deserialize)]
-struct Signatures {
-    #[serde(default)]
-    signatures: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Signature {
-    protected: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Protected {
-    format_length: Option<i64>,
-    format_tail: Option<String>,
 }
 
 #[derive(Serialize, Deserialize, Default)]
