@@ -1,0 +1,185 @@
+//! A registry over a folder: the distribution API 1.1, served from OCI layouts.
+//!
+//! The folder is itself an OCI layout, or holds one for each repository, at the repository's path.
+//! There is no other state: what `oci:` wrote is served as it lies there, and what is pushed can be
+//! read with `oci:`. Knows nothing of clients, commands or policy, and prints nothing.
+//!
+//! [`Registry::open`] a folder, [`Registry::listen`] on an address. What goes around a registry (a
+//! test's faults, say) implements [`Handler`] and calls [`Registry::respond`].
+//!
+//! - `routes`: paths and methods, and who answers; `access` before it, `listen` below it
+//! - `blobs`, `uploads`, `manifests`, `listing`: the answers
+//! - `store`: the folder
+
+mod access;
+mod blobs;
+mod body;
+mod error;
+mod listen;
+mod listing;
+mod manifests;
+mod name;
+mod routes;
+mod store;
+mod uploads;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+pub use access::{Access, Htpasswd};
+pub use body::{Body, BoxError};
+pub use error::Error;
+pub use listen::{Handler, Limits, Serving, Tls, bind, serve};
+
+use error::{ApiError, Code};
+use routes::RequestBody;
+use store::Store;
+
+/// How many uploads are written at once, each on a thread of its own; more wait.
+const RECEIVERS: usize = 128;
+
+/// How much of a refused body is read, in bytes, so that the client sees the answer and not a
+/// broken connection.
+const DRAINED: usize = 1024 * 1024;
+
+/// How a registry is to be.
+#[derive(Debug)]
+pub struct ServerOptions {
+    /// The folder; made if it is missing.
+    pub root: PathBuf,
+    /// Whether everything that would change the folder is refused.
+    pub read_only: bool,
+    /// Who may use it.
+    pub access: Access,
+    /// The certificate to serve HTTPS with; plain HTTP without.
+    pub tls: Option<Tls>,
+    /// What keeps it from being held for ever.
+    pub limits: Limits,
+}
+
+impl ServerOptions {
+    /// Everybody may read and write, by plain HTTP.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            read_only: false,
+            access: Access::Anonymous,
+            tls: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A registry over a folder. Clones are the same registry.
+#[derive(Clone, Debug)]
+pub struct Registry(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    store: Store,
+    read_only: bool,
+    access: Access,
+    tls: Option<Tls>,
+    limits: Limits,
+    receivers: Semaphore,
+}
+
+impl Registry {
+    /// Opens the folder.
+    ///
+    /// # Errors
+    ///
+    /// If it can neither be opened nor made.
+    pub fn open(options: ServerOptions) -> Result<Self, Error> {
+        let ServerOptions { root, read_only, access, tls, limits } = options;
+        let store = Store::open(&root)?;
+        tracing::debug!("serving {}", store.root().display());
+        let receivers = Semaphore::new(RECEIVERS);
+        Ok(Self(Arc::new(Inner { store, read_only, access, tls, limits, receivers })))
+    }
+
+    /// Serves on `address` (`127.0.0.1:0` for any free port), on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be listened on.
+    pub async fn listen(&self, address: &str) -> Result<Serving, Error> {
+        let (tls, limits) = (self.0.tls.clone(), self.0.limits.clone());
+        serve(bind(address).await?, tls, limits, self.clone())
+    }
+
+    /// Answers one request.
+    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let begun = Instant::now();
+        let (head, body) = request.into_parts();
+        let mut body: RequestBody = body.map_err(Into::into).boxed_unsync();
+        let (method, target) = (head.method.clone(), head.uri.clone());
+        let mut response =
+            match self.admit_and_dispatch(Request::from_parts(head, ()), &mut body).await {
+                Ok(response) => response,
+                Err(error) => {
+                    let mut response = routes::error_response(&error);
+                    if error.code == Code::Unauthorized
+                        && let Some(challenge) = self.0.access.challenge()
+                    {
+                        routes::set(&mut response, header::WWW_AUTHENTICATE, challenge);
+                    }
+                    drain(&mut body).await;
+                    response
+                }
+            };
+        routes::set(&mut response, "docker-distribution-api-version", "registry/2.0");
+        let (status, took) = (response.status().as_u16(), begun.elapsed());
+        tracing::info!(target: "skopeo_server::access", "{method} {target} {status} {took:.1?}");
+        response
+    }
+
+    async fn admit_and_dispatch(
+        &self,
+        request: Request<()>,
+        body: &mut RequestBody,
+    ) -> Result<Response<Body>, ApiError> {
+        if self.0.access.challenge().is_some() {
+            let (inner, headers) = (self.0.clone(), request.headers().clone());
+            let admitted = spawn_blocking(move || inner.access.admits(&headers)).await;
+            if !admitted.unwrap_or(false) {
+                return Err(Code::Unauthorized.into());
+            }
+        }
+        routes::dispatch(&self.0, request, body).await
+    }
+}
+
+impl Handler for Registry {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        self.respond(request).await
+    }
+}
+
+async fn drain(body: &mut RequestBody) {
+    let mut read = 0;
+    let rest = async {
+        while read < DRAINED && !body.is_end_stream() {
+            match body.frame().await {
+                Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
+                _ => break,
+            }
+        }
+    };
+    let _ = timeout(Duration::from_millis(500), rest).await;
+}

@@ -1,0 +1,148 @@
+//! What can go wrong: [`Error`] before the first request, [`ApiError`] in an answer.
+
+use std::io;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+/// Why a registry cannot be opened or served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder, or a file given beside it, cannot be used.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The htpasswd file has a line that is no user with a bcrypt hash.
+    #[error("parsing htpasswd file {path}: line {line} is not \"user:<bcrypt hash>\"")]
+    Htpasswd {
+        /// The file.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// The certificate or the key cannot be used.
+    #[error("loading TLS certificate and key")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The address cannot be listened on.
+    #[error("listening on {address}")]
+    Listen {
+        /// As it was given.
+        address: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The error codes of the distribution specification, with those of distribution itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    BlobUnknown,
+    BlobUploadInvalid,
+    BlobUploadUnknown,
+    DigestInvalid,
+    ManifestBlobUnknown,
+    ManifestInvalid,
+    ManifestTooLarge,
+    ManifestUnknown,
+    NameInvalid,
+    NameUnknown,
+    PaginationNumberInvalid,
+    RangeInvalid,
+    SizeInvalid,
+    TagInvalid,
+    Unauthorized,
+    Unsupported,
+    Timeout,
+    NotFound,
+    Unknown,
+}
+
+impl Code {
+    fn facts(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::BlobUnknown => (S::NOT_FOUND, "BLOB_UNKNOWN", "blob unknown to registry"),
+            Self::BlobUploadInvalid => {
+                (S::BAD_REQUEST, "BLOB_UPLOAD_INVALID", "blob upload invalid")
+            }
+            Self::BlobUploadUnknown => {
+                (S::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
+            }
+            Self::DigestInvalid => {
+                (S::BAD_REQUEST, "DIGEST_INVALID", "provided digest did not match uploaded content")
+            }
+            Self::ManifestBlobUnknown => {
+                (S::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry")
+            }
+            Self::ManifestInvalid => (S::BAD_REQUEST, "MANIFEST_INVALID", "manifest invalid"),
+            Self::ManifestTooLarge => {
+                (S::PAYLOAD_TOO_LARGE, "MANIFEST_INVALID", "manifest too large")
+            }
+            Self::ManifestUnknown => (S::NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown"),
+            Self::NameInvalid => (S::BAD_REQUEST, "NAME_INVALID", "invalid repository name"),
+            Self::NameUnknown => {
+                (S::NOT_FOUND, "NAME_UNKNOWN", "repository name not known to registry")
+            }
+            Self::PaginationNumberInvalid => {
+                (S::BAD_REQUEST, "PAGINATION_NUMBER_INVALID", "invalid number of results requested")
+            }
+            Self::RangeInvalid => {
+                (S::RANGE_NOT_SATISFIABLE, "RANGE_INVALID", "invalid content range")
+            }
+            Self::SizeInvalid => {
+                (S::BAD_REQUEST, "SIZE_INVALID", "provided length did not match content length")
+            }
+            Self::TagInvalid => (S::BAD_REQUEST, "TAG_INVALID", "manifest tag did not match URI"),
+            Self::Unauthorized => (S::UNAUTHORIZED, "UNAUTHORIZED", "authentication required"),
+            Self::Unsupported => {
+                (S::METHOD_NOT_ALLOWED, "UNSUPPORTED", "The operation is unsupported.")
+            }
+            Self::Timeout => (S::REQUEST_TIMEOUT, "UNKNOWN", "request body timed out"),
+            Self::NotFound => (S::NOT_FOUND, "NOT_FOUND", "page not found"),
+            Self::Unknown => (S::INTERNAL_SERVER_ERROR, "UNKNOWN", "unknown error"),
+        }
+    }
+}
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    pub(crate) code: Code,
+    pub(crate) detail: Value,
+}
+
+impl ApiError {
+    /// The code with something about this very case.
+    pub(crate) fn new(code: Code, detail: impl Into<Value>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    /// The status it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.code.facts().0
+    }
+
+    /// The body, as the specification's "Error Codes" has it.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let (_, code, message) = self.code.facts();
+        let mut error = json!({"code": code, "message": message});
+        if !self.detail.is_null() {
+            error["detail"] = self.detail.clone();
+        }
+        json!({"errors": [error]}).to_string().into_bytes()
+    }
+}
+
+impl From<Code> for ApiError {
+    fn from(code: Code) -> Self {
+        Self { code, detail: Value::Null }
+    }
+}
+
+impl From<io::Error> for ApiError {
+    fn from(error: io::Error) -> Self {
+        // The path stays in our log: clients need not know where the folder lies.
+        tracing::error!("answering: {error}");
+        Self::new(Code::Unknown, error.kind().to_string())
+    }
+}

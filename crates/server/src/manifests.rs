@@ -1,0 +1,109 @@
+//! Manifests: get, head, put, delete.
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use skopeo_image::MediaType;
+use skopeo_image::manifest::MAX_MANIFEST_SIZE;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::Inner;
+use crate::blobs::{etag, matches};
+use crate::body::Body;
+use crate::error::{ApiError, Code};
+use crate::name::{RepositoryName, is_tag};
+use crate::routes::{Answer, RequestBody, digest, empty, set};
+use crate::store::{Store, Target};
+
+/// GET and HEAD of a manifest.
+pub(crate) fn get(
+    store: &Store,
+    request: &Request<()>,
+    name: &RepositoryName,
+    reference: &str,
+) -> Answer {
+    let unknown = || ApiError::new(Code::ManifestUnknown, format!("{name}: unknown {reference}"));
+    // What cannot be a tag is not there: the conformance suite asks for a 404.
+    let target = parse(reference, Code::ManifestUnknown)?;
+    let repository = store.repository(name)?.ok_or_else(unknown)?;
+    let manifest = repository.manifest(&target)?.ok_or_else(unknown)?;
+    let unchanged = matches(request.headers(), header::IF_NONE_MATCH, &manifest.digest);
+    let mut response = if unchanged {
+        empty(StatusCode::NOT_MODIFIED)
+    } else {
+        let size = manifest.bytes.len();
+        let head = request.method() == Method::HEAD;
+        let body = if head { Body::empty() } else { Body::of_bytes(manifest.bytes) };
+        let mut response = Response::new(body);
+        set(&mut response, header::CONTENT_LENGTH, size.to_string());
+        set(&mut response, header::CONTENT_TYPE, manifest.media_type.as_str());
+        response
+    };
+    set(&mut response, "docker-content-digest", manifest.digest.as_str());
+    set(&mut response, header::ETAG, etag(&manifest.digest));
+    Ok(response)
+}
+
+/// PUT of a manifest.
+pub(crate) async fn put(
+    inner: &Arc<Inner>,
+    request: &Request<()>,
+    name: RepositoryName,
+    reference: String,
+    body: &mut RequestBody,
+) -> Answer {
+    let target = parse(&reference, Code::TagInvalid)?;
+    let bytes = timeout(inner.limits.idle, read(body)).await.map_err(|_| Code::Timeout)??;
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()).map(|value| {
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        MediaType::from(essence)
+    });
+    let inner = inner.clone();
+    let put = spawn_blocking(move || {
+        let repository = inner.store.create(&name)?;
+        let put = repository.put(&target, content_type, &bytes)?;
+        Ok::<_, ApiError>((name, put))
+    });
+    let (name, put) = put.await.map_err(std::io::Error::other)??;
+    let mut response = empty(StatusCode::CREATED);
+    let location = format!("/v2/{name}/manifests/{}", put.digest);
+    set(&mut response, header::LOCATION, location);
+    set(&mut response, "docker-content-digest", put.digest.as_str());
+    if let Some(subject) = put.subject {
+        set(&mut response, "oci-subject", subject.as_str());
+    }
+    Ok(response)
+}
+
+/// DELETE of a tag, or of a manifest with its tags.
+pub(crate) fn delete(store: &Store, name: &RepositoryName, reference: &str) -> Answer {
+    let unknown = || ApiError::new(Code::ManifestUnknown, format!("{name}: unknown {reference}"));
+    let target = parse(reference, Code::ManifestUnknown)?;
+    let repository = store.repository(name)?.ok_or_else(unknown)?;
+    if repository.delete(&target)? { Ok(empty(StatusCode::ACCEPTED)) } else { Err(unknown()) }
+}
+
+async fn read(body: &mut RequestBody) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| ApiError::new(Code::SizeInvalid, error.to_string()))?;
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        if bytes.len() > MAX_MANIFEST_SIZE {
+            return Err(Code::ManifestTooLarge.into());
+        }
+    }
+    Ok(bytes)
+}
+
+fn parse(reference: &str, bad_tag: Code) -> Result<Target, ApiError> {
+    if reference.contains(':') {
+        return digest(reference).map(Target::Digest);
+    }
+    if !is_tag(reference) {
+        return Err(ApiError::new(bad_tag, format!("{reference:?} is no tag")));
+    }
+    Ok(Target::Tag(reference.to_owned()))
+}

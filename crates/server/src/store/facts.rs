@@ -1,0 +1,196 @@
+//! What a registry must know of a manifest: its type, what hangs on it, what it hangs on.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use skopeo_image::{Digest, MediaType};
+
+/// A manifest of any kind, as far as a registry looks into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// What the document says it is, or what its members show.
+    pub(crate) media_type: MediaType,
+    /// The blobs that must be there before the manifest is.
+    pub(crate) blobs: Vec<Digest>,
+    /// The instances of a list, with their declared types.
+    pub(crate) children: Vec<(Digest, MediaType)>,
+    /// The manifest that this one refers to.
+    pub(crate) subject: Option<Digest>,
+    /// What an artifact is: `artifactType`, or its config's media type.
+    pub(crate) artifact_type: Option<String>,
+    /// Free text by key.
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    schema_version: u64,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+    fs_layers: Option<Vec<FsLayer>>,
+    signatures: Option<Vec<serde::de::IgnoredAny>>,
+    subject: Option<Descriptor>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    #[serde(default)]
+    media_type: String,
+    digest: Digest,
+    #[serde(default)]
+    urls: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FsLayer {
+    blob_sum: Digest,
+}
+
+impl Facts {
+    /// Reads a manifest; `Err` is what is wrong with it.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let document: Document = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        let declared = document.media_type.clone().filter(|text| !text.is_empty());
+        let facts = match (document.schema_version, &declared) {
+            (1, None) => document.schema1()?,
+            (1, Some(text)) if MediaType::from(text.as_str()).is_schema1() => document.schema1()?,
+            (2, _) if document.manifests.is_some() && document.layers.is_none() => document.list(),
+            (2, _) if document.config.is_some() && document.manifests.is_none() => document.image(),
+            (2, _) => return Err("neither the members of an image nor those of a list".into()),
+            (version, _) => return Err(format!("schemaVersion {version} is not known")),
+        };
+        let Some(declared) = declared.map(MediaType::from) else { return Ok(facts) };
+        let seen = &facts.media_type;
+        if is_manifest_type(&declared)
+            && (declared.is_list(), declared.is_schema1()) != (seen.is_list(), seen.is_schema1())
+        {
+            return Err(format!("mediaType {declared} does not fit the members"));
+        }
+        Ok(Self { media_type: declared, ..facts })
+    }
+}
+
+/// Whether this is the type of a manifest that we know.
+pub(crate) fn is_manifest_type(media_type: &MediaType) -> bool {
+    media_type.is_list()
+        || media_type.is_schema1()
+        || [MediaType::OCI_MANIFEST, MediaType::DOCKER_MANIFEST].contains(media_type)
+}
+
+impl Document {
+    fn image(self) -> Facts {
+        let config = self.config;
+        let docker = config.as_ref().is_some_and(|config| {
+            MediaType::from(config.media_type.as_str()) == MediaType::DOCKER_CONFIG
+        });
+        let artifact_type = self.artifact_type.filter(|text| !text.is_empty());
+        let config_type = config.as_ref().map(|config| config.media_type.clone());
+        let layers = self.layers.unwrap_or_default();
+        let needed = layers.into_iter().filter(|layer| !is_foreign(layer));
+        Facts {
+            media_type: if docker { MediaType::DOCKER_MANIFEST } else { MediaType::OCI_MANIFEST },
+            blobs: config.into_iter().chain(needed).map(|blob| blob.digest).collect(),
+            children: Vec::new(),
+            subject: self.subject.map(|subject| subject.digest),
+            artifact_type: artifact_type.or(config_type),
+            annotations: self.annotations.unwrap_or_default(),
+        }
+    }
+
+    fn list(self) -> Facts {
+        let children = self.manifests.unwrap_or_default();
+        let docker = children.iter().any(|child| {
+            child.media_type.starts_with("application/vnd.docker.distribution.manifest")
+        });
+        Facts {
+            media_type: if docker { MediaType::DOCKER_LIST } else { MediaType::OCI_INDEX },
+            blobs: Vec::new(),
+            children: children.into_iter().map(|c| (c.digest, c.media_type.into())).collect(),
+            subject: self.subject.map(|subject| subject.digest),
+            artifact_type: self.artifact_type.filter(|text| !text.is_empty()),
+            annotations: self.annotations.unwrap_or_default(),
+        }
+    }
+
+    fn schema1(self) -> Result<Facts, String> {
+        let layers = self.fs_layers.ok_or("fsLayers are missing")?;
+        let signed = self.signatures.is_some_and(|signatures| !signatures.is_empty());
+        Ok(Facts {
+            media_type: if signed {
+                MediaType::DOCKER_SCHEMA1_SIGNED
+            } else {
+                MediaType::DOCKER_SCHEMA1
+            },
+            blobs: layers.into_iter().map(|layer| layer.blob_sum).collect(),
+            children: Vec::new(),
+            subject: None,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+        })
+    }
+}
+
+/// Whether a layer's bytes lie elsewhere, so that this registry need not have them.
+fn is_foreign(layer: &Descriptor) -> bool {
+    let foreign_type =
+        layer.media_type.contains(".foreign.") || layer.media_type.contains(".nondistributable.");
+    foreign_type && layer.urls.as_ref().is_some_and(|urls| !urls.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_kind() {
+        let [a, b, c] = ["a", "b", "c"].map(|text| Digest::sha256(text.as_bytes()));
+        for (document, expected) in [
+            (
+                format!(r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{a}"}},"layers":[{{"digest":"{b}"}}]}}"#),
+                Ok((MediaType::OCI_MANIFEST, vec![a.clone(), b.clone()], vec![])),
+            ),
+            (
+                format!(r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.docker.container.image.v1+json","digest":"{a}"}},"layers":[
+                    {{"mediaType":"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip","digest":"{b}","urls":["http://x"]}}]}}"#),
+                Ok((MediaType::DOCKER_MANIFEST, vec![a.clone()], vec![])), // the foreign layer may be missing
+            ),
+            (
+                format!(r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"m","digest":"{c}"}}]}}"#),
+                Ok((MediaType::OCI_INDEX, vec![], vec![(c, "m".into())])),
+            ),
+            (
+                r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[]}"#.into(),
+                Ok((MediaType::DOCKER_LIST, vec![], vec![])),
+            ),
+            (
+                format!(r#"{{"schemaVersion":1,"name":"n","fsLayers":[{{"blobSum":"{a}"}}],"signatures":[{{}}]}}"#),
+                Ok((MediaType::DOCKER_SCHEMA1_SIGNED, vec![a.clone()], vec![])),
+            ),
+            ("{}".into(), Err(())),
+            ("[]".into(), Err(())),
+            (r#"{"schemaVersion":2}"#.into(), Err(())),
+            (r#"{"schemaVersion":3,"config":{}}"#.into(), Err(())),
+            (r#"{"schemaVersion":2,"config":{"digest":"sha256:../../x"}}"#.into(), Err(())),
+            (
+                format!(r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","manifests":[{{"digest":"{a}"}}]}}"#),
+                Err(()), // a list that says it is an image
+            ),
+            (
+                format!(r#"{{"schemaVersion":2,"config":{{"digest":"{a}"}},"layers":[],"manifests":[{{"digest":"{a}"}}]}}"#),
+                Err(()), // both at once
+            ),
+            (format!("{}{}", "[".repeat(5000), "]".repeat(5000)), Err(())),
+        ] {
+            let facts = Facts::parse(document.as_bytes());
+            let seen = facts.map(|f| (f.media_type, f.blobs, f.children)).map_err(|_| ());
+            assert_eq!(seen, expected, "{document}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! One repository: a layout, and which of its references are the repository's tags.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::sync::Arc;
+
+use skopeo_image::{Digest, MediaType};
+
+use super::facts::{Facts, is_manifest_type};
+use super::index::{Entry, Index, REF_NAME};
+use super::layout::{Found, Layout};
+use crate::error::{ApiError, Code};
+use crate::name::is_tag;
+
+/// A view of a layout.
+#[derive(Clone, Debug)]
+pub(crate) struct Repository {
+    /// Where its blobs lie.
+    pub(crate) layout: Arc<Layout>,
+    /// Whether a reference that is a mere tag is ours.
+    plain: bool,
+    /// The name for which a reference `name:tag` is ours.
+    name: Option<String>,
+}
+
+/// By what a manifest is asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// A tag.
+    Tag(String),
+    /// A digest.
+    Digest(Digest),
+}
+
+/// A manifest that has been put.
+#[derive(Debug)]
+pub(crate) struct Put {
+    /// The digest by which it can be asked for.
+    pub(crate) digest: Digest,
+    /// The manifest it refers to.
+    pub(crate) subject: Option<Digest>,
+}
+
+/// A manifest as it is answered.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    /// The digest by which clients know it.
+    pub(crate) digest: Digest,
+    /// As declared, else as guessed.
+    pub(crate) media_type: MediaType,
+    /// The bytes.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Repository {
+    /// All of a layout in a folder of its own.
+    pub(crate) fn whole(layout: Arc<Layout>) -> Self {
+        Self { layout, plain: true, name: None }
+    }
+
+    /// The repository named after the layout's folder.
+    pub(crate) fn base(layout: Arc<Layout>, name: &str) -> Self {
+        Self { layout, plain: true, name: Some(name.to_owned()) }
+    }
+
+    /// The references `name:tag` of a layout.
+    pub(crate) fn named(layout: Arc<Layout>, name: &str) -> Self {
+        Self { layout, plain: false, name: Some(name.to_owned()) }
+    }
+
+    /// The tags, sorted by their bytes.
+    pub(crate) fn tags(&self) -> io::Result<BTreeSet<String>> {
+        let index = self.layout.index()?;
+        let refs = index.entries().iter().filter_map(Entry::ref_name);
+        Ok(refs.filter_map(|name| self.tag_of(name)).map(str::to_owned).collect())
+    }
+
+    /// Whether tags can be listed: a layout of its own, or some tag.
+    pub(crate) fn is_known(&self) -> io::Result<bool> {
+        Ok(self.plain || !self.tags()?.is_empty())
+    }
+
+    /// Finds a manifest.
+    pub(crate) fn find(&self, target: &Target) -> io::Result<Option<Found>> {
+        let index = self.layout.index()?;
+        match target {
+            Target::Digest(digest) => self.layout.find(&index, digest),
+            Target::Tag(tag) => {
+                let entry = self.references(tag).into_iter().find_map(|name| index.by_ref(&name));
+                Ok(entry.and_then(Found::of))
+            }
+        }
+    }
+
+    /// Reads a manifest.
+    pub(crate) fn manifest(&self, target: &Target) -> io::Result<Option<Manifest>> {
+        let Some(found) = self.find(target)? else { return Ok(None) };
+        let Some(bytes) = self.layout.read_manifest(&found.stored)? else { return Ok(None) };
+        let media_type = if found.media_type.is_empty() {
+            Facts::parse(&bytes).map(|facts| facts.media_type).unwrap_or_default()
+        } else {
+            found.media_type
+        };
+        Ok(Some(Manifest { digest: found.public, media_type, bytes }))
+    }
+
+    /// Stores a manifest whose blobs and instances are here, and gives it its tag.
+    pub(crate) fn put(
+        &self,
+        target: &Target,
+        content_type: Option<MediaType>,
+        bytes: &[u8],
+    ) -> Result<Put, ApiError> {
+        let facts = Facts::parse(bytes).map_err(|why| ApiError::new(Code::ManifestInvalid, why))?;
+        let media_type = agree(&facts, content_type)?;
+        let stored = match target {
+            Target::Tag(_) => Digest::sha256(bytes),
+            Target::Digest(wanted) => Digest::of(wanted.algorithm(), bytes),
+        };
+        if let Target::Digest(wanted) = target
+            && *wanted != stored
+        {
+            let why = format!("manifest has digest {stored}, not {wanted}");
+            return Err(ApiError::new(Code::DigestInvalid, why));
+        }
+        self.layout.edit(|index| {
+            self.check_whole(index, &facts)?;
+            if self.layout.blob_size(&stored)? != Some(bytes.len() as u64) {
+                self.layout.write_blob(&stored, bytes)?;
+            }
+            let size = bytes.len() as u64;
+            match target {
+                Target::Tag(tag) => {
+                    for name in self.references(tag) {
+                        index.remove_ref(&name);
+                    }
+                    let name = self.reference(tag);
+                    let annotations = [(REF_NAME, name.as_str())];
+                    index.add(Entry::describing(&media_type, &stored, size, &annotations));
+                }
+                Target::Digest(_) if self.layout.find(index, &stored)?.is_none() => {
+                    index.add(Entry::describing(&media_type, &stored, size, &[]));
+                }
+                Target::Digest(_) => {}
+            }
+            self.drop_covered(index, &facts)
+        })?;
+        Ok(Put { digest: stored, subject: facts.subject })
+    }
+
+    /// Removes a tag, or a manifest with all its tags and what only it needed. Whether it was here.
+    pub(crate) fn delete(&self, target: &Target) -> Result<bool, ApiError> {
+        self.layout.edit(|index| match target {
+            Target::Tag(tag) => {
+                let names = self.references(tag);
+                Ok(names.iter().filter(|name| index.remove_ref(name)).count() > 0)
+            }
+            Target::Digest(digest) => {
+                let Some(found) = self.layout.find(index, digest)? else { return Ok(false) };
+                let ours = |entry: &Entry| {
+                    let other = entry.ref_name().is_some_and(|name| {
+                        self.tag_of(name).is_none() && name.rsplit(':').next().is_some_and(is_tag)
+                    });
+                    entry.digest() == Some(&found.stored)
+                        && (self.plain && self.name.is_none() || !other)
+                };
+                let mut candidates = Vec::new();
+                self.below(&found.stored, &mut candidates)?;
+                index.remove(ours);
+                self.sweep(index, candidates)?;
+                Ok(true)
+            }
+        })
+    }
+
+    /// Removes a blob that no manifest needs. Whether it was here.
+    pub(crate) fn delete_blob(&self, digest: &Digest) -> Result<bool, ApiError> {
+        self.layout.edit(|index| {
+            if self.needed(index)?.contains(digest) {
+                return Err(ApiError::new(Code::Unsupported, "a manifest here needs the blob"));
+            }
+            Ok(self.layout.remove_blob(digest)?)
+        })
+    }
+
+    /// The tag that a reference of the layout is here, if it is one.
+    fn tag_of<'a>(&self, reference: &'a str) -> Option<&'a str> {
+        let named = self
+            .name
+            .as_ref()
+            .and_then(|name| reference.strip_prefix(name.as_str())?.strip_prefix(':'));
+        named.or_else(|| self.plain.then_some(reference)).filter(|tag| is_tag(tag))
+    }
+
+    /// The references under which a tag may be found.
+    fn references(&self, tag: &str) -> Vec<String> {
+        let named = self.name.as_ref().map(|name| format!("{name}:{tag}"));
+        self.plain.then(|| tag.to_owned()).into_iter().chain(named).collect()
+    }
+
+    /// The reference under which a tag is written.
+    fn reference(&self, tag: &str) -> String {
+        match &self.name {
+            Some(name) if !self.plain => format!("{name}:{tag}"),
+            _ => tag.to_owned(),
+        }
+    }
+
+    fn check_whole(&self, index: &Index, facts: &Facts) -> Result<(), ApiError> {
+        for digest in &facts.blobs {
+            if self.layout.blob_size(digest)?.is_none() {
+                return Err(ApiError::new(Code::ManifestBlobUnknown, digest.as_str()));
+            }
+        }
+        for (digest, _) in &facts.children {
+            let there = self.layout.find(index, digest)?.is_some()
+                && self.layout.blob_size(digest)?.is_some();
+            if !there {
+                return Err(ApiError::new(Code::ManifestBlobUnknown, digest.as_str()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out the bare descriptors of instances that are now found through their list: what
+    /// `oci:` writes has none.
+    fn drop_covered(&self, index: &mut Index, list: &Facts) -> Result<(), ApiError> {
+        let mut covered = HashSet::new();
+        for (digest, _) in &list.children {
+            let refers = self.layout.facts(digest)?.is_some_and(|facts| facts.subject.is_some());
+            if !refers {
+                covered.insert(digest.clone());
+            }
+        }
+        index
+            .remove(|entry| entry.is_bare() && entry.digest().is_some_and(|d| covered.contains(d)));
+        Ok(())
+    }
+
+    /// The manifest itself, its blobs and, for a list, all that is below it.
+    fn below(&self, digest: &Digest, found: &mut Vec<Digest>) -> io::Result<()> {
+        if found.contains(digest) {
+            return Ok(());
+        }
+        found.push(digest.clone());
+        let Some(facts) = self.layout.facts(digest)? else { return Ok(()) };
+        found.extend(facts.blobs.iter().cloned());
+        facts.children.iter().try_for_each(|(child, _)| self.below(child, found))
+    }
+
+    /// Removes those candidates that no manifest of the index needs.
+    fn sweep(&self, index: &Index, candidates: Vec<Digest>) -> io::Result<()> {
+        let needed = self.needed(index)?;
+        for digest in candidates.iter().filter(|digest| !needed.contains(*digest)) {
+            self.layout.remove_blob(digest)?;
+        }
+        Ok(())
+    }
+
+    /// All manifests and blobs that hang on the index.
+    fn needed(&self, index: &Index) -> io::Result<HashSet<Digest>> {
+        let mut manifests = Vec::new();
+        self.layout.walk(index, |found| {
+            manifests.push(found.stored.clone());
+            true
+        })?;
+        let mut needed = HashSet::new();
+        for digest in manifests {
+            if let Some(facts) = self.layout.facts(&digest)? {
+                needed.extend(facts.blobs.iter().cloned());
+            }
+            needed.insert(digest);
+        }
+        Ok(needed)
+    }
+}
+
+/// The type under which a manifest is kept, where the header and the document agree.
+fn agree(facts: &Facts, content_type: Option<MediaType>) -> Result<MediaType, ApiError> {
+    let Some(header) = content_type.filter(is_manifest_type) else {
+        return Ok(facts.media_type.clone());
+    };
+    let seen = &facts.media_type;
+    if (header.is_list(), header.is_schema1()) != (seen.is_list(), seen.is_schema1()) {
+        let why = format!("Content-Type is {header}, the document is {seen}");
+        return Err(ApiError::new(Code::ManifestInvalid, why));
+    }
+    Ok(if header.is_schema1() { seen.clone() } else { header })
+}

@@ -1,0 +1,196 @@
+//! A registry on a port of its own, and the smallest client that can speak to it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use skopeo_image::Digest;
+use skopeo_server::{Registry, ServerOptions};
+
+/// A registry in a thread of its own; it ends with this value.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) root: PathBuf,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Server {
+    /// Over a new folder.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("served");
+        let mut server = Self::with(ServerOptions::new(&root));
+        server._folder = Some(folder);
+        server
+    }
+
+    pub(crate) fn with(options: ServerOptions) -> Self {
+        let root = options.root.clone();
+        let (started, address) = std::sync::mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let registry = Registry::open(options).unwrap();
+                let serving = registry.listen("127.0.0.1:0").await.unwrap();
+                started.send(serving.address()).unwrap();
+                let _ = stopped.await;
+                serving.stop().await;
+            });
+        });
+        let address = address.recv().unwrap();
+        Self { address, root, stop: Some(stop), thread: Some(thread), _folder: None }
+    }
+
+    /// A request without a body.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Reply {
+        self.send(method, path, &[], b"")
+    }
+
+    /// A request on a connection of its own.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
+        let mut stream = self.connect();
+        let mut text = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        if !matches!(method, "GET" | "HEAD" | "DELETE") {
+            text += &format!("Content-Length: {}\r\n", body.len());
+        }
+        stream.write_all((text + "\r\n").as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).unwrap();
+        Reply::parse(&reply)
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+    }
+
+    /// Uploads a blob in one request.
+    pub(crate) fn push_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
+        let digest = Digest::sha256(bytes);
+        let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
+        let reply = self.send("POST", &path, &[], bytes);
+        assert_eq!(reply.status, 201, "{reply:?}");
+        digest
+    }
+
+    /// Pushes an image of one layer; its manifest comes back.
+    pub(crate) fn push_image(&self, repository: &str, reference: &str, layer: &[u8]) -> Vec<u8> {
+        let config = self.push_blob(repository, b"{}");
+        let blob = self.push_blob(repository, layer);
+        let manifest = image(&config, 2, &blob, layer.len());
+        let reply = self.put_manifest(repository, reference, OCI_MANIFEST, &manifest);
+        assert_eq!(reply.status, 201, "{reply:?}");
+        manifest
+    }
+
+    pub(crate) fn put_manifest(
+        &self,
+        repository: &str,
+        reference: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Reply {
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        self.send("PUT", &path, &[("Content-Type", media_type)], bytes)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// An OCI manifest of one layer.
+pub(crate) fn image(config: &Digest, config_size: usize, layer: &Digest, size: usize) -> Vec<u8> {
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":{config_size}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{size}}}]}}"#
+    )
+    .into_bytes()
+}
+
+/// An OCI index of these manifests.
+pub(crate) fn index(manifests: &[&[u8]]) -> Vec<u8> {
+    let entries: Vec<_> = manifests
+        .iter()
+        .map(|bytes| {
+            let (digest, size) = (Digest::sha256(bytes), bytes.len());
+            format!(r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{digest}","size":{size}}}"#)
+        })
+        .collect();
+    let entries = entries.join(",");
+    format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[{entries}]}}"#)
+        .into_bytes()
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head");
+        let head = std::str::from_utf8(&bytes[..end]).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers: Vec<_> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        Self { status, headers, body: bytes[end + 4..].to_vec() }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The first error's code.
+    pub(crate) fn code(&self) -> String {
+        self.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// All files below a folder, relative, sorted.
+pub(crate) fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in fs_err::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                found.push(path.strip_prefix(folder).unwrap().to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}

@@ -1,0 +1,134 @@
+//! Clients of others: the installed skopeo and curl.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use skopeo_image::Digest;
+use skopeo_server::{ServerOptions, Tls};
+
+use crate::client::{Server, files};
+
+/// The path of the installed program; says loudly if there is none.
+fn installed(program: &str) -> Option<String> {
+    let path = ["/usr/bin", "/usr/local/bin"]
+        .map(|folder| format!("{folder}/{program}"))
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    if path.is_none() {
+        println!("SKIPPED: {program} is not installed");
+    }
+    path
+}
+
+fn run(program: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// An image in an `oci:` folder, pushed and read back from one.
+fn source_image(folder: &Path) -> String {
+    let server = Server::with(ServerOptions::new(folder));
+    let layer = tar_of(b"hello");
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
+        Digest::sha256(&layer)
+    );
+    let (config_digest, blob) =
+        (server.push_blob("src", config.as_bytes()), server.push_blob("src", &layer));
+    let manifest = crate::client::image(&config_digest, config.len(), &blob, layer.len());
+    let reply = server.put_manifest("src", "v1", crate::client::OCI_MANIFEST, &manifest);
+    assert_eq!(reply.status, 201);
+    format!("oci:{}:v1", folder.join("src").display())
+}
+
+fn tar_of(content: &[u8]) -> Vec<u8> {
+    let mut header = [0_u8; 512];
+    header[..5].copy_from_slice(b"hello");
+    header[100..108].copy_from_slice(b"0000644\0");
+    header[108..116].copy_from_slice(b"0000000\0");
+    header[116..124].copy_from_slice(b"0000000\0");
+    header[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
+    header[136..148].copy_from_slice(b"00000000000\0");
+    header[148..156].copy_from_slice(b"        ");
+    header[156] = b'0';
+    header[257..265].copy_from_slice(b"ustar\x0000");
+    let sum: u32 = header.iter().map(|b| u32::from(*b)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut tar = header.to_vec();
+    tar.extend_from_slice(content);
+    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
+    tar
+}
+
+#[test]
+fn the_original_pushes_and_pulls() {
+    let Some(skopeo) = installed("skopeo") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let image = source_image(&folder.path().join("made"));
+    let server = Server::new();
+    let registry = format!("docker://{}", server.address);
+    let copy = |from: &str, to: &str, more: &[&str]| {
+        let fixed =
+            ["--insecure-policy", "copy", "--src-tls-verify=false", "--dest-tls-verify=false"];
+        run(&skopeo, &[fixed.as_slice(), more, &[from, to]].concat());
+    };
+    let pushed = format!("{registry}/team/app:v1");
+    copy(&image, &pushed, &[]);
+    copy(&pushed, &format!("{registry}/other/app:v2"), &[]); // mounts
+    copy(&image, &format!("{registry}/docker/app:v1"), &["--format", "v2s2"]); // a gzip layer by chunks
+    let back = folder.path().join("back");
+    copy(&pushed, &format!("oci:{}:v1", back.display()), &[]);
+
+    // The folder served is what `oci:` writes.
+    let lock = |file: &String| file != ".lock";
+    let served: Vec<_> = files(&server.root.join("team/app")).into_iter().filter(lock).collect();
+    assert_eq!(served, files(&back));
+    // 1.9.3 writes a space into oci-layout that later releases do not.
+    for file in served.into_iter().filter(|file| file != "oci-layout") {
+        let (ours, theirs) = (server.root.join("team/app").join(&file), back.join(&file));
+        assert_eq!(fs_err::read(ours).unwrap(), fs_err::read(theirs).unwrap(), "{file}");
+    }
+    let inspected = run(&skopeo, &["inspect", "--tls-verify=false", &pushed]);
+    let inspected: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(inspected["RepoTags"], serde_json::json!(["v1"]));
+    run(&skopeo, &["delete", "--tls-verify=false", &pushed]);
+    let tags = run(&skopeo, &["list-tags", "--tls-verify=false", &format!("{registry}/other/app")]);
+    assert!(String::from_utf8(tags.stdout).unwrap().contains("\"v2\""));
+    assert_eq!(server.ask("GET", "/v2/team/app/manifests/v1").status, 404);
+    // What `oci:` writes into the folder meanwhile is served.
+    copy(&image, &format!("oci:{}:new", server.root.join("team/app").display()), &[]);
+    assert_eq!(server.ask("GET", "/v2/team/app/manifests/new").status, 200);
+}
+
+#[test]
+fn curl_speaks_http2_over_tls() {
+    let Some(curl) = installed("curl") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let mut options = ServerOptions::new(folder.path().join("root"));
+    options.tls = Some(Tls::parse(certificate.as_bytes(), key.as_bytes()).unwrap());
+    let server = Server::with(options);
+    let ca = folder.path().join("ca.pem");
+    fs_err::write(&ca, &certificate).unwrap();
+    let base = format!("https://localhost:{}/v2", server.address.port());
+    let layer = folder.path().join("layer");
+    let content = vec![3; 5_000_000];
+    fs_err::write(&layer, &content).unwrap();
+    let digest = Digest::sha256(&content);
+    let ca = ca.to_str().unwrap();
+    for http in ["--http1.1", "--http2"] {
+        let resolve = format!("localhost:{}:127.0.0.1", server.address.port());
+        let fixed = ["-sSf", "--noproxy", "*", "--resolve", &resolve, "--cacert", ca, http];
+        let upload = format!("{base}/a/blobs/uploads/?digest={digest}");
+        let body = format!("@{}", layer.display());
+        run(&curl, &[fixed.as_slice(), &["-X", "POST", "--data-binary", &body, &upload]].concat());
+        let got = run(&curl, &[fixed.as_slice(), &[&format!("{base}/a/blobs/{digest}")]].concat());
+        assert!(got.stdout == content, "{http}");
+    }
+}
