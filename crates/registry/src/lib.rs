@@ -17,12 +17,14 @@ mod manifests;
 mod options;
 mod proxy;
 mod redact;
+mod referrers;
 mod repository;
 mod retry;
 mod send;
 mod tags;
 mod tls;
 mod token;
+mod upload;
 mod warning;
 mod wire;
 
@@ -37,4 +39,5 @@ pub use options::{
 };
 pub use repository::Repository;
 pub use tls::TlsError;
+pub use upload::{BoxError, Mount, RetryWith, UploadError, UploadSession};
 pub use wire::WireError;

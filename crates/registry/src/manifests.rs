@@ -81,8 +81,7 @@ impl Repository {
             return Err(refusal.doing(doing("reading")));
         }
         debug!("Content-Type from manifest GET is {:?}", headers.get(CONTENT_TYPE));
-        let media_type = content_type(&headers).unwrap_or_default();
-        let manifest = RawManifest { media_type, bytes };
+        let manifest = RawManifest::new(content_type(&headers), bytes);
         Ok(Fetched { manifest, digest: content_digest(&headers) })
     }
 

@@ -100,7 +100,7 @@ impl Shared {
         tries: &mut Tries<'_>,
     ) -> Result<Response, Error> {
         loop {
-            let outcome = self.send_authorized(call).await;
+            let outcome = self.send_once(call).await;
             let (pause, why) = match &outcome {
                 Ok(response) if is_transient_status(response.status().as_u16()) => {
                     let wish = retry_after(response.headers(), SystemTime::now());
@@ -181,10 +181,13 @@ impl Shared {
     }
 
     /// Sends `call` with what the registry wants to see, as far as that is known or told.
-    async fn send_authorized(&self, call: &Call<'_>) -> Result<Response, Error> {
-        let scopes = match &call.access {
-            Access::Scopes(scopes) => scopes,
-            Access::Shown(proof) => return self.send_somewhere(call, proof.as_ref()).await,
+    pub(crate) async fn send_once(&self, call: &Call<'_>) -> Result<Response, Error> {
+        let scopes = match (&call.access, &call.target) {
+            (Access::Shown(proof), _) => return self.send_somewhere(call, proof.as_ref()).await,
+            (Access::Scopes(_), Target::Url(url)) if !self.is_ours(url) => {
+                return self.send_somewhere(call, None).await;
+            }
+            (Access::Scopes(scopes), _) => scopes,
         };
         // The first request of all goes alone: it finds the scheme and the challenge, and over
         // HTTP/2 its connection then serves all others.

@@ -98,6 +98,7 @@ mod tests {
     use super::*;
 
     type Names = Option<&'static [&'static str]>;
+    type Row = (Option<&'static str>, Names, Names, Result<(usize, usize), TlsError>);
 
     #[test]
     fn takes_what_the_original_takes() {
@@ -106,7 +107,7 @@ mod tests {
         };
         let weak = "TLS_RSA_WITH_RC4_128_SHA";
         let strong = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
-        let rows: [(Option<&str>, Names, Names, Result<(usize, usize), TlsError>); 12] = [
+        let rows: [Row; 12] = [
             (None, None, None, Ok((2, 9))),
             (Some("1.0"), None, None, Ok((2, 9))),
             (Some("1.3"), None, None, Ok((1, 9))),

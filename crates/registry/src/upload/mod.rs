@@ -1,0 +1,471 @@
+//! Blobs: start, mount, put, patch, with a way around for registries that refuse each.
+
+mod body;
+mod chunked;
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::Response;
+use skopeo_image::{Algorithm, Digest};
+use tracing::debug;
+use url::Url;
+
+use crate::client::Shared;
+use crate::error::Error;
+use crate::redact::redacted;
+use crate::repository::Repository;
+use crate::retry::is_transient_status;
+use crate::send::{Access, Call};
+use crate::token::Scope;
+
+use body::{Hashing, Watch};
+
+/// What a body's stream may fail with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Blobs up to this size are held in memory, so that they can be sent again.
+const SMALL: u64 = 256 * 1024;
+
+/// How long to wait for the answer to a cancellation, which nobody needs.
+const CANCEL_TIME: Duration = Duration::from_secs(5);
+
+const CHUNK_MIN: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+
+/// An upload that the registry has opened.
+#[derive(Clone, Debug)]
+pub struct UploadSession {
+    location: Url,
+    /// The shortest chunk that is taken, in bytes.
+    chunk_min: u64,
+}
+
+/// What came of asking for a blob that another repository has.
+#[derive(Clone, Debug)]
+pub enum Mount {
+    /// It is here now.
+    Mounted,
+    /// It has to be sent: in the session that was opened instead, if one was.
+    NotMounted(Option<UploadSession>),
+}
+
+/// Why a blob was not stored.
+#[derive(Debug)]
+pub enum UploadError {
+    /// The bytes could not be had. Nothing is wrong with the registry.
+    Body(BoxError),
+    /// The registry, or the way to it.
+    Registry {
+        /// What it said.
+        error: Error,
+        /// What may help, with the blob's bytes from the start.
+        retry_with: Option<RetryWith>,
+    },
+}
+
+/// How a blob whose upload failed may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryWith {
+    /// [`Repository::upload`] again.
+    Same,
+    /// [`Repository::upload_chunked`]: small requests, each of which can be repeated.
+    Chunked,
+}
+
+impl UploadError {
+    /// How the blob may be sent again, if that may help.
+    #[must_use]
+    pub fn retry_with(&self) -> Option<RetryWith> {
+        match self {
+            Self::Registry { retry_with, .. } => *retry_with,
+            Self::Body(_) => None,
+        }
+    }
+
+    fn last(error: Error) -> Self {
+        Self::Registry { error, retry_with: None }
+    }
+
+    fn again(error: Error, retry_with: RetryWith) -> Self {
+        Self::Registry { error, retry_with: Some(retry_with) }
+    }
+}
+
+impl fmt::Display for UploadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Body(_) => f.write_str("reading the blob to upload"),
+            Self::Registry { error, .. } => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for UploadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Body(error) => Some(error.as_ref()),
+            Self::Registry { error, .. } => error.source(),
+        }
+    }
+}
+
+impl From<Error> for UploadError {
+    fn from(error: Error) -> Self {
+        Self::last(error)
+    }
+}
+
+impl Repository {
+    /// Asks the registry to take a blob from another of its repositories.
+    ///
+    /// # Errors
+    /// Only what would keep an upload from going well, too: that the registry does not mount, or
+    /// may not show the other repository, is no error.
+    pub async fn mount(&self, digest: &Digest, from: &str) -> Result<Mount, Error> {
+        let mut scopes = self.to_write();
+        if from != self.path {
+            scopes.push(Scope::repository(from, "pull"));
+        }
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("from", from)
+            .append_pair("mount", digest.as_str())
+            .finish();
+        let call = self
+            .call(Method::POST, format_args!("blobs/uploads/?{query}"))
+            .scopes(scopes)
+            .body(Bytes::new());
+        let doing = || format!("mounting {digest} from {from} to {}", self.name());
+        let response = match self.shared().send(&call).await {
+            Ok(response) => response,
+            Err(error) if error.status().is_some_and(|status| (400..500).contains(&status)) => {
+                debug!("... Mount failed: {error}");
+                return Ok(Mount::NotMounted(None));
+            }
+            Err(error) => return Err(error.doing(doing())),
+        };
+        match response.status() {
+            StatusCode::CREATED => Ok(Mount::Mounted),
+            StatusCode::ACCEPTED => Ok(Mount::NotMounted(self.opened(&response).ok())),
+            status if status.is_client_error() => {
+                debug!("... Mount failed: {}", self.shared().refusal(response).await);
+                Ok(Mount::NotMounted(None))
+            }
+            _ => Err(self.shared().refusal(response).await.doing(doing())),
+        }
+    }
+
+    /// Sends a blob: in one PUT if digest and size are known, else in one PATCH and a PUT.
+    ///
+    /// `session` is what [`Repository::mount`] may have left. The digest and size that come back
+    /// are those of the bytes sent. The stream must fail if its bytes are not what `digest` says.
+    ///
+    /// # Errors
+    /// [`UploadError::Body`] if the stream failed; otherwise the registry's, with advice whether
+    /// the same bytes should be sent again. Small blobs have been sent again already.
+    pub async fn upload(
+        &self,
+        session: Option<UploadSession>,
+        digest: Option<&Digest>,
+        size: Option<u64>,
+        body: BoxStream<'static, Result<Bytes, BoxError>>,
+    ) -> Result<(Digest, u64), UploadError> {
+        if let (Some(digest), Some(size @ ..=SMALL)) = (digest, size) {
+            let bytes = collect(body, size).await?;
+            return self.upload_bytes(session, digest, bytes).await;
+        }
+        let session = match session {
+            Some(session) => session,
+            None => self.open().await?,
+        };
+        let outcome = match (digest, size) {
+            (Some(digest), Some(size)) => self.put_whole(&session, digest, size, body).await,
+            _ => self.patch_whole(&session, digest, size, body).await,
+        };
+        if outcome.is_err() {
+            self.cancel_upload(session).await;
+        }
+        outcome
+    }
+
+    /// Gives up an upload. That the registry does not care is no error.
+    pub async fn cancel_upload(&self, session: UploadSession) {
+        let shared = self.shared();
+        let cancel = async {
+            let mut call = Call::to(Method::DELETE, &session.location);
+            if shared.is_ours(&session.location) {
+                call.access = Access::Shown(shared.proof(&self.to_write(), None).await?);
+            }
+            let proof = match &call.access {
+                Access::Shown(proof) => proof.clone(),
+                Access::Scopes(_) => None,
+            };
+            shared.follow(&call, &session.location, proof.as_ref()).await
+        };
+        match tokio::time::timeout(CANCEL_TIME, cancel).await {
+            Ok(Ok(response)) => debug!("Cancelled an upload: {}", response.status()),
+            Ok(Err(error)) => debug!("Cancelling an upload: {error}"),
+            Err(_) => debug!("Cancelling an upload: no answer"),
+        }
+    }
+
+    /// A blob that is in memory: sent again as often as need be.
+    async fn upload_bytes(
+        &self,
+        session: Option<UploadSession>,
+        digest: &Digest,
+        bytes: Bytes,
+    ) -> Result<(Digest, u64), UploadError> {
+        let size = bytes.len() as u64;
+        let mut session = match session {
+            Some(session) => session,
+            None => self.open().await?,
+        };
+        for last in [false, true] {
+            match self.finish(&session, digest, bytes.clone(), size).await {
+                Ok(()) => break,
+                // The session is lost, or was spoilt by a try that broke.
+                Err(error) if !last && !error.is_denied() && !error.is_unauthorized() => {
+                    debug!("Sending a small blob again: {error}");
+                    self.cancel_upload(session).await;
+                    session = self.open().await?;
+                }
+                Err(error) => {
+                    self.cancel_upload(session).await;
+                    return Err(self.judge(error));
+                }
+            }
+        }
+        Ok((digest.clone(), size))
+    }
+
+    /// `POST`: where to send a blob.
+    async fn open(&self) -> Result<UploadSession, UploadError> {
+        let path = format!("/v2/{}/blobs/uploads/", self.path);
+        let doing = format!("initiating layer upload to {path} in {}", self.shared().server);
+        let call = Call::new(Method::POST, path).scopes(self.to_write()).body(Bytes::new());
+        let response = match self.shared().send(&call).await {
+            Ok(response) => response,
+            Err(error) => return Err(error.doing(doing).into()),
+        };
+        if !matches!(response.status(), StatusCode::ACCEPTED | StatusCode::CREATED) {
+            return Err(self.shared().refusal(response).await.doing(doing).into());
+        }
+        Ok(self.opened(&response)?)
+    }
+
+    fn opened(&self, response: &Response) -> Result<UploadSession, Error> {
+        let chunk_min =
+            response.headers().get(CHUNK_MIN).and_then(|value| value.to_str().ok()?.parse().ok());
+        let location = self.shared().location(response)?;
+        Ok(UploadSession { location, chunk_min: chunk_min.unwrap_or(0) })
+    }
+
+    /// One `PUT` with all the bytes.
+    async fn put_whole(
+        &self,
+        session: &UploadSession,
+        digest: &Digest,
+        size: u64,
+        body: BoxStream<'static, Result<Bytes, BoxError>>,
+    ) -> Result<(Digest, u64), UploadError> {
+        let url = with_digest(&session.location, digest);
+        let mut headers = octets();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
+        let watch = Watch::new(Some(size));
+        let response = self.stream(Method::PUT, &url, &headers, body, &watch).await?;
+        if is_stored(response.status()) {
+            return Ok((digest.clone(), size));
+        }
+        let refusal = self.shared().refusal(response).await;
+        Err(self.judge(refusal.doing(format!("uploading layer to {}", redacted(&url)))))
+    }
+
+    /// One `PATCH` with all the bytes, then a `PUT` with the digest they turned out to have.
+    async fn patch_whole(
+        &self,
+        session: &UploadSession,
+        digest: Option<&Digest>,
+        size: Option<u64>,
+        body: BoxStream<'static, Result<Bytes, BoxError>>,
+    ) -> Result<(Digest, u64), UploadError> {
+        let mut headers = octets();
+        if let Some(size) = size {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
+        }
+        let watch = Watch::new(size);
+        let (body, hashing) = match digest {
+            Some(_) => (body, None),
+            None => {
+                let (body, hashing) = Hashing::start(body, Algorithm::Sha256);
+                (body, Some(hashing))
+            }
+        };
+        let response =
+            self.stream(Method::PATCH, &session.location, &headers, body, &watch).await?;
+        if !response.status().is_success() {
+            let refusal = self.shared().refusal(response).await;
+            return Err(self.judge(refusal.doing("uploading layer chunked")));
+        }
+        if !watch.is_sent() {
+            let error = Error::Protocol("the registry did not wait for the whole blob".to_owned());
+            return Err(UploadError::again(error, RetryWith::Chunked));
+        }
+        let mut session = session.clone();
+        session.location = self.shared().location(&response)?;
+        let found = match (digest, hashing) {
+            (Some(digest), _) => digest.clone(),
+            (None, Some(hashing)) => hashing.finish().await,
+            (None, None) => unreachable!("without a digest there is hashing"),
+        };
+        match self.finish(&session, &found, Bytes::new(), watch.sent()).await {
+            Ok(()) => Ok((found, watch.sent())),
+            Err(error) => Err(self.judge(error)),
+        }
+    }
+
+    /// The last `PUT`, with the digest and what bytes there are left.
+    async fn finish(
+        &self,
+        session: &UploadSession,
+        digest: &Digest,
+        bytes: Bytes,
+        size: u64,
+    ) -> Result<(), Error> {
+        let url = with_digest(&session.location, digest);
+        let mut call = Call::to(Method::PUT, &url).scopes(self.to_write()).body(bytes);
+        call.headers = octets();
+        let doing = || format!("uploading layer to {}", redacted(&url));
+        let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
+        let status = response.status();
+        if is_stored(status) {
+            return Ok(());
+        }
+        let refusal = self.shared().refusal(response).await;
+        // The answer to a PUT may be lost after the blob was stored and the session closed.
+        if status == StatusCode::NOT_FOUND && self.head_blob(digest).await.ok() == Some(Some(size))
+        {
+            return Ok(());
+        }
+        Err(refusal.doing(doing()))
+    }
+
+    /// Sends `body` once, watching that it gets on.
+    async fn stream(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: BoxStream<'static, Result<Bytes, BoxError>>,
+        watch: &Watch,
+    ) -> Result<Response, UploadError> {
+        let shared = self.shared();
+        let proof = match shared.is_ours(url) {
+            true => shared.proof(&self.to_write(), None).await?,
+            false => None,
+        };
+        let body = reqwest::Body::wrap_stream(watch.over(body));
+        let answer = shared.exchange(&method, url, headers, Some(body), proof.as_ref());
+        let problem = match watch.guard(answer, &shared.options.timeouts).await {
+            Ok(response) => {
+                // A refusal may come before the body was read; whether that failed matters less.
+                return Ok(response);
+            }
+            Err(problem) => problem,
+        };
+        if let Some(error) = watch.failure() {
+            return Err(UploadError::Body(error));
+        }
+        let again = problem.is_transient();
+        let error = Error::request(&method, url, problem);
+        Err(match again {
+            true if watch.sent() > 0 => UploadError::again(error, RetryWith::Chunked),
+            true => UploadError::again(error, RetryWith::Same),
+            false => UploadError::last(error),
+        })
+    }
+
+    /// What may help against a refusal.
+    fn judge(&self, error: Error) -> UploadError {
+        let code = error.codes().first().map_or("", String::as_str);
+        let retry_with = match error.status() {
+            // The token ran out, or the session did: both are new the next time.
+            Some(401 | 404) => Some(RetryWith::Same),
+            Some(400) if matches!(code, "DIGEST_INVALID") => Some(RetryWith::Same),
+            Some(400) if !matches!(code, "NAME_INVALID" | "NAME_UNKNOWN" | "DENIED") => {
+                Some(RetryWith::Chunked)
+            }
+            Some(405 | 411 | 413..=416 | 501) => Some(RetryWith::Chunked),
+            Some(status) if is_transient_status(status) => Some(RetryWith::Same),
+            Some(_) => None,
+            None => error.is_transient().then_some(RetryWith::Chunked),
+        };
+        UploadError::Registry { error, retry_with }
+    }
+}
+
+impl Shared {
+    /// Where an upload goes on.
+    fn location(&self, response: &Response) -> Result<Url, Error> {
+        let wrong = |reason: String| Error::Protocol(format!("determining upload URL: {reason}"));
+        let value = response
+            .headers()
+            .get(LOCATION)
+            .ok_or_else(|| wrong("http: no Location header in response".to_owned()))?;
+        let text = String::from_utf8_lossy(value.as_bytes());
+        let mut url =
+            response.url().join(&text).map_err(|error| wrong(format!("{text:?}: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong(format!("{text:?} is no http URL")));
+        }
+        // A registry behind a proxy that does TLS for it often does not know of that.
+        let asked = response.url();
+        if asked.scheme() == "https"
+            && url.scheme() == "http"
+            && asked.host() == url.host()
+            && (url.port().is_none() || url.port() == asked.port())
+            && url.set_scheme("https").is_ok()
+            && url.set_port(asked.port()).is_err()
+        {
+            return Err(wrong(format!("{text:?} has no host")));
+        }
+        Ok(url)
+    }
+}
+
+fn is_stored(status: StatusCode) -> bool {
+    matches!(status, StatusCode::CREATED | StatusCode::OK | StatusCode::NO_CONTENT)
+}
+
+fn octets() -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))])
+}
+
+fn with_digest(location: &Url, digest: &Digest) -> Url {
+    let mut url = location.clone();
+    url.query_pairs_mut().append_pair("digest", digest.as_str());
+    url
+}
+
+/// A small body as a whole, exactly `size` bytes of it.
+async fn collect(
+    mut body: BoxStream<'static, Result<Bytes, BoxError>>,
+    size: u64,
+) -> Result<Bytes, UploadError> {
+    let mut whole = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(UploadError::Body)?;
+        if (whole.len() + piece.len()) as u64 > size {
+            return Err(UploadError::Body(body::Length { expected: size, longer: true }.into()));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    if (whole.len() as u64) < size {
+        return Err(UploadError::Body(body::Length { expected: size, longer: false }.into()));
+    }
+    Ok(whole.freeze())
+}
