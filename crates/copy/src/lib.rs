@@ -1,0 +1,239 @@
+//! Moving images: one pipeline for every copy.
+//!
+//! Knows the doors of `transport`, the policy of `trust`, the steps of `blob`. Must not know which
+//! transport a name belongs to, nor terminals: who watches gets [`Event`]s.
+//!
+//! [`copy`] is five calls, each in a file of its name:
+//!
+//! - `admit`: fetch the manifest, check its digest, ask the policy
+//! - `plan`: decide everything that can be decided before a byte moves; pure
+//! - `transfer`: bring the blobs, a few at a time, each once
+//! - `assemble`: make the manifest to write; pure
+//! - `commit`: config, manifest, signatures, and the name last
+//!
+//! `single` strings them together for one image, `list` for many.
+
+mod admit;
+mod assemble;
+mod commit;
+mod error;
+mod event;
+mod known;
+mod list;
+pub mod plan;
+mod request;
+mod session;
+mod single;
+mod transfer;
+
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroUsize;
+
+use skopeo_image::{Digest, RawManifest, Which};
+use skopeo_transport::{Destination, LayerForm, Source};
+use skopeo_trust::Policy;
+use tokio::sync::Semaphore;
+use tracing::debug;
+
+pub use error::Error;
+pub use event::{BlobKind, Event};
+pub use request::{CompressTo, Digests, Format, Lists, OtherFormats, Request, SourceSignatures};
+pub use session::{Patience, Session};
+
+use commit::{Place, Written};
+use plan::Surroundings;
+use request::SourceSignatures::Keep;
+use transfer::Once;
+
+/// What a copy came to.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    /// The manifest that the destination's name leads to now.
+    pub manifest: RawManifest,
+    /// Its digest.
+    pub digest: Digest,
+    /// Whether anything had to be done.
+    pub outcome: Outcome,
+}
+
+/// Whether a copy had to do anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The image was written.
+    Written,
+    /// The destination had the very image already.
+    Present,
+}
+
+/// Copies what `source` names to `destination`, if `policy` lets it in.
+///
+/// Dropping the future stops the copy; nothing carries the destination's name then that did not
+/// before.
+///
+/// # Errors
+/// Whatever goes wrong first. The other work is stopped, and the destination asked to forget it.
+pub async fn copy(
+    session: &Session,
+    source: &dyn Source,
+    destination: Box<dyn Destination>,
+    policy: &Policy,
+    request: &Request,
+) -> Result<Copied, Error> {
+    let result = Job::new(session, source, &*destination, policy, request).run().await;
+    match result {
+        Ok(copied) if copied.outcome == Outcome::Present => Ok(copied),
+        Ok(copied) => {
+            destination.commit(&copied.manifest).await.map_err(Error::Commit)?;
+            Ok(copied)
+        }
+        Err(error) => {
+            destination.abandon().await;
+            Err(error)
+        }
+    }
+}
+
+/// One call of [`copy`]: what all its steps need.
+struct Job<'a> {
+    session: &'a Session,
+    source: &'a dyn Source,
+    destination: &'a dyn Destination,
+    policy: &'a Policy,
+    request: &'a Request,
+    /// How many blobs, and how many images, are under way at once.
+    at_once: usize,
+    permits: Semaphore,
+    /// Questions for blobs in flight; they are small, and their answers decide what moves.
+    checks: Semaphore,
+    once: Once,
+    top: std::sync::OnceLock<RawManifest>,
+}
+
+impl<'a> Job<'a> {
+    fn new(
+        session: &'a Session,
+        source: &'a dyn Source,
+        destination: &'a dyn Destination,
+        policy: &'a Policy,
+        request: &'a Request,
+    ) -> Self {
+        let limits = [source.concurrency(), destination.accepts().concurrency, request.parallel];
+        let at_once = limits.into_iter().map(NonZeroUsize::get).min().unwrap_or(1);
+        Self {
+            session,
+            source,
+            destination,
+            policy,
+            request,
+            at_once,
+            permits: Semaphore::new(at_once),
+            checks: Semaphore::new(2 * at_once),
+            once: Once::default(),
+            top: std::sync::OnceLock::new(),
+        }
+    }
+
+    async fn run(&self) -> Result<Copied, Error> {
+        // Neither needs the other, and both are one request at most.
+        let (present, top) = futures_util::future::join(self.present(), self.top()).await;
+        let top = top?;
+        let written = if !top.media_type.is_list() {
+            if let Some(copied) = self.if_present(&present, top).await? {
+                return Ok(copied);
+            }
+            single::copy_image(self, top.clone(), &Which::Top, &Place::Top).await?
+        } else if self.request.lists == Lists::System {
+            let (digest, manifest) = list::choose(self, top).await?;
+            if let Some(copied) = self.if_present(&present, &manifest).await? {
+                return Ok(copied);
+            }
+            let which = Which::Instance(digest);
+            single::copy_image(self, manifest, &which, &Place::Top)
+                .await
+                .map_err(|error| Error::SystemImage(Box::new(error)))?
+        } else {
+            if let Some(copied) = self.if_present(&present, top).await? {
+                return Ok(copied);
+            }
+            list::copy_list(self, top.clone(), Which::Top, Place::Top, 0).await?
+        };
+        let Written { manifest, digest, .. } = written;
+        Ok(Copied { manifest, digest, outcome: Outcome::Written })
+    }
+
+    /// The manifest that the source's name leads to.
+    async fn top(&self) -> Result<&RawManifest, Error> {
+        let manifest = admit::fetch(self, &Which::Top).await?;
+        Ok(self.top.get_or_init(|| manifest))
+    }
+
+    /// What the destination's name leads to, if the same there could mean that nothing is to do.
+    async fn present(&self) -> Option<Digest> {
+        let layers = self.destination.accepts().layers;
+        if self.request.format.is_some()
+            || self.request.compression.is_some()
+            || layers == LayerForm::Uncompressed
+        {
+            return None;
+        }
+        self.destination.present().await.unwrap_or_else(|error| {
+            debug!("asking what is at the destination: {error}");
+            None
+        })
+    }
+
+    /// The end of a copy whose image is there already: only if the policy wants no signature, and
+    /// there is none that might be missing there.
+    async fn if_present(
+        &self,
+        present: &Option<Digest>,
+        manifest: &RawManifest,
+    ) -> Result<Option<Copied>, Error> {
+        let Some(present) = present else { return Ok(None) };
+        if !manifest.has_digest(present).unwrap_or(false)
+            || !admit::accepts_unsigned(self.policy, &self.source.name().policy_scope())
+        {
+            return Ok(None);
+        }
+        if self.request.signatures == Keep {
+            let which = Which::Instance(present.clone());
+            let signatures = self.source.signatures(&which).await;
+            if !signatures.map_err(Error::ReadSignatures)?.is_empty() {
+                return Ok(None);
+            }
+        }
+        self.session.tell(Event::AlreadyPresent { digest: present.clone() });
+        Ok(Some(Copied {
+            manifest: manifest.clone(),
+            digest: present.clone(),
+            outcome: Outcome::Present,
+        }))
+    }
+
+    /// What a plan must know beside the image itself. The top manifest is read first of all.
+    fn around(&self) -> Surroundings<'_> {
+        Surroundings {
+            top: self.top.get().expect("every copy begins with reading it"),
+            destination: self.destination.name(),
+            accepts: self.destination.accepts(),
+            request: self.request,
+        }
+    }
+}
+
+const _: () = {
+    /// A copy may run on any thread: this compiles only if its future is `Send`.
+    fn is_send(
+        session: &Session,
+        source: &dyn Source,
+        destination: Box<dyn Destination>,
+        policy: &Policy,
+        request: &Request,
+    ) {
+        fn require_send(_: impl Send) {}
+        require_send(copy(session, source, destination, policy, request));
+    }
+    let _ = is_send;
+};

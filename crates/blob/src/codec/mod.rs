@@ -13,7 +13,7 @@ use crate::pipe::{self, BATCH, Reader, Stopped};
 use decoder::Decoder;
 
 /// A format to pack in, and how hard to try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoder {
     /// One gzip member, made in parallel; the bytes do not depend on the number of processors.
     Gzip {

@@ -1,0 +1,79 @@
+//! Fetch, check the digest, ask the policy.
+
+use skopeo_image::{PolicyScope, RawManifest, Signature, Which};
+use skopeo_trust::policy::Requirement;
+use skopeo_trust::{Admitted, Policy};
+
+use crate::request::SourceSignatures;
+use crate::{Error, Event, Job};
+
+/// An image that may be copied, and the signatures that go with it.
+pub(crate) struct Welcome {
+    pub(crate) admitted: Admitted,
+    pub(crate) signatures: Vec<Signature>,
+}
+
+/// Reads a manifest. What was asked for by digest is what comes, whatever the source promises.
+pub(crate) async fn fetch(job: &Job<'_>, which: &Which) -> Result<RawManifest, Error> {
+    let name = job.source.name();
+    let manifest = job.source.manifest(which).await.map_err(|source| match which {
+        Which::Top => Error::Source { name: name.to_string(), source },
+        Which::Instance(digest) => {
+            Error::Instance { digest: digest.clone(), name: name.to_string(), source }
+        }
+    })?;
+    if let Which::Instance(digest) = which {
+        let matches = manifest.has_digest(digest);
+        let matches =
+            matches.map_err(|source| Error::Manifest { name: name.to_string(), source })?;
+        if !matches {
+            return Err(Error::ManifestMismatch(digest.clone()));
+        }
+    }
+    Ok(manifest)
+}
+
+/// Asks the policy, before anything else is read from the image.
+pub(crate) async fn admit(
+    job: &Job<'_>,
+    manifest: RawManifest,
+    which: &Which,
+) -> Result<Welcome, Error> {
+    let scope = job.source.name().policy_scope();
+    let keep = job.request.signatures == SourceSignatures::Keep;
+    let mut signatures = Vec::new();
+    if keep || !accepts_unsigned(job.policy, &scope) {
+        signatures = job.source.signatures(which).await.map_err(Error::ReadSignatures)?;
+    }
+    let admitted = job.policy.admit(&scope, manifest, &signatures).map_err(Error::Rejected)?;
+    if keep {
+        job.session.tell(Event::GettingSignatures);
+        if !signatures.is_empty() {
+            job.session.tell(Event::CheckingSignatures);
+        }
+    } else {
+        signatures.clear();
+    }
+    Ok(Welcome { admitted, signatures })
+}
+
+/// Whether the policy looks at no signature of such an image.
+pub(crate) fn accepts_unsigned(policy: &Policy, scope: &PolicyScope) -> bool {
+    let requirements = policy.requirements(scope);
+    !policy.signatures_required()
+        && !requirements.is_empty()
+        && requirements.iter().all(|it| matches!(it, Requirement::InsecureAcceptAnything))
+}
+
+/// The signatures of a list that go with it.
+pub(crate) async fn list_signatures(job: &Job<'_>, which: &Which) -> Result<Vec<Signature>, Error> {
+    if job.request.signatures == SourceSignatures::Remove {
+        return Ok(Vec::new());
+    }
+    job.session.tell(Event::GettingListSignatures);
+    let signatures = job.source.signatures(which).await.map_err(Error::ReadSignatures)?;
+    if !signatures.is_empty() {
+        job.session.tell(Event::CheckingListSignatures);
+    }
+    Ok(signatures)
+}

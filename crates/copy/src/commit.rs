@@ -1,0 +1,228 @@
+//! The order of writing: config, manifest, signatures. The name is given last, by `copy`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use skopeo_image::{
+    Compression, Converted, Descriptor, Digest, MediaType, RawManifest, Signature, Which,
+};
+use skopeo_transport::{PutManifestError, Role};
+use tracing::debug;
+
+use crate::admit::Welcome;
+use crate::assemble::{self, Assembled};
+use crate::error::sentence;
+use crate::event::BlobKind;
+use crate::plan::ImagePlan;
+use crate::transfer::{self, Item, Transferred};
+use crate::{Error, Event, Job};
+
+/// What is at the destination now.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) manifest: RawManifest,
+    pub(crate) digest: Digest,
+    /// How the layers are packed, as far as it is known.
+    pub(crate) compressions: Vec<Compression>,
+}
+
+/// Where an image goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Under the destination's name.
+    Top,
+    /// Into a list. The digest is the image's at the source.
+    List(Digest),
+}
+
+impl Place {
+    /// Where a manifest of that digest goes.
+    pub(crate) fn which(&self, digest: &Digest) -> Which {
+        match self {
+            Self::Top => Which::Top,
+            Self::List(_) => Which::Instance(digest.clone()),
+        }
+    }
+}
+
+/// Writes an image whose layers are there.
+pub(crate) async fn write_image(
+    job: &Job<'_>,
+    plan: &ImagePlan,
+    welcome: &Welcome,
+    mut transferred: Transferred,
+    place: &Place,
+) -> Result<Written, Error> {
+    let mut attempts = Vec::new();
+    let mut transient = false;
+    let mut compressions: Vec<Compression> =
+        transferred.layers.iter().filter_map(|layer| layer.compression).collect();
+    compressions.sort_unstable();
+    compressions.dedup();
+    for (at, to) in plan.types.iter().enumerate() {
+        let original = welcome.admitted.manifest();
+        let error = match try_type(job, plan, original, &mut transferred, to, place).await {
+            Ok((manifest, digest)) => {
+                store_signatures(job, &welcome.signatures, &place.which(&digest)).await?;
+                return Ok(Written { manifest, digest, compressions });
+            }
+            Err(error) => error,
+        };
+        debug!("writing a manifest of type {to}: {}", sentence(&error));
+        if at == 0 && (plan.types.len() == 1 || !another_may_do(&error)) {
+            return Err(error);
+        }
+        transient = error.is_transient();
+        attempts.push(format!("{to}({})", sentence(&error)));
+    }
+    Err(Error::NoType { attempts: attempts.join(", "), transient })
+}
+
+/// Whether the kind of manifest is what is wrong.
+fn another_may_do(error: &Error) -> bool {
+    match error {
+        Error::WriteManifest(PutManifestError::TypeRejected { .. }) => true,
+        Error::Convert(error) => error.is_compression_incompatible(),
+        _ => false,
+    }
+}
+
+async fn try_type(
+    job: &Job<'_>,
+    plan: &ImagePlan,
+    original: &RawManifest,
+    transferred: &mut Transferred,
+    to: &MediaType,
+    place: &Place,
+) -> Result<(RawManifest, Digest), Error> {
+    let is_conversion = *to != plan.from;
+    if is_conversion && transferred.config.is_none() && assemble::needs_config(&plan.image, to) {
+        // The first type did not need it.
+        if let Some(config) = &plan.config {
+            transferred.config = Some(job.read_config(config).await?);
+        }
+    }
+    if assemble::needs_diff_ids(&plan.image, to) {
+        for (layer, moved) in plan.layers.iter().zip(&mut transferred.layers) {
+            if moved.diff_id.is_none() {
+                moved.diff_id = Some(job.diff_id(&layer.blob).await?);
+            }
+        }
+    }
+    let config = transferred.config.as_deref();
+    let assembled = assemble::assemble(plan, original, config, &transferred.layers, to)?;
+    let (manifest, digest) = match assembled {
+        Assembled::AsItWas(manifest) => {
+            put_config(job, plan, transferred.config.as_ref()).await?;
+            let digest = match place {
+                // The list at the source names it so, by whatever algorithm.
+                Place::List(digest) => digest.clone(),
+                Place::Top => digest_of(job, &manifest)?,
+            };
+            (manifest, digest)
+        }
+        Assembled::Changed(Converted { manifest, config, blobs }) => {
+            for (digest, bytes) in &blobs {
+                let blob = descriptor(MediaType::DOCKER_LAYER_GZIP, digest, bytes);
+                job.put_bytes(&blob, bytes, Role::Layer(0)).await?;
+            }
+            match config {
+                Some((digest, bytes)) => {
+                    let blob = descriptor(MediaType::default(), &digest, &bytes);
+                    transfer::tell_started(job, &digest, blob.size, BlobKind::Config);
+                    job.put_bytes(&blob, &bytes, Role::Config).await?;
+                }
+                None if !to.is_schema1() => {
+                    put_config(job, plan, transferred.config.as_ref()).await?;
+                }
+                // Schema 1 has none.
+                None => {}
+            }
+            let digest = digest_of(job, &manifest)?;
+            (manifest, digest)
+        }
+    };
+    job.session.tell(Event::WritingManifest);
+    let put = job.destination.put_manifest(&manifest, &place.which(&digest)).await;
+    put.map_err(Error::WriteManifest)?;
+    Ok((manifest, digest))
+}
+
+/// Brings the source's own config. Where the plan foresaw it, it is there already.
+async fn put_config(job: &Job<'_>, plan: &ImagePlan, bytes: Option<&Bytes>) -> Result<(), Error> {
+    let Some(config) = &plan.config else { return Ok(()) };
+    if plan.keeps_type() {
+        return Ok(());
+    }
+    transfer::tell_started(job, &config.digest, config.size, BlobKind::Config);
+    match bytes {
+        Some(bytes) => job.put_bytes(config, bytes, Role::Config).await,
+        None => job.bring(&Item::config(config)).await.map(drop),
+    }
+}
+
+fn descriptor(media_type: MediaType, digest: &Digest, bytes: &Bytes) -> Descriptor {
+    Descriptor {
+        media_type,
+        digest: digest.clone(),
+        size: Some(bytes.len() as u64),
+        urls: Vec::new(),
+        annotations: BTreeMap::new(),
+    }
+}
+
+async fn store_signatures(
+    job: &Job<'_>,
+    signatures: &[Signature],
+    which: &Which,
+) -> Result<(), Error> {
+    if signatures.is_empty() {
+        return Ok(());
+    }
+    job.session.tell(Event::StoringSignatures);
+    job.destination.put_signatures(signatures, which).await.map_err(Error::WriteSignatures)
+}
+
+/// Writes a list whose instances are there.
+pub(crate) async fn write_list(
+    job: &Job<'_>,
+    candidates: &[RawManifest],
+    is_frozen: bool,
+    signatures: &[Signature],
+    place: &Place,
+) -> Result<Written, Error> {
+    job.session.tell(Event::WritingList);
+    let mut attempts = Vec::new();
+    let mut transient = false;
+    for manifest in candidates {
+        let digest = match place {
+            Place::List(digest) if is_frozen => digest.clone(),
+            _ => digest_of(job, manifest)?,
+        };
+        let which = place.which(&digest);
+        let error = match job.destination.put_manifest(manifest, &which).await {
+            Ok(()) => {
+                job.session.tell(Event::StoringListSignatures);
+                if !signatures.is_empty() {
+                    let put = job.destination.put_signatures(signatures, &which).await;
+                    put.map_err(Error::WriteSignatures)?;
+                }
+                let manifest = manifest.clone();
+                return Ok(Written { manifest, digest, compressions: Vec::new() });
+            }
+            Err(error) => error,
+        };
+        let rejected = matches!(error, PutManifestError::TypeRejected { .. });
+        transient = matches!(&error, PutManifestError::Other(error) if error.is_transient());
+        attempts.push(format!("{}({})", manifest.media_type, sentence(&error)));
+        if !rejected {
+            break;
+        }
+    }
+    Err(Error::NoListType { attempts: attempts.join(", "), transient })
+}
+
+pub(crate) fn digest_of(job: &Job<'_>, manifest: &RawManifest) -> Result<Digest, Error> {
+    let name = job.source.name();
+    manifest.digest().map_err(|source| Error::Manifest { name: name.to_string(), source })
+}

@@ -1,0 +1,262 @@
+//! What can go wrong when an image moves.
+
+use skopeo_blob::{BoxError, StreamError};
+use skopeo_image::{ConvertError, Digest, ManifestError};
+use skopeo_transport::{Error as TransportError, PutManifestError};
+use skopeo_trust::Rejected;
+
+use crate::plan::{Frozen, PlanError};
+
+/// Why an image was not copied. Nothing carries its name then, except what carried it before.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The manifest that the source's name leads to could not be had.
+    #[error("initializing source {name}")]
+    Source {
+        /// The source as the user named it.
+        name: String,
+        /// Why.
+        #[source]
+        source: TransportError,
+    },
+    /// The manifest of an instance could not be had.
+    #[error("reading manifest {digest} from {name}")]
+    Instance {
+        /// The instance.
+        digest: Digest,
+        /// The source as the user named it.
+        name: String,
+        /// Why.
+        #[source]
+        source: TransportError,
+    },
+    /// A manifest is another than the one asked for.
+    #[error("Manifest does not match provided manifest digest {0}")]
+    ManifestMismatch(Digest),
+    /// A manifest is not what it should be.
+    #[error("parsing manifest of {name}")]
+    Manifest {
+        /// The source as the user named it.
+        name: String,
+        /// Why.
+        #[source]
+        source: ManifestError,
+    },
+    /// No instance serves.
+    #[error("choosing an image from manifest list {name}")]
+    Choose {
+        /// The source as the user named it.
+        name: String,
+        /// Why.
+        #[source]
+        source: ManifestError,
+    },
+    /// The instance chosen for the system could not be copied.
+    #[error("copying system image from manifest list")]
+    SystemImage(#[source] Box<Self>),
+    /// An instance of a list could not be copied.
+    #[error("copying image {at}/{of} from manifest list")]
+    OfList {
+        /// Which one, counted from 1.
+        at: usize,
+        /// Of how many.
+        of: usize,
+        /// Why.
+        #[source]
+        source: Box<Self>,
+    },
+    /// The policy does not want it.
+    #[error("Source image rejected")]
+    Rejected(#[source] Rejected),
+    /// The signatures could not be read.
+    #[error("reading signatures")]
+    ReadSignatures(#[source] TransportError),
+    /// What is asked cannot be done.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Whether the destination has a blob could not be known.
+    #[error("trying to reuse blob {digest} at destination")]
+    Reuse {
+        /// The blob.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: TransportError,
+    },
+    /// A blob did not come, or not as what it should be.
+    #[error("reading blob {digest}{}", tries(*.tried))]
+    ReadBlob {
+        /// The blob.
+        digest: Digest,
+        /// How often it was tried.
+        tried: u32,
+        /// Whether trying again may help.
+        transient: bool,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// A blob could not be written.
+    #[error("writing blob{}", tries(*.tried))]
+    WriteBlob {
+        /// How often it was tried.
+        tried: u32,
+        /// Why.
+        #[source]
+        source: TransportError,
+    },
+    /// The destination stored a blob under another digest than its own.
+    #[error(
+        "Internal error writing blob {expected}, blob with digest {expected} saved with digest \
+         {stored}"
+    )]
+    Stored {
+        /// The blob.
+        expected: Digest,
+        /// What it became.
+        stored: Digest,
+    },
+    /// A config is larger than any config is.
+    #[error("reading config blob {digest}: {size} bytes, more than the {limit} that are accepted")]
+    LargeConfig {
+        /// The config.
+        digest: Digest,
+        /// Its length in bytes, or what had come of it.
+        size: u64,
+        /// The largest that is read.
+        limit: u64,
+    },
+    /// The manifest could not be changed as it had to be.
+    #[error("creating an updated image manifest")]
+    Convert(#[from] ConvertError),
+    /// The manifest had to change, and must not. That should have shown in the plan.
+    #[error("Internal error: copy needs an updated manifest but that was known to be forbidden: {:?}", .0.to_string())]
+    MustNotChange(Frozen),
+    /// A manifest could not be written.
+    #[error("writing manifest")]
+    WriteManifest(#[source] PutManifestError),
+    /// No kind of manifest was taken.
+    #[error("Uploading manifest failed, attempted the following formats: {attempts}")]
+    NoType {
+        /// Each type with what became of it.
+        attempts: String,
+        /// Whether the whole may do better in a moment.
+        transient: bool,
+    },
+    /// The list had to change, and must not.
+    #[error("Manifest list was edited, but we cannot modify it: {:?}", .0.to_string())]
+    ListMustNotChange(Frozen),
+    /// The list could not be changed.
+    #[error("updating manifest list")]
+    EditList(#[source] ManifestError),
+    /// No kind of list was taken.
+    #[error("Uploading manifest list failed, attempted the following formats: {attempts}")]
+    NoListType {
+        /// Each type with what became of it.
+        attempts: String,
+        /// Whether the whole may do better in a moment.
+        transient: bool,
+    },
+    /// The signatures could not be written.
+    #[error("writing signatures")]
+    WriteSignatures(#[source] TransportError),
+    /// Everything was there, but the name could not be given.
+    #[error("committing the finished image")]
+    Commit(#[source] TransportError),
+}
+
+impl Error {
+    /// Whether the source has no such image.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Source { source, .. } | Self::Instance { source, .. } => source.is_not_found(),
+            Self::SystemImage(source) | Self::OfList { source, .. } => source.is_not_found(),
+            _ => false,
+        }
+    }
+
+    /// Whether the whole copy may do better in a moment.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Source { source, .. }
+            | Self::Instance { source, .. }
+            | Self::Reuse { source, .. }
+            | Self::WriteBlob { source, .. }
+            | Self::ReadSignatures(source)
+            | Self::WriteSignatures(source)
+            | Self::Commit(source) => source.is_transient(),
+            Self::SystemImage(source) | Self::OfList { source, .. } => source.is_transient(),
+            Self::WriteManifest(PutManifestError::Other(source)) => source.is_transient(),
+            Self::ReadBlob { transient, .. }
+            | Self::NoType { transient, .. }
+            | Self::NoListType { transient, .. } => *transient,
+            _ => false,
+        }
+    }
+
+    /// What the user could do about it, where somebody knows.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Source { source, .. }
+            | Self::Instance { source, .. }
+            | Self::Reuse { source, .. }
+            | Self::WriteBlob { source, .. }
+            | Self::ReadSignatures(source)
+            | Self::WriteSignatures(source)
+            | Self::Commit(source)
+            | Self::WriteManifest(PutManifestError::Other(source)) => source.hint(),
+            Self::SystemImage(source) | Self::OfList { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+
+    /// What a source said of a blob, or a destination that could not read it.
+    pub(crate) fn of_blob(digest: &Digest, source: TransportError, side: Side) -> Self {
+        let transient = source.is_transient();
+        let source: BoxError = match (source, side) {
+            // Only the reading side makes these; their own text says no more than ours.
+            (TransportError::Stream(StreamError::Read { source, .. }), _) => source,
+            (TransportError::Stream(source), _) => source.into(),
+            (source, Side::Reading) => source.into(),
+            (source, Side::Writing) => return Self::WriteBlob { tried: 1, source },
+        };
+        Self::ReadBlob { digest: digest.clone(), tried: 1, transient, source }
+    }
+
+    /// The same, with how often it was tried.
+    pub(crate) fn after(self, times: u32) -> Self {
+        match self {
+            Self::ReadBlob { digest, transient, source, .. } => {
+                Self::ReadBlob { digest, tried: times, transient, source }
+            }
+            Self::WriteBlob { source, .. } => Self::WriteBlob { tried: times, source },
+            other => other,
+        }
+    }
+}
+
+/// Which door an error came through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    Reading,
+    Writing,
+}
+
+fn tries(tried: u32) -> String {
+    if tried > 1 { format!(" (tried {tried} times)") } else { String::new() }
+}
+
+/// An error and all its causes, as one sentence.
+pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

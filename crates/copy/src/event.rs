@@ -1,0 +1,131 @@
+//! What happened, for whoever watches.
+
+use skopeo_image::Digest;
+
+/// Something that happened in a copy. Instances of a list are copied at the same time, so their
+/// events mix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The signatures of an image are being read.
+    GettingSignatures,
+    /// The image has signatures: can the destination hold them?
+    CheckingSignatures,
+    /// The signatures of a list are being read.
+    GettingListSignatures,
+    /// The list has signatures: can the destination hold them?
+    CheckingListSignatures,
+    /// A list is about to be copied.
+    CopyingImages {
+        /// How many of its instances.
+        copied: usize,
+        /// How many it has.
+        listed: usize,
+    },
+    /// An instance of a list is about to be copied.
+    CopyingImage {
+        /// Its digest at the source.
+        digest: Digest,
+        /// Counted from 1.
+        at: usize,
+        /// How many are copied.
+        of: usize,
+    },
+    /// A blob is to come to the destination. Given for every layer, in order, even if the same
+    /// blob comes twice or none of its bytes has to move.
+    BlobStarted {
+        /// Its digest at the source.
+        digest: Digest,
+        /// Its length in bytes, where the manifest gives one.
+        size: Option<u64>,
+        /// What it is in the image.
+        kind: BlobKind,
+    },
+    /// Bytes of a blob have come from the source.
+    BlobMoved {
+        /// The blob.
+        digest: Digest,
+        /// How many, in this piece.
+        bytes: u64,
+    },
+    /// A blob broke on its way, and is fetched again from its beginning.
+    BlobAgain {
+        /// The blob.
+        digest: Digest,
+        /// How often it has been tried.
+        tried: u32,
+        /// What went wrong, with all its causes.
+        error: String,
+    },
+    /// A blob was at the destination already, or came there without its bytes being sent.
+    BlobReused {
+        /// The blob.
+        digest: Digest,
+    },
+    /// A blob is whole at the destination.
+    BlobDone {
+        /// Its digest at the source.
+        digest: Digest,
+    },
+    /// The manifest of an image is being written.
+    WritingManifest,
+    /// The signatures of an image are being written.
+    StoringSignatures,
+    /// The manifest of a list is being written.
+    WritingList,
+    /// The signatures of a list are being written, if there are any.
+    StoringListSignatures,
+    /// The destination has the very image: nothing is done.
+    AlreadyPresent {
+        /// The image.
+        digest: Digest,
+    },
+}
+
+/// What a blob is in its image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobKind {
+    /// The config.
+    Config,
+    /// A layer.
+    Layer,
+}
+
+impl Event {
+    /// The line that users and scripts know for it, if there is one.
+    #[must_use]
+    pub fn line(&self) -> Option<String> {
+        Some(match self {
+            Self::GettingSignatures => "Getting image source signatures".to_owned(),
+            Self::CheckingSignatures => {
+                "Checking if image destination supports signatures".to_owned()
+            }
+            Self::GettingListSignatures => "Getting image list signatures".to_owned(),
+            Self::CheckingListSignatures => {
+                "Checking if image list destination supports signatures".to_owned()
+            }
+            Self::CopyingImages { copied, listed } => {
+                format!("Copying {copied} images generated from {listed} images in list")
+            }
+            Self::CopyingImage { digest, at, of } => {
+                format!("Copying image {digest} ({at}/{of})")
+            }
+            Self::BlobStarted { digest, kind: BlobKind::Layer, .. } => {
+                format!("Copying blob {digest}")
+            }
+            Self::BlobStarted { digest, kind: BlobKind::Config, .. } => {
+                format!("Copying config {digest}")
+            }
+            Self::WritingManifest => "Writing manifest to image destination".to_owned(),
+            Self::StoringSignatures => "Storing signatures".to_owned(),
+            Self::WritingList => "Writing manifest list to image destination".to_owned(),
+            Self::StoringListSignatures => "Storing list signatures".to_owned(),
+            Self::AlreadyPresent { .. } => {
+                "Skipping: image already present at destination".to_owned()
+            }
+            Self::BlobMoved { .. }
+            | Self::BlobAgain { .. }
+            | Self::BlobReused { .. }
+            | Self::BlobDone { .. } => return None,
+        })
+    }
+}

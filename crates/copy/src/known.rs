@@ -1,0 +1,54 @@
+//! Equal digests, learnt and verified here.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use skopeo_blob::{Encoder, Recode};
+use skopeo_image::Digest;
+
+/// What was learnt of blobs in this run. Only what this program computed of verified bytes comes
+/// in, never what an image or a registry says.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Mutex<Pairs>);
+
+#[derive(Debug, Default)]
+struct Pairs {
+    diff_ids: HashMap<Digest, Digest>,
+    recoded: HashMap<(Digest, Option<Encoder>), (Digest, u64)>,
+}
+
+/// What a recoding makes, whatever it is made of; `None` inside is a plain tar.
+fn made(recode: Recode) -> Option<Option<Encoder>> {
+    match recode {
+        Recode::Keep => None,
+        Recode::Decompress { .. } => Some(None),
+        Recode::Compress { to } | Recode::Recompress { to, .. } => Some(Some(to)),
+    }
+}
+
+impl Known {
+    /// The digest of what is in `blob`.
+    pub(crate) fn diff_id(&self, blob: &Digest) -> Option<Digest> {
+        self.pairs().diff_ids.get(blob).cloned()
+    }
+
+    pub(crate) fn learn_diff_id(&self, blob: &Digest, diff_id: &Digest) {
+        self.pairs().diff_ids.insert(blob.clone(), diff_id.clone());
+    }
+
+    /// What `recode` makes of `blob`: its digest and size.
+    pub(crate) fn recoded(&self, blob: &Digest, recode: Recode) -> Option<(Digest, u64)> {
+        self.pairs().recoded.get(&(blob.clone(), made(recode)?)).cloned()
+    }
+
+    pub(crate) fn learn_recoded(&self, blob: &Digest, recode: Recode, digest: &Digest, size: u64) {
+        if let Some(made) = made(recode) {
+            self.pairs().recoded.insert((blob.clone(), made), (digest.clone(), size));
+        }
+    }
+
+    fn pairs(&self) -> MutexGuard<'_, Pairs> {
+        // Every change is one insertion, so a panic elsewhere leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,160 @@
+//! One image.
+
+use std::fmt;
+
+use skopeo_image::{
+    Compression, Descriptor, ImageManifest, Manifest, ManifestError, MediaType, RawManifest,
+    Reference,
+};
+use skopeo_transport::{Accepts, ImageName};
+use skopeo_trust::Admitted;
+
+use super::{Frozen, LayerPlan, PlanError, format, frozen, layer};
+use crate::request::{OtherFormats, Request};
+
+/// What is to be done with one image.
+#[derive(Clone, Debug)]
+pub struct ImagePlan {
+    /// The view of its manifest.
+    pub image: ImageManifest,
+    /// Its manifest's own type.
+    pub from: MediaType,
+    /// The types to try for it, best first; at least one.
+    pub types: Vec<MediaType>,
+    /// Why nothing may change, if nothing may.
+    pub frozen: Option<Frozen>,
+    /// The name to write into a schema 1 manifest.
+    pub name: Option<Reference>,
+    /// Whether the manifest has another name in it, and so must change.
+    pub renamed: bool,
+    /// The config, where the manifest has one.
+    pub config: Option<Descriptor>,
+    /// The layers, root first.
+    pub layers: Vec<LayerPlan>,
+    /// Whether what is in the layers must be hashed.
+    pub diff_ids: DiffIds,
+    /// If set, layers of another compression are not to be reused.
+    pub only: Option<Compression>,
+}
+
+/// Whether what is in the layers must be hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiffIds {
+    /// The config to be written names the layers by what is in them, and no config says it yet.
+    Needed,
+    /// They are in the config, or nowhere.
+    NotNeeded,
+}
+
+/// Where an image comes from and goes to, as far as a plan must know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'a> {
+    /// The manifest that the source's name leads to: this image's, or that of a list it is in.
+    pub(crate) top: &'a RawManifest,
+    pub(crate) destination: &'a ImageName,
+    pub(crate) accepts: &'a Accepts,
+    pub(crate) request: &'a Request,
+}
+
+/// Plans one image that has so many signatures to be copied with it.
+pub(crate) fn plan_image(
+    admitted: &Admitted,
+    signatures: usize,
+    around: Surroundings<'_>,
+) -> Result<ImagePlan, PlanError> {
+    let Surroundings { top, destination, accepts, request } = around;
+    let manifest = admitted.manifest();
+    let Manifest::Image(image) = manifest.parse()? else {
+        return Err(PlanError::Manifest(ManifestError::UnknownType(
+            manifest.media_type.to_string(),
+        )));
+    };
+    if let Some(digest) = &accepts.digest
+        && !manifest.has_digest(digest)?
+        && !top.has_digest(digest)?
+    {
+        return Err(PlanError::DestinationDigest);
+    }
+    if let (Err(reason), true) = (accepts.signatures, signatures > 0) {
+        return Err(PlanError::Signatures { destination: destination.to_string(), reason });
+    }
+    let frozen = frozen::frozen(frozen::Subject::Image, signatures, accepts, request.digests);
+    let name = accepts.embedded_name.as_deref();
+    let name = name.and_then(|name| Reference::parse_normalized(name).ok());
+    let renamed = name.as_ref().is_some_and(|name| image.embedded_name_conflicts(name));
+    if let (Some(frozen), Some(name), true) = (frozen, &name, renamed) {
+        return Err(PlanError::EmbeddedName {
+            destination: destination.to_string(),
+            reference: name.to_string(),
+            frozen,
+        });
+    }
+    let compression = request.compression.map(|compression| compression.format);
+    if compression == Some(Compression::ZstdChunked) {
+        return Err(PlanError::CompressionNotBuilt(Compression::ZstdChunked));
+    }
+    // Not what the image's view says: that has one type for both kinds of schema 1.
+    let from = manifest.media_type.clone();
+    let forced = request.format.map(|format| format.image_type());
+    let types = format::image_types(&from, &accepts.manifests, forced, compression, frozen)?;
+    let diff_ids = match types.first() {
+        Some(to) if from.is_schema1() && !to.is_schema1() => DiffIds::Needed,
+        _ => DiffIds::NotNeeded,
+    };
+    Ok(ImagePlan {
+        from,
+        types,
+        frozen,
+        name,
+        renamed,
+        config: image.config().cloned(),
+        layers: layer::layers(&image, frozen, accepts, request),
+        diff_ids,
+        only: request
+            .compression
+            .filter(|compression| compression.others == OtherFormats::Refuse)
+            .map(|compression| compression.format),
+        image,
+    })
+}
+
+impl ImagePlan {
+    /// Whether the first try keeps the type of the manifest, and with it the config.
+    pub(crate) fn keeps_type(&self) -> bool {
+        self.types.first() == Some(&self.from)
+    }
+}
+
+impl fmt::Display for ImagePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "image {}", self.from)?;
+        if let Some(frozen) = self.frozen {
+            writeln!(f, "  frozen: {frozen}")?;
+        }
+        for (at, to) in self.types.iter().enumerate() {
+            let verb = if *to == self.from && !self.renamed { "keep" } else { "convert to" };
+            writeln!(f, "  {} {verb} {to}", if at == 0 { "first" } else { "then" })?;
+        }
+        if let (true, Some(name)) = (self.renamed, &self.name) {
+            writeln!(f, "  embed {name}")?;
+        }
+        if let Some(config) = &self.config {
+            writeln!(f, "  config {} {}", short(config), config.media_type)?;
+        }
+        for (at, layer) in self.layers.iter().enumerate() {
+            let blob = &layer.blob;
+            writeln!(f, "  layer {at} {} {}: {}", short(blob), blob.media_type, layer.wanted)?;
+        }
+        if self.diff_ids == DiffIds::Needed {
+            writeln!(f, "  hash what is in the layers")?;
+        }
+        if let Some(only) = self.only {
+            writeln!(f, "  reuse only {only}")?;
+        }
+        Ok(())
+    }
+}
+
+fn short(blob: &Descriptor) -> &str {
+    &blob.digest.hex()[..8]
+}

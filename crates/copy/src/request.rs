@@ -1,0 +1,142 @@
+//! What is asked: platforms, formats, compression, signatures.
+
+use std::num::NonZeroUsize;
+
+use skopeo_blob::Encoder;
+use skopeo_image::{Compression, MediaType, Platform, wanted_platforms};
+
+/// What is asked of one copy.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What to do with a list.
+    pub lists: Lists,
+    /// The platforms that serve, best first: which instance of a list is chosen.
+    pub platforms: Vec<Platform>,
+    /// This machine, which instances without a platform are said to be for where a list must say.
+    pub host: Platform,
+    /// The kind of manifest to write; `None` leaves it to the source and the destination.
+    pub format: Option<Format>,
+    /// Whether any digest may change.
+    pub digests: Digests,
+    /// What to do with signatures at the source.
+    pub signatures: SourceSignatures,
+    /// How layers shall be packed; `None` leaves them as they are where the destination can take
+    /// them so.
+    pub compression: Option<CompressTo>,
+    /// How many blobs may move at once.
+    pub parallel: NonZeroUsize,
+}
+
+impl Request {
+    /// What is copied when nothing is asked: the image for `host`, unchanged where that can be,
+    /// with its signatures, six blobs at once.
+    #[must_use]
+    pub fn new(host: Platform) -> Self {
+        Self {
+            lists: Lists::System,
+            platforms: wanted_platforms(None, None, None, &host),
+            host,
+            format: None,
+            digests: Digests::MayChange,
+            signatures: SourceSignatures::Keep,
+            compression: None,
+            parallel: const { NonZeroUsize::new(6).expect("six is not zero") },
+        }
+    }
+}
+
+/// What to do with a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lists {
+    /// Copy the one instance that serves best.
+    #[default]
+    System,
+    /// Copy the list and all its instances.
+    All,
+    /// Copy the list and no instance.
+    IndexOnly,
+}
+
+/// A kind of manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// OCI.
+    Oci,
+    /// Docker schema 2.
+    DockerSchema2,
+    /// Docker schema 1, signed.
+    DockerSchema1,
+}
+
+impl Format {
+    /// The type of an image's manifest.
+    #[must_use]
+    pub fn image_type(self) -> MediaType {
+        match self {
+            Self::Oci => MediaType::OCI_MANIFEST,
+            Self::DockerSchema2 => MediaType::DOCKER_MANIFEST,
+            Self::DockerSchema1 => MediaType::DOCKER_SCHEMA1_SIGNED,
+        }
+    }
+
+    /// The type of a list of such images.
+    #[must_use]
+    pub fn list_type(self) -> MediaType {
+        match self {
+            Self::Oci => MediaType::OCI_INDEX,
+            Self::DockerSchema2 | Self::DockerSchema1 => MediaType::DOCKER_LIST,
+        }
+    }
+}
+
+/// Whether any digest may change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Digests {
+    /// If the copy needs it.
+    #[default]
+    MayChange,
+    /// Rather fail.
+    Preserve,
+}
+
+/// What to do with signatures at the source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourceSignatures {
+    /// Copy them, and so change nothing that they sign.
+    #[default]
+    Keep,
+    /// Leave them behind.
+    Remove,
+}
+
+/// How layers shall be packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompressTo {
+    /// The format.
+    pub format: Compression,
+    /// How hard to try, on the format's own scale.
+    pub level: Option<i32>,
+    /// What of a layer in another format that is at the destination already.
+    pub others: OtherFormats,
+}
+
+/// What of a layer in another format that is at the destination already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherFormats {
+    /// Take it.
+    #[default]
+    Reuse,
+    /// Make it anew.
+    Refuse,
+}
+
+impl CompressTo {
+    /// The encoder, where there is one for the format.
+    pub(crate) fn encoder(self) -> Option<Encoder> {
+        match self.format {
+            Compression::Gzip => Some(Encoder::Gzip { level: self.level }),
+            Compression::Zstd => Some(Encoder::Zstd { level: self.level }),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! One blob through the steps.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::StreamExt;
+use skopeo_blob::{Blob, Recode};
+use skopeo_image::{Compression, Descriptor, Digest};
+use skopeo_transport::{Role, Wish};
+use tokio::sync::SemaphorePermit;
+use tracing::debug;
+
+use super::once::Key;
+use crate::error::{Side, sentence};
+use crate::plan::{self, DiffIds, Wanted};
+use crate::{Error, Event, Job};
+
+/// The largest config that is read into memory, in bytes.
+const CONFIG_LIMIT: u64 = 4 << 20;
+
+/// A blob that is to come to the destination.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) blob: Descriptor,
+    pub(crate) role: Role,
+    pub(crate) wanted: Wanted,
+    pub(crate) diff_ids: DiffIds,
+    /// If set, what is there in another compression is of no use.
+    pub(crate) only: Option<Compression>,
+}
+
+impl Item {
+    /// A config, or bytes of ours: nothing is to be done to it.
+    pub(crate) fn config(blob: &Descriptor) -> Self {
+        Self {
+            blob: blob.clone(),
+            role: Role::Config,
+            wanted: Wanted::Opaque,
+            diff_ids: DiffIds::NotNeeded,
+            only: None,
+        }
+    }
+}
+
+/// A blob that is at the destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    /// How it is packed, if that is known well enough to be said in a manifest.
+    pub(crate) compression: Option<Compression>,
+    /// Whether its bytes are others than the source's.
+    pub(crate) recoded: bool,
+    pub(crate) diff_id: Option<Digest>,
+}
+
+impl Job<'_> {
+    /// Brings a blob to the destination, once, however often it is asked for.
+    pub(crate) async fn bring(&self, item: &Item) -> Result<Moved, Error> {
+        let key = Key::new(&item.blob.digest, item.wanted, item.diff_ids);
+        let moved = self.once.get(key, || self.bring_once(item)).await?;
+        self.session.tell(Event::BlobDone { digest: item.blob.digest.clone() });
+        Ok(moved)
+    }
+
+    async fn bring_once(&self, item: &Item) -> Result<Moved, Error> {
+        if let Some(mut moved) = self.reuse(item).await? {
+            self.session.tell(Event::BlobReused { digest: item.blob.digest.clone() });
+            if item.diff_ids == DiffIds::Needed {
+                moved.diff_id = Some(self.diff_id(&item.blob).await?);
+            }
+            return Ok(moved);
+        }
+        let _permit = self.permit().await;
+        let declared = item.blob.media_type.compression().unwrap_or(Compression::Uncompressed);
+        let _codec = if plan::recode(declared, item.wanted) == Recode::Keep {
+            None
+        } else {
+            self.session.codecs.acquire().await.ok()
+        };
+        self.patiently(&item.blob.digest, || self.send(item)).await
+    }
+
+    /// The blob, or what this program made of it before, if the destination has it or can take it
+    /// from elsewhere.
+    async fn reuse(&self, item: &Item) -> Result<Option<Moved>, Error> {
+        let declared = item.blob.media_type.compression();
+        let usable = item.only.is_none_or(|only| declared == Some(only))
+            && (item.wanted != Wanted::Plain
+                || declared.is_none_or(|declared| declared == Compression::Uncompressed));
+        if usable && let Some(moved) = self.ask(item, &item.blob, declared, false).await? {
+            return Ok(Some(moved));
+        }
+        let Some(declared) = declared else { return Ok(None) };
+        let recode = plan::recode(declared, item.wanted);
+        let Some((digest, size)) = self.session.known.recoded(&item.blob.digest, recode) else {
+            return Ok(None);
+        };
+        let blob = Descriptor { digest, size: Some(size), ..item.blob.clone() };
+        self.ask(item, &blob, Some(result_of(recode, declared)), true).await
+    }
+
+    async fn ask(
+        &self,
+        item: &Item,
+        blob: &Descriptor,
+        compression: Option<Compression>,
+        recoded: bool,
+    ) -> Result<Option<Moved>, Error> {
+        let _permit = self.checks.acquire().await;
+        let wish = Wish { blob, role: item.role, from: self.source.name(), compression: item.only };
+        let stored = self.destination.reuse(&wish).await;
+        let stored =
+            stored.map_err(|source| Error::Reuse { digest: blob.digest.clone(), source })?;
+        let Some(stored) = stored else { return Ok(None) };
+        require_same(&blob.digest, &stored.digest)?;
+        let compression = compression.filter(|_| item.wanted != Wanted::Opaque);
+        let (digest, size) = (stored.digest, stored.size);
+        Ok(Some(Moved { digest, size, compression, recoded, diff_id: None }))
+    }
+
+    /// Fetches the blob and writes it, once through all steps.
+    async fn send(&self, item: &Item) -> Result<Moved, Error> {
+        let digest = &item.blob.digest;
+        let blob = self.open(&item.blob).await?;
+        let looks = item.wanted != Wanted::Opaque || item.diff_ids == DiffIds::Needed;
+        let (sniffed, blob) = if looks {
+            let sniffed = skopeo_blob::sniff(blob).await;
+            let (sniffed, blob) =
+                sniffed.map_err(|error| Error::of_blob(digest, error.into(), Side::Reading))?;
+            (Some(sniffed), blob)
+        } else {
+            (None, blob)
+        };
+        let (blob, diff_id) = match (item.diff_ids, sniffed) {
+            (DiffIds::Needed, Some(sniffed)) => {
+                let (blob, diff_id) = skopeo_blob::diff_id(blob, sniffed);
+                (blob, Some(diff_id))
+            }
+            _ => (blob, None),
+        };
+        let recode = sniffed.map_or(Recode::Keep, |it| plan::recode(it, item.wanted));
+        let blob = skopeo_blob::recode(blob, recode);
+        let stored = self.destination.put_blob(blob, item.role).await;
+        let stored = stored.map_err(|error| Error::of_blob(digest, error, Side::Writing))?;
+        let diff_id = match diff_id {
+            Some(diff_id) => Some(
+                diff_id
+                    .get()
+                    .await
+                    .map_err(|error| Error::of_blob(digest, error.into(), Side::Reading))?,
+            ),
+            None => None,
+        };
+        if let Some(diff_id) = &diff_id {
+            self.session.known.learn_diff_id(digest, diff_id);
+        }
+        if recode == Recode::Keep {
+            require_same(digest, &stored.digest)?;
+        } else {
+            debug!("blob {digest} became {} by {recode:?}", stored.digest);
+            self.session.known.learn_recoded(digest, recode, &stored.digest, stored.size);
+        }
+        let compression = sniffed
+            .filter(|_| item.wanted != Wanted::Opaque)
+            .map(|sniffed| result_of(recode, sniffed))
+            // No media type can say these, so what the source's says is left as it is.
+            .filter(|result| !matches!(result, Compression::Bzip2 | Compression::Xz));
+        let recoded = recode != Recode::Keep;
+        Ok(Moved { digest: stored.digest, size: stored.size, compression, recoded, diff_id })
+    }
+
+    /// The bytes of a blob at the source, as they will be verified and counted.
+    async fn open(&self, blob: &Descriptor) -> Result<Blob, Error> {
+        let unverified = self.source.blob(blob).await;
+        let unverified =
+            unverified.map_err(|error| Error::of_blob(&blob.digest, error, Side::Reading))?;
+        let events = self.session.events.clone();
+        let digest = blob.digest.clone();
+        let count = move |bytes| events(Event::BlobMoved { digest: digest.clone(), bytes });
+        Ok(skopeo_blob::meter(unverified.expect(&blob.digest, blob.size), Arc::new(count)))
+    }
+
+    /// The digest of what is in a blob, which need not be written.
+    pub(crate) async fn diff_id(&self, blob: &Descriptor) -> Result<Digest, Error> {
+        if let Some(diff_id) = self.session.known.diff_id(&blob.digest) {
+            return Ok(diff_id);
+        }
+        let _permit = self.permit().await;
+        let diff_id = self
+            .patiently(&blob.digest, || async {
+                let failed = |error: skopeo_blob::StreamError| {
+                    Error::of_blob(&blob.digest, error.into(), Side::Reading)
+                };
+                let (sniffed, bytes) =
+                    skopeo_blob::sniff(self.open(blob).await?).await.map_err(failed)?;
+                let (bytes, diff_id) = skopeo_blob::diff_id(bytes, sniffed);
+                let mut stream = bytes.into_stream();
+                while let Some(piece) = stream.next().await {
+                    piece.map_err(failed)?;
+                }
+                diff_id.get().await.map_err(failed)
+            })
+            .await?;
+        self.session.known.learn_diff_id(&blob.digest, &diff_id);
+        Ok(diff_id)
+    }
+
+    /// The bytes of a config, verified.
+    pub(crate) async fn read_config(&self, blob: &Descriptor) -> Result<Bytes, Error> {
+        let too_large =
+            |size| Error::LargeConfig { digest: blob.digest.clone(), size, limit: CONFIG_LIMIT };
+        if let Some(size) = blob.size.filter(|size| *size > CONFIG_LIMIT) {
+            return Err(too_large(size));
+        }
+        let _permit = self.permit().await;
+        self.patiently(&blob.digest, || async {
+            let mut stream = self.open(blob).await?.into_stream();
+            let mut bytes = BytesMut::new();
+            while let Some(piece) = stream.next().await {
+                let piece = piece
+                    .map_err(|error| Error::of_blob(&blob.digest, error.into(), Side::Reading))?;
+                bytes.extend_from_slice(&piece);
+                if bytes.len() as u64 > CONFIG_LIMIT {
+                    return Err(too_large(bytes.len() as u64));
+                }
+            }
+            Ok(bytes.freeze())
+        })
+        .await
+    }
+
+    /// Writes bytes that this program has in memory, if they are not there.
+    pub(crate) async fn put_bytes(
+        &self,
+        blob: &Descriptor,
+        bytes: &Bytes,
+        role: Role,
+    ) -> Result<(), Error> {
+        let item = Item { role, ..Item::config(blob) };
+        let key = Key::new(&blob.digest, item.wanted, item.diff_ids);
+        self.once
+            .get(key, || async {
+                if let Some(moved) = self.reuse(&item).await? {
+                    return Ok(moved);
+                }
+                let _permit = self.permit().await;
+                let stored = self.destination.put_blob(Blob::of_bytes(bytes.clone()), role).await;
+                let stored =
+                    stored.map_err(|error| Error::of_blob(&blob.digest, error, Side::Writing))?;
+                require_same(&blob.digest, &stored.digest)?;
+                Ok(Moved {
+                    digest: stored.digest,
+                    size: stored.size,
+                    compression: None,
+                    recoded: false,
+                    diff_id: None,
+                })
+            })
+            .await?;
+        self.session.tell(Event::BlobDone { digest: blob.digest.clone() });
+        Ok(())
+    }
+
+    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.permits.acquire().await.ok()
+    }
+
+    /// Tries again what broke on its way, a few times, further and further apart.
+    async fn patiently<T, F>(&self, digest: &Digest, attempt: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let patience = self.session.patience;
+        let mut pause = patience.first_pause;
+        let mut tried = 1;
+        loop {
+            let error = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            if !error.is_transient() || tried >= patience.attempts {
+                return Err(error.after(tried));
+            }
+            let error = sentence(&error);
+            debug!("trying blob {digest} again in {pause:?}: {error}");
+            self.session.tell(Event::BlobAgain { digest: digest.clone(), tried, error });
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            tried += 1;
+        }
+    }
+}
+
+/// What a blob is packed with after `recode`.
+fn result_of(recode: Recode, before: Compression) -> Compression {
+    match recode {
+        Recode::Keep => before,
+        Recode::Decompress { .. } => Compression::Uncompressed,
+        Recode::Compress { to } | Recode::Recompress { to, .. } => to.compression(),
+    }
+}
+
+fn require_same(expected: &Digest, stored: &Digest) -> Result<(), Error> {
+    if expected == stored {
+        return Ok(());
+    }
+    Err(Error::Stored { expected: expected.clone(), stored: stored.clone() })
+}

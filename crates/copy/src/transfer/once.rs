@@ -1,0 +1,45 @@
+//! Each digest once.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use skopeo_image::Digest;
+use tokio::sync::OnceCell;
+
+use super::blob::Moved;
+use crate::Error;
+use crate::plan::{DiffIds, Wanted};
+
+/// What makes two blobs of an image, or of several, the same work.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) digest: Digest,
+    pub(super) wanted: Wanted,
+    pub(super) hashed: bool,
+}
+
+impl Key {
+    pub(super) fn new(digest: &Digest, wanted: Wanted, diff_ids: DiffIds) -> Self {
+        Self { digest: digest.clone(), wanted, hashed: diff_ids == DiffIds::Needed }
+    }
+}
+
+/// The blobs that went to one destination, or are on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Once(Mutex<HashMap<Key, Arc<OnceCell<Moved>>>>);
+
+impl Once {
+    /// What `work` gives for the first who asks; the others wait for that. Where it fails or is
+    /// dropped, the next in line does it.
+    pub(super) async fn get<F>(&self, key: Key, work: impl FnOnce() -> F) -> Result<Moved, Error>
+    where
+        F: Future<Output = Result<Moved, Error>>,
+    {
+        let cell = {
+            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            cells.entry(key).or_default().clone()
+        };
+        cell.get_or_try_init(work).await.cloned()
+    }
+}
