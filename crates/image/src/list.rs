@@ -238,3 +238,113 @@ fn docker_entry(entry: &OciDescriptor, host: &Platform) -> docker::ListEntry {
     let manifest = Descriptor { annotations: Default::default(), ..entry.blob.clone() };
     docker::ListEntry { manifest, platform }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wanted_platforms;
+
+    fn digest(digit: char) -> Digest {
+        format!("sha256:{}", digit.to_string().repeat(64)).parse().unwrap()
+    }
+
+    fn entry(digit: char, platform: Option<(&str, &str)>, zstd: bool) -> OciDescriptor {
+        let mut blob = Descriptor {
+            media_type: MediaType::OCI_MANIFEST,
+            digest: digest(digit),
+            size: Some(1),
+            urls: Vec::new(),
+            annotations: Default::default(),
+        };
+        if zstd {
+            blob.annotations.insert(ZSTD.to_owned(), "true".to_owned());
+        }
+        let platform = platform.map(|(arch, variant)| Platform::new("linux", arch, variant));
+        OciDescriptor { platform, ..blob.into() }
+    }
+
+    fn index(entries: Vec<OciDescriptor>) -> List {
+        List::Oci(oci::Index::new(entries))
+    }
+
+    fn docker(list: &List) -> List {
+        list.convert(&MediaType::DOCKER_LIST, &Platform::new("linux", "host", "")).unwrap()
+    }
+
+    #[test]
+    fn chooses_as_the_original() {
+        let amd64 = Some(("amd64", ""));
+        let many = index(vec![
+            entry('1', None, false),
+            entry('2', amd64, false),
+            entry('3', amd64, true),
+            entry('4', amd64, true),
+            entry('5', Some(("arm", "v6")), false),
+            entry('6', Some(("arm", "v7")), false),
+            entry('7', Some(("arm64", "v8")), false),
+            entry('8', Some(("arm64", "")), false),
+        ]);
+        let host = Platform::new("linux", "host", "");
+        let wanted = |arch, variant| wanted_platforms(None, Some(arch), variant, &host);
+        for (arch, variant, zstd, gzip, in_docker) in [
+            ("amd64", None, '3', '2', Some('2')), // zstd first, then order
+            ("arm", Some("v7"), '6', '6', Some('6')),
+            ("arm", Some("v6"), '5', '5', Some('5')),
+            ("arm", None, '6', '6', Some('6')),
+            ("arm64", Some("v8"), '7', '7', Some('7')),
+            ("arm64", None, '8', '8', Some('8')),
+            ("arm", Some("v5"), '1', '1', None), // without platform: better than none
+            ("mips", None, '1', '1', None),
+        ] {
+            let wanted = wanted(arch, variant);
+            assert_eq!(many.choose(&wanted).unwrap(), digest(zstd), "{arch} {variant:?}");
+            let got = many.choose_preferring(&wanted, Preference::Gzip).unwrap();
+            assert_eq!(got, digest(gzip), "{arch} {variant:?}");
+            let got = docker(&many).choose(&wanted).ok();
+            assert_eq!(got, in_docker.map(digest), "{arch} {variant:?}");
+        }
+        let none = index(vec![entry('2', amd64, false)]);
+        let wanted = wanted("arm", Some("v7"));
+        assert_eq!(
+            none.choose(&wanted).unwrap_err().to_string(),
+            "no image found in image index for architecture \"arm\", variant \"v7\", OS \"linux\""
+        );
+        assert_eq!(
+            docker(&none).choose(&wanted).unwrap_err().to_string(),
+            "no image found in manifest list for architecture \"arm\", variant \"v7\", OS \"linux\""
+        );
+    }
+
+    #[test]
+    fn edits_entries() {
+        let amd64 = Some(("amd64", ""));
+        let twice = index(vec![entry('1', amd64, false), entry('1', amd64, false)]);
+        let edit = |old, new, compressions| InstanceEdit {
+            old: digest(old),
+            digest: digest(new),
+            size: 7,
+            media_type: MediaType::DOCKER_MANIFEST,
+            compressions,
+        };
+        for mut list in [twice.clone(), docker(&twice)] {
+            let edits = [
+                edit('1', '2', vec![Compression::Gzip]),
+                edit('1', '3', vec![Compression::Gzip, Compression::ZstdChunked]),
+            ];
+            list.replace(&edits).unwrap();
+            let got = list.instances();
+            assert_eq!(got[0].descriptor.digest, digest('2'));
+            assert_eq!(got[1].descriptor.digest, digest('3'));
+            assert_eq!(got[1].descriptor.size, Some(7));
+            assert_eq!(got[1].descriptor.media_type, MediaType::DOCKER_MANIFEST);
+            let zstd: Vec<bool> = got.iter().map(Instance::is_zstd).collect();
+            assert_eq!(zstd, [false, matches!(list, List::Oci(_))]);
+            assert_eq!(
+                list.replace(&[edit('9', '1', vec![])]).unwrap_err().to_string(),
+                format!("digest {} not found", digest('9'))
+            );
+            list.retain(|instance| instance.descriptor.digest == digest('3'));
+            assert_eq!(list.instances().len(), 1);
+        }
+    }
+}

@@ -32,14 +32,15 @@ pub fn guess(bytes: &[u8]) -> Option<MediaType> {
 
 /// OCI manifests need not declare their type; what is not an index may be any artifact.
 fn guess_version_2(bytes: &[u8]) -> Option<MediaType> {
-    let body: Version2 = go_json::from_slice(bytes).ok()?;
-    let config = MediaType::from(body.config.unwrap_or_default().media_type);
+    let body: WithConfig = go_json::from_slice(bytes).ok()?;
+    let config = MediaType::from(body.config.media_type);
     if config == MediaType::OCI_CONFIG {
         return Some(MediaType::OCI_MANIFEST);
     }
     if config == MediaType::DOCKER_CONFIG {
         return Some(MediaType::DOCKER_MANIFEST);
     }
+    let body: WithManifests = go_json::from_slice(bytes).ok()?;
     match (body.manifests.is_empty(), config.is_empty()) {
         (true, _) => Some(MediaType::OCI_MANIFEST),
         (false, true) => Some(MediaType::OCI_INDEX),
@@ -89,9 +90,8 @@ pub(super) fn unambiguous(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-#[derive(Default)]
 struct Meta {
     media_type: String,
     schema_version: i64,
@@ -100,8 +100,13 @@ struct Meta {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Version2 {
-    config: Option<Typed>,
+struct WithConfig {
+    config: Typed,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct WithManifests {
     manifests: Vec<IgnoredAny>,
 }
 

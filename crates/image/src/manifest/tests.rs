@@ -1,1 +1,412 @@
+use proptest::prelude::*;
 
+use super::*;
+
+const A: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const B: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const ID1: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+const ID2: &str = "2222222222222222222222222222222222222222222222222222222222222222";
+
+fn raw(text: &str) -> RawManifest {
+    RawManifest::new(None, Bytes::copy_from_slice(text.as_bytes()))
+}
+
+fn oci(more: &str) -> String {
+    format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{A}","size":2}},"layers":[{{"mediaType":"x/y","digest":"{B}","size":3}}]{more}}}"#
+    )
+}
+
+fn docker(media_type: &str, layer: &str) -> String {
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"{media_type}","config":{{"digest":"{A}"}},"layers":[{{"mediaType":"{layer}","digest":"{B}"}}]}}"#
+    )
+}
+
+fn schema1(history: &[&str]) -> String {
+    let layers = vec![format!(r#"{{"blobSum":"{A}"}}"#); history.len()].join(",");
+    let history: Vec<String> = history
+        .iter()
+        .map(|entry| format!(r#"{{"v1Compatibility":{}}}"#, serde_json::to_string(entry).unwrap()))
+        .collect();
+    let history = history.join(",");
+    format!(
+        r#"{{"schemaVersion":1,"name":"n","tag":"t","architecture":"a","fsLayers":[{layers}],"history":[{history}]}}"#
+    )
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
+}
+
+#[test]
+fn guesses_what_the_original_guesses() {
+    let docker_manifest = MediaType::DOCKER_MANIFEST;
+    for (text, expected) in [
+        (oci(""), Some(MediaType::OCI_MANIFEST)),
+        (docker(docker_manifest.as_str(), ""), Some(docker_manifest.clone())),
+        (r#"{"MEDIAtype":"application/vnd.oci.image.index.v1+json"}"#.into(), Some(MediaType::OCI_INDEX)),
+        (r#"{"schemaVersion":1}"#.into(), Some(MediaType::DOCKER_SCHEMA1)),
+        (r#"{"schemaVersion":1,"signatures":null}"#.into(), Some(MediaType::DOCKER_SCHEMA1)),
+        (r#"{"schemaVersion":1,"signatures":[]}"#.into(), Some(MediaType::DOCKER_SCHEMA1_SIGNED)),
+        (r#"{"schemaVersion":2}"#.into(), Some(MediaType::OCI_MANIFEST)),
+        (r#"{"schemaVersion":2,"manifests":[]}"#.into(), Some(MediaType::OCI_MANIFEST)),
+        (r#"{"schemaVersion":2,"manifests":[{}]}"#.into(), Some(MediaType::OCI_INDEX)),
+        (
+            r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.docker.container.image.v1+json"}}"#.into(),
+            Some(docker_manifest),
+        ),
+        (r#"{"schemaVersion":2,"config":{"mediaType":"a/b"}}"#.into(), Some(MediaType::OCI_MANIFEST)),
+        (r#"{"schemaVersion":2,"config":{"mediaType":"a/b"},"manifests":[{}]}"#.into(), None),
+        (r#"{"schemaVersion":3}"#.into(), None),
+        (r#"{"schemaVersion":"2"}"#.into(), None),
+        (r#"{"schemaVersion":2.0}"#.into(), None),
+        ("{}".into(), None),
+        ("[]".into(), None),
+        ("not JSON".into(), None),
+        (String::new(), None),
+    ] {
+        assert_eq!(guess(text.as_bytes()), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_known_declared_type_counts_and_others_are_guessed() {
+    let bytes = Bytes::from(oci(""));
+    for (declared, expected) in [
+        (None, MediaType::OCI_MANIFEST),
+        (Some("text/plain; charset=utf-8"), MediaType::OCI_MANIFEST),
+        (Some("application/json"), MediaType::OCI_MANIFEST),
+        (Some("application/vnd.docker.distribution.manifest.v2+json"), MediaType::DOCKER_MANIFEST),
+        (
+            Some("application/vnd.oci.image.manifest.v1+json; charset=utf-8"),
+            MediaType::OCI_MANIFEST,
+        ),
+    ] {
+        let got = RawManifest::new(declared.map(MediaType::from), bytes.clone());
+        assert_eq!(got.media_type, expected, "{declared:?}");
+    }
+    let unknown = RawManifest::new(Some("a/b".into()), Bytes::from_static(b"{}"));
+    assert_eq!(
+        unknown.parse().unwrap_err().to_string(),
+        "Unimplemented manifest MIME type \"a/b\""
+    );
+}
+
+#[test]
+fn reads_images() {
+    let Ok(Manifest::Image(image)) = raw(&oci(r#","annotations":{"k":"v"}"#)).parse() else {
+        panic!("no image")
+    };
+    assert_eq!(image.config().unwrap().digest.as_str(), A);
+    assert_eq!(image.layers()[0].blob.size, Some(3));
+    assert_eq!(image.annotations().unwrap()["k"], "v");
+    assert!(!image.is_artifact());
+
+    let artifact = format!(
+        r#"{{"schemaVersion":2,"artifactType":"a/b","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{A}","size":2,"data":"e30="}},"layers":[],"subject":{{"mediaType":"m/n","digest":"{B}","size":5}}}}"#
+    );
+    let Ok(Manifest::Image(ImageManifest::Oci(view))) = raw(&artifact).parse() else {
+        panic!("no image")
+    };
+    assert_eq!(
+        view.require_image().unwrap_err().to_string(),
+        "unsupported image-specific operation on artifact with type \"a/b\""
+    );
+    let encoded = String::from_utf8(crate::go_json::to_vec(&view).unwrap()).unwrap();
+    assert_eq!(encoded, artifact);
+    let image = ImageManifest::Oci(view);
+    assert!(image.is_artifact());
+    assert_eq!(image.subject().unwrap().digest.as_str(), B);
+
+    // An artifact need not have a config at all.
+    let bare = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#;
+    let Ok(Manifest::Image(image)) = raw(bare).parse() else { panic!("no image") };
+    assert!(image.is_artifact() && image.config().is_none() && image.layers().is_empty());
+
+    let mixed = oci("").replace("oci.image.config", "docker.container.image");
+    let Ok(Manifest::Image(ImageManifest::Oci(view))) =
+        RawManifest::new(Some(MediaType::OCI_MANIFEST), mixed.into()).parse()
+    else {
+        panic!("no image")
+    };
+    assert_eq!(
+        view.require_image().unwrap_err().to_string(),
+        "invalid mixed OCI image with Docker v2s2 config \
+         (\"application/vnd.docker.container.image.v1+json\")"
+    );
+}
+
+#[test]
+fn refuses_manifests_that_could_be_two_things() {
+    let list = MediaType::DOCKER_LIST;
+    for (text, fields, media_type) in [
+        (
+            oci(r#","manifests":[]"#),
+            "[\"manifests\"]",
+            "application/vnd.oci.image.manifest.v1+json",
+        ),
+        (
+            oci(r#","MANIFESTS":{}"#),
+            "[\"manifests\"]",
+            "application/vnd.oci.image.manifest.v1+json",
+        ),
+        (
+            oci(r#","fsLayers":0,"history":0"#),
+            "[\"fsLayers\", \"history\"]",
+            "application/vnd.oci.image.manifest.v1+json",
+        ),
+        (
+            format!(r#"{{"mediaType":"{list}","manifests":[],"layers":[]}}"#),
+            "[\"layers\"]",
+            list.as_str(),
+        ),
+        (
+            r#"{"mediaType":"application/vnd.oci.image.index.v1+json","config":{}}"#.into(),
+            "[\"config\"]",
+            "application/vnd.oci.image.index.v1+json",
+        ),
+        (
+            schema1(&[&format!(r#"{{"id":"{ID1}"}}"#)]).replace(r#""tag""#, r#""layers":[],"tag""#),
+            "[\"layers\"]",
+            "application/vnd.docker.distribution.manifest.v1+prettyjws",
+        ),
+    ] {
+        assert_eq!(
+            raw(&text).parse().unwrap_err().to_string(),
+            format!(
+                "rejecting ambiguous manifest, unexpected fields {fields} in supposedly {media_type}"
+            ),
+            "{text}"
+        );
+    }
+    assert!(raw(&oci(r#","manifests":null"#)).parse().is_ok());
+}
+
+#[test]
+fn refuses_what_is_no_manifest() {
+    let docker_type = MediaType::DOCKER_MANIFEST;
+    for (media_type, text, expected) in [
+        (&MediaType::OCI_MANIFEST, "", "EOF"),
+        (&MediaType::OCI_MANIFEST, "[]", "instead of an object"),
+        (&MediaType::OCI_MANIFEST, r#"{"layers":{}}"#, "invalid type"),
+        (&MediaType::OCI_MANIFEST, r#"{"layers":[{}]}"#, "a layer or instance has no digest"),
+        (&MediaType::OCI_MANIFEST, r#"{"layers":[{"digest":"x"}]}"#, "invalid checksum digest"),
+        (&MediaType::OCI_INDEX, r#"{"manifests":[{"size":-1}]}"#, "invalid value"),
+        (&docker_type, &docker("a/b", ""), "unsupported docker v2s2 media type: \"a/b\""),
+        (
+            &docker_type,
+            &docker(docker_type.as_str(), "a/b"),
+            "unsupported docker v2s2 media type: \"a/b\"",
+        ),
+        (&MediaType::DOCKER_SCHEMA1, r#"{"schemaVersion":2}"#, "unsupported schema version 2"),
+        (&MediaType::DOCKER_SCHEMA1, &schema1(&[]), "no FSLayers in manifest"),
+        (&MediaType::DOCKER_SCHEMA1, &schema1(&["["]), "parsing v2s1 history entry 0: EOF"),
+        (
+            &MediaType::DOCKER_SCHEMA1,
+            &schema1(&["{}"]).replace(r#""history":["#, r#""history":[{},"#),
+            "length of history not equal to number of layers",
+        ),
+    ] {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        let error = RawManifest { media_type: media_type.clone(), bytes }.parse().unwrap_err();
+        let error = chain(&error);
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn schema1_histories_have_to_hang_together() {
+    let entry = |id: &str, parent: &str| format!(r#"{{"id":"{id}","parent":"{parent}"}}"#);
+    let (base, above) = (entry(ID1, ""), entry(ID2, ID1));
+    for (history, expected) in [
+        (vec![&above, &base], Ok(2)),
+        (vec![&above, &above, &base, &base], Ok(2)), // repeated: the older ones stay
+        (vec![&base, &above], Err("Invalid parent ID in the base layer of the image".to_owned())),
+        (vec![&base, &above, &base], Err(format!("ID {ID1} appears multiple times in manifest"))),
+        (
+            vec![&entry(ID2, "x"), &base],
+            Err(format!("Invalid parent ID. Expected {ID1}, got \"x\"")),
+        ),
+        (vec![&entry("x", "")], Err("image ID \"x\" is invalid".to_owned())),
+    ] {
+        let history: Vec<&str> = history.iter().map(|entry| entry.as_str()).collect();
+        let got = schema1::Manifest::parse(schema1(&history).as_bytes());
+        let got = got.map(|manifest| manifest.layers().len()).map_err(|error| error.to_string());
+        assert_eq!(got, expected, "{history:?}");
+    }
+}
+
+#[test]
+fn only_what_is_signed_counts() {
+    let entry = format!(r#"{{"id":"{ID1}"}}"#);
+    let unsigned = schema1(&[&entry]);
+    let signed = jws::sign(unsigned.as_bytes()).unwrap();
+    assert_eq!(
+        raw(std::str::from_utf8(&signed).unwrap()).digest().unwrap(),
+        Digest::sha256(unsigned.as_bytes())
+    );
+    // A second list of layers, outside the signed length: the digest is the same.
+    let text = String::from_utf8(signed).unwrap();
+    let smuggled = text
+        .replace(r#","signatures""#, &format!(r#","fsLayers":[{{"blobSum":"{B}"}}],"signatures""#));
+    let (honest, smuggled) = (raw(&text), raw(&smuggled));
+    assert_eq!(honest.digest().unwrap(), smuggled.digest().unwrap());
+    assert_eq!(honest.parse().unwrap(), smuggled.parse().unwrap());
+}
+
+#[test]
+fn signatures_have_to_say_what_they_sign() {
+    use base64::Engine as _;
+    let protect = |json: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json);
+    let block = |json: &str| format!(r#"{{"protected":"{}"}}"#, protect(json));
+    let good = block(r#"{"formatLength":1,"formatTail":"fQ"}"#);
+    for (signatures, expected) in [
+        (format!("[{good}]"), Ok(())),
+        (format!("[{good},{good}]"), Ok(())),
+        ("[]".to_owned(), Err("missing signatures")),
+        ("{}".to_owned(), Err("error unmarshalling signatures: invalid type")),
+        (r#"[{"protected":"?"}]"#.to_owned(), Err("base64 decode error: ")),
+        (format!("[{}]", block("x")), Err("error unmarshalling protected header: ")),
+        (format!("[{}]", block("{}")), Err("missing formatted length")),
+        (format!("[{}]", block(r#"{"formatLength":1}"#)), Err("missing formatted tail")),
+        (
+            format!("[{}]", block(r#"{"formatLength":-1,"formatTail":""}"#)),
+            Err("invalid format length"),
+        ),
+        (
+            format!("[{}]", block(r#"{"formatLength":99999,"formatTail":""}"#)),
+            Err("invalid format length"),
+        ),
+        (
+            format!("[{good},{}]", block(r#"{"formatLength":2,"formatTail":"fQ"}"#)),
+            Err("conflicting format length"),
+        ),
+        (
+            format!("[{good},{}]", block(r#"{"formatLength":1,"formatTail":"IH0"}"#)),
+            Err("conflicting format tail"),
+        ),
+    ] {
+        let text = format!(r#"{{"schemaVersion":1,"signatures":{signatures}}}"#);
+        match (raw(&text).digest(), expected) {
+            (Ok(digest), Ok(())) => assert_eq!(digest, Digest::sha256(b"{}")),
+            (Err(error), Err(expected)) => {
+                assert!(error.to_string().starts_with(expected), "{signatures}: {error}");
+            }
+            (got, expected) => panic!("{signatures}: {got:?} instead of {expected:?}"),
+        }
+    }
+    let other_case = r#"{"schemaVersion":1,"Signatures":[]}"#;
+    assert_eq!(raw(other_case).digest().unwrap_err().to_string(), "missing signature key");
+    for unsignable in ["", "{", "{}", "[]", "{\"a\":1,}"] {
+        assert!(jws::sign(unsignable.as_bytes()).is_err(), "{unsignable}");
+    }
+}
+
+#[test]
+fn summaries_say_what_inspect_shows() {
+    let Ok(Manifest::Image(image)) = raw(&oci("")).parse() else { panic!("no image") };
+    let config = br#"{"created":"2020-01-01T00:00:00+00:00","architecture":"arm","variant":"v7","os":"linux","docker_version":"1","config":{"Env":["A=b"],"Labels":{}}}"#;
+    let got = image.summary(Some(config)).unwrap();
+    assert_eq!(got.created.unwrap().to_string(), "2020-01-01T00:00:00Z");
+    assert_eq!((got.architecture.as_str(), got.variant.as_str()), ("arm", "v7"));
+    assert_eq!((got.env.unwrap().len(), got.labels.unwrap().len()), (1, 0));
+    let got = image.summary(Some(b"{}")).unwrap();
+    assert_eq!((got.created, got.labels, got.env), (None, None, None));
+    assert!(matches!(image.summary(None), Err(ManifestError::NoConfig)));
+    assert!(matches!(image.summary(Some(b"")), Err(ManifestError::Config(_))));
+
+    let docker_type = MediaType::DOCKER_MANIFEST;
+    let text = docker(docker_type.as_str(), MediaType::DOCKER_LAYER_GZIP.as_str());
+    let Ok(Manifest::Image(image)) = raw(&text).parse() else { panic!("no image") };
+    let created = image.summary(Some(b"{}")).unwrap().created.unwrap();
+    assert_eq!(created.to_string(), "0001-01-01T00:00:00Z"); // Go's zero time
+
+    let top = format!(r#"{{"id":"{ID1}","architecture":"a","os":"o","throwaway":false}}"#);
+    let Ok(Manifest::Image(image)) = raw(&schema1(&[&top])).parse() else { panic!("no image") };
+    let got = image.summary(None).unwrap();
+    assert_eq!((got.tag.as_str(), got.os.as_str(), got.layers.len()), ("t", "o", 1));
+    let config = image.oci_config(None).unwrap();
+    assert_eq!(config.rootfs.diff_ids, Some(vec![String::new()]));
+}
+
+fn anything() -> impl Strategy<Value = Vec<u8>> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("1".to_owned()),
+        Just("2".to_owned()),
+        Just("-1".to_owned()),
+        Just(format!("\"{A}\"")),
+        Just("\"application/vnd.docker.image.rootfs.diff.tar.gzip\"".to_owned()),
+        Just("\"application/vnd.oci.image.config.v1+json\"".to_owned()),
+        Just("\"{\\\"id\\\":\\\"x\\\"}\"".to_owned()),
+    ];
+    let key = prop::sample::select(vec![
+        "schemaVersion",
+        "mediaType",
+        "MediaType",
+        "config",
+        "layers",
+        "manifests",
+        "fsLayers",
+        "blobSum",
+        "history",
+        "v1Compatibility",
+        "signatures",
+        "protected",
+        "digest",
+        "size",
+        "urls",
+        "annotations",
+        "platform",
+        "os",
+        "subject",
+        "data",
+    ]);
+    let value = leaf.prop_recursive(4, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4)
+                .prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec((key.clone(), inner), 0..6).prop_map(|fields| {
+                let fields: Vec<String> =
+                    fields.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+                format!("{{{}}}", fields.join(","))
+            }),
+        ]
+    });
+    prop_oneof![prop::collection::vec(any::<u8>(), 0..100), value.prop_map(String::into_bytes)]
+}
+
+proptest! {
+    #[test]
+    fn never_panics(bytes in anything(), declared in 0..7_usize) {
+        let types = [MediaType::OCI_MANIFEST, MediaType::OCI_INDEX, MediaType::DOCKER_MANIFEST,
+            MediaType::DOCKER_LIST, MediaType::DOCKER_SCHEMA1, MediaType::DOCKER_SCHEMA1_SIGNED];
+        let raw = RawManifest::new(types.get(declared).cloned(), bytes.into());
+        let _ = raw.digest();
+        match raw.parse() {
+            Ok(Manifest::Image(image)) => {
+                let _ = image.summary(Some(&raw.bytes));
+                let edit = crate::Edit {
+                    to: MediaType::DOCKER_SCHEMA1, layers: None, embedded_name: None };
+                let _ = crate::convert(&image, Some(&raw.bytes), &edit);
+            }
+            Ok(Manifest::List(list)) => {
+                let _ = list.choose(&[]);
+                // What is written is read back as the same.
+                let Manifest::List(again) = list.encode().parse().unwrap() else { panic!() };
+                prop_assert_eq!(again.instances().len(), list.instances().len());
+                prop_assert_eq!(again.encode(), list.encode());
+            }
+            Err(_) => {}
+        }
+    }
+
+    #[test]
+    fn digests_are_of_the_bytes(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let expected = Digest::sha256(&bytes);
+        let raw = RawManifest::new(None, bytes.into());
+        prop_assert_eq!(raw.digest().unwrap(), expected);
+        prop_assert!(raw.has_digest(&raw.digest().unwrap()).unwrap());
+    }
+}
