@@ -23,9 +23,18 @@ pub enum Error {
         /// What was asked.
         operation: &'static str,
     },
+    /// A registry refused, or was not reached.
+    #[error(transparent)]
+    Registry(#[from] skopeo_registry::Error),
+    /// What this machine is configured to do is not possible.
+    #[error(transparent)]
+    Config(#[from] skopeo_config::Error),
     /// A manifest is another than the one asked for.
     #[error("Manifest does not match provided manifest digest {0}")]
     ManifestMismatch(Digest),
+    /// A manifest that is none.
+    #[error(transparent)]
+    Manifest(#[from] skopeo_image::ManifestError),
     /// A file is longer than anything of its kind should be.
     #[error("reading {}: {size} bytes, more than the {limit} that are accepted", path.display())]
     TooLarge {
@@ -65,6 +74,121 @@ pub enum Error {
     /// A part of a copy was called for without what comes before it.
     #[error("committing an image without a manifest")]
     NothingToCommit,
+
+    /// Credentials could not be looked up.
+    #[error("getting username and password")]
+    Credentials {
+        /// Why.
+        #[source]
+        source: skopeo_config::Error,
+    },
+    /// A blob was not taken, but may be if it is put again.
+    #[error(transparent)]
+    UploadAgain(Box<skopeo_registry::Error>),
+    /// Configuration left no place to read from.
+    #[error("reading an image without any endpoint")]
+    NoEndpoint,
+    /// Neither the mirrors nor the place itself have the image.
+    #[error("(Mirrors also failed: {mirrors}): {primary}")]
+    AllEndpoints {
+        /// What each mirror said, in brackets.
+        mirrors: String,
+        /// The place itself.
+        primary: String,
+        /// What it said.
+        #[source]
+        source: Box<Self>,
+    },
+    /// A name without tag and digest names nothing that could be read.
+    #[error("reading images from docker: reference {0:?} without a tag or digest is not supported")]
+    ReadingUntagged(String),
+    /// Nor anything that could be deleted.
+    #[error("Docker reference without a tag or digest cannot be deleted")]
+    DeletingUntagged,
+    /// What is to be deleted is not there.
+    #[error(
+        "Unable to delete {0}. Image may not exist or is not stored with a v2 Schema in a v2 \
+         registry"
+    )]
+    NothingToDelete(String),
+    /// A manifest could not be deleted.
+    #[error("deleting {reference}")]
+    Deleting {
+        /// Its name.
+        reference: String,
+        /// Why.
+        #[source]
+        source: Box<skopeo_registry::Error>,
+    },
+    /// None of the addresses of a layer that lies elsewhere has it.
+    #[error("failed fetching external blob from all urls: {0}")]
+    ForeignBlob(String),
+    /// A server of signatures that does not end.
+    #[error("server provided {0} signatures, assuming that's unreasonable and a server error")]
+    TooManySignatures(usize),
+    /// A signature could not be fetched.
+    #[error("reading signature from {url}")]
+    LookasideRead {
+        /// Where it should be.
+        url: String,
+        /// What came instead.
+        #[source]
+        source: Box<skopeo_registry::Error>,
+    },
+    /// Signatures on a web server can only be read there.
+    #[error(
+        "Writing directly to a {scheme} lookaside {url} is not supported. Configure a \
+         lookaside-staging: location"
+    )]
+    LookasideReadOnly {
+        /// `http` or `https`.
+        scheme: String,
+        /// Where they are.
+        url: String,
+    },
+    /// A store of signatures that is neither a folder nor a web server.
+    #[error("{doing} {url}: unsupported scheme")]
+    LookasideScheme {
+        /// What was asked of it.
+        doing: &'static str,
+        /// Its address.
+        url: String,
+    },
+    /// registries.d does not allow sigstore signatures beside images.
+    #[error("writing sigstore attachments is disabled by configuration")]
+    AttachmentsDisabled,
+    /// The tag of a manifest's signatures leads to something else.
+    #[error("unexpected MIME type for sigstore attachment manifest {name}: {:?}", media_type.as_str())]
+    AttachmentType {
+        /// The name with the tag.
+        name: String,
+        /// What it is.
+        media_type: skopeo_image::MediaType,
+    },
+    /// The config that comes with signatures cannot be read.
+    #[error("parsing sigstore attachment config {digest} in {repository}")]
+    AttachmentConfig {
+        /// Its digest.
+        digest: Digest,
+        /// Where it is.
+        repository: String,
+        /// What the parser said.
+        #[source]
+        source: skopeo_blob::BoxError,
+    },
+    /// Something could not be written as JSON.
+    #[error("encoding a sigstore attachment")]
+    Encode(#[from] serde_json::Error),
+    /// A small blob that is not.
+    #[error("reading blob {digest}: {size} bytes, more than the {limit} that are accepted")]
+    BlobTooLarge {
+        /// Its digest.
+        digest: Digest,
+        /// Its length in bytes, or as much of it as was read.
+        size: u64,
+        /// The longest that is read.
+        limit: u64,
+    },
 
     /// A folder that is not empty and not ours.
     #[error("not a containers image directory, don't want to overwrite important data")]
@@ -136,7 +260,12 @@ impl Error {
     /// Whether the place is fine but there is no such image in it.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NoSuchReference(_))
+        match self {
+            Self::NoSuchReference(_) => true,
+            Self::Registry(error) => error.is_not_found(),
+            Self::AllEndpoints { source, .. } => source.is_not_found(),
+            _ => false,
+        }
     }
 
     /// Whether the same call may do better in a moment.
@@ -144,7 +273,12 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Stream(error) => error.is_transient(),
-            Self::Vanished(_) => true,
+            Self::Vanished(_) | Self::UploadAgain(_) => true,
+            Self::Registry(error) => error.is_transient(),
+            Self::Deleting { source, .. } | Self::LookasideRead { source, .. } => {
+                source.is_transient()
+            }
+            Self::AllEndpoints { source, .. } => source.is_transient(),
             _ => false,
         }
     }
@@ -156,6 +290,11 @@ impl Error {
             Self::MoreThanOneImage => {
                 Some("name one as oci:PATH:REFERENCE, or count them as oci:PATH:@0".to_owned())
             }
+            Self::Registry(error) => error.hint().map(str::to_owned),
+            Self::UploadAgain(source) | Self::Deleting { source, .. } => {
+                source.hint().map(str::to_owned)
+            }
+            Self::AllEndpoints { source, .. } => source.hint(),
             _ => None,
         }
     }

@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 
 use crate::Error;
 
-/// The longest manifest that is read, in bytes: what registries take, and so does the original.
-pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
+/// The longest manifest that is read, in bytes.
+pub(crate) const MAX_MANIFEST: u64 = skopeo_image::manifest::MAX_MANIFEST_SIZE as u64;
 
 /// The longest `index.json` of a layout, in bytes: some hundred thousand images.
 pub(crate) const MAX_INDEX: u64 = 64 << 20;
@@ -172,7 +172,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 /// The length of the file at `path` if it is the blob that is wished for: a regular file of the
 /// right length. Its content was proven before it got its name.
 pub(crate) fn reusable(path: &Path, wish: &crate::Wish<'_>) -> Option<u64> {
-    if wish.compression.is_some() {
+    if wish.compression.is_some_and(|wanted| wish.blob.media_type.compression() != Some(wanted)) {
         return None;
     }
     size_of(path).filter(|size| wish.blob.size.is_none_or(|wanted| wanted == *size))

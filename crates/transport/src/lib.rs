@@ -13,6 +13,7 @@ mod layout;
 mod manifest;
 mod name;
 mod options;
+mod registry;
 mod signature_file;
 mod source;
 mod table;
@@ -22,7 +23,8 @@ pub use dir::DirName;
 pub use error::Error;
 pub use layout::LayoutName;
 pub use name::{ImageName, NameError};
-pub use options::{DirOptions, LayoutOptions, Options};
+pub use options::{DirOptions, LayoutOptions, Options, RegistryOptions};
+pub use registry::{Connections, DockerName};
 pub use signature_file::Malformed as MalformedSignature;
 pub use source::Source;
 pub use table::{TRANSPORTS, Transport, find, offered};
@@ -34,6 +36,7 @@ pub use table::{TRANSPORTS, Transport, find, offered};
 /// when its manifest is asked for.
 pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>, Error> {
     Ok(match name {
+        ImageName::Docker(name) => Box::new(registry::open(name, options)?),
         ImageName::Dir(name) => Box::new(dir::open(name)?),
         ImageName::Oci(name) => Box::new(layout::open(name, &options.layout)?),
     })
@@ -45,6 +48,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
 /// If nothing can be written there, or what is there is not ours to overwrite.
 pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Destination>, Error> {
     Ok(match name {
+        ImageName::Docker(name) => Box::new(registry::create(name, options).await?),
         ImageName::Dir(name) => Box::new(dir::create(name, &options.dir)?),
         ImageName::Oci(name) => Box::new(layout::create(name, &options.layout)?),
     })
@@ -56,9 +60,29 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
 /// If it is not there, cannot be deleted, or the transport has no deleting.
 pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
     match name {
+        ImageName::Docker(name) => registry::delete(name, options).await,
         ImageName::Dir(_) => {
             Err(Error::Unsupported { transport: "dir", operation: "Deleting images" })
         }
         ImageName::Oci(name) => layout::delete(name, &options.layout).await,
     }
+}
+
+/// Lists the tags of the repository that a name is in.
+///
+/// # Errors
+/// If the registry does not tell them, or the transport has none.
+pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Error> {
+    match name {
+        ImageName::Docker(name) => registry::tags(name, options).await,
+        ImageName::Dir(_) | ImageName::Oci(_) => {
+            Err(Error::Unsupported { transport: name.transport(), operation: "Listing tags" })
+        }
+    }
+}
+
+/// An error with all its sources in one line, for those that are only told of beside another.
+fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(Some(error), |error| error.source());
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -1,7 +1,6 @@
-//! Manifests as they come from files.
+//! Manifests as they come from outside.
 
 use bytes::Bytes;
-use serde::Deserialize;
 use skopeo_image::{Digest, MediaType, RawManifest, Which};
 
 use crate::Error;
@@ -9,27 +8,20 @@ use crate::Error;
 /// A manifest that has been compared with the digest it was asked for by.
 pub(crate) fn checked(
     media_type: Option<MediaType>,
-    bytes: Vec<u8>,
+    bytes: impl Into<Bytes>,
     which: &Which,
 ) -> Result<RawManifest, Error> {
-    let manifest = raw(media_type, bytes);
-    match which {
-        Which::Instance(digest) if Digest::of(digest.algorithm(), &manifest.bytes) != *digest => {
-            Err(Error::ManifestMismatch(digest.clone()))
-        }
-        _ => Ok(manifest),
+    let manifest = RawManifest::new(media_type, bytes.into());
+    if let Which::Instance(digest) = which {
+        check(&manifest, digest)?;
     }
+    Ok(manifest)
 }
 
-fn raw(media_type: Option<MediaType>, bytes: Vec<u8>) -> RawManifest {
-    #[derive(Deserialize)]
-    struct Declared {
-        #[serde(rename = "mediaType", default)]
-        media_type: MediaType,
+/// Whether a manifest is the one that `digest` names.
+pub(crate) fn check(manifest: &RawManifest, digest: &Digest) -> Result<(), Error> {
+    if manifest.has_digest(digest)? {
+        return Ok(());
     }
-    let media_type = media_type.filter(|media_type| !media_type.is_empty()).unwrap_or_else(|| {
-        serde_json::from_slice(&bytes)
-            .map_or_else(|_| MediaType::default(), |d: Declared| d.media_type)
-    });
-    RawManifest { media_type, bytes: Bytes::from(bytes) }
+    Err(Error::ManifestMismatch(digest.clone()))
 }

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io;
 
-use skopeo_image::PolicyScope;
+use skopeo_image::{PolicyScope, Reference, ReferenceError};
 
 use crate::dir::DirName;
 use crate::layout::LayoutName;
+use crate::registry::DockerName;
 use crate::table;
 
 /// The name of an image, or of a place for one: `transport:details`.
@@ -15,6 +16,8 @@ use crate::table;
 /// be filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ImageName {
+    /// `docker://REFERENCE`.
+    Docker(DockerName),
     /// `dir:PATH`.
     Dir(DirName),
     /// `oci:PATH[:REFERENCE]`.
@@ -38,10 +41,40 @@ impl ImageName {
         parse(details)
     }
 
+    /// Parses the name of a repository whose tags are to be listed: `docker://REPOSITORY`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), or if there is a tag or a digest.
+    pub fn parse_repository(text: &str) -> Result<Self, NameError> {
+        DockerName::parse_repository(text).map(Self::Docker)
+    }
+
+    /// The name of the image of this reference, which has a tag or a digest, in its registry.
+    ///
+    /// # Errors
+    /// If it has neither, or both.
+    pub fn docker(reference: Reference) -> Result<Self, NameError> {
+        DockerName::of(reference).map(Self::Docker)
+    }
+
+    /// The reference inside, where the name is one.
+    #[must_use]
+    pub fn docker_reference(&self) -> Option<&Reference> {
+        self.docker_name().map(DockerName::reference)
+    }
+
+    pub(crate) fn docker_name(&self) -> Option<&DockerName> {
+        match self {
+            Self::Docker(name) => Some(name),
+            Self::Dir(_) | Self::Oci(_) => None,
+        }
+    }
+
     /// The name of the transport, without the colon.
     #[must_use]
     pub fn transport(&self) -> &'static str {
         match self {
+            Self::Docker(_) => "docker",
             Self::Dir(_) => "dir",
             Self::Oci(_) => "oci",
         }
@@ -51,6 +84,7 @@ impl ImageName {
     #[must_use]
     pub fn policy_scope(&self) -> PolicyScope {
         match self {
+            Self::Docker(name) => name.policy_scope(),
             Self::Dir(name) => name.policy_scope(),
             Self::Oci(name) => name.policy_scope(),
         }
@@ -61,6 +95,7 @@ impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.transport())?;
         match self {
+            Self::Docker(name) => name.fmt(f),
             Self::Dir(name) => name.fmt(f),
             Self::Oci(name) => name.fmt(f),
         }
@@ -84,6 +119,29 @@ pub enum NameError {
     /// The transport exists, but not in this program.
     #[error("The transport \"{0}:\" is not supported in this build")]
     NotBuilt(&'static str),
+    /// The slashes are missing.
+    #[error("docker: image reference {0} does not start with //")]
+    NoSlashes(String),
+    /// What should name a repository names something else.
+    #[error("docker: image reference {0} does not start with docker://")]
+    NotARepository(String),
+    /// A repository has neither.
+    #[error("No tag or digest allowed in reference")]
+    TagOrDigestOfRepository,
+    /// The reference is outside the grammar.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A digest that is not known yet, of something that is named already.
+    #[error(
+        "docker: image reference {0:?} has unknown digest set but it contains either a tag or digest"
+    )]
+    UnknownDigestOfKnown(String),
+    /// Registries cannot be asked for both at once.
+    #[error("Docker references with both a tag and digest are currently not supported")]
+    TagAndDigest,
+    /// One is needed.
+    #[error("Docker reference {0} is not for an unknown digest case; tag or digest is needed")]
+    NeitherTagNorDigest(String),
     /// The path leads nowhere.
     #[error(transparent)]
     Path(#[from] io::Error),

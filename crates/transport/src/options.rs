@@ -1,14 +1,66 @@
 //! What can be asked of a transport, one struct for each; read by exactly one folder.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use skopeo_config::Config;
+use skopeo_image::Secret;
+use skopeo_registry::Credentials;
+
+use crate::Connections;
 
 /// The options of one side of a copy.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
+    /// Of `docker:`.
+    pub registry: RegistryOptions,
     /// Of `oci:`.
     pub layout: LayoutOptions,
     /// Of `dir:`.
     pub dir: DirOptions,
+    /// What this machine is configured to do.
+    pub config: Arc<Config>,
+    /// The connections of the process.
+    pub connections: Arc<Connections>,
+    /// Where big temporary files go.
+    pub tmpdir: PathBuf,
+}
+
+impl Options {
+    /// Options under which everything is as the configuration says.
+    #[must_use]
+    pub fn new(config: Arc<Config>, connections: Arc<Connections>) -> Self {
+        Self {
+            registry: RegistryOptions::default(),
+            layout: LayoutOptions::default(),
+            dir: DirOptions::default(),
+            tmpdir: config.tmpdir().to_owned(),
+            config,
+            connections,
+        }
+    }
+}
+
+/// Options of registries.
+#[derive(Clone, Debug, Default)]
+pub struct RegistryOptions {
+    /// The only file that credentials are looked up in.
+    pub authfile: Option<PathBuf>,
+    /// Credentials given by flags; they are for the registry that was named, not for its mirrors.
+    pub credentials: Option<Credentials>,
+    /// Ask as nobody in particular, whatever credentials there are.
+    pub no_creds: bool,
+    /// A bearer token that is sent as it is; it wins over all credentials.
+    pub registry_token: Option<Secret>,
+    /// The folder of certificates, instead of those that are searched.
+    pub cert_dir: Option<PathBuf>,
+    /// Whether certificates must be good and http is not spoken; otherwise registries.conf says so.
+    pub tls_verify: Option<bool>,
+    /// The `User-Agent`; empty for the usual one.
+    pub user_agent: String,
+    /// Whether blobs of unknown digest are written to a temporary file, so that those the registry
+    /// has need not be sent.
+    pub precompute_digests: bool,
 }
 
 /// Options of layouts.

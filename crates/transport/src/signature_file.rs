@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use skopeo_image::Signature;
+use skopeo_image::{Signature, go_json};
 
 const SIMPLE: &[u8] = b"simple-signing";
 const SIGSTORE: &[u8] = b"sigstore-json";
@@ -53,7 +53,7 @@ pub(crate) fn encode(signature: &Signature) -> Result<Vec<u8>, Malformed> {
     match signature {
         Signature::Simple(blob) => Ok(blob.to_vec()),
         Signature::Sigstore { mime_type, payload, annotations } => {
-            let json = go_json(&Sigstore {
+            let json = go_json::to_vec(&Sigstore {
                 mime_type: mime_type.clone(),
                 payload: Some(STANDARD.encode(payload)),
                 annotations: Some(annotations.clone()),
@@ -94,10 +94,6 @@ pub(crate) fn decode(bytes: Vec<u8>) -> Result<Signature, Malformed> {
         }
         Some(byte) => Err(Malformed::UnknownStart(*byte)),
     }
-}
-
-fn go_json(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    crate::layout::index::go_json(value)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::dir::DirName;
 use crate::layout::LayoutName;
 use crate::name::{ImageName, NameError};
+use crate::registry::DockerName;
 
 /// Parses what stands behind the colon.
 type Parse = fn(&str) -> Result<ImageName, NameError>;
@@ -50,7 +51,7 @@ impl Transport {
 }
 
 /// All transports by name, the unbuilt ones included.
-pub static TRANSPORTS: [Transport; 10] = [
+pub static TRANSPORTS: [Transport; 11] = [
     Transport { offered: false, ..Transport::unbuilt("atomic", "HOST/NAMESPACE/STREAM:TAG") },
     Transport::unbuilt("containers-storage", "[STORE]{REFERENCE | @ID}"),
     Transport {
@@ -58,6 +59,14 @@ pub static TRANSPORTS: [Transport; 10] = [
         writes: true,
         parse: Some(|details| DirName::parse(details).map(ImageName::Dir)),
         ..Transport::unbuilt("dir", "PATH")
+    },
+    Transport {
+        reads: true,
+        writes: true,
+        deletes: true,
+        lists_tags: true,
+        parse: Some(|details| DockerName::parse(details).map(ImageName::Docker)),
+        ..Transport::unbuilt("docker", "//REFERENCE")
     },
     Transport::unbuilt("docker-archive", "PATH[:REFERENCE | :@INDEX]"),
     Transport::unbuilt("docker-daemon", "REFERENCE | sha256:ID"),

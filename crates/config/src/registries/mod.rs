@@ -204,6 +204,3 @@ impl Registries {
         &self.sources
     }
 }
-
-#[cfg(test)]
-mod tests;

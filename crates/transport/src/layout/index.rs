@@ -1,8 +1,7 @@
 //! `index.json`: find, replace, remove. Pure.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
-use skopeo_image::{Digest, MediaType};
+use skopeo_image::{Digest, MediaType, go_json};
 
 use super::Entry as Wanted;
 use crate::Error;
@@ -51,7 +50,7 @@ impl Index {
         let mut document = self.document.clone();
         let entries = self.entries.iter().map(|entry| Value::Object(entry.0.clone())).collect();
         document.insert("manifests".into(), Value::Array(entries));
-        go_json(&document).unwrap_or_else(|_| unreachable!("JSON values always encode"))
+        go_json::to_vec(&document).expect("a JSON value always encodes")
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
@@ -161,18 +160,6 @@ impl Entry {
             }
         }
     }
-}
-
-/// JSON as Go writes it: on one line, with what is dangerous in HTML escaped.
-pub(crate) fn go_json(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    // These five stand only inside strings, so the text can be edited as a whole.
-    Ok(serde_json::to_string(value)?
-        .replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
-        .into_bytes())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 mod destination;
 mod folder;
-pub(crate) mod index;
+mod index;
 mod reach;
 mod source;
 

@@ -1,7 +1,7 @@
 //! What `dir:` promises beyond the laws.
 
 use skopeo_image::{Algorithm, Digest, Signature, Which};
-use skopeo_transport::{LayerForm, Options, Role, create, open};
+use skopeo_transport::{LayerForm, Role, create, open};
 
 use crate::sample::unverified;
 use crate::{Place, Sample};
@@ -10,7 +10,7 @@ const VERSION: &str = "Directory Transport Version: 1.1\n";
 
 #[tokio::test]
 async fn holds_the_files_that_others_expect() {
-    let place = Place::dir();
+    let place = Place::dir().await;
     let sample = Sample::new(1);
     let to = place.create().await;
     let extra = Sample::new(2);
@@ -44,7 +44,7 @@ async fn holds_the_files_that_others_expect() {
 
 #[tokio::test]
 async fn leaves_nothing_of_the_image_before() {
-    let place = Place::dir();
+    let place = Place::dir().await;
     Sample::new(1).put(place.create().await).await.unwrap();
     let image = place.folder.path().join("image");
     fs_err::write(image.join("signature-1"), "x").unwrap();
@@ -52,14 +52,14 @@ async fn leaves_nothing_of_the_image_before() {
     fs_err::write(image.join("folder/file"), "x").unwrap();
     let sample = Sample::new(2);
     sample.put(place.create().await).await.unwrap();
-    let fresh = Place::dir();
+    let fresh = Place::dir().await;
     sample.put(fresh.create().await).await.unwrap();
     assert_eq!(place.files(), fresh.files());
 }
 
 #[tokio::test]
 async fn writes_a_later_version_for_other_digests() {
-    let place = Place::dir();
+    let place = Place::dir().await;
     let sample = Sample::new(1);
     let long = Digest::of(Algorithm::Sha512, &sample.config);
     let to = place.create().await;
@@ -88,7 +88,7 @@ async fn refuses_folders_that_are_not_its_own() {
         ),
         (Some(VERSION), "", ""),
     ] {
-        let place = Place::dir();
+        let place = Place::dir().await;
         let image = place.folder.path().join("image");
         fs_err::create_dir(&image).unwrap();
         fs_err::write(image.join("thesis"), "important").unwrap();
@@ -96,7 +96,7 @@ async fn refuses_folders_that_are_not_its_own() {
             fs_err::write(image.join("version"), version).unwrap();
         }
         for (result, expected) in [
-            (create(&place.name, &Options::default()).await.map(drop), to_write),
+            (create(&place.name, &place.options).await.map(drop), to_write),
             (place.open().await.map(drop), to_read),
         ] {
             let text = result.err().map(|error| error.to_string()).unwrap_or_default();
@@ -109,7 +109,7 @@ async fn refuses_folders_that_are_not_its_own() {
 
 #[tokio::test]
 async fn takes_one_copy_at_a_time() {
-    let place = Place::dir();
+    let place = Place::dir().await;
     let first = place.create().await;
     let second = create(&place.name, &place.options).await.err().unwrap();
     assert!(second.to_string().contains("another copy"), "{second}");
@@ -119,14 +119,14 @@ async fn takes_one_copy_at_a_time() {
 
 #[tokio::test]
 async fn wants_layers_as_it_is_told() {
-    let place = Place::dir();
+    let place = Place::dir().await;
     for (compress, decompress, expected) in [
         (false, false, Some(LayerForm::AsIs)),
         (true, false, Some(LayerForm::Compressed)),
         (false, true, Some(LayerForm::Uncompressed)),
         (true, true, None),
     ] {
-        let mut options = Options::default();
+        let mut options = place.options.clone();
         options.dir.compress = compress;
         options.dir.decompress = decompress;
         match create(&place.name, &options).await {
@@ -142,7 +142,7 @@ async fn wants_layers_as_it_is_told() {
 
 #[tokio::test]
 async fn refuses_what_is_no_plain_file_or_too_long() {
-    let place = Place::dir();
+    let place = Place::dir().await;
     Sample::new(1).put(place.create().await).await.unwrap();
     let manifest = place.folder.path().join("image/manifest.json");
     fs_err::File::create(&manifest).unwrap().set_len(5 << 30).unwrap();

@@ -14,15 +14,19 @@ macro_rules! for_every_place {
         $(mod $law {
             #[tokio::test]
             async fn dir() {
-                super::$law(crate::Place::dir()).await;
+                super::$law(crate::Place::dir().await).await;
+            }
+            #[tokio::test]
+            async fn docker() {
+                super::$law(crate::Place::docker().await).await;
             }
             #[tokio::test]
             async fn layout() {
-                super::$law(crate::Place::layout()).await;
+                super::$law(crate::Place::layout().await).await;
             }
             #[tokio::test]
             async fn layout_with_shared_blobs() {
-                super::$law(crate::Place::layout_with_shared_blobs()).await;
+                super::$law(crate::Place::layout_with_shared_blobs().await).await;
             }
         })*
     };
@@ -75,7 +79,7 @@ async fn lists_read_back(place: Place) {
 
 async fn signatures_read_back(place: Place) {
     let sample = Sample::new(1);
-    let signatures: Vec<_> = (0..3)
+    let mut signatures: Vec<_> = (0..3)
         .map(|n| Signature::Simple(Bytes::from(vec![0xA3, n])))
         .chain([Signature::Sigstore {
             mime_type: "text/plain".into(),
@@ -83,6 +87,9 @@ async fn signatures_read_back(place: Place) {
             annotations: [("key".to_owned(), "value".to_owned())].into(),
         }])
         .collect();
+    if !place.is_folder() {
+        signatures.pop(); // needs to be allowed by configuration
+    }
     let to = place.create().await;
     let accepted = to.accepts().signatures;
     sample.put_blobs(&*to).await.unwrap();
@@ -106,8 +113,9 @@ async fn nothing_is_visible_before_the_commit(place: Place) {
     let to = place.create().await;
     assert!(!place.has_image().await);
     sample.put_blobs(&*to).await.unwrap();
-    to.put_manifest(&sample.manifest, &Which::Top).await.unwrap();
     assert!(!place.has_image().await);
+    to.put_manifest(&sample.manifest, &Which::Top).await.unwrap();
+    assert_eq!(place.has_image().await, !place.is_folder());
     to.commit(&sample.manifest).await.unwrap();
     assert!(place.has_image().await);
 }
@@ -117,8 +125,11 @@ async fn the_old_image_stays_until_the_commit(place: Place) {
     old.put(place.create().await).await.unwrap();
     let to = place.create().await;
     new.put_blobs(&*to).await.unwrap();
-    to.put_manifest(&new.manifest, &Which::Top).await.unwrap();
     old.assert_in(&*place.open().await.unwrap(), &Which::Top).await;
+    to.put_manifest(&new.manifest, &Which::Top).await.unwrap();
+    if place.is_folder() {
+        old.assert_in(&*place.open().await.unwrap(), &Which::Top).await;
+    }
     to.commit(&new.manifest).await.unwrap();
     new.assert_in(&*place.open().await.unwrap(), &Which::Top).await;
 }
@@ -151,7 +162,9 @@ async fn an_abandoned_copy_leaves_no_image(place: Place) {
     for dropped in [false, true] {
         let to = place.create().await;
         sample.put_blobs(&*to).await.unwrap();
-        to.put_manifest(&sample.manifest, &Which::Top).await.unwrap();
+        if place.is_folder() {
+            to.put_manifest(&sample.manifest, &Which::Top).await.unwrap();
+        }
         if dropped {
             drop(to);
         } else {
@@ -195,10 +208,12 @@ async fn puts_of_one_digest_at_once_are_one_blob(place: Place) {
     for stored in join_all(puts).await {
         assert_eq!(stored.unwrap().digest, Digest::sha256(&sample.layers[1]));
     }
-    let hex = Digest::sha256(&sample.layers[1]).hex().to_owned();
-    let files = place.files();
-    assert_eq!(files.iter().filter(|file| file.contains(&hex)).count(), 1);
-    assert!(!files.iter().any(|file| file.contains("put-blob")));
+    if place.is_folder() {
+        let hex = Digest::sha256(&sample.layers[1]).hex().to_owned();
+        let files = place.files();
+        assert_eq!(files.iter().filter(|file| file.contains(&hex)).count(), 1);
+        assert!(!files.iter().any(|file| file.contains("put-blob")));
+    }
     sample.put(to).await.unwrap();
     sample.assert_in(&*place.open().await.unwrap(), &Which::Top).await;
 }
@@ -209,7 +224,7 @@ async fn a_commit_of_another_manifest_is_refused(place: Place) {
     sample.put_blobs(&*to).await.unwrap();
     to.put_manifest(&sample.manifest, &Which::Top).await.unwrap();
     assert!(to.commit(&other.manifest).await.is_err());
-    assert!(!place.has_image().await);
+    assert_eq!(place.has_image().await, !place.is_folder());
 }
 
 async fn what_is_present_is_whole(place: Place) {
@@ -218,6 +233,9 @@ async fn what_is_present_is_whole(place: Place) {
     sample.put(place.create().await).await.unwrap();
     let Some(digest) = place.create().await.present().await.unwrap() else { return };
     assert_eq!(digest, sample.digest());
+    if !place.is_folder() {
+        return;
+    }
     let hex = Digest::sha256(&sample.layers[0]).hex().to_owned();
     let file = place.files().into_iter().find(|file| file.ends_with(&hex)).unwrap();
     fs_err::write(place.folder.path().join(file), "short").unwrap();

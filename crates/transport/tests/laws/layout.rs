@@ -1,11 +1,13 @@
 //! What `oci:` promises beyond the laws.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use skopeo_image::{Digest, Which};
-use skopeo_transport::{ImageName, Options, create, delete, open};
+use skopeo_transport::{ImageName, create, delete, open};
 
+use crate::place::options;
 use crate::sample::descriptor;
 use crate::{Place, Sample};
 
@@ -24,7 +26,7 @@ fn read(place: &Place, file: &str) -> String {
 
 #[tokio::test]
 async fn holds_the_files_that_others_expect() {
-    let place = Place::layout();
+    let place = Place::layout().await;
     let sample = Sample::new(1);
     sample.put(place.create().await).await.unwrap();
     let blob = |digest: Digest| format!("image/blobs/sha256/{}", digest.hex());
@@ -53,7 +55,7 @@ async fn holds_the_files_that_others_expect() {
 
 #[tokio::test]
 async fn names_lead_to_their_images() {
-    let place = Place::layout();
+    let place = Place::layout().await;
     let (one, two, three) = (Sample::new(1), Sample::new(2), Sample::new(3));
     put(&place, "oci:{}/image:one", &one).await;
     put(&place, "oci:{}/image:two", &two).await;
@@ -79,7 +81,7 @@ async fn names_lead_to_their_images() {
 
 #[tokio::test]
 async fn deletes_what_nothing_else_needs() {
-    let place = Place::layout();
+    let place = Place::layout().await;
     let (one, two) = (Sample::new(1), Sample::new(2));
     let mut shared = Sample::new(2);
     shared.manifest.bytes =
@@ -107,7 +109,7 @@ async fn deletes_what_nothing_else_needs() {
 
 #[tokio::test]
 async fn deletes_lists_with_their_instances_but_no_shared_blobs() {
-    for place in [Place::layout(), Place::layout_with_shared_blobs()] {
+    for place in [Place::layout().await, Place::layout_with_shared_blobs().await] {
         let instances = [Sample::new(1), Sample::new(2)];
         let index = Sample::index(&instances);
         let to = place.create().await;
@@ -130,7 +132,7 @@ async fn deletes_lists_with_their_instances_but_no_shared_blobs() {
 
 #[tokio::test]
 async fn a_blob_deleted_meanwhile_stops_the_commit() {
-    let place = Place::layout();
+    let place = Place::layout().await;
     let sample = Sample::new(1);
     let to = place.create().await;
     sample.put_blobs(&*to).await.unwrap();
@@ -145,7 +147,7 @@ async fn a_blob_deleted_meanwhile_stops_the_commit() {
 
 #[tokio::test]
 async fn refuses_links_that_lead_out_and_what_is_no_file() {
-    let place = Place::layout();
+    let place = Place::layout().await;
     let sample = Sample::new(1);
     sample.put(place.create().await).await.unwrap();
     let layer = &sample.layers[0];
@@ -173,7 +175,7 @@ async fn refuses_links_that_lead_out_and_what_is_no_file() {
 #[tokio::test]
 async fn refuses_indexes_that_are_none() {
     for text in ["", "[]", "{\"manifests\":[{\"digest\":\"sha256:../../../../etc/passwd\"}]}"] {
-        let place = Place::layout();
+        let place = Place::layout().await;
         fs_err::create_dir_all(place.folder.path().join("image")).unwrap();
         fs_err::write(place.folder.path().join("image/index.json"), text).unwrap();
         let name = place.name("oci:{}/image");
@@ -183,7 +185,7 @@ async fn refuses_indexes_that_are_none() {
 
 #[test]
 fn copies_at_once_lose_nothing() {
-    let place = Place::layout();
+    let place = block_on(Place::layout());
     let folder = place.folder.path().to_str().unwrap();
     let processes: Vec<_> = (0..3)
         .map(|process| {
@@ -209,7 +211,7 @@ fn copies_at_once_lose_nothing() {
         for writer in ["thread0", "thread1", "thread2", "process0", "process1", "process2"] {
             for n in 0..5 {
                 let name = place.name(&format!("oci:{{}}/image:{writer}-{n}"));
-                let source = open(&name, &Options::default()).await.unwrap();
+                let source = open(&name, &place.options).await.unwrap();
                 Sample::new(n).assert_in(&*source, &Which::Top).await;
             }
         }
@@ -229,7 +231,7 @@ fn write_several(folder: &str, writer: &str) {
     block_on(async {
         for n in 0..5 {
             let name = ImageName::parse(&format!("oci:{folder}/image:{writer}-{n}")).unwrap();
-            let to = create(&name, &Options::default()).await.unwrap();
+            let to = create(&name, &options(Path::new(folder))).await.unwrap();
             Sample::new(n).put(to).await.unwrap();
         }
     });

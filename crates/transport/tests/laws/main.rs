@@ -1,11 +1,16 @@
 //! The laws of all transports: each is a function of a [`Place`], run for every place by what it
 //! accepts. What only one transport promises is in the file of its name.
 
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
 mod dir;
+mod docker;
 mod laws;
 mod layout;
 mod place;
 mod sample;
+mod served;
 
 pub(crate) use place::Place;
 pub(crate) use sample::Sample;
+pub(crate) use served::Served;

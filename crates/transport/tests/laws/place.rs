@@ -1,6 +1,12 @@
 //! Somewhere an image can be.
 
-use skopeo_transport::{Destination, Error, ImageName, Options, Source};
+use std::path::Path;
+use std::sync::Arc;
+
+use skopeo_config::{Config, Environment, Overrides};
+use skopeo_transport::{Connections, Destination, Error, ImageName, Options, Source};
+
+use crate::Served;
 
 /// A name in a fresh place, and how to open it. The place goes with the value.
 #[derive(Debug)]
@@ -8,33 +14,51 @@ pub(crate) struct Place {
     pub(crate) name: ImageName,
     pub(crate) options: Options,
     pub(crate) folder: tempfile::TempDir,
+    /// The registry, where it is one.
+    pub(crate) served: Option<Served>,
 }
 
 impl Place {
-    pub(crate) fn dir() -> Self {
+    pub(crate) async fn dir() -> Self {
         Self::at(|folder| format!("dir:{folder}/image"))
     }
 
-    pub(crate) fn layout() -> Self {
+    pub(crate) async fn layout() -> Self {
         Self::at(|folder| format!("oci:{folder}/image:tag"))
     }
 
-    pub(crate) fn layout_with_shared_blobs() -> Self {
-        let mut place = Self::layout();
+    pub(crate) async fn layout_with_shared_blobs() -> Self {
+        let mut place = Self::layout().await;
         place.options.layout.shared_blob_dir = Some(place.folder.path().join("shared"));
+        place
+    }
+
+    pub(crate) async fn docker() -> Self {
+        let served = Served::start().await;
+        let mut place = Self::at(|_| format!("docker://{}/ns/repo:tag", served.host()));
+        place.options.registry.tls_verify = Some(false);
+        place.served = Some(served);
         place
     }
 
     fn at(name: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let name = name(folder.path().to_str().unwrap());
-        Self { name: ImageName::parse(&name).unwrap(), options: Options::default(), folder }
+        let options = options(folder.path());
+        Self { name: ImageName::parse(&name).unwrap(), options, folder, served: None }
     }
 
-    /// Another name, `{}` in it standing for the place's folder.
+    /// Whether what is written can be looked at, and shows only with the commit. In a registry the
+    /// manifest has its name as soon as it is put, and so it is put last.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.served.is_none()
+    }
+
+    /// Another name; `{}` in it stands for the place's folder or host.
     pub(crate) fn name(&self, text: &str) -> ImageName {
         let folder = self.folder.path().to_str().unwrap();
-        ImageName::parse(&text.replace("{}", folder)).unwrap()
+        let place = self.served.as_ref().map_or_else(|| folder.to_owned(), Served::host);
+        ImageName::parse(&text.replace("{}", &place)).unwrap()
     }
 
     pub(crate) async fn open(&self) -> Result<Box<dyn Source>, Error> {
@@ -71,4 +95,11 @@ impl Place {
         files.sort();
         files
     }
+}
+
+/// Options of a machine whose configuration is all below `root`: none, at first.
+pub(crate) fn options(root: &Path) -> Options {
+    let environment = Environment::fixed([("PATH", "/usr/bin")], root.join("home"), 1000, root);
+    let config = Config::with_environment(Overrides::default(), environment);
+    Options::new(Arc::new(config), Connections::new())
 }

@@ -1,0 +1,195 @@
+//! One client per registry and identity, for the whole process.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use skopeo_config::auth::{self, AuthOptions, Stored};
+use skopeo_config::{Endpoint, TlsVersion, certs};
+use skopeo_image::{Digest, Reference};
+use skopeo_registry::{
+    Client, ClientOptions, ClientPair, Credentials, ProxyRules, Repository, TlsDetails, TlsOptions,
+};
+
+use crate::{Error, Options, files};
+
+/// The connections, tokens and credentials of this process, and which blobs its registries are
+/// known to have. Shared by all options of a run.
+#[derive(Debug, Default)]
+pub struct Connections {
+    clients: Mutex<Vec<(Identity, Client)>>,
+    found: Mutex<HashMap<(String, Option<PathBuf>), Credentials>>,
+    blobs: Mutex<HashMap<(String, Digest), String>>,
+}
+
+/// What makes two clients one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Identity {
+    host: String,
+    credentials: Credentials,
+    insecure: bool,
+    cert_dir: Option<PathBuf>,
+}
+
+impl Connections {
+    /// No connections yet.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// The client of a registry for a repository, or a namespace, of it: for who speaks to the
+    /// registry itself and not to an image in it.
+    ///
+    /// # Errors
+    /// If credentials or certificates cannot be read.
+    pub async fn client(
+        &self,
+        options: &Options,
+        host: &str,
+        insecure: bool,
+    ) -> Result<Client, Error> {
+        let credentials = self.credentials(options, host.to_owned(), true).await?;
+        self.client_for(options, host, credentials, insecure)
+    }
+
+    /// How many requests have been sent to all registries so far.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        lock(&self.clients).iter().map(|(_, client)| client.requests()).sum()
+    }
+
+    /// The repository of an endpoint. `asked` is what the user named: what the flags say about
+    /// credentials is meant for its registry, and no mirror elsewhere gets to see it.
+    pub(super) async fn repository(
+        &self,
+        options: &Options,
+        endpoint: &Endpoint,
+        asked: &Reference,
+    ) -> Result<Repository, Error> {
+        let name = &endpoint.reference.name;
+        let meant = name.domain() == asked.name.domain();
+        let credentials = self.credentials(options, name.to_string(), meant).await?;
+        let client = self.client_for(options, name.domain(), credentials, endpoint.insecure)?;
+        Ok(client.repository(name.path()))
+    }
+
+    async fn credentials(
+        &self,
+        options: &Options,
+        name: String,
+        flags: bool,
+    ) -> Result<Credentials, Error> {
+        let flagged = &options.registry;
+        if flags {
+            if let Some(token) = &flagged.registry_token {
+                return Ok(Credentials::RegistryToken(token.clone()));
+            }
+            if let Some(credentials) = &flagged.credentials {
+                return Ok(credentials.clone());
+            }
+            if flagged.no_creds {
+                return Ok(Credentials::Anonymous);
+            }
+        }
+        let key = (name, flagged.authfile.clone());
+        if let Some(found) = lock(&self.found).get(&key) {
+            return Ok(found.clone());
+        }
+        let config = options.config.clone();
+        let (name, authfile) = key.clone();
+        // A helper is a program that may take its time.
+        let found = files::blocking(move || {
+            let options = AuthOptions { authfile, ..AuthOptions::default() };
+            auth::find(&config, &options, &name).map_err(|source| Error::Credentials { source })
+        })
+        .await?;
+        let found = match found {
+            Stored::None => Credentials::Anonymous,
+            Stored::Basic { username, password } => Credentials::Basic { username, password },
+            Stored::IdentityToken { token, .. } => Credentials::IdentityToken(token),
+        };
+        lock(&self.found).insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn client_for(
+        &self,
+        options: &Options,
+        host: &str,
+        credentials: Credentials,
+        insecure: bool,
+    ) -> Result<Client, Error> {
+        let flagged = &options.registry;
+        let identity = Identity {
+            host: host.to_owned(),
+            credentials,
+            insecure: flagged.tls_verify.map_or(insecure, |verify| !verify),
+            cert_dir: flagged.cert_dir.clone(),
+        };
+        let mut clients = lock(&self.clients);
+        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == identity) {
+            return Ok(client.clone());
+        }
+        let mut client = ClientOptions::new(host);
+        client.credentials = identity.credentials.clone();
+        client.insecure = identity.insecure;
+        client.tls = tls(options, host)?;
+        if !flagged.user_agent.is_empty() {
+            client.user_agent.clone_from(&flagged.user_agent);
+        }
+        let proxies = options.config.proxies();
+        client.proxy = ProxyRules {
+            http: proxies.http,
+            https: proxies.https,
+            no_proxy: proxies.no_proxy.unwrap_or_default(),
+        };
+        let client = Client::new(client)?;
+        clients.push((identity, client.clone()));
+        Ok(client)
+    }
+
+    /// Remembers that a repository has a blob, so that others of its registry may mount it.
+    pub(super) fn saw_blob(&self, repository: &Reference, digest: &Digest) {
+        let name = &repository.name;
+        let key = (name.domain().to_owned(), digest.clone());
+        lock(&self.blobs).insert(key, name.path().to_owned());
+    }
+
+    /// A repository of the same registry that has a blob.
+    pub(super) fn repository_with(&self, registry: &str, digest: &Digest) -> Option<String> {
+        lock(&self.blobs).get(&(registry.to_owned(), digest.clone())).cloned()
+    }
+}
+
+fn tls(options: &Options, host: &str) -> Result<TlsOptions, Error> {
+    let found = certs::load(&options.config, options.registry.cert_dir.as_deref(), host)?;
+    let details = options.config.tls_details()?;
+    let pairs = found.client_pairs.into_iter().map(|pair| ClientPair {
+        name: format!("the client certificate for {host}"),
+        certificate_pem: pair.certificate_pem,
+        key_pem: pair.key_pem,
+    });
+    Ok(TlsOptions {
+        extra_roots_pem: found.roots_pem,
+        client_pairs: pairs.collect(),
+        details: TlsDetails {
+            min_version: details.min_version.map(|version| {
+                match version {
+                    TlsVersion::V1_0 => "1.0",
+                    TlsVersion::V1_1 => "1.1",
+                    TlsVersion::V1_2 => "1.2",
+                    TlsVersion::V1_3 => "1.3",
+                }
+                .to_owned()
+            }),
+            cipher_suites: details.cipher_suites,
+            named_groups: details.named_groups,
+        },
+        searched: found.searched,
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

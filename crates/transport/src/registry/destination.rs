@@ -1,0 +1,289 @@
+//! Writing `docker:`: reuse, mount, upload.
+
+use std::collections::HashMap;
+use std::io::Seek;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt};
+use skopeo_blob::{Blob, StreamError, Unverified, file};
+use skopeo_config::signatures::Access;
+use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
+use skopeo_registry::{BoxError, Mount, Repository, RetryWith, UploadError, UploadSession};
+
+use super::lookaside::Lookaside;
+use super::{DockerName, attachments, place, same_registry};
+use crate::{
+    Accepts, Destination, Error, How, ImageName, LayerForm, Options, PutManifestError, Role,
+    Stored, Wish, files, manifest,
+};
+
+/// Prepares to write an image. No request is sent yet.
+pub(crate) async fn create(
+    name: &DockerName,
+    options: &Options,
+) -> Result<RegistryDestination, Error> {
+    Ok(RegistryDestination {
+        image: ImageName::Docker(name.clone()),
+        name: name.clone(),
+        accepts: Accepts {
+            manifests: vec![
+                MediaType::OCI_MANIFEST,
+                MediaType::DOCKER_MANIFEST,
+                MediaType::OCI_INDEX,
+                MediaType::DOCKER_LIST,
+                MediaType::DOCKER_SCHEMA1_SIGNED,
+                MediaType::DOCKER_SCHEMA1,
+            ],
+            layers: LayerForm::Compressed,
+            signatures: Ok(()),
+            foreign_layers: true,
+            embedded_name: Some(name.reference.to_string()),
+            digest: name.reference.digest.clone(),
+            concurrency: files::CONCURRENCY,
+        },
+        lookaside: Lookaside::new(&options.config, name.reference(), Access::Write)?,
+        repository: place(name, options).await?.for_writing(),
+        options: options.clone(),
+        state: Mutex::default(),
+    })
+}
+
+/// A place in a registry that an image is written to.
+#[derive(Debug)]
+pub(crate) struct RegistryDestination {
+    image: ImageName,
+    name: DockerName,
+    accepts: Accepts,
+    lookaside: Lookaside,
+    repository: Repository,
+    options: Options,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Uploads that the registry opened when it was asked to mount.
+    sessions: HashMap<Digest, UploadSession>,
+    /// Whether long requests have failed in a way that short ones may not.
+    chunked: bool,
+    /// The digest of the image's own manifest, once it has been put.
+    top: Option<Digest>,
+}
+
+impl RegistryDestination {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stored(&self, digest: &Digest, size: u64, how: How) -> Stored {
+        self.options.connections.saw_blob(&self.name.reference, digest);
+        Stored { digest: digest.clone(), size, how }
+    }
+
+    async fn exists(&self, digest: &Digest) -> Result<Option<Stored>, Error> {
+        let size = self.repository.head_blob(digest).await?;
+        Ok(size.map(|size| self.stored(digest, size, How::Present)))
+    }
+
+    /// Asks the registry to take the blob from another of its repositories.
+    async fn mount(&self, digest: &Digest, size: u64, from: &str) -> Result<Option<Stored>, Error> {
+        match self.repository.mount(digest, from).await {
+            Ok(Mount::Mounted) => return Ok(Some(self.stored(digest, size, How::Mounted))),
+            Ok(Mount::NotMounted(session)) => {
+                if let Some(session) = session {
+                    self.state().sessions.insert(digest.clone(), session);
+                }
+            }
+            // It is likely that we may just not read there.
+            Err(error) if error.status().is_some() => tracing::debug!("mounting {digest}: {error}"),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(None)
+    }
+
+    /// Writes a blob of unknown digest to a temporary file, since it may be there already.
+    async fn precompute(&self, blob: Blob) -> Result<Blob, Error> {
+        let temp = tempfile::tempfile_in(&self.options.tmpdir)?;
+        let written = file::write(blob, temp).await?;
+        let mut temp = written.file;
+        temp.rewind()?;
+        let stream = file::read(temp, written.size);
+        Ok(Unverified::new(stream, Some(written.size)).expect(&written.digest, Some(written.size)))
+    }
+
+    fn upload_failed(&self, error: UploadError) -> Error {
+        match error {
+            UploadError::Body(error) => match error.downcast::<StreamError>() {
+                Ok(error) => Error::Stream(*error),
+                Err(source) => Error::Stream(StreamError::Read { source, transient: false }),
+            },
+            UploadError::Registry { error, retry_with } => {
+                if retry_with == Some(RetryWith::Chunked) {
+                    self.state().chunked = true;
+                }
+                if retry_with.is_some() {
+                    Error::UploadAgain(Box::new(error))
+                } else {
+                    error.into()
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Destination for RegistryDestination {
+    fn name(&self) -> &ImageName {
+        &self.image
+    }
+
+    fn accepts(&self) -> &Accepts {
+        &self.accepts
+    }
+
+    async fn present(&self) -> Result<Option<Digest>, Error> {
+        let Some(reference) = self.name.tag_or_digest() else { return Ok(None) };
+        match self.repository.head_manifest(reference).await {
+            Ok(head) => Ok(head.digest),
+            // Whatever the reason for not telling, writing will show it.
+            Err(error) if error.status().is_some() => {
+                tracing::debug!("{}", crate::chain(&error));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
+        let compression = wish.blob.media_type.compression();
+        if wish.compression.is_some_and(|wanted| compression != Some(wanted)) {
+            return Ok(None);
+        }
+        let digest = &wish.blob.digest;
+        let own = self.name.reference.name.path();
+        // Where the bytes come from the same registry, one question is the answer. Its size is the
+        // manifest's word; without that, HEAD has to say it.
+        let mut asked = None;
+        if let (Some(from), Some(size)) = (same_registry(wish.from, &self.name), wish.blob.size)
+            && from.reference.name.path() != own
+        {
+            let from = from.reference.name.path();
+            if let Some(stored) = self.mount(digest, size, from).await? {
+                return Ok(Some(stored));
+            }
+            asked = Some(from);
+        }
+        if let Some(stored) = self.exists(digest).await? {
+            if wish.blob.size.is_some_and(|size| size != stored.size) {
+                return Ok(None);
+            }
+            let session = self.state().sessions.remove(digest);
+            if let Some(session) = session {
+                self.repository.cancel_upload(session).await;
+            }
+            return Ok(Some(stored));
+        }
+        let connections = &self.options.connections;
+        if let (Some(from), Some(size)) =
+            (connections.repository_with(self.name.reference.name.domain(), digest), wish.blob.size)
+            && from != own
+            && asked != Some(from.as_str())
+        {
+            return self.mount(digest, size, &from).await;
+        }
+        Ok(None)
+    }
+
+    async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {
+        let mut blob = blob;
+        if blob.digest().is_none() && self.options.registry.precompute_digests {
+            blob = self.precompute(blob).await?;
+            if let Some(digest) = blob.digest()
+                && let Some(stored) = self.exists(digest).await?
+            {
+                return Ok(stored);
+            }
+        }
+        let (digest, size) = (blob.digest().cloned(), blob.size());
+        let body = blob.into_stream().map_err(BoxError::from).boxed();
+        let (session, chunked) = {
+            let mut state = self.state();
+            let session = digest.as_ref().and_then(|digest| state.sessions.remove(digest));
+            (session, state.chunked)
+        };
+        let sent = if chunked {
+            self.repository.upload_chunked(digest.as_ref(), size, body).await
+        } else {
+            self.repository.upload(session, digest.as_ref(), size, body).await
+        };
+        let (digest, size) = sent.map_err(|error| self.upload_failed(error))?;
+        Ok(self.stored(&digest, size, How::Moved))
+    }
+
+    async fn put_manifest(
+        &self,
+        manifest: &RawManifest,
+        which: &Which,
+    ) -> Result<(), PutManifestError> {
+        let digest = match which {
+            Which::Top => manifest.digest().map_err(Error::from)?,
+            Which::Instance(digest) => {
+                manifest::check(manifest, digest)?;
+                digest.clone()
+            }
+        };
+        let reference = match which {
+            Which::Top => self.name.tag_or_digest().unwrap_or(digest.as_str()),
+            Which::Instance(_) => digest.as_str(),
+        };
+        match self.repository.put_manifest(reference, manifest).await {
+            Ok(()) => {}
+            Err(error) if error.is_manifest_type_rejected() => {
+                return Err(PutManifestError::TypeRejected {
+                    media_type: manifest.media_type.clone(),
+                    source: Some(Box::new(error.into())),
+                });
+            }
+            Err(error) => return Err(Error::from(error).into()),
+        }
+        if *which == Which::Top {
+            self.state().top = Some(digest);
+        }
+        Ok(())
+    }
+
+    async fn put_signatures(&self, signatures: &[Signature], which: &Which) -> Result<(), Error> {
+        let digest = match which {
+            Which::Instance(digest) => digest.clone(),
+            Which::Top => self.state().top.clone().ok_or(Error::NothingToCommit)?,
+        };
+        let (beside, aside): (Vec<_>, Vec<_>) = signatures
+            .iter()
+            .cloned()
+            .partition(|signature| matches!(signature, Signature::Sigstore { .. }));
+        if !beside.is_empty() {
+            let signatures = self.options.config.signatures()?;
+            if !signatures.use_sigstore_attachments(self.name.reference()) {
+                return Err(Error::AttachmentsDisabled);
+            }
+            attachments::write(&self.repository, &digest, &beside).await?;
+        }
+        self.lookaside.write(&digest, &aside)
+    }
+
+    async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
+        // The tag was given with the manifest, which is the last thing that is put.
+        if self.state().top != Some(top.digest()?) {
+            return Err(Error::NothingToCommit);
+        }
+        Ok(())
+    }
+
+    async fn abandon(self: Box<Self>) {
+        let sessions = std::mem::take(&mut self.state().sessions);
+        for session in sessions.into_values() {
+            self.repository.cancel_upload(session).await;
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Which endpoint answered: mirrors first, the place itself last.
+
+use skopeo_config::Endpoint;
+use skopeo_image::{Digest, RawManifest, Reference, Which};
+use skopeo_registry::Repository;
+
+use super::{DockerName, raw, tag_or_digest};
+use crate::{Error, Options, manifest};
+
+/// What a source knows once an endpoint has answered.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    /// What is asked for there.
+    pub(super) reference: Reference,
+    pub(super) repository: Repository,
+    /// What the name led to when it was asked first. It may lead elsewhere by now; this does not.
+    pub(super) digest: Digest,
+    /// The manifest, once it has been read.
+    pub(super) top: Option<RawManifest>,
+}
+
+/// What is wanted of the first answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// A HEAD request is enough, where the registry says something useful to it.
+    Digest,
+    /// The manifest.
+    Manifest,
+}
+
+/// Asks one endpoint after the other for the image.
+pub(super) async fn choose(
+    name: &DockerName,
+    options: &Options,
+    want: Want,
+) -> Result<Chosen, Error> {
+    let endpoints = options.config.registries()?.endpoints(name.reference())?;
+    let mut failed = Vec::new();
+    for endpoint in endpoints {
+        tracing::debug!("Trying to access {:?}", endpoint.reference.to_string());
+        match ask(name, options, &endpoint, want).await {
+            Ok(chosen) => return Ok(chosen),
+            Err(error) => {
+                tracing::debug!("Accessing {:?} failed: {error}", endpoint.reference.to_string());
+                failed.push((endpoint.reference.to_string(), error));
+            }
+        }
+    }
+    // The last one is the place itself, and what counts.
+    let Some((primary, error)) = failed.pop() else { return Err(Error::NoEndpoint) };
+    if failed.is_empty() {
+        return Err(error);
+    }
+    let mirrors = failed.iter().map(|(name, error)| format!("[{name}: {}]", crate::chain(error)));
+    let mirrors = mirrors.collect::<Vec<_>>().join("\n");
+    Err(Error::AllEndpoints { mirrors, primary, source: Box::new(error) })
+}
+
+async fn ask(
+    name: &DockerName,
+    options: &Options,
+    endpoint: &Endpoint,
+    want: Want,
+) -> Result<Chosen, Error> {
+    let repository = options.connections.repository(options, endpoint, name.reference()).await?;
+    let reference = endpoint.reference.clone();
+    let text = tag_or_digest(&reference).ok_or_else(|| Error::ReadingUntagged(name.to_string()))?;
+    if want == Want::Digest {
+        match repository.head_manifest(text).await {
+            Ok(head) => {
+                let named = reference.digest.clone();
+                if let Some(digest) = head.digest
+                    && named.is_none_or(|named| named == digest)
+                {
+                    return Ok(Chosen { reference, repository, digest, top: None });
+                }
+            }
+            // The answer to HEAD has no words. GET has, and some registries know only that.
+            Err(error) if error.status().is_some() => tracing::debug!("HEAD: {error}"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let top = raw(repository.manifest(text).await?.manifest);
+    let digest = match reference.digest.clone() {
+        Some(digest) => {
+            manifest::check(&top, &digest)?;
+            digest
+        }
+        None => top.digest()?,
+    };
+    Ok(Chosen { reference, repository, digest, top: Some(top) })
+}
+
+impl Chosen {
+    /// The manifest that the name leads to, or one of its instances.
+    pub(super) async fn manifest(&self, which: &Which) -> Result<RawManifest, Error> {
+        let digest = match which {
+            Which::Instance(digest) => digest,
+            Which::Top => match &self.top {
+                Some(top) => return Ok(top.clone()),
+                None => &self.digest,
+            },
+        };
+        let found = match self.repository.manifest(digest.as_str()).await {
+            Ok(fetched) => raw(fetched.manifest),
+            // A cache in front of a registry may know its tags only.
+            Err(error) if *which == Which::Top && error.is_not_found() => {
+                let Some(tag) = &self.reference.tag else { return Err(error.into()) };
+                raw(self.repository.manifest(tag).await?.manifest)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        manifest::check(&found, digest)?;
+        Ok(found)
+    }
+}

@@ -1,0 +1,251 @@
+//! `docker:`: images in registries.
+//!
+//! An adapter over the registry client: it knows which endpoint to ask, with which credentials and
+//! certificates, and where signatures lie. Reading goes through mirrors; writing, deleting and
+//! listing tags go to the place that the name itself says.
+
+mod attachments;
+mod connections;
+mod destination;
+mod lookaside;
+mod mirrors;
+mod source;
+
+use std::fmt;
+
+use skopeo_config::signatures::Access;
+use skopeo_image::{PolicyScope, RawManifest, Reference};
+use skopeo_registry::Repository;
+
+use crate::name::NameError;
+use crate::{Error, ImageName, Options};
+
+pub use connections::Connections;
+pub(crate) use destination::create;
+pub(crate) use source::open;
+
+use lookaside::Lookaside;
+
+/// What stands at the end of a name that writes an image without a tag.
+const UNKNOWN_DIGEST: &str = "@@unknown-digest@@";
+
+/// The name of an image in a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DockerName {
+    reference: Reference,
+    /// Neither tag nor digest: the image is to be known by the digest that it will have.
+    untagged: bool,
+}
+
+impl DockerName {
+    /// Parses what stands behind the colon, `//REFERENCE`.
+    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+        let text =
+            details.strip_prefix("//").ok_or_else(|| NameError::NoSlashes(details.to_owned()))?;
+        let (text, untagged) = match text.strip_suffix(UNKNOWN_DIGEST) {
+            Some(text) => (text, true),
+            None => (text, false),
+        };
+        let reference = Reference::parse_normalized(text)?;
+        if untagged && !reference.is_name_only() {
+            return Err(NameError::UnknownDigestOfKnown(format!("{reference}{UNKNOWN_DIGEST}")));
+        }
+        if reference.tag.is_some() && reference.digest.is_some() {
+            return Err(NameError::TagAndDigest);
+        }
+        let reference = if untagged { reference } else { reference.or_latest() };
+        Ok(Self { reference, untagged })
+    }
+
+    /// Parses the name of a repository, `docker://REPOSITORY`, without tag or digest.
+    pub(crate) fn parse_repository(text: &str) -> Result<Self, NameError> {
+        let reference = text
+            .strip_prefix("docker://")
+            .ok_or_else(|| NameError::NotARepository(text.to_owned()))?;
+        let reference = Reference::parse_normalized(reference)?;
+        if !reference.is_name_only() {
+            return Err(NameError::TagOrDigestOfRepository);
+        }
+        Ok(Self { reference: reference.or_latest(), untagged: false })
+    }
+
+    /// The reference, with `latest` where the user gave neither tag nor digest.
+    #[must_use]
+    pub fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    /// A name for this reference, which has a tag or a digest.
+    ///
+    /// # Errors
+    /// If it has neither, or both.
+    pub fn of(reference: Reference) -> Result<Self, NameError> {
+        match (&reference.tag, &reference.digest) {
+            (Some(_), Some(_)) => Err(NameError::TagAndDigest),
+            (None, None) => Err(NameError::NeitherTagNorDigest(reference.familiar())),
+            _ => Ok(Self { reference, untagged: false }),
+        }
+    }
+
+    pub(crate) fn policy_scope(&self) -> PolicyScope {
+        let name = self.reference.name.to_string();
+        let mut namespaces: Vec<_> = std::iter::successors(Some(name.as_str()), |name| {
+            name.rsplit_once('/').map(|(parent, _)| parent)
+        })
+        .map(str::to_owned)
+        .collect();
+        // Then the domains above the host, without its port.
+        let host = self.reference.name.domain();
+        let host = host.split(':').next().unwrap_or(host);
+        let above = std::iter::successors(host.split_once('.'), |(_, rest)| rest.split_once('.'));
+        namespaces.extend(above.map(|(_, domain)| format!("*.{domain}")));
+        if self.untagged {
+            namespaces.remove(0);
+        }
+        PolicyScope {
+            transport: "docker",
+            identity: self.reference.to_string(),
+            namespaces,
+            reference: Some(self.reference.to_string()),
+        }
+    }
+
+    /// What a registry is asked for; none for a name without tag and digest.
+    fn tag_or_digest(&self) -> Option<&str> {
+        tag_or_digest(&self.reference)
+    }
+}
+
+impl fmt::Display for DockerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "//{}", self.reference.familiar())?;
+        if self.untagged { f.write_str(UNKNOWN_DIGEST) } else { Ok(()) }
+    }
+}
+
+fn tag_or_digest(reference: &Reference) -> Option<&str> {
+    reference.digest.as_ref().map(|digest| digest.as_str()).or(reference.tag.as_deref())
+}
+
+/// All tags of a name's repository, in the registry's order.
+pub(crate) async fn tags(name: &DockerName, options: &Options) -> Result<Vec<String>, Error> {
+    Ok(place(name, options).await?.tags().await?)
+}
+
+/// Deletes the manifest that a name leads to, with every other tag of it and its signatures.
+pub(crate) async fn delete(name: &DockerName, options: &Options) -> Result<(), Error> {
+    let reference = name.tag_or_digest().ok_or(Error::DeletingUntagged)?;
+    let lookaside = Lookaside::new(&options.config, name.reference(), Access::Write)?;
+    let repository = place(name, options).await?;
+    let deleting = |source| Error::Deleting {
+        reference: name.reference().to_string(),
+        source: Box::new(without_context(source)),
+    };
+    let fetched = match repository.manifest(reference).await {
+        Err(error) if error.status() == Some(404) => {
+            return Err(Error::NothingToDelete(name.reference().to_string()));
+        }
+        fetched => fetched.map_err(deleting)?,
+    };
+    let digest = raw(fetched.manifest).digest()?;
+    repository.delete_manifest(&digest).await.map_err(deleting)?;
+    lookaside.delete_from(&digest, 1)
+}
+
+/// The repository that a name itself leads to, whatever mirrors there are.
+async fn place(name: &DockerName, options: &Options) -> Result<Repository, Error> {
+    let endpoint = options.config.registries()?.primary(name.reference())?;
+    options.connections.repository(options, &endpoint, name.reference()).await
+}
+
+/// A manifest as it came from a registry, its type guessed where the registry says nothing useful.
+fn raw(manifest: RawManifest) -> RawManifest {
+    RawManifest::new(Some(manifest.media_type), manifest.bytes)
+}
+
+/// The error without what the client says about why it asked, where we say it ourselves.
+fn without_context(error: skopeo_registry::Error) -> skopeo_registry::Error {
+    match error {
+        skopeo_registry::Error::Doing { source, .. } => *source,
+        error => error,
+    }
+}
+
+/// The name of the same registry's image, if `name` is one.
+fn same_registry<'a>(name: &'a ImageName, own: &DockerName) -> Option<&'a DockerName> {
+    let other = name.docker_name()?;
+    (other.reference.name.domain() == own.reference.name.domain()).then_some(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn parses_as_the_original() {
+        for (details, printed) in [
+            ("//busybox", Ok("//busybox:latest")),
+            ("//docker.io/library/busybox:1", Ok("//busybox:1")),
+            ("//reg.example:5000/a/b:t", Ok("//reg.example:5000/a/b:t")),
+            ("//x@@unknown-digest@@", Ok("//x@@unknown-digest@@")),
+            ("x", Err("docker: image reference x does not start with //")),
+            (
+                "//x:t@@unknown-digest@@",
+                Err(
+                    "docker: image reference \"docker.io/library/x:t@@unknown-digest@@\" has unknown \
+                 digest set but it contains either a tag or digest",
+                ),
+            ),
+            ("//UP/x", Err("invalid reference format: repository name must be lowercase")),
+            ("//", Err("invalid reference format")),
+        ] {
+            let parsed = DockerName::parse(details);
+            match printed {
+                Ok(printed) => assert_eq!(parsed.unwrap().to_string(), printed),
+                Err(sentence) => assert_eq!(parsed.unwrap_err().to_string(), sentence),
+            }
+        }
+        let both = DockerName::parse(&format!("//x:t@{DIGEST}")).unwrap_err();
+        assert_eq!(
+            both.to_string(),
+            "Docker references with both a tag and digest are currently not supported"
+        );
+        assert!(DockerName::parse(&format!("//x@{DIGEST}")).is_ok());
+    }
+
+    #[test]
+    fn repositories_have_neither_tag_nor_digest() {
+        for (text, sentence) in [
+            ("docker://x", ""),
+            ("docker:x", "docker: image reference docker:x does not start with docker://"),
+            ("docker://x:t", "No tag or digest allowed in reference"),
+        ] {
+            let parsed = DockerName::parse_repository(text);
+            let text = parsed.err().map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(text, sentence);
+        }
+    }
+
+    #[test]
+    fn scopes_widen_to_the_domain() {
+        let scope = |details| DockerName::parse(details).unwrap().policy_scope();
+        let tagged = scope("//reg.a.example:5000/ns/repo:t");
+        assert_eq!(tagged.identity, "reg.a.example:5000/ns/repo:t");
+        assert_eq!(
+            tagged.namespaces,
+            [
+                "reg.a.example:5000/ns/repo",
+                "reg.a.example:5000/ns",
+                "reg.a.example:5000",
+                "*.a.example",
+                "*.example"
+            ]
+        );
+        let untagged = scope("//localhost/repo@@unknown-digest@@");
+        assert_eq!(untagged.identity, "localhost/repo");
+        assert_eq!(untagged.namespaces, ["localhost"]);
+        assert_eq!(scope("//x").namespaces[1..], ["docker.io/library", "docker.io", "*.io"]);
+    }
+}

@@ -1,0 +1,126 @@
+//! Reading `docker:`.
+
+use std::num::NonZeroUsize;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use skopeo_blob::{StreamError, Unverified};
+use skopeo_config::signatures::Access;
+use skopeo_image::{Algorithm, Descriptor, Digest, RawManifest, Signature, Which};
+use skopeo_registry::Download;
+use tokio::sync::Mutex;
+
+use super::lookaside::Lookaside;
+use super::mirrors::{Chosen, Want, choose};
+use super::{DockerName, attachments};
+use crate::{Error, ImageName, Options, Source, files};
+
+/// Prepares to read an image. No request is sent yet: whether it is there shows when its digest or
+/// its manifest is asked for.
+pub(crate) fn open(name: &DockerName, options: &Options) -> Result<RegistrySource, Error> {
+    if name.untagged {
+        return Err(Error::ReadingUntagged(name.to_string()));
+    }
+    Ok(RegistrySource {
+        image: ImageName::Docker(name.clone()),
+        name: name.clone(),
+        options: options.clone(),
+        chosen: Mutex::default(),
+    })
+}
+
+/// An image in a registry.
+#[derive(Debug)]
+pub(crate) struct RegistrySource {
+    image: ImageName,
+    name: DockerName,
+    options: Options,
+    /// Chosen once, so that manifest, signatures and blobs are of one image even if its tag moves.
+    chosen: Mutex<Option<Chosen>>,
+}
+
+impl RegistrySource {
+    async fn chosen(&self, want: Want) -> Result<Chosen, Error> {
+        let mut chosen = self.chosen.lock().await;
+        if let Some(chosen) = &mut *chosen {
+            if want == Want::Manifest && chosen.top.is_none() {
+                chosen.top = Some(chosen.manifest(&Which::Top).await?);
+            }
+            return Ok(chosen.clone());
+        }
+        Ok(chosen.insert(choose(&self.name, &self.options, want).await?).clone())
+    }
+}
+
+#[async_trait]
+impl Source for RegistrySource {
+    fn name(&self) -> &ImageName {
+        &self.image
+    }
+
+    async fn head(&self) -> Result<Option<Digest>, Error> {
+        Ok(Some(self.chosen(Want::Digest).await?.digest))
+    }
+
+    async fn manifest(&self, which: &Which) -> Result<RawManifest, Error> {
+        match which {
+            Which::Top => {
+                let chosen = self.chosen(Want::Manifest).await?;
+                chosen.manifest(which).await
+            }
+            Which::Instance(_) => self.chosen(Want::Digest).await?.manifest(which).await,
+        }
+    }
+
+    async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error> {
+        let repository = self.chosen(Want::Digest).await?.repository;
+        let mut failed = Vec::new();
+        // What lies elsewhere is asked for there, and without credentials.
+        for url in blob.urls.iter().filter(|url| is_web(url)) {
+            match repository.foreign_blob(url).await {
+                Ok(download) => return Ok(unverified(download)),
+                Err(error) => failed.push(crate::chain(&error)),
+            }
+        }
+        if !failed.is_empty() {
+            return Err(Error::ForeignBlob(failed.join(", ")));
+        }
+        Ok(unverified(repository.blob(&blob.digest, blob.size).await?))
+    }
+
+    async fn signatures(&self, which: &Which) -> Result<Vec<Signature>, Error> {
+        let chosen = self.chosen(Want::Digest).await?;
+        let digest = match which {
+            Which::Instance(digest) => digest.clone(),
+            // Signatures are found by sha256, whatever digest the name has.
+            Which::Top if chosen.digest.algorithm() == Algorithm::Sha256 => chosen.digest.clone(),
+            Which::Top => self.manifest(which).await?.digest()?,
+        };
+        let config = &self.options.config;
+        let lookaside = Lookaside::new(config, &chosen.reference, Access::Read)?;
+        let mut signatures = lookaside.read(&chosen.repository, &digest).await?;
+        if config.signatures()?.use_sigstore_attachments(&chosen.reference) {
+            signatures.extend(attachments::read(&chosen.repository, &digest).await?);
+        }
+        Ok(signatures)
+    }
+
+    fn concurrency(&self) -> NonZeroUsize {
+        files::CONCURRENCY
+    }
+}
+
+fn is_web(url: &str) -> bool {
+    let scheme = url.split(':').next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
+pub(super) fn unverified(download: Download) -> Unverified {
+    let stream = download.stream.map(|piece| {
+        piece.map_err(|error| StreamError::Read {
+            transient: error.is_transient(),
+            source: error.into(),
+        })
+    });
+    Unverified::new(stream.boxed(), download.size)
+}

@@ -1,0 +1,286 @@
+//! What `docker:` promises beyond the laws.
+
+use fs_err as fs;
+use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
+use skopeo_transport::{How, ImageName, Options, Role, Wish, create, delete, open, tags};
+
+use crate::sample::{blob, descriptor, unverified};
+use crate::{Place, Sample, Served};
+
+fn methods(asked: &[String]) -> Vec<&str> {
+    asked.iter().map(|line| line.split(' ').next().unwrap()).collect()
+}
+
+fn asked(place: &Place) -> Vec<String> {
+    place.served.as_ref().unwrap().asked()
+}
+
+#[tokio::test]
+async fn nothing_to_do_costs_one_question_a_side() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    sample.put(place.create().await).await.unwrap();
+    asked(&place);
+    let source = place.open().await.unwrap();
+    assert_eq!(source.head().await.unwrap(), Some(sample.digest()));
+    assert_eq!(source.head().await.unwrap(), Some(sample.digest()));
+    assert_eq!(asked(&place), ["HEAD /v2/ns/repo/manifests/tag"]);
+    assert_eq!(place.create().await.present().await.unwrap(), Some(sample.digest()));
+    assert_eq!(asked(&place), ["HEAD /v2/ns/repo/manifests/tag"]);
+}
+
+#[tokio::test]
+async fn stays_with_the_image_that_it_saw_first() {
+    let place = Place::docker().await;
+    let (old, new) = (Sample::new(1), Sample::new(2));
+    old.put(place.create().await).await.unwrap();
+    let (headed, read) = (place.open().await.unwrap(), place.open().await.unwrap());
+    headed.head().await.unwrap();
+    read.manifest(&Which::Top).await.unwrap();
+    new.put(place.create().await).await.unwrap();
+    asked(&place);
+    for source in [headed, read] {
+        old.assert_in(&*source, &Which::Top).await;
+        assert_eq!(source.head().await.unwrap(), Some(old.digest()));
+    }
+    let manifests = asked(&place).iter().filter(|line| line.contains("/manifests/")).count();
+    assert_eq!(manifests, 1);
+}
+
+#[tokio::test]
+async fn mounts_from_the_sources_repository() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    sample.put(place.create().await).await.unwrap();
+    let to = create(&place.name("docker://{}/other/repo:tag"), &place.options).await.unwrap();
+    asked(&place);
+    for (bytes, role) in sample.blobs() {
+        let wanted = descriptor(&bytes);
+        let wish = Wish { blob: &wanted, role, from: &place.name, compression: None };
+        let stored = to.reuse(&wish).await.unwrap().unwrap();
+        assert_eq!((stored.how, stored.size), (How::Mounted, bytes.len() as u64));
+    }
+    assert_eq!(methods(&asked(&place)), ["POST", "POST", "POST"]);
+    to.put_manifest(&sample.manifest, &Which::Top).await.unwrap();
+    to.commit(&sample.manifest).await.unwrap();
+    let name = place.name("docker://{}/other/repo:tag");
+    sample.assert_in(&*open(&name, &place.options).await.unwrap(), &Which::Top).await;
+
+    // And from where it was seen in this process, whatever the source is.
+    let to = create(&place.name("docker://{}/third:tag"), &place.options).await.unwrap();
+    let wanted = descriptor(&sample.layers[0]);
+    let from = ImageName::parse("dir:/").unwrap();
+    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: &from, compression: None };
+    assert_eq!(to.reuse(&wish).await.unwrap().unwrap().how, How::Mounted);
+}
+
+#[tokio::test]
+async fn an_upload_opened_instead_of_a_mount_is_used() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    let to = place.create().await;
+    let wanted = descriptor(&sample.layers[1]);
+    let from = place.name("docker://{}/empty:tag");
+    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: &from, compression: None };
+    assert_eq!(to.reuse(&wish).await.unwrap(), None);
+    assert_eq!(methods(&asked(&place)), ["POST", "HEAD"]);
+    to.put_blob(blob(&sample.layers[1]), Role::Layer(0)).await.unwrap();
+    assert_eq!(methods(&asked(&place)), ["PUT"]);
+}
+
+#[tokio::test]
+async fn digests_name_what_is_written_and_read() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    let untagged = place.name("docker://{}/ns/repo@@unknown-digest@@");
+    sample.put(create(&untagged, &place.options).await.unwrap()).await.unwrap();
+    assert!(tags(&place.name, &place.options).await.unwrap().is_empty());
+    let by_digest = place.name(&format!("docker://{{}}/ns/repo@{}", sample.digest()));
+    let source = open(&by_digest, &place.options).await.unwrap();
+    sample.assert_in(&*source, &Which::Top).await;
+    let error = open(&untagged, &place.options).await.err().unwrap().to_string();
+    assert!(error.ends_with("without a tag or digest is not supported"), "{error}");
+    let to = create(&by_digest, &place.options).await.unwrap();
+    assert_eq!(to.accepts().digest, Some(sample.digest()));
+}
+
+#[tokio::test]
+async fn lists_and_deletes() {
+    let place = Place::docker().await;
+    let (one, two) = (Sample::new(1), Sample::new(2));
+    for (tag, sample) in [("a", &one), ("b", &one), ("c", &two)] {
+        let name = place.name(&format!("docker://{{}}/ns/repo:{tag}"));
+        sample.put(create(&name, &place.options).await.unwrap()).await.unwrap();
+    }
+    assert_eq!(tags(&place.name, &place.options).await.unwrap(), ["a", "b", "c"]);
+    delete(&place.name("docker://{}/ns/repo:a"), &place.options).await.unwrap();
+    assert_eq!(tags(&place.name, &place.options).await.unwrap(), ["c"]);
+    let error = delete(&place.name, &place.options).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "Unable to delete {}. Image may not exist or is not stored with a v2 Schema in a v2 \
+             registry",
+            place.name.docker_reference().unwrap()
+        )
+    );
+    assert!(!error.is_not_found());
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named_and_known_as_such() {
+    let place = Place::docker().await;
+    Sample::new(1).put(place.create().await).await.unwrap();
+    let name = place.name("docker://{}/ns/repo:none");
+    let source = open(&name, &place.options).await.unwrap();
+    for error in [source.head().await.unwrap_err(), source.manifest(&Which::Top).await.unwrap_err()]
+    {
+        assert!(error.is_not_found());
+        let host = place.served.as_ref().unwrap().host();
+        assert_eq!(error.to_string(), format!("reading manifest none in {host}/ns/repo"));
+    }
+}
+
+#[tokio::test]
+async fn blobs_of_unknown_digest_are_sent_only_if_need_be() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    let unnamed = || {
+        let stream = unverified(&sample.layers[1]).expect(&Digest::sha256(&sample.layers[1]), None);
+        skopeo_blob::Blob::unnamed(stream.into_stream())
+    };
+    let mut options: Options = place.options.clone();
+    let to = create(&place.name, &options).await.unwrap();
+    let stored = to.put_blob(unnamed(), Role::Layer(0)).await.unwrap();
+    assert_eq!(stored.digest, Digest::sha256(&sample.layers[1]));
+    options.registry.precompute_digests = true;
+    options.tmpdir = place.folder.path().to_owned();
+    let to = create(&place.name, &options).await.unwrap();
+    asked(&place);
+    assert_eq!(to.put_blob(unnamed(), Role::Layer(0)).await.unwrap().how, How::Present);
+    assert_eq!(methods(&asked(&place)), ["HEAD"]);
+    let other = create(&place.name("docker://{}/other:tag"), &options).await.unwrap();
+    assert_eq!(other.put_blob(unnamed(), Role::Layer(0)).await.unwrap(), stored);
+    assert!(place.files().is_empty());
+}
+
+#[tokio::test]
+async fn mirrors_come_first_and_all_are_named_when_all_fail() {
+    let place = Place::docker().await;
+    let mirror = Served::start().await;
+    let sample = Sample::new(1);
+    let mirrored = ImageName::parse(&format!("docker://{}/m/repo:tag", mirror.host())).unwrap();
+    sample.put(create(&mirrored, &place.options).await.unwrap()).await.unwrap();
+    mirror.asked();
+
+    write_mirror(&place, &mirror);
+    let host = place.served.as_ref().unwrap().host();
+    let mut options = crate::place::options(place.folder.path());
+    options.registry.tls_verify = Some(false);
+    let source = open(&place.name, &options).await.unwrap();
+    assert_eq!(source.head().await.unwrap(), Some(sample.digest()));
+    sample.assert_in(&*source, &Which::Top).await;
+    assert!(asked(&place).is_empty());
+    assert!(!mirror.asked().is_empty());
+
+    let name = place.name("docker://{}/ns/other:tag");
+    let source = open(&name, &options).await.unwrap();
+    let error = source.manifest(&Which::Top).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with(&format!("(Mirrors also failed: [{}/m/other:tag: reading", mirror.host())),
+        "{text}"
+    );
+    assert!(text.ends_with(&format!("): {host}/ns/other:tag")), "{text}");
+}
+
+#[tokio::test]
+async fn flags_for_the_registry_are_not_shown_to_mirrors() {
+    let place = Place::docker().await;
+    let mirror = Served::start().await;
+    write_mirror(&place, &mirror);
+    let mut options = crate::place::options(place.folder.path());
+    options.registry.tls_verify = Some(false);
+    options.registry.registry_token = Some("secret".into());
+    let source = open(&place.name, &options).await.unwrap();
+    assert!(source.manifest(&Which::Top).await.is_err());
+    assert!(!mirror.asked().is_empty());
+    assert!(mirror.shown().is_empty());
+    assert_eq!(place.served.as_ref().unwrap().shown(), ["Bearer secret"]);
+}
+
+fn write_mirror(place: &Place, mirror: &Served) {
+    let conf = place.folder.path().join("etc/containers");
+    fs::create_dir_all(&conf).unwrap();
+    let (host, mirror) = (place.served.as_ref().unwrap().host(), mirror.host());
+    let text = format!(
+        "[[registry]]\nlocation = \"{host}/ns\"\n\
+         [[registry.mirror]]\nlocation = \"{mirror}/m\"\n"
+    );
+    fs::write(conf.join("registries.conf"), text).unwrap();
+}
+
+#[tokio::test]
+async fn signatures_lie_in_the_lookaside_folder_until_their_image_is_deleted() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    let signature = |n: u8| Signature::Simple(vec![0xA3, n].into());
+    for count in [3, 1] {
+        let to = place.create().await;
+        sample.put_blobs(&*to).await.unwrap();
+        to.put_manifest(&sample.manifest, &Which::Top).await.unwrap();
+        let signatures: Vec<_> = (0..count).map(signature).collect();
+        to.put_signatures(&signatures, &Which::Top).await.unwrap();
+        to.commit(&sample.manifest).await.unwrap();
+        let source = place.open().await.unwrap();
+        assert_eq!(source.signatures(&Which::Top).await.unwrap(), signatures);
+    }
+    let path = format!(
+        "home/.local/share/containers/sigstore/ns/repo@sha256={}/signature-1",
+        sample.digest().hex()
+    );
+    assert_eq!(place.files(), [path]);
+    delete(&place.name, &place.options).await.unwrap();
+    assert!(place.files().is_empty());
+}
+
+#[tokio::test]
+async fn sigstore_signatures_lie_beside_the_image_where_that_is_allowed() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    let signature = |n: u8| Signature::Sigstore {
+        mime_type: "application/vnd.dev.cosign.simplesigning.v1+json".into(),
+        payload: vec![n; 20].into(),
+        annotations: [("dev.cosignproject.cosign/signature".to_owned(), n.to_string())].into(),
+    };
+    sample.put(place.create().await).await.unwrap();
+    let to = place.create().await;
+    to.put_manifest(&sample.manifest, &Which::Top).await.unwrap();
+    let error = to.put_signatures(&[signature(1)], &Which::Top).await.unwrap_err();
+    assert_eq!(error.to_string(), "writing sigstore attachments is disabled by configuration");
+
+    let conf = place.folder.path().join("etc/containers/registries.d");
+    fs::create_dir_all(&conf).unwrap();
+    fs::write(conf.join("a.yaml"), "default-docker:\n  use-sigstore-attachments: true\n").unwrap();
+    let mut options = crate::place::options(place.folder.path());
+    options.registry.tls_verify = Some(false);
+    for put in [vec![signature(1)], vec![signature(1), signature(2)]] {
+        let to = create(&place.name, &options).await.unwrap();
+        to.put_manifest(&sample.manifest, &Which::Top).await.unwrap();
+        to.put_signatures(&put, &Which::Top).await.unwrap();
+        let source = open(&place.name, &options).await.unwrap();
+        assert_eq!(source.signatures(&Which::Top).await.unwrap(), put);
+    }
+}
+
+#[tokio::test]
+async fn manifests_that_are_not_what_was_asked_for_are_refused() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    let to = place.create().await;
+    let wrong = Which::Instance(Digest::sha256(b"other"));
+    assert!(to.put_manifest(&sample.manifest, &wrong).await.is_err());
+    let nonsense = RawManifest { media_type: MediaType::OCI_MANIFEST, bytes: "{}".into() };
+    let error = to.put_manifest(&nonsense, &Which::Top).await.unwrap_err();
+    assert!(matches!(error, skopeo_transport::PutManifestError::TypeRejected { .. }), "{error:?}");
+}
