@@ -140,21 +140,21 @@ impl<'a> Job<'a> {
         let (present, top) = futures_util::future::join(self.present(), self.top()).await;
         let top = top?;
         let written = if !top.media_type.is_list() {
-            if let Some(copied) = self.if_present(&present, top).await? {
+            if let Some(copied) = self.if_present(&present, top, &Which::Top).await? {
                 return Ok(copied);
             }
             single::copy_image(self, top.clone(), &Which::Top, &Place::Top).await?
         } else if self.request.lists == Lists::System {
             let (digest, manifest) = list::choose(self, top).await?;
-            if let Some(copied) = self.if_present(&present, &manifest).await? {
+            let which = Which::Instance(digest);
+            if let Some(copied) = self.if_present(&present, &manifest, &which).await? {
                 return Ok(copied);
             }
-            let which = Which::Instance(digest);
             single::copy_image(self, manifest, &which, &Place::Top)
                 .await
                 .map_err(|error| Error::SystemImage(Box::new(error)))?
         } else {
-            if let Some(copied) = self.if_present(&present, top).await? {
+            if let Some(copied) = self.if_present(&present, top, &Which::Top).await? {
                 return Ok(copied);
             }
             list::copy_list(self, top.clone(), Which::Top, Place::Top, 0).await?
@@ -190,6 +190,7 @@ impl<'a> Job<'a> {
         &self,
         present: &Option<Digest>,
         manifest: &RawManifest,
+        which: &Which,
     ) -> Result<Option<Copied>, Error> {
         let Some(present) = present else { return Ok(None) };
         if !manifest.has_digest(present).unwrap_or(false)
@@ -198,8 +199,7 @@ impl<'a> Job<'a> {
             return Ok(None);
         }
         if self.request.signatures == Keep {
-            let which = Which::Instance(present.clone());
-            let signatures = self.source.signatures(&which).await;
+            let signatures = self.source.signatures(which).await;
             if !signatures.map_err(Error::ReadSignatures)?.is_empty() {
                 return Ok(None);
             }

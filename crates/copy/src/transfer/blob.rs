@@ -72,7 +72,8 @@ impl Job<'_> {
             return Ok(moved);
         }
         let _permit = self.permit().await;
-        let declared = item.blob.media_type.compression().unwrap_or(Compression::Uncompressed);
+        // What declares nothing is schema 1, which is packed with gzip but for very old images.
+        let declared = item.blob.media_type.compression().unwrap_or(Compression::Gzip);
         let _codec = if plan::recode(declared, item.wanted) == Recode::Keep {
             None
         } else {

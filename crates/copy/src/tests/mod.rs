@@ -1,0 +1,63 @@
+//! Whole copies between strict fakes in memory.
+
+mod faults;
+mod lists;
+mod shelf;
+mod single;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use skopeo_image::Platform;
+use skopeo_trust::Policy;
+
+use crate::error::sentence;
+use crate::{Copied, Error, Event, Patience, Request, Session, copy};
+use shelf::{FakeDestination, FakeSource};
+
+/// A copy with everything that was seen of it.
+struct Run {
+    result: Result<Copied, Error>,
+    events: Vec<Event>,
+}
+
+impl Run {
+    fn copied(self) -> Copied {
+        self.result.map_err(|error| sentence(&error)).unwrap()
+    }
+
+    fn error(&self) -> String {
+        sentence(self.result.as_ref().unwrap_err())
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.events.iter().filter_map(Event::line).collect()
+    }
+}
+
+fn request() -> Request {
+    Request::new(Platform::new("linux", "amd64", ""))
+}
+
+fn session(events: &Arc<Mutex<Vec<Event>>>) -> Session {
+    let seen = events.clone();
+    Session::new(Arc::new(move |event| seen.lock().unwrap().push(event)))
+        .with_patience(Patience { attempts: 3, first_pause: Duration::ZERO })
+}
+
+async fn run(source: &FakeSource, destination: &FakeDestination, request: &Request) -> Run {
+    run_with(source, destination, request, &Policy::insecure()).await
+}
+
+async fn run_with(
+    source: &FakeSource,
+    destination: &FakeDestination,
+    request: &Request,
+    policy: &Policy,
+) -> Run {
+    let events = Arc::default();
+    let session = session(&events);
+    let result = copy(&session, source, destination.door(), policy, request).await;
+    let events = events.lock().unwrap().clone();
+    Run { result, events }
+}
