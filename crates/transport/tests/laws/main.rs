@@ -1,12 +1,13 @@
 //! The laws of all transports: each is a function of a [`Place`], run for every place by what it
 //! accepts. What only one transport promises is in the file of its name.
 
-#![expect(clippy::unwrap_used, reason = "these are tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
 
 mod dir;
 mod docker;
 mod laws;
 mod layout;
+mod original;
 mod place;
 mod sample;
 mod served;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use skopeo_blob::{Blob, Unverified};
+use skopeo_blob::{Blob, Encoder, Recode, Unverified, recode};
 use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Which};
 use skopeo_transport::{Destination, Error, How, Role, Source};
 
@@ -24,6 +24,19 @@ impl Sample {
             (0..len).map(|i| (i.wrapping_mul(seed + n) >> 7) as u8).collect()
         };
         Self::of(config.into(), vec![layer(1), layer(2)])
+    }
+
+    /// The same with layers that are gzip, as they should be.
+    pub(crate) async fn gzipped(seed: u32) -> Self {
+        let plain = Self::new(seed);
+        let mut layers = Vec::new();
+        for layer in &plain.layers {
+            let gzip = Recode::Compress { to: Encoder::Gzip { level: None } };
+            let pieces: Vec<Bytes> =
+                recode(blob(layer), gzip).into_stream().try_collect().await.unwrap();
+            layers.push(pieces.concat().into());
+        }
+        Self::of(plain.config, layers)
     }
 
     fn of(config: Bytes, layers: Vec<Bytes>) -> Self {
