@@ -57,7 +57,10 @@ impl Client {
             host => host,
         }
         .to_owned();
-        if Url::parse(&format!("https://{server}/v2/")).is_err() {
+        let is_host = Url::parse(&format!("https://{server}/v2/")).is_ok_and(|url| {
+            url.path() == "/v2/" && url.query().is_none() && url.username().is_empty()
+        });
+        if !is_host {
             return Err(Error::Protocol(format!("invalid registry host {server:?}")));
         }
         let tls = tls::config(&options.tls, options.insecure)?;

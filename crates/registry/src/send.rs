@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::Response;
 use tracing::debug;
@@ -266,7 +266,7 @@ impl Shared {
             }
         }
         let error = failure.expect("there is at least one scheme");
-        Err(if known.is_none() && matches!(error, Error::Request { .. }) {
+        Err(if known.is_none() && error.is_connect() {
             Error::Ping { host: self.server.clone(), source: Box::new(error) }
         } else {
             error
@@ -282,13 +282,15 @@ impl Shared {
     ) -> Result<Response, Error> {
         let mut url = Cow::Borrowed(url);
         let mut proof = proof;
+        let mut headers = Cow::Borrowed(&call.headers);
+        if let Some(body) = &call.body {
+            // Also for no bytes at all: some servers insist.
+            headers.to_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
         for _ in 0..=MAX_REDIRECTS {
             let body = call.body.clone().map(reqwest::Body::from);
             let response = self
-                .limited(
-                    &call.method,
-                    self.exchange(&call.method, &url, &call.headers, body, proof),
-                )
+                .limited(&call.method, self.exchange(&call.method, &url, &headers, body, proof))
                 .await
                 .map_err(|error| Error::request(&call.method, &url, error))?;
             let Some(next) = redirect(&call.method, &response)

@@ -62,6 +62,7 @@ impl WireError {
             let Some(error) = cause.downcast_ref::<io::Error>() else { continue };
             let said = lower_first(&plain(error));
             let text = match error.kind() {
+                _ if said == "tls handshake eof" => "EOF".to_owned(),
                 io::ErrorKind::UnexpectedEof => "unexpected EOF".to_owned(),
                 _ if connecting && error.raw_os_error().is_some() => {
                     format!("dial tcp {address}: connect: {said}")

@@ -69,22 +69,42 @@ impl Watch {
         self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// `body`, watched.
+    /// `body`, watched. The last piece is not handed over before the body has ended well: what
+    /// turns out to be wrong at its end never gets whole to the registry.
     pub(super) fn over(
         &self,
         mut body: BoxStream<'static, Result<Bytes, BoxError>>,
     ) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
         let state = Arc::clone(&self.0);
+        let mut held: Option<Bytes> = None;
         stream::poll_fn(move |context| {
-            let next = body.poll_next_unpin(context);
-            let phase = match &next {
-                Poll::Pending => STARVING,
-                Poll::Ready(Some(_)) => SENDING,
-                Poll::Ready(None) => SENT,
-            };
-            state.phase.store(phase, Ordering::Relaxed);
-            next.map(|piece| state.judge(piece))
+            loop {
+                let Poll::Ready(next) = body.poll_next_unpin(context) else {
+                    state.phase.store(STARVING, Ordering::Relaxed);
+                    return Poll::Pending;
+                };
+                state.phase.store(SENDING, Ordering::Relaxed);
+                match next {
+                    Some(Ok(piece)) if piece.is_empty() => {}
+                    Some(Ok(piece)) => {
+                        let sent = state.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                        let sent = sent + piece.len() as u64;
+                        match state.size {
+                            Some(size) if sent > size => return state.fail(state.length(true)),
+                            Some(size) if sent == size => held = Some(piece),
+                            _ => return Poll::Ready(Some(Ok(piece))),
+                        }
+                    }
+                    Some(Err(error)) => return state.fail(error),
+                    None if state.is_short() => return state.fail(state.length(false)),
+                    None => {
+                        state.phase.store(SENT, Ordering::Relaxed);
+                        return Poll::Ready(held.take().map(Ok));
+                    }
+                }
+            }
         })
+        .fuse()
     }
 
     /// Waits for `answer`, as long as something happens.
@@ -114,24 +134,18 @@ impl Watch {
 }
 
 impl State {
-    fn judge(&self, piece: Option<Result<Bytes, BoxError>>) -> Option<io::Result<Bytes>> {
-        let sent = self.sent.load(Ordering::Relaxed);
-        let wrong = |longer| Length { expected: self.size.unwrap_or(0), longer }.into();
-        let failure = match piece {
-            Some(Ok(piece)) => {
-                let sent = sent + piece.len() as u64;
-                if self.size.is_none_or(|size| sent <= size) {
-                    self.sent.store(sent, Ordering::Relaxed);
-                    return Some(Ok(piece));
-                }
-                wrong(true)
-            }
-            Some(Err(error)) => error,
-            None if self.size.is_none_or(|size| sent == size) => return None,
-            None => wrong(false),
-        };
+    fn is_short(&self) -> bool {
+        self.size.is_some_and(|size| self.sent.load(Ordering::Relaxed) < size)
+    }
+
+    fn length(&self, longer: bool) -> BoxError {
+        Length { expected: self.size.unwrap_or(0), longer }.into()
+    }
+
+    /// Breaks the request off, and keeps why.
+    fn fail(&self, failure: BoxError) -> Poll<Option<io::Result<Bytes>>> {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-        Some(Err(io::Error::other("the blob to upload broke off")))
+        Poll::Ready(Some(Err(io::Error::other("the blob to upload broke off"))))
     }
 }
 

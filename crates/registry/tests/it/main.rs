@@ -1,0 +1,13 @@
+//! The client against a server that misbehaves on purpose.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod server;
+
+mod authorization;
+mod connections;
+mod downloads;
+mod manifests;
+mod tags;
+mod tls;
+mod uploads;

@@ -1,0 +1,319 @@
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+};
+use skopeo_registry::{Client, ClientOptions, ClientPair, Error, TlsDetails, TlsError, TlsOptions};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::version::TLS12;
+use tokio_rustls::rustls::{ALL_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion};
+
+use crate::server::{Server, chain, reply};
+
+/// A certificate and its key.
+struct Made {
+    der: CertificateDer<'static>,
+    pem: String,
+    key: PrivateKeyDer<'static>,
+    key_pem: String,
+}
+
+fn made(certificate: &rcgen::Certificate, key: &KeyPair) -> Made {
+    Made {
+        der: certificate.der().clone(),
+        pem: certificate.pem(),
+        key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        key_pem: key.serialize_pem(),
+    }
+}
+
+fn parameters(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
+}
+
+/// What `openssl req -x509` makes: an authority that is the server as well.
+fn both(names: &[&str]) -> Made {
+    let mut parameters = parameters(names);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    made(&parameters.self_signed(&key).unwrap(), &key)
+}
+
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut parameters = parameters(&[]);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn signed(parameters: CertificateParams, by: &CertifiedIssuer<'_, KeyPair>) -> Made {
+    let key = KeyPair::generate().unwrap();
+    made(&parameters.signed_by(&key, by).unwrap(), &key)
+}
+
+fn config(
+    server: &Made,
+    versions: &[&'static SupportedProtocolVersion],
+    clients: Option<&CertifiedIssuer<'_, KeyPair>>,
+) -> ServerConfig {
+    let provider = Arc::new(default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.der().clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    builder.with_single_cert(vec![server.der.clone()], server.key.clone_key()).unwrap()
+}
+
+async fn start(server: &Made) -> Server {
+    start_with(config(server, ALL_VERSIONS, None)).await
+}
+
+async fn start_with(config: ServerConfig) -> Server {
+    Server::start_tls(TlsAcceptor::from(Arc::new(config)), |_| reply(200).body("{}")).await
+}
+
+fn client(server: &Server, roots: &[&str]) -> Client {
+    let tls = TlsOptions {
+        extra_roots_pem: roots.iter().map(|pem| pem.as_bytes().to_vec()).collect(),
+        searched: vec![
+            PathBuf::from("/etc/containers/certs.d/x"),
+            PathBuf::from("/etc/docker/certs.d/x"),
+        ],
+        ..TlsOptions::default()
+    };
+    Client::new(ClientOptions { tls, insecure: false, ..server.options() }).unwrap()
+}
+
+async fn reason(client: &Client) -> String {
+    let error = client.check_login().await.unwrap_err();
+    assert!(matches!(error, Error::Ping { .. }) && !error.is_transient(), "{error:?}");
+    let text = chain(&error);
+    text.rsplit_once("/v2/\": ").unwrap().1.to_owned()
+}
+
+const UNKNOWN: &str =
+    "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+
+#[tokio::test]
+async fn servers_are_believed_through_their_authority() {
+    let authority = authority("ca");
+    let server = start(&signed(parameters(&["127.0.0.1"]), &authority)).await;
+    client(&server, &["no certificate", &authority.pem()]).check_login().await.unwrap();
+    for roots in [vec![], vec![both(&["127.0.0.1"]).pem]] {
+        let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
+        let client = client(&server, &roots);
+        let error = client.check_login().await.unwrap_err();
+        assert_eq!(
+            chain(&error),
+            format!(
+                "pinging container registry {0}: Get \"https://{0}/v2/\": {UNKNOWN}",
+                server.host
+            )
+        );
+        let hint = error.hint().unwrap();
+        for part in [
+            server.host.as_str(),
+            "/etc/containers/certs.d/x or /etc/docker/certs.d/x",
+            "--tls-verify=false",
+        ] {
+            assert!(hint.contains(part), "{hint}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_authority_that_is_the_server_is_believed_where_it_is_a_root() {
+    let same = both(&["127.0.0.1"]);
+    let server = start(&same).await;
+    client(&server, &[&same.pem]).check_login().await.unwrap();
+    assert_eq!(reason(&client(&server, &[])).await, UNKNOWN);
+    assert_eq!(reason(&client(&server, &[&both(&["127.0.0.1"]).pem])).await, UNKNOWN);
+
+    let other_name = both(&["registry.example"]);
+    let server = start(&other_name).await;
+    assert_eq!(
+        reason(&client(&server, &[&other_name.pem])).await,
+        "tls: failed to verify certificate: x509: certificate is valid for registry.example, \
+         not 127.0.0.1"
+    );
+    let nameless = both(&[]);
+    let server = start(&nameless).await;
+    assert_eq!(
+        reason(&client(&server, &[&nameless.pem])).await,
+        "tls: failed to verify certificate: x509: certificate is not valid for any names, \
+         but wanted to match 127.0.0.1"
+    );
+    for (from, to) in [(2000, 2001), (2200, 2201)] {
+        let mut parameters = parameters(&["127.0.0.1"]);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.not_before = rcgen::date_time_ymd(from, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(to, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let past = made(&parameters.self_signed(&key).unwrap(), &key);
+        let server = start(&past).await;
+        assert_eq!(
+            reason(&client(&server, &[&past.pem])).await,
+            "tls: failed to verify certificate: x509: certificate has expired or is not yet valid"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_plain_self_signed_server_is_believed_where_it_is_a_root() {
+    let key = KeyPair::generate().unwrap();
+    let plain = made(&parameters(&["127.0.0.1"]).self_signed(&key).unwrap(), &key);
+    let server = start(&plain).await;
+    client(&server, &[&plain.pem]).check_login().await.unwrap();
+    assert_eq!(reason(&client(&server, &[])).await, UNKNOWN);
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_host_is_refused() {
+    let authority = authority("ca");
+    let server = start(&signed(parameters(&["a.example", "b.example"]), &authority)).await;
+    assert_eq!(
+        reason(&client(&server, &[&authority.pem()])).await,
+        "tls: failed to verify certificate: x509: certificate is valid for a.example, b.example, \
+         not 127.0.0.1"
+    );
+}
+
+#[tokio::test]
+async fn insecure_believes_anything_and_still_speaks_tls() {
+    for certificate in [both(&["elsewhere"]), both(&[])] {
+        let server = start(&certificate).await;
+        let client = server.client();
+        client.check_login().await.unwrap();
+        assert_eq!(client.requests(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_client_certificate_that_is_asked_for_is_shown() {
+    let (ours, theirs) = (authority("ours"), authority("theirs"));
+    let certificate = both(&["127.0.0.1"]);
+    let pair = |name: &str, made: Made| ClientPair {
+        name: name.to_owned(),
+        certificate_pem: made.pem.into_bytes(),
+        key_pem: made.key_pem.into(),
+    };
+    for (clients, good) in [(&ours, true), (&theirs, false)] {
+        let server = start_with(config(&certificate, ALL_VERSIONS, Some(clients))).await;
+        let stranger = authority("stranger");
+        let pairs = vec![
+            pair("stranger.cert", signed(parameters(&["s"]), &stranger)),
+            pair("ours.cert", signed(parameters(&["o"]), &ours)),
+        ];
+        let tls = TlsOptions {
+            client_pairs: pairs,
+            extra_roots_pem: vec![certificate.pem.clone().into_bytes()],
+            ..TlsOptions::default()
+        };
+        let options = ClientOptions { tls, insecure: false, ..server.options() };
+        let outcome = Client::new(options).unwrap().check_login().await;
+        assert_eq!(outcome.is_ok(), good, "{outcome:?}");
+        if let Err(error) = outcome {
+            let text = chain(&error);
+            assert!(text.contains("tls: certificate required"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn client_certificates_that_are_none_are_named() {
+    let good = both(&["x"]);
+    for (certificate, key, expected) in [
+        ("", good.key_pem.as_str(), "no certificate found"),
+        (good.pem.as_str(), "", "its key"),
+        (good.pem.as_str(), both(&["y"]).key_pem.as_str(), "mismatch"),
+    ] {
+        let tls = TlsOptions {
+            client_pairs: vec![ClientPair {
+                name: "certs.d/client.cert".to_owned(),
+                certificate_pem: certificate.as_bytes().to_vec(),
+                key_pem: key.into(),
+            }],
+            ..TlsOptions::default()
+        };
+        let error = Client::new(ClientOptions { tls, ..ClientOptions::new("x") }).unwrap_err();
+        let text = chain(&error);
+        assert!(text.starts_with("loading client certificate certs.d/client.cert: "), "{text}");
+        assert!(text.to_lowercase().contains(expected), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn details_are_kept_to() {
+    let certificate = both(&["127.0.0.1"]);
+    let server = start_with(config(&certificate, &[&TLS12], None)).await;
+    let with = |details: TlsDetails| {
+        let tls = TlsOptions {
+            extra_roots_pem: vec![certificate.pem.clone().into_bytes()],
+            details,
+            ..TlsOptions::default()
+        };
+        Client::new(ClientOptions { tls, insecure: false, ..server.options() })
+    };
+    with(TlsDetails::default()).unwrap().check_login().await.unwrap();
+    let details = TlsDetails { min_version: Some("1.3".to_owned()), ..TlsDetails::default() };
+    let text = reason(&with(details).unwrap()).await;
+    assert_eq!(text, "remote error: tls: protocol version");
+    let details =
+        TlsDetails { cipher_suites: Some(vec!["TLS_X".to_owned()]), ..TlsDetails::default() };
+    assert!(
+        matches!(with(details), Err(Error::Tls(TlsError::CipherSuite(name))) if name == "TLS_X")
+    );
+}
+
+#[tokio::test]
+async fn http2_where_the_server_has_it() {
+    let certificate = both(&["127.0.0.1"]);
+    let mut config = config(&certificate, ALL_VERSIONS, None);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let connections = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let stream = acceptor.accept(stream).await.unwrap();
+                let service = hyper::service::service_fn(|request| async move {
+                    let request: hyper::Request<hyper::body::Incoming> = request;
+                    assert_eq!(request.version(), hyper::Version::HTTP_2);
+                    Ok::<_, Infallible>(hyper::Response::new(Full::new(bytes::Bytes::from("{}"))))
+                });
+                let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    let tls =
+        TlsOptions { extra_roots_pem: vec![certificate.pem.into_bytes()], ..TlsOptions::default() };
+    let client = Client::new(ClientOptions { tls, ..ClientOptions::new(host) }).unwrap();
+    let repository = client.repository("a");
+    let all = futures_util::future::join_all((0..20).map(|_| repository.manifest("x"))).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    assert_eq!(connections.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
