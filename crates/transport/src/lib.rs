@@ -38,7 +38,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
     Ok(match name {
         ImageName::Docker(name) => Box::new(registry::open(name, options)?),
         ImageName::Dir(name) => Box::new(dir::open(name)?),
-        ImageName::Oci(name) => Box::new(layout::open(name, &options.layout)?),
+        ImageName::Oci(name) => Box::new(layout::open(name, options)?),
     })
 }
 

@@ -9,21 +9,27 @@ use skopeo_image::{Descriptor, Digest, RawManifest, Which};
 use super::LayoutName;
 use super::folder::Folder;
 use super::index::{Index, Target};
-use crate::options::LayoutOptions;
-use crate::{Error, ImageName, Source, files, manifest};
+use crate::{Error, ImageName, Options, Source, files, manifest, registry};
 
 /// Opens an image of a layout.
-pub(crate) fn open(name: &LayoutName, options: &LayoutOptions) -> Result<LayoutSource, Error> {
-    let folder = Folder::new(name, options);
+pub(crate) fn open(name: &LayoutName, options: &Options) -> Result<LayoutSource, Error> {
+    let folder = Folder::new(name, &options.layout);
     let index = folder.index()?.ok_or_else(|| folder.no_index())?;
     let top = index.entries()[index.find(&name.entry)?].descriptor()?;
-    Ok(LayoutSource { image: ImageName::Oci(name.clone()), folder, index, top })
+    Ok(LayoutSource {
+        image: ImageName::Oci(name.clone()),
+        options: options.clone(),
+        folder,
+        index,
+        top,
+    })
 }
 
 /// An image in a layout.
 #[derive(Debug)]
 pub(crate) struct LayoutSource {
     image: ImageName,
+    options: Options,
     folder: Folder,
     index: Index,
     top: Target,
@@ -60,7 +66,14 @@ impl Source for LayoutSource {
     }
 
     async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error> {
-        files::read_blob(&self.folder.blob(&blob.digest), Some(&self.folder.blobs()))
+        let path = self.folder.blob(&blob.digest);
+        // A layer that need not be distributed may not be here at all.
+        if files::size_of(&path).is_none()
+            && let Some(blob) = registry::elsewhere(&blob.urls, &self.options).await?
+        {
+            return Ok(blob);
+        }
+        files::read_blob(&path, Some(&self.folder.blobs()))
     }
 
     fn concurrency(&self) -> NonZeroUsize {

@@ -13,8 +13,8 @@ use skopeo_image::{
 };
 use skopeo_registry::{BoxError, Repository, UploadError};
 
+use super::foreign::unverified;
 use super::raw;
-use super::source::unverified;
 use crate::{Error, files};
 
 /// The signatures of a manifest; none if nobody has put any.

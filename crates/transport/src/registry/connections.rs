@@ -53,6 +53,16 @@ impl Connections {
         self.client_for(options, host, credentials, insecure)
     }
 
+    /// The client of a host that nobody is known to.
+    pub(super) fn anonymous(
+        &self,
+        options: &Options,
+        host: &str,
+        insecure: bool,
+    ) -> Result<Client, Error> {
+        self.client_for(options, host, Credentials::Anonymous, insecure)
+    }
+
     /// How many requests have been sent to all registries so far.
     #[must_use]
     pub fn requests(&self) -> u64 {

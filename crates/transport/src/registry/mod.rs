@@ -7,6 +7,7 @@
 mod attachments;
 mod connections;
 mod destination;
+mod foreign;
 mod lookaside;
 mod mirrors;
 mod source;
@@ -22,6 +23,7 @@ use crate::{Error, ImageName, Options};
 
 pub use connections::Connections;
 pub(crate) use destination::create;
+pub(crate) use foreign::elsewhere;
 pub(crate) use source::open;
 
 use lookaside::Lookaside;

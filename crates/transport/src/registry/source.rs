@@ -3,13 +3,12 @@
 use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
-use skopeo_blob::{StreamError, Unverified};
+use skopeo_blob::Unverified;
 use skopeo_config::signatures::Access;
 use skopeo_image::{Algorithm, Descriptor, Digest, RawManifest, Signature, Which};
-use skopeo_registry::Download;
 use tokio::sync::Mutex;
 
+use super::foreign::{elsewhere_through, unverified};
 use super::lookaside::Lookaside;
 use super::mirrors::{Chosen, Want, choose};
 use super::{DockerName, attachments};
@@ -74,16 +73,8 @@ impl Source for RegistrySource {
 
     async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error> {
         let repository = self.chosen(Want::Digest).await?.repository;
-        let mut failed = Vec::new();
-        // What lies elsewhere is asked for there, and without credentials.
-        for url in blob.urls.iter().filter(|url| is_web(url)) {
-            match repository.foreign_blob(url).await {
-                Ok(download) => return Ok(unverified(download)),
-                Err(error) => failed.push(crate::chain(&error)),
-            }
-        }
-        if !failed.is_empty() {
-            return Err(Error::ForeignBlob(failed.join(", ")));
+        if let Some(blob) = elsewhere_through(&blob.urls, &repository).await? {
+            return Ok(blob);
         }
         Ok(unverified(repository.blob(&blob.digest, blob.size).await?))
     }
@@ -108,19 +99,4 @@ impl Source for RegistrySource {
     fn concurrency(&self) -> NonZeroUsize {
         files::CONCURRENCY
     }
-}
-
-fn is_web(url: &str) -> bool {
-    let scheme = url.split(':').next().unwrap_or_default();
-    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-}
-
-pub(super) fn unverified(download: Download) -> Unverified {
-    let stream = download.stream.map(|piece| {
-        piece.map_err(|error| StreamError::Read {
-            transient: error.is_transient(),
-            source: error.into(),
-        })
-    });
-    Unverified::new(stream.boxed(), download.size)
 }

@@ -1,6 +1,7 @@
 //! What `docker:` promises beyond the laws.
 
 use fs_err as fs;
+use futures_util::TryStreamExt;
 use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
 use skopeo_transport::{How, ImageName, Options, Role, Wish, create, delete, open, tags};
 
@@ -283,4 +284,33 @@ async fn manifests_that_are_not_what_was_asked_for_are_refused() {
     let nonsense = RawManifest { media_type: MediaType::OCI_MANIFEST, bytes: "{}".into() };
     let error = to.put_manifest(&nonsense, &Which::Top).await.unwrap_err();
     assert!(matches!(error, skopeo_transport::PutManifestError::TypeRejected { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn layers_that_lie_elsewhere_are_fetched_there() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    sample.put(place.create().await).await.unwrap();
+    let mut wanted = descriptor(&sample.layers[0]);
+    let host = place.served.as_ref().unwrap().host();
+    wanted.urls = vec![
+        "ftp://nowhere/".to_owned(),
+        format!("http://{host}/v2/ns/repo/blobs/{}", Digest::sha256(b"none")),
+        format!("http://{host}/v2/ns/repo/blobs/{}", wanted.digest),
+    ];
+    // From another repository of a registry, and from a layout that has nothing but the manifest.
+    let mut other = Place::layout().await;
+    other.options.registry.tls_verify = Some(false);
+    let name = place.name("docker://{}/empty:tag");
+    Sample::new(2).put(create(&name, &place.options).await.unwrap()).await.unwrap();
+    Sample::new(2).put(other.create().await).await.unwrap();
+    for source in [open(&name, &place.options).await.unwrap(), other.open().await.unwrap()] {
+        let read = source.blob(&wanted).await.unwrap().expect(&wanted.digest, wanted.size);
+        let pieces: Vec<_> = read.into_stream().try_collect().await.unwrap();
+        assert!(pieces.concat() == sample.layers[0]);
+        let missing = wanted.urls[1..2].to_vec();
+        let missing = skopeo_image::Descriptor { urls: missing, ..wanted.clone() };
+        let error = source.blob(&missing).await.err().unwrap().to_string();
+        assert!(error.starts_with("failed fetching external blob from all urls: "), "{error}");
+    }
 }

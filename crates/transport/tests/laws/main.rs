@@ -5,6 +5,7 @@
 
 mod dir;
 mod docker;
+mod killed;
 mod laws;
 mod layout;
 mod original;

@@ -1,0 +1,62 @@
+//! Layers that lie elsewhere: at addresses that the manifest gives.
+
+use futures_util::StreamExt;
+use skopeo_blob::{StreamError, Unverified};
+use skopeo_registry::{Download, Repository};
+use url::Url;
+
+use crate::{Error, Options};
+
+/// A layer at the first of its addresses that has it; none if it has no address on the web. It is
+/// asked for without credentials, since anybody may have written these addresses.
+pub(crate) async fn elsewhere(
+    urls: &[String],
+    options: &Options,
+) -> Result<Option<Unverified>, Error> {
+    let mut places = Vec::new();
+    for (url, host) in on_the_web(urls) {
+        let insecure = options.registry.tls_verify == Some(false);
+        let client = options.connections.anonymous(options, &host, insecure)?;
+        places.push((url, client.repository("")));
+    }
+    first(places).await
+}
+
+/// The same, on the way that another repository is reached.
+pub(super) async fn elsewhere_through(
+    urls: &[String],
+    repository: &Repository,
+) -> Result<Option<Unverified>, Error> {
+    first(on_the_web(urls).map(|(url, _)| (url, repository.clone())).collect()).await
+}
+
+async fn first(places: Vec<(&str, Repository)>) -> Result<Option<Unverified>, Error> {
+    let mut failed = Vec::new();
+    for (url, repository) in places {
+        match repository.foreign_blob(url).await {
+            Ok(download) => return Ok(Some(unverified(download))),
+            Err(error) => failed.push(crate::chain(&error)),
+        }
+    }
+    if failed.is_empty() { Ok(None) } else { Err(Error::ForeignBlob(failed.join(", "))) }
+}
+
+fn on_the_web(urls: &[String]) -> impl Iterator<Item = (&str, String)> {
+    urls.iter().filter_map(|text| {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let host = url.host_str()?;
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Some((text.as_str(), format!("{host}{port}")))
+    })
+}
+
+/// What comes from a registry, before anybody has looked at it.
+pub(super) fn unverified(download: Download) -> Unverified {
+    let stream = download.stream.map(|piece| {
+        piece.map_err(|error| StreamError::Read {
+            transient: error.is_transient(),
+            source: error.into(),
+        })
+    });
+    Unverified::new(stream.boxed(), download.size)
+}
