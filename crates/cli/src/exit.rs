@@ -6,7 +6,12 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Error;
+use skopeo_blob::StreamError;
+use skopeo_copy::Error as CopyError;
+use skopeo_registry::Error as RegistryError;
+use skopeo_transport::Error as TransportError;
 
+use crate::args::parse::ParseError;
 use crate::logging::{self, Level};
 
 /// An error after which the command's help is shown on stderr.
@@ -35,7 +40,7 @@ const BROKEN_PIPE: u8 = 141;
 
 /// Writes the error to stderr and says how to exit.
 pub(crate) fn report(error: &Error) -> ExitCode {
-    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+    if let Some(interrupted) = error.chain().find_map(|error| error.downcast_ref::<Interrupted>()) {
         return ExitCode::from(interrupted.code);
     }
     if is_broken_pipe(error) {
@@ -61,18 +66,29 @@ fn code(error: &Error) -> u8 {
     if error.chain().any(is_not_found) { 2 } else { 1 }
 }
 
-fn is_not_found(_error: &(dyn StdError + 'static)) -> bool {
-    false
+fn is_not_found(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref::<TransportError>().is_some_and(TransportError::is_not_found)
+        || error.downcast_ref::<CopyError>().is_some_and(CopyError::is_not_found)
+}
+
+/// Whether the same step may go well in a moment.
+pub(crate) fn is_transient(error: &Error) -> bool {
+    error.chain().any(|error| {
+        error.downcast_ref::<TransportError>().is_some_and(TransportError::is_transient)
+            || error.downcast_ref::<CopyError>().is_some_and(CopyError::is_transient)
+            || error.downcast_ref::<RegistryError>().is_some_and(RegistryError::is_transient)
+            || error.downcast_ref::<StreamError>().is_some_and(StreamError::is_transient)
+    })
 }
 
 fn hint(error: &Error) -> Option<String> {
     error.chain().find_map(|error| {
         let hinted = error.downcast_ref::<Hinted>().map(|hinted| hinted.hint.clone());
-        hinted.or_else(|| {
-            error
-                .downcast_ref::<crate::args::parse::ParseError>()
-                .and_then(|error| error.hint.clone())
-        })
+        hinted
+            .or_else(|| error.downcast_ref::<ParseError>()?.hint.clone())
+            .or_else(|| error.downcast_ref::<CopyError>()?.hint())
+            .or_else(|| error.downcast_ref::<TransportError>()?.hint())
+            .or_else(|| error.downcast_ref::<RegistryError>()?.hint().map(str::to_owned))
     })
 }
 

@@ -5,6 +5,7 @@
 //! It is a library only so that tests and the manual can read the table of flags; nobody else
 //! depends on it.
 
+mod app;
 mod args;
 mod commands;
 mod completion;
@@ -12,6 +13,10 @@ mod exit;
 mod go;
 mod logging;
 pub mod man;
+
+mod progress;
+mod retry;
+mod template;
 
 use std::process::ExitCode;
 
@@ -44,7 +49,7 @@ fn run() -> Result<(), Error> {
         Parsed::Help(path) => Ok(print(args::help::help(&root, &path))?),
         Parsed::Run(invocation) => {
             let path = invocation.path.clone();
-            let done = commands::run(&root, invocation, authfile.as_deref());
+            let done = commands::run(&root, invocation, authfile);
             if let Err(error) = &done
                 && error.downcast_ref::<UsageError>().is_some()
             {

@@ -57,8 +57,9 @@ fn add_help(command: &mut Command) {
 
 const HELP: &[(&str, &str)] = &[];
 
+/// The names of the transports that can be used.
 pub(crate) fn transports() -> Vec<&'static str> {
-    vec!["dir", "docker", "oci"]
+    skopeo_transport::offered().map(|transport| transport.name).collect()
 }
 
 fn inspect(authfile: Option<String>, transports: &str) -> Command {

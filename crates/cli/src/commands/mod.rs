@@ -1,37 +1,50 @@
 //! One line per command.
 
+mod copy;
+mod delete;
+mod inspect;
+mod list_tags;
+mod login;
+mod logout;
 mod manifest_digest;
+mod serve;
 
 use std::io::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
+use crate::app::App;
 use crate::args::command::Command;
 use crate::args::global::Global;
 use crate::args::parse::Invocation;
 use crate::args::{self, help};
 use crate::exit::print;
-use crate::go;
-use crate::logging;
+use crate::{go, logging};
 
 /// Runs the command that was asked for. `authfile` is `$REGISTRY_AUTH_FILE`.
-pub(crate) fn run(root: &Command, invocation: Invocation, _authfile: Option<&str>) -> Result<()> {
+pub(crate) fn run(root: &Command, invocation: Invocation, authfile: Option<String>) -> Result<()> {
     let global = Global::new(&invocation.global, &invocation.root_flags);
     let Invocation { path, flags, arguments, .. } = invocation;
     logging::start(global.debug);
     match path.as_slice() {
         ["completion", shell] => {
             let descriptions = !flags.switch("no-descriptions");
-            Ok(print(crate::completion::script(shell, descriptions))?)
+            return Ok(print(crate::completion::script(shell, descriptions))?);
         }
-        ["help"] => explain(root, &arguments),
-        _ => {
-            global.check()?;
-            match path.as_slice() {
-                ["manifest-digest"] => manifest_digest::run(&arguments),
-                _ => anyhow::bail!("{} is not built into this program", path.join(" ")),
-            }
-        }
+        ["help"] => return explain(root, &arguments),
+        _ => global.check()?,
+    }
+    let app = App::new(global, authfile);
+    match path.as_slice() {
+        ["copy"] => copy::run(&app, &flags, &arguments),
+        ["delete"] => delete::run(&app, &flags, &arguments),
+        ["inspect"] => inspect::run(&app, &flags, &arguments),
+        ["list-tags"] => list_tags::run(&app, &flags, &arguments),
+        ["login"] => login::run(&app, &flags, &arguments),
+        ["logout"] => logout::run(&app, &flags, &arguments),
+        ["manifest-digest"] => manifest_digest::run(&arguments),
+        ["serve"] => serve::run(&app, &flags, &arguments),
+        other => bail!("{} is not built into this program", other.join(" ")),
     }
 }
 

@@ -1,0 +1,203 @@
+//! What is made once and handed to the command: configuration, policy, connections, runtime.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use skopeo_config::{Config, Overrides};
+use skopeo_image::{Platform, wanted_platforms};
+use skopeo_registry::Credentials;
+use skopeo_transport::{Connections, Options};
+use skopeo_trust::Policy;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::global::Global;
+use crate::args::image::{Identity, Image};
+use crate::args::value::Values;
+use crate::exit::Interrupted;
+
+/// How long the threads that write files get to stop when the command was cut short.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// One run of the program.
+#[derive(Debug)]
+pub(crate) struct App {
+    global: Global,
+    /// `$REGISTRY_AUTH_FILE`.
+    authfile: Option<String>,
+    config: Arc<Config>,
+    connections: Arc<Connections>,
+}
+
+impl App {
+    /// Reads nothing yet.
+    pub(crate) fn new(global: Global, authfile: Option<String>) -> Self {
+        let config = Config::new(Overrides {
+            registries_conf: global.registries_conf.clone(),
+            registries_d: global.registries_d.clone(),
+            policy: global.policy.clone(),
+            tmpdir: global.tmpdir.clone(),
+            tls_details: global.tls_details.clone(),
+        });
+        Self { global, authfile, config: Arc::new(config), connections: Connections::new() }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// The root's own `--tls-verify`, deprecated.
+    pub(crate) fn tls_verify(&self) -> Option<bool> {
+        self.global.tls_verify
+    }
+
+    /// What the flags with this prefix say about an image.
+    pub(crate) fn image(&self, flags: &Values, prefix: &str) -> Result<Image> {
+        Image::new(flags, prefix, self.authfile.as_deref(), self.global.tls_verify)
+    }
+
+    /// What a transport must know for that image.
+    pub(crate) fn options(&self, image: &Image) -> Options {
+        let mut options = Options::new(self.config.clone(), self.connections.clone());
+        options.registry.authfile.clone_from(&image.authfile);
+        options.registry.cert_dir.clone_from(&image.cert_dir);
+        options.registry.tls_verify = image.tls_verify;
+        options.registry.registry_token.clone_from(&image.registry_token);
+        options.registry.user_agent = self.user_agent();
+        match &image.identity {
+            Identity::Configured => {}
+            Identity::Anonymous => options.registry.no_creds = true,
+            Identity::User { name, password } => {
+                options.registry.credentials =
+                    Some(Credentials::Basic { username: name.clone(), password: password.clone() });
+            }
+        }
+        options.layout.shared_blob_dir.clone_from(&image.shared_blob_dir);
+        options
+    }
+
+    /// Options of a command that has no flags about an image.
+    pub(crate) fn plain_options(&self) -> Options {
+        let mut options = Options::new(self.config.clone(), self.connections.clone());
+        options.registry.user_agent = self.user_agent();
+        options
+    }
+
+    fn user_agent(&self) -> String {
+        let own = concat!("skopeo/", env!("CARGO_PKG_VERSION"));
+        match &self.global.user_agent_prefix {
+            Some(prefix) => format!("{prefix} {own}"),
+            None => own.to_owned(),
+        }
+    }
+
+    /// The trust policy.
+    pub(crate) fn policy(&self) -> Result<Policy> {
+        let policy = if self.global.insecure_policy {
+            Policy::insecure()
+        } else {
+            let load = || -> Result<Policy> {
+                let file = self.config.policy()?;
+                Ok(Policy::parse(&file.bytes, &file.path.to_string_lossy())?)
+            };
+            load().context("Error loading trust policy")?
+        };
+        Ok(if self.global.require_signed { policy.require_signed() } else { policy })
+    }
+
+    /// This machine, in Go's words.
+    pub(crate) fn host() -> Platform {
+        let (architecture, variant) = match std::env::consts::ARCH {
+            "x86_64" => ("amd64", ""),
+            "x86" => ("386", ""),
+            "aarch64" => ("arm64", "v8"),
+            "arm" => ("arm", "v7"),
+            "powerpc64" if cfg!(target_endian = "little") => ("ppc64le", ""),
+            "powerpc64" => ("ppc64", ""),
+            "loongarch64" => ("loong64", ""),
+            other => (other, ""),
+        };
+        let os = match std::env::consts::OS {
+            "macos" => "darwin",
+            other => other,
+        };
+        Platform::new(os, architecture, variant)
+    }
+
+    /// The platforms that serve, best first.
+    pub(crate) fn platforms(&self) -> Vec<Platform> {
+        wanted_platforms(
+            self.global.os.as_deref(),
+            self.global.architecture.as_deref(),
+            self.global.variant.as_deref(),
+            &Self::host(),
+        )
+    }
+
+    /// Does the work, unless `--command-timeout` or a signal ends it: then its future is dropped,
+    /// which takes temporary files with it.
+    pub(crate) fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.run_or(work, interrupted())
+    }
+
+    /// The same for work that sees to signals itself.
+    pub(crate) fn run_uninterrupted<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.run_or(work, std::future::pending())
+    }
+
+    fn run_or<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+        interrupted: impl Future<Output = anyhow::Error>,
+    ) -> Result<T> {
+        let runtime = runtime()?;
+        let timeout = self.global.timeout.positive();
+        let done = runtime.block_on(async {
+            let deadline = async {
+                match timeout {
+                    Some(timeout) => tokio::time::sleep(timeout).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                done = work => done,
+                () = deadline => Err(anyhow!("context deadline exceeded")),
+                interrupted = interrupted => Err(interrupted),
+            }
+        });
+        if done.is_ok() {
+            runtime.shutdown_background();
+        } else {
+            runtime.shutdown_timeout(LAST_WORDS);
+        }
+        done
+    }
+}
+
+/// The network has one thread; files and codecs have theirs.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub(crate) async fn interrupted() -> anyhow::Error {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    let code = tokio::select! {
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 143,
+    };
+    Interrupted { code }.into()
+}

@@ -1,0 +1,145 @@
+//! `copy SOURCE DESTINATION`.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use skopeo_copy::{
+    CompressTo, Copied, Digests, Format, Lists, OtherFormats, Request, Session, SourceSignatures,
+};
+use skopeo_image::Compression;
+use skopeo_transport::ImageName;
+use tracing::warn;
+
+use crate::app::App;
+use crate::args::copy::Copy;
+use crate::args::image::Retry;
+use crate::args::value::Values;
+use crate::exit::UsageError;
+use crate::progress::Progress;
+use crate::{go, retry};
+
+pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
+    let [from, to] = arguments else {
+        return Err(UsageError("Exactly two arguments expected").into());
+    };
+    let copy = Copy::new(flags);
+    if copy.deprecated_tls_verify {
+        warn!("'--tls-verify' is deprecated, instead use: --src-tls-verify, --dest-tls-verify");
+    }
+    let policy = app.policy()?;
+    let from = ImageName::parse(from).with_context(|| format!("Invalid source name {from}"))?;
+    let to = ImageName::parse(to).with_context(|| format!("Invalid destination name {to}"))?;
+    let source_options = app.options(&app.image(flags, "src-")?);
+    let mut options = app.options(&app.image(flags, "dest-")?);
+    options.registry.precompute_digests = copy.precompute_digests;
+    options.dir.compress = copy.compress;
+    options.dir.decompress = copy.decompress;
+    let request = request(app, &copy)?;
+    warn_of_ineffective(&copy, &to);
+
+    app.run(retry::with(Retry::new(flags), async || {
+        let progress = Arc::new(if copy.quiet { Progress::quiet() } else { Progress::new() });
+        let watcher = progress.clone();
+        let session = Session::new(Arc::new(move |event| watcher.tell(&event)));
+        let work = async {
+            let source = skopeo_transport::open(&from, &source_options).await;
+            let source = source.with_context(|| format!("initializing source {from}"))?;
+            let destination = skopeo_transport::create(&to, &options).await;
+            let destination =
+                destination.with_context(|| format!("initializing destination {to}"))?;
+            Ok(skopeo_copy::copy(&session, &*source, destination, &policy, &request).await?)
+        };
+        let done: Result<Copied> = tokio::select! {
+            done = work => done,
+            never = progress.beat() => match never {},
+        };
+        progress.end();
+        let copied = done?;
+        if let Some(file) = &copy.digestfile {
+            go::write(file, copied.digest.to_string()).with_context(|| {
+                format!("Failed to write digest to file {}", go::quote(&file.to_string_lossy()))
+            })?;
+        }
+        Ok(())
+    }))
+}
+
+/// What is asked, in the words of the pipeline.
+fn request(app: &App, copy: &Copy) -> Result<Request> {
+    let mut request = Request::new(App::host());
+    request.platforms = app.platforms();
+    request.lists = lists(copy)?;
+    request.format = copy.format.as_deref().map(format).transpose()?;
+    if copy.preserve_digests {
+        request.digests = Digests::Preserve;
+    }
+    if copy.remove_signatures {
+        request.signatures = SourceSignatures::Remove;
+    }
+    request.compression = compression(copy)?;
+    if let Some(parallel) = usize::try_from(copy.parallel).ok().and_then(NonZeroUsize::new) {
+        request.parallel = parallel;
+    }
+    Ok(request)
+}
+
+fn lists(copy: &Copy) -> Result<Lists> {
+    match copy.multi_arch.as_deref() {
+        Some(_) if copy.all => bail!("Cannot use --all and --multi-arch flags together"),
+        Some("system") => Ok(Lists::System),
+        Some("all") => Ok(Lists::All),
+        Some("index-only") => Ok(Lists::IndexOnly),
+        Some(other) => bail!(
+            "unknown multi-arch option {}. Choose one of the supported options: 'system', 'all', \
+             or 'index-only'",
+            go::quote(other)
+        ),
+        None if copy.all => Ok(Lists::All),
+        None => Ok(Lists::System),
+    }
+}
+
+fn format(name: &str) -> Result<Format> {
+    match name {
+        "oci" => Ok(Format::Oci),
+        "v2s1" => Ok(Format::DockerSchema1),
+        "v2s2" => Ok(Format::DockerSchema2),
+        other => bail!(
+            "unknown format {}. Choose one of the supported formats: 'oci', 'v2s1', or 'v2s2'",
+            go::quote(other)
+        ),
+    }
+}
+
+fn compression(copy: &Copy) -> Result<Option<CompressTo>> {
+    let Some(name) = copy.compress_format.as_deref() else {
+        if copy.force_compress_format {
+            bail!("--dest-force-compress-format requires --dest-compress-format");
+        }
+        if copy.compress_level.is_some() {
+            warn!("--dest-compress-level has no effect without --dest-compress-format");
+        }
+        return Ok(None);
+    };
+    let format = match name {
+        "gzip" => Compression::Gzip,
+        "zstd" => Compression::Zstd,
+        "zstd:chunked" | "bzip2" | "Xz" => {
+            bail!("--dest-compress-format={name} is not supported by this version of skopeo")
+        }
+        other => bail!("cannot find compressor for {}", go::quote(other)),
+    };
+    let level = copy.compress_level.map(i32::try_from).transpose();
+    let level = level.context("--dest-compress-level is out of range")?;
+    let others =
+        if copy.force_compress_format { OtherFormats::Refuse } else { OtherFormats::Reuse };
+    Ok(Some(CompressTo { format, level, others }))
+}
+
+fn warn_of_ineffective(copy: &Copy, to: &ImageName) {
+    let flags = [(copy.compress, "compress"), (copy.decompress, "decompress")];
+    for (_, flag) in flags.iter().filter(|(given, _)| *given && to.transport() != "dir") {
+        warn!("--dest-{flag} can only be used if the destination transport is 'dir'");
+    }
+}

@@ -1,0 +1,18 @@
+//! `delete IMAGE`.
+
+use anyhow::{Context as _, Result, bail};
+use skopeo_transport::ImageName;
+
+use crate::app::App;
+use crate::args::image::Retry;
+use crate::args::value::Values;
+use crate::retry;
+
+pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
+    let [image] = arguments else { bail!("Usage: delete imageReference") };
+    let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
+    let options = app.options(&app.image(flags, "")?);
+    app.run(retry::with(Retry::new(flags), async || {
+        Ok(skopeo_transport::delete(&name, &options).await?)
+    }))
+}

@@ -1,0 +1,279 @@
+//! `inspect IMAGE`.
+
+mod view;
+
+use anyhow::{Context as _, Error, Result, anyhow, bail};
+use futures_util::{StreamExt as _, future};
+use serde::Serialize;
+use skopeo_image::{
+    Algorithm, Descriptor, ImageManifest, MAX_CONFIG_SIZE, Manifest, RawManifest, Which, go_json,
+};
+use skopeo_transport::{Error as TransportError, ImageName, Options, Source};
+use tracing::warn;
+
+use crate::app::App;
+use crate::args::image::Retry;
+use crate::args::value::Values;
+use crate::exit::print;
+use crate::template::value::Value;
+use crate::template::{Format, is_json};
+use crate::{go, retry};
+
+/// What is to be shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    Manifest,
+    Config,
+    RawConfig,
+    Summary,
+}
+
+/// How it is to be shown.
+enum Shape {
+    Json,
+    Template(Format),
+}
+
+pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
+    let [image] = arguments else { bail!("Exactly one argument expected") };
+    let format = flags.text("format");
+    let show = match (flags.switch("raw"), flags.switch("config")) {
+        (true, _) if format.is_some() => bail!("raw output does not support format option"),
+        (true, false) => Show::Manifest,
+        (true, true) => Show::RawConfig,
+        (false, true) => Show::Config,
+        (false, false) => Show::Summary,
+    };
+    let options = app.options(&app.image(flags, "")?);
+    let shape = match format {
+        Some(format) if !is_json(format) => {
+            Shape::Template(Format::parse(format).map_err(|sentence| written(show, sentence))?)
+        }
+        _ => Shape::Json,
+    };
+    let name = ImageName::parse(image).with_context(|| naming(image))?;
+    let inspect = Inspect { app, typed: image, name, options, retry: Retry::new(flags) };
+    app.run(async {
+        let source = retry::with(inspect.retry, async || {
+            skopeo_transport::open(&inspect.name, &inspect.options)
+                .await
+                .with_context(|| naming(image))
+        })
+        .await?;
+        let top = inspect.top(&*source).await?;
+        match show {
+            Show::Manifest => Ok(print(&top.bytes)?),
+            Show::RawConfig => {
+                let manifest = inspect.instance(&*source, &top).await?;
+                let config = inspect.config(&*source, &manifest).await;
+                let config = config.context("Error reading configuration blob")?;
+                Ok(print(config.unwrap_or_default())?)
+            }
+            Show::Config => {
+                let manifest = inspect.instance(&*source, &top).await?;
+                let read = async || -> Result<_> {
+                    let config = inspect.config(&*source, &manifest).await?;
+                    Ok(manifest.oci_config(config.as_deref())?)
+                };
+                let config =
+                    read().await.context("Error reading OCI-formatted configuration data")?;
+                inspect.write(show, &shape, &config, || view::config(&config))
+            }
+            Show::Summary => inspect.summary(&*source, &top, flags, &shape).await,
+        }
+    })
+}
+
+struct Inspect<'a> {
+    app: &'a App,
+    /// The name as the user typed it.
+    typed: &'a str,
+    name: ImageName,
+    options: Options,
+    retry: Retry,
+}
+
+impl Inspect<'_> {
+    /// The manifest that the name leads to.
+    async fn top(&self, source: &dyn Source) -> Result<RawManifest> {
+        let read = async || Ok(source.manifest(&Which::Top).await?);
+        retry::with(self.retry, read).await.map_err(|error: Error| {
+            // The original reads a registry's manifest, and finds a layout's, when it opens them.
+            let missing =
+                error.downcast_ref::<TransportError>().is_some_and(TransportError::is_not_found);
+            if missing || self.name.docker_reference().is_some() {
+                error.context(naming(self.typed))
+            } else {
+                error.context("Error retrieving manifest for image")
+            }
+        })
+    }
+
+    /// The manifest of the image; of a list, of the instance that serves best.
+    async fn instance(&self, source: &dyn Source, top: &RawManifest) -> Result<ImageManifest> {
+        const PARSING: &str = "Error parsing manifest for image";
+        let list = match top.parse().context(PARSING)? {
+            Manifest::Image(manifest) => return Ok(manifest),
+            Manifest::List(list) => list,
+        };
+        let digest = list
+            .choose(&self.app.platforms())
+            .context("choosing image instance")
+            .context(PARSING)?;
+        let which = Which::Instance(digest);
+        let read = async || Ok(source.manifest(&which).await?);
+        let raw: RawManifest = retry::with(self.retry, read)
+            .await
+            .context("fetching target platform image selected from manifest list")
+            .context(PARSING)?;
+        match raw.parse().context(PARSING)? {
+            Manifest::Image(manifest) => Ok(manifest),
+            Manifest::List(_) => {
+                Err(anyhow!("an instance of the list is a list itself").context(PARSING))
+            }
+        }
+    }
+
+    /// The bytes of the config; a schema 1 image has none.
+    async fn config(
+        &self,
+        source: &dyn Source,
+        manifest: &ImageManifest,
+    ) -> Result<Option<Vec<u8>>> {
+        let Some(config) = manifest.config() else { return Ok(None) };
+        retry::with(self.retry, async || Ok(Some(read_config(source, config).await?))).await
+    }
+
+    async fn summary(
+        &self,
+        source: &dyn Source,
+        top: &RawManifest,
+        flags: &Values,
+        shape: &Shape,
+    ) -> Result<()> {
+        let manifest = self.instance(source, top).await?;
+        let wanted = match shape {
+            Shape::Json => true,
+            Shape::Template(format) => format.looks_at("RepoTags"),
+        };
+        let lists = wanted && !flags.switch("no-tags") && self.name.docker_reference().is_some();
+        let tags = async { if lists { self.tags().await } else { Ok(Vec::new()) } };
+        // An artifact is refused before anything of it is read.
+        let config = async {
+            if manifest.is_artifact() { Ok(None) } else { self.config(source, &manifest).await }
+        };
+        let (config, tags) = future::join(config, tags).await;
+        let summary = manifest.summary(config?.as_deref())?;
+        let output = view::Output {
+            name: self.name.docker_reference().map(|reference| reference.name.to_string()),
+            digest: digest(top, &manifest, flags.maybe_text("manifest-digest"))
+                .context("Error computing manifest digest")?,
+            repo_tags: tags?,
+            summary,
+        };
+        self.write(Show::Summary, shape, &output.json(), || output.value())
+    }
+
+    /// The tags of the repository. That a registry keeps them to itself is no failure.
+    async fn tags(&self) -> Result<Vec<String>> {
+        match skopeo_transport::tags(&self.name, &self.options).await {
+            Ok(tags) => Ok(tags),
+            Err(TransportError::Registry(error)) if keeps_tags_to_itself(&error) => {
+                warn!("Registry disallows tag list retrieval; skipping");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(Error::from(error).context("Error determining repository tags")),
+        }
+    }
+
+    fn write(
+        &self,
+        show: Show,
+        shape: &Shape,
+        json: &impl Serialize,
+        value: impl FnOnce() -> Value,
+    ) -> Result<()> {
+        let text = match shape {
+            Shape::Json => {
+                let mut text = go_json::to_vec_indent(json, "", "    ")?;
+                text.push(b'\n');
+                text
+            }
+            Shape::Template(format) => {
+                format.print(value()).map_err(|sentence| written(show, sentence))?.into_bytes()
+            }
+        };
+        Ok(print(text)?)
+    }
+}
+
+fn naming(image: &str) -> String {
+    format!("Error parsing image name {}", go::quote(image))
+}
+
+/// The error of a template, which only for configs says what was being written.
+fn written(show: Show, sentence: String) -> Error {
+    let error = anyhow!("{sentence}");
+    match show {
+        Show::Config => {
+            error.context("Error writing OCI-formatted configuration data to standard output")
+        }
+        _ => error,
+    }
+}
+
+async fn read_config(source: &dyn Source, config: &Descriptor) -> Result<Vec<u8>> {
+    let blob = source.blob(config).await?.expect(&config.digest, None);
+    let mut stream = blob.into_stream();
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.next().await {
+        bytes.extend_from_slice(&piece?);
+        if bytes.len() > MAX_CONFIG_SIZE {
+            bail!("exceeded maximum allowed size of {MAX_CONFIG_SIZE} bytes");
+        }
+    }
+    Ok(bytes)
+}
+
+/// Whether a registry answered that listing tags is not allowed, or not there at all: AWS ECR does
+/// the one for users without ecr:ListImages, public.ecr.aws the other.
+fn keeps_tags_to_itself(error: &skopeo_registry::Error) -> bool {
+    match error.codes() {
+        [] => error.status() == Some(404),
+        [code, ..] => code == "DENIED" || code == "NOT_FOUND" && error.status() == Some(404),
+    }
+}
+
+/// The digest of the manifest, by the algorithm asked for, else by that of the config's digest.
+fn digest(top: &RawManifest, manifest: &ImageManifest, asked: Option<&str>) -> Result<String> {
+    let algorithm = match asked {
+        Some("") => Algorithm::Sha256,
+        Some(name) => name
+            .parse()
+            .map_err(|_| anyhow!("digest algorithm {} is not available", go::quote(name)))?,
+        None => manifest.config().map_or(Algorithm::Sha256, |config| config.digest.algorithm()),
+    };
+    Ok(top.digest_by(algorithm)?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_of_the_algorithm_asked_for() {
+        let top = RawManifest::new(None, "{}".into());
+        let config = r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha512:cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e","size":0},"layers":[]}"#;
+        let raw = RawManifest::new(Some(skopeo_image::MediaType::OCI_MANIFEST), config.into());
+        let Ok(Manifest::Image(manifest)) = raw.parse() else { panic!("an image") };
+        for (asked, beginning) in [
+            (None, "sha512:27c74670"),
+            (Some("sha256"), "sha256:44136fa3"),
+            (Some(""), "sha256:44136fa3"),
+        ] {
+            assert!(digest(&top, &manifest, asked).unwrap().starts_with(beginning), "{asked:?}");
+        }
+        let error = digest(&top, &manifest, Some("md5")).unwrap_err();
+        assert_eq!(error.to_string(), "digest algorithm \"md5\" is not available");
+    }
+}

@@ -1,0 +1,199 @@
+//! What `inspect` found, as JSON and as templates see it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use skopeo_image::{History, ImageConfig, Layer, RunConfig, Summary, Timestamp};
+
+use crate::template::value::Value;
+
+/// What there is to say about an image.
+pub(super) struct Output {
+    /// The repository, if it is in one.
+    pub(super) name: Option<String>,
+    pub(super) digest: String,
+    pub(super) repo_tags: Vec<String>,
+    pub(super) summary: Summary,
+}
+
+/// The same in the order and with the names of the original's JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Json<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    tag: &'a str,
+    digest: &'a str,
+    repo_tags: &'a [String],
+    created: Option<Timestamp>,
+    docker_version: &'a str,
+    labels: Option<&'a BTreeMap<String, String>>,
+    architecture: &'a str,
+    os: &'a str,
+    layers: Vec<&'a str>,
+    layers_data: Vec<LayerJson<'a>>,
+    env: Option<&'a [String]>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct LayerJson<'a> {
+    #[serde(rename = "MIMEType")]
+    mime_type: &'a str,
+    digest: &'a str,
+    /// -1 if nobody says.
+    size: i64,
+    annotations: Option<&'a BTreeMap<String, String>>,
+}
+
+impl<'a> LayerJson<'a> {
+    fn new(layer: &'a Layer) -> Self {
+        let blob = &layer.blob;
+        let size = blob.size.and_then(|size| i64::try_from(size).ok());
+        Self {
+            mime_type: blob.media_type.as_str(),
+            digest: blob.digest.as_str(),
+            size: size.unwrap_or(-1),
+            annotations: Some(&blob.annotations).filter(|annotations| !annotations.is_empty()),
+        }
+    }
+
+    fn value(&self) -> Value {
+        Value::structure(
+            "types.ImageInspectLayer",
+            self,
+            vec![
+                ("MIMEType", Value::text(self.mime_type)),
+                ("Digest", Value::digest(self.digest)),
+                ("Size", Value::Int(self.size)),
+                ("Annotations", Value::labels(self.annotations)),
+            ],
+        )
+    }
+}
+
+impl Output {
+    pub(super) fn json(&self) -> Json<'_> {
+        let summary = &self.summary;
+        Json {
+            name: self.name.as_deref().unwrap_or_default(),
+            tag: &summary.tag,
+            digest: &self.digest,
+            repo_tags: &self.repo_tags,
+            created: summary.created,
+            docker_version: &summary.docker_version,
+            labels: summary.labels.as_ref(),
+            architecture: &summary.architecture,
+            os: &summary.os,
+            layers: summary.layers.iter().map(|layer| layer.blob.digest.as_str()).collect(),
+            layers_data: summary.layers.iter().map(LayerJson::new).collect(),
+            env: summary.env.as_deref(),
+        }
+    }
+
+    pub(super) fn value(&self) -> Value {
+        let json = self.json();
+        let layers = json.layers.iter().map(|layer| Value::text(layer));
+        Value::structure(
+            "interface {}",
+            &json,
+            vec![
+                ("Name", Value::text(json.name)),
+                ("Tag", Value::text(json.tag)),
+                ("Digest", Value::digest(json.digest)),
+                ("RepoTags", Value::texts(Some(json.repo_tags))),
+                ("Created", Value::Time(json.created)),
+                ("DockerVersion", Value::text(json.docker_version)),
+                ("Labels", Value::labels(json.labels)),
+                ("Architecture", Value::text(json.architecture)),
+                ("Os", Value::text(json.os)),
+                ("Layers", Value::list(layers, "[]string")),
+                (
+                    "LayersData",
+                    Value::list(
+                        json.layers_data.iter().map(LayerJson::value),
+                        "[]types.ImageInspectLayer",
+                    ),
+                ),
+                ("Env", Value::texts(json.env)),
+            ],
+        )
+    }
+}
+
+/// A config as templates see it.
+pub(super) fn config(config: &ImageConfig) -> Value {
+    let features = Value::texts(Some(&config.os_features));
+    let platform = vec![
+        ("Architecture", Value::text(&config.architecture)),
+        ("OS", Value::text(&config.os)),
+        ("OSVersion", Value::text(&config.os_version)),
+        ("OSFeatures", features),
+        ("Variant", Value::text(&config.variant)),
+    ];
+    let platform_json = serde_json::json!({
+        "architecture": config.architecture,
+        "os": config.os,
+    });
+    let rootfs = vec![
+        ("Type", Value::text(&config.rootfs.kind)),
+        (
+            "DiffIDs",
+            Value::list(
+                config.rootfs.diff_ids.iter().flatten().map(|digest| Value::digest(digest)),
+                "[]digest.Digest",
+            ),
+        ),
+    ];
+    Value::structure(
+        "interface {}",
+        config,
+        vec![
+            ("Created", Value::Time(config.created)),
+            ("Author", Value::text(&config.author)),
+            ("Platform", Value::structure("v1.Platform", &platform_json, platform)),
+            ("Config", run_config(&config.config)),
+            ("RootFS", Value::structure("v1.RootFS", &config.rootfs, rootfs)),
+            ("History", Value::list(config.history.iter().map(history), "[]v1.History")),
+        ],
+    )
+}
+
+fn run_config(config: &RunConfig) -> Value {
+    let set = |keys: Option<&BTreeMap<String, skopeo_image::Nothing>>| {
+        let empty = || Value::structure("struct {}", &skopeo_image::Nothing {}, Vec::new());
+        let keys = keys.into_iter().flatten().map(|(key, _)| (key.clone(), empty()));
+        Value::Map(std::sync::Arc::new(keys.collect()), "map[string]struct {}")
+    };
+    Value::structure(
+        "v1.ImageConfig",
+        config,
+        vec![
+            ("User", Value::text(&config.user)),
+            ("ExposedPorts", set(config.exposed_ports.as_ref())),
+            ("Env", Value::texts(config.env.as_deref())),
+            ("Entrypoint", Value::texts(config.entrypoint.as_deref())),
+            ("Cmd", Value::texts(config.cmd.as_deref())),
+            ("Volumes", set(config.volumes.as_ref())),
+            ("WorkingDir", Value::text(&config.working_dir)),
+            ("Labels", Value::labels(config.labels.as_ref())),
+            ("StopSignal", Value::text(&config.stop_signal)),
+            ("ArgsEscaped", Value::Bool(config.args_escaped)),
+        ],
+    )
+}
+
+fn history(entry: &History) -> Value {
+    Value::structure(
+        "v1.History",
+        entry,
+        vec![
+            ("Created", Value::Time(entry.created)),
+            ("CreatedBy", Value::text(&entry.created_by)),
+            ("Author", Value::text(&entry.author)),
+            ("Comment", Value::text(&entry.comment)),
+            ("EmptyLayer", Value::Bool(entry.empty_layer)),
+        ],
+    )
+}

@@ -1,0 +1,198 @@
+//! `login REGISTRY`.
+
+use std::io::{self, BufRead as _, Read as _, Write as _};
+
+use anyhow::{Context as _, Result, bail};
+use skopeo_config::auth::{self, AuthOptions, Key, Stored};
+use skopeo_image::Secret;
+use skopeo_registry::Credentials;
+use skopeo_transport::Options;
+use tracing::debug;
+
+use crate::app::App;
+use crate::args::login::Login;
+use crate::args::value::Values;
+use crate::exit::{Interrupted, print};
+use crate::go;
+
+pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
+    let flags = Login::new(flags, app.tls_verify());
+    let files = AuthOptions {
+        authfile: flags.authfile.clone(),
+        compat_authfile: flags.compat_auth_file.clone(),
+    }
+    .for_login(app.config().environment())?;
+    let key = match arguments {
+        [registry] => Key::parse(registry)?,
+        [] => bail!("please provide a registry to log in to"),
+        _ => bail!("login accepts only one registry to log in to"),
+    };
+    if flags.get_login {
+        let user = auth::get_login(app.config(), &files, &key)?;
+        return Ok(print(format!("{user}\n"))?);
+    }
+    let kept = auth::current(app.config(), &files, &key)?;
+    if matches!(kept, Stored::IdentityToken { .. }) {
+        bail!("currently logged in, auth file contains an Identity token");
+    }
+    let password = password(&flags)?;
+    let mut options = app.plain_options();
+    options.registry.cert_dir.clone_from(&flags.cert_dir);
+    options.registry.tls_verify = flags.tls_verify;
+    app.run(async {
+        if let Stored::Basic { username, password: kept } = &kept
+            && flags.username.is_empty()
+            && password.is_empty()
+            && !username.is_empty()
+            && !kept.is_empty()
+        {
+            print(format!("Authenticating with existing credentials for {}\n", key.key))?;
+            if check(app, &options, &key, username, kept).await.is_ok() {
+                let sentence = "Existing credentials are valid. Already logged in to";
+                return Ok(print(format!("{sentence} {}\n", key.registry))?);
+            }
+            print("Existing credentials are invalid, please enter valid username and password\n")?;
+        }
+        let known = kept.username().unwrap_or_default();
+        let username = username(&flags.username, known).context("getting username and password")?;
+        let password = if password.is_empty() {
+            ask_password().context("getting username and password: reading password")?
+        } else {
+            password
+        };
+        check_new(app, &options, &key, &username, &password).await?;
+        let place = auth::login(app.config(), &files, &key, &username, &password)?;
+        if flags.verbose {
+            print(format!("Used:  {place}\n"))?;
+        }
+        Ok(print("Login Succeeded!\n")?)
+    })
+}
+
+async fn check_new(
+    app: &App,
+    options: &Options,
+    key: &Key,
+    username: &str,
+    password: &Secret,
+) -> Result<()> {
+    match check(app, options, key, username, password).await {
+        Ok(()) => Ok(()),
+        Err(error) if error.downcast_ref().is_some_and(skopeo_registry::Error::is_unauthorized) => {
+            debug!("error logging into {}: {}", go::quote(&key.key), crate::exit::sentence(&error));
+            bail!("logging into {}: invalid username/password", go::quote(&key.key))
+        }
+        Err(error) => {
+            Err(error.context(format!("authenticating creds for {}", go::quote(&key.key))))
+        }
+    }
+}
+
+/// Whether the registry lets this user in.
+pub(super) async fn check(
+    app: &App,
+    options: &Options,
+    key: &Key,
+    username: &str,
+    password: &Secret,
+) -> Result<()> {
+    let mut options = options.clone();
+    options.registry.credentials =
+        Some(Credentials::Basic { username: username.to_owned(), password: password.clone() });
+    let insecure = app.config().registries()?.insecure_host(&key.registry)?;
+    let client = app.connections().client(&options, &key.registry, insecure).await?;
+    Ok(client.check_login().await?)
+}
+
+/// The password of the flags or of stdin; empty if it must be asked for.
+fn password(flags: &Login) -> Result<Secret> {
+    if !flags.password_stdin {
+        return Ok(flags.password.clone());
+    }
+    if !flags.password.is_empty() {
+        bail!("can't specify both --password-stdin and --password");
+    }
+    if flags.username.is_empty() {
+        bail!("must provide --username with --password-stdin");
+    }
+    let mut text = zeroize::Zeroizing::new(String::new());
+    io::stdin().read_to_string(&mut text).context("reading password")?;
+    Ok(text.lines().collect::<String>().into())
+}
+
+/// The user of the flags, or asked for; an empty answer means the known one.
+fn username(given: &str, known: &str) -> Result<String> {
+    if !given.is_empty() {
+        return Ok(given.trim().to_owned());
+    }
+    let known_too = if known.is_empty() { String::new() } else { format!(" ({known})") };
+    print(format!("Username{known_too}: "))?;
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line).context("reading username")?;
+    if read == 0 || !line.ends_with('\n') {
+        bail!("reading username: EOF");
+    }
+    let typed = line.trim();
+    Ok(if typed.is_empty() { known } else { typed }.to_owned())
+}
+
+/// Asks on the terminal, which does not show what is typed. The keys that end programs are read as
+/// letters meanwhile, so that the terminal is never left silent.
+fn ask_password() -> Result<Secret> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+    print("Password: ")?;
+    let stdin = io::stdin();
+    // If it is no terminal, the words are those that Go's users know.
+    let before =
+        tcgetattr(&stdin).map_err(|error| anyhow::anyhow!("{}", go::reason(&error.into())))?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
+    tcsetattr(&stdin, OptionalActions::Flush, &silent).context("turning the echo off")?;
+    let typed = read_typed(&mut stdin.lock());
+    tcsetattr(&stdin, OptionalActions::Flush, &before).context("turning the echo on")?;
+    let _ = io::stdout().write_all(b"\n");
+    typed
+}
+
+/// Reads to the end of the line, letter by letter.
+fn read_typed(keys: &mut impl io::BufRead) -> Result<Secret> {
+    const INTERRUPT: u8 = 3;
+    const END: u8 = 4;
+    const BACKSPACE: u8 = 8;
+    const DELETE: u8 = 127;
+
+    let mut line = zeroize::Zeroizing::new(Vec::new());
+    for key in keys.bytes() {
+        match key? {
+            b'\r' | b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned().into()),
+            INTERRUPT => return Err(Interrupted { code: 130 }.into()),
+            END if line.is_empty() => break,
+            BACKSPACE | DELETE => {
+                // A letter may be several bytes: the first is no continuation.
+                while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
+            }
+            key => line.push(key),
+        }
+    }
+    bail!("EOF")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typing_can_be_mended_and_broken_off() {
+        for (keys, typed) in [
+            (&b"secret\nrest"[..], Some("secret")),
+            (b"ax\x7fb\r", Some("ab")),
+            ("a\u{e9}\x7fb\n".as_bytes(), Some("ab")),
+            (b"a\x03", None),
+            (b"\x04", None),
+        ] {
+            let read = read_typed(&mut &keys[..]);
+            assert_eq!(read.ok().as_ref().map(Secret::reveal), typed);
+        }
+    }
+}

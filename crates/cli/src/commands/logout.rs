@@ -1,0 +1,51 @@
+//! `logout REGISTRY`.
+
+use anyhow::{Result, bail};
+use skopeo_config::auth::{self, AuthOptions, Key, Logout as Found, Stored};
+
+use crate::app::App;
+use crate::args::login::Logout;
+use crate::args::value::Values;
+use crate::exit::print;
+
+pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
+    let flags = Logout::new(flags, app.tls_verify());
+    auth::check_file(flags.authfile.as_deref())?;
+    auth::check_file(flags.compat_auth_file.as_deref())?;
+    let files = AuthOptions {
+        authfile: flags.authfile.clone(),
+        compat_authfile: flags.compat_auth_file.clone(),
+    }
+    .for_login(app.config().environment())?;
+    if flags.all {
+        if !arguments.is_empty() {
+            bail!("--all takes no arguments");
+        }
+        auth::logout_all(app.config(), &files)?;
+        return Ok(print("Removed login credentials for all registries\n")?);
+    }
+    let key = match arguments {
+        [registry] => Key::parse(registry)?,
+        [] => bail!("please provide a registry to log out from"),
+        _ => bail!("logout accepts only one registry to log out from"),
+    };
+    match auth::logout(app.config(), &files, &key)? {
+        Found::Removed => Ok(print(format!("Removed login credentials for {}\n", key.key))?),
+        Found::NotHere(Stored::Basic { username, password })
+            if !username.is_empty() && !password.is_empty() =>
+        {
+            let mut options = app.plain_options();
+            options.registry.tls_verify = flags.tls_verify;
+            let check = super::login::check(app, &options, &key, &username, &password);
+            if app.run(check).is_err() {
+                bail!("not logged into {}", key.key);
+            }
+            Ok(print(format!(
+                "Not logged into {} with current tool. Existing credentials were established via \
+                 docker login. Please use docker logout instead.\n",
+                key.key
+            ))?)
+        }
+        Found::NotHere(_) => bail!("not logged into {}", key.key),
+    }
+}

@@ -1,0 +1,39 @@
+//! `serve FOLDER`.
+
+use anyhow::{Result, bail};
+use skopeo_server::{Access, Htpasswd, Registry, ServerOptions, Tls};
+
+use crate::app::{App, interrupted};
+use crate::args::serve::Serve;
+use crate::args::value::Values;
+use crate::exit::print;
+
+pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
+    let [folder] = arguments else { bail!("Exactly one argument expected: the folder to serve") };
+    let flags = Serve::new(flags);
+    let mut options = ServerOptions::new(folder);
+    options.read_only = flags.read_only;
+    if let Some(file) = &flags.htpasswd {
+        options.access = Access::Basic(Htpasswd::read(file)?);
+    }
+    options.tls = match (&flags.tls_cert, &flags.tls_key) {
+        (Some(certificate), Some(key)) => Some(Tls::read(certificate, key)?),
+        (None, None) => None,
+        _ => bail!("--tls-cert and --tls-key must be given together"),
+    };
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    // An empty host means all of them, as in Go.
+    let listen = match flags.listen.strip_prefix(':') {
+        Some(port) => format!("0.0.0.0:{port}"),
+        None => flags.listen.clone(),
+    };
+    let registry = Registry::open(options)?;
+    app.run_uninterrupted(async {
+        let serving = registry.listen(&listen).await?;
+        print(format!("Serving {folder} on {scheme}://{}\n", serving.address()))?;
+        // That the user ends it is how it ends.
+        let _ = interrupted().await;
+        serving.stop().await;
+        Ok(())
+    })
+}
