@@ -23,6 +23,7 @@ mod routes;
 mod store;
 mod uploads;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -166,8 +167,8 @@ impl Registry {
 }
 
 impl Handler for Registry {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        self.respond(request).await
+    async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Body>> {
+        Ok(self.respond(request).await)
     }
 }
 

@@ -34,8 +34,11 @@ const HTTP2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
 /// What answers requests: a registry, or something around one.
 pub trait Handler: Clone + Send + Sync + 'static {
-    /// Answers one request.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    /// Answers one request. An error closes the connection without an answer.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = io::Result<Response<Body>>> + Send;
 }
 
 /// What keeps a server from being held for ever.
@@ -247,7 +250,7 @@ impl<H: Handler> Connection<H> {
         let handler = self.handler.clone();
         let service = service_fn(move |request| {
             let handler = handler.clone();
-            async move { io::Result::Ok(handler.answer(request).await) }
+            async move { handler.answer(request).await }
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);

@@ -1,0 +1,15 @@
+//! For tests only: registries with faults, images of any shape, hermetic homes, runs of programs.
+//!
+//! What goes wrong here panics: a test that cannot be set up has failed.
+
+pub mod certificate;
+pub mod home;
+pub mod image;
+pub mod registry;
+pub mod run;
+
+pub use certificate::Certificate;
+pub use home::Home;
+pub use image::{Format, Image};
+pub use registry::{Fault, On, Registry, Seen, TokenAuth};
+pub use run::{Run, run};

@@ -306,8 +306,12 @@ impl Layout {
             .truncate(false)
             .open(self.path.join(LOCK))?;
         // Of the open file, not of the process: threads exclude each other too.
-        file.file().lock()?;
-        Ok(file)
+        loop {
+            match file.file().lock() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                locked => return locked.map(|()| file),
+            }
+        }
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {

@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use skopeo_image::{Digest, MediaType};
+use skopeo_image::manifest::digest_of;
+use skopeo_image::{Algorithm, Digest, MediaType};
 
 use super::facts::{Facts, is_manifest_type};
-use super::index::{Entry, Index, REF_NAME};
+use super::index::{Entry, Index, PAYLOAD_DIGEST, REF_NAME};
 use super::layout::{Found, Layout};
 use crate::error::{ApiError, Code};
 use crate::name::is_tag;
@@ -113,16 +114,22 @@ impl Repository {
     ) -> Result<Put, ApiError> {
         let facts = Facts::parse(bytes).map_err(|why| ApiError::new(Code::ManifestInvalid, why))?;
         let media_type = agree(&facts, content_type)?;
-        let stored = match target {
-            Target::Tag(_) => Digest::sha256(bytes),
-            Target::Digest(wanted) => Digest::of(wanted.algorithm(), bytes),
+        let algorithm = match target {
+            Target::Tag(_) => Algorithm::Sha256,
+            Target::Digest(wanted) => wanted.algorithm(),
         };
+        let stored = Digest::of(algorithm, bytes);
+        // Signed schema 1 is known by the digest of what is signed.
+        let public = digest_of(bytes, algorithm)
+            .map_err(|error| ApiError::new(Code::ManifestInvalid, error.to_string()))?;
         if let Target::Digest(wanted) = target
-            && *wanted != stored
+            && *wanted != public
         {
-            let why = format!("manifest has digest {stored}, not {wanted}");
+            let why = format!("manifest has digest {public}, not {wanted}");
             return Err(ApiError::new(Code::DigestInvalid, why));
         }
+        let signed = (public != stored).then_some((PAYLOAD_DIGEST, public.as_str()));
+        let payload: Vec<_> = signed.into_iter().collect();
         self.layout.edit(|index| {
             self.check_whole(index, &facts)?;
             if self.layout.blob_size(&stored)? != Some(bytes.len() as u64) {
@@ -135,17 +142,17 @@ impl Repository {
                         index.remove_ref(&name);
                     }
                     let name = self.reference(tag);
-                    let annotations = [(REF_NAME, name.as_str())];
+                    let annotations = [&payload[..], &[(REF_NAME, name.as_str())]].concat();
                     index.add(Entry::describing(&media_type, &stored, size, &annotations));
                 }
-                Target::Digest(_) if self.layout.find(index, &stored)?.is_none() => {
-                    index.add(Entry::describing(&media_type, &stored, size, &[]));
+                Target::Digest(_) if self.layout.find(index, &public)?.is_none() => {
+                    index.add(Entry::describing(&media_type, &stored, size, &payload));
                 }
                 Target::Digest(_) => {}
             }
             self.drop_covered(index, &facts)
         })?;
-        Ok(Put { digest: stored, subject: facts.subject })
+        Ok(Put { digest: public, subject: facts.subject })
     }
 
     /// Removes a tag, or a manifest with all its tags and what only it needed. Whether it was here.

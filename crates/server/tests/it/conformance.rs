@@ -363,3 +363,25 @@ fn referrers_are_found() {
     let none = server.ask("GET", &format!("/v2/none/referrers/{subject}"));
     assert_eq!((none.status, none.json()["manifests"].clone()), (200, serde_json::json!([])));
 }
+
+#[test]
+fn signed_schema_1_is_known_by_its_payload() {
+    let server = Server::new();
+    let layer = server.push_blob("a", b"layer");
+    let unsigned = format!(
+        "{{\n   \"schemaVersion\": 1,\n   \"name\": \"a\",\n   \"tag\": \"v1\",\n   \"architecture\": \"amd64\",\n   \"fsLayers\": [\n      {{\n         \"blobSum\": \"{layer}\"\n      }}\n   ],\n   \"history\": []\n}}"
+    );
+    let signed = skopeo_image::manifest::jws::sign(unsigned.as_bytes()).unwrap();
+    let digest = Digest::sha256(unsigned.as_bytes());
+    let signed_type = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    let put = server.put_manifest("a", "v1", signed_type, &signed);
+    assert_eq!((put.status, put.header("docker-content-digest")), (201, digest.as_str()));
+    for reference in ["v1", digest.as_str()] {
+        let got = server.ask("GET", &format!("/v2/a/manifests/{reference}"));
+        assert!(got.status == 200 && got.body == signed, "{reference}: {}", got.status);
+        assert_eq!(got.header("content-type"), signed_type);
+        assert_eq!(got.header("docker-content-digest"), digest.as_str());
+    }
+    assert_eq!(server.ask("DELETE", &format!("/v2/a/manifests/{digest}")).status, 202);
+    assert_eq!(server.ask("GET", "/v2/a/manifests/v1").status, 404);
+}

@@ -1,0 +1,392 @@
+//! Faults as data: what goes wrong, when, how often.
+
+use http::Method;
+use skopeo_image::MediaType;
+
+/// The requests that a fault is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct On {
+    place: Place,
+    method: Option<Method>,
+    containing: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Anything,
+    Ping,
+    Token,
+    Blobs,
+    Uploads,
+    Manifests,
+    Tags,
+    Catalog,
+    Referrers,
+}
+
+impl On {
+    /// Every request.
+    #[must_use]
+    pub fn anything() -> Self {
+        Self::at(Place::Anything)
+    }
+
+    /// `/v2/` itself.
+    #[must_use]
+    pub fn ping() -> Self {
+        Self::at(Place::Ping)
+    }
+
+    /// The token endpoint.
+    #[must_use]
+    pub fn token() -> Self {
+        Self::at(Place::Token)
+    }
+
+    /// GET of blobs. (HEAD of blobs: `.method("HEAD")`.)
+    #[must_use]
+    pub fn blobs() -> Self {
+        Self::at(Place::Blobs).method("GET")
+    }
+
+    /// Every request about an upload: POST, PATCH, PUT, GET and DELETE.
+    #[must_use]
+    pub fn uploads() -> Self {
+        Self::at(Place::Uploads)
+    }
+
+    /// GET of manifests. (Others: `.method("PUT")`.)
+    #[must_use]
+    pub fn manifests() -> Self {
+        Self::at(Place::Manifests).method("GET")
+    }
+
+    /// Lists of tags.
+    #[must_use]
+    pub fn tags() -> Self {
+        Self::at(Place::Tags)
+    }
+
+    /// The catalog.
+    #[must_use]
+    pub fn catalog() -> Self {
+        Self::at(Place::Catalog)
+    }
+
+    /// Lists of referrers.
+    #[must_use]
+    pub fn referrers() -> Self {
+        Self::at(Place::Referrers)
+    }
+
+    /// Of these, only those of this method; another one than before, if there was one.
+    #[must_use]
+    pub fn method(self, method: &str) -> Self {
+        Self { method: Some(method.parse().expect("a method of HTTP")), ..self }
+    }
+
+    /// Of these, those of any method.
+    #[must_use]
+    pub fn any_method(self) -> Self {
+        Self { method: None, ..self }
+    }
+
+    /// Of these, only those whose path and query contain `text`: a digest, a repository, `mount=`.
+    #[must_use]
+    pub fn containing(self, text: impl ToString) -> Self {
+        Self { containing: Some(text.to_string()), ..self }
+    }
+
+    fn at(place: Place) -> Self {
+        Self { place, method: None, containing: None }
+    }
+
+    /// Whether a request is meant; `target` is its path and query.
+    pub(crate) fn matches(&self, method: &Method, target: &str) -> bool {
+        let path = target.split('?').next().unwrap_or_default();
+        let place = match self.place {
+            Place::Anything => true,
+            Place::Ping => matches!(path, "/v2" | "/v2/"),
+            Place::Token => path == "/token",
+            Place::Uploads => path.contains("/blobs/uploads"),
+            Place::Blobs => path.contains("/blobs/") && !path.contains("/blobs/uploads"),
+            Place::Manifests => path.contains("/manifests/"),
+            Place::Tags => path.ends_with("/tags/list"),
+            Place::Catalog => path == "/v2/_catalog",
+            Place::Referrers => path.contains("/referrers/"),
+        };
+        place
+            && self.method.as_ref().is_none_or(|wanted| wanted == method)
+            && self.containing.as_ref().is_none_or(|text| target.contains(text))
+    }
+}
+
+/// One thing that goes wrong. It happens to every request that it is about, unless
+/// [`Self::times`] or [`Self::skip`] say otherwise.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub(crate) on: On,
+    pub(crate) what: What,
+    skip: u32,
+    times: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// The answer's body ends after so many bytes, and the connection with it.
+    Cut(u64),
+    /// The request's body is taken so far, then the connection ends without an answer.
+    CutRequest(u64),
+    /// The connection ends without an answer.
+    HangUp,
+    /// The answer's body stops after so many bytes; the connection stays open.
+    Stall(u64),
+    /// No answer, and the connection stays open.
+    Silence,
+    /// Another answer; the request's body is read first, so far as it may.
+    Status { code: u16, retry_after: Option<String>, body: Option<(String, String)>, read: u64 },
+    /// The range asked for is ignored: 200 and everything.
+    IgnoreRange,
+    /// The byte at this place is another one.
+    Corrupt(u64),
+    /// `Docker-Content-Digest` names other bytes.
+    WrongDigest,
+    /// A header is another one, or missing.
+    Header(String, Option<String>),
+    /// `Content-Length` promises so many bytes more, or fewer, than come.
+    Length(i64),
+    /// More bytes than the blob has, all of them honestly announced.
+    TooMuch(u64),
+    /// A manifest of this type is not taken.
+    RefuseType(MediaType),
+    /// 307 to the object store, which is another host.
+    Redirect,
+    /// The registry does it, but the answer never comes.
+    DoneButCut,
+}
+
+impl Fault {
+    /// The answer's body is cut off; after how many bytes, [`Self::after`] says (else at once).
+    #[must_use]
+    pub fn cut(on: On) -> Self {
+        Self::of(on, What::Cut(0))
+    }
+
+    /// The connection breaks while the request's body comes; [`Self::after`] so many bytes of it.
+    #[must_use]
+    pub fn cut_request(on: On) -> Self {
+        Self::of(on, What::CutRequest(0))
+    }
+
+    /// The connection breaks instead of an answer.
+    #[must_use]
+    pub fn hang_up(on: On) -> Self {
+        Self::of(on, What::HangUp)
+    }
+
+    /// What is asked is done, but the connection breaks instead of the answer.
+    #[must_use]
+    pub fn done_but_cut(on: On) -> Self {
+        Self::of(on, What::DoneButCut)
+    }
+
+    /// The answer's body falls silent, [`Self::after`] so many bytes; the connection stays.
+    #[must_use]
+    pub fn stall(on: On) -> Self {
+        Self::of(on, What::Stall(0))
+    }
+
+    /// There is no answer at all; the connection stays.
+    #[must_use]
+    pub fn silence(on: On) -> Self {
+        Self::of(on, What::Silence)
+    }
+
+    /// The answer is this status, without reading the request's body, or, with [`Self::after`], so
+    /// much of it. A 401 carries the registry's challenge, as of a token that has expired.
+    #[must_use]
+    pub fn status(on: On, code: u16) -> Self {
+        Self::of(on, What::Status { code, retry_after: None, body: None, read: 0 })
+    }
+
+    /// The byte [`Self::after`] so many is another one than it should be.
+    #[must_use]
+    pub fn corrupt(on: On) -> Self {
+        Self::of(on, What::Corrupt(0))
+    }
+
+    /// Ranges are ignored: all of it comes, with 200.
+    #[must_use]
+    pub fn ignore_range(on: On) -> Self {
+        Self::of(on, What::IgnoreRange)
+    }
+
+    /// `Docker-Content-Digest` is that of other bytes.
+    #[must_use]
+    pub fn wrong_digest(on: On) -> Self {
+        Self::of(on, What::WrongDigest)
+    }
+
+    /// A header of the answer has another value.
+    #[must_use]
+    pub fn header(on: On, name: &str, value: &str) -> Self {
+        Self::of(on, What::Header(name.to_owned(), Some(value.to_owned())))
+    }
+
+    /// A header of the answer is missing: `Location`, say.
+    #[must_use]
+    pub fn no_header(on: On, name: &str) -> Self {
+        Self::of(on, What::Header(name.to_owned(), None))
+    }
+
+    /// `Content-Length` lies: so many bytes more than come, or fewer.
+    #[must_use]
+    pub fn content_length(on: On, more: i64) -> Self {
+        Self::of(on, What::Length(more))
+    }
+
+    /// So many bytes more than there are come, and `Content-Length` says so.
+    #[must_use]
+    pub fn too_much(on: On, more: u64) -> Self {
+        Self::of(on, What::TooMuch(more))
+    }
+
+    /// PUT of a manifest of this type is refused as distribution refuses it.
+    #[must_use]
+    pub fn refuse_type(media_type: MediaType) -> Self {
+        Self::of(On::manifests().method("PUT"), What::RefuseType(media_type))
+    }
+
+    /// Blobs are to be fetched from an object store on another host, which refuses requests that
+    /// carry credentials.
+    #[must_use]
+    pub fn redirect(on: On) -> Self {
+        Self::of(on, What::Redirect)
+    }
+
+    /// Uploads by PATCH are not possible.
+    #[must_use]
+    pub fn patch_refused() -> Self {
+        Self::status(On::uploads().method("PATCH"), 405).code("UNSUPPORTED", "")
+    }
+
+    /// Mounting fails with 405; `status` of one's own gives other answers.
+    #[must_use]
+    pub fn mount_refused() -> Self {
+        Self::status(On::uploads().method("POST").containing("mount="), 405).code("UNSUPPORTED", "")
+    }
+
+    /// HEAD is forbidden, as some registries have it behind their firewalls.
+    #[must_use]
+    pub fn head_forbidden() -> Self {
+        Self::status(On::anything().method("HEAD"), 403)
+    }
+
+    /// After so many bytes.
+    ///
+    /// # Panics
+    /// If bytes have nothing to do with this fault.
+    #[must_use]
+    pub fn after(mut self, bytes: u64) -> Self {
+        match &mut self.what {
+            What::Cut(at)
+            | What::CutRequest(at)
+            | What::Stall(at)
+            | What::Corrupt(at)
+            | What::Status { read: at, .. } => *at = bytes,
+            other => panic!("{other:?} knows no bytes"),
+        }
+        self
+    }
+
+    /// With this `Retry-After`: seconds, or a date.
+    ///
+    /// # Panics
+    /// If this fault is no status.
+    #[must_use]
+    pub fn retry_after(mut self, value: impl ToString) -> Self {
+        let What::Status { retry_after, .. } = &mut self.what else {
+            panic!("only a status has Retry-After")
+        };
+        *retry_after = Some(value.to_string());
+        self
+    }
+
+    /// With this code and message in the OCI error document; by default one that fits the status.
+    ///
+    /// # Panics
+    /// If this fault is no status.
+    #[must_use]
+    pub fn code(mut self, code: &str, message: &str) -> Self {
+        let What::Status { body, .. } = &mut self.what else { panic!("only a status has a code") };
+        *body = Some((code.to_owned(), message.to_owned()));
+        self
+    }
+
+    /// Only so many times; then all is well.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        Self { times: Some(times), ..self }
+    }
+
+    /// Not the first so many times.
+    #[must_use]
+    pub fn skip(self, skip: u32) -> Self {
+        Self { skip, ..self }
+    }
+
+    /// Once.
+    #[must_use]
+    pub fn once(self) -> Self {
+        self.times(1)
+    }
+
+    fn of(on: On, what: What) -> Self {
+        Self { on, what, skip: 0, times: None }
+    }
+
+    /// Whether it happens to this request, which is counted.
+    pub(crate) fn strikes(&mut self, method: &Method, target: &str) -> bool {
+        if !self.on.matches(method, target) || self.times == Some(0) {
+            return false;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        if let Some(times) = &mut self.times {
+            *times -= 1;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_is_its_own() {
+        let get = Method::GET;
+        for (on, target, matches) in [
+            (On::blobs(), "/v2/a/blobs/sha256:1", true),
+            (On::blobs(), "/v2/a/blobs/uploads/1", false),
+            (On::uploads(), "/v2/a/blobs/uploads/?mount=x", true),
+            (On::uploads().containing("mount="), "/v2/a/blobs/uploads/", false),
+            (On::manifests(), "/v2/a/manifests/latest", true),
+            (On::manifests().method("PUT"), "/v2/a/manifests/latest", false),
+            (On::ping(), "/v2/", true),
+            (On::ping(), "/v2/_catalog", false),
+            (On::token(), "/token?scope=x", true),
+        ] {
+            assert_eq!(on.matches(&get, target), matches, "{on:?} {target}");
+        }
+    }
+
+    #[test]
+    fn counts() {
+        let mut fault = Fault::hang_up(On::anything()).skip(1).times(2);
+        let struck: Vec<_> = (0..5).map(|_| fault.strikes(&Method::GET, "/")).collect();
+        assert_eq!(struck, [false, true, true, false, false]);
+    }
+}

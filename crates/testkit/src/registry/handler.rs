@@ -1,0 +1,418 @@
+//! What stands before the registry: recording, tokens, faults.
+
+use std::future::pending;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::{HeaderMap, Method, Request, Response, header};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
+use hyper::body::Incoming;
+use serde_json::json;
+use skopeo_image::Digest;
+use skopeo_server::{Body, BoxError, Handler};
+
+use super::fault::{Fault, What};
+use super::token::Realm;
+use super::{Seen, json_response};
+
+/// What all handlers of one registry share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) registry: skopeo_server::Registry,
+    /// The same folder without any access control: for the test itself, and the object store.
+    pub(super) direct: skopeo_server::Registry,
+    pub(super) realm: Option<Realm>,
+    /// `http` or `https`.
+    pub(super) scheme: &'static str,
+    pub(super) faults: Mutex<Vec<Fault>>,
+    pub(super) seen: Mutex<Vec<Arc<Record>>>,
+    /// Where the object store listens, `host:port`.
+    pub(super) object_store: String,
+    /// The challenge of a 401 that is a fault, where there is no realm.
+    pub(super) basic: bool,
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) struct Record {
+    seen: Mutex<Seen>,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Record {
+    pub(super) fn seen(&self) -> Seen {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        seen.received = self.received.load(Ordering::Relaxed);
+        seen.sent = self.sent.load(Ordering::Relaxed);
+        seen
+    }
+}
+
+/// The registry's own address.
+#[derive(Clone, Debug)]
+pub(super) struct Front(pub(super) Arc<Shared>);
+
+/// The host that blobs are redirected to.
+#[derive(Clone, Debug)]
+pub(super) struct ObjectStore(pub(super) Arc<Shared>);
+
+impl Handler for Front {
+    async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Body>> {
+        let shared = &self.0;
+        let record = shared.record(&request, false);
+        let (head, body) = request.into_parts();
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let body = count_request(body, &record);
+        let fault = shared.strike(&head.method, &target);
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| head.uri.authority().map(|authority| authority.as_str()));
+        let realm = format!("{}://{}/token", shared.scheme, host.unwrap_or_default());
+        let request = Request::from_parts(head, body);
+        let challenge = shared.challenge(request.method(), &target, &realm);
+        let mut response = match &fault {
+            None => shared.honest(request, &target, &realm).await?,
+            Some(what) => shared.faulty(what, request, &target, &realm, challenge).await?,
+        };
+        if let Some(what) = &fault {
+            response = spoil(what, response);
+        }
+        if let Ok(mut seen) = record.seen.lock() {
+            seen.status = response.status().as_u16();
+        }
+        Ok(count_answer(response, &record))
+    }
+}
+
+impl Handler for ObjectStore {
+    async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Body>> {
+        let record = self.0.record(&request, true);
+        let leaked = request.headers().contains_key(header::AUTHORIZATION);
+        let response = if leaked {
+            // As object stores do with signed URLs.
+            json_response(400, &json!({"Code": "InvalidArgument"}))
+        } else {
+            self.0.direct.respond(request).await
+        };
+        if let Ok(mut seen) = record.seen.lock() {
+            seen.status = response.status().as_u16();
+        }
+        Ok(count_answer(response, &record))
+    }
+}
+
+impl Shared {
+    fn record<B>(&self, request: &Request<B>, object_store: bool) -> Arc<Record> {
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let seen = Seen {
+            method: request.method().to_string(),
+            target: target.to_owned(),
+            headers: request.headers().clone(),
+            version: request.version(),
+            object_store,
+            status: 0,
+            received: 0,
+            sent: 0,
+        };
+        let record = Arc::new(Record {
+            seen: Mutex::new(seen),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+        });
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
+        record
+    }
+
+    fn strike(&self, method: &Method, target: &str) -> Option<What> {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = faults.iter_mut();
+        faults.find_map(|fault| fault.strikes(method, target).then(|| fault.what.clone()))
+    }
+
+    fn challenge(&self, method: &Method, target: &str, realm: &str) -> Option<String> {
+        match &self.realm {
+            Some(tokens) => tokens.admit(method, target, &HeaderMap::new(), realm).err(),
+            None => self.basic.then(|| "Basic realm=\"skopeo\"".to_owned()),
+        }
+    }
+
+    /// The answer without any fault.
+    async fn honest(
+        &self,
+        request: Request<Body>,
+        target: &str,
+        realm: &str,
+    ) -> io::Result<Response<Body>> {
+        let Some(tokens) = &self.realm else { return Ok(self.registry.respond(request).await) };
+        if request.uri().path() == "/token" {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+            return Ok(tokens.issue(&head.method, &head.uri, &head.headers, &body));
+        }
+        match tokens.admit(request.method(), target, request.headers(), realm) {
+            Ok(()) => Ok(self.registry.respond(request).await),
+            Err(challenge) => {
+                read_some(request.into_body(), u64::MAX).await;
+                Ok(unauthorized(&challenge))
+            }
+        }
+    }
+
+    /// The answer that a fault makes of it, as far as it is about the request.
+    async fn faulty(
+        &self,
+        what: &What,
+        mut request: Request<Body>,
+        target: &str,
+        realm: &str,
+        challenge: Option<String>,
+    ) -> io::Result<Response<Body>> {
+        match what {
+            What::HangUp => Err(broken()),
+            What::Silence => pending().await,
+            What::CutRequest(bytes) => {
+                let (head, body) = request.into_parts();
+                let body = Body::of_body(cut(body, *bytes, End::Break));
+                let _ = self.honest(Request::from_parts(head, body), target, realm).await;
+                Err(broken())
+            }
+            What::DoneButCut => {
+                let _ = self.honest(request, target, realm).await;
+                Err(broken())
+            }
+            What::Status { code, retry_after, body, read } => {
+                read_some(request.into_body(), *read).await;
+                let mut response = match (code, challenge) {
+                    (401, Some(challenge)) => unauthorized(&challenge),
+                    _ => error_response(*code, body.as_ref()),
+                };
+                if let Some(value) = retry_after.as_ref().and_then(|value| value.parse().ok()) {
+                    response.headers_mut().insert(header::RETRY_AFTER, value);
+                }
+                Ok(response)
+            }
+            What::IgnoreRange => {
+                request.headers_mut().remove(header::RANGE);
+                self.honest(request, target, realm).await
+            }
+            What::RefuseType(media_type) => {
+                let given = request.headers().get(header::CONTENT_TYPE);
+                if given.is_some_and(|given| given.as_bytes() == media_type.as_str().as_bytes()) {
+                    read_some(request.into_body(), u64::MAX).await;
+                    let code = ("MANIFEST_INVALID".to_owned(), "manifest invalid".to_owned());
+                    return Ok(error_response(400, Some(&code)));
+                }
+                self.honest(request, target, realm).await
+            }
+            What::Redirect => {
+                let response = self.honest(request, target, realm).await?;
+                if !response.status().is_success() {
+                    return Ok(response);
+                }
+                let location = format!("{}://{}{target}", self.scheme, self.object_store);
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = http::StatusCode::TEMPORARY_REDIRECT;
+                let location = location.parse().map_err(io::Error::other)?;
+                response.headers_mut().insert(header::LOCATION, location);
+                Ok(response)
+            }
+            _ => self.honest(request, target, realm).await,
+        }
+    }
+}
+
+/// What a fault does to an answer.
+fn spoil(what: &What, mut response: Response<Body>) -> Response<Body> {
+    let size = response.body().size_hint().exact();
+    match what {
+        What::Cut(bytes) => with_length(response, size, |body| cut(body, *bytes, End::Break)),
+        What::Stall(bytes) => with_length(response, size, |body| cut(body, *bytes, End::Silence)),
+        What::Corrupt(at) => with_length(response, size, |body| corrupt(body, *at)),
+        What::Length(more) => {
+            let announced = size.unwrap_or_default().saturating_add_signed(*more);
+            // Fewer bytes than announced: the connection ends, but what there is has left.
+            let end = if *more > 0 { End::Break } else { End::Regular };
+            with_length(response, Some(announced), |body| cut(body, announced, end))
+        }
+        What::TooMuch(more) => {
+            let announced = size.unwrap_or_default() + more;
+            let extra = Bytes::from(vec![0; usize::try_from(*more).expect("it fits into memory")]);
+            with_length(response, Some(announced), |body| {
+                let rest = stream::once(async move { Ok(Frame::data(extra)) });
+                StreamBody::new(BodyStream::new(body).chain(rest).boxed())
+            })
+        }
+        What::WrongDigest => {
+            let digest = Digest::sha256(b"something else");
+            let value = digest.as_str().parse().expect("a digest is a header's value");
+            response.headers_mut().insert("docker-content-digest", value);
+            response
+        }
+        What::Header(name, value) => {
+            let name: header::HeaderName = name.parse().expect("a header's name");
+            response.headers_mut().remove(&name);
+            if let Some(value) = value {
+                response.headers_mut().insert(name, value.parse().expect("a header's value"));
+            }
+            response
+        }
+        _ => response,
+    }
+}
+
+/// Another body, and what is announced of its length.
+fn with_length<B>(
+    response: Response<Body>,
+    announced: Option<u64>,
+    change: impl FnOnce(Body) -> B,
+) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (mut head, body) = response.into_parts();
+    if let Some(announced) = announced {
+        head.headers.insert(header::CONTENT_LENGTH, announced.into());
+    }
+    Response::from_parts(head, Body::of_body(change(body)))
+}
+
+/// How a body ends before its end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Break,
+    Silence,
+    Regular,
+}
+
+type FrameStream = stream::BoxStream<'static, Result<Frame<Bytes>, BoxError>>;
+
+fn cut(body: Body, bytes: u64, end: End) -> StreamBody<FrameStream> {
+    let mut left = bytes;
+    let head = BodyStream::new(body)
+        .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) })
+        .scan((), move |(), piece: Result<Bytes, BoxError>| {
+            let piece = match piece {
+                Ok(_) if left == 0 => None,
+                Ok(mut piece) => {
+                    let take = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+                    left -= take as u64;
+                    Some(Ok(Frame::data(piece.split_to(take))))
+                }
+                Err(error) => Some(Err(error)),
+            };
+            async move { piece }
+        });
+    let tail = stream::once(async move {
+        // What came before must have left before the connection goes.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        match end {
+            End::Silence => pending().await,
+            _ => Err(BoxError::from(broken())),
+        }
+    });
+    match end {
+        End::Regular => StreamBody::new(head.boxed()),
+        _ => StreamBody::new(head.chain(tail).boxed()),
+    }
+}
+
+fn corrupt(body: Body, at: u64) -> StreamBody<FrameStream> {
+    let mut passed = 0;
+    let pieces = BodyStream::new(body).map_ok(move |frame| match frame.into_data() {
+        Ok(piece) => {
+            let mut piece = piece.to_vec();
+            let place = at.checked_sub(passed).and_then(|place| usize::try_from(place).ok());
+            passed += piece.len() as u64;
+            if let Some(byte) = place.and_then(|place| piece.get_mut(place)) {
+                *byte ^= 1;
+            }
+            Frame::data(Bytes::from(piece))
+        }
+        Err(frame) => frame,
+    });
+    StreamBody::new(pieces.boxed())
+}
+
+/// A body that counts what passes.
+struct Counted<B> {
+    body: B,
+    record: Arc<Record>,
+    counter: fn(&Record) -> &AtomicU64,
+}
+
+impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Counted<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.get_mut();
+        let polled = std::pin::Pin::new(&mut this.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let size = frame.data_ref().map_or(0, Bytes::len) as u64;
+            (this.counter)(&this.record).fetch_add(size, Ordering::Relaxed);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn count_request(body: Incoming, record: &Arc<Record>) -> Body {
+    Body::of_body(Counted { body, record: record.clone(), counter: |record| &record.received })
+}
+
+fn count_answer(response: Response<Body>, record: &Arc<Record>) -> Response<Body> {
+    let record = record.clone();
+    response.map(|body| Body::of_body(Counted { body, record, counter: |record| &record.sent }))
+}
+
+/// Reads so many bytes of a body and forgets them.
+async fn read_some(mut body: Body, bytes: u64) {
+    let mut read = 0;
+    while read < bytes {
+        match body.frame().await {
+            Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len) as u64,
+            _ => break,
+        }
+    }
+}
+
+fn unauthorized(challenge: &str) -> Response<Body> {
+    let mut response = error_response(401, None);
+    if let Ok(value) = challenge.parse() {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+fn error_response(status: u16, code: Option<&(String, String)>) -> Response<Body> {
+    let (code, message) = match (code, status) {
+        (Some((code, message)), _) => (code.as_str(), message.as_str()),
+        (None, 401) => ("UNAUTHORIZED", "authentication required"),
+        (None, 403) => ("DENIED", "requested access to the resource is denied"),
+        (None, 404) => ("NAME_UNKNOWN", "repository name not known to registry"),
+        (None, 429) => ("TOOMANYREQUESTS", "too many requests"),
+        (None, 503) => ("UNAVAILABLE", "service unavailable"),
+        (None, _) => ("UNKNOWN", "unknown error"),
+    };
+    json_response(status, &json!({"errors": [{"code": code, "message": message}]}))
+}
+
+fn broken() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "a fault of the test")
+}

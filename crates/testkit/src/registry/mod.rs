@@ -1,0 +1,369 @@
+//! The server in process, strict, on a port of its own, with faults around it.
+
+mod fault;
+mod handler;
+pub mod real;
+mod token;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response, Version};
+use http_body_util::Full;
+use percent_encoding::percent_decode_str;
+use skopeo_server::{Access, Body, Htpasswd, Limits, ServerOptions, Tls};
+use tokio::sync::oneshot;
+
+use crate::certificate::Certificate;
+use skopeo_image::{Digest, RawManifest};
+
+pub use fault::{Fault, On};
+pub use token::TokenAuth;
+
+use handler::{Front, ObjectStore, Shared};
+use token::Realm;
+
+/// A registry for one test. It listens when it is there, and ends with this value.
+#[derive(Debug)]
+pub struct Registry {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    certificate: Option<Certificate>,
+    root: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// How a registry is to be.
+#[derive(Debug, Default)]
+pub struct Builder {
+    root: Option<PathBuf>,
+    tls: bool,
+    read_only: bool,
+    users: Vec<(String, String)>,
+    tokens: Option<TokenAuth>,
+    faults: Vec<Fault>,
+}
+
+/// A request as it came, and how it was answered.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// `GET`, `PUT`, ...
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// The request's headers.
+    pub headers: HeaderMap,
+    /// HTTP/1.1 or HTTP/2.
+    pub version: Version,
+    /// Whether it came to the object store that blobs are redirected to.
+    pub object_store: bool,
+    /// The status of the answer; 0 if none was sent.
+    pub status: u16,
+    /// How many bytes of the request's body came.
+    pub received: u64,
+    /// How many bytes of the answer's body were given out.
+    pub sent: u64,
+}
+
+impl Seen {
+    /// A header's value; empty if it is missing or not text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Method and path, without the query: `GET /v2/a/tags/list`.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let path = self.target.split('?').next().unwrap_or_default();
+        format!("{} {path}", self.method)
+    }
+}
+
+impl Registry {
+    /// Plain HTTP, everybody may do everything, nothing goes wrong.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// Any other registry.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// `127.0.0.1:port`.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `docker://127.0.0.1:port/image`.
+    #[must_use]
+    pub fn docker(&self, image: &str) -> String {
+        format!("docker://{}/{image}", self.address)
+    }
+
+    /// `http://127.0.0.1:port` and the path, or `https`.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.shared.scheme, self.address)
+    }
+
+    /// The folder it serves. Each repository is an OCI layout below it.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The certificate to trust, PEM.
+    ///
+    /// # Panics
+    /// If it has none.
+    #[must_use]
+    pub fn ca(&self) -> &str {
+        &self.certificate.as_ref().expect("the registry was built with tls()").ca
+    }
+
+    /// All requests so far, in the order in which they came.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Seen> {
+        let seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().map(|record| record.seen()).collect()
+    }
+
+    /// How many requests there were about these places.
+    #[must_use]
+    pub fn count(&self, on: &On) -> usize {
+        let meant =
+            |seen: &Seen| on.matches(&seen.method.parse().unwrap_or_default(), &seen.target);
+        self.requests().iter().filter(|seen| meant(seen)).count()
+    }
+
+    /// The requests so far, as lines `GET /v2/`: what a failing assertion should show.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.requests().iter().map(Seen::line).collect()
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget_requests(&self) {
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// From now on this goes wrong, too.
+    pub fn fault(&self, fault: Fault) {
+        self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn mend(&self) {
+        self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Puts a blob into it, past recording and faults.
+    pub(crate) fn put_blob(&self, repository: &str, digest: &Digest, bytes: Bytes) {
+        let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
+        self.put("POST", &path, "application/octet-stream", bytes);
+    }
+
+    /// Puts a manifest into it, past recording and faults.
+    pub(crate) fn put_manifest(&self, repository: &str, reference: &str, manifest: &RawManifest) {
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        self.put("PUT", &path, manifest.media_type.as_str(), manifest.bytes.clone());
+    }
+
+    fn put(&self, method: &str, path: &str, content_type: &str, bytes: Bytes) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(CONTENT_TYPE, content_type)
+            .body(Full::new(bytes))
+            .expect("a request of our own");
+        let direct = self.shared.direct.clone();
+        // A thread of its own, as the test may itself be inside a runtime.
+        let answer = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(direct.respond(request)).status()
+        });
+        let status = answer.join().expect("an answer");
+        assert!(status.is_success(), "{method} {path}: {status}");
+    }
+
+    /// How many tokens the realm has given out.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.shared.realm.as_ref().map_or(0, Realm::count)
+    }
+
+    /// Makes all tokens given out so far worthless, as if they had expired.
+    pub fn revoke_tokens(&self) {
+        if let Some(realm) = &self.shared.realm {
+            realm.revoke();
+        }
+    }
+}
+
+impl Builder {
+    /// Over this folder instead of one of its own.
+    #[must_use]
+    pub fn root(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.root = Some(folder.into());
+        self
+    }
+
+    /// HTTPS, with a certificate for 127.0.0.1 and localhost from an authority of its own.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// Everything that would change it is refused.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// Only for this user, by the Basic scheme. May be called more than once.
+    #[must_use]
+    pub fn htpasswd(mut self, user: &str, password: &str) -> Self {
+        self.users.push((user.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Only with tokens, which its own realm at `/token` gives out.
+    #[must_use]
+    pub fn token_auth(mut self, auth: TokenAuth) -> Self {
+        self.tokens = Some(auth);
+        self
+    }
+
+    /// This goes wrong. May be called more than once; the first that fits a request happens to it.
+    #[must_use]
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// Starts it, on a thread and a runtime of its own.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start(self) -> Registry {
+        let folder = self.root.is_none().then(|| tempfile::tempdir().expect("a temporary folder"));
+        let root = self.root.unwrap_or_else(|| {
+            folder.as_ref().map(|folder| folder.path().join("registry")).unwrap_or_default()
+        });
+        let certificate = self.tls.then(|| Certificate::new(&["localhost", "127.0.0.1"]));
+        let tls = certificate.as_ref().map(Certificate::tls);
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let mut options = ServerOptions::new(&root);
+        options.read_only = self.read_only;
+        if !self.users.is_empty() {
+            options.access = Access::Basic(htpasswd(&self.users));
+        }
+        let registry = skopeo_server::Registry::open(options).expect("a folder to serve");
+        let direct = skopeo_server::Registry::open(ServerOptions::new(&root));
+        let direct = direct.expect("a folder to serve");
+        let (started, listening) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let basic = !self.users.is_empty();
+        let (realm, faults) = (self.tokens.map(Realm::new), self.faults);
+        let thread = std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build().expect("a runtime");
+            runtime.block_on(async move {
+                let bind = || skopeo_server::bind("127.0.0.1:0");
+                let (front, store) = (bind().await, bind().await);
+                let (front, store) = (front.expect("a port"), store.expect("a port"));
+                let port = store.local_addr().expect("an address").port();
+                let shared = Arc::new(Shared {
+                    registry,
+                    direct,
+                    realm,
+                    scheme,
+                    faults: faults.into(),
+                    seen: Default::default(),
+                    // Another name than the registry's, so another host to clients.
+                    object_store: format!("localhost:{port}"),
+                    basic,
+                });
+                let store = serve(store, tls.clone(), ObjectStore(shared.clone()));
+                let front = serve(front, tls, Front(shared.clone()));
+                let _ = started.send((shared, front.address()));
+                let _ = stopped.await;
+                drop((store, front));
+            });
+            // Requests that were silent on purpose do not end by themselves.
+            runtime.shutdown_background();
+        });
+        let (shared, address) = listening.recv().expect("the registry's thread to start it");
+        let (stop, thread) = (Some(stop), Some(thread));
+        Registry { shared, address, certificate, root, stop, thread, _folder: folder }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(
+    listener: tokio::net::TcpListener,
+    tls: Option<Tls>,
+    handler: impl skopeo_server::Handler,
+) -> skopeo_server::Serving {
+    skopeo_server::serve(listener, tls, Limits::default(), handler).expect("a listener")
+}
+
+/// Users with hashes that cost next to nothing.
+pub(crate) fn htpasswd_text(users: &[(String, String)]) -> String {
+    let line = |(user, password): &(String, String)| {
+        let hash = bcrypt::hash(password, 4).expect("a hash").replacen("$2b$", "$2y$", 1);
+        format!("{user}:{hash}\n")
+    };
+    users.iter().map(line).collect()
+}
+
+fn htpasswd(users: &[(String, String)]) -> Htpasswd {
+    Htpasswd::parse(&htpasswd_text(users)).expect("lines of our own")
+}
+
+fn json_response(status: u16, document: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::of_bytes(document.to_string()));
+    *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, "application/json".parse().expect("a value"));
+    headers.insert("docker-distribution-api-version", "registry/2.0".parse().expect("a value"));
+    response
+}
+
+/// All values of a key in a query or form, decoded.
+fn query_all(form: &str, key: &str) -> Vec<String> {
+    let pairs = form.split('&').filter_map(|pair| pair.split_once('='));
+    let decode =
+        |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    pairs.filter(|(name, _)| *name == key).map(|(_, value)| decode(value)).collect()
+}

@@ -1,0 +1,1 @@
+//! Debian's docker-registry.
