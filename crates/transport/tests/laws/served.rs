@@ -51,12 +51,12 @@ impl Served {
 }
 
 impl Handler for Recorder {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>) -> std::io::Result<Response<Body>> {
         let line = format!("{} {}", request.method(), request.uri().path());
         self.asked.lock().unwrap().push(line);
         if let Some(shown) = request.headers().get(http::header::AUTHORIZATION) {
             self.shown.lock().unwrap().push(shown.to_str().unwrap().to_owned());
         }
-        self.registry.respond(request).await
+        Ok(self.registry.respond(request).await)
     }
 }
