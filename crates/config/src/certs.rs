@@ -23,6 +23,8 @@ pub struct CertDir {
 /// A client certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientPair {
+    /// The file of the certificate, for errors.
+    pub path: PathBuf,
     /// The certificate chain, PEM.
     pub certificate_pem: Vec<u8>,
     /// The private key, PEM.
@@ -83,9 +85,11 @@ fn read_folder(folder: &Path, searched: Vec<PathBuf>) -> Result<CertDir, Error> 
             let key_pem = String::from_utf8(paths::read(&key_path)?).map_err(|_| {
                 Error::Invalid(format!("the key {} is not in PEM format", key_path.display()))
             })?;
-            found
-                .client_pairs
-                .push(ClientPair { certificate_pem: paths::read(&path)?, key_pem: key_pem.into() });
+            found.client_pairs.push(ClientPair {
+                certificate_pem: paths::read(&path)?,
+                key_pem: key_pem.into(),
+                path,
+            });
         } else if let Some(base) = name.strip_suffix(".key") {
             let certificate = format!("{base}.cert");
             if !folder.join(&certificate).exists() {
@@ -113,4 +117,72 @@ fn names(folder: &Path) -> Result<BTreeSet<String>, Error> {
         .map(|entry| entry.map_err(|error| Error::file("read", folder, error)))
         .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Machine;
+
+    /// The files found, by what is in them.
+    fn found(machine: &Machine, explicit: Option<&str>, host: &str) -> String {
+        let explicit = explicit.map(|folder| machine.path(folder));
+        match load(&machine.config(), explicit.as_deref(), host) {
+            Ok(found) => {
+                let roots = found.roots_pem.iter().map(|pem| String::from_utf8_lossy(pem).into());
+                let pairs = found.client_pairs.iter().map(|pair| {
+                    let certificate = String::from_utf8_lossy(&pair.certificate_pem);
+                    format!("{certificate}+{}", pair.key_pem.reveal())
+                });
+                roots.chain(pairs).collect::<Vec<_>>().join(" ")
+            }
+            Err(error) => machine.plain(&error),
+        }
+    }
+
+    #[test]
+    fn the_first_folder_that_exists_counts() {
+        let places = [
+            "home/.config/containers/certs.d/h:5000/ca.crt",
+            "etc/containers/certs.d/h:5000/ca.crt",
+            "etc/docker/certs.d/h:5000/ca.crt",
+        ];
+        for skipped in 0..=places.len() {
+            let machine = places[skipped..]
+                .iter()
+                .fold(Machine::new(), |machine, place| machine.file(place, place));
+            let expected = places.get(skipped).copied().unwrap_or_default();
+            assert_eq!(found(&machine, None, "h:5000"), expected);
+            assert_eq!(found(&machine, None, "h"), "");
+            assert_eq!(found(&machine, Some("other"), "h:5000"), "");
+        }
+        let searched = load(&Machine::new().config(), None, "h").unwrap().searched;
+        assert_eq!(searched.len(), 3);
+        // An empty folder hides the next ones.
+        let machine = Machine::new().file(places[1], "x");
+        fs_err::create_dir_all(machine.path("home/.config/containers/certs.d/h:5000")).unwrap();
+        assert_eq!(found(&machine, None, "h:5000"), "");
+    }
+
+    #[test]
+    fn what_the_names_mean() {
+        for (files, expected) in [
+            (vec!["b.crt", "a.crt"], "a.crt b.crt"),
+            (vec!["c.cert", "c.key", "a.crt"], "a.crt c.cert+c.key"),
+            (vec!["a.pem", "key", "cert", "crt"], ""),
+            (
+                vec!["c.cert"],
+                "missing key c.key for client certificate c.cert. Note that CA certificates \
+                 should use the extension .crt",
+            ),
+            (vec!["c.key"], "missing client certificate c.cert for key c.key"),
+        ] {
+            let machine = files
+                .iter()
+                .fold(Machine::new(), |machine, file| machine.file(&format!("certs/{file}"), file));
+            assert_eq!(found(&machine, Some("certs"), "h"), expected, "{files:?}");
+        }
+        let machine = Machine::new().file("certs/a.crt/folder", "");
+        assert_eq!(found(&machine, Some("certs"), "h"), "open /certs/a.crt: is a directory");
+    }
 }

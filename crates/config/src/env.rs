@@ -120,3 +120,26 @@ impl Environment {
         self.root.join(path.trim_start_matches('/'))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_variables_count_as_unset() {
+        let environment = Environment::fixed([("A", "x"), ("B", "")], "/home/me", 7, "/root");
+        assert_eq!(environment.text("A").as_deref(), Some("x"));
+        assert_eq!(environment.var("B"), None);
+        assert_eq!(environment.path("HOME"), None);
+        assert_eq!(environment.home(), Path::new("/home/me"));
+        assert_eq!(environment.uid(), 7);
+        assert_eq!(environment.system("/etc/x"), Path::new("/root/etc/x"));
+    }
+
+    #[test]
+    fn the_process_has_a_home() {
+        let environment = Environment::of_process();
+        assert_ne!(environment.home(), Path::new(""));
+        assert_eq!(environment.system("/etc"), Path::new("/etc"));
+    }
+}

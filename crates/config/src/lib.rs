@@ -22,6 +22,8 @@ mod policy;
 mod proxies;
 pub mod registries;
 pub mod signatures;
+#[cfg(test)]
+mod testing;
 mod tls_details;
 
 use std::path::{Path, PathBuf};
@@ -143,4 +145,31 @@ fn once<T>(cell: &OnceLock<T>, load: impl FnOnce() -> Result<T, Error>) -> Resul
     }
     let value = load()?;
     Ok(cell.get_or_init(|| value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Machine;
+
+    #[test]
+    fn files_are_read_once() {
+        let machine = Machine::new().file("etc/containers/registries.conf", "[[registry]]");
+        let config = machine.config();
+        assert!(config.registries().is_err()); // and not remembered
+        machine.write("etc/containers/registries.conf", "[[registry]]\nlocation='h'");
+        assert_eq!(config.registries().unwrap().entries().len(), 1);
+        machine.write("etc/containers/registries.conf", "");
+        assert_eq!(config.registries().unwrap().entries().len(), 1);
+    }
+
+    #[test]
+    fn temporary_files_go_where_the_flag_says() {
+        let machine = Machine::new().var("TMPDIR", "/elsewhere");
+        assert_eq!(machine.config().tmpdir(), Path::new("/var/tmp"));
+        let overrides = Overrides { tmpdir: Some("/big".into()), ..Overrides::default() };
+        let config = Config::with_environment(overrides, machine.environment());
+        assert_eq!(config.tmpdir(), Path::new("/big"));
+        assert_eq!(config.tls_details().unwrap(), TlsDetails::default());
+    }
 }

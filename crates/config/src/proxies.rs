@@ -41,11 +41,45 @@ impl Proxies {
 fn parse(text: &str) -> Option<Url> {
     let text = text.trim();
     let known = |url: &Url| matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h");
-    let parsed = Url::parse(text).ok().filter(known).filter(Url::has_host);
-    let parsed = parsed.or_else(|| Url::parse(&format!("http://{text}")).ok());
+    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let parsed = Url::parse(&text).ok().filter(known).filter(Url::has_host);
     if parsed.is_none() {
         // Not shown: it may hold a password.
         warn!("ignoring a proxy that is no URL");
     }
     parsed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(vars: &[(&str, &str)]) -> String {
+        let environment = Environment::fixed(vars.iter().copied(), "/home", 0, "/");
+        let found = Proxies::read(&environment);
+        let url = |url: Option<Url>| url.map(String::from).unwrap_or_default();
+        let no = found.no_proxy.unwrap_or_default();
+        format!("{}|{}|{no}", url(found.http), url(found.https))
+    }
+
+    #[test]
+    fn variables_in_capitals_come_first() {
+        for (vars, expected) in [
+            (&[][..], "||"),
+            (&[("HTTP_PROXY", "http://a:1"), ("http_proxy", "http://b:1")], "http://a:1/||"),
+            (&[("http_proxy", "b:3128")], "http://b:3128/||"),
+            (&[("HTTPS_PROXY", ""), ("https_proxy", "https://u:p@b")], "|https://u:p@b/|"),
+            (&[("HTTPS_PROXY", "socks5://b:1080")], "|socks5://b:1080|"),
+            (&[("HTTPS_PROXY", "b")], "|http://b/|"),
+            (&[("HTTPS_PROXY", "http://")], "||"),
+            (&[("HTTPS_PROXY", "ftp://b")], "||"),
+            (&[("HTTPS_PROXY", "localhost:3128")], "|http://localhost:3128/|"), // not a scheme
+            (&[("no_proxy", "a,.b:80, 10.0.0.0/8")], "||a,.b:80, 10.0.0.0/8"),
+            (&[("ALL_PROXY", "http://a")], "||"),
+            (&[("HTTP_PROXY", "a"), ("REQUEST_METHOD", "GET")], "||"), // set by whoever asks
+            (&[("http_proxy", "a"), ("REQUEST_METHOD", "GET")], "http://a/||"),
+        ] {
+            assert_eq!(read(vars), expected, "{vars:?}");
+        }
+    }
 }

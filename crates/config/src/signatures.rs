@@ -208,3 +208,122 @@ fn parse(bytes: &[u8], path: &Path) -> Result<File, Error> {
         serde_saphyr::from_str(text).map_err(|error| invalid(error.to_string()))?;
     Ok(file.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Machine;
+
+    const FOLDER: &str = "etc/containers/registries.d";
+
+    fn stores(machine: &Machine) -> Result<SignatureStores, Error> {
+        SignatureStores::load(&machine.environment(), None)
+    }
+
+    fn store(machine: &Machine, name: &str, access: Access) -> String {
+        let reference = Reference::parse_normalized(name).unwrap();
+        match stores(machine).and_then(|stores| stores.lookaside(&reference, access)) {
+            Ok(url) => url.as_str().replace(machine.root().to_str().unwrap(), ""),
+            Err(error) => machine.plain(&error),
+        }
+    }
+
+    #[test]
+    fn each_key_is_looked_up_on_its_own() {
+        let yaml = "\
+            default-docker:\n  lookaside-staging: file:///default-staging/\n\
+            docker:\n  \
+              h.io:\n    lookaside: https://host/sigs\n    use-sigstore-attachments: true\n  \
+              h.io/ns:\n    lookaside-staging: file:///ns-staging\n    unknown: 1\n  \
+              h.io/ns/x:\n    sigstore: http://old/\n    use-sigstore-attachments: false\n  \
+              h.io/ns/x:tag:\n    sigstore-staging: file:///tag\n  \
+              '*.wild.io':\n    lookaside: file:///wild\n  \
+              bad.io:\n    lookaside: no url\n  \
+              empty.io:\n";
+        let machine = Machine::new().file(&format!("{FOLDER}/a.yaml"), yaml);
+        use Access::{Read, Write};
+        for (name, access, expected) in [
+            ("h.io/y:1", Read, "https://host/sigs/y"),
+            ("h.io/y:1", Write, "https://host/sigs/y"), // no staging in the section, but lookaside
+            ("h.io/ns/y:1", Read, "https://host/sigs/ns/y"),
+            ("h.io/ns/y:1", Write, "file:///ns-staging/ns/y"),
+            ("h.io/ns/x:1", Read, "http://old/ns/x"),
+            ("h.io/ns/x:1", Write, "http://old/ns/x"),
+            ("h.io/ns/x:tag", Read, "http://old/ns/x"),
+            ("h.io/ns/x:tag", Write, "file:///tag/ns/x"),
+            ("a.wild.io:5000/x:1", Read, "file:///wild/x"),
+            ("empty.io/x:1", Write, "file:///default-staging/x"),
+            ("other.io/x:1", Read, "file:///home/.local/share/containers/sigstore/x"),
+            ("other.io/x:1", Write, "file:///default-staging/x"),
+            (
+                "bad.io/x:1",
+                Read,
+                "Invalid signature storage URL no url: relative URL without a base",
+            ),
+        ] {
+            assert_eq!(store(&machine, name, access), expected, "{name} {access:?}");
+        }
+        for (name, expected) in
+            [("h.io/y:1", true), ("h.io/ns/y:1", true), ("h.io/ns/x:1", false), ("o.io/x:1", false)]
+        {
+            let reference = Reference::parse_normalized(name).unwrap();
+            let stores = stores(&machine).unwrap();
+            assert_eq!(stores.use_sigstore_attachments(&reference), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn which_folder_and_which_files() {
+        let lookaside = |place: &str| format!("default-docker:\n  lookaside: file:///{place}\n");
+        let system = || {
+            Machine::new()
+                .file(&format!("{FOLDER}/a.yaml"), &lookaside("etc"))
+                .file(&format!("{FOLDER}/b.yml"), &lookaside("not-read"))
+                .file(&format!("{FOLDER}/empty.yaml"), "# nothing\n")
+        };
+        assert_eq!(store(&system(), "h.io/x:1", Access::Read), "file:///etc/x");
+        let user = system().file("home/.config/containers/registries.d/a.yaml", &lookaside("user"));
+        assert_eq!(store(&user, "h.io/x:1", Access::Read), "file:///user/x");
+        let root = Machine::new().rootful();
+        let built_in = "file:///var/lib/containers/sigstore/x";
+        assert_eq!(store(&root, "h.io/x:1", Access::Read), built_in);
+
+        let mut flag = user;
+        flag.write("flag/a.yaml", &lookaside("flag"));
+        flag.overrides.registries_d = Some(flag.path("flag"));
+        let reference = Reference::parse_normalized("h.io/x:1").unwrap();
+        let config = flag.config();
+        let url = config.signatures().unwrap().lookaside(&reference, Access::Read).unwrap();
+        assert_eq!(url.as_str(), "file:///flag/x");
+    }
+
+    #[test]
+    fn what_is_said_twice_is_an_error() {
+        let twice = "Error parsing signature storage configuration: ";
+        for (text, expected) in [
+            (
+                "default-docker: {}",
+                format!(
+                    "{twice}\"default-docker\" defined both in \"/{FOLDER}/a.yaml\" and \
+                 \"/{FOLDER}/b.yaml\""
+                ),
+            ),
+            (
+                "docker:\n  h.io: {}",
+                format!(
+                    "{twice}\"docker\" namespace \"h.io\" defined both in \"/{FOLDER}/a.yaml\" and \
+                 \"/{FOLDER}/b.yaml\""
+                ),
+            ),
+        ] {
+            let machine = Machine::new()
+                .file(&format!("{FOLDER}/a.yaml"), text)
+                .file(&format!("{FOLDER}/b.yaml"), text);
+            let error = machine.plain(&stores(&machine).unwrap_err());
+            assert_eq!(error.replace(machine.root().to_str().unwrap(), ""), expected);
+        }
+        let machine = Machine::new().file(&format!("{FOLDER}/a.yaml"), "docker: [");
+        let error = machine.plain(&stores(&machine).unwrap_err());
+        assert!(error.starts_with(&format!("parsing /{FOLDER}/a.yaml: ")), "{error}");
+    }
+}

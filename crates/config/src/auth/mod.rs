@@ -390,3 +390,6 @@ fn several(first: &str, mut errors: Vec<Error>) -> Error {
     let texts: Vec<_> = errors.iter().map(Error::chain).collect();
     Error::Several(format!("{first}{}\n", texts.join("\n\t* ")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,3 +204,6 @@ impl Registries {
         &self.sources
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ pub enum ConvertError {
         source: LayerTypeError,
     },
     /// The type of a layer has no counterpart in Docker's manifests.
-    #[error("Error during manifest conversion: {media_type:?}: {reason}")]
+    #[error("Error during manifest conversion: \"{media_type}\": {reason}")]
     NoCounterpart {
         /// The layer's type.
         media_type: MediaType,
@@ -98,11 +98,11 @@ pub enum ConvertError {
     },
     /// An encrypted layer cannot be described in Docker's manifests.
     #[error(
-        "during manifest conversion: encrypted layers ({0:?}) are not supported in docker images"
+        "during manifest conversion: encrypted layers (\"{0}\") are not supported in docker images"
     )]
     Encrypted(MediaType),
     /// The type of a layer is not known.
-    #[error("Unknown media type during manifest conversion: {0:?}")]
+    #[error("Unknown media type during manifest conversion: \"{0}\"")]
     UnknownLayerType(MediaType),
     /// The conversion needs the config, and it was not given.
     #[error("converting a manifest without its config")]

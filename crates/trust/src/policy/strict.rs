@@ -113,13 +113,12 @@ fn decode(text: &str) -> Result<Vec<u8>, String> {
         .map_err(|error| format!("illegal base64 data: {error}"))
 }
 
-fn shape(text: &str) -> &'static str {
+/// A value that is no object, in the words of Go's tokens.
+fn shape(text: &str) -> &str {
     match text.as_bytes().first() {
-        Some(b'[') => "a list",
-        Some(b'"') => "a string",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'n') => "null",
-        _ => "a number",
+        Some(b'[') => "\"[\"",
+        Some(b'n') => "<nil>",
+        _ => text,
     }
 }
 

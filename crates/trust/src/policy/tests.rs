@@ -33,9 +33,9 @@ fn the_frame_is_strict() {
             r#"{"default":A,"transports":{"docker":{"h":[]}}}"#,
             "List of verification policy requirements must not be empty",
         ),
-        (r#"[]"#, "JSON object expected, got a list"),
-        (r#"{"default":A,"transports":[]}"#, "JSON object expected, got a list"),
-        (r#"{"default":[1]}"#, "JSON object expected, got a number"),
+        (r#"[]"#, "JSON object expected, got \"[\""),
+        (r#"{"default":A,"transports":[]}"#, "JSON object expected, got \"[\""),
+        (r#"{"default":[1]}"#, "JSON object expected, got 1"),
     ] {
         assert_eq!(reason(&text.replace('A', accept)), expected, "{text}");
     }

@@ -1,0 +1,512 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::testing::Machine;
+
+/// An entry with a user name that tells which one it is.
+fn entry(name: &str) -> String {
+    use base64::Engine as _;
+    let auth = base64::engine::general_purpose::STANDARD.encode(format!("{name}:pass"));
+    format!(r#"{{"auth":"{auth}"}}"#)
+}
+
+/// A credential file with these keys; each key is also the user name, up to a colon in it.
+fn keys(keys: &[&str]) -> String {
+    let entries: Vec<_> = keys.iter().map(|key| format!("{key:?}:{}", entry(key))).collect();
+    format!(r#"{{"auths":{{{}}}}}"#, entries.join(","))
+}
+
+fn one(key: &str, name: &str) -> String {
+    format!(r#"{{"auths":{{{key:?}:{}}}}}"#, entry(name))
+}
+
+/// The user found for `key`, `token NAME` for an identity token, or the error.
+fn user(machine: &Machine, options: &AuthOptions, key: &str) -> String {
+    match find(&machine.config(), options, key) {
+        Ok(Stored::None) => String::new(),
+        Ok(Stored::Basic { username, password }) => {
+            assert!(!password.is_empty());
+            username
+        }
+        Ok(Stored::IdentityToken { username, token }) => {
+            format!("token {username} {}", token.reveal())
+        }
+        Err(error) => machine.plain(&error),
+    }
+}
+
+fn found(machine: &Machine, key: &str) -> String {
+    user(machine, &AuthOptions::default(), key)
+}
+
+#[test]
+fn files_are_read_in_order() {
+    let files = [
+        ("run/containers/auth.json", one("h", "runtime")),
+        ("home/.config/containers/auth.json", one("h", "config")),
+        ("home/.docker/config.json", one("h", "docker")),
+        ("home/.dockercfg", format!(r#"{{"h":{}}}"#, entry("legacy"))),
+    ];
+    for skipped in 0..=files.len() {
+        let mut machine = Machine::new().var_path("XDG_RUNTIME_DIR", "run").file("run/x", "");
+        for (path, text) in &files[skipped..] {
+            machine = machine.file(path, text);
+        }
+        let expected = ["runtime", "config", "docker", "legacy", ""][skipped];
+        assert_eq!(found(&machine, "h"), expected);
+    }
+}
+
+#[test]
+fn variables_and_flags_choose_files() {
+    let machine = || {
+        Machine::new()
+            .file("home/.docker/config.json", &one("h", "docker home"))
+            .file("docker/config.json", &one("h", "docker config"))
+            .file("xdg/containers/auth.json", &one("h", "xdg"))
+            .file("run/containers/1000/auth.json", &one("run", "default"))
+            .file("named.json", &one("h", "named"))
+    };
+    for (machine, key, expected) in [
+        (machine(), "h", "docker home"),
+        (machine(), "run", "default"),
+        (machine().var_path("DOCKER_CONFIG", "docker"), "h", "docker config"),
+        (machine().var_path("XDG_CONFIG_HOME", "xdg"), "h", "xdg"),
+        (machine().var_path("XDG_RUNTIME_DIR", "missing"), "h", "docker home"), // with a warning
+        (machine().var_path("REGISTRY_AUTH_FILE", "named.json"), "h", "named"),
+        (machine().var_path("REGISTRY_AUTH_FILE", "missing.json"), "h", ""), // the only one read
+    ] {
+        assert_eq!(found(&machine, key), expected);
+    }
+    let machine = machine();
+    let authfile = Some(machine.path("named.json"));
+    let options = AuthOptions { authfile, compat_authfile: None };
+    assert_eq!(user(&machine, &options, "h"), "named");
+    assert_eq!(user(&machine, &options, "run"), "");
+}
+
+#[test]
+fn the_longest_key_counts() {
+    let machine = Machine::new().file(
+        "home/.config/containers/auth.json",
+        &keys(&["quay.io", "quay.io/ns", "quay.io/ns/x", "https://old.io/v1/", "http://plain.io"]),
+    );
+    for (key, expected) in [
+        ("quay.io", "quay.io"),
+        ("quay.io/other", "quay.io"),
+        ("quay.io/ns/other/deep", "quay.io/ns"),
+        ("quay.io/ns/x", "quay.io/ns/x"),
+        ("quay.io/nsx", "quay.io"),
+        ("quay.io:5000", ""),
+        ("other.io/quay.io", ""),
+        ("old.io/x", "https"), // the name is cut at its colon
+        ("plain.io", "http"),
+    ] {
+        assert_eq!(found(&machine, key), expected, "{key}");
+    }
+}
+
+#[test]
+fn docker_hub_has_many_names() {
+    for key in
+        ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io"]
+    {
+        let machine = Machine::new().file("home/.docker/config.json", &one(key, "me"));
+        assert_eq!(found(&machine, "docker.io/library/busybox"), "me", "{key}");
+        assert_eq!(found(&machine, "docker.io"), "me", "{key}");
+        assert_eq!(found(&machine, "quay.io"), "", "{key}");
+    }
+    // Only URLs stand for their host whatever their path is.
+    let machine = Machine::new().file("home/.docker/config.json", &one("h.io/v1/", "me"));
+    assert_eq!(found(&machine, "h.io"), "");
+    let legacy = format!(r#"{{"h.io/v1/":{}}}"#, entry("me"));
+    let machine = Machine::new().file("home/.dockercfg", &legacy);
+    assert_eq!(found(&machine, "h.io/x"), "me");
+}
+
+#[test]
+fn entries_are_decoded_with_care() {
+    // user: u, password: p:q\0
+    for (entry, expected) in [
+        (r#"{"auth":"dTpwOnEA"}"#, "u p:q"),
+        (r#"{"auth":"dTpwOnEA\n"}"#, "u p:q"),
+        (r"{}", ""),
+        (r"null", ""),
+        (r#"{"auth":null}"#, ""),
+        (r#"{"auth":"dXNlcg=="}"#, ""), // no colon
+        (r#"{"auth":"dTpw","identitytoken":"T"}"#, "token u T"),
+        (r#"{"auth":"dTpw","identitytoken":""}"#, "u p"),
+        (r#"{"identitytoken":"T"}"#, "token  T"),
+        (r#"{"auth":"dTpwOnEA","email":"x@y"}"#, "u p:q"),
+        (
+            r#"{"auth":"%"}"#,
+            "decoding the \"auth\" field of \"h\" in /home/.config/containers/auth.json: Invalid \
+             symbol 37, offset 0.",
+        ),
+    ] {
+        let text = format!(r#"{{"auths":{{"h":{entry}}}}}"#);
+        let machine = Machine::new().file("home/.config/containers/auth.json", &text);
+        let found = match find(&machine.config(), &AuthOptions::default(), "h") {
+            Ok(Stored::Basic { username, password }) => format!("{username} {}", password.reveal()),
+            _ => found(&machine, "h"),
+        };
+        assert_eq!(found, expected, "{entry}");
+    }
+}
+
+#[test]
+fn broken_files_are_errors() {
+    for (text, expected) in [
+        ("", "EOF while parsing a value at line 1 column 0"),
+        ("[]", "invalid type: sequence, expected a map"),
+        (r#"{"auths":[]}"#, "invalid type: sequence, expected a map"),
+        (r#"{"auths":{"h":1}}"#, "invalid type: integer `1`, expected struct Entry"),
+    ] {
+        let machine = Machine::new().file("home/.config/containers/auth.json", text);
+        let path = "\"/home/.config/containers/auth.json\"";
+        let expected = format!("reading JSON file {path}: unmarshaling JSON at {path}: {expected}");
+        assert_eq!(found(&machine, "h"), expected, "{text}");
+    }
+    let machine = Machine::new();
+    for (key, expected) in [
+        ("https://h", "key https://h contains http[s]:// prefix"),
+        ("h@x", "key h@x contains a '@' character"),
+        ("h/x:tag", "key h/x:tag contains a ':' character after host[:port]"),
+        ("h:5000/x", ""),
+    ] {
+        assert_eq!(found(&machine, key), expected);
+    }
+}
+
+/// A helper that keeps one host per file in `kept/`.
+const HELPER: &str = r#"
+kept="$(dirname "$0")/../kept"; mkdir -p "$kept"
+read -r input
+case "$1" in
+  get|erase)
+    file="$kept/$(echo "$input" | tr / _)"
+    [ -f "$file" ] || { echo "credentials not found in native keychain"; exit 1; }
+    if [ "$1" = get ]; then cat "$file"; else rm "$file"; fi ;;
+  store)
+    host=$(echo "$input" | sed 's/.*"ServerURL":"\([^"]*\)".*/\1/' | tr / _)
+    echo "$input" > "$kept/$host" ;;
+  list) echo '{"listed.io":"someone"}' ;;
+esac"#;
+
+fn with_helper() -> Machine {
+    let kept = |name: &str| format!(r#"{{"ServerURL":"x","Username":"{name}","Secret":"s"}}"#);
+    Machine::new()
+        .program("docker-credential-test", &format!("PATH=/usr/bin:/bin{HELPER}"))
+        .program("docker-credential-bad", "echo ' no good '; exit 3")
+        .file("kept/h.io", &kept("kept"))
+        .file("kept/https:__index.docker.io_v1_", &kept("hub"))
+        .file("kept/token.io", &kept("<token>"))
+        .file("kept/listed.io", &kept("listed"))
+}
+
+#[test]
+fn helpers_are_asked() {
+    let path = "home/.docker/config.json";
+    for (file, key, expected) in [
+        (r#"{"credHelpers":{"h.io":"test"}}"#, "h.io/x", "kept"),
+        (r#"{"credHelpers":{"h.io":"test"}}"#, "other.io", ""),
+        (r#"{"credHelpers":{"none.io":"test"}}"#, "none.io", ""),
+        (r#"{"credHelpers":{"token.io":"test"}}"#, "token.io", "token  s"),
+        (
+            r#"{"credHelpers":{"h.io":"bad"}}"#,
+            "h.io",
+            "error getting credentials - err: exit status 3, out: `no good`",
+        ),
+        (
+            r#"{"credHelpers":{"h.io":"missing"}}"#,
+            "h.io",
+            "error getting credentials - err: exec: \"docker-credential-missing\": executable \
+             file not found in $PATH, out: ``",
+        ),
+        (
+            r#"{"credHelpers":{"h.io":"../bin/docker-credential-test"}}"#,
+            "h.io",
+            "error getting credentials - err: exec: \"docker-credential-../bin/\
+             docker-credential-test\": executable file not found in $PATH, out: ``",
+        ),
+        // Docker's store for all hosts, which the original does not know.
+        (r#"{"credsStore":"test"}"#, "h.io/x", "kept"),
+        (r#"{"credsStore":"test"}"#, "docker.io/library/busybox", "hub"),
+        (r#"{"credsStore":"test"}"#, "none.io", ""),
+        (r#"{"auths":{"h.io":{}},"credsStore":"test"}"#, "h.io", "kept"),
+        (r#"{"auths":{"h.io":{"auth":"dTpw"}},"credsStore":"test"}"#, "h.io", "u"),
+        (r#"{"auths":{"h.io":{}},"credsStore":"missing"}"#, "h.io", ""), // only a warning
+        (r#"{"credsStore":"bad"}"#, "h.io", ""),
+    ] {
+        let machine = with_helper().file(path, file);
+        assert_eq!(found(&machine, key), expected, "{file}");
+    }
+}
+
+#[test]
+fn registries_conf_may_name_helpers() {
+    let conf = "etc/containers/registries.conf";
+    for (helpers, key, expected) in [
+        ("['test']", "h.io", "kept"),
+        ("['test']", "h.io/x/y", "kept"),
+        ("['test']", "file.io", ""), // files are not among them
+        ("['test','containers-auth.json']", "file.io", "file"),
+        ("['containers-auth.json','test']", "h.io", "file h"),
+        ("['missing','test']", "h.io", "kept"),
+        (
+            "['missing','bad']",
+            "h.io",
+            "errors looking up credentials:\n\t* error getting credentials - err: exec: \
+             \"docker-credential-missing\": executable file not found in $PATH, out: ``\n\t* \
+             error getting credentials - err: exit status 3, out: `no good`\n",
+        ),
+    ] {
+        let file =
+            format!(r#"{{"auths":{{"file.io":{},"h.io":{}}}}}"#, entry("file"), entry("file h"));
+        let machine = with_helper()
+            .file(conf, &format!("credential-helpers = {helpers}"))
+            .file("home/.config/containers/auth.json", &file);
+        assert_eq!(found(&machine, key), expected, "{helpers}");
+    }
+}
+
+fn log_in(machine: &Machine, options: &AuthOptions, key: &str) -> String {
+    let key = match Key::parse(key) {
+        Ok(key) => key,
+        Err(error) => return machine.plain(&error),
+    };
+    match login(&machine.config(), options, &key, "user", &"p<&>:x\"ä".into()) {
+        Ok(place) => place.replace(machine.root().to_str().unwrap(), ""),
+        Err(error) => machine.plain(&error),
+    }
+}
+
+fn log_out(machine: &Machine, options: &AuthOptions, key: &str) -> String {
+    let key = Key::parse(key).unwrap();
+    match logout(&machine.config(), options, &key) {
+        Ok(Logout::Removed) => "removed".to_owned(),
+        Ok(Logout::NotHere(stored)) => {
+            format!("not here; {}", stored.username().unwrap_or("nobody"))
+        }
+        Err(error) => machine.plain(&error),
+    }
+}
+
+/// What skopeo 1.9.3 wrote for the same user, password and registry.
+const WRITTEN: &str =
+    "{\n\t\"auths\": {\n\t\t\"h:5000\": {\n\t\t\t\"auth\": \"dXNlcjpwPCY+Ongiw6Q=\"\n\t\t}\n\t}\n}";
+
+#[test]
+fn login_writes_what_the_original_writes() {
+    let options = AuthOptions::default();
+    let machine = Machine::new().var_path("XDG_RUNTIME_DIR", "run").file("run/x", "");
+    let path = "run/containers/auth.json";
+    assert_eq!(log_in(&machine, &options, "h:5000"), format!("/{path}"));
+    assert_eq!(machine.read(path), WRITTEN);
+    let mode =
+        |path: &str| fs_err::metadata(machine.path(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("run/containers"), mode(path)), (0o700, 0o600));
+    assert_eq!(log_in(&machine, &options, "h:5000/ns"), format!("/{path}"));
+    assert_eq!(found(&machine, "h:5000/ns/x"), "user");
+
+    let files = fs_err::read_dir(machine.path("run/containers")).unwrap().count();
+    assert_eq!(files, 1, "no temporary file is left");
+
+    assert_eq!(log_out(&machine, &options, "h:5000/ns"), "removed");
+    assert_eq!(machine.read(path), WRITTEN);
+    assert_eq!(log_out(&machine, &options, "h:5000/ns"), "not here; user"); // the host's
+    assert_eq!(log_out(&machine, &options, "other"), "not here; nobody");
+    logout_all(&machine.config(), &options).unwrap();
+    assert_eq!(machine.read(path), "{\n\t\"auths\": {}\n}");
+}
+
+#[test]
+fn where_login_writes() {
+    let machine = || {
+        Machine::new()
+            .file("home/.docker/config.json", r#"{"auths":{}}"#)
+            .var_path("XDG_CONFIG_HOME", "xdg")
+    };
+    let none = AuthOptions::default;
+    for (machine, options, expected) in [
+        (machine(), none(), "/run/containers/1000/auth.json"),
+        (machine().var_path("XDG_RUNTIME_DIR", "home"), none(), "/home/containers/auth.json"),
+        (
+            machine().var_path("XDG_RUNTIME_DIR", "none"),
+            none(),
+            "\"/none\" directory set by $XDG_RUNTIME_DIR does not exist. Either create the \
+             directory or unset $XDG_RUNTIME_DIR.: stat /none: no such file or directory",
+        ),
+        (machine().var_path("REGISTRY_AUTH_FILE", "a/b/f.json"), none(), "/a/b/f.json"),
+        (machine().var_path("DOCKER_CONFIG", "d"), none(), "/d/config.json"),
+        (
+            machine().var_path("DOCKER_CONFIG", "d").var_path("REGISTRY_AUTH_FILE", "f.json"),
+            none(),
+            "/f.json",
+        ),
+    ] {
+        let found = log_in(&machine, &options, "h").replace(machine.root().to_str().unwrap(), "");
+        assert_eq!(found, expected);
+    }
+    let machine = machine().var_path("REGISTRY_AUTH_FILE", "env.json");
+    let flag = AuthOptions { authfile: Some(machine.path("flag.json")), compat_authfile: None };
+    assert_eq!(log_in(&machine, &flag, "h"), "/flag.json");
+    let both = AuthOptions { compat_authfile: Some("x".into()), ..flag };
+    assert!(log_in(&machine, &both, "h").ends_with("can not be set simultaneously"));
+}
+
+#[test]
+fn what_is_not_understood_is_kept() {
+    let before = r#"{
+        "credHelpers": {"z.io": "test"},
+        "HttpHeaders": {"b": "<1>", "a": [1, {}]},
+        "auths": {"z.io": {}, "k.io": {"auth": "dTpw", "email": "e"}},
+        "credsStore": "x"
+    }"#;
+    let machine = Machine::new().file("c.json", before).file("a.json", before);
+    let docker = AuthOptions { authfile: None, compat_authfile: Some(machine.path("c.json")) };
+    log_in(&machine, &docker, "docker.io");
+    assert_eq!(
+        machine.read("c.json"),
+        "{\n\t\"HttpHeaders\": {\n\t\t\"b\": \"\\u003c1\\u003e\",\n\t\t\"a\": [\n\t\t\t1,\n\t\t\t{}\n\t\t]\n\t},\
+         \n\t\"auths\": {\n\t\t\"https://index.docker.io/v1/\": {\n\t\t\t\"auth\": \
+         \"dXNlcjpwPCY+Ongiw6Q=\"\n\t\t},\n\t\t\"k.io\": {\n\t\t\t\"auth\": \"dTpw\",\n\t\t\t\
+         \"email\": \"e\"\n\t\t},\n\t\t\"z.io\": {}\n\t},\n\t\"credHelpers\": {\n\t\t\"z.io\": \
+         \"test\"\n\t},\n\t\"credsStore\": \"x\"\n}"
+    );
+    assert_eq!(log_out(&machine, &docker, "docker.io"), "removed");
+
+    let plain = AuthOptions { authfile: Some(machine.path("a.json")), compat_authfile: None };
+    log_in(&machine, &plain, "docker.io");
+    let after = machine.read("a.json");
+    assert!(after.starts_with("{\n\t\"auths\": {\n\t\t\"docker.io\": {\n"), "{after}");
+    let value: serde_json::Value = serde_json::from_str(&after).unwrap();
+    let keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["auths", "credHelpers", "HttpHeaders", "credsStore"]);
+}
+
+#[test]
+fn docker_knows_no_namespaces() {
+    let machine = Machine::new().var_path("DOCKER_CONFIG", "d");
+    assert_eq!(
+        log_in(&machine, &AuthOptions::default(), "h.io/ns"),
+        "Credentials cannot be recorded in Docker-compatible format with namespaced key \
+         \"h.io/ns\""
+    );
+}
+
+#[test]
+fn helpers_keep_what_they_are_given() {
+    let options = AuthOptions::default();
+    let file = "run/containers/1000/auth.json";
+    let machine = with_helper().file(file, r#"{"credHelpers":{"new.io":"test","b.io":"bad"}}"#);
+    assert_eq!(log_in(&machine, &options, "new.io"), "credential helper: test");
+    assert_eq!(
+        machine.read("kept/new.io"),
+        "{\"ServerURL\":\"new.io\",\"Username\":\"user\",\"Secret\":\"p\\u003c\\u0026\\u003e:x\\\"ä\"}\n"
+    );
+    assert_eq!(found(&machine, "new.io"), "user");
+    assert_eq!(
+        log_in(&machine, &options, "b.io"),
+        format!(
+            "updating \"/{file}\": error storing credentials - err: exit status 3, out: `no good`"
+        )
+    );
+    assert_eq!(log_out(&machine, &options, "new.io"), "removed");
+    assert_eq!(log_out(&machine, &options, "new.io"), "not here; nobody");
+    assert_eq!(
+        log_out(&machine, &options, "b.io"),
+        format!(
+            "logging out of \"b.io\": updating \"/{file}\": removing credentials for b.io from \
+             credential helper bad: error erasing credentials - err: exit status 3, out: `no good`"
+        )
+    );
+
+    let machine =
+        with_helper().file("etc/containers/registries.conf", "credential-helpers = ['test']");
+    assert_eq!(log_in(&machine, &options, "h.io"), "credential helper: test");
+    assert_eq!(
+        log_in(&machine, &options, "h.io/ns"),
+        "namespaced key is not supported for credential helper test"
+    );
+    assert!(machine.path("kept/listed.io").exists());
+    logout_all(&machine.config(), &options).unwrap();
+    assert!(!machine.path("kept/listed.io").exists());
+}
+
+#[test]
+fn a_linked_file_stays_a_link() {
+    let machine = Machine::new().file("dotfiles/auth.json", "{}");
+    std::os::unix::fs::symlink(machine.path("dotfiles/auth.json"), machine.path("a.json")).unwrap();
+    let options = AuthOptions { authfile: Some(machine.path("a.json")), compat_authfile: None };
+    log_in(&machine, &options, "h:5000");
+    assert_eq!(machine.read("dotfiles/auth.json"), WRITTEN);
+    assert!(fs_err::symlink_metadata(machine.path("a.json")).unwrap().is_symlink());
+}
+
+#[test]
+fn a_broken_file_is_not_overwritten() {
+    let machine = Machine::new().file("a.json", "{\"auths\":");
+    let options = AuthOptions { authfile: Some(machine.path("a.json")), compat_authfile: None };
+    assert!(log_in(&machine, &options, "h").contains("EOF while parsing"));
+    assert_eq!(machine.read("a.json"), "{\"auths\":");
+}
+
+#[test]
+fn get_login_tells_the_user() {
+    let machine = Machine::new()
+        .file("home/.config/containers/auth.json", &one("h.io", "me"))
+        .file("d/config.json", &one("d", "docker"));
+    let who = |machine: &Machine, key: &str| {
+        get_login(&machine.config(), &AuthOptions::default(), &Key::parse(key).unwrap())
+            .unwrap_or_else(|error| machine.plain(&error))
+    };
+    assert_eq!(who(&machine, "h.io/x"), "me");
+    assert_eq!(who(&machine, "other"), "not logged into other");
+    // With DOCKER_CONFIG, login knows that file only.
+    let machine = machine.var_path("DOCKER_CONFIG", "d");
+    assert_eq!(who(&machine, "d"), "docker");
+    assert_eq!(who(&machine, "h.io"), "not logged into h.io");
+}
+
+#[test]
+fn keys_of_arguments() {
+    for (argument, expected) in [
+        ("h", "h in h"),
+        ("h:5000/a/b", "h:5000/a/b in h:5000"),
+        ("docker.io/vendor", "docker.io/vendor in docker.io"), // not docker.io/library/vendor
+        ("https://h:443/v2/x", "h:443 in h:443"),
+        ("http://h/v2/", "h in h"),
+        ("https://user@h/x", "h in h"),
+        ("h.io/x:tag", "reference \"h.io/x:tag\" contains tag or digest"),
+        (
+            "h.io/UP",
+            "parse reference from \"h.io/UP\": invalid reference format: repository name must be \
+             lowercase",
+        ),
+        ("nohost/x", "\"nohost/x\" does not begin with a registry"),
+        ("https://", "trimming http{s} prefix: empty host"),
+    ] {
+        let found = match Key::parse(argument) {
+            Ok(key) => format!("{} in {}", key.key, key.registry),
+            Err(error) => error.chain(),
+        };
+        assert_eq!(found, expected, "{argument}");
+    }
+}
+
+#[test]
+fn a_file_that_was_named_has_to_be_there() {
+    assert!(check_file(None).is_ok());
+    let error = check_file(Some(Path::new("/nope"))).unwrap_err();
+    assert_eq!(
+        error.chain(),
+        "credential file is not accessible: stat /nope: no such file or directory"
+    );
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let stored = Stored::Basic { username: "u".to_owned(), password: "hidden".into() };
+    assert!(!format!("{stored:?}").contains("hidden"));
+}
