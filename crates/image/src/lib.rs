@@ -3,6 +3,16 @@
 //! Knows digests, references, media types, manifests, conversion between them, platforms and
 //! signatures as stored. Must not know I/O, async, time or the environment: every function here is
 //! pure, so that whatever a plan decides can be tested without moving a byte.
+//!
+//! | to | see |
+//! |---|---|
+//! | read what users type | [`Reference`], [`Named`], [`Compression`] |
+//! | name bytes | [`Digest`], [`Descriptor`], [`MediaType`] |
+//! | look into a manifest | [`RawManifest::parse`], [`ImageManifest`], [`List`] |
+//! | choose from a list | [`wanted_platforms`], [`List::choose`] |
+//! | look into a config | [`ImageManifest::summary`], [`ImageManifest::oci_config`] |
+//! | change anything | [`convert()`], [`List::replace`], [`List::convert`] |
+//! | write JSON | [`go_json`]: nothing else, or digests differ from the original's |
 
 mod compression;
 mod config;
@@ -21,7 +31,7 @@ mod signature;
 mod summary;
 mod timestamp;
 
-pub use compression::Compression;
+pub use compression::{Compression, UnknownCompression};
 pub use config::{History, ImageConfig, MAX_CONFIG_SIZE, Nothing, RootFs, RunConfig};
 pub use convert::{
     CompressionEdit, ConvertError, Converted, Edit, LayerEdit, LayerTypeError, convert,

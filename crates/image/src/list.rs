@@ -141,26 +141,24 @@ impl List {
     /// If an edit is of an instance that is not here; those before it are done.
     pub fn replace(&mut self, edits: &[InstanceEdit]) -> Result<(), ManifestError> {
         for edit in edits {
-            let mut blobs: Box<dyn Iterator<Item = &mut Descriptor>> = match self {
-                Self::Oci(index) => Box::new(index.manifests.iter_mut().map(|e| &mut e.blob)),
-                Self::Docker(list) => Box::new(list.manifests.iter_mut().map(|e| &mut e.manifest)),
+            let (blob, notes_zstd) = match self {
+                Self::Oci(index) => {
+                    let mut blobs = index.manifests.iter_mut().map(|entry| &mut entry.blob);
+                    (blobs.find(|blob| blob.digest == edit.old), true)
+                }
+                Self::Docker(list) => {
+                    let mut blobs = list.manifests.iter_mut().map(|entry| &mut entry.manifest);
+                    (blobs.find(|blob| blob.digest == edit.old), false)
+                }
             };
-            let blob = blobs
-                .find(|blob| blob.digest == edit.old)
-                .ok_or_else(|| ManifestError::InstanceNotFound(edit.old.clone()))?;
+            let blob = blob.ok_or_else(|| ManifestError::InstanceNotFound(edit.old.clone()))?;
             blob.digest = edit.digest.clone();
             blob.size = Some(edit.size);
             blob.media_type = edit.media_type.clone();
-            drop(blobs);
-            let zstd = edit
-                .compressions
-                .iter()
-                .any(|c| matches!(c, Compression::Zstd | Compression::ZstdChunked));
-            if let (Self::Oci(index), true) = (&mut *self, zstd) {
-                let entry = index.manifests.iter_mut().find(|e| e.blob.digest == edit.digest);
-                if let Some(entry) = entry {
-                    entry.blob.annotations.insert(ZSTD.to_owned(), "true".to_owned());
-                }
+            let is_zstd =
+                |c: &Compression| matches!(c, Compression::Zstd | Compression::ZstdChunked);
+            if notes_zstd && edit.compressions.iter().any(is_zstd) {
+                blob.annotations.insert(ZSTD.to_owned(), "true".to_owned());
             }
         }
         Ok(())

@@ -188,13 +188,9 @@ fn counterpart(from: &[Variants], to: &[Variants], media_type: &MediaType) -> Op
 }
 
 fn stored(media_type: MediaType, edit: &LayerEdit) -> Descriptor {
-    Descriptor {
-        media_type,
-        digest: edit.digest.clone(),
-        size: Some(edit.size),
-        urls: edit.urls.clone(),
-        annotations: Default::default(),
-    }
+    let mut blob = Descriptor::new(media_type, edit.digest.clone(), Some(edit.size));
+    blob.urls.clone_from(&edit.urls);
+    blob
 }
 
 fn edited(

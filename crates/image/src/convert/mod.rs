@@ -288,11 +288,5 @@ fn docker_of_oci(
 }
 
 fn config_descriptor(media_type: MediaType, config: &[u8]) -> Descriptor {
-    Descriptor {
-        media_type,
-        digest: Digest::sha256(config),
-        size: Some(config.len() as u64),
-        urls: Vec::new(),
-        annotations: BTreeMap::new(),
-    }
+    Descriptor::new(media_type, Digest::sha256(config), Some(config.len() as u64))
 }

@@ -63,12 +63,9 @@ pub(super) fn to_docker(
     let config = config(from, &diff_ids)?;
     let layers = full
         .iter()
-        .map(|edit| Descriptor {
-            media_type: MediaType::DOCKER_LAYER_GZIP,
-            digest: edit.digest.clone(),
-            size: Some(edit.size),
-            urls: Vec::new(),
-            annotations: BTreeMap::new(),
+        .map(|edit| {
+            let media_type = MediaType::DOCKER_LAYER_GZIP;
+            Descriptor::new(media_type, edit.digest.clone(), Some(edit.size))
         })
         .collect();
     *edits = Some(full);

@@ -125,13 +125,7 @@ impl Manifest {
     #[must_use]
     pub fn layers(&self) -> Vec<Layer> {
         let layer = |(digest, entry): (&Digest, &HistoryEntry)| Layer {
-            blob: Descriptor {
-                media_type: MediaType::default(),
-                digest: digest.clone(),
-                size: None,
-                urls: Vec::new(),
-                annotations: Default::default(),
-            },
+            blob: Descriptor::new(MediaType::default(), digest.clone(), None),
             empty: entry.v1.throwaway,
         };
         self.fs_layers.iter().zip(&self.history).rev().map(layer).collect()
