@@ -11,6 +11,7 @@ use fs_err::File;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_blob::{Blob, Unverified, file};
 use skopeo_image::Digest;
+use tempfile::NamedTempFile;
 use tokio::task::JoinHandle;
 
 use crate::Error;
@@ -77,8 +78,16 @@ pub(crate) fn size_of(path: &Path) -> Option<u64> {
     fs_err::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
 }
 
-/// Writes a file so that it is there whole or not at all. The mode of what it replaces is kept.
+/// Writes a file so that it is there whole or not at all, and is on the disk then. The mode of what
+/// it replaces is kept.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let temp = beside(path, bytes)?;
+    temp.as_file().sync_data()?;
+    temp.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, Error> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mode = fs_err::metadata(path).ok().map(|metadata| metadata.permissions().mode() & 0o777);
     let mut builder = tempfile::Builder::new();
@@ -89,9 +98,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     if mode.is_some() {
         temp.as_file().set_permissions(permissions)?;
     }
-    temp.as_file().sync_data()?;
-    temp.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    Ok(temp)
 }
 
 /// Writes blobs beside their places, renames them when they are whole, and has them on the disk
@@ -128,10 +135,24 @@ impl Writer {
             fs_err::create_dir_all(parent)?;
         }
         let file = temp.persist(&place).map_err(|error| error.error)?;
-        // The disk works on this blob while the next ones are on their way.
+        self.sync_soon(file);
+        Ok((written.digest, written.size))
+    }
+
+    /// Writes a small file to a place of its own.
+    pub(crate) fn put_bytes(&self, place: &Path, bytes: &[u8]) -> Result<(), Error> {
+        if let Some(parent) = place.parent() {
+            fs_err::create_dir_all(parent)?;
+        }
+        let file = beside(place, bytes)?.persist(place).map_err(|error| error.error)?;
+        self.sync_soon(file);
+        Ok(())
+    }
+
+    /// The disk works on this file while the next ones are on their way.
+    fn sync_soon(&self, file: std::fs::File) {
         let synced = tokio::task::spawn_blocking(move || file.sync_data());
         self.syncing.lock().unwrap_or_else(PoisonError::into_inner).push(synced);
-        Ok((written.digest, written.size))
     }
 
     /// Waits until all blobs written so far are on the disk.

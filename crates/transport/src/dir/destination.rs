@@ -134,7 +134,7 @@ impl Destination for DirDestination {
             return Ok(());
         }
         let path = self.name.manifest(which);
-        files::replace(&path, &manifest.bytes)?;
+        self.writer.put_bytes(&path, &manifest.bytes)?;
         let mut pending = self.pending();
         pending.keep(&path);
         pending.mind_instance(which);

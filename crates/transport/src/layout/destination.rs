@@ -131,11 +131,8 @@ impl Destination for LayoutDestination {
             return Err(Error::ManifestMismatch(digest).into());
         }
         let path = self.folder.blob(&digest);
-        if let Some(parent) = path.parent() {
-            fs_err::create_dir_all(parent).map_err(Error::from)?;
-        }
         if files::size_of(&path) != Some(manifest.bytes.len() as u64) {
-            files::replace(&path, &manifest.bytes)?;
+            self.writer.put_bytes(&path, &manifest.bytes)?;
         }
         self.used().insert(digest);
         if *which == Which::Top {
