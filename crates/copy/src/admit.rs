@@ -17,10 +17,12 @@ pub(crate) struct Welcome {
 pub(crate) async fn fetch(job: &Job<'_>, which: &Which) -> Result<RawManifest, Error> {
     let name = job.source.name();
     let manifest = job.source.manifest(which).await.map_err(|source| match which {
-        Which::Top => Error::Source { name: name.to_string(), source },
-        Which::Instance(digest) => {
-            Error::Instance { digest: digest.clone(), name: name.to_string(), source }
-        }
+        Which::Top => Error::Source { name: name.to_string(), source: source.into() },
+        Which::Instance(digest) => Error::Instance {
+            digest: digest.clone(),
+            name: name.to_string(),
+            source: source.into(),
+        },
     })?;
     if let Which::Instance(digest) = which {
         let matches = manifest.has_digest(digest);
@@ -43,7 +45,11 @@ pub(crate) async fn admit(
     let keep = job.request.signatures == SourceSignatures::Keep;
     let mut signatures = Vec::new();
     if keep || !accepts_unsigned(job.policy, &scope) {
-        signatures = job.source.signatures(which).await.map_err(Error::ReadSignatures)?;
+        signatures = job
+            .source
+            .signatures(which)
+            .await
+            .map_err(|error| Error::ReadSignatures(error.into()))?;
     }
     let admitted = job.policy.admit(&scope, manifest, &signatures).map_err(Error::Rejected)?;
     if keep {
@@ -71,7 +77,8 @@ pub(crate) async fn list_signatures(job: &Job<'_>, which: &Which) -> Result<Vec<
         return Ok(Vec::new());
     }
     job.session.tell(Event::GettingListSignatures);
-    let signatures = job.source.signatures(which).await.map_err(Error::ReadSignatures)?;
+    let signatures =
+        job.source.signatures(which).await.map_err(|error| Error::ReadSignatures(error.into()))?;
     if !signatures.is_empty() {
         job.session.tell(Event::CheckingListSignatures);
     }

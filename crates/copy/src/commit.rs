@@ -81,7 +81,7 @@ pub(crate) async fn write_image(
 /// Whether the kind of manifest is what is wrong.
 fn another_may_do(error: &Error) -> bool {
     match error {
-        Error::WriteManifest(PutManifestError::TypeRejected { .. }) => true,
+        Error::WriteManifest(error) => matches!(**error, PutManifestError::TypeRejected { .. }),
         Error::Convert(error) => error.is_compression_incompatible(),
         _ => false,
     }
@@ -144,7 +144,7 @@ async fn try_type(
     };
     job.session.tell(Event::WritingManifest);
     let put = job.destination.put_manifest(&manifest, &place.which(&digest)).await;
-    put.map_err(Error::WriteManifest)?;
+    put.map_err(|error| Error::WriteManifest(error.into()))?;
     Ok((manifest, digest))
 }
 
@@ -180,7 +180,10 @@ async fn store_signatures(
         return Ok(());
     }
     job.session.tell(Event::StoringSignatures);
-    job.destination.put_signatures(signatures, which).await.map_err(Error::WriteSignatures)
+    job.destination
+        .put_signatures(signatures, which)
+        .await
+        .map_err(|error| Error::WriteSignatures(error.into()))
 }
 
 /// Writes a list whose instances are there.
@@ -205,7 +208,7 @@ pub(crate) async fn write_list(
                 job.session.tell(Event::StoringListSignatures);
                 if !signatures.is_empty() {
                     let put = job.destination.put_signatures(signatures, &which).await;
-                    put.map_err(Error::WriteSignatures)?;
+                    put.map_err(|error| Error::WriteSignatures(error.into()))?;
                 }
                 let manifest = manifest.clone();
                 return Ok(Written { manifest, digest, compressions: Vec::new() });

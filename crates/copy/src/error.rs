@@ -17,7 +17,7 @@ pub enum Error {
         name: String,
         /// Why.
         #[source]
-        source: TransportError,
+        source: Box<TransportError>,
     },
     /// The manifest of an instance could not be had.
     #[error("reading manifest {digest} from {name}")]
@@ -28,7 +28,7 @@ pub enum Error {
         name: String,
         /// Why.
         #[source]
-        source: TransportError,
+        source: Box<TransportError>,
     },
     /// A manifest is another than the one asked for.
     #[error("Manifest does not match provided manifest digest {0}")]
@@ -70,7 +70,7 @@ pub enum Error {
     Rejected(#[source] Rejected),
     /// The signatures could not be read.
     #[error("reading signatures")]
-    ReadSignatures(#[source] TransportError),
+    ReadSignatures(#[source] Box<TransportError>),
     /// What is asked cannot be done.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -81,7 +81,7 @@ pub enum Error {
         digest: Digest,
         /// Why.
         #[source]
-        source: TransportError,
+        source: Box<TransportError>,
     },
     /// A blob did not come, or not as what it should be.
     #[error("reading blob {digest}{}", tries(*.tried))]
@@ -103,7 +103,7 @@ pub enum Error {
         tried: u32,
         /// Why.
         #[source]
-        source: TransportError,
+        source: Box<TransportError>,
     },
     /// The destination stored a blob under another digest than its own.
     #[error(
@@ -134,7 +134,7 @@ pub enum Error {
     MustNotChange(Frozen),
     /// A manifest could not be written.
     #[error("writing manifest")]
-    WriteManifest(#[source] PutManifestError),
+    WriteManifest(#[source] Box<PutManifestError>),
     /// No kind of manifest was taken.
     #[error("Uploading manifest failed, attempted the following formats: {attempts}")]
     NoType {
@@ -159,10 +159,10 @@ pub enum Error {
     },
     /// The signatures could not be written.
     #[error("writing signatures")]
-    WriteSignatures(#[source] TransportError),
+    WriteSignatures(#[source] Box<TransportError>),
     /// Everything was there, but the name could not be given.
     #[error("committing the finished image")]
-    Commit(#[source] TransportError),
+    Commit(#[source] Box<TransportError>),
 }
 
 impl Error {
@@ -188,7 +188,9 @@ impl Error {
             | Self::WriteSignatures(source)
             | Self::Commit(source) => source.is_transient(),
             Self::SystemImage(source) | Self::OfList { source, .. } => source.is_transient(),
-            Self::WriteManifest(PutManifestError::Other(source)) => source.is_transient(),
+            Self::WriteManifest(source) => {
+                matches!(&**source, PutManifestError::Other(source) if source.is_transient())
+            }
             Self::ReadBlob { transient, .. }
             | Self::NoType { transient, .. }
             | Self::NoListType { transient, .. } => *transient,
@@ -206,8 +208,11 @@ impl Error {
             | Self::WriteBlob { source, .. }
             | Self::ReadSignatures(source)
             | Self::WriteSignatures(source)
-            | Self::Commit(source)
-            | Self::WriteManifest(PutManifestError::Other(source)) => source.hint(),
+            | Self::Commit(source) => source.hint(),
+            Self::WriteManifest(source) => match &**source {
+                PutManifestError::Other(source) => source.hint(),
+                PutManifestError::TypeRejected { .. } => None,
+            },
             Self::SystemImage(source) | Self::OfList { source, .. } => source.hint(),
             _ => None,
         }
@@ -221,7 +226,9 @@ impl Error {
             (TransportError::Stream(StreamError::Read { source, .. }), _) => source,
             (TransportError::Stream(source), _) => source.into(),
             (source, Side::Reading) => source.into(),
-            (source, Side::Writing) => return Self::WriteBlob { tried: 1, source },
+            (source, Side::Writing) => {
+                return Self::WriteBlob { tried: 1, source: Box::new(source) };
+            }
         };
         Self::ReadBlob { digest: digest.clone(), tried: 1, transient, source }
     }

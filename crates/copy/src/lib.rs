@@ -44,16 +44,15 @@ pub use session::{Patience, Session};
 
 use commit::{Place, Written};
 use plan::Surroundings;
-use request::SourceSignatures::Keep;
 use transfer::Once;
 
 /// What a copy came to.
 #[derive(Clone, Debug)]
 pub struct Copied {
-    /// The manifest that the destination's name leads to now.
-    pub manifest: RawManifest,
-    /// Its digest.
+    /// The digest of the manifest that the destination's name leads to now.
     pub digest: Digest,
+    /// That manifest; `None` where it was there already and nobody had to read it.
+    pub manifest: Option<RawManifest>,
     /// Whether anything had to be done.
     pub outcome: Outcome,
 }
@@ -83,16 +82,25 @@ pub async fn copy(
 ) -> Result<Copied, Error> {
     let result = Job::new(session, source, &*destination, policy, request).run().await;
     match result {
-        Ok(copied) if copied.outcome == Outcome::Present => Ok(copied),
-        Ok(copied) => {
-            destination.commit(&copied.manifest).await.map_err(Error::Commit)?;
-            Ok(copied)
+        Ok(End::Present { digest, manifest }) => {
+            session.tell(Event::AlreadyPresent { digest: digest.clone() });
+            Ok(Copied { digest, manifest, outcome: Outcome::Present })
+        }
+        Ok(End::Written(Written { manifest, digest, .. })) => {
+            destination.commit(&manifest).await.map_err(|error| Error::Commit(error.into()))?;
+            Ok(Copied { digest, manifest: Some(manifest), outcome: Outcome::Written })
         }
         Err(error) => {
             destination.abandon().await;
             Err(error)
         }
     }
+}
+
+/// How the work of a copy ended.
+enum End {
+    Written(Written),
+    Present { digest: Digest, manifest: Option<RawManifest> },
 }
 
 /// One call of [`copy`]: what all its steps need.
@@ -135,32 +143,43 @@ impl<'a> Job<'a> {
         }
     }
 
-    async fn run(&self) -> Result<Copied, Error> {
-        // Neither needs the other, and both are one request at most.
-        let (present, top) = futures_util::future::join(self.present(), self.top()).await;
+    async fn run(&self) -> Result<End, Error> {
+        let (present, top) = if self.request.lists == Lists::System {
+            // Only the manifest tells whether an instance has to be chosen. Neither question needs
+            // the other's answer.
+            futures_util::future::join(self.present(), self.top()).await
+        } else {
+            let present = self.present().await;
+            if let Some(digest) = present.clone().filter(|_| self.is_trusted_unsigned())
+                && self.source.head().await.ok().flatten() == Some(digest.clone())
+                && !self.has_signatures(&Which::Top).await?
+            {
+                return Ok(End::Present { digest, manifest: None });
+            }
+            (present, self.top().await)
+        };
         let top = top?;
         let written = if !top.media_type.is_list() {
-            if let Some(copied) = self.if_present(&present, top, &Which::Top).await? {
-                return Ok(copied);
+            if let Some(end) = self.if_present(&present, top, &Which::Top).await? {
+                return Ok(end);
             }
             single::copy_image(self, top.clone(), &Which::Top, &Place::Top).await?
         } else if self.request.lists == Lists::System {
             let (digest, manifest) = list::choose(self, top).await?;
             let which = Which::Instance(digest);
-            if let Some(copied) = self.if_present(&present, &manifest, &which).await? {
-                return Ok(copied);
+            if let Some(end) = self.if_present(&present, &manifest, &which).await? {
+                return Ok(end);
             }
             single::copy_image(self, manifest, &which, &Place::Top)
                 .await
                 .map_err(|error| Error::SystemImage(Box::new(error)))?
         } else {
-            if let Some(copied) = self.if_present(&present, top, &Which::Top).await? {
-                return Ok(copied);
+            if let Some(end) = self.if_present(&present, top, &Which::Top).await? {
+                return Ok(end);
             }
             list::copy_list(self, top.clone(), Which::Top, Place::Top, 0).await?
         };
-        let Written { manifest, digest, .. } = written;
-        Ok(Copied { manifest, digest, outcome: Outcome::Written })
+        Ok(End::Written(written))
     }
 
     /// The manifest that the source's name leads to.
@@ -191,25 +210,30 @@ impl<'a> Job<'a> {
         present: &Option<Digest>,
         manifest: &RawManifest,
         which: &Which,
-    ) -> Result<Option<Copied>, Error> {
-        let Some(present) = present else { return Ok(None) };
-        if !manifest.has_digest(present).unwrap_or(false)
-            || !admit::accepts_unsigned(self.policy, &self.source.name().policy_scope())
-        {
+    ) -> Result<Option<End>, Error> {
+        let Some(digest) = present else { return Ok(None) };
+        let is_there = manifest.has_digest(digest).unwrap_or(false) && self.is_trusted_unsigned();
+        if !is_there || self.has_signatures(which).await? {
             return Ok(None);
         }
-        if self.request.signatures == Keep {
-            let signatures = self.source.signatures(which).await;
-            if !signatures.map_err(Error::ReadSignatures)?.is_empty() {
-                return Ok(None);
-            }
+        Ok(Some(End::Present { digest: digest.clone(), manifest: Some(manifest.clone()) }))
+    }
+
+    fn is_trusted_unsigned(&self) -> bool {
+        admit::accepts_unsigned(self.policy, &self.source.name().policy_scope())
+    }
+
+    /// Whether there are signatures that are to be copied.
+    async fn has_signatures(&self, which: &Which) -> Result<bool, Error> {
+        if self.request.signatures == SourceSignatures::Remove {
+            return Ok(false);
         }
-        self.session.tell(Event::AlreadyPresent { digest: present.clone() });
-        Ok(Some(Copied {
-            manifest: manifest.clone(),
-            digest: present.clone(),
-            outcome: Outcome::Present,
-        }))
+        let signatures = self
+            .source
+            .signatures(which)
+            .await
+            .map_err(|error| Error::ReadSignatures(error.into()))?;
+        Ok(!signatures.is_empty())
     }
 
     /// What a plan must know beside the image itself. The top manifest is read first of all.

@@ -50,7 +50,11 @@ pub(crate) fn copy_list<'a>(
         job.session.tell(Event::CopyingImages { copied: of, listed: plan.listed });
         if of == 0 {
             // Each instance is admitted on its own. Where there is none, the list must be.
-            let signatures = job.source.signatures(&which).await.map_err(Error::ReadSignatures)?;
+            let signatures = job
+                .source
+                .signatures(&which)
+                .await
+                .map_err(|error| Error::ReadSignatures(error.into()))?;
             let scope = job.source.name().policy_scope();
             let admitted = job.policy.admit(&scope, manifest.clone(), &signatures);
             admitted.map_err(Error::Rejected)?;

@@ -8,11 +8,11 @@ mod single;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use skopeo_image::Platform;
+use skopeo_image::{Platform, RawManifest};
 use skopeo_trust::Policy;
 
 use crate::error::sentence;
-use crate::{Copied, Error, Event, Patience, Request, Session, copy};
+use crate::{Copied, Error, Event, Outcome, Patience, Request, Session, copy};
 use shelf::{FakeDestination, FakeSource};
 
 /// A copy with everything that was seen of it.
@@ -24,6 +24,15 @@ struct Run {
 impl Run {
     fn copied(self) -> Copied {
         self.result.map_err(|error| sentence(&error)).unwrap()
+    }
+
+    /// The manifest that was written.
+    fn written(self) -> RawManifest {
+        let copied = self.copied();
+        assert_eq!(copied.outcome, Outcome::Written);
+        let manifest = copied.manifest.unwrap();
+        assert!(manifest.has_digest(&copied.digest).unwrap());
+        manifest
     }
 
     fn error(&self) -> String {

@@ -69,6 +69,11 @@ impl Source for FakeSource {
         source_name()
     }
 
+    async fn head(&self) -> Result<Option<Digest>, Error> {
+        self.note("head".to_owned());
+        Ok(self.manifests.get(&Which::Top).map(|manifest| manifest.digest().unwrap()))
+    }
+
     async fn manifest(&self, which: &Which) -> Result<RawManifest, Error> {
         self.note(format!("manifest {which:?}"));
         let manifest = self.manifests.get(which).cloned();

@@ -51,9 +51,8 @@ async fn unchanged_is_byte_identical_and_told_in_the_originals_lines() {
         .map(|event| if let Event::BlobMoved { bytes, .. } = event { *bytes } else { 0 })
         .sum();
     assert_eq!(moved, source.blobs.values().map(|bytes| bytes.len() as u64).sum::<u64>());
-    let copied = run.copied();
-    assert_eq!((copied.outcome, &copied.manifest), (Outcome::Written, &manifest));
-    assert_eq!(copied.digest, manifest.digest().unwrap());
+    let copied = run.written();
+    assert_eq!(copied, manifest);
     let state = destination.state();
     assert_eq!(state.committed.as_ref(), Some(&manifest));
     assert_eq!(state.blobs.len(), 3);
@@ -85,7 +84,7 @@ async fn what_is_there_is_not_fetched() {
     let run = run(&source, &destination, &request()).await;
     let reused = run.events.iter().filter(|it| matches!(it, Event::BlobReused { .. })).count();
     assert_eq!(reused, 3);
-    assert_eq!(run.copied().manifest, manifest);
+    assert_eq!(run.written(), manifest);
     assert_eq!((source.asked("blob"), destination.did("blob")), (0, 0));
 }
 
@@ -129,20 +128,20 @@ async fn plain_layers_are_packed_where_that_is_wanted() {
     let manifest = builder.image(Kind::Oci, &[(TAR, plain.clone()), (GZ, packed.clone())]);
     let source = builder.top(&manifest);
     let destination = FakeDestination::wanting(LayerForm::Compressed);
-    let copied = run(&source, &destination, &request()).await.copied();
-    let layers = image(&copied.manifest).layers();
+    let copied = run(&source, &destination, &request()).await.written();
+    let layers = image(&copied).layers();
     assert_eq!((&layers[0].blob.media_type, &layers[1].blob.media_type), (GZ, GZ));
     assert_eq!(layers[1].blob.digest, Digest::sha256(&packed));
     assert!(unpacked(&destination.state().blobs[&layers[0].blob.digest]) == plain);
-    assert_eq!(image(&copied.manifest).config(), image(&manifest).config());
+    assert_eq!(image(&copied).config(), image(&manifest).config());
 }
 
 #[tokio::test]
 async fn packed_layers_are_unpacked_where_that_is_wanted() {
     let (source, manifest) = oci();
     let destination = FakeDestination::wanting(LayerForm::Uncompressed);
-    let copied = run(&source, &destination, &request()).await.copied();
-    for (before, after) in image(&manifest).layers().iter().zip(image(&copied.manifest).layers()) {
+    let copied = run(&source, &destination, &request()).await.written();
+    for (before, after) in image(&manifest).layers().iter().zip(image(&copied).layers()) {
         let expected = unpacked(&source.blobs[&before.blob.digest]);
         assert_eq!(after.blob.digest, Digest::sha256(&expected));
         assert_eq!(&after.blob.media_type, TAR);
@@ -151,7 +150,7 @@ async fn packed_layers_are_unpacked_where_that_is_wanted() {
     let mut preserve = request();
     preserve.digests = Digests::Preserve;
     let destination = FakeDestination::wanting(LayerForm::Uncompressed);
-    assert_eq!(run(&source, &destination, &preserve).await.copied().manifest, manifest);
+    assert_eq!(run(&source, &destination, &preserve).await.written(), manifest);
 }
 
 #[tokio::test]
@@ -163,10 +162,10 @@ async fn layers_are_repacked_as_asked() {
     let mut zstd = request();
     zstd.compression =
         Some(CompressTo { format: Compression::Zstd, level: Some(1), others: OtherFormats::Reuse });
-    let copied = run(&source, &destination, &zstd).await.copied();
+    let copied = run(&source, &destination, &zstd).await.written();
     // Only OCI can say so.
-    assert_eq!(copied.manifest.media_type, MediaType::OCI_MANIFEST);
-    let layer = &image(&copied.manifest).layers()[0].blob;
+    assert_eq!(copied.media_type, MediaType::OCI_MANIFEST);
+    let layer = &image(&copied).layers()[0].blob;
     assert_eq!(layer.media_type, MediaType::OCI_LAYER_ZSTD);
     assert!(destination.state().blobs[&layer.digest].starts_with(b"\x28\xb5\x2f\xfd"));
 
@@ -204,7 +203,7 @@ async fn a_second_copy_in_the_run_knows_what_was_packed() {
     for fetched in [1, 1] {
         let copied =
             crate::copy(&session, &source, destination.door(), &policy, &request()).await.unwrap();
-        assert_ne!(copied.manifest, manifest);
+        assert_ne!(copied.digest, manifest.digest().unwrap());
         let layer = image(&manifest).layers()[0].blob.digest.clone();
         assert_eq!(source.asked(&format!("blob {layer}")), fetched);
     }
@@ -218,20 +217,19 @@ async fn converts_for_a_destination_that_takes_another_kind() {
     let destination = FakeDestination::accepting(&[MediaType::OCI_MANIFEST, MediaType::OCI_INDEX]);
     let run = run(&source, &destination, &request()).await;
     assert_eq!(run.lines().len(), 4);
-    let copied = run.copied();
-    assert_eq!(copied.manifest.media_type, MediaType::OCI_MANIFEST);
-    assert_eq!(&image(&copied.manifest).layers()[0].blob.media_type, GZ);
-    assert_eq!(image(&copied.manifest).config().unwrap().media_type, MediaType::OCI_CONFIG);
+    let copied = run.written();
+    assert_eq!(copied.media_type, MediaType::OCI_MANIFEST);
+    assert_eq!(&image(&copied).layers()[0].blob.media_type, GZ);
+    assert_eq!(image(&copied).config().unwrap().media_type, MediaType::OCI_CONFIG);
 }
 
 #[tokio::test]
 async fn falls_back_when_a_type_is_rejected() {
     let (source, manifest) = oci();
     let destination = FakeDestination::rejecting(&[MediaType::OCI_MANIFEST]);
-    let copied = run(&source, &destination, &request()).await.copied();
-    assert_eq!(copied.manifest.media_type, MediaType::DOCKER_MANIFEST);
-    assert_eq!(copied.digest, copied.manifest.digest().unwrap());
-    assert_eq!(image(&copied.manifest).layers().len(), image(&manifest).layers().len());
+    let copied = run(&source, &destination, &request()).await.written();
+    assert_eq!(copied.media_type, MediaType::DOCKER_MANIFEST);
+    assert_eq!(image(&copied).layers().len(), image(&manifest).layers().len());
 
     let all = [
         MediaType::OCI_MANIFEST,
@@ -273,8 +271,8 @@ async fn schema1_becomes_something_newer() {
         if there {
             destination.state().blobs.insert(digest.clone(), layer.clone());
         }
-        let copied = run(&source, &destination, &request()).await.copied();
-        let config = image(&copied.manifest).config().unwrap().digest.clone();
+        let copied = run(&source, &destination, &request()).await.written();
+        let config = image(&copied).config().unwrap().digest.clone();
         let config = String::from_utf8(destination.state().blobs[&config].to_vec()).unwrap();
         let diff_id = Digest::sha256(&unpacked(&layer)).to_string();
         assert!(config.contains(&diff_id), "{config}");
@@ -282,8 +280,8 @@ async fn schema1_becomes_something_newer() {
     // And if it turns out only when the manifest is written.
     let old = [MediaType::DOCKER_SCHEMA1, MediaType::DOCKER_SCHEMA1_SIGNED];
     let destination = FakeDestination::rejecting(&old);
-    let copied = run(&source, &destination, &request()).await.copied();
-    assert_eq!(copied.manifest.media_type, MediaType::DOCKER_MANIFEST);
+    let copied = run(&source, &destination, &request()).await.written();
+    assert_eq!(copied.media_type, MediaType::DOCKER_MANIFEST);
 }
 
 #[tokio::test]
@@ -300,7 +298,7 @@ async fn artifacts_are_copied_byte_for_byte() {
     let manifest = RawManifest::new(Some(MediaType::OCI_MANIFEST), bytes.into());
     let source = builder.top(&manifest);
     let destination = FakeDestination::wanting(LayerForm::Compressed);
-    assert_eq!(run(&source, &destination, &request()).await.copied().manifest, manifest);
+    assert_eq!(run(&source, &destination, &request()).await.written(), manifest);
     assert_eq!(destination.did("blob"), 2);
 }
 
@@ -318,7 +316,7 @@ async fn foreign_layers_stay_where_they_are_if_they_may() {
         let mut destination = FakeDestination::new();
         destination.accepts.foreign_layers = stays;
         source.asked.lock().unwrap().clear();
-        assert_eq!(run(&source, &destination, &request()).await.copied().manifest, manifest);
+        assert_eq!(run(&source, &destination, &request()).await.written(), manifest);
         assert_eq!(source.asked("blob"), fetched, "the config, and perhaps the layer");
     }
 }
@@ -335,7 +333,7 @@ async fn signatures_go_with_the_image_and_freeze_it() {
         ["Getting image source signatures", "Checking if image destination supports signatures"]
     );
     assert_eq!(lines.last().unwrap(), "Storing signatures");
-    assert_eq!(run_.copied().manifest, manifest);
+    assert_eq!(run_.written(), manifest);
     assert_eq!(destination.state().signatures[&Which::Top].len(), 1);
 
     let mut unable = FakeDestination::new();
@@ -357,7 +355,7 @@ async fn a_digest_in_the_destinations_name_must_be_the_images() {
     let (source, manifest) = oci();
     let mut destination = FakeDestination::new();
     destination.accepts.digest = Some(manifest.digest().unwrap());
-    assert_eq!(run(&source, &destination, &request()).await.copied().manifest, manifest);
+    assert_eq!(run(&source, &destination, &request()).await.written(), manifest);
     let mut destination = FakeDestination::new();
     destination.accepts.digest = Some(Digest::sha256(b"other"));
     assert_eq!(

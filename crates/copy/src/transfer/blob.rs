@@ -111,8 +111,10 @@ impl Job<'_> {
         let _permit = self.checks.acquire().await;
         let wish = Wish { blob, role: item.role, from: self.source.name(), compression: item.only };
         let stored = self.destination.reuse(&wish).await;
-        let stored =
-            stored.map_err(|source| Error::Reuse { digest: blob.digest.clone(), source })?;
+        let stored = stored.map_err(|source| Error::Reuse {
+            digest: blob.digest.clone(),
+            source: source.into(),
+        })?;
         let Some(stored) = stored else { return Ok(None) };
         require_same(&blob.digest, &stored.digest)?;
         let compression = compression.filter(|_| item.wanted != Wanted::Opaque);
