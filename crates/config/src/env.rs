@@ -57,7 +57,10 @@ impl Environment {
     pub fn of_process() -> Self {
         Self {
             vars: Variables::Process,
-            home: std::env::home_dir().unwrap_or_default(),
+            // Without a home nothing must be read from wherever the program was started.
+            home: std::env::home_dir()
+                .filter(|home| !home.as_os_str().is_empty())
+                .unwrap_or_else(|| PathBuf::from("/")),
             uid: rustix::process::geteuid().as_raw(),
             root: PathBuf::from("/"),
         }

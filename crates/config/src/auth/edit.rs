@@ -156,7 +156,7 @@ impl<'a> Edit<'a> {
     }
 
     fn login(&self, username: &str, password: &Secret) -> Result<String, Error> {
-        let (file, mut contents) = self.open()?;
+        let (file, contents) = self.open()?;
         if let Some(helper) = contents.helpers.get(&self.key) {
             let stored = if self.namespaced {
                 Err(unsupported(helper))
@@ -165,30 +165,32 @@ impl<'a> Edit<'a> {
             };
             return stored.map_err(|error| updating(file, error));
         }
-        contents.auths.insert(self.key.clone(), Entry::new(username, password));
-        file.write(&contents)?;
+        file.edit(|contents| {
+            contents.auths.insert(self.key.clone(), Entry::new(username, password));
+        })?;
         Ok(file.path.display().to_string())
     }
 
     fn logout(&self, removed: &mut bool) -> Result<(), Error> {
-        let (file, mut contents) = self.open()?;
+        let (file, contents) = self.open()?;
         if let Some(helper) = contents.helpers.get(&self.key) {
             *removed |= self.erase(helper).map_err(|error| updating(file, error))?;
         }
-        *removed |= contents.auths.remove(&self.key).is_some();
-        file.write(&contents)
+        *removed |= file.edit(|contents| contents.auths.remove(&self.key).is_some())?;
+        Ok(())
     }
 
     fn logout_all(&self) -> Result<(), Error> {
-        let (file, mut contents) = self.open()?;
+        let (file, contents) = self.open()?;
         for (host, helper) in &contents.helpers {
             Helper::new(helper, self.config.environment())
                 .erase(host)
                 .map_err(|error| updating(file, error))?;
         }
-        contents.helpers.clear();
-        contents.auths.clear();
-        file.write(&contents)
+        file.edit(|contents| {
+            contents.helpers.clear();
+            contents.auths.clear();
+        })
     }
 
     /// Has a helper forget the key. Returns whether there was something to forget.
@@ -205,6 +207,7 @@ impl<'a> Edit<'a> {
         })
     }
 
+    /// What the file holds now. Helpers are asked before it is locked: they may take their time.
     fn open(&self) -> Result<(&CredentialFile, Contents), Error> {
         let file = match &self.file {
             Ok(file) => file,

@@ -94,17 +94,21 @@ impl CredentialFile {
         })
     }
 
-    /// Replaces the file: the old one or the new one is there at any moment, whole, for its owner
-    /// only.
-    pub(super) fn write(&self, contents: &Contents) -> Result<(), Error> {
+    /// Changes the file: the old one or the new one is there at any moment, whole, for its owner
+    /// only. Changes that are made at the same time are made one after the other.
+    pub(super) fn edit<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> Result<T, Error> {
         if self.dress == Dress::Legacy {
             let path = self.path.display();
             let text = format!("writes to {path} using legacy format are not supported");
             return Err(Error::Invalid(text));
         }
+        let _lock = lock(folder_of(&self.path));
+        let mut contents = self.read()?;
+        let result = change(&mut contents);
         let bytes = contents.encode(self.dress);
         replace(&self.path, &bytes)
-            .map_err(|error| error.during(format!("writing to file {:?}", self.path)))
+            .map_err(|error| error.during(format!("writing to file {:?}", self.path)))?;
+        Ok(result)
     }
 
     /// Makes the folder that the file is to lie in, for its owner only.
@@ -208,6 +212,14 @@ fn folder_of(path: &Path) -> &Path {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     }
+}
+
+/// Locks a folder until the result is dropped. Where that cannot be done, it is done without: the
+/// original never locks.
+fn lock(folder: &Path) -> Option<fs_err::File> {
+    let folder = fs_err::File::open(folder).ok()?;
+    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).ok()?;
+    Some(folder)
 }
 
 /// Writes a file beside `path` and renames it. A link is followed, so that it stays one.

@@ -445,6 +445,25 @@ fn a_linked_file_stays_a_link() {
 }
 
 #[test]
+fn logins_at_the_same_time_are_all_kept() {
+    let machine = Machine::new();
+    let config = machine.config();
+    let options = AuthOptions { authfile: Some(machine.path("a.json")), compat_authfile: None };
+    std::thread::scope(|scope| {
+        for host in 0..16 {
+            let (config, options) = (&config, &options);
+            scope.spawn(move || {
+                let key = Key::parse(&format!("h{host}.io")).unwrap();
+                login(config, options, &key, "me", &"secret".into()).unwrap();
+            });
+        }
+    });
+    for host in 0..16 {
+        assert_eq!(user(&machine, &options, &format!("h{host}.io")), "me");
+    }
+}
+
+#[test]
 fn a_broken_file_is_not_overwritten() {
     let machine = Machine::new().file("a.json", "{\"auths\":");
     let options = AuthOptions { authfile: Some(machine.path("a.json")), compat_authfile: None };
