@@ -1,7 +1,6 @@
 //! What a registry says when it does not do what was asked.
 
 use std::fmt;
-use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -15,7 +14,6 @@ pub struct Answer {
     codes: Vec<String>,
     text: String,
     missing: bool,
-    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Answer {
@@ -33,7 +31,8 @@ impl Answer {
 
     /// Whether this says that there is no such manifest.
     ///
-    /// Not every 404 does: a repository that is unknown has a code of its own.
+    /// Not every 404 does: a repository that is unknown has a code of its own. But some registries
+    /// answer without a code, or with one of their own.
     pub(crate) fn is_not_found(&self) -> bool {
         self.missing
     }
@@ -48,6 +47,12 @@ impl Answer {
         }
     }
 
+    /// The same about something that is no manifest: only the code can still mean one.
+    pub(crate) fn about_something_else(mut self) -> Self {
+        self.missing = self.codes.first().is_some_and(|code| code == "MANIFEST_UNKNOWN");
+        self
+    }
+
     /// An answer of something that is no registry: a token server, a web server.
     pub(crate) fn unexpected(status: StatusCode) -> Self {
         Self {
@@ -55,7 +60,6 @@ impl Answer {
             codes: Vec::new(),
             text: format!("received unexpected HTTP status: {}", line(status)),
             missing: false,
-            retry_after: None,
         }
     }
 
@@ -96,7 +100,6 @@ impl Answer {
                 codes: Vec::new(),
                 text: format!("StatusCode: {}, {}", status.as_u16(), sample(body)),
                 missing: status == StatusCode::NOT_FOUND,
-                retry_after: None,
             };
         };
         let missing = first.code == "MANIFEST_UNKNOWN"
@@ -108,7 +111,6 @@ impl Answer {
             text: first.to_string(),
             missing,
             codes: items.into_iter().map(|item| item.code).collect(),
-            retry_after: None,
         }
     }
 }

@@ -83,17 +83,19 @@ impl Shared {
         Ok(None)
     }
 
-    /// Takes in what a 401 asks for; asks `/v2/` if it does not say.
+    /// Takes in what a 401 asks for; asks `/v2/` if it does not say. Whether there are more scopes
+    /// now.
     pub(crate) async fn learn(
         &self,
         response: &Response,
         scopes: &mut Vec<Scope>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let told = challenges(response.headers());
         if told.is_empty() {
             self.ping().await?;
-            return Ok(());
+            return Ok(false);
         }
+        let before = scopes.len();
         for challenge in &told {
             if challenge.get("error") == Some("insufficient_scope") {
                 for scope in Scope::asked(challenge.get("scope").unwrap_or_default()) {
@@ -104,7 +106,7 @@ impl Shared {
             }
         }
         self.known().challenges = told.into();
-        Ok(())
+        Ok(scopes.len() > before)
     }
 
     /// Asks `/v2/` once what the registry wants to see. Whether it wants anything.

@@ -27,6 +27,7 @@ pub(crate) struct Shared {
     /// Where requests go: `host[:port]`, which differs from the name for Docker Hub.
     pub(crate) server: String,
     pub(crate) http: reqwest::Client,
+    pub(crate) trust: tls::Trust,
     pub(crate) tokens: Tokens,
     pub(crate) requests: AtomicU64,
     pub(crate) warned: Mutex<HashSet<String>>,
@@ -63,7 +64,7 @@ impl Client {
         if !is_host {
             return Err(Error::Protocol(format!("invalid registry host {server:?}")));
         }
-        let tls = tls::config(&options.tls, options.insecure)?;
+        let (tls, trust) = tls::config(&options.tls, options.insecure)?;
         let rules = options.proxy.clone();
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -83,6 +84,7 @@ impl Client {
             options,
             server,
             http,
+            trust,
             tokens: Tokens::default(),
             requests: AtomicU64::new(0),
             warned: Mutex::default(),

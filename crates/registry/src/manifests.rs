@@ -7,6 +7,7 @@ use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use skopeo_image::{Digest, MediaType, RawManifest};
 use tracing::debug;
 
+use crate::answer::Answer;
 use crate::error::Error;
 use crate::repository::Repository;
 use crate::send::Call;
@@ -53,7 +54,8 @@ impl Repository {
         let call = self.manifest_call(Method::HEAD, reference).scopes(self.to_read());
         let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
         if response.status() != StatusCode::OK {
-            return Err(self.shared().refusal(response).await.doing(doing()));
+            let answer = Answer::of_registry(response.status(), response.headers(), b"");
+            return Err(Error::Answer(answer).doing(doing()));
         }
         let headers = response.headers();
         Ok(ManifestHead {
@@ -77,8 +79,8 @@ impl Repository {
             .await
             .map_err(|error| error.doing(doing("fetching")))?;
         if status != StatusCode::OK {
-            let refusal = self.shared().refusal_of(status, &headers, &bytes);
-            return Err(refusal.doing(doing("reading")));
+            let answer = Answer::of_registry(status, &headers, &bytes);
+            return Err(Error::Answer(answer).doing(doing("reading")));
         }
         debug!("Content-Type from manifest GET is {:?}", headers.get(CONTENT_TYPE));
         let manifest = RawManifest::new(content_type(&headers), bytes);

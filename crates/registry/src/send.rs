@@ -175,9 +175,7 @@ impl Shared {
     }
 
     pub(crate) fn refusal_of(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-        let mut answer = Answer::of_registry(status, headers, body);
-        answer.retry_after = retry_after(headers, SystemTime::now());
-        Error::Answer(answer)
+        Error::Answer(Answer::of_registry(status, headers, body).about_something_else())
     }
 
     /// Sends `call` with what the registry wants to see, as far as that is known or told.
@@ -200,17 +198,22 @@ impl Shared {
         }
         let mut scopes = scopes.clone();
         let mut proof = self.proof(&scopes, None).await?;
-        let mut asked_again = false;
+        // One more chance where the registry tells what it wants to see, and one where that was
+        // not enough and it tells what is missing.
+        let (mut told, mut widened) = (false, false);
         loop {
             let response = self.send_somewhere(call, proof.as_ref()).await?;
             let status = response.status();
             let trusted = self.is_ours(response.url());
             let again = match status {
-                _ if asked_again || !trusted => false,
+                _ if !trusted => false,
                 StatusCode::UNAUTHORIZED => {
-                    self.learn(&response, &mut scopes).await?;
-                    true
+                    let more = self.learn(&response, &mut scopes).await?;
+                    let again = !told || more && !widened;
+                    widened |= told;
+                    again
                 }
+                _ if told => false,
                 // Some registries hide what is private from those who do not say who they are.
                 StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
                     proof.is_none() && !self.is_anonymous() && self.ping().await?
@@ -226,7 +229,7 @@ impl Shared {
                 return Ok(response);
             }
             proof = next;
-            asked_again = true;
+            told = true;
         }
     }
 
@@ -247,6 +250,9 @@ impl Shared {
             None if self.options.insecure => &["https", "http"],
             None => &["https"],
         };
+        if known.is_none() {
+            self.trust.warm();
+        }
         let mut failure = None;
         for &scheme in schemes {
             let url = self.url(scheme, path)?;

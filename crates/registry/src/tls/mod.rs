@@ -46,8 +46,30 @@ pub enum TlsError {
     Config(String),
 }
 
+/// Whom a client believes.
+#[derive(Debug)]
+pub(crate) enum Trust {
+    /// Anyone.
+    Blind,
+    /// The system's roots and the user's.
+    Rooted(Arc<verify::Trusted>),
+}
+
+impl Trust {
+    /// Reads the system's roots on a thread of its own while the connection is being made.
+    pub(crate) fn warm(&self) {
+        if let Self::Rooted(trusted) = self {
+            let trusted = Arc::clone(trusted);
+            tokio::task::spawn_blocking(move || trusted.warm());
+        }
+    }
+}
+
 /// The settings of every TLS connection of one client. The system's roots are not read yet.
-pub(crate) fn config(options: &TlsOptions, insecure: bool) -> Result<ClientConfig, TlsError> {
+pub(crate) fn config(
+    options: &TlsOptions,
+    insecure: bool,
+) -> Result<(ClientConfig, Trust), TlsError> {
     let mut provider = aws_lc_rs::default_provider();
     let versions = details::apply(&options.details, &mut provider)?;
     let provider = Arc::new(provider);
@@ -55,14 +77,14 @@ pub(crate) fn config(options: &TlsOptions, insecure: bool) -> Result<ClientConfi
         .with_protocol_versions(&versions)
         .map_err(|error| TlsError::Config(error.to_string()))?
         .dangerous();
-    let builder = if insecure {
-        builder.with_custom_certificate_verifier(Arc::new(verify::Anything::new(&provider)))
+    let (builder, trust) = if insecure {
+        let anything = Arc::new(verify::Anything::new(&provider));
+        (builder.with_custom_certificate_verifier(anything), Trust::Blind)
     } else {
         let extra = roots(&options.extra_roots_pem);
-        builder.with_custom_certificate_verifier(Arc::new(verify::Trusted::new(
-            Arc::clone(&provider),
-            extra,
-        )))
+        let trusted = Arc::new(verify::Trusted::new(Arc::clone(&provider), extra));
+        let verifier = Arc::clone(&trusted);
+        (builder.with_custom_certificate_verifier(verifier), Trust::Rooted(trusted))
     };
     let mut config = if options.client_pairs.is_empty() {
         builder.with_no_client_auth()
@@ -71,7 +93,7 @@ pub(crate) fn config(options: &TlsOptions, insecure: bool) -> Result<ClientConfi
         builder.with_client_cert_resolver(Arc::new(pairs))
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok((config, trust))
 }
 
 /// The certificates in PEM files. As in the original, what is no certificate is passed over.

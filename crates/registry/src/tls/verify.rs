@@ -17,7 +17,7 @@ use super::der::Fields;
 /// Believes what the system's roots and the user's vouch for.
 ///
 /// The roots are read when the first certificate comes in: plain http never pays for them.
-pub(super) struct Trusted {
+pub(crate) struct Trusted {
     provider: Arc<CryptoProvider>,
     extra: Vec<CertificateDer<'static>>,
     verifier: OnceLock<Result<Arc<WebPkiServerVerifier>, Error>>,
@@ -26,6 +26,12 @@ pub(super) struct Trusted {
 impl Trusted {
     pub(super) fn new(provider: Arc<CryptoProvider>, extra: Vec<CertificateDer<'static>>) -> Self {
         Self { provider, extra, verifier: OnceLock::new() }
+    }
+
+    /// Reads the roots, so that they are there when they are needed.
+    pub(super) fn warm(&self) {
+        // What is wrong with them is told to whoever needs them.
+        let _ = self.verifier();
     }
 
     fn verifier(&self) -> Result<&Arc<WebPkiServerVerifier>, Error> {

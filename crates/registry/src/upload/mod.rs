@@ -38,11 +38,17 @@ const CANCEL_TIME: Duration = Duration::from_secs(5);
 const CHUNK_MIN: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
 /// An upload that the registry has opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UploadSession {
     location: Url,
     /// The shortest chunk that is taken, in bytes.
     chunk_min: u64,
+}
+
+impl fmt::Debug for UploadSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UploadSession({})", redacted(&self.location))
+    }
 }
 
 /// What came of asking for a blob that another repository has.
