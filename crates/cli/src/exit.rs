@@ -12,6 +12,7 @@ use skopeo_registry::Error as RegistryError;
 use skopeo_transport::Error as TransportError;
 
 use crate::args::parse::ParseError;
+use crate::go;
 use crate::logging::{self, Level};
 
 /// An error after which the command's help is shown on stderr.
@@ -99,8 +100,8 @@ fn is_broken_pipe(error: &Error) -> bool {
 
 /// Writing a result to stdout failed.
 #[derive(Debug, thiserror::Error)]
-#[error("writing to standard output")]
-pub(crate) struct Stdout(#[source] io::Error);
+#[error("writing to standard output: {}", go::reason(.0))]
+pub(crate) struct Stdout(io::Error);
 
 /// Writes a result to stdout.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Stdout> {

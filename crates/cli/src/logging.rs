@@ -117,7 +117,11 @@ struct Logrus {
 
 impl Subscriber for Logrus {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.most && metadata.target().starts_with("skopeo")
+        // What `skopeo serve` answered is told to those who ask.
+        let access = metadata.target() == "skopeo_server::access";
+        *metadata.level() <= self.most
+            && metadata.target().starts_with("skopeo")
+            && (!access || self.most == LevelFilter::DEBUG)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

@@ -152,6 +152,7 @@ impl Bars {
                 // The same blob twice has one bar.
                 if let Some(twin) = lock(&self.blobs).insert(digest.clone(), bar) {
                     twin.finish_and_clear();
+                    self.all.remove(&twin);
                 }
             }
             Event::BlobMoved { digest, bytes } => {
@@ -168,17 +169,27 @@ impl Bars {
             Event::BlobDone { digest } => self.finish(digest, "done"),
             other => {
                 if let Some(line) = other.line() {
-                    let _ = self.all.println(line);
+                    self.line(&line);
                 }
             }
         }
     }
 
+    /// Turns the bar into a line above those that still move.
     fn finish(&self, digest: &Digest, how: &'static str) {
         if let Some(bar) = lock(&self.blobs).remove(digest) {
-            bar.set_style(style("{prefix} {msg}"));
-            bar.finish_with_message(how);
+            let line = format!("{} {how}", bar.prefix());
+            bar.finish_and_clear();
+            self.all.remove(&bar);
+            self.line(&line);
         }
+    }
+
+    /// Writes a line above the bars. (indicatif's own way ends it without a newline.)
+    fn line(&self, line: &str) {
+        self.all.suspend(|| {
+            let _ = writeln!(io::stdout(), "{line}");
+        });
     }
 }
 
