@@ -3,17 +3,27 @@
 use fs_err as fs;
 use futures_util::TryStreamExt;
 use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
-use skopeo_transport::{How, ImageName, Options, Role, Wish, create, delete, open, tags};
+use skopeo_testkit::{Fault, On, Registry};
+use skopeo_transport::{
+    How, ImageName, Options, PutManifestError, Role, Wish, create, delete, open, tags,
+};
 
 use crate::sample::{blob, descriptor, unverified};
-use crate::{Place, Sample, Served};
+use crate::{Place, Sample};
 
 fn methods(asked: &[String]) -> Vec<&str> {
     asked.iter().map(|line| line.split(' ').next().unwrap()).collect()
 }
 
 fn asked(place: &Place) -> Vec<String> {
-    place.served.as_ref().unwrap().asked()
+    asked_of(place.registry())
+}
+
+/// What was asked since the last time, as `METHOD /path`.
+fn asked_of(registry: &Registry) -> Vec<String> {
+    let lines = registry.lines();
+    registry.forget_requests();
+    lines
 }
 
 #[tokio::test]
@@ -137,7 +147,7 @@ async fn what_is_not_there_is_named_and_known_as_such() {
     for error in [source.head().await.unwrap_err(), source.manifest(&Which::Top).await.unwrap_err()]
     {
         assert!(error.is_not_found());
-        let host = place.served.as_ref().unwrap().host();
+        let host = place.registry().host();
         assert_eq!(error.to_string(), format!("reading manifest none in {host}/ns/repo"));
     }
 }
@@ -168,21 +178,21 @@ async fn blobs_of_unknown_digest_are_sent_only_if_need_be() {
 #[tokio::test]
 async fn mirrors_come_first_and_all_are_named_when_all_fail() {
     let place = Place::docker().await;
-    let mirror = Served::start().await;
+    let mirror = Registry::start();
     let sample = Sample::new(1);
     let mirrored = ImageName::parse(&format!("docker://{}/m/repo:tag", mirror.host())).unwrap();
     sample.put(create(&mirrored, &place.options).await.unwrap()).await.unwrap();
-    mirror.asked();
+    asked_of(&mirror);
 
     write_mirror(&place, &mirror);
-    let host = place.served.as_ref().unwrap().host();
+    let host = place.registry().host();
     let mut options = crate::place::options(place.folder.path());
     options.registry.tls_verify = Some(false);
     let source = open(&place.name, &options).await.unwrap();
     assert_eq!(source.head().await.unwrap(), Some(sample.digest()));
     sample.assert_in(&*source, &Which::Top).await;
     assert!(asked(&place).is_empty());
-    assert!(!mirror.asked().is_empty());
+    assert!(!asked_of(&mirror).is_empty());
 
     let name = place.name("docker://{}/ns/other:tag");
     let source = open(&name, &options).await.unwrap();
@@ -198,22 +208,26 @@ async fn mirrors_come_first_and_all_are_named_when_all_fail() {
 #[tokio::test]
 async fn flags_for_the_registry_are_not_shown_to_mirrors() {
     let place = Place::docker().await;
-    let mirror = Served::start().await;
+    let mirror = Registry::start();
     write_mirror(&place, &mirror);
     let mut options = crate::place::options(place.folder.path());
     options.registry.tls_verify = Some(false);
     options.registry.registry_token = Some("secret".into());
     let source = open(&place.name, &options).await.unwrap();
     assert!(source.manifest(&Which::Top).await.is_err());
-    assert!(!mirror.asked().is_empty());
-    assert!(mirror.shown().is_empty());
-    assert_eq!(place.served.as_ref().unwrap().shown(), ["Bearer secret"]);
+    assert!(!mirror.requests().is_empty());
+    let shown = |registry: &Registry| -> Vec<String> {
+        let all = registry.requests();
+        all.iter().map(|seen| seen.header("authorization").to_owned()).collect()
+    };
+    assert!(shown(&mirror).iter().all(String::is_empty));
+    assert_eq!(shown(place.registry()), ["Bearer secret"]);
 }
 
-fn write_mirror(place: &Place, mirror: &Served) {
+fn write_mirror(place: &Place, mirror: &Registry) {
     let conf = place.folder.path().join("etc/containers");
     fs::create_dir_all(&conf).unwrap();
-    let (host, mirror) = (place.served.as_ref().unwrap().host(), mirror.host());
+    let (host, mirror) = (place.registry().host(), mirror.host());
     let text = format!(
         "[[registry]]\nlocation = \"{host}/ns\"\n\
          [[registry.mirror]]\nlocation = \"{mirror}/m\"\n"
@@ -283,7 +297,7 @@ async fn manifests_that_are_not_what_was_asked_for_are_refused() {
     assert!(to.put_manifest(&sample.manifest, &wrong).await.is_err());
     let nonsense = RawManifest { media_type: MediaType::OCI_MANIFEST, bytes: "{}".into() };
     let error = to.put_manifest(&nonsense, &Which::Top).await.unwrap_err();
-    assert!(matches!(error, skopeo_transport::PutManifestError::TypeRejected { .. }), "{error:?}");
+    assert!(matches!(error, PutManifestError::TypeRejected { .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -292,7 +306,7 @@ async fn layers_that_lie_elsewhere_are_fetched_there() {
     let sample = Sample::new(1);
     sample.put(place.create().await).await.unwrap();
     let mut wanted = descriptor(&sample.layers[0]);
-    let host = place.served.as_ref().unwrap().host();
+    let host = place.registry().host();
     wanted.urls = vec![
         "ftp://nowhere/".to_owned(),
         format!("http://{host}/v2/ns/repo/blobs/{}", Digest::sha256(b"none")),
@@ -313,4 +327,90 @@ async fn layers_that_lie_elsewhere_are_fetched_there() {
         let error = source.blob(&missing).await.err().unwrap().to_string();
         assert!(error.starts_with("failed fetching external blob from all urls: "), "{error}");
     }
+}
+
+#[tokio::test]
+async fn head_requests_are_not_needed() {
+    for fault in [
+        Fault::head_forbidden(),
+        Fault::no_header(On::manifests().any_method(), "docker-content-digest"),
+    ] {
+        let place = Place::docker().await;
+        let sample = Sample::new(1);
+        sample.put(place.create().await).await.unwrap();
+        place.registry().fault(fault);
+        let source = place.open().await.unwrap();
+        assert_eq!(source.head().await.unwrap(), Some(sample.digest()));
+        sample.assert_in(&*source, &Which::Top).await;
+        assert_eq!(place.create().await.present().await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_what_was_asked_for_is_never_taken() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    sample.put(place.create().await).await.unwrap();
+    let name = place.name(&format!("docker://{{}}/ns/repo@{}", sample.digest()));
+    place.registry().fault(Fault::corrupt(On::manifests()).after(10));
+    for (name, head) in [(&name, false), (&place.name, true)] {
+        let source = open(name, &place.options).await.unwrap();
+        if head {
+            source.head().await.unwrap();
+        }
+        let error = source.manifest(&Which::Top).await.unwrap_err().to_string();
+        let digest = sample.digest();
+        assert_eq!(error, format!("Manifest does not match provided manifest digest {digest}"));
+    }
+}
+
+#[tokio::test]
+async fn mounts_that_are_refused_are_uploads() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    sample.put(place.create().await).await.unwrap();
+    place.registry().fault(Fault::mount_refused());
+    let other = place.name("docker://{}/other:tag");
+    let to = create(&other, &place.options).await.unwrap();
+    for (bytes, role) in sample.blobs() {
+        let wanted = descriptor(&bytes);
+        let wish = Wish { blob: &wanted, role, from: &place.name, compression: None };
+        assert_eq!(to.reuse(&wish).await.unwrap(), None);
+    }
+    sample.put(to).await.unwrap();
+    sample.assert_in(&*open(&other, &place.options).await.unwrap(), &Which::Top).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_broke_may_be_sent_again() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    let to = place.create().await;
+    place.registry().fault(Fault::status(On::uploads().method("PUT"), 503).once());
+    let large = &sample.layers[1];
+    assert!(large.len() > 256 * 1024);
+    let error = to.put_blob(blob(large), Role::Layer(0)).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    to.put_blob(blob(large), Role::Layer(0)).await.unwrap();
+    sample.put(to).await.unwrap();
+    sample.assert_in(&*place.open().await.unwrap(), &Which::Top).await;
+}
+
+#[tokio::test]
+async fn a_refused_type_is_told_from_other_refusals() {
+    let place = Place::docker().await;
+    let sample = Sample::new(1);
+    let to = place.create().await;
+    sample.put_blobs(&*to).await.unwrap();
+    place.registry().fault(Fault::refuse_type(MediaType::OCI_MANIFEST));
+    let error = to.put_manifest(&sample.manifest, &Which::Top).await.unwrap_err();
+    assert!(
+        matches!(&error, PutManifestError::TypeRejected { media_type, .. }
+            if *media_type == MediaType::OCI_MANIFEST),
+        "{error:?}"
+    );
+    place.registry().mend();
+    place.registry().fault(Fault::status(On::manifests().method("PUT"), 403));
+    let error = to.put_manifest(&sample.manifest, &Which::Top).await.unwrap_err();
+    assert!(matches!(error, PutManifestError::Other(_)), "{error:?}");
 }

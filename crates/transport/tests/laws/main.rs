@@ -11,8 +11,6 @@ mod layout;
 mod original;
 mod place;
 mod sample;
-mod served;
 
 pub(crate) use place::Place;
 pub(crate) use sample::Sample;
-pub(crate) use served::Served;

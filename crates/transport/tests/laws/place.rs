@@ -4,9 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use skopeo_config::{Config, Environment, Overrides};
+use skopeo_testkit::Registry;
 use skopeo_transport::{Connections, Destination, Error, ImageName, Options, Source};
-
-use crate::Served;
 
 /// A name in a fresh place, and how to open it. The place goes with the value.
 #[derive(Debug)]
@@ -15,10 +14,15 @@ pub(crate) struct Place {
     pub(crate) options: Options,
     pub(crate) folder: tempfile::TempDir,
     /// The registry, where it is one.
-    pub(crate) served: Option<Served>,
+    pub(crate) served: Option<Registry>,
 }
 
 impl Place {
+    /// The registry of a place that is one.
+    pub(crate) fn registry(&self) -> &Registry {
+        self.served.as_ref().unwrap()
+    }
+
     pub(crate) async fn dir() -> Self {
         Self::at(|folder| format!("dir:{folder}/image"))
     }
@@ -34,7 +38,7 @@ impl Place {
     }
 
     pub(crate) async fn docker() -> Self {
-        let served = Served::start().await;
+        let served = Registry::start();
         let mut place = Self::at(|_| format!("docker://{}/ns/repo:tag", served.host()));
         place.options.registry.tls_verify = Some(false);
         place.served = Some(served);
@@ -57,7 +61,7 @@ impl Place {
     /// Another name; `{}` in it stands for the place's folder or host.
     pub(crate) fn name(&self, text: &str) -> ImageName {
         let folder = self.folder.path().to_str().unwrap();
-        let place = self.served.as_ref().map_or_else(|| folder.to_owned(), Served::host);
+        let place = self.served.as_ref().map_or_else(|| folder.to_owned(), Registry::host);
         ImageName::parse(&text.replace("{}", &place)).unwrap()
     }
 
