@@ -7,9 +7,11 @@ pub mod home;
 pub mod image;
 pub mod registry;
 pub mod run;
+pub mod twin;
 
 pub use certificate::Certificate;
 pub use home::Home;
 pub use image::{Format, Image};
 pub use registry::{Fault, On, Registry, Seen, TokenAuth};
 pub use run::{Run, run};
+pub use twin::Twin;

@@ -3,6 +3,7 @@
 mod fault;
 mod handler;
 pub mod real;
+mod signer;
 mod token;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ pub use fault::{Fault, On};
 pub use token::TokenAuth;
 
 use handler::{Front, ObjectStore, Shared};
+use signer::Signer;
 use token::Realm;
 
 /// A registry for one test. It listens when it is there, and ends with this value.
@@ -47,6 +49,7 @@ pub struct Builder {
     read_only: bool,
     users: Vec<(String, String)>,
     tokens: Option<TokenAuth>,
+    signer: Option<Signer>,
     faults: Vec<Fault>,
 }
 
@@ -253,6 +256,12 @@ impl Builder {
         self
     }
 
+    /// Its tokens are signed, for a registry that trusts this key.
+    pub(crate) fn signer(mut self, signer: Signer) -> Self {
+        self.signer = Some(signer);
+        self
+    }
+
     /// This goes wrong. May be called more than once; the first that fits a request happens to it.
     #[must_use]
     pub fn fault(mut self, fault: Fault) -> Self {
@@ -284,7 +293,8 @@ impl Builder {
         let (started, listening) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let basic = !self.users.is_empty();
-        let (realm, faults) = (self.tokens.map(Realm::new), self.faults);
+        let (signer, faults) = (self.signer, self.faults);
+        let realm = self.tokens.map(|tokens| Realm::new(tokens, signer));
         let thread = std::thread::spawn(move || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().build().expect("a runtime");

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Response, Uri, header};
 use serde_json::json;
 use skopeo_server::Body;
 
+use super::signer::Signer;
 use super::{json_response, query_all};
 
 /// Who gets which tokens, and how long they live.
@@ -89,6 +90,7 @@ impl TokenAuth {
 #[derive(Debug)]
 pub(super) struct Realm {
     auth: TokenAuth,
+    signer: Option<Signer>,
     issued: Mutex<HashMap<String, Issued>>,
 }
 
@@ -99,8 +101,9 @@ struct Issued {
 }
 
 impl Realm {
-    pub(super) fn new(auth: TokenAuth) -> Self {
-        Self { auth, issued: Mutex::default() }
+    /// Tokens mean something only to this realm, or, with a signer, to whoever trusts it.
+    pub(super) fn new(auth: TokenAuth, signer: Option<Signer>) -> Self {
+        Self { auth, signer, issued: Mutex::default() }
     }
 
     /// Answers at the token endpoint.
@@ -135,9 +138,13 @@ impl Realm {
         // One parameter may hold several scopes, separated by spaces.
         let wanted = query_all(&form, "scope");
         let wanted = wanted.iter().flat_map(|scope| scope.split(' ')).filter(|s| !s.is_empty());
-        let scopes = wanted.flat_map(|scope| self.grant(scope, trusted)).collect();
+        let scopes: Vec<String> = wanted.flat_map(|scope| self.grant(scope, trusted)).collect();
         let mut issued = self.issued();
-        let token = format!("token-{}-{:x}", issued.len() + 1, std::process::id());
+        let number = issued.len() + 1;
+        let token = match &self.signer {
+            Some(signer) => signer.token(number, &scopes, self.auth.expires_in),
+            None => format!("token-{number}-{:x}", std::process::id()),
+        };
         issued.insert(token.clone(), Issued { scopes, uses: self.auth.uses });
         let mut answer = json!({ "access_token": token });
         if !self.auth.only_access_token {

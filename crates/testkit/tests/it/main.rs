@@ -3,6 +3,7 @@
 
 mod faults;
 mod images;
+mod peers;
 mod tokens;
 
 /// A file beside this one that is not declared above would silently not run.
