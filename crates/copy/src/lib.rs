@@ -165,12 +165,18 @@ impl<'a> Job<'a> {
             }
             single::copy_image(self, top.clone(), &Which::Top, &Place::Top).await?
         } else if self.request.lists == Lists::System {
-            let (digest, manifest) = list::choose(self, top).await?;
-            let which = Which::Instance(digest);
-            if let Some(end) = self.if_present(&present, &manifest, &which).await? {
-                return Ok(end);
-            }
-            single::copy_image(self, manifest, &which, &Place::Top)
+            let known = present.as_ref().filter(|_| self.is_trusted_unsigned());
+            let (digest, manifest) = match list::choose(self, top, known).await? {
+                list::Chosen::Image(digest, manifest) => (digest, manifest),
+                list::Chosen::Present(digest) => {
+                    let which = Which::Instance(digest.clone());
+                    if !self.has_signatures(&which).await? {
+                        return Ok(End::Present { digest, manifest: None });
+                    }
+                    (digest, admit::fetch(self, &which).await?)
+                }
+            };
+            single::copy_image(self, manifest, &Which::Instance(digest), &Place::Top)
                 .await
                 .map_err(|error| Error::SystemImage(Box::new(error)))?
         } else {

@@ -12,19 +12,31 @@ use crate::{Error, Event, Job, admit, commit, plan, single};
 /// Lists in lists: one step is seen in the field, more is a trap.
 const DEEPEST: usize = 4;
 
-/// The instance that serves best, looked up through lists in lists, with its manifest.
+/// The instance that serves best.
+pub(crate) enum Chosen {
+    /// The one that is at the destination, whose manifest nobody has to read.
+    Present(Digest),
+    /// Another.
+    Image(Digest, RawManifest),
+}
+
+/// Looks for the instance that serves best, through lists in lists.
 pub(crate) async fn choose(
     job: &Job<'_>,
     list: &RawManifest,
-) -> Result<(Digest, RawManifest), Error> {
+    present: Option<&Digest>,
+) -> Result<Chosen, Error> {
     let mut list = list.clone();
     for _ in 0..DEEPEST {
         let name = || job.source.name().to_string();
         let digest = plan::choose(&list, job.around())
             .map_err(|source| Error::Choose { name: name(), source })?;
+        if present == Some(&digest) {
+            return Ok(Chosen::Present(digest));
+        }
         let manifest = admit::fetch(job, &Which::Instance(digest.clone())).await?;
         if !manifest.media_type.is_list() {
-            return Ok((digest, manifest));
+            return Ok(Chosen::Image(digest, manifest));
         }
         list = manifest;
     }

@@ -23,6 +23,9 @@ pub struct Request {
     /// How layers shall be packed; `None` leaves them as they are where the destination can take
     /// them so.
     pub compression: Option<CompressTo>,
+    /// How hard to try where a destination wants plain layers packed and no format is asked for: a
+    /// level of gzip.
+    pub gzip_level: Option<i32>,
     /// How many blobs may move at once.
     pub parallel: NonZeroUsize,
 }
@@ -40,6 +43,7 @@ impl Request {
             digests: Digests::MayChange,
             signatures: SourceSignatures::Keep,
             compression: None,
+            gzip_level: None,
             parallel: const { NonZeroUsize::new(6).expect("six is not zero") },
         }
     }

@@ -56,7 +56,9 @@ pub(super) fn layers(
                     (LayerForm::AsIs, _) => Wanted::AsIs,
                     (LayerForm::Uncompressed, _) => Wanted::Plain,
                     (LayerForm::Compressed, Some(encoder)) => Wanted::Exactly(encoder),
-                    (LayerForm::Compressed, None) => Wanted::Packed(Encoder::Gzip { level: None }),
+                    (LayerForm::Compressed, None) => {
+                        Wanted::Packed(Encoder::Gzip { level: request.gzip_level })
+                    }
                 }
             };
             LayerPlan { blob, wanted }

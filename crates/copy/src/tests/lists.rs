@@ -73,9 +73,11 @@ async fn the_systems_instance() {
     let mut destination = FakeDestination::new();
     assert_eq!(run(&source, &destination, &other).await.written(), arm64);
 
-    // Once it is there, nothing is done; the list itself would be another image.
+    // Once it is there, nothing is done but reading the list.
     destination.present = Some(arm64.digest().unwrap());
+    source.asked.lock().unwrap().clear();
     assert_eq!(run(&source, &destination, &other).await.copied().outcome, Outcome::Present);
+    assert_eq!((source.asked("manifest"), source.asked("blob")), (1, 0));
     let platforms = wanted_platforms(None, Some("s390x"), None, &host);
     let none = Request { platforms, ..request() };
     assert_eq!(
