@@ -78,6 +78,7 @@ fn request(app: &App, copy: &Copy) -> Result<Request> {
         request.signatures = SourceSignatures::Remove;
     }
     request.compression = compression(copy)?;
+    request.gzip_level = level(copy)?;
     if let Some(parallel) = usize::try_from(copy.parallel).ok().and_then(NonZeroUsize::new) {
         request.parallel = parallel;
     }
@@ -117,9 +118,6 @@ fn compression(copy: &Copy) -> Result<Option<CompressTo>> {
         if copy.force_compress_format {
             bail!("--dest-force-compress-format requires --dest-compress-format");
         }
-        if copy.compress_level.is_some() {
-            warn!("--dest-compress-level has no effect without --dest-compress-format");
-        }
         return Ok(None);
     };
     let format = match name {
@@ -130,11 +128,15 @@ fn compression(copy: &Copy) -> Result<Option<CompressTo>> {
         }
         other => bail!("cannot find compressor for {}", go::quote(other)),
     };
-    let level = copy.compress_level.map(i32::try_from).transpose();
-    let level = level.context("--dest-compress-level is out of range")?;
+    let level = level(copy)?;
     let others =
         if copy.force_compress_format { OtherFormats::Refuse } else { OtherFormats::Reuse };
     Ok(Some(CompressTo { format, level, others }))
+}
+
+fn level(copy: &Copy) -> Result<Option<i32>> {
+    let level = copy.compress_level.map(i32::try_from).transpose();
+    level.context("--dest-compress-level is out of range")
 }
 
 fn warn_of_ineffective(copy: &Copy, to: &ImageName) {
