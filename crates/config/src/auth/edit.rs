@@ -127,6 +127,7 @@ impl<'a> Edit<'a> {
     fn new(config: &'a Config, options: &AuthOptions, key: Option<&str>) -> Result<Self, Error> {
         let environment = config.environment();
         let options = options.clone().for_login(environment)?;
+        options.warn_of_docker(environment);
         let namespaced = key.map(check_key).transpose()?.unwrap_or(false);
         let key = key.unwrap_or_default();
         if let Some(path) = options.compat_authfile {

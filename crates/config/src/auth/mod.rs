@@ -78,38 +78,37 @@ impl AuthOptions {
     ///
     /// Both files are named.
     pub fn for_login(self, environment: &Environment) -> Result<Self, Error> {
-        let docker_default = environment.home().join(".docker/config.json");
         match (&self.authfile, &self.compat_authfile) {
             (Some(_), Some(_)) => Err(Error::Invalid(
                 "options for paths to the credential file and to the Docker-compatible credential \
                  file can not be set simultaneously"
                     .to_owned(),
             )),
-            (Some(path), None) => {
-                if *path == docker_default {
-                    warn!(
-                        "saving credentials to ~/.docker/config.json, but not using \
-                         Docker-compatible file format"
-                    );
-                }
-                Ok(self)
-            }
-            (None, Some(_)) => Ok(self),
             (None, None) => {
-                if let Some(path) = environment.path(env::REGISTRY_AUTH_FILE) {
-                    if path == docker_default {
-                        warn!(
-                            "$REGISTRY_AUTH_FILE points to ~/.docker/config.json, but the file \
-                             format is not fully compatible; use the Docker-compatible file path \
-                             option instead"
-                        );
-                    }
-                    return Ok(Self { authfile: Some(path), compat_authfile: None });
-                }
-                let docker = environment.path(env::DOCKER_CONFIG);
+                let authfile = environment.path(env::REGISTRY_AUTH_FILE);
+                let docker = environment.path(env::DOCKER_CONFIG).filter(|_| authfile.is_none());
                 let compat_authfile = docker.map(|folder| folder.join("config.json"));
-                Ok(Self { authfile: None, compat_authfile })
+                Ok(Self { authfile, compat_authfile })
             }
+            _ => Ok(self),
+        }
+    }
+
+    /// Warns of writing to Docker's file in another format than Docker's.
+    fn warn_of_docker(&self, environment: &Environment) {
+        if self.authfile != Some(environment.home().join(".docker/config.json")) {
+            return;
+        }
+        if self.authfile == environment.path(env::REGISTRY_AUTH_FILE) {
+            warn!(
+                "$REGISTRY_AUTH_FILE points to ~/.docker/config.json, but the file format is not \
+                 fully compatible; use the Docker-compatible file path option instead"
+            );
+        } else {
+            warn!(
+                "saving credentials to ~/.docker/config.json, but not using Docker-compatible \
+                 file format"
+            );
         }
     }
 }
