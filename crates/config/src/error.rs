@@ -38,7 +38,7 @@ pub enum Error {
         path: PathBuf,
         /// Where and what.
         #[source]
-        source: serde_json::Error,
+        source: JsonReason,
     },
     /// A file is no YAML, or has a value of a wrong type.
     #[error("parsing {}: {reason}", path.display())]
@@ -133,6 +133,27 @@ impl fmt::Display for Reason {
 }
 
 impl std::error::Error for Reason {}
+
+/// What is wrong with JSON. Where it ends too early, in Go's words.
+#[derive(Debug)]
+pub struct JsonReason(serde_json::Error);
+
+impl From<serde_json::Error> for JsonReason {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for JsonReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_eof() {
+            return f.write_str("unexpected end of JSON input");
+        }
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for JsonReason {}
 
 fn quoted(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(", ")

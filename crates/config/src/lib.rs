@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use env::Environment;
-pub use error::{Error, Reason};
+pub use error::{Error, JsonReason, Reason};
 pub use policy::PolicyFile;
 pub use proxies::Proxies;
 pub use registries::{Endpoint, Registries};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
+use base64::{DecodeError, Engine as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use skopeo_image::Secret;
@@ -73,7 +73,10 @@ impl CredentialFile {
     }
 
     fn parse(&self, bytes: &[u8]) -> Result<Contents, Error> {
-        let failed = |source| Error::Json { path: self.path.clone(), source };
+        let failed = |source: serde_json::Error| Error::Json {
+            path: self.path.clone(),
+            source: source.into(),
+        };
         let value: Value = serde_json::from_slice(bytes).map_err(failed)?;
         if self.dress == Dress::Legacy {
             let auths: BTreeMap<String, Option<Entry>> =
@@ -142,8 +145,8 @@ impl Contents {
         let token = entry.identitytoken.as_deref().filter(|token| !token.is_empty());
         let text = entry.auth.as_deref().unwrap_or_default().replace(['\r', '\n'], "");
         let decoded = base64::engine::general_purpose::STANDARD.decode(text).map_err(|error| {
-            let path = path.display();
-            Error::Invalid(format!("decoding the \"auth\" field of {key:?} in {path}: {error}"))
+            let (path, reason) = (path.display(), base64_reason(error));
+            Error::Invalid(format!("decoding the \"auth\" field of {key:?} in {path}: {reason}"))
         })?;
         // The text may hold a secret: it must not get into an error or a log.
         let pair = Secret::from(String::from_utf8_lossy(&decoded).into_owned());
@@ -200,6 +203,16 @@ impl Contents {
         }
         skopeo_image::go_json::to_vec_indent(&root, "", "\t")
             .expect("keys are texts and values were JSON before")
+    }
+}
+
+/// Go's words for text that is no base64.
+fn base64_reason(error: DecodeError) -> String {
+    match error {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => {
+            format!("illegal base64 data at input byte {at}")
+        }
+        error => format!("illegal base64 data: {error}"),
     }
 }
 

@@ -50,7 +50,7 @@ impl<'a> Helper<'a> {
             Err(error) => return Err(error),
         };
         let found: Credentials = serde_json::from_slice(&output)
-            .map_err(|source| Error::Json { path: self.program(), source })?;
+            .map_err(|source| Error::Json { path: self.program(), source: source.into() })?;
         let secret = Secret::from(found.secret);
         Ok(match found.username.as_str() {
             TOKEN_USER => Stored::IdentityToken { username: String::new(), token: secret },
@@ -90,7 +90,7 @@ impl<'a> Helper<'a> {
     pub(super) fn list(self) -> Result<BTreeMap<String, String>, Error> {
         let output = self.run("list", "listing", b"unused")?;
         serde_json::from_slice(&output)
-            .map_err(|source| Error::Json { path: self.program(), source })
+            .map_err(|source| Error::Json { path: self.program(), source: source.into() })
     }
 
     /// Whether the program can be found at all.

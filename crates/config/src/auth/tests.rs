@@ -140,8 +140,8 @@ fn entries_are_decoded_with_care() {
         (r#"{"auth":"dTpwOnEA","email":"x@y"}"#, "u p:q"),
         (
             r#"{"auth":"%"}"#,
-            "decoding the \"auth\" field of \"h\" in /home/.config/containers/auth.json: Invalid \
-             symbol 37, offset 0.",
+            "decoding the \"auth\" field of \"h\" in /home/.config/containers/auth.json: illegal \
+             base64 data at input byte 0",
         ),
     ] {
         let text = format!(r#"{{"auths":{{"h":{entry}}}}}"#);
@@ -157,7 +157,7 @@ fn entries_are_decoded_with_care() {
 #[test]
 fn broken_files_are_errors() {
     for (text, expected) in [
-        ("", "EOF while parsing a value at line 1 column 0"),
+        ("", "unexpected end of JSON input"),
         ("[]", "invalid type: sequence, expected a map"),
         (r#"{"auths":[]}"#, "invalid type: sequence, expected a map"),
         (r#"{"auths":{"h":1}}"#, "invalid type: integer `1`, expected struct Entry"),
@@ -467,7 +467,7 @@ fn logins_at_the_same_time_are_all_kept() {
 fn a_broken_file_is_not_overwritten() {
     let machine = Machine::new().file("a.json", "{\"auths\":");
     let options = AuthOptions { authfile: Some(machine.path("a.json")), compat_authfile: None };
-    assert!(log_in(&machine, &options, "h").contains("EOF while parsing"));
+    assert!(log_in(&machine, &options, "h").contains("unexpected end of JSON input"));
     assert_eq!(machine.read("a.json"), "{\"auths\":");
 }
 

@@ -82,7 +82,10 @@ impl Policy {
 }
 
 fn parse(bytes: &[u8]) -> Result<Policy, String> {
-    let raw: &RawValue = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let raw: &RawValue = serde_json::from_slice(bytes).map_err(|error| {
+        // Go's words.
+        if error.is_eof() { "unexpected end of JSON input".to_owned() } else { error.to_string() }
+    })?;
     let mut fields = Fields::parse(raw)?;
     let default = fields.take("default");
     let transports = fields.take("transports");

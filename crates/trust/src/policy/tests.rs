@@ -33,6 +33,8 @@ fn the_frame_is_strict() {
             r#"{"default":A,"transports":{"docker":{"h":[]}}}"#,
             "List of verification policy requirements must not be empty",
         ),
+        ("", "unexpected end of JSON input"),
+        ("{", "unexpected end of JSON input"),
         (r#"[]"#, "JSON object expected, got \"[\""),
         (r#"{"default":A,"transports":[]}"#, "JSON object expected, got \"[\""),
         (r#"{"default":[1]}"#, "JSON object expected, got 1"),
