@@ -53,7 +53,10 @@ fn destination() -> [Flag; 7] {
     [
         Flag::switch("dest-compress", "compress layers that are plain tars (dir: only)"),
         Flag::switch("dest-decompress", "store layers as plain tars (dir: only)"),
-        Flag::switch("dest-oci-accept-uncompressed-layers", "keep plain tars (oci: only)").later(),
+        Flag::switch(
+            "dest-oci-accept-uncompressed-layers",
+            "keep layers that are plain tars as they are (oci: only)",
+        ),
         Flag::text("dest-compress-format", "FORMAT to compress layers with (gzip or zstd)")
             .placeholder("FORMAT")
             .offers(Offers::Words(&["gzip", "zstd"])),
@@ -102,6 +105,7 @@ pub(crate) struct Copy {
     pub(crate) preserve_digests: bool,
     pub(crate) compress: bool,
     pub(crate) decompress: bool,
+    pub(crate) accept_uncompressed: bool,
     pub(crate) compress_format: Option<String>,
     pub(crate) compress_level: Option<i64>,
     pub(crate) force_compress_format: bool,
@@ -124,6 +128,7 @@ impl Copy {
             preserve_digests: values.switch("preserve-digests"),
             compress: values.switch("dest-compress"),
             decompress: values.switch("dest-decompress"),
+            accept_uncompressed: values.switch("dest-oci-accept-uncompressed-layers"),
             compress_format: values.text("dest-compress-format").map(str::to_owned),
             compress_level: values.int("dest-compress-level"),
             force_compress_format: values.switch("dest-force-compress-format"),

@@ -35,6 +35,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     options.registry.precompute_digests = copy.precompute_digests;
     options.dir.compress = copy.compress;
     options.dir.decompress = copy.decompress;
+    options.layout.accept_uncompressed_layers = copy.accept_uncompressed;
     let request = request(app, &copy)?;
     warn_of_ineffective(&copy, &to);
 
@@ -120,14 +121,10 @@ fn compression(copy: &Copy) -> Result<Option<CompressTo>> {
         }
         return Ok(None);
     };
-    let format = match name {
-        "gzip" => Compression::Gzip,
-        "zstd" => Compression::Zstd,
-        "zstd:chunked" | "bzip2" | "Xz" => {
-            bail!("--dest-compress-format={name} is not supported by this version of skopeo")
-        }
-        other => bail!("cannot find compressor for {}", go::quote(other)),
-    };
+    let format: Compression = name.parse()?;
+    if !matches!(format, Compression::Gzip | Compression::Zstd) {
+        bail!("--dest-compress-format={name} is not supported yet by this version of skopeo");
+    }
     let level = level(copy)?;
     let others =
         if copy.force_compress_format { OtherFormats::Refuse } else { OtherFormats::Reuse };

@@ -4,10 +4,16 @@
 
 mod architecture;
 mod completion;
+mod copy;
+mod delete;
+mod inspect;
+mod list_tags;
+mod login;
 mod man;
 mod manifest_digest;
 mod messages;
 mod program;
+mod serve;
 mod surface;
 
 /// A file that is not declared above would be a test that never runs.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use skopeo_testkit::{Home, Run};
+
 /// The folder of the whole project.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
@@ -50,4 +52,23 @@ pub(crate) fn output(command: &mut Command) -> Output {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Runs it in a home of a test's own.
+pub(crate) fn at_home(home: &Home, arguments: &[&str]) -> Run {
+    skopeo_testkit::run(home, env!("CARGO_BIN_EXE_skopeo"), arguments)
+}
+
+/// The message of the fatal line of a run.
+pub(crate) fn fatal(run: &Run) -> String {
+    let Run { stdout, stderr, code } = run.clone();
+    Output { code: code.unwrap_or(-1), stdout, stderr }.fatal()
+}
+
+/// Runs the same words by the installed original and by us, in homes of their own; nothing if there
+/// is no original.
+pub(crate) fn twins(arguments: &[&str]) -> Option<(Run, Run)> {
+    let original = skopeo_testkit::run::original()?;
+    let (first, second) = (Home::new(), Home::new());
+    Some((skopeo_testkit::run(&first, original, arguments), at_home(&second, arguments)))
 }

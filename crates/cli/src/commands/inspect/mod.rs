@@ -240,7 +240,10 @@ async fn read_config(source: &dyn Source, config: &Descriptor) -> Result<Vec<u8>
 fn keeps_tags_to_itself(error: &skopeo_registry::Error) -> bool {
     match error.codes() {
         [] => error.status() == Some(404),
-        [code, ..] => code == "DENIED" || code == "NOT_FOUND" && error.status() == Some(404),
+        [code, ..] => {
+            let nobody_knows = ["NOT_FOUND", "UNKNOWN"].contains(&code.as_str());
+            code == "DENIED" || nobody_knows && error.status() == Some(404)
+        }
     }
 }
 
