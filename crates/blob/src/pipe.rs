@@ -16,6 +16,10 @@ use crate::{Blob, ByteStream, StreamError};
 /// The size of what is handed to a thread at once, in bytes: some thousand hand-overs per GiB.
 pub(crate) const BATCH: usize = 256 * 1024;
 
+/// The size of what an encoder puts out, in bytes: always the same, so that memory freed by one
+/// piece fits the next.
+pub(crate) const PIECE: usize = 64 * 1024;
+
 /// How many batches wait between two threads.
 pub(crate) const DEPTH: usize = 2;
 

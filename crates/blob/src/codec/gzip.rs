@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::decoder::Decoder;
 use crate::StreamError;
-use crate::pipe::{BATCH, Output, Stopped};
+use crate::pipe::{BATCH, Output, PIECE, Stopped};
 
 /// How far back deflate can refer, in bytes.
 const WINDOW: usize = 32 * 1024;
@@ -41,30 +41,35 @@ pub(super) fn encode(
     // zlib-rs 0.6 can panic at its level 1, so 2 is the fastest we use.
     let level = level.unwrap_or(DEFAULT_LEVEL).clamp(2, 9).unsigned_abs();
     let at_once = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST) + 1;
-    let mut running: VecDeque<oneshot::Receiver<io::Result<Deflated>>> = VecDeque::new();
+    let mut running: VecDeque<oneshot::Receiver<io::Result<Desk>>> = VecDeque::new();
+    let mut spare: Vec<Desk> = Vec::new();
     let mut checksum = Crc::new();
-    let mut before = Bytes::new();
+    let mut before: Vec<u8> = Vec::with_capacity(WINDOW);
     output.put(Bytes::from_static(HEADER))?;
     loop {
-        let block = input.block(BATCH)?.map(Bytes::from);
-        if let Some(block) = &block {
+        let mut desk = spare.pop().unwrap_or_else(|| Desk::new(level));
+        let is_block = input.refill(&mut desk.block, BATCH)?;
+        if is_block {
+            std::mem::swap(&mut desk.dictionary, &mut before);
+            before.clear();
+            before.extend_from_slice(&desk.block[desk.block.len().saturating_sub(WINDOW)..]);
             let (to, result) = oneshot::channel();
-            let dictionary = before.slice(before.len().saturating_sub(WINDOW)..);
-            before = block.clone();
-            let block = block.clone();
-            tokio::task::spawn_blocking(move || to.send(deflate(&block, &dictionary, level)).ok());
+            tokio::task::spawn_blocking(move || to.send(desk.deflate()).ok());
             running.push_back(result);
         }
-        while running.len() >= at_once || (block.is_none() && !running.is_empty()) {
+        while running.len() >= at_once || !is_block {
             let Some(first) = running.pop_front() else { break };
-            let deflated = first.blocking_recv().map_err(io::Error::other).flatten();
-            let deflated = deflated.map_err(|source| {
+            let done = first.blocking_recv().map_err(io::Error::other).flatten();
+            let done = done.map_err(|source| {
                 Stopped::Failed(StreamError::Encode { compression: Compression::Gzip, source })
             })?;
-            checksum.combine(&deflated.checksum);
-            output.put(deflated.bytes)?;
+            checksum.combine(&done.checksum);
+            for piece in done.deflated.chunks(PIECE) {
+                output.put(Bytes::copy_from_slice(piece))?;
+            }
+            spare.push(done);
         }
-        if block.is_none() {
+        if !is_block {
             break;
         }
     }
@@ -74,29 +79,45 @@ pub(super) fn encode(
     output.put(Bytes::from(end))
 }
 
-struct Deflated {
-    bytes: Bytes,
+/// What one block is worked on with. It goes to a thread and comes back, again and again: buffers
+/// made anew for each block, on many threads, made the program three times as large.
+struct Desk {
+    compress: Compress,
+    dictionary: Vec<u8>,
+    block: Vec<u8>,
+    deflated: Vec<u8>,
     checksum: Crc,
 }
 
-fn deflate(block: &[u8], dictionary: &[u8], level: u32) -> io::Result<Deflated> {
-    let mut checksum = Crc::new();
-    checksum.update(block);
-    let mut compress = Compress::new(flate2::Compression::new(level), false);
-    if !dictionary.is_empty() {
-        compress.set_dictionary(dictionary)?;
-    }
-    // Stored blocks add 5 bytes each 64 KiB at most, so this is enough at once.
-    let mut bytes = Vec::with_capacity(block.len() + block.len() / 8 + 1024);
-    loop {
-        let taken = usize::try_from(compress.total_in()).map_err(io::Error::other)?;
-        compress.compress_vec(&block[taken..], &mut bytes, FlushCompress::Sync)?;
-        // Room left means that the flush is complete.
-        if bytes.len() < bytes.capacity() {
-            break;
+impl Desk {
+    fn new(level: u32) -> Self {
+        Self {
+            compress: Compress::new(flate2::Compression::new(level), false),
+            dictionary: Vec::with_capacity(WINDOW),
+            block: Vec::with_capacity(BATCH),
+            // A stored block adds 5 bytes each 64 KiB at most, so this is enough at once.
+            deflated: Vec::with_capacity(BATCH + BATCH / 8),
+            checksum: Crc::new(),
         }
-        bytes.reserve(BATCH);
     }
-    bytes.shrink_to_fit();
-    Ok(Deflated { bytes: bytes.into(), checksum })
+
+    fn deflate(mut self) -> io::Result<Self> {
+        self.checksum.reset();
+        self.checksum.update(&self.block);
+        self.compress.reset();
+        if !self.dictionary.is_empty() {
+            self.compress.set_dictionary(&self.dictionary)?;
+        }
+        self.deflated.clear();
+        loop {
+            let taken = usize::try_from(self.compress.total_in()).map_err(io::Error::other)?;
+            let rest = &self.block[taken..];
+            self.compress.compress_vec(rest, &mut self.deflated, FlushCompress::Sync)?;
+            // Room left means that the flush is complete.
+            if self.deflated.len() < self.deflated.capacity() {
+                return Ok(self);
+            }
+            self.deflated.reserve(BATCH);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use zstd::stream::write::Encoder;
 
 use super::decoder::Decoder;
 use crate::StreamError;
-use crate::pipe::{BATCH, Output, Stopped};
+use crate::pipe::{BATCH, Output, PIECE, Stopped};
 
 /// libzstd's own default, and its range.
 const DEFAULT_LEVEL: i32 = 3;
@@ -30,7 +30,7 @@ pub(super) fn encode(
     level: Option<i32>,
     output: &Output,
 ) -> Result<(), Stopped> {
-    let mut pieces = Pieces { output, bytes: Vec::new(), stopped: None };
+    let mut pieces = Pieces { output, bytes: Vec::with_capacity(PIECE), stopped: None };
     match try_encode(input, level, &mut pieces) {
         Ok(()) => pieces.put(),
         Err(Failure::Input(stopped)) => Err(stopped),
@@ -96,20 +96,22 @@ impl Pieces<'_> {
         if self.bytes.is_empty() {
             return Ok(());
         }
-        self.output.put(Bytes::from(std::mem::take(&mut self.bytes)))
+        let piece = std::mem::replace(&mut self.bytes, Vec::with_capacity(PIECE));
+        self.output.put(Bytes::from(piece))
     }
 }
 
 impl Write for Pieces<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
-        if self.bytes.len() >= BATCH
+        let taken = bytes.len().min(PIECE - self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        if self.bytes.len() == PIECE
             && let Err(stopped) = self.put()
         {
             self.stopped = Some(stopped);
             return Err(io::Error::other("nobody reads"));
         }
-        Ok(bytes.len())
+        Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {
