@@ -3,6 +3,7 @@
 use fs_err as fs;
 use futures_util::TryStreamExt;
 use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
+use skopeo_registry::Credentials;
 use skopeo_testkit::{Fault, On, Registry};
 use skopeo_transport::{
     How, ImageName, Options, PutManifestError, Role, Wish, create, delete, open, tags,
@@ -413,4 +414,60 @@ async fn a_refused_type_is_told_from_other_refusals() {
     place.registry().fault(Fault::status(On::manifests().method("PUT"), 403));
     let error = to.put_manifest(&sample.manifest, &Which::Top).await.unwrap_err();
     assert!(matches!(error, PutManifestError::Other(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn certificates_come_from_flags_and_certs_d() {
+    let registry = Registry::builder().tls().start();
+    let (folder, sample) = (tempfile::tempdir().unwrap(), Sample::new(1));
+    let name = ImageName::parse(&registry.docker("repo:tag")).unwrap();
+    let flagged = folder.path().join("flagged");
+    let found = folder.path().join("etc/containers/certs.d").join(registry.host());
+    let try_with = async |change: &dyn Fn(&mut Options)| {
+        let mut options = crate::place::options(folder.path());
+        change(&mut options);
+        sample.put(create(&name, &options).await.unwrap()).await
+    };
+    let error = try_with(&|_| {}).await.unwrap_err();
+    assert!(error.hint().is_some(), "{error:?}");
+    try_with(&|options| options.registry.tls_verify = Some(false)).await.unwrap();
+    fs::create_dir_all(&flagged).unwrap();
+    fs::write(flagged.join("ca.crt"), registry.ca()).unwrap();
+    try_with(&|options| options.registry.cert_dir = Some(flagged.clone())).await.unwrap();
+    fs::create_dir_all(found.parent().unwrap()).unwrap();
+    fs::rename(&flagged, &found).unwrap();
+    try_with(&|_| {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn credentials_come_from_flags_and_files() {
+    let registry = Registry::builder().htpasswd("user", "right").start();
+    let (folder, sample) = (tempfile::tempdir().unwrap(), Sample::new(1));
+    let name = ImageName::parse(&registry.docker("ns/repo:tag")).unwrap();
+    let try_with = async |change: &dyn Fn(&mut Options)| {
+        let mut options = crate::place::options(folder.path());
+        options.registry.tls_verify = Some(false);
+        change(&mut options);
+        sample.put(create(&name, &options).await.unwrap()).await
+    };
+    let basic = |password: &str| Credentials::Basic {
+        username: "user".to_owned(),
+        password: password.into(),
+    };
+    assert!(try_with(&|_| {}).await.is_err());
+    assert!(
+        try_with(&|options| options.registry.credentials = Some(basic("wrong"))).await.is_err()
+    );
+    try_with(&|options| options.registry.credentials = Some(basic("right"))).await.unwrap();
+
+    let authfile = folder.path().join("auth.json");
+    let text =
+        format!("{{\"auths\":{{\"{}/ns\":{{\"auth\":\"dXNlcjpyaWdodA==\"}}}}}}", registry.host());
+    fs::write(&authfile, text).unwrap();
+    try_with(&|options| options.registry.authfile = Some(authfile.clone())).await.unwrap();
+    let nobody = |options: &mut Options| {
+        options.registry.authfile = Some(authfile.clone());
+        options.registry.no_creds = true;
+    };
+    assert!(try_with(&nobody).await.is_err());
 }
