@@ -66,6 +66,18 @@ pub struct ServerOptions {
     pub tls: Option<Tls>,
     /// What keeps it from being held for ever.
     pub limits: Limits,
+    /// What is survived by all that a client has been told is stored.
+    pub durability: Durability,
+}
+
+/// What stored things survive. Nothing is ever half there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the machine: an answer waits for the disk.
+    #[default]
+    PowerLoss,
+    /// The end of this process: an answer waits for nothing. For tests.
+    Kill,
 }
 
 impl ServerOptions {
@@ -78,6 +90,7 @@ impl ServerOptions {
             access: Access::Anonymous,
             tls: None,
             limits: Limits::default(),
+            durability: Durability::default(),
         }
     }
 }
@@ -103,8 +116,8 @@ impl Registry {
     ///
     /// If it can neither be opened nor made.
     pub fn open(options: ServerOptions) -> Result<Self, Error> {
-        let ServerOptions { root, read_only, access, tls, limits } = options;
-        let store = Store::open(&root)?;
+        let ServerOptions { root, read_only, access, tls, limits, durability } = options;
+        let store = Store::open(&root, durability)?;
         tracing::debug!("serving {}", store.root().display());
         let receivers = Semaphore::new(RECEIVERS);
         Ok(Self(Arc::new(Inner { store, read_only, access, tls, limits, receivers })))

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fs_err as fs;
@@ -248,17 +249,33 @@ impl<H: Handler> Connection<H> {
 
     async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S) {
         let handler = self.handler.clone();
-        let service = service_fn(move |request| {
-            let handler = handler.clone();
-            async move { handler.answer(request).await }
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = service_fn({
+            let asked = asked.clone();
+            move |request| {
+                asked.store(true, Ordering::Relaxed);
+                let handler = handler.clone();
+                async move { handler.answer(request).await }
+            }
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = told(&mut self.stopped) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        // hyper's time-out for heads begins only when it knows which HTTP is spoken.
+        let mut first = std::pin::pin!(sleep(self.head));
+        let mut waiting = true;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = told(&mut self.stopped) => {
+                    connection.as_mut().graceful_shutdown();
+                    break connection.await;
+                }
+                () = first.as_mut(), if waiting => {
+                    waiting = false;
+                    if !asked.load(Ordering::Relaxed) {
+                        return tracing::debug!("no request came on a connection");
+                    }
+                }
             }
         };
         if let Err(error) = ended {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +16,7 @@ use skopeo_image::{Digest, MediaType};
 
 use super::facts::Facts;
 use super::index::{Entry, Index};
+use crate::Durability;
 
 /// The file that makes a folder a layout.
 pub(crate) const MARKER: &str = "oci-layout";
@@ -28,6 +30,15 @@ const MARKER_CONTENT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
 /// A file changed so shortly ago may change again without its time showing it.
 const TIME_RESOLUTION: Duration = Duration::from_millis(100);
 
+/// How the names of files begin that are not whole yet.
+const TEMPORARY: &str = ".new-";
+
+/// What nobody has written to for so long is of no use to anybody.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Of how many manifests it is remembered what they say.
+const KNOWN_FACTS: usize = 10_000;
+
 /// How often an index is read again that does not parse, since the original writes it in place.
 const TORN_READS: u32 = 5;
 
@@ -35,8 +46,10 @@ const TORN_READS: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Layout {
     path: PathBuf,
+    durability: Durability,
     index: Mutex<Option<(Stamp, Arc<Index>)>>,
     facts: Mutex<HashMap<Digest, Arc<Facts>>>,
+    tidied: AtomicBool,
 }
 
 /// By what a file is known to be unchanged.
@@ -61,15 +74,15 @@ pub(crate) struct Found {
 
 impl Layout {
     /// The layout at `path`, if there is one. `path` must be free of symbolic links.
-    pub(crate) fn at(path: PathBuf) -> Option<Self> {
+    pub(crate) fn at(path: PathBuf, durability: Durability) -> Option<Self> {
         let marker = fs::symlink_metadata(path.join(MARKER)).ok()?;
-        marker.is_file().then(|| Self::unchecked(path))
+        marker.is_file().then(|| Self::unchecked(path, durability))
     }
 
     /// Makes `path` a layout, if it is none.
-    pub(crate) fn create(path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn create(path: PathBuf, durability: Durability) -> io::Result<Self> {
         fs::create_dir_all(path.join("blobs/sha256"))?;
-        let layout = Self::unchecked(path);
+        let layout = Self::unchecked(path, durability);
         if fs::symlink_metadata(layout.path.join(MARKER)).is_err() {
             let _lock = layout.lock()?;
             if fs::symlink_metadata(layout.path.join(INDEX)).is_err() {
@@ -80,18 +93,36 @@ impl Layout {
         Ok(layout)
     }
 
-    fn unchecked(path: PathBuf) -> Self {
-        Self { path, index: Mutex::default(), facts: Mutex::default() }
+    fn unchecked(path: PathBuf, durability: Durability) -> Self {
+        Self {
+            path,
+            durability,
+            index: Mutex::default(),
+            facts: Mutex::default(),
+            tidied: AtomicBool::default(),
+        }
+    }
+
+    /// Removes what servers left here when they were killed, once.
+    pub(crate) fn tidy(&self) {
+        if self.tidied.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        remove_abandoned(&self.uploads(), "");
+        let blobs = ["sha256", "sha384", "sha512"].map(|name| self.path.join("blobs").join(name));
+        for folder in blobs.iter().chain([&self.path]) {
+            remove_abandoned(folder, TEMPORARY);
+        }
+    }
+
+    /// Where uploads lie until they are whole.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.path.join(".uploads")
     }
 
     /// Whether the folder is a layout still.
     pub(crate) fn is_there(&self) -> bool {
         self.path.join(MARKER).is_file()
-    }
-
-    /// The folder.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Where a blob lies, or would.
@@ -146,13 +177,16 @@ impl Layout {
         let target = self.blob_path(digest);
         let folder = target.parent().expect("a blob lies in a folder");
         fs::create_dir_all(folder)?;
-        write_and_rename(folder, &target, bytes)
+        self.write_and_rename(folder, &target, bytes)
     }
 
     /// Gives the finished file `from`, whose content has been verified, its place.
     pub(crate) fn adopt_blob(&self, from: &Path, digest: &Digest) -> io::Result<()> {
         let target = self.blob_path(digest);
         fs::create_dir_all(target.parent().expect("a blob lies in a folder"))?;
+        if self.durability == Durability::PowerLoss {
+            File::open(from)?.sync_data()?;
+        }
         fs::rename(from, target)
     }
 
@@ -173,6 +207,9 @@ impl Layout {
         }
         let mut copy = temporary(folder)?;
         io::copy(&mut { file }, copy.as_file_mut())?;
+        if self.durability == Durability::PowerLoss {
+            copy.as_file().sync_data()?;
+        }
         copy.persist(&target)?;
         Ok(true)
     }
@@ -249,7 +286,11 @@ impl Layout {
         let Some(bytes) = self.read_manifest(digest)? else { return Ok(None) };
         let Ok(facts) = Facts::parse(&bytes) else { return Ok(None) };
         let facts = Arc::new(facts);
-        guard(&self.facts).insert(digest.clone(), facts.clone());
+        let mut known = guard(&self.facts);
+        if known.len() >= KNOWN_FACTS {
+            known.clear();
+        }
+        known.insert(digest.clone(), facts.clone());
         Ok(Some(facts))
     }
 
@@ -315,7 +356,17 @@ impl Layout {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        write_and_rename(&self.path, &self.path.join(name), bytes)
+        self.write_and_rename(&self.path, &self.path.join(name), bytes)
+    }
+
+    fn write_and_rename(&self, folder: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = temporary(folder)?;
+        file.write_all(bytes)?;
+        if self.durability == Durability::PowerLoss {
+            file.as_file().sync_data()?;
+        }
+        file.persist(target)?;
+        Ok(())
     }
 }
 
@@ -352,16 +403,24 @@ impl Stamp {
 /// A file that nobody sees, with the permissions that the original gives to blobs.
 pub(crate) fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new()
-        .prefix(".new-")
+        .prefix(TEMPORARY)
         .permissions(std::fs::Permissions::from_mode(0o644))
         .tempfile_in(folder)
 }
 
-fn write_and_rename(folder: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = temporary(folder)?;
-    file.write_all(bytes)?;
-    file.persist(target)?;
-    Ok(())
+fn remove_abandoned(folder: &Path, prefix: &str) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(prefix) {
+            continue;
+        }
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|then| SystemTime::now().duration_since(then).ok());
+        if age.is_some_and(|age| age > ABANDONED) {
+            tracing::debug!("removing {}, which nobody went on with", entry.path().display());
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn is_link(path: &Path) -> bool {

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fs_err as fs;
 
+use crate::Durability;
 use crate::error::{ApiError, Code};
 use crate::name::{RepositoryName, is_tag};
 
@@ -28,6 +29,7 @@ const MAX_DEPTH: usize = 32;
 pub(crate) struct Store {
     root: PathBuf,
     base: RepositoryName,
+    durability: Durability,
     layouts: Mutex<HashMap<PathBuf, Arc<Layout>>>,
     /// What is being uploaded.
     pub(crate) uploads: Uploads,
@@ -35,12 +37,12 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the folder, which is made if it is missing.
-    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+    pub(crate) fn open(root: &Path, durability: Durability) -> io::Result<Self> {
         fs::create_dir_all(root)?;
         let root = fs::canonicalize(root)?;
         let name = root.file_name().unwrap_or_default().to_string_lossy();
         let base = RepositoryName::of_folder(&name);
-        Ok(Self { root, base, layouts: Mutex::default(), uploads: Uploads::default() })
+        Ok(Self { root, base, durability, layouts: Mutex::default(), uploads: Uploads::default() })
     }
 
     /// The folder.
@@ -92,7 +94,7 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
-        Layout::create(self.root.join(name.as_str()))?;
+        Layout::create(self.root.join(name.as_str()), self.durability)?;
         self.repository(name)?.ok_or_else(|| refused("the folder is not there any more"))
     }
 
@@ -158,7 +160,7 @@ impl Store {
             }
             layouts.remove(&path);
         }
-        let layout = Arc::new(Layout::at(path.clone())?);
+        let layout = Arc::new(Layout::at(path.clone(), self.durability)?);
         layouts.insert(path, layout.clone());
         Some(layout)
     }

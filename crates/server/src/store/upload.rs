@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use fs_err::os::unix::fs::OpenOptionsExt;
 use fs_err::{self as fs, File};
@@ -13,12 +12,6 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::layout::Layout;
 use crate::name::RepositoryName;
-
-/// The folder of a layout in which uploads lie.
-const FOLDER: &str = ".uploads";
-
-/// Uploads that nobody went on with for so long are removed.
-const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// All uploads of a store, by their id.
 #[derive(Debug, Default)]
@@ -52,8 +45,8 @@ impl Uploads {
         layout: Arc<Layout>,
         algorithm: Algorithm,
     ) -> io::Result<Arc<Upload>> {
-        let folder = layout.path().join(FOLDER);
-        remove_abandoned(&folder);
+        let folder = layout.uploads();
+        layout.tidy();
         let id = new_id()?;
         let path = folder.join(&id);
         // Another upload that ends may remove the folder in between.
@@ -79,7 +72,7 @@ impl Uploads {
         if let Some(upload) = self.lock().get(id) {
             return (upload.repository == *repository).then(|| upload.clone());
         }
-        let path = layout?.path().join(FOLDER).join(is_id(id).then_some(id)?);
+        let path = layout?.uploads().join(is_id(id).then_some(id)?);
         let found = fs::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
         let upload = Upload::new(
             id.to_owned(),
@@ -102,7 +95,7 @@ impl Uploads {
             tracing::warn!("ending an upload: {error}");
         }
         // Stays if another upload is in it.
-        let _ = fs::remove_dir(upload.layout.path().join(FOLDER));
+        let _ = fs::remove_dir(upload.layout.uploads());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Upload>>> {
@@ -211,17 +204,6 @@ fn new_id() -> io::Result<String> {
 
 fn is_id(text: &str) -> bool {
     text.len() == 36 && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
-}
-
-fn remove_abandoned(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let modified = entry.metadata().and_then(|metadata| metadata.modified());
-        let age = modified.ok().and_then(|then| SystemTime::now().duration_since(then).ok());
-        if age.is_some_and(|age| age > ABANDONED) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,5 @@
 //! The registry as clients see it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests are no tests to clippy"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are no tests to clippy")]
 
 mod access;
 mod client;

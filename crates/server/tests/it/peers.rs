@@ -5,26 +5,17 @@ use std::process::{Command, Output};
 
 use skopeo_image::Digest;
 use skopeo_server::{ServerOptions, Tls};
+use skopeo_testkit::run::installed;
+use skopeo_testkit::skip;
 
 use crate::client::{Server, files};
 
-/// The path of the installed program; says loudly if there is none.
-fn installed(program: &str) -> Option<String> {
-    let path = ["/usr/bin", "/usr/local/bin"]
-        .map(|folder| format!("{folder}/{program}"))
-        .into_iter()
-        .find(|path| Path::new(path).exists());
-    if path.is_none() {
-        println!("SKIPPED: {program} is not installed");
-    }
-    path
-}
-
-fn run(program: &str, arguments: &[&str]) -> Output {
+fn run(program: &Path, arguments: &[&str]) -> Output {
     let output = Command::new(program).args(arguments).output().unwrap();
     assert!(
         output.status.success(),
-        "{program} {arguments:?}: {}",
+        "{} {arguments:?}: {}",
+        program.display(),
         String::from_utf8_lossy(&output.stderr)
     );
     output
@@ -67,7 +58,7 @@ fn tar_of(content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn the_original_pushes_and_pulls() {
-    let Some(skopeo) = installed("skopeo") else { return };
+    let Some(skopeo) = installed("skopeo") else { skip!("skopeo is not installed") };
     let folder = tempfile::tempdir().unwrap();
     let image = source_image(&folder.path().join("made"));
     let server = Server::new();
@@ -107,7 +98,7 @@ fn the_original_pushes_and_pulls() {
 
 #[test]
 fn curl_speaks_http2_over_tls() {
-    let Some(curl) = installed("curl") else { return };
+    let Some(curl) = installed("curl") else { skip!("curl is not installed") };
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());

@@ -1,11 +1,16 @@
 //! Clients that go away, clients at once, and a server that is killed.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use skopeo_image::Digest;
+use skopeo_server::{Registry, ServerOptions};
 
-use crate::client::{Reply, Server, files};
+use crate::client::{OCI_MANIFEST, Reply, Server, files, image, request};
 
 #[test]
 fn a_broken_upload_is_resumed() {
@@ -40,7 +45,7 @@ fn an_upload_outlives_the_server() {
     let begun = server.ask("POST", "/v2/a/blobs/uploads/");
     let location = begun.header("location").to_owned();
     assert_eq!(server.send("PATCH", &location, &[], b"first ").status, 202);
-    let again = Server::with(skopeo_server::ServerOptions::new(&server.root));
+    let again = Server::with(ServerOptions::new(&server.root));
     assert_eq!(again.ask("GET", &location).header("range"), "0-5");
     let digest = Digest::sha256(b"first second");
     let done = again.send("PUT", &format!("{location}?digest={digest}"), &[], b"second");
@@ -94,7 +99,7 @@ fn requests_share_a_connection() {
     stream.write_all(last.as_bytes()).unwrap();
     let mut all = Vec::new();
     stream.read_to_end(&mut all).unwrap();
-    assert_eq!(Reply::parse(&all).status, 200);
+    assert_eq!(Reply::parse(&all).unwrap().status, 200);
     assert_eq!(String::from_utf8_lossy(&all).matches("HTTP/1.1 200 OK").count(), 4);
 }
 
@@ -116,4 +121,141 @@ fn nonsense_is_refused_and_the_next_client_served() {
         assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 400"), "{reply}");
     }
     assert_eq!(server.ask("GET", "/v2/").status, 200);
+}
+
+#[test]
+fn silent_clients_are_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = ServerOptions::new(folder.path());
+    options.limits.head = std::time::Duration::from_millis(200);
+    options.limits.idle = std::time::Duration::from_millis(200);
+    options.limits.connections = 1;
+    let server = Server::with(options);
+    let begun = server.ask("POST", "/v2/a/blobs/uploads/");
+    let patch = format!("PATCH {} HTTP/1.1\r\n", begun.header("location"));
+    for (sent, answer) in [
+        (String::new(), ""),
+        ("GET /v2/ HT".into(), ""),
+        ("GET /v2/ HTTP/1.1\r\nHost: x\r\n".into(), ""),
+        (format!("{patch}Host: x\r\nContent-Length: 9\r\n\r\nabc"), "HTTP/1.1 408 "),
+        (
+            "PUT /v2/a/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{".into(),
+            "HTTP/1.1 408 ",
+        ),
+    ] {
+        // One connection at a time: this one hangs if the one before was not let go.
+        let mut stream = server.connect();
+        stream.write_all(sent.as_bytes()).unwrap();
+        let mut reply = String::new();
+        let _ = stream.read_to_string(&mut reply);
+        assert!(reply.starts_with(answer), "{sent:?}: {reply}");
+    }
+    assert_eq!(server.ask("GET", begun.header("location")).header("range"), "0-2");
+}
+
+/// Not a test: the process that `a_killed_server_leaves_only_whole_things` starts in a folder and
+/// kills. It ends with its standard input, so that it does no harm where all tests are run.
+#[test]
+#[ignore = "started by another test"]
+fn served_until_killed() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let registry = Registry::open(ServerOptions::new(".")).unwrap();
+        let serving = registry.listen("127.0.0.1:0").await.unwrap();
+        println!("\nlistening {}", serving.address());
+        let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+        let _ = ended.await;
+    });
+}
+
+fn start_process(root: &Path) -> (Child, SocketAddr) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "safety::served_until_killed", "--ignored", "--nocapture"])
+        .current_dir(root)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let address = lines.filter_map(|line| line.strip_prefix("listening ")?.parse().ok()).next();
+    (child, address.unwrap())
+}
+
+/// Pushes an image by pieces; none as soon as the server is gone.
+fn try_push(address: SocketAddr, tag: &str, layer: &[u8]) -> Option<()> {
+    let config = Digest::sha256(b"{}");
+    let digest = Digest::sha256(layer);
+    let put = |blob: &[u8], digest: &Digest| {
+        let begun = request(address, "POST", "/v2/a/blobs/uploads/", &[], b"").ok()?;
+        let location = begun.header("location").to_owned();
+        let (first, rest) = blob.split_at(blob.len() / 2);
+        request(address, "PATCH", &location, &[], first).ok()?;
+        let done =
+            request(address, "PUT", &format!("{location}?digest={digest}"), &[], rest).ok()?;
+        assert_eq!(done.status, 201, "{done:?}");
+        Some(())
+    };
+    put(b"{}", &config)?;
+    put(layer, &digest)?;
+    let manifest = image(&config, 2, &digest, layer.len());
+    let path = format!("/v2/a/manifests/{tag}");
+    let headers = [("Content-Type", OCI_MANIFEST)];
+    let done = request(address, "PUT", &path, &headers, &manifest).ok()?;
+    assert_eq!(done.status, 201, "{done:?}");
+    Some(())
+}
+
+#[test]
+fn a_killed_server_leaves_only_whole_things() {
+    let folder = tempfile::tempdir().unwrap();
+    let layer = |tag: &str| tag.repeat(60_000);
+    let mut promised = Vec::new();
+    for round in 0..4 {
+        let (mut child, address) = start_process(folder.path());
+        let pushed = AtomicUsize::new(0);
+        let told = thread::scope(|scope| {
+            let workers: Vec<_> = (0..3)
+                .map(|worker| {
+                    let pushed = &pushed;
+                    scope.spawn(move || {
+                        let mut told = Vec::new();
+                        for number in 0.. {
+                            let tag = format!("r{round}-w{worker}-n{number}");
+                            if try_push(address, &tag, layer(&tag).as_bytes()).is_none() {
+                                return told;
+                            }
+                            told.push(tag);
+                            pushed.fetch_add(1, Ordering::Relaxed);
+                        }
+                        told
+                    })
+                })
+                .collect();
+            while pushed.load(Ordering::Relaxed) < 3 + round * 2 {
+                thread::yield_now();
+            }
+            child.kill().unwrap(); // SIGKILL
+            child.wait().unwrap();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+        });
+        promised.extend(told);
+        let root = folder.path().join("a");
+        for file in files(&root).iter().filter(|file| !file.contains("/.new-")) {
+            if let Some(hex) = file.strip_prefix("blobs/sha256/") {
+                let bytes = fs_err::read(root.join(file)).unwrap();
+                assert_eq!(Digest::sha256(&bytes).hex(), hex, "{file} is not whole");
+            }
+        }
+    }
+    // Whatever a client was told is there, and whatever carries a name is whole.
+    let server = Server::with(ServerOptions::new(folder.path()));
+    let tags = server.ask("GET", "/v2/a/tags/list").json()["tags"].clone();
+    let tags: Vec<_> = tags.as_array().unwrap().iter().filter_map(|tag| tag.as_str()).collect();
+    assert!(promised.iter().all(|tag| tags.contains(&tag.as_str())), "{promised:?} {tags:?}");
+    for tag in tags {
+        let manifest = server.ask("GET", &format!("/v2/a/manifests/{tag}")).json();
+        let digest = manifest["layers"][0]["digest"].as_str().unwrap();
+        let blob = server.ask("GET", &format!("/v2/a/blobs/{digest}"));
+        assert!(blob.body == layer(tag).as_bytes(), "{tag}");
+    }
 }

@@ -16,7 +16,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, Version};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
-use skopeo_server::{Access, Body, Htpasswd, Limits, ServerOptions, Tls};
+use skopeo_server::{Access, Body, Durability, Htpasswd, Limits, ServerOptions, Tls};
 use tokio::sync::oneshot;
 
 use crate::certificate::Certificate;
@@ -282,13 +282,18 @@ impl Builder {
         let certificate = self.tls.then(|| Certificate::new(&["localhost", "127.0.0.1"]));
         let tls = certificate.as_ref().map(Certificate::tls);
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let mut options = ServerOptions::new(&root);
+        let open = || {
+            let mut options = ServerOptions::new(&root);
+            options.durability = Durability::Kill;
+            options
+        };
+        let mut options = open();
         options.read_only = self.read_only;
         if !self.users.is_empty() {
             options.access = Access::Basic(htpasswd(&self.users));
         }
         let registry = skopeo_server::Registry::open(options).expect("a folder to serve");
-        let direct = skopeo_server::Registry::open(ServerOptions::new(&root));
+        let direct = skopeo_server::Registry::open(open());
         let direct = direct.expect("a folder to serve");
         let (started, listening) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
