@@ -3,6 +3,8 @@
 /// A name as `policy.json` sees it: the transport and the scopes to look up, most specific first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyScope {
+    /// The name as users write it, for errors.
+    pub name: String,
     /// The key under `transports`, such as `docker` or `dir`.
     pub transport: &'static str,
     /// The most specific scope: the name itself. Empty where the transport has none.

@@ -83,11 +83,12 @@ impl ImageName {
     /// What `policy.json` is asked about.
     #[must_use]
     pub fn policy_scope(&self) -> PolicyScope {
-        match self {
+        let scope = match self {
             Self::Docker(name) => name.policy_scope(),
             Self::Dir(name) => name.policy_scope(),
             Self::Oci(name) => name.policy_scope(),
-        }
+        };
+        PolicyScope { name: self.to_string(), ..scope }
     }
 }
 

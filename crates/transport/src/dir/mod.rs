@@ -40,6 +40,7 @@ impl DirName {
 
     pub(crate) fn policy_scope(&self) -> PolicyScope {
         PolicyScope {
+            name: String::new(),
             transport: "dir",
             identity: self.resolved.clone(),
             namespaces: parents(&self.resolved),

@@ -81,6 +81,7 @@ impl LayoutName {
         // root is the same as any place, so it is no namespace.
         let own = (self.resolved != "/").then(|| self.resolved.clone());
         PolicyScope {
+            name: String::new(),
             transport: "oci",
             identity: self.resolved.clone(),
             namespaces: own.into_iter().chain(parents(&self.resolved)).collect(),

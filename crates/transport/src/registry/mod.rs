@@ -105,6 +105,7 @@ impl DockerName {
             namespaces.remove(0);
         }
         PolicyScope {
+            name: String::new(),
             transport: "docker",
             identity: self.reference.to_string(),
             namespaces,

@@ -227,6 +227,7 @@ fn the_most_specific_scope_counts() {
         ("oci", "/a", vec![], "reject"), // no section at all
     ] {
         let scope = PolicyScope {
+            name: String::new(),
             transport,
             identity: identity.to_owned(),
             namespaces: namespaces.into_iter().map(str::to_owned).collect(),
