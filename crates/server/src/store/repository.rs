@@ -76,9 +76,10 @@ impl Repository {
         Ok(refs.filter_map(|name| self.tag_of(name)).map(str::to_owned).collect())
     }
 
-    /// Whether tags can be listed: a layout of its own, or some tag.
+    /// Whether tags can be listed: some manifest in a layout of its own, or some tag.
     pub(crate) fn is_known(&self) -> io::Result<bool> {
-        Ok(self.plain || !self.tags()?.is_empty())
+        let own = self.plain && !self.layout.index()?.entries().is_empty();
+        Ok(own || !self.tags()?.is_empty())
     }
 
     /// Finds a manifest.

@@ -187,9 +187,11 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The first error's code.
+    /// The first error's code; the whole body if that is no error document.
     pub(crate) fn code(&self) -> String {
-        self.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
+        let document: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        let code = document.and_then(|d| Some(d["errors"][0]["code"].as_str()?.to_owned()));
+        code.unwrap_or_else(|| String::from_utf8_lossy(&self.body).into_owned())
     }
 }
 

@@ -154,3 +154,22 @@ fn damaged_folders_are_named_errors() {
         assert_eq!(server.ask("GET", "/v2/bad/manifests/v1").status, 404);
     }
 }
+
+/// `oci:` edits an index under a flock on `.lock`, too: who holds it is waited for.
+#[test]
+fn the_lock_is_that_of_layouts() {
+    let server = Server::new();
+    server.push_image("a", "v1", b"layer");
+    let lock = fs::OpenOptions::new().write(true).open(server.root.join("a/.lock")).unwrap();
+    lock.file().lock().unwrap();
+    std::thread::scope(|scope| {
+        let push = scope.spawn(|| server.push_image("a", "v2", b"layer"));
+        // Reading waits for nobody. What is written meanwhile is not lost.
+        assert_eq!(tags(&server, "a"), r#"["v1"]"#);
+        write_layout(&server.root.join("a"), &["v3"]);
+        assert!(!push.is_finished());
+        drop(lock);
+        push.join().unwrap();
+    });
+    assert_eq!(tags(&server, "a"), r#"["v2","v3"]"#);
+}

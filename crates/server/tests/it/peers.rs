@@ -5,8 +5,10 @@ use std::process::{Command, Output};
 
 use skopeo_image::Digest;
 use skopeo_server::{ServerOptions, Tls};
+use skopeo_testkit::registry::real::Real;
 use skopeo_testkit::run::installed;
-use skopeo_testkit::skip;
+use skopeo_testkit::twin::{differences, tree};
+use skopeo_testkit::{Image, skip};
 
 use crate::client::{Server, files};
 
@@ -121,5 +123,107 @@ fn curl_speaks_http2_over_tls() {
         run(&curl, &[fixed.as_slice(), &["-X", "POST", "--data-binary", &body, &upload]].concat());
         let got = run(&curl, &[fixed.as_slice(), &[&format!("{base}/a/blobs/{digest}")]].concat());
         assert!(got.stdout == content, "{http}");
+    }
+}
+
+#[test]
+fn lists_are_stored_as_the_original_stores_them() {
+    let Some(skopeo) = installed("skopeo") else { skip!("skopeo is not installed") };
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("made");
+    Image::platforms(7, 4).write_oci(&made, Some("v1"));
+    let server = Server::new();
+    let from = format!("oci:{}:v1", made.display());
+    let pushed = format!("docker://{}/team/app:v1", server.address);
+    let back = folder.path().join("back");
+    let copy = |from: &str, to: &str| {
+        let fixed = ["--insecure-policy", "copy", "--all", "--src-tls-verify=false"];
+        run(&skopeo, &[fixed.as_slice(), &["--dest-tls-verify=false", from, to]].concat());
+    };
+    copy(&from, &pushed);
+    copy(&pushed, &pushed.replace("team/app", "other")); // all of it is mounted
+    copy(&pushed, &format!("oci:{}:v1", back.display()));
+    let theirs = tree(&back);
+    for repository in ["team/app", "other"] {
+        let mut ours = tree(&server.root.join(repository));
+        // 1.9.3 writes a space into oci-layout that later releases do not.
+        ours.insert("oci-layout".into(), theirs["oci-layout"].clone());
+        assert_eq!(differences(&ours, &theirs), Vec::<String>::new());
+    }
+}
+
+/// The same request to distribution's registry and to ours: what clients act on is the same.
+#[test]
+fn the_real_registry_answers_alike() {
+    let Some(real) = Real::start() else { skip!("docker-registry is not installed") };
+    let real_address = real.host().parse().unwrap();
+    let server = Server::new();
+    let (layer, nothing) = (Digest::sha256(b"layer"), Digest::sha256(b"nothing"));
+    let config = Digest::sha256(b"{}");
+    let whole = String::from_utf8(crate::client::image(&config, 2, &layer, 5)).unwrap();
+    let broken = whole.replace(layer.as_str(), nothing.as_str());
+    let digest = Digest::sha256(whole.as_bytes());
+    let oci = ("Content-Type", crate::client::OCI_MANIFEST);
+    let accept = ("Accept", crate::client::OCI_MANIFEST);
+    let start = "/v2/a/blobs/uploads/";
+    for address in [real_address, server.address] {
+        // distribution takes no blob with the POST.
+        for (content, digest, status) in
+            [("layer", &layer, 201), ("{}", &config, 201), ("layer", &nothing, 400)]
+        {
+            let begun = crate::client::request(address, "POST", start, &[], b"").unwrap();
+            let location =
+                begun.header("location").trim_start_matches(&format!("http://{}", real.host()));
+            let sign = if location.contains('?') { '&' } else { '?' };
+            let path = format!("{location}{sign}digest={digest}");
+            let done = crate::client::request(address, "PUT", &path, &[], content.as_bytes());
+            assert_eq!(done.unwrap().status, status);
+        }
+    }
+    let rows = vec![
+        ("GET", "/v2/".into(), vec![], ""),
+        ("GET", "/v2/_catalog".into(), vec![], ""),
+        ("GET", "/v2/a/tags/list".into(), vec![], ""),
+        ("POST", start.into(), vec![], ""),
+        ("POST", format!("{start}?mount={layer}&from=nowhere"), vec![], ""),
+        ("POST", format!("/v2/b/blobs/uploads/?mount={layer}&from=a"), vec![], ""),
+        ("HEAD", format!("/v2/b/blobs/{layer}"), vec![], ""),
+        ("PUT", "/v2/a/manifests/v1".into(), vec![oci], &broken),
+        ("PUT", "/v2/a/manifests/v1".into(), vec![oci], "{"),
+        ("PUT", format!("/v2/a/manifests/{nothing}"), vec![oci], &whole),
+        ("PUT", "/v2/a/manifests/v1".into(), vec![oci], &whole),
+        ("GET", "/v2/a/manifests/v1".into(), vec![accept], ""),
+        ("HEAD", format!("/v2/a/manifests/{digest}"), vec![accept], ""),
+        ("GET", "/v2/a/manifests/v2".into(), vec![accept], ""),
+        ("GET", format!("/v2/a/manifests/{nothing}"), vec![accept], ""),
+        ("GET", format!("/v2/none/manifests/{nothing}"), vec![accept], ""),
+        ("GET", "/v2/a/tags/list".into(), vec![], ""),
+        ("GET", format!("/v2/a/blobs/{layer}"), vec![], ""),
+        ("GET", format!("/v2/a/blobs/{layer}"), vec![("Range", "bytes=1-2")], ""),
+        ("GET", format!("/v2/a/blobs/{nothing}"), vec![], ""),
+        ("HEAD", format!("/v2/none/blobs/{nothing}"), vec![], ""),
+        ("DELETE", format!("/v2/a/blobs/{nothing}"), vec![], ""),
+        ("DELETE", format!("/v2/a/manifests/{nothing}"), vec![], ""),
+        ("DELETE", format!("/v2/a/manifests/{digest}"), vec![], ""),
+        ("GET", "/v2/a/manifests/v1".into(), vec![accept], ""),
+    ];
+    for (method, path, headers, body) in rows {
+        let headers: Vec<(&str, &str)> = headers;
+        let send = |address| {
+            let reply = crate::client::request(address, method, &path, &headers, body.as_bytes());
+            let reply = reply.unwrap();
+            let code =
+                if reply.status >= 400 && method != "HEAD" { reply.code() } else { String::new() };
+            let kept = ["docker-content-digest", "content-type", "content-range", "content-length"];
+            // The text of a document is its own affair; that of a blob or manifest is not.
+            let kept = if reply.status < 300 && body.is_empty() && path.contains(':') {
+                &kept[..]
+            } else {
+                &kept[..1]
+            };
+            let headers: Vec<_> = kept.iter().map(|name| reply.header(name).to_owned()).collect();
+            (reply.status, code, headers)
+        };
+        assert_eq!(send(server.address), send(real_address), "{method} {path}");
     }
 }

@@ -121,7 +121,8 @@ impl On {
     }
 }
 
-/// One thing that goes wrong. It happens to every request that it is about, unless
+/// One thing that goes wrong. Where a connection breaks, over HTTP/2 (TLS) it is the request's own
+/// stream that is reset. It happens to every request that it is about, unless
 /// [`Self::times`] or [`Self::skip`] say otherwise.
 #[derive(Clone, Debug)]
 pub struct Fault {
