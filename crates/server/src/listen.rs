@@ -180,14 +180,17 @@ async fn accept<H: Handler>(
     let permits = Arc::new(Semaphore::new(connections));
     let mut running = JoinSet::new();
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = async {
+            let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+            Ok((permit, listener.accept().await?.0))
+        };
+        let accepted: io::Result<_> = tokio::select! {
+            accepted = next => accepted,
             () = told(&mut stopped) => break,
         };
         while running.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, _)) => {
+            Ok((permit, stream)) => {
                 let connection = connection.clone();
                 running.spawn(async move {
                     connection.run(stream).await;

@@ -153,6 +153,33 @@ fn silent_clients_are_let_go() {
     assert_eq!(server.ask("GET", begun.header("location")).header("range"), "0-2");
 }
 
+#[test]
+fn what_is_under_way_ends_well_when_the_server_stops() {
+    let server = Server::new();
+    let begun = server.ask("POST", "/v2/a/blobs/uploads/");
+    let location = begun.header("location");
+    let mut stream = server.connect();
+    write!(
+        stream,
+        "PATCH {location} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 6\r\n\r\n"
+    )
+    .unwrap();
+    let mut ready = [0; 25];
+    stream.read_exact(&mut ready).unwrap();
+    assert_eq!(&ready, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"abc").unwrap();
+    let address = server.address;
+    let stopping = thread::spawn(move || drop(server));
+    while std::net::TcpStream::connect(address).is_ok() {
+        thread::yield_now();
+    }
+    stream.write_all(b"def").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 202 ") && reply.contains("range: 0-5"), "{reply}");
+    stopping.join().unwrap();
+}
+
 /// Not a test: the process that `a_killed_server_leaves_only_whole_things` starts in a folder and
 /// kills. It ends with its standard input, so that it does no harm where all tests are run.
 #[test]
