@@ -57,7 +57,11 @@ impl App {
     }
 
     /// What the flags with this prefix say about an image.
+    ///
+    /// # Errors
+    /// If the flags contradict each other, or `--tls-details` names no good file.
     pub(crate) fn image(&self, flags: &Values, prefix: &str) -> Result<Image> {
+        self.config.tls_details()?;
         Image::new(flags, prefix, self.authfile.as_deref(), self.global.tls_verify)
     }
 

@@ -17,6 +17,7 @@ use crate::go;
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
     let flags = Login::new(flags, app.tls_verify());
+    app.config().tls_details()?;
     let files = AuthOptions {
         authfile: flags.authfile.clone(),
         compat_authfile: flags.compat_auth_file.clone(),

@@ -12,6 +12,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     let flags = Logout::new(flags, app.tls_verify());
     auth::check_file(flags.authfile.as_deref())?;
     auth::check_file(flags.compat_auth_file.as_deref())?;
+    app.config().tls_details()?;
     let files = AuthOptions {
         authfile: flags.authfile.clone(),
         compat_authfile: flags.compat_auth_file.clone(),

@@ -15,6 +15,8 @@ mod messages;
 mod program;
 mod serve;
 mod surface;
+mod tutorials;
+mod twin;
 
 /// A file that is not declared above would be a test that never runs.
 #[test]
