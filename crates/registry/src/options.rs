@@ -7,6 +7,8 @@ use std::time::Duration;
 use skopeo_image::Secret;
 use url::Url;
 
+use crate::redact::redacted;
+
 /// One registry as one identity sees it.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
@@ -106,7 +108,7 @@ pub struct TlsDetails {
 }
 
 /// Which requests go through a proxy, by the rules of Go's `ProxyFromEnvironment`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ProxyRules {
     /// For http requests.
     pub http: Option<Url>,
@@ -114,6 +116,16 @@ pub struct ProxyRules {
     pub https: Option<Url>,
     /// Hosts that are asked directly, as in `NO_PROXY`.
     pub no_proxy: String,
+}
+
+impl fmt::Debug for ProxyRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyRules")
+            .field("http", &self.http.as_ref().map(redacted))
+            .field("https", &self.https.as_ref().map(redacted))
+            .field("no_proxy", &self.no_proxy)
+            .finish()
+    }
 }
 
 /// How long to wait for what.

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use skopeo_image::{Digest, RawManifest};
-use skopeo_registry::{Credentials, Error, Mount};
+use skopeo_registry::{ClientOptions, Credentials, Error, Mount};
 
 use crate::server::{Reply, Seen, Server, basic, chain, reply};
 
@@ -359,7 +359,8 @@ async fn secrets_are_in_no_error_and_no_debug() {
     ] {
         let client = server.client_as(credentials.clone());
         let error = client.repository("a").manifest("x").await.unwrap_err();
-        let options = skopeo_registry::ClientOptions { credentials, ..server.options() };
+        let mut options = ClientOptions { credentials, ..server.options() };
+        options.proxy.https = "http://user:hunter2@proxy.example".parse().ok();
         let shown = format!("{client:?} {options:?} {error:?} {}", chain(&error));
         assert!(!shown.contains("hunter2"), "{shown}");
     }
