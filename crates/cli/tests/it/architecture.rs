@@ -63,6 +63,31 @@ fn arrows_are_as_drawn() {
     }
 }
 
+/// The table in ARCHITECTURE.md is the one that is checked.
+#[test]
+fn the_document_draws_the_same_arrows() {
+    let document = fs_err::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut rows = 0;
+    for (name, allowed) in ARROWS {
+        let beginning = format!("| `{name}`");
+        let Some(row) = document.lines().find(|line| line.starts_with(&beginning)) else {
+            assert_eq!(*name, "storage", "{name} has no row"); // not built yet
+            continue;
+        };
+        rows += 1;
+        let cell = row.split('|').nth(2).unwrap().trim();
+        let allowed: Vec<&str> =
+            allowed.iter().copied().filter(|name| *name != "storage").collect();
+        let expected = match allowed.as_slice() {
+            [] => "nothing of ours".to_owned(),
+            _ if *name == "cli" => "all".to_owned(),
+            allowed => allowed.join(", "),
+        };
+        assert_eq!(cell, expected, "{name}");
+    }
+    assert!(rows >= 10);
+}
+
 /// The sources of our crates and the name of the crate each belongs to.
 fn sources() -> Vec<(String, PathBuf, String)> {
     fn walk(krate: &str, folder: &Path, found: &mut Vec<(String, PathBuf, String)>) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use skopeo_testkit::{Home, Image, Registry, run, skip};
+use skopeo_testkit::{Home, Image, Registry, run, run::original, skip};
 
 use crate::program::{at_home, fatal};
 
@@ -26,7 +26,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn folders_are_the_same_byte_for_byte() {
-    let Some(original) = run::original() else { skip!("no skopeo is installed") };
+    let Some(original) = original() else { skip!("no skopeo is installed") };
     let registry = Registry::start();
     let home = Home::new();
     home.insecure(&[&registry.host()]);
@@ -50,8 +50,8 @@ fn folders_are_the_same_byte_for_byte() {
             line.extend(["--src-tls-verify=false".to_owned(), from.clone(), format!("dir:{to}")]);
             line
         };
-        run::run(&home, &original, &line(&theirs)).success();
-        run::run(&home, env!("CARGO_BIN_EXE_skopeo"), &line(&ours)).success();
+        run(&home, &original, &line(&theirs)).success();
+        run(&home, env!("CARGO_BIN_EXE_skopeo"), &line(&ours)).success();
         let (theirs, ours) =
             (files(&home.path("work").join(theirs)), files(&home.path("work").join(ours)));
         let names: Vec<&String> = theirs.keys().collect();
@@ -62,7 +62,7 @@ fn folders_are_the_same_byte_for_byte() {
 
 #[test]
 fn commands_say_the_same_and_end_the_same() {
-    let Some(original) = run::original() else { skip!("no skopeo is installed") };
+    let Some(original) = original() else { skip!("no skopeo is installed") };
     let registry = Registry::builder().htpasswd("user", "secret").start();
     let home = Home::new();
     let host = registry.host();
@@ -89,7 +89,7 @@ fn commands_say_the_same_and_end_the_same() {
         (vec!["no-such-command"], None),
     ];
     for (words, older) in rows {
-        let theirs = run::run(&home, &original, &words);
+        let theirs = run(&home, &original, &words);
         let auth = fs_err::read(home.auth_file()).ok();
         if words[0] == "login" && auth.is_some() {
             fs_err::remove_file(home.auth_file()).unwrap();
