@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fs_err::os::unix::fs::OpenOptionsExt;
@@ -49,16 +49,12 @@ impl Uploads {
         layout.tidy();
         let id = new_id()?;
         let path = folder.join(&id);
-        // Another upload that ends may remove the folder in between.
-        let create = || {
-            fs::create_dir_all(&folder)?;
-            let mut options = fs::OpenOptions::new();
-            options.write(true).create_new(true).mode(0o644).open(&path)
-        };
-        create().or_else(|_| create())?;
+        // Held, lest an upload that ends removes the folder in between.
+        let mut uploads = self.lock();
+        create(&folder, &path)?;
         let hasher = Some(Hasher::new(algorithm));
         let upload = Upload::new(id, repository.clone(), layout, path, 0, hasher, algorithm);
-        self.lock().insert(upload.id.clone(), upload.clone());
+        uploads.insert(upload.id.clone(), upload.clone());
         Ok(upload)
     }
 
@@ -88,7 +84,8 @@ impl Uploads {
 
     /// Forgets an upload; its file is removed, if it is there still.
     pub(crate) fn end(&self, upload: &Upload) {
-        self.lock().remove(&upload.id);
+        let mut uploads = self.lock();
+        uploads.remove(&upload.id);
         if let Err(error) = fs::remove_file(&upload.path)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -189,6 +186,22 @@ impl Appender<'_> {
         }
         Ok(())
     }
+}
+
+/// Makes an empty file. Another server over the same folder may remove the emptied folder at any
+/// moment, so it may take more than one attempt.
+fn create(folder: &Path, path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o644);
+    for _ in 0..100 {
+        match fs::create_dir_all(folder).and_then(|()| options.open(path)) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    fs::create_dir_all(folder).and_then(|()| options.open(path)).map(drop)
 }
 
 /// A random id in the form of a version 4 UUID.
