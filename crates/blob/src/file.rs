@@ -65,8 +65,8 @@ where
     }
 }
 
-/// The next `size` bytes of a file, in pieces of 256 KiB. The file is read by one blocking thread,
-/// which starts with the first poll and is at most three pieces ahead.
+/// The next `size` bytes of a file, in pieces of 128 KiB. The file is read by one blocking thread,
+/// which starts with the first poll and is at most two pieces ahead.
 #[must_use]
 pub fn read<R>(mut file: R, size: u64) -> ByteStream
 where

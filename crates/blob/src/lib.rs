@@ -12,8 +12,8 @@
 //! - `pipe`: what these threads share: bounded channels that a stream is fed into
 //!
 //! The network's thread only hands pieces on. Hashing, decoding, encoding and writing happen on
-//! tokio's blocking threads; a bounded channel before each holds the memory of one blob to about
-//! 1 MiB, whatever its size. Everything here must be polled inside a tokio runtime.
+//! tokio's blocking threads; a bounded channel before each holds the memory of one blob to
+//! less than 1 MiB, whatever its size. Everything here must be polled inside a tokio runtime.
 
 mod codec;
 mod diff_id;

@@ -16,10 +16,13 @@ use tokio::sync::oneshot;
 
 use super::decoder::Decoder;
 use crate::StreamError;
-use crate::pipe::{BATCH, Output, PIECE, Stopped};
+use crate::pipe::{Output, PIECE, Stopped};
 
 /// How far back deflate can refer, in bytes.
 const WINDOW: usize = 32 * 1024;
+
+/// What is deflated at once, in bytes: of smaller blocks the dictionaries would cost too much.
+const BLOCK: usize = 256 * 1024;
 
 /// More than this many blocks at once cost memory for little: a layer is then faster than any disk.
 const MOST: usize = 8;
@@ -48,7 +51,7 @@ pub(super) fn encode(
     output.put(Bytes::from_static(HEADER))?;
     loop {
         let mut desk = spare.pop().unwrap_or_else(|| Desk::new(level));
-        let is_block = input.refill(&mut desk.block, BATCH)?;
+        let is_block = input.refill(&mut desk.block, BLOCK)?;
         if is_block {
             std::mem::swap(&mut desk.dictionary, &mut before);
             before.clear();
@@ -94,9 +97,9 @@ impl Desk {
         Self {
             compress: Compress::new(flate2::Compression::new(level), false),
             dictionary: Vec::with_capacity(WINDOW),
-            block: Vec::with_capacity(BATCH),
+            block: Vec::with_capacity(BLOCK),
             // A stored block adds 5 bytes each 64 KiB at most, so this is enough at once.
-            deflated: Vec::with_capacity(BATCH + BATCH / 8),
+            deflated: Vec::with_capacity(BLOCK + BLOCK / 8),
             checksum: Crc::new(),
         }
     }
@@ -117,7 +120,7 @@ impl Desk {
             if self.deflated.len() < self.deflated.capacity() {
                 return Ok(self);
             }
-            self.deflated.reserve(BATCH);
+            self.deflated.reserve(BLOCK);
         }
     }
 }

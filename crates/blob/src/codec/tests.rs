@@ -89,7 +89,7 @@ async fn decodes_every_format_in_one_or_more_members() {
 
 #[tokio::test]
 async fn encodes_one_gzip_member_at_every_level() {
-    for len in [0, 1, BATCH - 1, BATCH, 2 * BATCH + 1, 1_500_000] {
+    for len in [0, 1, 2 * BATCH - 1, 2 * BATCH, 4 * BATCH + 1, 1_500_000] {
         let plain = sample(len);
         for level in [None, Some(1), Some(2), Some(3), Some(6), Some(9), Some(-1), Some(99)] {
             let to = Encoder::Gzip { level };
