@@ -12,7 +12,7 @@ use crate::shell::{self, Server};
 /// Builds the program and moves a real image around with it.
 pub(crate) fn run() -> Result<()> {
     println!("Building the release program (some minutes the first time) ...");
-    let skopeo = shell::release_program()?;
+    let skopeo = shell::program("release")?;
     let place = tempfile::Builder::new().prefix("skopeo-demo-").tempdir()?;
     let demo = Demo { skopeo: &skopeo, place: place.path() };
     demo.make_image()?;

@@ -62,10 +62,10 @@ pub(crate) fn target_dir() -> Result<PathBuf> {
     Ok(folder.into())
 }
 
-/// Builds the release program and says where it is.
-pub(crate) fn release_program() -> Result<PathBuf> {
-    run(cargo().args(["build", "--release", "--package", "skopeo"]))?;
-    Ok(target_dir()?.join("release").join("skopeo"))
+/// Builds the program in a profile and says where it is.
+pub(crate) fn program(profile: &str) -> Result<PathBuf> {
+    run(cargo().args(["build", "--profile", profile, "--package", "skopeo"]))?;
+    Ok(target_dir()?.join(profile).join("skopeo"))
 }
 
 /// A server that ends with this value.

@@ -89,7 +89,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let theirs = shell::find("skopeo").context("there is no installed skopeo to compare with")?;
     let ours = match wanted.ours {
         Some(program) => program,
-        None => shell::release_program()?,
+        // As it is given to users.
+        None => shell::program("dist")?,
     };
     let place = tempfile::Builder::new().prefix("skopeo-bench-").tempdir_in("/var/tmp")?;
     let mut world = World {
