@@ -121,7 +121,7 @@ impl Counts {
                 self.bytes += size.unwrap_or_default();
             }
             Event::BlobMoved { bytes, .. } => self.moved += bytes,
-            Event::BlobDone { .. } | Event::BlobReused { .. } => self.done += 1,
+            Event::BlobDone { .. } => self.done += 1,
             _ => {}
         }
     }
@@ -239,6 +239,7 @@ mod tests {
             });
         }
         counts.tell(&Event::BlobReused { digest: digest.clone() });
+        counts.tell(&Event::BlobDone { digest: digest.clone() });
         counts.tell(&Event::BlobMoved { digest: digest.clone(), bytes: 60 << 20 });
         assert_eq!(
             counts.sentence(&mut last).as_deref(),

@@ -1,6 +1,7 @@
 //! Values of flags, parsed as Go's `strconv` and `time` parse them, with their sentences.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use super::flag::Kind;
@@ -69,8 +70,15 @@ impl Value {
 }
 
 /// The flags that were given, by their long name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Values(BTreeMap<String, Value>);
+
+impl fmt::Debug for Values {
+    /// Only the names: a value may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Values {
     pub(crate) fn set(&mut self, name: &str, value: Value) {
@@ -327,5 +335,7 @@ mod tests {
         values.set("all", Value::Switch(false));
         assert_eq!(values.0["list"], Value::Texts(vec!["a".into(), "b".into()]));
         assert!(!values.switch("all"));
+        values.set("creds", Value::Text("user:secret".to_owned()));
+        assert_eq!(format!("{values:?}"), "{\"all\", \"creds\", \"list\"}");
     }
 }
