@@ -10,7 +10,7 @@ use skopeo_image::{Platform, wanted_platforms};
 use skopeo_registry::Credentials;
 use skopeo_transport::{Connections, Options};
 use skopeo_trust::Policy;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::global::Global;
 use crate::args::image::{Identity, Image};
@@ -149,7 +149,7 @@ impl App {
         self.run_or(work, interrupted())
     }
 
-    /// The same for work that sees to signals itself.
+    /// The same for work that sees to signals itself, or may be cut off anywhere.
     pub(crate) fn run_uninterrupted<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.run_or(work, std::future::pending())
     }
@@ -192,16 +192,35 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("starting the runtime")
 }
 
-/// Waits for SIGINT or SIGTERM.
-pub(crate) async fn interrupted() -> anyhow::Error {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    let code = tokio::select! {
-        _ = interrupt.recv() => 130,
-        _ = terminate.recv() => 143,
-    };
-    Interrupted { code }.into()
+/// SIGINT and SIGTERM, which end the program no more once this is there.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Begins to listen; inside a runtime.
+    pub(crate) fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).context("listening for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for one.
+    pub(crate) async fn wait(mut self) -> Interrupted {
+        let code = tokio::select! {
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
+        };
+        Interrupted { code }
+    }
+}
+
+async fn interrupted() -> anyhow::Error {
+    match Signals::listen() {
+        Ok(signals) => signals.wait().await.into(),
+        Err(error) => error,
+    }
 }

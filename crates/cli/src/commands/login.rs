@@ -40,7 +40,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     let mut options = app.plain_options();
     options.registry.cert_dir.clone_from(&flags.cert_dir);
     options.registry.tls_verify = flags.tls_verify;
-    app.run(async {
+    // Nothing is half done at any moment, and who waits at a prompt must be able to leave.
+    app.run_uninterrupted(async {
         if let Stored::Basic { username, password: kept } = &kept
             && flags.username.is_empty()
             && password.is_empty()

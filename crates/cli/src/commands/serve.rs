@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use skopeo_server::{Access, Htpasswd, Registry, ServerOptions, Tls};
 
-use crate::app::{App, interrupted};
+use crate::app::{App, Signals};
 use crate::args::serve::Serve;
 use crate::args::value::Values;
 use crate::exit::print;
@@ -29,10 +29,12 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     };
     let registry = Registry::open(options)?;
     app.run_uninterrupted(async {
+        // Before anybody can know that there is something to end.
+        let signals = Signals::listen()?;
         let serving = registry.listen(&listen).await?;
         print(format!("Serving {folder} on {scheme}://{}\n", serving.address()))?;
         // That the user ends it is how it ends.
-        let _ = interrupted().await;
+        let _ = signals.wait().await;
         serving.stop().await;
         Ok(())
     })
