@@ -49,13 +49,9 @@ pub(crate) fn tree(authfile: Option<String>) -> Command {
 
 /// `-h, --help` of every command.
 fn add_help(command: &mut Command) {
-    let usage = HELP.iter().find(|(name, _)| *name == command.name);
-    let usage = usage.map_or("print this help", |(_, usage)| usage);
-    command.flags.push(Flag::switch("help", usage).short('h'));
+    command.flags.push(Flag::switch("help", "print this help").short('h'));
     command.commands.iter_mut().for_each(add_help);
 }
-
-const HELP: &[(&str, &str)] = &[];
 
 /// The names of the transports that can be used.
 pub(crate) fn transports() -> Vec<&'static str> {
@@ -161,24 +157,21 @@ fn completion() -> Command {
     )
 }
 
-/// Looks a command up for `help`, as deep as its names lead.
-pub(crate) fn find<'a>(
-    root: &'a Command,
-    names: &[String],
-) -> Option<(&'a Command, Vec<&'static str>)> {
+/// Looks a command up for `help`: its path, as deep as the names lead.
+pub(crate) fn find(root: &Command, names: &[String]) -> Option<Vec<&'static str>> {
     let mut command = root;
     let mut path = Vec::new();
-    for name in names.iter().filter(|name| !name.starts_with('-')) {
+    for name in names {
         match command.find(name) {
             Some(next) => {
                 path.push(next.name);
                 command = next;
             }
-            None if command.name == root.name => return None,
+            None if path.is_empty() => return None,
             None => break,
         }
     }
-    Some((command, path))
+    Some(path)
 }
 
 #[cfg(test)]

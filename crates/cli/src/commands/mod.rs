@@ -51,7 +51,7 @@ pub(crate) fn run(root: &Command, invocation: Invocation, authfile: Option<Strin
 /// `help [command]`; an unknown one is no failure.
 fn explain(root: &Command, names: &[String]) -> Result<()> {
     match args::find(root, names) {
-        Some((_, path)) => Ok(print(help::help(root, &path))?),
+        Some(path) => Ok(print(help::help(root, &path))?),
         None => {
             let names: Vec<String> = names.iter().map(|name| go::quote_raw(name)).collect();
             let text =
