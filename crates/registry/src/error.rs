@@ -66,11 +66,32 @@ pub enum Error {
 }
 
 impl Error {
+    /// The first request to `host` got no connection. Users know it as the ping that the original
+    /// begins with.
+    pub(crate) fn ping(self, host: &str) -> Self {
+        let source = match self {
+            Self::Request { url, source, .. } => {
+                let scheme = url.split_once("://").map_or("https", |(scheme, _)| scheme);
+                Self::Request {
+                    method: "Get".into(),
+                    url: format!("{scheme}://{host}/v2/"),
+                    source,
+                }
+            }
+            other => other,
+        };
+        Self::Ping { host: host.to_owned(), source: Box::new(source) }
+    }
+
     pub(crate) fn request(method: &http::Method, url: &Url, source: WireError) -> Self {
         Self::Request { method: go_method(method), url: redacted(url), source }
     }
 
+    /// Says what was being done, unless the registry was never reached: then nothing was.
     pub(crate) fn doing(self, doing: impl Into<String>) -> Self {
+        if matches!(self, Self::Ping { .. }) {
+            return self;
+        }
         Self::Doing { doing: doing.into(), source: Box::new(self) }
     }
 

@@ -272,11 +272,7 @@ impl Shared {
             }
         }
         let error = failure.expect("there is at least one scheme");
-        Err(if known.is_none() && error.is_connect() {
-            Error::Ping { host: self.server.clone(), source: Box::new(error) }
-        } else {
-            error
-        })
+        Err(if known.is_none() && error.is_connect() { error.ping(&self.server) } else { error })
     }
 
     /// Sends to `url` and follows where the answer leads. Credentials stay at home.

@@ -19,8 +19,7 @@ async fn http_only_where_it_is_allowed() {
     assert_eq!(
         chain(&error),
         format!(
-            "fetching manifest x in {0}/a: pinging container registry {0}: \
-             Get \"https://{0}/v2/a/manifests/x\": http: server gave HTTP response to HTTPS client",
+            "pinging container registry {0}: Get \"https://{0}/v2/\": http: server gave HTTP response to HTTPS client",
             server.host
         )
     );
