@@ -116,6 +116,12 @@ impl Error {
 #[derive(Debug)]
 pub struct Reason(io::Error);
 
+impl From<io::Error> for Reason {
+    fn from(error: io::Error) -> Self {
+        Self(error)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The path is in the error around this one; fs_err would say it again.

@@ -101,19 +101,20 @@ pub(crate) type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 pub(crate) struct Tokens(Mutex<HashMap<Vec<Scope>, Slot>>);
 
 impl Tokens {
-    /// A token for `scopes` that is here and was not `rejected`.
+    /// A token that is here, serves for all of `scopes`, and was not `rejected`.
     pub(crate) fn find(&self, scopes: &[Scope], rejected: Option<&Secret>) -> Option<Secret> {
         let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let usable = |scopes: &[Scope]| {
-            let slot = slots.get(scopes)?.try_lock().ok()?;
-            slot.as_ref()
-                .filter(|token| token.is_usable(rejected))
-                .map(|token| token.secret.clone())
+        let serves = |granted: &[Scope]| match scopes {
+            [] => granted.is_empty(),
+            scopes => scopes.iter().all(|scope| {
+                granted.contains(scope)
+                    || scope.wider().is_some_and(|wider| granted.contains(&wider))
+            }),
         };
-        usable(scopes).or_else(|| match scopes {
-            [scope] => usable(&[scope.wider()?]),
-            _ => None,
-        })
+        slots
+            .iter()
+            .filter(|(granted, _)| serves(granted))
+            .find_map(|(_, slot)| Self::usable(slot.try_lock().ok()?.as_ref(), rejected))
     }
 
     /// The place of the token for `scopes`.
@@ -172,6 +173,11 @@ mod tests {
         assert_eq!(tokens.find(&pull, None), Some(token.clone()));
         assert_eq!(tokens.find(&pull, Some(&token)), None);
         assert_eq!(tokens.find(&[Scope::repository("a/c", "pull")], None), None);
+        assert_eq!(tokens.find(&[], None), None);
+        let both = [Scope::repository("a/b", "pull"), Scope::repository("a/c", "pull")];
+        assert_eq!(tokens.find(&both, None), None);
+        *tokens.slot(&both).lock().await = Token::parse(body, SystemTime::now()).ok();
+        assert_eq!(tokens.find(&both[1..], None), Some(token));
     }
 
     #[test]

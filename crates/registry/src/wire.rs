@@ -128,9 +128,11 @@ impl WireError {
                 "http: server gave HTTP response to HTTPS client".to_owned(),
                 Some("--tls-verify=false allows http".to_owned()),
             ),
-            rustls::Error::AlertReceived(alert) => {
-                (format!("remote error: tls: {}", spaced(&format!("{alert:?}"))), None)
-            }
+            rustls::Error::AlertReceived(alert) => (
+                format!("remote error: tls: {}", spaced(&format!("{alert:?}"))),
+                (*alert == rustls::AlertDescription::CertificateRequired)
+                    .then(|| client_hint(url, searched)),
+            ),
             other => (format!("tls: {other}"), None),
         };
         Self { kind: Kind::Tls, connecting: true, text, hint }
@@ -220,15 +222,24 @@ fn bare_name(name: &str) -> &str {
     quoted.or(bare).unwrap_or(name)
 }
 
+fn client_hint(url: &Url, searched: &[PathBuf]) -> String {
+    let mut hint = format!("{} wants a client certificate", address(url));
+    if !searched.is_empty() {
+        let _ = write!(hint, "; put it as client.cert and client.key into {}", folders(searched));
+    }
+    hint
+}
+
+fn folders(searched: &[PathBuf]) -> String {
+    let shown: Vec<_> = searched.iter().map(|path| path.display().to_string()).collect();
+    shown.join(" or ")
+}
+
 fn certificate_hint(problem: &CertificateError, url: &Url, searched: &[PathBuf]) -> String {
     let mut hint = format!("the certificate of {} is not trusted", address(url));
     if matches!(problem, CertificateError::UnknownIssuer) && !searched.is_empty() {
-        let folders: Vec<_> = searched.iter().map(|path| path.display().to_string()).collect();
-        let _ = write!(
-            hint,
-            "; put the certificate of its authority as ca.crt into {}",
-            folders.join(" or ")
-        );
+        let folders = folders(searched);
+        let _ = write!(hint, "; put the certificate of its authority as ca.crt into {folders}");
         hint.push_str(", or give --tls-verify=false to accept any certificate");
     } else {
         hint.push_str("; --tls-verify=false accepts any certificate");

@@ -1,14 +1,28 @@
 //! What can go wrong where images live.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use skopeo_blob::{StreamError, WriteError};
+use skopeo_config::Reason;
 use skopeo_image::Digest;
 
 /// An error of a transport.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A file could not be opened or found.
+    #[error("{operation} {}", path.display())]
+    File {
+        /// What was done, as the system call's name: `open`, `lstat`.
+        operation: &'static str,
+        /// What it was done to.
+        path: PathBuf,
+        /// Whether it is missing, which may be no error at all.
+        missing: bool,
+        /// Why it did not work.
+        #[source]
+        source: Reason,
+    },
     /// A file could not be read, written or moved; the text names it.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -257,6 +271,16 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn file(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        let missing = source.kind() == io::ErrorKind::NotFound;
+        Self::File { operation, path: path.to_owned(), missing, source: source.into() }
+    }
+
+    /// Whether a file is missing that was to be opened.
+    pub(crate) fn is_missing_file(&self) -> bool {
+        matches!(self, Self::File { missing: true, .. })
+    }
+
     /// Whether the place is fine but there is no such image in it.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

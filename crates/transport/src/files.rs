@@ -37,7 +37,7 @@ const DEAD_AFTER: Duration = Duration::from_secs(600);
 pub(crate) fn open(path: &Path, inside: Option<&Path>) -> Result<(File, u64), Error> {
     let no_file = |reason| Error::NotAFile { path: path.to_owned(), reason };
     if let Some(inside) = inside
-        && fs_err::symlink_metadata(path)?.is_symlink()
+        && fs_err::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
         && !fs_err::canonicalize(path)?.starts_with(fs_err::canonicalize(inside)?)
     {
         return Err(no_file("a link that leads out of the layout"));
@@ -46,7 +46,7 @@ pub(crate) fn open(path: &Path, inside: Option<&Path>) -> Result<(File, u64), Er
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let mut options = fs_err::OpenOptions::new();
     options.read(true).options_mut().custom_flags(flags);
-    let file = options.open(path)?;
+    let file = options.open(path).map_err(|error| Error::file("open", path, error))?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(no_file("not a regular file"));

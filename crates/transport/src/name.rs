@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
+use skopeo_config::Reason;
 use skopeo_image::{PolicyScope, Reference, ReferenceError};
 
 use crate::dir::DirName;
@@ -144,8 +146,17 @@ pub enum NameError {
     #[error("Docker reference {0} is not for an unknown digest case; tag or digest is needed")]
     NeitherTagNorDigest(String),
     /// The path leads nowhere.
-    #[error(transparent)]
-    Path(#[from] io::Error),
+    #[error("lstat {path}")]
+    Path {
+        /// The part of it that cannot be found.
+        path: String,
+        /// Why.
+        #[source]
+        source: Reason,
+    },
+    /// The path leads to where a name has no letters.
+    #[error("path {0} is not UTF-8")]
+    NotUtf8(String),
     /// The path ends in a name that cannot be one.
     #[error("Unexpectedly missing special filename component in {0}")]
     SpecialFile(String),
@@ -183,18 +194,23 @@ pub(crate) fn resolve(path: &str) -> Result<String, NameError> {
                 _ => Ok(format!("{parent}/{file}")),
             }
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(NameError::Path { path: path.to_owned(), source: error.into() }),
     }
 }
 
 fn canonical(path: &str) -> Result<String, NameError> {
-    let path = fs_err::canonicalize(if path.is_empty() { "." } else { path })?;
-    path.into_os_string().into_string().map_err(|path| {
-        NameError::Path(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("path {} is not UTF-8", path.display()),
-        ))
-    })
+    let path = Path::new(if path.is_empty() { "." } else { path });
+    let path = fs_err::canonicalize(path).map_err(|error| {
+        // Said of the first part that fails.
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let failing = |part: &Path| fs_err::metadata(part).is_err().then(|| part.to_owned());
+        let parts: Vec<_> = whole.ancestors().collect();
+        let part = parts.into_iter().rev().find_map(failing).unwrap_or(whole);
+        NameError::Path { path: part.display().to_string(), source: error.into() }
+    })?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| NameError::NotUtf8(path.display().to_string()))
 }
 
 /// All folders above a path except the root, nearest first.
@@ -224,6 +240,7 @@ mod tests {
             ("ostree:x", "The transport \"ostree:\" is not supported in this build"),
             ("atomic:x", "The transport \"atomic:\" is not supported in this build"),
             ("sif:x", "The transport \"sif:\" is not supported in this build"),
+            ("dir:/nope/nope/x", "lstat /nope"),
             ("oci:/tmp:in'valid", "Invalid image in'valid"),
             ("oci:/tmp:@-3", "Invalid source index @-3: must not be negative"),
             ("oci:/tmp:@x", "Invalid source index @x: not an integer"),

@@ -399,6 +399,8 @@ impl Repository {
     fn judge(&self, error: Error) -> UploadError {
         let code = error.codes().first().map_or("", String::as_str);
         let retry_with = match error.status() {
+            // Only what is in memory can be sent elsewhere.
+            Some(307 | 308) => Some(RetryWith::Chunked),
             // The token ran out, or the session did: both are new the next time.
             Some(401 | 404) => Some(RetryWith::Same),
             Some(400) if matches!(code, "DIGEST_INVALID") => Some(RetryWith::Same),

@@ -248,6 +248,7 @@ async fn refusals_say_what_may_help() {
     use RetryWith::{Chunked, Same};
     for (status, code, expected) in [
         (413, "", Some(Chunked)),
+        (307, "", Some(Chunked)),
         (400, "", Some(Chunked)),
         (400, "BLOB_UPLOAD_INVALID", Some(Chunked)),
         (405, "UNSUPPORTED", Some(Chunked)),

@@ -57,7 +57,7 @@ impl Source for DirSource {
                     signature_file::decode(bytes)
                         .map_err(|source| Error::Signature { path, source })?,
                 ),
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) if error.is_missing_file() => break,
                 Err(error) => return Err(error),
             }
         }

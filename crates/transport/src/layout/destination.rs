@@ -31,7 +31,7 @@ pub(crate) fn create(
     };
     let folder = Folder::new(name, options);
     // What cannot be read now could not be added to at the end.
-    folder.index()?;
+    folder.index_if_any()?;
     folder.make()?;
     let writer = files::Writer::new(folder.temporary().to_owned(), "oci-put-blob")?;
     let layers =
@@ -85,7 +85,7 @@ impl Destination for LayoutDestination {
     }
 
     async fn present(&self) -> Result<Option<Digest>, Error> {
-        let Some(index) = self.folder.index()? else { return Ok(None) };
+        let Some(index) = self.folder.index_if_any()? else { return Ok(None) };
         let wanted = self.reference.clone().map_or(Entry::Only, Entry::Reference);
         let Ok(at) = index.find(&wanted) else { return Ok(None) };
         let entry = &index.entries()[at];
@@ -161,7 +161,7 @@ impl Destination for LayoutDestination {
                     return Err(Error::Vanished(digest));
                 }
             }
-            let mut index = folder.index()?.unwrap_or_else(Index::new);
+            let mut index = folder.index_if_any()?.unwrap_or_else(Index::new);
             let target = Target { media_type: top.media_type, digest: Digest::sha256(&top.bytes) };
             index.add(IndexEntry::new(&target, top.bytes.len(), reference.as_deref()));
             folder.replace_index(&index.encode(), &lock)

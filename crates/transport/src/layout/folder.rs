@@ -62,22 +62,20 @@ impl Folder {
         self.shared.as_deref().unwrap_or(&self.path)
     }
 
-    /// The index; `None` if there is none yet.
-    pub(super) fn index(&self) -> Result<Option<Index>, Error> {
+    /// The index, which must be there.
+    pub(super) fn index(&self) -> Result<Index, Error> {
         let path = self.index_path();
-        match files::read(&path, None, files::MAX_INDEX) {
-            Ok(bytes) => {
-                Index::parse(&bytes).map(Some).map_err(|source| Error::Json { path, source })
-            }
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let bytes = files::read(&path, None, files::MAX_INDEX)?;
+        Index::parse(&bytes).map_err(|source| Error::Json { path, source })
     }
 
-    /// The error of who needs an index where there is none.
-    pub(super) fn no_index(&self) -> Error {
-        let text = format!("opening {}: no such file or directory", self.index_path().display());
-        io::Error::new(io::ErrorKind::NotFound, text).into()
+    /// The index; `None` if there is none yet.
+    pub(super) fn index_if_any(&self) -> Result<Option<Index>, Error> {
+        match self.index() {
+            Ok(index) => Ok(Some(index)),
+            Err(error) if error.is_missing_file() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The bytes of a manifest, unverified.

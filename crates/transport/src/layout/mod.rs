@@ -130,7 +130,7 @@ pub(crate) async fn delete(name: &LayoutName, options: &LayoutOptions) -> Result
     let name = name.clone();
     crate::files::blocking(move || {
         let lock = folder.lock()?;
-        let mut index = folder.index()?.ok_or_else(|| folder.no_index())?;
+        let mut index = folder.index()?;
         let gone = index.remove(index.find(&name.entry)?);
         let mut needed = Reach::default();
         for entry in index.entries() {

@@ -59,7 +59,7 @@ impl Reach {
             }
             let bytes = match folder.manifest(&target.digest) {
                 Ok(bytes) => bytes,
-                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) if error.is_missing_file() => continue,
                 Err(error) => return Err(error),
             };
             if !is_manifest(&target.media_type) {

@@ -14,7 +14,7 @@ use crate::{Error, ImageName, Options, Source, files, manifest, registry};
 /// Opens an image of a layout.
 pub(crate) fn open(name: &LayoutName, options: &Options) -> Result<LayoutSource, Error> {
     let folder = Folder::new(name, &options.layout);
-    let index = folder.index()?.ok_or_else(|| folder.no_index())?;
+    let index = folder.index()?;
     let top = index.entries()[index.find(&name.entry)?].descriptor()?;
     Ok(LayoutSource {
         image: ImageName::Oci(name.clone()),

@@ -112,7 +112,7 @@ impl Lookaside {
 fn read_file(url: &Url) -> Result<Option<Vec<u8>>, Error> {
     match files::read(&path_of(url)?, None, files::MAX_SIGNATURE) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.is_missing_file() => Ok(None),
         Err(error) => Err(error),
     }
 }
