@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::FileError;
 use skopeo_image::{Compression, Digest};
 
 /// Any error, as a source has it.
@@ -77,5 +78,11 @@ pub enum WriteError {
     Stream(#[from] StreamError),
     /// The file could not be written.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(FileError),
+}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.into())
+    }
 }

@@ -9,6 +9,7 @@
 //! - `diff_id`: the digest of what is inside, on the way past
 //! - `meter`: counting for progress
 //! - `file`: from and to files, each by one blocking thread
+//! - `file_error`: what the system said about a file, for users
 //! - `pipe`: what these threads share: bounded channels that a stream is fed into
 //!
 //! The network's thread only hands pieces on. Hashing, decoding, encoding and writing happen on
@@ -19,6 +20,7 @@ mod codec;
 mod diff_id;
 mod error;
 pub mod file;
+mod file_error;
 mod meter;
 mod pipe;
 mod sniff;
@@ -33,6 +35,7 @@ use skopeo_image::Digest;
 pub use codec::{Encoder, Recode, recode};
 pub use diff_id::{DiffId, diff_id};
 pub use error::{BoxError, StreamError, WriteError};
+pub use file_error::FileError;
 pub use meter::meter;
 pub use sniff::{sniff, sniff_bytes};
 

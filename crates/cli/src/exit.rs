@@ -6,13 +6,12 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Error;
-use skopeo_blob::StreamError;
+use skopeo_blob::{FileError, StreamError};
 use skopeo_copy::Error as CopyError;
 use skopeo_registry::Error as RegistryError;
 use skopeo_transport::Error as TransportError;
 
 use crate::args::parse::ParseError;
-use crate::go;
 use crate::logging::{self, Level};
 
 /// An error after which the command's help is shown on stderr.
@@ -100,13 +99,16 @@ fn is_broken_pipe(error: &Error) -> bool {
 
 /// Writing a result to stdout failed.
 #[derive(Debug, thiserror::Error)]
-#[error("writing to standard output: {}", go::reason(.0))]
-pub(crate) struct Stdout(io::Error);
+#[error("writing to standard output")]
+pub(crate) struct Stdout(#[source] FileError);
 
 /// Writes a result to stdout.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Stdout> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()).map_err(Stdout)
+    stdout
+        .write_all(text.as_ref())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Stdout(error.into()))
 }
 
 #[cfg(test)]
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn a_closed_stdout_is_quiet_and_any_other_closed_pipe_is_not() {
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
-        assert!(is_broken_pipe(&Error::from(Stdout(closed()))));
+        assert!(is_broken_pipe(&Error::from(Stdout(closed().into()))));
         assert!(!is_broken_pipe(&Error::from(closed()).context("uploading")));
     }
 }

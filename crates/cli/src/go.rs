@@ -1,45 +1,17 @@
 //! How Go prints things, where its users see it.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// A file that could not be read or written, in Go's words: `open x: no such file or directory`.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation} {}: {}", path.display(), reason(error))]
-pub(crate) struct PathError {
-    operation: &'static str,
-    path: PathBuf,
-    error: io::Error,
-}
-
-impl PathError {
-    pub(crate) fn open(path: &Path, error: io::Error) -> Self {
-        Self { operation: "open", path: path.to_owned(), error }
-    }
-}
+use skopeo_blob::FileError;
 
 /// Reads a file.
-#[expect(clippy::disallowed_methods, reason = "the error names the path in Go's way")]
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, PathError> {
-    std::fs::read(path).map_err(|error| PathError::open(path, error))
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    fs_err::read(path).map_err(FileError::from)
 }
 
 /// Writes a file, replacing it.
-#[expect(clippy::disallowed_methods, reason = "the error names the path in Go's way")]
-pub(crate) fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), PathError> {
-    std::fs::write(path, bytes).map_err(|error| PathError::open(path, error))
-}
-
-/// What the system said, as Go spells it: lower case, no number.
-pub(crate) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    match text.chars().next() {
-        Some(first) if error.raw_os_error().is_some() => {
-            format!("{}{}", first.to_lowercase(), &text[first.len_utf8()..])
-        }
-        _ => text.to_owned(),
-    }
+pub(crate) fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), FileError> {
+    fs_err::write(path, bytes).map_err(FileError::from)
 }
 
 /// The text in double quotes, as `%q` and `strconv.Quote` print it.

@@ -116,25 +116,17 @@ impl Error {
 #[derive(Debug)]
 pub struct Reason(io::Error);
 
-impl From<io::Error> for Reason {
-    fn from(error: io::Error) -> Self {
-        Self(error)
-    }
-}
-
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The path is in the error around this one; fs_err would say it again.
-        f.write_str(match self.0.kind() {
-            io::ErrorKind::NotFound => "no such file or directory",
-            io::ErrorKind::PermissionDenied => "permission denied",
-            io::ErrorKind::IsADirectory => "is a directory",
-            io::ErrorKind::NotADirectory => "not a directory",
-            io::ErrorKind::ReadOnlyFilesystem => "read-only file system",
-            io::ErrorKind::StorageFull => "no space left on device",
-            io::ErrorKind::AlreadyExists => "file exists",
-            _ => return fmt::Display::fmt(&self.0, f),
-        })
+        let text = self.0.to_string();
+        let text = text.rsplit_once("`: ").map_or(text.as_str(), |(_, reason)| reason);
+        let Some((said, _)) = text.split_once(" (os error ") else { return f.write_str(text) };
+        let mut characters = said.chars();
+        if let Some(first) = characters.next() {
+            write!(f, "{}", first.to_lowercase())?;
+        }
+        f.write_str(characters.as_str())
     }
 }
 

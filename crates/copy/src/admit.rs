@@ -1,6 +1,7 @@
 //! Fetch, check the digest, ask the policy.
 
 use skopeo_image::{PolicyScope, RawManifest, Signature, Which};
+use skopeo_transport::Error as TransportError;
 use skopeo_trust::policy::Requirement;
 use skopeo_trust::{Admitted, Policy};
 
@@ -17,6 +18,10 @@ pub(crate) struct Welcome {
 pub(crate) async fn fetch(job: &Job<'_>, which: &Which) -> Result<RawManifest, Error> {
     let name = job.source.name();
     let manifest = job.source.manifest(which).await.map_err(|source| match which {
+        // The words of the original, which reads files later than it asks registries.
+        Which::Top if matches!(source, TransportError::Io(_)) => {
+            Error::SourceManifest { name: name.to_string(), source: source.into() }
+        }
         Which::Top => Error::Source { name: name.to_string(), source: source.into() },
         Which::Instance(digest) => Error::Instance {
             digest: digest.clone(),

@@ -19,6 +19,15 @@ pub enum Error {
         #[source]
         source: Box<TransportError>,
     },
+    /// The source is there, but the file of its manifest cannot be read.
+    #[error("determining manifest MIME type for {name}")]
+    SourceManifest {
+        /// The source as the user named it.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<TransportError>,
+    },
     /// The manifest of an instance could not be had.
     #[error("reading manifest {digest} from {name}")]
     Instance {
@@ -181,6 +190,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Source { source, .. }
+            | Self::SourceManifest { source, .. }
             | Self::Instance { source, .. }
             | Self::Reuse { source, .. }
             | Self::WriteBlob { source, .. }
@@ -203,6 +213,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Source { source, .. }
+            | Self::SourceManifest { source, .. }
             | Self::Instance { source, .. }
             | Self::Reuse { source, .. }
             | Self::WriteBlob { source, .. }

@@ -4,13 +4,14 @@ use std::io;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use skopeo_blob::FileError;
 
 /// Why a registry cannot be opened or served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder, or a file given beside it, cannot be used.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(FileError),
     /// The htpasswd file has a line that is no user with a bcrypt hash.
     #[error("parsing htpasswd file {path}: line {line} is not \"user:<bcrypt hash>\"")]
     Htpasswd {
@@ -29,8 +30,14 @@ pub enum Error {
         address: String,
         /// What the system said.
         #[source]
-        source: io::Error,
+        source: FileError,
     },
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.into())
+    }
 }
 
 /// The error codes of the distribution specification, with those of distribution itself.

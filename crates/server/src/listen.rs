@@ -143,7 +143,8 @@ impl Drop for Serving {
 ///
 /// If it is none of this machine or in use.
 pub async fn bind(address: &str) -> Result<TcpListener, Error> {
-    let failed = |source| Error::Listen { address: address.to_owned(), source };
+    let failed =
+        |source: io::Error| Error::Listen { address: address.to_owned(), source: source.into() };
     TcpListener::bind(address).await.map_err(failed)
 }
 

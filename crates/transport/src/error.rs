@@ -1,31 +1,35 @@
 //! What can go wrong where images live.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use skopeo_blob::{StreamError, WriteError};
-use skopeo_config::Reason;
+use skopeo_blob::{FileError, StreamError, WriteError};
 use skopeo_image::Digest;
 
 /// An error of a transport.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file could not be opened or found.
-    #[error("{operation} {}", path.display())]
-    File {
-        /// What was done, as the system call's name: `open`, `lstat`.
-        operation: &'static str,
-        /// What it was done to.
-        path: PathBuf,
-        /// Whether it is missing, which may be no error at all.
-        missing: bool,
-        /// Why it did not work.
-        #[source]
-        source: Reason,
-    },
     /// A file could not be read, written or moved; the text names it.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(FileError),
+    /// The folder for an image could not be made.
+    #[error("unable to create directory {path:?}")]
+    Folder {
+        /// The folder.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: FileError,
+    },
+    /// The `version` file of a `dir:` image could not be read.
+    #[error("reading version file {path:?}")]
+    VersionFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: FileError,
+    },
     /// The bytes to be written did not come, or were not what they should be.
     #[error(transparent)]
     Stream(#[from] StreamError),
@@ -271,14 +275,9 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn file(operation: &'static str, path: &Path, source: io::Error) -> Self {
-        let missing = source.kind() == io::ErrorKind::NotFound;
-        Self::File { operation, path: path.to_owned(), missing, source: source.into() }
-    }
-
     /// Whether a file is missing that was to be opened.
     pub(crate) fn is_missing_file(&self) -> bool {
-        matches!(self, Self::File { missing: true, .. })
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Whether the place is fine but there is no such image in it.
@@ -321,6 +320,12 @@ impl Error {
             Self::AllEndpoints { source, .. } => source.hint(),
             _ => None,
         }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.into())
     }
 }
 

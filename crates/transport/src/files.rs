@@ -46,7 +46,7 @@ pub(crate) fn open(path: &Path, inside: Option<&Path>) -> Result<(File, u64), Er
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let mut options = fs_err::OpenOptions::new();
     options.read(true).options_mut().custom_flags(flags);
-    let file = options.open(path).map_err(|error| Error::file("open", path, error))?;
+    let file = options.open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(no_file("not a regular file"));
@@ -65,6 +65,21 @@ pub(crate) fn read(path: &Path, inside: Option<&Path>, limit: u64) -> Result<Vec
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
     let read = file.take(limit + 1).read_to_end(&mut bytes)? as u64;
     if read > limit { Err(too_large(read)) } else { Ok(bytes) }
+}
+
+/// Makes a folder with those above it. The error names the one that cannot be made.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_folder(parent)?;
+    }
+    match fs_err::create_dir(path) {
+        // Somebody else was quicker.
+        Err(_) if path.is_dir() => Ok(()),
+        made => made,
+    }
 }
 
 /// A blob in a regular file.
@@ -132,7 +147,7 @@ impl Writer {
         temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
         let place = place(&written.digest);
         if let Some(parent) = place.parent() {
-            fs_err::create_dir_all(parent)?;
+            make_folder(parent)?;
         }
         let file = temp.persist(&place).map_err(|error| error.error)?;
         self.sync_soon(file);
@@ -142,7 +157,7 @@ impl Writer {
     /// Writes a small file to a place of its own.
     pub(crate) fn put_bytes(&self, place: &Path, bytes: &[u8]) -> Result<(), Error> {
         if let Some(parent) = place.parent() {
-            fs_err::create_dir_all(parent)?;
+            make_folder(parent)?;
         }
         let file = beside(place, bytes)?.persist(place).map_err(|error| error.error)?;
         self.sync_soon(file);

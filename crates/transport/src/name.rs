@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use skopeo_config::Reason;
+use skopeo_blob::FileError;
 use skopeo_image::{PolicyScope, Reference, ReferenceError};
 
 use crate::dir::DirName;
@@ -146,14 +146,8 @@ pub enum NameError {
     #[error("Docker reference {0} is not for an unknown digest case; tag or digest is needed")]
     NeitherTagNorDigest(String),
     /// The path leads nowhere.
-    #[error("lstat {path}")]
-    Path {
-        /// The part of it that cannot be found.
-        path: String,
-        /// Why.
-        #[source]
-        source: Reason,
-    },
+    #[error(transparent)]
+    Path(FileError),
     /// The path leads to where a name has no letters.
     #[error("path {0} is not UTF-8")]
     NotUtf8(String),
@@ -177,6 +171,12 @@ pub enum NameError {
     IndexNegative(i64),
 }
 
+impl From<io::Error> for NameError {
+    fn from(error: io::Error) -> Self {
+        Self::Path(error.into())
+    }
+}
+
 /// The absolute path without links that a path typed by the user leads to. All of it must exist,
 /// except that the last part may be missing.
 pub(crate) fn resolve(path: &str) -> Result<String, NameError> {
@@ -194,23 +194,24 @@ pub(crate) fn resolve(path: &str) -> Result<String, NameError> {
                 _ => Ok(format!("{parent}/{file}")),
             }
         }
-        Err(error) => Err(NameError::Path { path: path.to_owned(), source: error.into() }),
+        Err(error) => Err(error.into()),
     }
 }
 
 fn canonical(path: &str) -> Result<String, NameError> {
     let path = Path::new(if path.is_empty() { "." } else { path });
-    let path = fs_err::canonicalize(path).map_err(|error| {
-        // Said of the first part that fails.
-        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let failing = |part: &Path| fs_err::metadata(part).is_err().then(|| part.to_owned());
-        let parts: Vec<_> = whole.ancestors().collect();
-        let part = parts.into_iter().rev().find_map(failing).unwrap_or(whole);
-        NameError::Path { path: part.display().to_string(), source: error.into() }
-    })?;
+    let path = fs_err::canonicalize(path).map_err(|error| culprit(path, error))?;
     path.into_os_string()
         .into_string()
         .map_err(|path| NameError::NotUtf8(path.display().to_string()))
+}
+
+/// The error of the first part of the path that has one: which of them it was is worth knowing.
+fn culprit(path: &Path, error: io::Error) -> io::Error {
+    let Ok(path) = std::path::absolute(path) else { return error };
+    let mut parts: Vec<&Path> = path.ancestors().collect();
+    parts.reverse();
+    parts.into_iter().find_map(|part| fs_err::symlink_metadata(part).err()).unwrap_or(error)
 }
 
 /// All folders above a path except the root, nearest first.
@@ -240,7 +241,7 @@ mod tests {
             ("ostree:x", "The transport \"ostree:\" is not supported in this build"),
             ("atomic:x", "The transport \"atomic:\" is not supported in this build"),
             ("sif:x", "The transport \"sif:\" is not supported in this build"),
-            ("dir:/nope/nope/x", "lstat /nope"),
+            ("dir:/nope/nope/x", "lstat /nope: no such file or directory"),
             ("oci:/tmp:in'valid", "Invalid image in'valid"),
             ("oci:/tmp:@-3", "Invalid source index @-3: must not be negative"),
             ("oci:/tmp:@x", "Invalid source index @x: not an integer"),

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, Read as _, Write as _};
 
 use anyhow::{Context as _, Result, bail};
+use skopeo_blob::FileError;
 use skopeo_config::auth::{self, AuthOptions, Key, Stored};
 use skopeo_image::Secret;
 use skopeo_registry::Credentials;
@@ -146,8 +147,7 @@ fn ask_password() -> Result<Secret> {
     print("Password: ")?;
     let stdin = io::stdin();
     // If it is no terminal, the words are those that Go's users know.
-    let before =
-        tcgetattr(&stdin).map_err(|error| anyhow::anyhow!("{}", go::reason(&error.into())))?;
+    let before = tcgetattr(&stdin).map_err(|error| FileError::from(io::Error::from(error)))?;
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
     tcsetattr(&stdin, OptionalActions::Flush, &silent).context("turning the echo off")?;

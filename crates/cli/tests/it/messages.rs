@@ -1,6 +1,8 @@
 //! The sentences that scripts rely on, word for word.
 
-use crate::program::run;
+use skopeo_testkit::Home;
+
+use crate::program::{at_home, fatal, run};
 
 #[test]
 fn words_that_make_no_command() {
@@ -34,4 +36,62 @@ fn what_is_not_built_is_named() {
     assert!(output.stderr.ends_with("that is not built yet\n"), "{output:?}");
     let output = run(&["copy", "--sign-by", "me", "a", "b"]);
     assert_eq!(output.fatal(), "--sign-by is not supported yet by this version of skopeo");
+}
+
+#[test]
+fn files_fail_in_the_words_of_go() {
+    let home = Home::new();
+    home.write("work/file", "x");
+    home.write("work/bare/version", "Directory Transport Version: 1.1\n");
+    let lstat = format!(
+        "Error parsing image name \"dir:a/b/c\": lstat {}: no such file or directory",
+        home.work("a")
+    );
+    for (words, sentence) in [
+        (
+            &["inspect", "dir:none"][..],
+            "Error retrieving manifest for image: open none/manifest.json: no such file or directory",
+        ),
+        (
+            &["inspect", "dir:file"],
+            "Error parsing image name \"dir:file\": reading version file \"file/version\": open file/version: not a directory",
+        ),
+        (&["inspect", "dir:a/b/c"], &lstat),
+        (
+            &["inspect", "oci:none"],
+            "Error parsing image name \"oci:none\": open none/index.json: no such file or directory",
+        ),
+        (
+            &["copy", "dir:bare", "dir:out"],
+            "determining manifest MIME type for dir:bare: open bare/manifest.json: no such file or directory",
+        ),
+        (
+            &["copy", "oci:none", "dir:out"],
+            "initializing source oci:none:: open none/index.json: no such file or directory",
+        ),
+        (
+            &["copy", "dir:bare", "oci:file"],
+            "initializing destination oci:file:: open file/index.json: not a directory",
+        ),
+        (&["delete", "oci:none:x"], "open none/index.json: no such file or directory"),
+        (
+            &["--policy", "none", "copy", "dir:bare", "dir:out"],
+            "Error loading trust policy: open none: no such file or directory",
+        ),
+        (
+            &["manifest-digest", "none"],
+            "Error reading manifest from none: open none: no such file or directory",
+        ),
+        (
+            &["manifest-digest", "bare"],
+            "Error reading manifest from bare: read bare: is a directory",
+        ),
+        (&["serve", "--htpasswd", "none", "."], "open none: no such file or directory"),
+        (
+            &["logout", "--authfile", "none", "reg.example"],
+            "credential file is not accessible: stat none: no such file or directory",
+        ),
+    ] {
+        assert_eq!(fatal(&at_home(&home, words)), sentence, "{words:?}");
+    }
 }

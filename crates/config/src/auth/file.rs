@@ -65,10 +65,8 @@ impl Entry {
 impl CredentialFile {
     /// What the file holds; nothing if it does not exist.
     pub(super) fn read(&self) -> Result<Contents, Error> {
-        let contents = match paths::read_if_there(&self.path)? {
-            Some(bytes) => self.parse(&bytes),
-            None => Ok(Contents::default()),
-        };
+        let contents = paths::read_if_there(&self.path)
+            .and_then(|bytes| bytes.map_or_else(|| Ok(Contents::default()), |it| self.parse(&it)));
         contents.map_err(|error| error.during(format!("reading JSON file {:?}", self.path)))
     }
 

@@ -32,7 +32,8 @@ pub(crate) fn create(name: &DirName, options: &DirOptions) -> Result<DirDestinat
         (false, true) => LayerForm::Uncompressed,
         (true, true) => return Err(Error::CompressAndDecompress),
     };
-    fs_err::create_dir_all(name.path())?;
+    files::make_folder(Path::new(&name.resolved))
+        .map_err(|source| Error::Folder { path: name.resolved.clone(), source: source.into() })?;
     let version = VersionFile::open(name)?;
     let writer = files::Writer::new(name.path().to_owned(), "dir-put-blob")?;
     Ok(DirDestination {

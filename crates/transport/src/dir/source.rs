@@ -21,7 +21,9 @@ pub(crate) fn open(name: &DirName) -> Result<DirSource, Error> {
             version.check(&text, name)?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
+        Err(source) => {
+            return Err(Error::VersionFile { path: name.version(), source: source.into() });
+        }
     }
     Ok(DirSource { image: ImageName::Dir(name.clone()), name: name.clone() })
 }

@@ -50,9 +50,9 @@ impl Folder {
 
     /// Makes the folders that a layout must have.
     pub(super) fn make(&self) -> Result<(), Error> {
-        fs_err::create_dir_all(self.path.join("blobs"))?;
+        files::make_folder(&self.path.join("blobs"))?;
         if let Some(shared) = &self.shared {
-            fs_err::create_dir_all(shared)?;
+            files::make_folder(shared)?;
         }
         Ok(())
     }

@@ -129,6 +129,8 @@ pub(crate) async fn delete(name: &LayoutName, options: &LayoutOptions) -> Result
     let folder = Folder::new(name, options);
     let name = name.clone();
     crate::files::blocking(move || {
+        // What is no layout gets no lock file, and the error says what is missing.
+        folder.index()?;
         let lock = folder.lock()?;
         let mut index = folder.index()?;
         let gone = index.remove(index.find(&name.entry)?);
