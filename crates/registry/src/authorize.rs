@@ -118,9 +118,10 @@ impl Shared {
         if !pinged {
             let url = self.url(scheme, "/v2/")?;
             let response = self.follow(&Call::to(Method::GET, &url), &url, None).await?;
+            let trusted = self.is_ours(response.url());
             let mut known = self.known();
             known.pinged = true;
-            if known.challenges.is_empty() {
+            if trusted && known.challenges.is_empty() {
                 known.challenges = challenges(response.headers()).into();
             }
         }
@@ -148,6 +149,25 @@ impl Shared {
         Ok(secret)
     }
 
+    /// Credentials for a registry that is reached over https do not become readable on their way
+    /// to its token server.
+    fn secure(&self, realm: &mut Url) -> Result<(), Error> {
+        if realm.scheme() != "http" || self.options.insecure || self.is_anonymous() {
+            return Ok(());
+        }
+        // A registry behind a proxy that does TLS for it often does not know of that.
+        let ours = self.url("https", "/")?;
+        let is_behind =
+            realm.host() == ours.host() && (realm.port().is_none() || realm.port() == ours.port());
+        if is_behind && realm.set_scheme("https").is_ok() && realm.set_port(ours.port()).is_ok() {
+            return Ok(());
+        }
+        Err(Error::Protocol(format!(
+            "refusing to send credentials to the token server {} over plain http",
+            redacted(realm)
+        )))
+    }
+
     async fn fetch_token(&self, challenge: &Challenge, scopes: &[Scope]) -> Result<Token, Error> {
         let realm = challenge
             .get("realm")
@@ -158,8 +178,9 @@ impl Shared {
             .ok_or_else(|| {
                 Error::Protocol(format!("invalid realm {realm:?} in bearer auth challenge"))
             })?;
+        self.secure(&mut realm)?;
         let service = challenge.get("service").filter(|service| !service.is_empty());
-        let (call, proof, doing) = match &self.options.credentials {
+        let (call, access, doing) = match &self.options.credentials {
             Credentials::IdentityToken(token) => {
                 let mut form = Serializer::new(String::new());
                 form.append_pair("client_id", CLIENT_ID);
@@ -170,7 +191,7 @@ impl Shared {
                 let call = Call::to(Method::POST, &realm)
                     .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                     .body(Bytes::from(form.finish()));
-                (call, None, "Trying to obtain access token")
+                (call, Access::InBody, "Trying to obtain access token")
             }
             credentials => {
                 let proof = match credentials {
@@ -188,10 +209,11 @@ impl Shared {
                 if let Some(service) = service {
                     realm.query_pairs_mut().append_pair("service", service);
                 }
-                (Call::to(Method::GET, &realm), proof, "Requesting bearer token")
+                let call = Call::to(Method::GET, &realm);
+                (call, Access::Shown(proof), "Requesting bearer token")
             }
         };
-        let call = Call { access: Access::Shown(proof), ..call };
+        let call = Call { access, ..call };
         let (status, headers, body) = Box::pin(self.fetch(&call, MAX_TOKEN_BODY))
             .await
             .map_err(|error| error.doing(doing))?;

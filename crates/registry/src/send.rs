@@ -52,6 +52,8 @@ pub(crate) enum Access {
     Scopes(Vec<Scope>),
     /// Just this.
     Shown(Option<Proof>),
+    /// The body is the secret, and meant for that one server.
+    InBody,
 }
 
 impl<'a> Call<'a> {
@@ -167,7 +169,9 @@ impl Shared {
         let status = response.status();
         // A body that cannot be read says no more than none.
         let body = if status.is_client_error() {
-            self.read(&mut response, MAX_ERROR_BODY).await.unwrap_or_default()
+            let idle = self.options.timeouts.idle;
+            let body = tokio::time::timeout(idle, self.read(&mut response, MAX_ERROR_BODY)).await;
+            body.ok().and_then(Result::ok).unwrap_or_default()
         } else {
             Bytes::new()
         };
@@ -182,6 +186,7 @@ impl Shared {
     pub(crate) async fn send_once(&self, call: &Call<'_>) -> Result<Response, Error> {
         let scopes = match (&call.access, &call.target) {
             (Access::Shown(proof), _) => return self.send_somewhere(call, proof.as_ref()).await,
+            (Access::InBody, _) => return self.send_somewhere(call, None).await,
             (Access::Scopes(_), Target::Url(url)) if !self.is_ours(url) => {
                 return self.send_somewhere(call, None).await;
             }
@@ -301,6 +306,11 @@ impl Shared {
                 return Ok(response);
             };
             if !is_same_origin(&url, &next) {
+                if matches!(call.access, Access::InBody) {
+                    let text =
+                        format!("redirected to {}, which must not see this", redacted(&next));
+                    return Err(Error::request(&call.method, &url, WireError::bad_request(text)));
+                }
                 proof = None;
             }
             url = Cow::Owned(next);

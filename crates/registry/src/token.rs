@@ -70,7 +70,11 @@ impl Token {
             #[serde(default)]
             issued_at: Option<String>,
         }
-        let body: Body = serde_json::from_slice(body)?;
+        // What is wrong with a value would be told with the value, which may be the token.
+        let body: Body = serde_json::from_slice(body).map_err(|error| match error.is_data() {
+            true => serde::de::Error::custom("its JSON is not that of a token"),
+            false => error,
+        })?;
         let secret = [body.token, body.access_token]
             .into_iter()
             .flatten()
@@ -158,6 +162,14 @@ mod tests {
             ("<html>", None),
         ] {
             assert_eq!(life(body, now), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn errors_do_not_tell_tokens() {
+        for body in [r#""hush""#, r#"{"token":{"hush":1}}"#, r#"{"expires_in":"hush"}"#, "hush"] {
+            let error = Token::parse(body.as_bytes(), SystemTime::now()).unwrap_err();
+            assert!(!error.to_string().contains("hush"), "{error}");
         }
     }
 

@@ -208,7 +208,7 @@ impl Repository {
             }
             let proof = match &call.access {
                 Access::Shown(proof) => proof.clone(),
-                Access::Scopes(_) => None,
+                Access::Scopes(_) | Access::InBody => None,
             };
             shared.follow(&call, &session.location, proof.as_ref()).await
         };

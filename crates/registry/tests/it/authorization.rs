@@ -151,6 +151,52 @@ async fn identity_tokens_are_exchanged() {
 }
 
 #[tokio::test]
+async fn a_token_server_cannot_hand_identity_tokens_on() {
+    for status in [307, 308] {
+        let other = Server::start(|_| reply(200).body(r#"{"token":"token-1"}"#)).await;
+        let there = format!("http://{}/token", other.host);
+        let registry = Registry::start(
+            |_, _| true,
+            move |_, _| reply(status).header("Location", there.clone()),
+        )
+        .await;
+        let client = registry.server.client_as(Credentials::IdentityToken("hunter2".into()));
+        let error = client.repository("a").manifest("x").await.unwrap_err();
+        let text = chain(&error);
+        assert!(text.contains("which must not see this") && !text.contains("hunter2"), "{text}");
+        assert_eq!(other.lines(), [""; 0]);
+    }
+    // What the same server does within its walls is its own affair.
+    let registry = Registry::start(
+        |_, _| true,
+        |seen, number| match seen.path.as_str() {
+            "/token/new" => {
+                assert!(String::from_utf8_lossy(&seen.body).contains("refresh_token=secret"));
+                reply(200).body(format!(r#"{{"token":"token-{number}"}}"#))
+            }
+            _ => reply(307).header("Location", "/token/new"),
+        },
+    )
+    .await;
+    let client = registry.server.client_as(Credentials::IdentityToken("secret".into()));
+    client.repository("a").manifest("x").await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_not_the_registry_does_not_say_what_it_wants() {
+    let other = Server::start(|_| reply(401).header("WWW-Authenticate", "Basic realm=x")).await;
+    let there = format!("http://{}/v2/", other.host);
+    let server = Server::start(move |seen| match seen.path.as_str() {
+        "/v2/" => reply(302).header("Location", there.clone()),
+        _ => reply(403),
+    })
+    .await;
+    server.client_as(basic("u", "p")).repository("a").manifest("x").await.unwrap_err();
+    let shown = |server: &Server| server.seen().iter().any(|s| s.header("authorization").is_some());
+    assert!(!shown(&server) && !shown(&other));
+}
+
+#[tokio::test]
 async fn registry_tokens_are_sent_as_they_are() {
     let registry = Registry::start(|_, number| number == 7, token).await;
     let client = registry.server.client_as(Credentials::RegistryToken("token-7".into()));

@@ -14,7 +14,8 @@ use rcgen::{
 };
 use skopeo_image::Digest;
 use skopeo_registry::{
-    Client, ClientOptions, ClientPair, Error, RetryWith, TlsDetails, TlsError, TlsOptions,
+    Client, ClientOptions, ClientPair, Credentials, Error, RetryWith, TlsDetails, TlsError,
+    TlsOptions,
 };
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -98,6 +99,10 @@ async fn start_with(config: ServerConfig) -> Server {
 }
 
 fn client(server: &Server, roots: &[&str]) -> Client {
+    client_as(server, roots, Credentials::Anonymous)
+}
+
+fn client_as(server: &Server, roots: &[&str], credentials: Credentials) -> Client {
     let tls = TlsOptions {
         extra_roots_pem: roots.iter().map(|pem| pem.as_bytes().to_vec()).collect(),
         searched: vec![
@@ -106,7 +111,7 @@ fn client(server: &Server, roots: &[&str]) -> Client {
         ],
         ..TlsOptions::default()
     };
-    Client::new(ClientOptions { tls, insecure: false, ..server.options() }).unwrap()
+    Client::new(ClientOptions { tls, credentials, insecure: false, ..server.options() }).unwrap()
 }
 
 async fn reason(client: &Client) -> String {
@@ -143,6 +148,47 @@ async fn servers_are_believed_through_their_authority() {
         ] {
             assert!(hint.contains(part), "{hint}");
         }
+    }
+}
+
+#[tokio::test]
+async fn credentials_for_https_are_not_sent_in_the_clear() {
+    let same = both(&["127.0.0.1"]);
+    let plain = Server::start(|_| reply(200).body(r#"{"token":"t"}"#)).await;
+    let start = |realm: String| {
+        let acceptor = TlsAcceptor::from(Arc::new(config(&same, ALL_VERSIONS, None)));
+        Server::start_tls(acceptor, move |seen| {
+            let host = seen.header("host").unwrap();
+            let realm = realm.replace("HOST", host);
+            match seen.header("authorization") {
+                _ if seen.path.starts_with("/token") => reply(200).body(r#"{"token":"t"}"#),
+                Some("Bearer t") => reply(200).body("{}"),
+                _ => reply(401).header("WWW-Authenticate", format!("Bearer realm=\"{realm}\"")),
+            }
+        })
+    };
+    let known = [
+        Credentials::Basic { username: "u".to_owned(), password: "hunter2".into() },
+        Credentials::IdentityToken("hunter2".into()),
+    ];
+    for credentials in known.clone() {
+        let server = start(format!("http://{}/token", plain.host)).await;
+        let error = client_as(&server, &[&same.pem], credentials).check_login().await.unwrap_err();
+        let expected = format!(
+            "refusing to send credentials to the token server http://{}/token over plain http",
+            plain.host
+        );
+        assert!(chain(&error).starts_with(&expected), "{}", chain(&error));
+        assert_eq!(plain.lines(), [""; 0]);
+    }
+    // Strangers have nothing to lose.
+    let server = start(format!("http://{}/token", plain.host)).await;
+    client(&server, &[&same.pem]).check_login().await.unwrap();
+    assert_eq!(plain.lines(), ["GET /token"]);
+    // A registry that does not know of the TLS before it means itself.
+    for credentials in known {
+        let server = start("http://HOST/token".to_owned()).await;
+        client_as(&server, &[&same.pem], credentials).check_login().await.unwrap();
     }
 }
 
