@@ -163,6 +163,8 @@ impl Progress {
                     }
                 }
                 Ok(None) => return Ok(None),
+                // Nothing is missing, whatever else broke; and there is no range to ask for.
+                Err(_) if self.total.is_some_and(|total| self.at >= total) => return Ok(None),
                 Err(error) => self.pause(error).await?,
             }
         }

@@ -15,6 +15,9 @@ use crate::tags::next_page;
 /// More pages than anyone has.
 const MAX_PAGES: usize = 1000;
 
+/// The most that all pages may have together, in bytes.
+const MAX_SIZE: usize = 8 * MAX_MANIFEST_SIZE;
+
 impl Repository {
     /// The index of what refers to `digest`, or `None` if there is no such list.
     ///
@@ -57,6 +60,9 @@ impl Repository {
                 Some(before) => joined(&before, &bytes)
                     .map_err(|source| Error::Json { doing: doing(), source })?,
             });
+            if found.as_ref().is_some_and(|found| found.bytes.len() > MAX_SIZE) {
+                return Err(Error::TooLarge(MAX_SIZE).doing(doing()));
+            }
             next = next_page(&headers, &path);
         }
         Ok(found)

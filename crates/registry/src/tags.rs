@@ -19,6 +19,12 @@ use crate::token::Scope;
 /// The most that one page may have, in bytes.
 const MAX_PAGE: usize = 64 * 1024 * 1024;
 
+/// The most that all pages may have, in bytes.
+const MAX_PAGES: usize = 256 * 1024 * 1024;
+
+/// What a page counts at least, in bytes: so that pages without end come to an end, too.
+const MIN_PAGE: usize = 16 * 1024;
+
 impl Repository {
     /// All tags, in the registry's order.
     ///
@@ -85,6 +91,7 @@ async fn pages<T: DeserializeOwned>(
 ) -> Result<Vec<T>, Error> {
     let mut seen = HashSet::new();
     let mut pages = Vec::new();
+    let mut left = Some(MAX_PAGES);
     let mut next = Some(first);
     while let Some(path) = next {
         let call = Call::new(Method::GET, path.clone()).scopes(scopes.to_vec());
@@ -92,6 +99,10 @@ async fn pages<T: DeserializeOwned>(
             shared.fetch(&call, MAX_PAGE).await.map_err(|error| error.doing(wording.sending))?;
         if status != StatusCode::OK {
             return Err(shared.refusal_of(status, &headers, &body).doing(wording.refused));
+        }
+        left = left_after(left, body.len());
+        if left.is_none() {
+            return Err(Error::TooLarge(MAX_PAGES).doing(wording.refused));
         }
         pages.push(
             serde_json::from_slice(&body)
@@ -104,6 +115,11 @@ async fn pages<T: DeserializeOwned>(
         next = link.filter(|link| !seen.contains(link));
     }
     Ok(pages)
+}
+
+/// How many bytes the pages after one of `length` bytes may have; none if it was too much.
+fn left_after(left: Option<usize>, length: usize) -> Option<usize> {
+    left?.checked_sub(length.max(MIN_PAGE))
 }
 
 /// Path and query of the next page; the host is ours whatever the link says.
@@ -130,6 +146,18 @@ mod tests {
     fn next(link: &str) -> Option<String> {
         let value = HeaderValue::from_str(link).ok()?;
         next_page(&HeaderMap::from_iter([(LINK, value)]), "/v2/a/tags/list?n=1")
+    }
+
+    #[test]
+    fn pages_come_to_an_end() {
+        for (length, most) in [(0, 16_384), (1024, 16_384), (MAX_PAGE, 4), (MAX_PAGE - 1, 4)] {
+            let mut left = Some(MAX_PAGES);
+            let pages = std::iter::repeat_with(|| {
+                left = left_after(left, length);
+                left
+            });
+            assert_eq!(pages.take_while(Option::is_some).count(), most, "{length}");
+        }
     }
 
     #[test]

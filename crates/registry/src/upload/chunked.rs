@@ -18,6 +18,9 @@ use crate::send::{Call, wait};
 /// How much is sent at once, in bytes; that much memory is held.
 const CHUNK: u64 = 4 * 1024 * 1024;
 
+/// The most that a registry may make us send, and so hold, at once, in bytes.
+const LARGEST_CHUNK: u64 = 64 * 1024 * 1024;
+
 impl Repository {
     /// Sends a blob in pieces of a few megabytes, for registries and lines that refuse or lose
     /// long requests. Each piece is sent again, from where the registry has it, if it breaks.
@@ -47,7 +50,7 @@ impl Repository {
     ) -> Result<(Digest, u64), UploadError> {
         let algorithm = digest.map_or(Algorithm::Sha256, Digest::algorithm);
         let (mut body, hashing) = Hashing::start(body, algorithm);
-        let wanted = usize::try_from(CHUNK.max(session.chunk_min)).unwrap_or(usize::MAX);
+        let wanted = chunk_size(session.chunk_min);
         let mut chunk = BytesMut::new();
         let mut at = 0;
         loop {
@@ -150,6 +153,11 @@ impl Repository {
     }
 }
 
+/// How many bytes to send at once where no less than `min` are taken.
+fn chunk_size(min: u64) -> usize {
+    usize::try_from(min.clamp(CHUNK, LARGEST_CHUNK)).unwrap_or(usize::MAX)
+}
+
 /// How many bytes `Range: 0-N` says are there.
 fn received(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(RANGE)?.to_str().ok()?;
@@ -162,6 +170,15 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn no_registry_makes_us_hold_a_whole_blob() {
+        for (min, expected) in
+            [(0, 4 << 20), (5 << 20, 5 << 20), (64 << 20, 64 << 20), (u64::MAX, 64 << 20)]
+        {
+            assert_eq!(chunk_size(min), expected);
+        }
+    }
 
     #[test]
     fn range_tells_how_much_is_there() {

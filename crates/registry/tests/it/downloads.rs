@@ -183,6 +183,22 @@ async fn a_registry_that_says_less_than_the_manifest_is_taken_at_its_word() {
 }
 
 #[tokio::test]
+async fn nothing_is_asked_for_once_everything_is_here() {
+    // The end of these chunks never comes.
+    for declared in [5, 3, 0] {
+        let server = Server::start(|_| {
+            let chunk = "5\r\nshort\r\n";
+            reply(200).header("Transfer-Encoding", "chunked").body(chunk).cut(chunk.len())
+        })
+        .await;
+        let client = server.client();
+        let download = client.repository("a").blob(&digest(), Some(declared)).await.unwrap();
+        assert_eq!(all(download).await.unwrap(), b"short", "{declared}");
+        assert_eq!(server.seen().len(), 1, "{declared}");
+    }
+}
+
+#[tokio::test]
 async fn storage_elsewhere_sees_no_credentials_and_is_asked_for_anew() {
     let count = AtomicUsize::new(0);
     let storage = Server::start(move |seen| match count.fetch_add(1, Ordering::Relaxed) {

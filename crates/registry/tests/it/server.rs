@@ -289,7 +289,10 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), reply: &Reply, bare: bool)
         return false;
     }
     let mut head = format!("HTTP/1.1 {} X\r\n", reply.status);
-    if !reply.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+    let is_length = |name: &str| {
+        ["content-length", "transfer-encoding"].contains(&name.to_ascii_lowercase().as_str())
+    };
+    if !reply.headers.iter().any(|(name, _)| is_length(name)) {
         head.push_str(&format!("Content-Length: {}\r\n", reply.body.len()));
     }
     for (name, value) in &reply.headers {
