@@ -68,6 +68,7 @@ impl App {
     /// What a transport must know for that image.
     pub(crate) fn options(&self, image: &Image) -> Options {
         let mut options = Options::new(self.config.clone(), self.connections.clone());
+        options.registry.idle_timeout = self.global.idle_timeout.positive();
         options.registry.authfile.clone_from(&image.authfile);
         options.registry.cert_dir.clone_from(&image.cert_dir);
         options.registry.tls_verify = image.tls_verify;
@@ -88,6 +89,7 @@ impl App {
     /// Options of a command that has no flags about an image.
     pub(crate) fn plain_options(&self) -> Options {
         let mut options = Options::new(self.config.clone(), self.connections.clone());
+        options.registry.idle_timeout = self.global.idle_timeout.positive();
         options.registry.user_agent = self.user_agent();
         options
     }

@@ -139,13 +139,25 @@ pub struct Timeouts {
     pub commit: Duration,
 }
 
+impl Timeouts {
+    /// The longest that a connection may take to make, whatever else is said.
+    const CONNECT: Duration = Duration::from_secs(30);
+
+    /// How much longer than others the answers may take for which a registry moves bytes.
+    const COMMIT: u32 = 10;
+
+    /// For a line that may be silent for `idle`; the others follow from it.
+    #[must_use]
+    pub fn of_idle(idle: Duration) -> Self {
+        // More would not fit into the sums that are made of these.
+        let idle = idle.min(Duration::from_secs(365 * 24 * 3600));
+        Self { connect: idle.min(Self::CONNECT), idle, commit: idle * Self::COMMIT }
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
-            commit: Duration::from_secs(600),
-        }
+        Self::of_idle(Duration::from_secs(60))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use skopeo_config::Config;
 use skopeo_image::Secret;
@@ -56,6 +57,8 @@ pub struct RegistryOptions {
     pub cert_dir: Option<PathBuf>,
     /// Whether certificates must be good and http is not spoken; otherwise registries.conf says so.
     pub tls_verify: Option<bool>,
+    /// How long a connection may be silent before another one is tried; `None` for the usual time.
+    pub idle_timeout: Option<Duration>,
     /// The `User-Agent`; empty for the usual one.
     pub user_agent: String,
     /// Whether blobs of unknown digest are written to a temporary file, so that those the registry

@@ -13,6 +13,11 @@ pub(crate) fn flags() -> Vec<Flag> {
             Kind::Duration,
             "end the command with an error after this time",
         ),
+        Flag::new(
+            "idle-timeout",
+            Kind::Duration,
+            "go on over another connection after this time without a byte; 0 is one minute",
+        ),
         Flag::switch("debug", "log on stderr what is done and why"),
         Flag::switch("insecure-policy", "accept every image: read no trust policy"),
         Flag::text(
@@ -42,6 +47,8 @@ pub(crate) fn flags() -> Vec<Flag> {
 pub(crate) struct Global {
     pub(crate) debug: bool,
     pub(crate) timeout: GoDuration,
+    /// How long a connection may be silent.
+    pub(crate) idle_timeout: GoDuration,
     pub(crate) insecure_policy: bool,
     pub(crate) require_signed: bool,
     pub(crate) policy: Option<PathBuf>,
@@ -64,6 +71,7 @@ impl Global {
         Self {
             debug: values.switch("debug"),
             timeout: values.duration("command-timeout"),
+            idle_timeout: values.duration("idle-timeout"),
             insecure_policy: values.switch("insecure-policy"),
             require_signed: values.switch("require-signed"),
             policy: path("policy"),

@@ -8,7 +8,8 @@ use skopeo_config::auth::{self, AuthOptions, Stored};
 use skopeo_config::{Endpoint, TlsVersion, certs};
 use skopeo_image::{Digest, Reference};
 use skopeo_registry::{
-    Client, ClientOptions, ClientPair, Credentials, ProxyRules, Repository, TlsDetails, TlsOptions,
+    Client, ClientOptions, ClientPair, Credentials, ProxyRules, Repository, Timeouts, TlsDetails,
+    TlsOptions,
 };
 
 use crate::{Error, Options, files};
@@ -147,6 +148,9 @@ impl Connections {
         client.tls = tls(options, host)?;
         if !flagged.user_agent.is_empty() {
             client.user_agent.clone_from(&flagged.user_agent);
+        }
+        if let Some(idle) = flagged.idle_timeout {
+            client.timeouts = Timeouts::of_idle(idle);
         }
         let proxies = options.config.proxies();
         client.proxy = ProxyRules {
