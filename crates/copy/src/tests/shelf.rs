@@ -35,6 +35,8 @@ pub(super) struct FakeSource {
     pub(super) faults: Mutex<HashMap<Digest, Vec<Fault>>>,
     /// What was asked, in order.
     pub(super) asked: Mutex<Vec<String>>,
+    /// It says that it has tried again itself.
+    pub(super) persistent: bool,
 }
 
 impl FakeSource {
@@ -67,6 +69,10 @@ pub(super) fn destination_name() -> &'static ImageName {
 impl Source for FakeSource {
     fn name(&self) -> &ImageName {
         source_name()
+    }
+
+    fn is_persistent(&self) -> bool {
+        self.persistent
     }
 
     async fn head(&self) -> Result<Option<Digest>, Error> {

@@ -96,6 +96,10 @@ impl Source for RegistrySource {
         Ok(signatures)
     }
 
+    fn is_persistent(&self) -> bool {
+        true
+    }
+
     fn concurrency(&self) -> NonZeroUsize {
         files::CONCURRENCY
     }
