@@ -9,7 +9,7 @@ use skopeo_image::{Algorithm, Digest};
 use tracing::debug;
 
 use super::body::{Hashing, Length};
-use super::{BoxError, UploadError, UploadSession, octets};
+use super::{BoxError, CHUNKED, RetryWith, UploadError, UploadSession, is_unsupported, octets};
 use crate::error::Error;
 use crate::repository::Repository;
 use crate::retry::{Tries, is_transient_status};
@@ -62,9 +62,12 @@ impl Repository {
             if chunk.len() >= wanted || ended && !chunk.is_empty() {
                 let whole = chunk.split().freeze();
                 let length = whole.len() as u64;
-                self.send_chunk(session, at, whole)
-                    .await
-                    .map_err(|error| UploadError::last(error.doing("uploading layer chunked")))?;
+                self.send_chunk(session, at, whole).await.map_err(|error| match is_unsupported(
+                    &error,
+                ) {
+                    true => UploadError::again(error.doing(CHUNKED), RetryWith::Whole),
+                    false => UploadError::last(error.doing(CHUNKED)),
+                })?;
                 at += length;
             }
             if ended {

@@ -35,6 +35,9 @@ const SMALL: u64 = 256 * 1024;
 /// How long to wait for the answer to a cancellation, which nobody needs.
 const CANCEL_TIME: Duration = Duration::from_secs(5);
 
+/// What errors of PATCH are about.
+const CHUNKED: &str = "uploading layer chunked";
+
 const CHUNK_MIN: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
 /// An upload that the registry has opened.
@@ -81,6 +84,8 @@ pub enum RetryWith {
     Same,
     /// [`Repository::upload_chunked`]: small requests, each of which can be repeated.
     Chunked,
+    /// [`Repository::upload`] with digest and size, which makes it one PUT: there is no PATCH.
+    Whole,
 }
 
 impl UploadError {
@@ -315,7 +320,10 @@ impl Repository {
             self.stream(Method::PATCH, &session.location, &headers, body, &watch).await?;
         if !response.status().is_success() {
             let refusal = self.shared().refusal(response).await;
-            return Err(self.judge(refusal.doing("uploading layer chunked")));
+            return Err(match is_unsupported(&refusal) {
+                true => UploadError::again(refusal.doing(CHUNKED), RetryWith::Whole),
+                false => self.judge(refusal.doing(CHUNKED)),
+            });
         }
         if !watch.is_sent() {
             let error = Error::Protocol("the registry did not wait for the whole blob".to_owned());
@@ -443,6 +451,12 @@ impl Shared {
         }
         Ok(url)
     }
+}
+
+/// Whether the registry knows no such method there.
+fn is_unsupported(error: &Error) -> bool {
+    matches!(error.status(), Some(405 | 501))
+        || error.codes().first().is_some_and(|code| code == "UNSUPPORTED")
 }
 
 fn is_stored(status: StatusCode) -> bool {

@@ -290,6 +290,25 @@ async fn refusals_say_what_may_help() {
 }
 
 #[tokio::test]
+async fn without_patch_a_blob_is_to_be_sent_whole() {
+    let bytes = &[7; 1_000_000][..];
+    for (status, code, expected) in [
+        (405, "", Some(RetryWith::Whole)),
+        (501, "", Some(RetryWith::Whole)),
+        (400, "UNSUPPORTED", Some(RetryWith::Whole)),
+        (403, "DENIED", None),
+    ] {
+        let refusal = move || reply(status).body(format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#));
+        let (_, server) = store(move |_, seen| (seen.method == "PATCH").then(refusal)).await;
+        let repository = server.client().repository("a");
+        let error = repository.upload(None, None, None, body(bytes)).await.unwrap_err();
+        assert_eq!(error.retry_with(), expected, "{status} {code}: {}", chain(&error));
+        let error = repository.upload_chunked(None, None, body(bytes)).await.unwrap_err();
+        assert_eq!(error.retry_with(), expected, "{status} {code}: {}", chain(&error));
+    }
+}
+
+#[tokio::test]
 async fn a_line_that_breaks_asks_for_chunks() {
     let bytes = big();
     let (_, server) = store(|_, seen| (seen.method == "PUT").then(hangup)).await;
