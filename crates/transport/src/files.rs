@@ -32,6 +32,9 @@ pub(crate) const CONCURRENCY: std::num::NonZeroUsize = std::num::NonZeroUsize::n
 /// which is just being created is never taken for one.
 const DEAD_AFTER: Duration = Duration::from_secs(600);
 
+/// How temporary files are called that lie beside what they are to replace.
+const BESIDE: &str = ".skopeo-";
+
 /// Opens a regular file and gives its length. If it is a link, it must lead to somewhere below
 /// `inside`, where that is given.
 pub(crate) fn open(path: &Path, inside: Option<&Path>) -> Result<(File, u64), Error> {
@@ -107,8 +110,7 @@ fn beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, Error> {
     let mode = fs_err::metadata(path).ok().map(|metadata| metadata.permissions().mode() & 0o777);
     let mut builder = tempfile::Builder::new();
     let permissions = std::fs::Permissions::from_mode(mode.unwrap_or(0o644));
-    let mut temp =
-        builder.prefix(".skopeo-").permissions(permissions.clone()).tempfile_in(folder)?;
+    let mut temp = builder.prefix(BESIDE).permissions(permissions.clone()).tempfile_in(folder)?;
     temp.write_all(bytes)?;
     if mode.is_some() {
         temp.as_file().set_permissions(permissions)?;
@@ -130,6 +132,7 @@ impl Writer {
     /// processes left there when they died are removed.
     pub(crate) fn new(folder: PathBuf, prefix: &'static str) -> Result<Self, Error> {
         sweep(&folder, prefix)?;
+        sweep(&folder, BESIDE)?;
         Ok(Self { folder, prefix, syncing: Mutex::default() })
     }
 
@@ -139,10 +142,7 @@ impl Writer {
         blob: Blob,
         place: impl Fn(&Digest) -> PathBuf,
     ) -> Result<(Digest, u64), Error> {
-        let temp = tempfile::Builder::new().prefix(self.prefix).tempfile_in(&self.folder)?;
-        // Held while we live: this is how others know that the file is no leftover.
-        flock(temp.as_file(), FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
-        let written = file::write(blob, temp).await?;
+        let written = file::write(blob, self.temporary()?).await?;
         let temp = written.file;
         temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
         let place = place(&written.digest);
@@ -159,9 +159,20 @@ impl Writer {
         if let Some(parent) = place.parent() {
             make_folder(parent)?;
         }
-        let file = beside(place, bytes)?.persist(place).map_err(|error| error.error)?;
+        // Not beside its place: what a killed process leaves must not lie among the blobs.
+        let mut temp = self.temporary()?;
+        temp.write_all(bytes)?;
+        temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        let file = temp.persist(place).map_err(|error| error.error)?;
         self.sync_soon(file);
         Ok(())
+    }
+
+    fn temporary(&self) -> Result<NamedTempFile, Error> {
+        let temp = tempfile::Builder::new().prefix(self.prefix).tempfile_in(&self.folder)?;
+        // Held while we live: this is how others know that the file is no leftover.
+        flock(temp.as_file(), FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
+        Ok(temp)
     }
 
     /// The disk works on this file while the next ones are on their way.
