@@ -1,12 +1,19 @@
 //! How Go prints things, where its users see it.
 
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use skopeo_blob::FileError;
 
-/// Reads a file.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    fs_err::read(path).map_err(FileError::from)
+/// Reads a file of at most `limit` bytes.
+pub(crate) fn read_at_most(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    let file = fs_err::File::open(path).map_err(FileError::from)?;
+    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(FileError::from)?;
+    if bytes.len() > limit {
+        return Err(io::Error::other(format!("longer than {limit} bytes")).into());
+    }
+    Ok(bytes)
 }
 
 /// Writes a file, replacing it.

@@ -118,7 +118,8 @@ impl Counts {
         match event {
             Event::BlobStarted { size, .. } => {
                 self.blobs += 1;
-                self.bytes += size.unwrap_or_default();
+                // As the manifest has it, which may say anything.
+                self.bytes = self.bytes.saturating_add(size.unwrap_or_default());
             }
             Event::BlobMoved { bytes, .. } => self.moved += bytes,
             Event::BlobDone { .. } => self.done += 1,
