@@ -215,10 +215,10 @@ pub(crate) async fn write_list(
             }
             Err(error) => error,
         };
-        let rejected = matches!(error, PutManifestError::TypeRejected { .. });
         transient = matches!(&error, PutManifestError::Other(error) if error.is_transient());
         attempts.push(format!("{}({})", manifest.media_type, sentence(&error)));
-        if !rejected {
+        // Registries refuse a kind of list in many ways, so the next is tried whatever was said.
+        if transient {
             break;
         }
     }

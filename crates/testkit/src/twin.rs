@@ -1,10 +1,12 @@
 //! The installed original and ours, side by side on the same input.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use skopeo_image::Digest;
+use skopeo_image::manifest::jws;
+use skopeo_image::{Digest, MediaType};
 
 use crate::home::Home;
 use crate::run::{Run, original, run_with_input};
@@ -151,6 +153,94 @@ pub fn tree(folder: &Path) -> BTreeMap<String, String> {
         }
     }
     found
+}
+
+/// The same with what is not defined by an image replaced, wherever it is named: a packed blob is
+/// the tar in it, a schema 1 manifest what is signed in it, and files that name such files have
+/// digests of what they then are. What 1.9.3, which distributions have, writes into layouts
+/// otherwise than 1.22, which we follow, is made the same.
+///
+/// # Panics
+/// If the folder cannot be read.
+#[must_use]
+pub fn canonical_tree(folder: &Path) -> BTreeMap<String, String> {
+    let mut packed = BTreeMap::new();
+    let mut texts = BTreeMap::new();
+    let mut others = BTreeMap::new();
+    for (path, shown) in tree(folder) {
+        let place = folder.join(&path);
+        let Some(bytes) = place.is_file().then(|| fs::read(&place).expect("a file")) else {
+            others.insert(path, shown);
+            continue;
+        };
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let hex = name.split('.').next().filter(|hex| hex.len() == 64).map(str::to_owned);
+        match (unpacked(&bytes), hex, String::from_utf8(bytes.clone())) {
+            (Some((how, tar)), Some(hex), _) => {
+                let content = format!("{how} of {}", Digest::sha256(&tar));
+                packed.insert(hex, (format!("[{content}]"), bytes.len()));
+                others.insert(path.replace(name, &format!("[{content}]")), content);
+            }
+            (_, hex, Ok(text)) if name != "oci-layout" => {
+                let begin = "{\"schemaVersion\":2,";
+                let typed = format!("{begin}\"mediaType\":\"{}\",", MediaType::OCI_INDEX);
+                let text = match jws::payload(&bytes) {
+                    Ok(payload) => String::from_utf8(payload).expect("what was text"),
+                    Err(_) if name == "index.json" => text.replacen(&typed, begin, 1),
+                    Err(_) => text,
+                };
+                texts.insert(path, (hex, text, bytes.len()));
+            }
+            _ if name == "oci-layout" => {
+                others.insert(path, shown.replace(": ", ":"));
+            }
+            _ => {
+                others.insert(path, shown);
+            }
+        }
+    }
+    // A manifest names a layer, a list names a manifest, a layout's index names a list.
+    for _ in 0..4 {
+        for (hex, text, size) in texts.values() {
+            let content = with_names(text, &packed);
+            let Some(hex) = hex.as_ref().filter(|_| content != *text) else { continue };
+            let digest = Digest::sha256(content.as_bytes());
+            packed.insert(hex.clone(), (format!("[text {}]", digest.hex()), *size));
+        }
+    }
+    let renamed = |(path, (_, text, _)): (String, (Option<String>, String, usize))| {
+        let content = with_names(&text, &packed);
+        (with_names(&path, &packed), content)
+    };
+    others.extend(texts.into_iter().map(renamed));
+    others
+}
+
+/// Puts names for digests, and no sizes where these are.
+fn with_names(text: &str, names: &BTreeMap<String, (String, usize)>) -> String {
+    let mut text = text.to_owned();
+    for (hex, (name, size)) in names {
+        if text.contains(hex.as_str()) {
+            text = text.replace(hex.as_str(), name);
+            for end in [",", "}"] {
+                text = text.replace(&format!("\"size\":{size}{end}"), &format!("\"size\":0{end}"));
+            }
+        }
+    }
+    text
+}
+
+/// What is in a packed blob, and how it is packed.
+fn unpacked(bytes: &[u8]) -> Option<(&'static str, Vec<u8>)> {
+    let mut content = Vec::new();
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut content).ok()?;
+        Some(("gzip", content))
+    } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        Some(("zstd", zstd::decode_all(bytes).ok()?))
+    } else {
+        None
+    }
 }
 
 /// What two trees do not have in common, a line each.
