@@ -98,11 +98,59 @@ fn ranges_over_all(format: &str) -> bool {
     false
 }
 
+/// Fails if there is an `{{end}}` too many or too few: the parser does not mind. The error is Go's
+/// sentence.
+fn check_ends(source: &str) -> Result<(), String> {
+    let mut depth = 0_usize;
+    let (mut at, mut rest) = (0, source);
+    let line = |at: usize| source[..at].matches('\n').count() + 1;
+    while let Some(begin) = rest.find("{{") {
+        let action = &rest[begin + 2..];
+        at += begin + 2;
+        let length = action_length(action);
+        let word = action[..length].trim_start_matches('-').trim_start();
+        let word = word.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        match word {
+            "if" | "range" | "with" | "block" | "define" => depth += 1,
+            "end" if depth == 0 => {
+                return Err(format!("template: {NAME}:{}: unexpected {{{{end}}}}", line(at)));
+            }
+            "end" => depth -= 1,
+            _ => {}
+        }
+        at += length;
+        rest = &action[length..];
+    }
+    if depth == 0 { Ok(()) } else { Err(format!("template: {NAME}:{}: unexpected EOF", line(at))) }
+}
+
+/// How long an action is up to its `}}`, which may stand in strings and comments before.
+fn action_length(action: &str) -> usize {
+    if action.trim_start_matches(['-', ' ']).starts_with("/*") {
+        return action.find("*/").map_or(action.len(), |end| end + 2);
+    }
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, c) in action.char_indices() {
+        match quote {
+            _ if escaped => escaped = false,
+            Some('"' | '\'') if c == '\\' => escaped = true,
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if matches!(c, '"' | '`' | '\'') => quote = Some(c),
+            None if action[at..].starts_with("}}") => return at,
+            None => {}
+        }
+    }
+    action.len()
+}
+
 fn parse(source: &str) -> Result<Program<'_>, String> {
     let parsed = Parser::with_name(Some(NAME), source, "{{", "}}").and_then(Parser::parse);
     let (body, defines) = parsed.map_err(|error| sentence(&error))?;
     let defined =
         defines.into_iter().map(|define| (define.name.to_string(), define.body)).collect();
+    check_ends(source)?;
     let program = Program { name: NAME, source, body, defined };
     program.check_functions()?;
     Ok(program)
@@ -235,6 +283,13 @@ mod tests {
         ] {
             assert_eq!(print(format, data()), Err(sentence.to_owned()), "{format}");
         }
+        for (broken, sentence) in [
+            ("{{end}}", "template: skopeo inspect:1: unexpected {{end}}"),
+            ("a{{if .Name}}b", "template: skopeo inspect:1: unexpected EOF"),
+        ] {
+            assert_eq!(print(broken, data()), Err(sentence.to_owned()), "{broken}");
+        }
+        assert!(print("{{/* {{end}} */}}{{\"{{end}}\"}}{{`}}{{if`}}", data()).is_ok());
         for broken in ["{{.Name", "{{if}}x{{end}}", "{{index .Layers 9}}", "{{len 3}}"] {
             assert!(print(broken, data()).is_err(), "{broken}");
         }

@@ -1,6 +1,8 @@
 //! Writing `oci:`.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -29,6 +31,10 @@ pub(crate) fn create(
         Entry::Reference(reference) => Some(reference.clone()),
         Entry::Index(index) => return Err(Error::IndexInDestination(*index)),
     };
+    if name.path.is_empty() {
+        let nowhere = Path::new("");
+        return Err(Error::file("mkdir", nowhere, io::ErrorKind::NotFound.into()));
+    }
     let folder = Folder::new(name, options);
     // What cannot be read now could not be added to at the end.
     folder.index_if_any()?;
