@@ -23,6 +23,8 @@ mod stage;
 mod surface;
 mod tutorials;
 mod twin;
+mod twin_commands;
+mod twin_copy;
 
 /// A file that is not declared above would be a test that never runs.
 #[test]
