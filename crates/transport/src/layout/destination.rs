@@ -1,8 +1,6 @@
 //! Writing `oci:`.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -32,8 +30,7 @@ pub(crate) fn create(
         Entry::Index(index) => return Err(Error::IndexInDestination(*index)),
     };
     if name.path.is_empty() {
-        let nowhere = Path::new("");
-        return Err(Error::file("mkdir", nowhere, io::ErrorKind::NotFound.into()));
+        fs_err::create_dir(&name.path)?; // which fails: an empty path is nowhere
     }
     let folder = Folder::new(name, options);
     // What cannot be read now could not be added to at the end.
