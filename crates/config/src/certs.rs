@@ -48,6 +48,10 @@ pub fn load(config: &Config, explicit: Option<&Path>, host: &str) -> Result<Cert
         }
         return read_folder(folder, vec![folder.to_owned()]);
     }
+    // Hosts may come from a manifest's URLs. A folder above is nobody's.
+    if matches!(host, "" | "." | "..") || host.contains(['/', '\\', '\0']) {
+        return Ok(CertDir::default());
+    }
     let environment = config.environment();
     let searched = vec![
         environment.home().join(".config/containers/certs.d").join(host),
@@ -162,6 +166,19 @@ mod tests {
         let machine = Machine::new().file(places[1], "x");
         fs_err::create_dir_all(machine.path("home/.config/containers/certs.d/h:5000")).unwrap();
         assert_eq!(found(&machine, None, "h:5000"), "");
+    }
+
+    #[test]
+    fn a_host_is_no_way_out() {
+        let machine = Machine::new()
+            .file("etc/docker/a.crt", "above")
+            .file("etc/docker/certs.d/a.crt", "all")
+            .file("etc/docker/certs.d/h/x/a.crt", "below");
+        for host in ["", ".", "..", "../certs.d", "h/x", "/etc/docker"] {
+            assert_eq!(found(&machine, None, host), "", "{host:?}");
+        }
+        let machine = machine.file("etc/docker/certs.d/[::1]:5000/a.crt", "v6");
+        assert_eq!(found(&machine, None, "[::1]:5000"), "v6");
     }
 
     #[test]

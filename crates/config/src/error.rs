@@ -133,8 +133,13 @@ impl fmt::Display for Reason {
 impl std::error::Error for Reason {}
 
 /// What is wrong with JSON. Where it ends too early, in Go's words.
-#[derive(Debug)]
 pub struct JsonReason(serde_json::Error);
+
+impl fmt::Debug for JsonReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JsonReason({self})")
+    }
+}
 
 impl From<serde_json::Error> for JsonReason {
     fn from(error: serde_json::Error) -> Self {
@@ -147,11 +152,24 @@ impl fmt::Display for JsonReason {
         if self.0.is_eof() {
             return f.write_str("unexpected end of JSON input");
         }
-        fmt::Display::fmt(&self.0, f)
+        f.write_str(&without_value(&self.0.to_string()))
     }
 }
 
 impl std::error::Error for JsonReason {}
+
+/// `invalid type: string "secret", expected X` as `invalid type: string, expected X`: these files
+/// are full of secrets.
+fn without_value(text: &str) -> String {
+    let told = text.split_once(": ").filter(|(kind, _)| kind.starts_with("invalid "));
+    let Some((kind, (found, expected))) =
+        told.and_then(|(kind, rest)| Some((kind, rest.rsplit_once(", expected ")?)))
+    else {
+        return text.to_owned();
+    };
+    let found = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+    format!("{kind}: {found}, expected {expected}")
+}
 
 fn quoted(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(", ")

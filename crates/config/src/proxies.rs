@@ -1,12 +1,14 @@
 //! The proxies of the environment, by Go's rules.
 
+use std::fmt;
+
 use tracing::warn;
 use url::Url;
 
 use crate::{Environment, env};
 
 /// Which proxies to use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     /// For `http://` URLs.
     pub http: Option<Url>,
@@ -14,6 +16,18 @@ pub struct Proxies {
     pub https: Option<Url>,
     /// Hosts that are reached directly, as written: names, domains, networks, separated by commas.
     pub no_proxy: Option<String>,
+}
+
+/// Without the passwords that may stand in the URLs.
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = |url: &Option<Url>| url.as_ref()?.host_str().map(str::to_owned);
+        f.debug_struct("Proxies")
+            .field("http", &host(&self.http))
+            .field("https", &host(&self.https))
+            .field("no_proxy", &self.no_proxy)
+            .finish()
+    }
 }
 
 impl Proxies {
@@ -60,6 +74,14 @@ mod tests {
         let url = |url: Option<Url>| url.map(String::from).unwrap_or_default();
         let no = found.no_proxy.unwrap_or_default();
         format!("{}|{}|{no}", url(found.http), url(found.https))
+    }
+
+    #[test]
+    fn passwords_do_not_print() {
+        let vars = [("HTTP_PROXY", "http://u:hush@a:1"), ("HTTPS_PROXY", "u:hush@b")];
+        let proxies = Proxies::read(&Environment::fixed(vars, "/home", 0, "/"));
+        let text = r#"Proxies { http: Some("a"), https: Some("b"), no_proxy: None }"#;
+        assert_eq!(format!("{proxies:?}"), text);
     }
 
     #[test]

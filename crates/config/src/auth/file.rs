@@ -1,6 +1,7 @@
 //! auth.json, Docker's config.json and the older ~/.dockercfg: one format with three dresses.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use base64::{DecodeError, Engine as _};
@@ -31,7 +32,7 @@ pub(super) enum Dress {
 }
 
 /// What a credential file holds.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub(super) struct Contents {
     /// Credentials by host, namespace or repository.
     pub(super) auths: BTreeMap<String, Entry>,
@@ -42,7 +43,7 @@ pub(super) struct Contents {
 }
 
 /// One value of `auths`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Default, PartialEq, Deserialize, Serialize)]
 pub(super) struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     auth: Option<String>,
@@ -51,6 +52,14 @@ pub(super) struct Entry {
     /// Fields that are not understood here and kept as long as the entry is.
     #[serde(flatten)]
     rest: Map<String, Value>,
+}
+
+/// What is in it stays in it.
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (auths, helpers) = (self.auths.keys(), &self.helpers);
+        write!(f, "Contents({:?}, {helpers:?})", auths.collect::<Vec<_>>())
+    }
 }
 
 impl Entry {
@@ -248,4 +257,17 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         .map_err(|error| Error::file("write", file.path(), error))?;
     file.persist(&target).map_err(|error| Error::file("rename", &target, error.error))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_do_not_print_secrets() {
+        let file = CredentialFile { path: "x".into(), dress: Dress::Auth };
+        let text = r#"{"auths":{"h.io":{"auth":"hush","identitytoken":"hush","x":"hush"}}}"#;
+        let contents = file.parse(text.as_bytes()).unwrap();
+        assert_eq!(format!("{contents:?}"), r#"Contents(["h.io"], {})"#);
+    }
 }

@@ -160,7 +160,12 @@ fn broken_files_are_errors() {
         ("", "unexpected end of JSON input"),
         ("[]", "invalid type: sequence, expected a map"),
         (r#"{"auths":[]}"#, "invalid type: sequence, expected a map"),
-        (r#"{"auths":{"h":1}}"#, "invalid type: integer `1`, expected struct Entry"),
+        (r#"{"auths":{"h":1}}"#, "invalid type: integer, expected struct Entry"),
+        (
+            r#"{"auths":{"h":"c2VjcmV0, expected X"}}"#,
+            "invalid type: string, expected struct Entry",
+        ),
+        (r#"{"auths":{"h":{"auth":true}}}"#, "invalid type: boolean, expected a string"),
     ] {
         let machine = Machine::new().file("home/.config/containers/auth.json", text);
         let path = "\"/home/.config/containers/auth.json\"";
