@@ -17,6 +17,12 @@ use super::foreign::unverified;
 use super::raw;
 use crate::{Error, files};
 
+/// The most that the signatures of one manifest may have together, in bytes.
+const MAX_SIZE: u64 = 32 << 20;
+
+/// What a signature counts at least, in bytes: so that there are not too many of them, either.
+const MIN_SIGNATURE: u64 = 16 << 10;
+
 /// The signatures of a manifest; none if nobody has put any.
 pub(super) async fn read(
     repository: &Repository,
@@ -24,8 +30,13 @@ pub(super) async fn read(
 ) -> Result<Vec<Signature>, Error> {
     let Some(manifest) = attachment(repository, digest).await? else { return Ok(Vec::new()) };
     let mut signatures = Vec::new();
+    let mut size = 0;
     for layer in manifest.layers {
+        if size >= MAX_SIZE {
+            return Err(Error::TooManySignatures(signatures.len()));
+        }
         let payload = fetch(repository, &layer.blob, files::MAX_SIGNATURE).await?;
+        size += MIN_SIGNATURE.max(payload.len() as u64);
         signatures.push(Signature::Sigstore {
             mime_type: layer.blob.media_type.to_string(),
             payload,

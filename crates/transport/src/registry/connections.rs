@@ -99,9 +99,10 @@ impl Connections {
             if let Some(credentials) = &flagged.credentials {
                 return Ok(credentials.clone());
             }
-            if flagged.no_creds {
-                return Ok(Credentials::Anonymous);
-            }
+        }
+        // Who wants to be nobody wants to be nobody to the mirrors, too.
+        if flagged.no_creds {
+            return Ok(Credentials::Anonymous);
         }
         let key = (name, flagged.authfile.clone());
         if let Some(found) = lock(&self.found).get(&key) {

@@ -7,6 +7,9 @@ use url::Url;
 
 use crate::{Error, Options};
 
+/// How many addresses of a layer are tried: each is waited for, and anybody may have written them.
+const MAX_ADDRESSES: usize = 16;
+
 /// A layer at the first of its addresses that has it; none if it has no address on the web. It is
 /// asked for without credentials, since anybody may have written these addresses.
 pub(crate) async fn elsewhere(
@@ -42,12 +45,13 @@ async fn first(places: Vec<(&str, Repository)>) -> Result<Option<Unverified>, Er
 }
 
 fn on_the_web(urls: &[String]) -> impl Iterator<Item = (&str, String)> {
-    urls.iter().filter_map(|text| {
+    let places = urls.iter().filter_map(|text| {
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
         let host = url.host_str()?;
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         Some((text.as_str(), format!("{host}{port}")))
-    })
+    });
+    places.take(MAX_ADDRESSES)
 }
 
 /// What comes from a registry, before anybody has looked at it.
@@ -59,4 +63,18 @@ pub(super) fn unverified(download: Download) -> Unverified {
         })
     });
     Unverified::new(stream.boxed(), download.size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_addresses_are_tried() {
+        let urls: Vec<_> = (0..1000).map(|n| format!("https://h{n}.example:5000/x")).collect();
+        let found: Vec<_> = on_the_web(&urls).map(|(_, host)| host).collect();
+        assert_eq!((found.len(), found[0].as_str()), (16, "h0.example:5000"));
+        let others = ["ftp://h/x", "file:///x", "x", "http://"].map(str::to_owned);
+        assert_eq!(on_the_web(&others).count(), 0);
+    }
 }

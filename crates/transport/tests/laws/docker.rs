@@ -225,6 +225,27 @@ async fn flags_for_the_registry_are_not_shown_to_mirrors() {
     assert_eq!(shown(place.registry()), ["Bearer secret"]);
 }
 
+#[tokio::test]
+async fn nobody_is_nobody_to_mirrors_too() {
+    let place = Place::docker().await;
+    let mirror = Registry::builder().htpasswd("user", "right").start();
+    write_mirror(&place, &mirror);
+    let authfile = place.folder.path().join("auth.json");
+    let auth = format!("{{\"{}\":{{\"auth\":\"dXNlcjpyaWdodA==\"}}}}", mirror.host());
+    fs::write(&authfile, format!("{{\"auths\":{auth}}}")).unwrap();
+    for no_creds in [false, true] {
+        let mut options = crate::place::options(place.folder.path());
+        options.registry.tls_verify = Some(false);
+        options.registry.authfile = Some(authfile.clone());
+        options.registry.no_creds = no_creds;
+        let source = open(&place.name, &options).await.unwrap();
+        assert!(source.manifest(&Which::Top).await.is_err());
+        let shown = mirror.requests().iter().any(|seen| !seen.header("authorization").is_empty());
+        assert_eq!(shown, !no_creds);
+        mirror.forget_requests();
+    }
+}
+
 fn write_mirror(place: &Place, mirror: &Registry) {
     let conf = place.folder.path().join("etc/containers");
     fs::create_dir_all(&conf).unwrap();
@@ -287,6 +308,20 @@ async fn sigstore_signatures_lie_beside_the_image_where_that_is_allowed() {
         let source = open(&place.name, &options).await.unwrap();
         assert_eq!(source.signatures(&Which::Top).await.unwrap(), put);
     }
+
+    // Nobody has that many, and they would all be held in memory.
+    let large = |n: u8| match signature(n) {
+        Signature::Sigstore { mime_type, annotations, .. } => {
+            Signature::Sigstore { mime_type, payload: vec![n; 4 << 20].into(), annotations }
+        }
+        other => other,
+    };
+    let to = create(&place.name, &options).await.unwrap();
+    to.put_manifest(&sample.manifest, &Which::Top).await.unwrap();
+    to.put_signatures(&(10..19).map(large).collect::<Vec<_>>(), &Which::Top).await.unwrap();
+    let source = open(&place.name, &options).await.unwrap();
+    let error = source.signatures(&Which::Top).await.unwrap_err();
+    assert!(error.to_string().starts_with("server provided 10 signatures"), "{error}");
 }
 
 #[tokio::test]
