@@ -48,7 +48,7 @@ pub(crate) fn report(error: &Error) -> ExitCode {
     }
     logging::log(Level::Fatal, &sentence(error));
     if let Some(hint) = hint(error) {
-        let _ = writeln!(io::stderr(), "hint: {hint}");
+        let _ = writeln!(io::stderr(), "hint: {}", logging::visible(&hint));
     }
     ExitCode::from(code(error))
 }

@@ -1,6 +1,7 @@
 //! Logs in logrus' text format on stderr: `time="..." level=... msg=...`, or its coloured form on a
 //! terminal.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
@@ -95,13 +96,31 @@ fn plain(level: Level, message: &str, fields: &[(&str, String)], time: &str) -> 
 fn coloured(level: Level, message: &str, fields: &[(&str, String)], seconds: u64) -> String {
     let colour = level.colour();
     let name = &level.name().to_uppercase()[..4];
-    let message = message.strip_suffix('\n').unwrap_or(message);
+    let message = visible(message.strip_suffix('\n').unwrap_or(message));
     let mut line = format!("\x1b[{colour}m{name}\x1b[0m[{seconds:04}] {message:<44} ");
     for (name, text) in fields {
         let _ = write!(line, " \x1b[{colour}m{name}\x1b[0m={}", value(text));
     }
     line.push('\n');
     line
+}
+
+/// What a registry says must not command the terminal: letters that do are shown as Go writes them.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let commands = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(commands) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if !commands(c) => shown.push(c),
+            '\r' => shown.push_str("\\r"),
+            c if c.is_ascii() => _ = write!(shown, "\\x{:02x}", u32::from(c)),
+            c => _ = write!(shown, "\\u{:04x}", u32::from(c)),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Bare where no letter needs quotes.
@@ -215,6 +234,18 @@ mod tests {
             coloured(Level::Warning, "careful", &[], 7),
             format!("\x1b[33mWARN\x1b[0m[0007] {:<44} \n", "careful")
         );
+    }
+
+    #[test]
+    fn no_message_commands_the_terminal() {
+        for (message, shown) in [
+            ("denied: \x1b[2J\x07gone\r", "denied: \\x1b[2J\\x07gone\\r"),
+            ("\u{9b}31m", "\\u009b31m"),
+            ("two\nlines\tand é", "two\nlines\tand é"),
+        ] {
+            let line = coloured(Level::Warning, message, &[], 7);
+            assert_eq!(line, format!("\x1b[33mWARN\x1b[0m[0007] {shown:<44} \n"));
+        }
     }
 
     #[test]
