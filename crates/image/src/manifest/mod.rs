@@ -55,7 +55,12 @@ impl RawManifest {
     /// # Errors
     /// As [`Self::digest`].
     pub fn digest_by(&self, algorithm: Algorithm) -> Result<Digest, ManifestError> {
-        digest_of(&self.bytes, algorithm)
+        match guess::known(&self.media_type) {
+            // Signatures say what the digest is of only where they also say what is read: what is
+            // read whole would otherwise have any digest that whoever wrote it likes.
+            Some(known) if !known.is_schema1() => Ok(Digest::of(algorithm, &self.bytes)),
+            _ => digest_of(&self.bytes, algorithm),
+        }
     }
 
     /// Whether this is the manifest that `expected` names.
@@ -94,7 +99,7 @@ impl RawManifest {
 ///
 /// # Errors
 /// If they are a signed schema 1 manifest whose signatures do not say what they sign.
-pub fn digest_of(bytes: &[u8], algorithm: Algorithm) -> Result<Digest, ManifestError> {
+fn digest_of(bytes: &[u8], algorithm: Algorithm) -> Result<Digest, ManifestError> {
     if guess(bytes) == Some(MediaType::DOCKER_SCHEMA1_SIGNED) {
         return Ok(Digest::of(algorithm, &jws::payload(bytes)?));
     }

@@ -256,6 +256,40 @@ fn only_what_is_signed_counts() {
 }
 
 #[test]
+fn no_manifest_of_another_kind_borrows_a_digest() {
+    use base64::Engine as _;
+    let base64 = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let good = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"{}","digest":"{A}","size":1}},"layers":[]}}"#,
+        MediaType::OCI_CONFIG
+    );
+    let digest = Digest::sha256(good.as_bytes());
+    let protected = format!(r#"{{"formatLength":0,"formatTail":"{}"}}"#, base64.encode(&good));
+    let signatures = format!(r#""signatures":[{{"protected":"{}"}}]"#, base64.encode(protected));
+    let config = good.replace(A, B).replace("\"schemaVersion\":2,", "\"schemaVersion\":1,");
+    let image = format!("{},{signatures}}}", config.strip_suffix('}').unwrap());
+    let list = format!(r#"{{"schemaVersion":1,"manifests":[],{signatures}}}"#);
+    for (media_type, text) in [
+        (MediaType::OCI_MANIFEST, &image),
+        (MediaType::DOCKER_MANIFEST, &image),
+        (MediaType::OCI_INDEX, &list),
+        (MediaType::DOCKER_LIST, &list),
+        (MediaType::from("application/vnd.oci.image.manifest.v1+json; x=y"), &image),
+    ] {
+        let forged = RawManifest { media_type, bytes: text.clone().into() };
+        assert!(!forged.has_digest(&digest).unwrap(), "{}", forged.media_type);
+        assert_eq!(forged.digest().unwrap(), Digest::sha256(text.as_bytes()));
+    }
+    // Without a type that says otherwise it is schema 1, and what is read is what is signed.
+    for media_type in ["", "text/plain", MediaType::DOCKER_SCHEMA1_SIGNED.as_str()] {
+        let media_type = MediaType::from(media_type);
+        let forged = RawManifest { media_type, bytes: image.clone().into() };
+        assert!(forged.has_digest(&digest).unwrap());
+        assert!(forged.parse().is_err());
+    }
+}
+
+#[test]
 fn signatures_have_to_say_what_they_sign() {
     use base64::Engine as _;
     let protect = |json: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json);

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use skopeo_image::manifest::digest_of;
-use skopeo_image::{Algorithm, Digest, MediaType};
+use bytes::Bytes;
+use skopeo_image::{Algorithm, Digest, MediaType, RawManifest};
 
 use super::facts::{Facts, is_manifest_type};
 use super::index::{Entry, Index, PAYLOAD_DIGEST, REF_NAME};
@@ -121,7 +121,9 @@ impl Repository {
         };
         let stored = Digest::of(algorithm, bytes);
         // Signed schema 1 is known by the digest of what is signed.
-        let public = digest_of(bytes, algorithm)
+        let manifest = RawManifest::new(Some(media_type.clone()), Bytes::copy_from_slice(bytes));
+        let public = manifest
+            .digest_by(algorithm)
             .map_err(|error| ApiError::new(Code::ManifestInvalid, error.to_string()))?;
         if let Target::Digest(wanted) = target
             && *wanted != public
