@@ -19,11 +19,12 @@ use crate::token::Scope;
 /// The most that one page may have, in bytes.
 const MAX_PAGE: usize = 64 * 1024 * 1024;
 
-/// The most that all pages may have, in bytes.
-const MAX_PAGES: usize = 256 * 1024 * 1024;
+/// The most that all pages may have, in bytes: more than a million tags, which as texts in memory
+/// are some times as long.
+const MAX_PAGES: usize = 64 * 1024 * 1024;
 
 /// What a page counts at least, in bytes: so that pages without end come to an end, too.
-const MIN_PAGE: usize = 16 * 1024;
+const MIN_PAGE: usize = 4 * 1024;
 
 impl Repository {
     /// All tags, in the registry's order.
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn pages_come_to_an_end() {
-        for (length, most) in [(0, 16_384), (1024, 16_384), (MAX_PAGE, 4), (MAX_PAGE - 1, 4)] {
+        for (length, most) in [(0, 16_384), (1024, 16_384), (MAX_PAGE, 1), (MAX_PAGE / 4, 4)] {
             let mut left = Some(MAX_PAGES);
             let pages = std::iter::repeat_with(|| {
                 left = left_after(left, length);
