@@ -247,7 +247,15 @@ impl Repository {
                 }
                 Err(error) => {
                     self.cancel_upload(session).await;
-                    return Err(self.judge(error));
+                    return Err(match self.judge(error) {
+                        // It has been sent again often enough.
+                        UploadError::Registry { error, .. }
+                            if error.status().is_some_and(is_transient_status) =>
+                        {
+                            UploadError::last(error)
+                        }
+                        failed => failed,
+                    });
                 }
             }
         }
