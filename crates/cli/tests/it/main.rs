@@ -6,6 +6,7 @@ mod architecture;
 mod completion;
 mod copy;
 mod delete;
+mod docker_hub;
 mod faults;
 mod hostile;
 mod inspect;
