@@ -7,7 +7,7 @@ use http::{Method, Request, Response, StatusCode};
 use skopeo_image::Digest;
 
 use crate::body::Body;
-use crate::error::Code;
+use crate::error::{ApiError, Code};
 use crate::name::RepositoryName;
 use crate::routes::{Answer, empty, set};
 use crate::store::Store;
@@ -29,8 +29,8 @@ pub(crate) fn get(
     name: &RepositoryName,
     digest: &Digest,
 ) -> Answer {
-    let repository = store.repository(name)?.ok_or(Code::BlobUnknown)?;
-    let (mut file, size) = repository.layout.open_blob(digest)?.ok_or(Code::BlobUnknown)?;
+    let repository = store.repository(name)?.ok_or_else(|| unknown(digest))?;
+    let (mut file, size) = repository.layout.open_blob(digest)?.ok_or_else(|| unknown(digest))?;
     if matches(request.headers(), header::IF_NONE_MATCH, digest) {
         let mut response = empty(StatusCode::NOT_MODIFIED);
         set(&mut response, header::ETAG, etag(digest));
@@ -40,7 +40,7 @@ pub(crate) fn get(
         Part::All => (0, size, StatusCode::OK),
         Part::Of(from, to) => (from, to, StatusCode::PARTIAL_CONTENT),
         Part::None => {
-            let error = crate::error::ApiError::from(Code::RangeInvalid);
+            let error = ApiError::from(Code::RangeInvalid);
             let mut response = crate::routes::error_response(&error);
             set(&mut response, header::CONTENT_RANGE, format!("bytes */{size}"));
             return Ok(response);
@@ -71,13 +71,17 @@ pub(crate) fn get(
 
 /// DELETE of a blob.
 pub(crate) fn delete(store: &Store, name: &RepositoryName, digest: &Digest) -> Answer {
-    let repository = store.repository(name)?.ok_or(Code::BlobUnknown)?;
+    let repository = store.repository(name)?.ok_or_else(|| unknown(digest))?;
     if !repository.delete_blob(digest)? {
-        return Err(Code::BlobUnknown.into());
+        return Err(unknown(digest));
     }
     let mut response = empty(StatusCode::ACCEPTED);
     set(&mut response, "docker-content-digest", digest.as_str());
     Ok(response)
+}
+
+fn unknown(digest: &Digest) -> ApiError {
+    ApiError::new(Code::BlobUnknown, digest.as_str())
 }
 
 /// Whether a conditional header names this digest.

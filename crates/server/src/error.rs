@@ -133,7 +133,8 @@ impl ApiError {
     pub(crate) fn body(&self) -> Vec<u8> {
         let (_, code, message) = self.code.facts();
         let mut error = json!({"code": code, "message": message});
-        if !self.detail.is_null() {
+        // What distribution's registry sends even if it is null, clients may look for.
+        if !self.detail.is_null() || self.code == Code::Unauthorized {
             error["detail"] = self.detail.clone();
         }
         json!({"errors": [error]}).to_string().into_bytes()

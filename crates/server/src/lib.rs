@@ -43,7 +43,7 @@ pub use error::Error;
 pub use listen::{Handler, Limits, Serving, Tls, bind, serve};
 
 use error::{ApiError, Code};
-use routes::RequestBody;
+use routes::{RequestBody, Route};
 use store::Store;
 
 /// How many uploads are written at once, each on a thread of its own; more wait.
@@ -172,7 +172,9 @@ impl Registry {
             let (inner, headers) = (self.0.clone(), request.headers().clone());
             let admitted = spawn_blocking(move || inner.access.admits(&headers)).await;
             if !admitted.unwrap_or(false) {
-                return Err(Code::Unauthorized.into());
+                let path = request.uri().path();
+                let detail = Route::parse(path).map(|route| route.access(request.method()));
+                return Err(ApiError::new(Code::Unauthorized, detail.unwrap_or_default()));
             }
         }
         routes::dispatch(&self.0, request, body).await

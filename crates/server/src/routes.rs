@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
 use skopeo_image::Digest;
 use tokio::task::spawn_blocking;
 
@@ -69,6 +70,30 @@ impl Route {
             [name @ .., "referrers", text] => Ok(Self::Referrers(repository(name)?, digest(text)?)),
             _ => Err(Code::NotFound.into()),
         }
+    }
+}
+
+impl Route {
+    /// What one would have to be allowed, as distribution's registry tells it in a 401. Clients of
+    /// Go's older libraries say "authentication required" only if this is there.
+    pub(crate) fn access(&self, method: &Method) -> Value {
+        let one = |kind: &str, name: &str, action: &str| json!({"Type": kind, "Class": "", "Name": name, "Action": action});
+        let name = match self {
+            Self::Version => return Value::Null,
+            Self::Catalog => return json!([one("registry", "catalog", "*")]),
+            Self::Tags(name)
+            | Self::Manifest(name, _)
+            | Self::Blob(name, _)
+            | Self::Uploads(name)
+            | Self::Upload(name, _)
+            | Self::Referrers(name, _) => name.as_str(),
+        };
+        let actions: &[&str] = match *method {
+            Method::GET | Method::HEAD => &["pull"],
+            Method::DELETE => &["delete"],
+            _ => &["pull", "push"],
+        };
+        actions.iter().map(|action| one("repository", name, action)).collect()
     }
 }
 

@@ -100,7 +100,7 @@ fn credentials_lie_where_docker_keeps_them() {
     say(&home, &copy);
     home.docker_auth("elsewhere.example", "user", "token");
     let refused = at_home(&home, &["inspect", &format!("docker://{g}/a:1")]).failure(1);
-    assert!(refused.stderr.contains("unauthorized"), "{refused}");
+    assert!(refused.stderr.contains("authentication required"), "{refused}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Who is let in, and what a read-only registry refuses.
 
+use serde_json::{Value, json};
 use skopeo_image::Digest;
 use skopeo_server::{Access, Htpasswd, ServerOptions};
 
@@ -26,6 +27,23 @@ fn htpasswd() {
     let reply = server.send("POST", "/v2/a/blobs/uploads/", &[], &vec![0; 900_000]);
     assert_eq!((reply.status, reply.code()), (401, "UNAUTHORIZED".into()));
     assert_eq!(reply.header("www-authenticate"), "Basic realm=\"skopeo\"");
+    // As distribution's registry says it: older clients tell their users no more without.
+    let access =
+        |kind, name, action| json!({"Type": kind, "Class": "", "Name": name, "Action": action});
+    for (method, path, detail) in [
+        ("GET", "/v2/", Value::Null),
+        ("GET", "/v2/_catalog", json!([access("registry", "catalog", "*")])),
+        ("GET", "/v2/a/b/tags/list", json!([access("repository", "a/b", "pull")])),
+        (
+            "PUT",
+            "/v2/a/manifests/x",
+            json!([access("repository", "a", "pull"), access("repository", "a", "push")]),
+        ),
+        ("DELETE", "/v2/a/manifests/x", json!([access("repository", "a", "delete")])),
+    ] {
+        let body: Value = serde_json::from_slice(&server.ask(method, path).body).unwrap();
+        assert_eq!(body["errors"][0]["detail"], detail, "{method} {path}");
+    }
 }
 
 #[test]
