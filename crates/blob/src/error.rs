@@ -20,6 +20,8 @@ pub enum StreamError {
         source: BoxError,
         /// Whether reading again may help.
         transient: bool,
+        /// How often the source has tried on its own.
+        tried: u32,
     },
     /// The bytes are others than those asked for.
     #[error("Digest did not match, expected {expected}, got {actual}")]
@@ -64,9 +66,15 @@ impl StreamError {
         matches!(self, Self::Read { transient: true, .. })
     }
 
+    /// How often the source has tried on its own.
+    #[must_use]
+    pub fn tried(&self) -> u32 {
+        if let Self::Read { tried, .. } = self { *tried } else { 1 }
+    }
+
     /// A thread of ours died.
     pub(crate) fn broken_thread(source: impl Into<BoxError>) -> Self {
-        Self::Read { source: source.into(), transient: false }
+        Self::Read { source: source.into(), transient: false, tried: 1 }
     }
 }
 

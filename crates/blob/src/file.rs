@@ -90,7 +90,7 @@ where
 }
 
 fn unreadable(source: io::Error) -> StreamError {
-    StreamError::Read { source: source.into(), transient: false }
+    StreamError::Read { source: source.into(), transient: false, tried: 1 }
 }
 
 /// Nobody sees it: the future that would is gone.

@@ -101,6 +101,8 @@ pub enum Error {
         tried: u32,
         /// Whether trying again may help.
         transient: bool,
+        /// Whether it has been tried below as often as it may be.
+        spent: bool,
         /// Why.
         #[source]
         source: BoxError,
@@ -231,7 +233,7 @@ impl Error {
 
     /// What a source said of a blob, or a destination that could not read it.
     pub(crate) fn of_blob(digest: &Digest, source: TransportError, side: Side) -> Self {
-        let transient = source.is_transient();
+        let (transient, spent) = (source.is_transient(), source.tried() > 1);
         let source: BoxError = match (source, side) {
             // Only the reading side makes these; their own text says no more than ours.
             (TransportError::Stream(StreamError::Read { source, .. }), _) => source,
@@ -241,14 +243,24 @@ impl Error {
                 return Self::WriteBlob { tried: 1, source: Box::new(source) };
             }
         };
-        Self::ReadBlob { digest: digest.clone(), tried: 1, transient, source }
+        Self::ReadBlob { digest: digest.clone(), tried: 1, transient, spent, source }
+    }
+
+    /// Whether a blob has been tried by its source or destination as often as it may be, so that
+    /// nothing is gained by trying it as a whole.
+    pub(crate) fn is_spent(&self) -> bool {
+        match self {
+            Self::ReadBlob { spent, .. } => *spent,
+            Self::WriteBlob { source, .. } => source.tried() > 1,
+            _ => false,
+        }
     }
 
     /// The same, with how often it was tried.
     pub(crate) fn after(self, times: u32) -> Self {
         match self {
-            Self::ReadBlob { digest, transient, source, .. } => {
-                Self::ReadBlob { digest, tried: times, transient, source }
+            Self::ReadBlob { digest, transient, spent, source, .. } => {
+                Self::ReadBlob { digest, tried: times, transient, spent, source }
             }
             Self::WriteBlob { source, .. } => Self::WriteBlob { tried: times, source },
             other => other,

@@ -214,9 +214,13 @@ impl Shared {
             }
         };
         let call = Call { access, ..call };
-        let (status, headers, body) = Box::pin(self.fetch(&call, MAX_TOKEN_BODY))
-            .await
-            .map_err(|error| error.doing(doing))?;
+        let (status, headers, body) =
+            Box::pin(self.fetch(&call, MAX_TOKEN_BODY)).await.map_err(|error| {
+                match (error.status(), error.tried()) {
+                    (Some(429), tried) => Error::Answer(Answer::too_many()).after(tried),
+                    _ => error.doing(doing),
+                }
+            })?;
         match status {
             StatusCode::OK => {
                 Token::parse(&body, SystemTime::now()).map_err(|source| Error::Json {

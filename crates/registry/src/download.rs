@@ -197,7 +197,7 @@ impl Progress {
         let pause = tries.next(None, None);
         self.tries = tries.done();
         self.tries_since = self.at;
-        let Some(pause) = pause else { return Err(error) };
+        let Some(pause) = pause else { return Err(error.after(self.tries)) };
         debug!("Reading a blob broke after {} bytes: {error}", self.at);
         wait(pause, &error.to_string()).await;
         Ok(())

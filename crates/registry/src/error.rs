@@ -12,10 +12,12 @@ use crate::wire::WireError;
 #[non_exhaustive]
 pub enum Error {
     /// What we were doing, to what.
-    #[error("{doing}")]
+    #[error("{doing}{}", times(*.tried))]
     Doing {
         /// In the gerund: `reading manifest latest in docker.io/library/alpine`.
         doing: String,
+        /// How often.
+        tried: u32,
         /// Why it went wrong.
         source: Box<Self>,
     },
@@ -36,6 +38,14 @@ pub enum Error {
         url: String,
         /// Why.
         source: WireError,
+    },
+    /// A request that was sent as often as it may be.
+    #[error("tried {tried} times")]
+    Tried {
+        /// How often.
+        tried: u32,
+        /// What became of it the last time.
+        source: Box<Self>,
     },
     /// The registry, or the token server, does not know these credentials.
     #[error("unable to retrieve auth token: invalid username/password")]
@@ -89,10 +99,33 @@ impl Error {
 
     /// Says what was being done, unless the registry was never reached: then nothing was.
     pub(crate) fn doing(self, doing: impl Into<String>) -> Self {
-        if matches!(self, Self::Ping { .. }) {
-            return self;
+        let (tried, source) = match self {
+            Self::Ping { .. } => return self,
+            Self::Tried { tried, source } => (tried, source),
+            other => (1, Box::new(other)),
+        };
+        Self::Doing { doing: doing.into(), tried, source }
+    }
+
+    /// The same after the last of so many tries.
+    pub(crate) fn after(self, tried: u32) -> Self {
+        if tried > 1 && self.tried() == 1 {
+            Self::Tried { tried, source: Box::new(self) }
+        } else {
+            self
         }
-        Self::Doing { doing: doing.into(), source: Box::new(self) }
+    }
+
+    /// How often the request was sent that came to nothing. What was tried more than once need not
+    /// be tried again soon.
+    #[must_use]
+    pub fn tried(&self) -> u32 {
+        match self {
+            Self::Tried { tried, .. } => *tried,
+            Self::Doing { tried, source, .. } => source.tried().max(*tried),
+            Self::Ping { source, .. } | Self::BadCredentials { source } => source.tried(),
+            _ => 1,
+        }
     }
 
     /// Whether the registry says that there is no such manifest.
@@ -105,7 +138,9 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Doing { source, .. } | Self::Ping { source, .. } => source.is_transient(),
+            Self::Doing { source, .. } | Self::Tried { source, .. } | Self::Ping { source, .. } => {
+                source.is_transient()
+            }
             Self::Request { source, .. } => source.is_transient(),
             Self::Answer(answer) => crate::retry::is_transient_status(answer.status()),
             _ => false,
@@ -148,6 +183,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Doing { source, .. }
+            | Self::Tried { source, .. }
             | Self::Ping { source, .. }
             | Self::BadCredentials { source } => source.hint(),
             Self::Request { source, .. } => source.hint(),
@@ -158,6 +194,7 @@ impl Error {
     fn answer(&self) -> Option<&Answer> {
         match self {
             Self::Doing { source, .. }
+            | Self::Tried { source, .. }
             | Self::Ping { source, .. }
             | Self::BadCredentials { source } => source.answer(),
             Self::Answer(answer) => Some(answer),
@@ -169,6 +206,10 @@ impl Error {
     pub(crate) fn is_connect(&self) -> bool {
         matches!(self, Self::Request { source, .. } if source.is_connect())
     }
+}
+
+fn times(tried: u32) -> String {
+    if tried > 1 { format!(" (tried {tried} times)") } else { String::new() }
 }
 
 /// `GET` is `Get` in the sentences that scripts match.

@@ -73,11 +73,11 @@ impl Repository {
     pub async fn manifest(&self, reference: &str) -> Result<Fetched, Error> {
         let call = self.manifest_call(Method::GET, reference).scopes(self.to_read());
         let doing = |verb: &str| format!("{verb} manifest {reference} in {}", self.name());
-        let (status, headers, bytes) = self
-            .shared()
-            .fetch(&call, MAX_MANIFEST_SIZE)
-            .await
-            .map_err(|error| error.doing(doing("fetching")))?;
+        let (status, headers, bytes) =
+            self.shared().fetch(&call, MAX_MANIFEST_SIZE).await.map_err(|error| {
+                let verb = if error.status().is_some() { "reading" } else { "fetching" };
+                error.doing(doing(verb))
+            })?;
         if status != StatusCode::OK {
             let answer = Answer::of_registry(status, &headers, &bytes);
             return Err(Error::Answer(answer).doing(doing("reading")));

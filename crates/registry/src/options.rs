@@ -170,8 +170,8 @@ pub struct RetryPolicy {
     pub pause: Duration,
     /// The same after "too many requests" where the registry names no time.
     pub busy_pause: Duration,
-    /// No pause is longer than this, whatever the registry says.
-    pub longest_pause: Duration,
+    /// All pauses of one request together are not longer than this, whatever the registry says.
+    pub longest_wait: Duration,
     /// A download that got this many bytes further has all its tries again.
     pub progress: u64,
 }
@@ -182,7 +182,7 @@ impl Default for RetryPolicy {
             tries: 5,
             pause: Duration::from_millis(300),
             busy_pause: Duration::from_secs(2),
-            longest_pause: Duration::from_secs(60),
+            longest_wait: Duration::from_secs(60),
             progress: 1024 * 1024,
         }
     }

@@ -26,16 +26,17 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 pub(crate) struct Tries<'a> {
     policy: &'a RetryPolicy,
     done: u32,
+    paused: Duration,
 }
 
 impl<'a> Tries<'a> {
     pub(crate) fn new(policy: &'a RetryPolicy) -> Self {
-        Self { policy, done: 0 }
+        Self::after(policy, 0)
     }
 
     /// Tries that go on where `done` have been spent.
     pub(crate) fn after(policy: &'a RetryPolicy, done: u32) -> Self {
-        Self { policy, done }
+        Self { policy, done, paused: Duration::ZERO }
     }
 
     /// How many tries have failed.
@@ -50,15 +51,18 @@ impl<'a> Tries<'a> {
         wish: Option<Duration>,
     ) -> Option<Duration> {
         self.done += 1;
-        if self.done >= self.policy.tries {
+        let left = self.policy.longest_wait.saturating_sub(self.paused);
+        if self.done >= self.policy.tries || left.is_zero() {
             return None;
         }
         let busy = status == Some(StatusCode::TOO_MANY_REQUESTS);
         let first = if busy { self.policy.busy_pause } else { self.policy.pause };
         let usual = first.saturating_mul(1 << (self.done - 1).min(16));
-        let pause = wish.unwrap_or(usual).min(self.policy.longest_pause);
+        let pause = wish.unwrap_or(usual).min(left);
         // So that many who failed together do not come back together.
-        Some(pause + pause.mul_f64(fastrand::f64() / 4.0))
+        let pause = (pause + pause.mul_f64(fastrand::f64() / 4.0)).min(left);
+        self.paused += pause;
+        Some(pause)
     }
 }
 
@@ -98,15 +102,15 @@ mod tests {
             tries: 4,
             pause: Duration::from_secs(1),
             busy_pause: Duration::from_secs(10),
-            longest_pause: Duration::from_secs(30),
+            longest_wait: Duration::from_secs(100),
             progress: 1,
         };
         let busy = Some(StatusCode::TOO_MANY_REQUESTS);
         for (status, wish, expected) in [
             (None, None, vec![1, 2, 4]),
-            (busy, None, vec![10, 20, 30]),
-            (busy, Some(100), vec![30, 30, 30]),
+            (busy, None, vec![10, 20, 40]),
             (busy, Some(3), vec![3, 3, 3]),
+            (busy, Some(1000), vec![100]),
         ] {
             let mut tries = Tries::new(&policy);
             let pauses: Vec<f64> =
@@ -114,10 +118,21 @@ mod tests {
                     .map(|pause| pause.as_secs_f64())
                     .collect();
             assert_eq!(pauses.len(), expected.len());
+            assert!(pauses.iter().sum::<f64>() <= 100.0, "{pauses:?}");
             for (pause, expected) in pauses.iter().zip(expected) {
                 let expected = f64::from(expected);
                 assert!((expected..=expected * 1.25).contains(pause), "{pause} for {expected}");
             }
         }
+    }
+
+    #[test]
+    fn who_is_unavailable_for_ever_is_given_up_within_seconds() {
+        let policy = RetryPolicy::default();
+        let mut tries = Tries::new(&policy);
+        let unavailable = Some(StatusCode::SERVICE_UNAVAILABLE);
+        let paused: Duration = std::iter::from_fn(|| tries.next(unavailable, None)).sum();
+        assert!(paused < Duration::from_secs(6), "{paused:?}");
+        assert_eq!(tries.done(), policy.tries);
     }
 }

@@ -116,7 +116,13 @@ impl Shared {
                 }
                 _ => return outcome,
             };
-            let Some(pause) = pause else { return outcome };
+            let Some(pause) = pause else {
+                let last = match outcome {
+                    Ok(response) => self.refusal(response).await,
+                    Err(error) => error,
+                };
+                return Err(last.after(tries.done()));
+            };
             drop(outcome);
             wait(pause, &why).await;
         }
@@ -135,7 +141,7 @@ impl Shared {
                 Ok(body) => return Ok((response.status(), response.headers().clone(), body)),
                 Err(error) if error.is_transient() => match tries.next(None, None) {
                     Some(pause) => wait(pause, &error.to_string()).await,
-                    None => return Err(error),
+                    None => return Err(error.after(tries.done())),
                 },
                 Err(error) => return Err(error),
             }

@@ -96,8 +96,10 @@ async fn pages<T: DeserializeOwned>(
     let mut next = Some(first);
     while let Some(path) = next {
         let call = Call::new(Method::GET, path.clone()).scopes(scopes.to_vec());
-        let (status, headers, body) =
-            shared.fetch(&call, MAX_PAGE).await.map_err(|error| error.doing(wording.sending))?;
+        let (status, headers, body) = shared.fetch(&call, MAX_PAGE).await.map_err(|error| {
+            let answered = error.status().is_some();
+            error.doing(if answered { wording.refused } else { wording.sending })
+        })?;
         if status != StatusCode::OK {
             return Err(shared.refusal_of(status, &headers, &body).doing(wording.refused));
         }

@@ -306,6 +306,21 @@ impl Error {
         }
     }
 
+    /// How often a request was sent that came to nothing. What was tried more than once need not be
+    /// tried again soon.
+    #[must_use]
+    pub fn tried(&self) -> u32 {
+        match self {
+            Self::Stream(error) => error.tried(),
+            Self::Registry(error) => error.tried(),
+            Self::UploadAgain(source)
+            | Self::Deleting { source, .. }
+            | Self::LookasideRead { source, .. } => source.tried(),
+            Self::AllEndpoints { source, .. } => source.tried(),
+            _ => 1,
+        }
+    }
+
     /// What the user could do about it, where we know.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -31,11 +31,6 @@ pub trait Source: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Whether a read that failed has been tried again as often as makes sense.
-    fn is_persistent(&self) -> bool {
-        false
-    }
-
     /// How many blobs are worth reading at once.
     fn concurrency(&self) -> NonZeroUsize {
         NonZeroUsize::MIN

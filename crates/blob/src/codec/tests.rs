@@ -183,7 +183,7 @@ async fn fails_with_the_source_not_with_the_decoder() {
     let error = bytes_of(recode(wrong, Recode::Decompress { from })).await.map(drop).unwrap_err();
     assert!(matches!(error, StreamError::Digest { .. }), "{error}");
 
-    let broken = StreamError::Read { source: "connection reset".into(), transient: true };
+    let broken = StreamError::Read { source: "connection reset".into(), transient: true, tried: 1 };
     let pieces = [Ok(Bytes::copy_from_slice(&packed[..1000])), Err(broken)];
     let source = Unverified::new(stream::iter(pieces).boxed(), None).expect(&right, None);
     let error = bytes_of(recode(source, Recode::Decompress { from })).await.map(drop).unwrap_err();

@@ -59,14 +59,13 @@ async fn a_blob_that_keeps_breaking_ends_the_copy() {
 }
 
 #[tokio::test]
-async fn what_the_source_has_tried_again_is_not_tried_again() {
-    let (mut source, _, digests) = image(1);
-    source.persistent = true;
-    source.fault(&digests[0], &[Fault::Break(10)]);
+async fn what_the_source_has_tried_often_enough_is_not_tried_again() {
+    let (source, _, digests) = image(1);
+    source.fault(&digests[0], &[Fault::Spent]);
     let run = run(&source, &FakeDestination::new(), &request()).await;
     assert_eq!(run.error(), format!("reading blob {}: connection reset", digests[0]));
     assert_eq!(source.asked(&format!("blob {}", digests[0])), 1);
-    assert!(run.result.unwrap_err().is_transient(), "--retry-times may still try the whole");
+    assert!(run.result.unwrap_err().is_transient(), "--retry-times is somebody's wish");
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ use skopeo_transport::{
 pub(super) enum Fault {
     /// The line breaks after so many bytes.
     Break(usize),
+    /// The line breaks at the end, as the source has seen often enough.
+    Spent,
     /// A byte is another.
     Corrupt,
     /// Nothing comes, for ever.
@@ -35,8 +37,6 @@ pub(super) struct FakeSource {
     pub(super) faults: Mutex<HashMap<Digest, Vec<Fault>>>,
     /// What was asked, in order.
     pub(super) asked: Mutex<Vec<String>>,
-    /// It says that it has tried again itself.
-    pub(super) persistent: bool,
 }
 
 impl FakeSource {
@@ -71,10 +71,6 @@ impl Source for FakeSource {
         source_name()
     }
 
-    fn is_persistent(&self) -> bool {
-        self.persistent
-    }
-
     async fn head(&self) -> Result<Option<Digest>, Error> {
         self.note("head".to_owned());
         Ok(self.manifests.get(&Which::Top).map(|manifest| manifest.digest().unwrap()))
@@ -93,14 +89,16 @@ impl Source for FakeSource {
             faults.get_mut(&blob.digest).filter(|all| !all.is_empty()).map(|all| all.remove(0))
         };
         let mut bytes = self.blobs[&blob.digest].to_vec();
-        let broken =
-            || Err(StreamError::Read { source: "connection reset".into(), transient: true });
+        let broken = |tried| {
+            Err(StreamError::Read { source: "connection reset".into(), transient: true, tried })
+        };
         let end = match fault {
             None => None,
             Some(Fault::Break(after)) => {
                 bytes.truncate(after);
-                Some(broken())
+                Some(broken(1))
             }
+            Some(Fault::Spent) => Some(broken(5)),
             Some(Fault::Corrupt) => {
                 bytes[0] ^= 1;
                 None

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
 use skopeo_blob::{Blob, Recode};
 use skopeo_image::{Compression, Descriptor, Digest};
-use skopeo_transport::{Error as TransportError, Role, Wish};
+use skopeo_transport::{Role, Wish};
 use tokio::sync::SemaphorePermit;
 use tracing::debug;
 
@@ -270,15 +270,6 @@ impl Job<'_> {
         self.permits.acquire().await.ok()
     }
 
-    /// Whether one of the two doors has done what can be done: tries would multiply.
-    fn was_tried_again(&self, error: &Error) -> bool {
-        match error {
-            Error::ReadBlob { .. } => self.source.is_persistent(),
-            Error::WriteBlob { source, .. } => matches!(**source, TransportError::Registry(_)),
-            _ => false,
-        }
-    }
-
     /// Tries again what broke on its way, a few times, further and further apart.
     async fn patiently<T, F>(&self, digest: &Digest, attempt: impl Fn() -> F) -> Result<T, Error>
     where
@@ -292,8 +283,11 @@ impl Job<'_> {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            let again = error.is_transient() && !self.was_tried_again(&error);
-            if !again || tried >= patience.attempts {
+            // What has been tried below as often as it may be says so itself.
+            if error.is_spent() {
+                return Err(error);
+            }
+            if !error.is_transient() || tried >= patience.attempts {
                 return Err(error.after(tried));
             }
             let error = sentence(&error);

@@ -121,7 +121,7 @@ impl Repository {
                 || status.is_none() && error.is_transient()
                 || status.is_some_and(|status| is_transient_status(status.as_u16()));
             let Some(pause) = tries.next(status, None).filter(|_| lost) else {
-                return Err(error);
+                return Err(if lost { error.after(tries.done()) } else { error });
             };
             wait(pause, &error.to_string()).await;
             from = self.ask(session, start, end).await?.unwrap_or(from);

@@ -240,7 +240,7 @@ impl Repository {
             match self.finish(&session, digest, bytes.clone(), size).await {
                 Ok(()) => break,
                 // The session is lost, or was spoilt by a try that broke.
-                Err(error) if !last && !error.is_denied() && !error.is_unauthorized() => {
+                Err(error) if !last && may_be_the_session(&error) => {
                     debug!("Sending a small blob again: {error}");
                     self.cancel_upload(session).await;
                     session = self.open().await?;
@@ -465,6 +465,13 @@ impl Shared {
 fn is_unsupported(error: &Error) -> bool {
     matches!(error.status(), Some(405 | 501))
         || error.codes().first().is_some_and(|code| code == "UNSUPPORTED")
+}
+
+/// Whether a blob that was not taken may be in another upload: not if the registry says who may
+/// not, or has been too busy for all tries.
+fn may_be_the_session(error: &Error) -> bool {
+    let busy = error.tried() > 1 && matches!(error.status(), Some(429 | 502..=504));
+    !busy && !error.is_denied() && !error.is_unauthorized()
 }
 
 fn is_stored(status: StatusCode) -> bool {

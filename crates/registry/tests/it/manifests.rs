@@ -161,6 +161,22 @@ async fn retry_after_is_heeded() {
     server.client().repository("a").manifest("x").await.unwrap();
 }
 
+#[tokio::test]
+async fn what_never_gets_better_is_told_once_with_how_often_it_was_tried() {
+    for (status, said) in [
+        (503, "received unexpected HTTP status: 503 Service Unavailable"),
+        (429, "StatusCode: 429, \"\""),
+    ] {
+        let server = Server::start(move |_| reply(status).header("Retry-After", "0")).await;
+        let error = server.client().repository("a").manifest("x").await.unwrap_err();
+        let name = server.client().repository("a").name();
+        assert_eq!(chain(&error), format!("reading manifest x in {name} (tried 4 times): {said}"));
+        assert_eq!((error.tried(), error.status()), (4, Some(status)));
+        assert!(error.is_transient());
+        assert_eq!(server.seen().len(), 4);
+    }
+}
+
 /// Gathers what is logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

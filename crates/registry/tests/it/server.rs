@@ -178,7 +178,7 @@ pub(crate) fn options(host: &str) -> ClientOptions {
             tries: 4,
             pause: Duration::from_millis(1),
             busy_pause: Duration::from_millis(1),
-            longest_pause: Duration::from_millis(20),
+            longest_wait: Duration::from_millis(60),
             progress: 1000,
         },
         ..ClientOptions::new(host)

@@ -227,6 +227,11 @@ impl VersionFile {
             this.write(Version::SHA256_ONLY)?;
         } else {
             let text = this.read()?;
+            // Killed between making the file and writing it.
+            if text.is_empty() && fs_err::read_dir(name.path())?.nth(1).is_none() {
+                this.write(Version::SHA256_ONLY)?;
+                return Ok(this);
+            }
             Version::parse(&text).ok_or(Error::NotImageFolder)?.check(&text, name)?;
         }
         Ok(this)

@@ -180,7 +180,7 @@ async fn put(repository: &Repository, blob: &Descriptor, bytes: Bytes) -> Result
         Ok(_) => Ok(()),
         Err(UploadError::Registry { error, .. }) => Err(error.into()),
         Err(UploadError::Body(source)) => {
-            Err(skopeo_blob::StreamError::Read { source, transient: false }.into())
+            Err(skopeo_blob::StreamError::Read { source, transient: false, tried: 1 }.into())
         }
     }
 }

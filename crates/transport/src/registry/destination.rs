@@ -125,7 +125,9 @@ impl RegistryDestination {
         match error {
             UploadError::Body(error) => match error.downcast::<StreamError>() {
                 Ok(error) => Error::Stream(*error),
-                Err(source) => Error::Stream(StreamError::Read { source, transient: false }),
+                Err(source) => {
+                    Error::Stream(StreamError::Read { source, transient: false, tried: 1 })
+                }
             },
             UploadError::Registry { error, retry_with } => {
                 match retry_with {

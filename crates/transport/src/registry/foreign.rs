@@ -59,6 +59,7 @@ pub(super) fn unverified(download: Download) -> Unverified {
     let stream = download.stream.map(|piece| {
         piece.map_err(|error| StreamError::Read {
             transient: error.is_transient(),
+            tried: error.tried(),
             source: error.into(),
         })
     });

@@ -96,10 +96,6 @@ impl Source for RegistrySource {
         Ok(signatures)
     }
 
-    fn is_persistent(&self) -> bool {
-        true
-    }
-
     fn concurrency(&self) -> NonZeroUsize {
         files::CONCURRENCY
     }

@@ -76,10 +76,21 @@ async fn writes_a_later_version_for_other_digests() {
 }
 
 #[tokio::test]
+async fn goes_on_where_it_was_killed_before_a_word_was_written() {
+    let place = Place::dir().await;
+    let image = place.folder.path().join("image");
+    fs_err::create_dir(&image).unwrap();
+    fs_err::write(image.join("version"), "").unwrap();
+    create(&place.name, &place.options).await.unwrap();
+    assert_eq!(fs_err::read_to_string(image.join("version")).unwrap(), VERSION);
+}
+
+#[tokio::test]
 async fn refuses_folders_that_are_not_its_own() {
     let not_ours = "not a containers image directory, don't want to overwrite important data";
     for (version, to_write, to_read) in [
         (None, not_ours, ""),
+        (Some(""), not_ours, "invalid version file content: \"\""),
         (Some("mine"), not_ours, "invalid version file content: \"mine\""),
         (
             Some("Directory Transport Version: 1.3\n"),
