@@ -34,7 +34,7 @@ pub(super) fn image_types(
     let usable: Vec<&MediaType> = candidates
         .iter()
         .filter(|to| !to.is_list())
-        .filter(|to| compression.is_none_or(|compression| holds(to, compression)))
+        .filter(|to| compression.is_none_or(|compression| to.allows(compression)))
         .collect();
     if usable.is_empty() {
         let compression = compression.unwrap_or(Compression::Gzip);
@@ -55,15 +55,6 @@ pub(super) fn image_types(
         }
     }
     Ok(ordered)
-}
-
-/// Whether layers packed so can be named in such a manifest.
-fn holds(manifest: &MediaType, compression: Compression) -> bool {
-    match compression {
-        Compression::Uncompressed | Compression::Gzip => true,
-        Compression::Zstd | Compression::ZstdChunked => *manifest == MediaType::OCI_MANIFEST,
-        Compression::Bzip2 | Compression::Xz => false,
-    }
 }
 
 /// The types to try for a list, best first; at least one.
