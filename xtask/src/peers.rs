@@ -14,6 +14,7 @@ const PEERS: &[(&str, &str)] = &[
     ("gpg", "gnupg"),
     ("htpasswd", "apache2-utils"),
     ("openssl", "openssl"),
+    ("curl", "curl"),
     ("jq", "jq"),
     ("zsh", "zsh"),
     ("fish", "fish"),
