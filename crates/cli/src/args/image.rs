@@ -127,7 +127,7 @@ impl Image {
             .or_else(|| values.maybe_switch("tls-verify"))
             .or(root);
         Ok(Self {
-            authfile: authfile.filter(|path| !path.is_empty()).map(PathBuf::from),
+            authfile: authfile.map(PathBuf::from),
             identity: identity(values, prefix)?,
             registry_token: values.maybe_text(&name("registry-token")).map(Secret::from),
             cert_dir: path(&name("cert-dir")),

@@ -63,7 +63,7 @@ impl Stored {
 /// Credential files that were named by flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthOptions {
-    /// `--authfile`.
+    /// `--authfile`. An empty path stands for the usual search, whatever the environment says.
     pub authfile: Option<PathBuf>,
     /// `--compat-auth-file`: a file that Docker uses too.
     pub compat_authfile: Option<PathBuf>,
@@ -235,7 +235,8 @@ fn files(environment: &Environment, options: &AuthOptions) -> Vec<CredentialFile
     let plain = |path| CredentialFile { path, dress: Dress::Auth };
     let explicit = (options.authfile.clone())
         .or_else(|| options.compat_authfile.clone())
-        .or_else(|| environment.path(env::REGISTRY_AUTH_FILE));
+        .or_else(|| environment.path(env::REGISTRY_AUTH_FILE))
+        .filter(|path| !path.as_os_str().is_empty());
     if let Some(path) = explicit {
         return vec![plain(path)];
     }

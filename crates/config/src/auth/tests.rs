@@ -78,11 +78,13 @@ fn variables_and_flags_choose_files() {
     ] {
         assert_eq!(found(&machine, key), expected);
     }
-    let machine = machine();
+    let machine = machine().var_path("REGISTRY_AUTH_FILE", "missing.json");
     let authfile = Some(machine.path("named.json"));
     let options = AuthOptions { authfile, compat_authfile: None };
     assert_eq!(user(&machine, &options, "h"), "named");
     assert_eq!(user(&machine, &options, "run"), "");
+    let options = AuthOptions { authfile: Some("".into()), compat_authfile: None };
+    assert_eq!(user(&machine, &options, "h"), "docker home"); // takes the variable back
 }
 
 #[test]
