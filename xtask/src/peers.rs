@@ -11,6 +11,11 @@ use crate::shell;
 const PEERS: &[(&str, &str)] = &[
     ("skopeo", "skopeo"),
     ("docker-registry", "docker-registry"),
+    ("podman", "podman"),
+    ("buildah", "buildah"),
+    ("umoci", "umoci"),
+    ("dockerd", "docker.io"),
+    ("mksquashfs", "squashfs-tools"),
     ("gpg", "gnupg"),
     ("htpasswd", "apache2-utils"),
     ("openssl", "openssl"),

@@ -62,46 +62,55 @@ impl ImageName {
     /// The reference inside, where the name is one.
     #[must_use]
     pub fn docker_reference(&self) -> Option<&Reference> {
-        self.docker_name().map(DockerName::reference)
-    }
-
-    pub(crate) fn docker_name(&self) -> Option<&DockerName> {
-        match self {
-            Self::Docker(name) => Some(name),
-            Self::Dir(_) | Self::Oci(_) => None,
-        }
+        self.inner().docker_reference()
     }
 
     /// The name of the transport, without the colon.
     #[must_use]
     pub fn transport(&self) -> &'static str {
-        match self {
-            Self::Docker(_) => "docker",
-            Self::Dir(_) => "dir",
-            Self::Oci(_) => "oci",
-        }
+        self.inner().transport()
     }
 
     /// What `policy.json` is asked about.
     #[must_use]
     pub fn policy_scope(&self) -> PolicyScope {
-        let scope = match self {
-            Self::Docker(name) => name.policy_scope(),
-            Self::Dir(name) => name.policy_scope(),
-            Self::Oci(name) => name.policy_scope(),
-        };
-        PolicyScope { name: self.to_string(), ..scope }
+        PolicyScope { name: self.to_string(), ..self.inner().policy_scope() }
+    }
+
+    /// The one match that all names are equal behind.
+    fn inner(&self) -> &dyn Name {
+        match self {
+            Self::Docker(name) => name,
+            Self::Dir(name) => name,
+            Self::Oci(name) => name,
+        }
+    }
+
+    pub(crate) fn docker_name(&self) -> Option<&DockerName> {
+        match self {
+            Self::Docker(name) => Some(name),
+            _ => None,
+        }
     }
 }
 
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.transport())?;
-        match self {
-            Self::Docker(name) => name.fmt(f),
-            Self::Dir(name) => name.fmt(f),
-            Self::Oci(name) => name.fmt(f),
-        }
+        write!(f, "{}:{}", self.transport(), self.inner())
+    }
+}
+
+/// What the name of every transport can do. It prints what stands behind the colon.
+pub(crate) trait Name: fmt::Display {
+    /// What stands before the colon.
+    fn transport(&self) -> &'static str;
+
+    /// What `policy.json` is asked about; the name for errors is filled in by [`ImageName`].
+    fn policy_scope(&self) -> PolicyScope;
+
+    /// The docker reference inside, where the name is one or has one.
+    fn docker_reference(&self) -> Option<&Reference> {
+        None
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use skopeo_image::{Algorithm, Digest, PolicyScope, Which};
 
 use crate::Error;
-use crate::name::{NameError, parents, resolve};
+use crate::name::{Name, NameError, parents, resolve};
 
 pub(crate) use destination::create;
 pub(crate) use source::open;
@@ -36,16 +36,6 @@ impl DirName {
     #[must_use]
     pub fn path(&self) -> &Path {
         Path::new(if self.path.is_empty() { "." } else { &self.path })
-    }
-
-    pub(crate) fn policy_scope(&self) -> PolicyScope {
-        PolicyScope {
-            name: String::new(),
-            transport: "dir",
-            identity: self.resolved.clone(),
-            namespaces: parents(&self.resolved),
-            reference: None,
-        }
     }
 
     fn version(&self) -> PathBuf {
@@ -70,6 +60,22 @@ impl DirName {
             Which::Top => format!("signature-{number}"),
             Which::Instance(digest) => format!("{}.signature-{number}", file_name(digest)),
         })
+    }
+}
+
+impl Name for DirName {
+    fn transport(&self) -> &'static str {
+        "dir"
+    }
+
+    fn policy_scope(&self) -> PolicyScope {
+        PolicyScope {
+            name: String::new(),
+            transport: self.transport(),
+            identity: self.resolved.clone(),
+            namespaces: parents(&self.resolved),
+            reference: None,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::path::Path;
 use skopeo_image::{Digest, PolicyScope};
 
 use crate::Error;
-use crate::name::{NameError, parents, resolve};
+use crate::name::{Name, NameError, parents, resolve};
 use crate::options::LayoutOptions;
 
 pub(crate) use destination::create;
@@ -75,14 +75,20 @@ impl LayoutName {
     pub fn path(&self) -> &Path {
         Path::new(if self.path.is_empty() { "." } else { &self.path })
     }
+}
 
-    pub(crate) fn policy_scope(&self) -> PolicyScope {
+impl Name for LayoutName {
+    fn transport(&self) -> &'static str {
+        "oci"
+    }
+
+    fn policy_scope(&self) -> PolicyScope {
         // The reference is no part of it: with and without one, a name may mean the same image. The
         // root is the same as any place, so it is no namespace.
         let own = (self.resolved != "/").then(|| self.resolved.clone());
         PolicyScope {
             name: String::new(),
-            transport: "oci",
+            transport: self.transport(),
             identity: self.resolved.clone(),
             namespaces: own.into_iter().chain(parents(&self.resolved)).collect(),
             reference: None,

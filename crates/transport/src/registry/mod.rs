@@ -18,7 +18,7 @@ use skopeo_config::signatures::Access;
 use skopeo_image::{PolicyScope, RawManifest, Reference};
 use skopeo_registry::Repository;
 
-use crate::name::NameError;
+use crate::name::{Name, NameError};
 use crate::{Error, ImageName, Options};
 
 pub use connections::Connections;
@@ -89,7 +89,18 @@ impl DockerName {
         }
     }
 
-    pub(crate) fn policy_scope(&self) -> PolicyScope {
+    /// What a registry is asked for; none for a name without tag and digest.
+    fn tag_or_digest(&self) -> Option<&str> {
+        tag_or_digest(&self.reference)
+    }
+}
+
+impl Name for DockerName {
+    fn transport(&self) -> &'static str {
+        "docker"
+    }
+
+    fn policy_scope(&self) -> PolicyScope {
         let name = self.reference.name.to_string();
         let mut namespaces: Vec<_> = std::iter::successors(Some(name.as_str()), |name| {
             name.rsplit_once('/').map(|(parent, _)| parent)
@@ -106,16 +117,15 @@ impl DockerName {
         }
         PolicyScope {
             name: String::new(),
-            transport: "docker",
+            transport: self.transport(),
             identity: self.reference.to_string(),
             namespaces,
             reference: Some(self.reference.to_string()),
         }
     }
 
-    /// What a registry is asked for; none for a name without tag and digest.
-    fn tag_or_digest(&self) -> Option<&str> {
-        tag_or_digest(&self.reference)
+    fn docker_reference(&self) -> Option<&Reference> {
+        Some(&self.reference)
     }
 }
 
