@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::env;
@@ -78,13 +78,17 @@ pub fn drop_ins(folders: &[PathBuf], extension: &str) -> Result<Vec<PathBuf>, Er
     Ok(files.into_values().collect())
 }
 
+/// The largest file that is read, in bytes: nobody writes one by hand, and what a path leads to may
+/// have no end.
+const LIMIT: u64 = 16 << 20;
+
 /// The bytes of a file, or none if there is no such file.
 ///
 /// # Errors
 ///
 /// The file exists but cannot be read.
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match fs_err::read(path) {
+    match bounded(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::file("open", path, error)),
@@ -93,5 +97,25 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 
 /// The bytes of a file that has to be there.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs_err::read(path).map_err(|error| Error::file("open", path, error))
+    bounded(path).map_err(|error| Error::file("open", path, error))
+}
+
+fn bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs_err::File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_no_file_without_end() {
+        let error = read(Path::new("/dev/zero")).unwrap_err();
+        assert!(std::error::Error::source(&error).is_some(), "{error}");
+    }
 }

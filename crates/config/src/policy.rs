@@ -1,6 +1,5 @@
 //! Where policy.json lies. What it says is for `trust` to judge.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::{Environment, Error, env, paths};
@@ -30,10 +29,8 @@ pub(crate) fn load(
     }
     let candidates = paths::candidates(environment, "policy.json");
     for path in &candidates {
-        match fs_err::read(path) {
-            Ok(bytes) => return Ok(PolicyFile { path: path.clone(), bytes }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::file("open", path, error)),
+        if let Some(bytes) = paths::read_if_there(path)? {
+            return Ok(PolicyFile { path: path.clone(), bytes });
         }
     }
     Err(Error::NoPolicy(candidates.into()))

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use skopeo_server::{Access, Htpasswd, Registry, ServerOptions, Tls};
+use tracing::warn;
 
 use crate::app::{App, Signals};
 use crate::args::serve::Serve;
@@ -27,12 +28,20 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         Some(port) => format!("0.0.0.0:{port}"),
         None => flags.listen.clone(),
     };
+    let writable_by_anyone = !flags.read_only && flags.htpasswd.is_none();
     let registry = Registry::open(options)?;
     app.run_uninterrupted(async {
         // Before anybody can know that there is something to end.
         let signals = Signals::listen()?;
         let serving = registry.listen(&listen).await?;
-        print(format!("Serving {folder} on {scheme}://{}\n", serving.address()))?;
+        let address = serving.address();
+        print(format!("Serving {folder} on {scheme}://{address}\n"))?;
+        if writable_by_anyone && !address.ip().is_loopback() {
+            warn!(
+                "Anyone who reaches {address} may change {folder}: use --htpasswd, --read-only, or \
+                 listen on 127.0.0.1"
+            );
+        }
         // That the user ends it is how it ends.
         let _ = signals.wait().await;
         serving.stop().await;

@@ -1,6 +1,6 @@
 //! `skopeo serve`.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
@@ -19,7 +19,7 @@ impl Server {
     fn start(home: &Home, arguments: &[&str]) -> Self {
         let mut command = home.command(env!("CARGO_BIN_EXE_skopeo"));
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim_end().rsplit(' ').next().unwrap().to_owned();
@@ -60,6 +60,22 @@ fn serves_what_copy_wrote_and_ends_well() {
     assert_eq!(found["Digest"], image.digest().to_string());
     assert_eq!(server.end("-INT"), Some(0));
     assert_eq!(Server::start(&home, &["served"]).end("-TERM"), Some(0));
+}
+
+#[test]
+fn warns_where_anyone_may_write() {
+    let home = Home::new();
+    for (flags, warns) in [
+        (&["--listen", "0.0.0.0:0", "served"][..], true),
+        (&["--listen", "0.0.0.0:0", "--read-only", "served"], false),
+        (&["served"], false),
+    ] {
+        let mut server = Server::start(&home, flags);
+        assert_eq!(server.end("-TERM"), Some(0));
+        let mut said = String::new();
+        server.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(said.contains("may change served: use --htpasswd"), warns, "{flags:?}: {said}");
+    }
 }
 
 #[test]

@@ -4,7 +4,6 @@ mod file;
 mod lookup;
 mod short;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 pub use lookup::Endpoint;
@@ -129,9 +128,9 @@ impl Registries {
     /// Reads and merges one file over what is there.
     fn merge(&mut self, path: &Path, kind: &str) -> Result<(), Error> {
         let doing = || format!("loading {kind} configuration {path:?}");
-        let text = fs_err::read_to_string(path).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => Error::Toml("toml: the file is not UTF-8".to_owned()),
-            _ => Error::file("open", path, error),
+        let text = paths::read(path).and_then(|bytes| {
+            String::from_utf8(bytes)
+                .map_err(|_| Error::Toml("toml: the file is not UTF-8".to_owned()))
         });
         let parsed = text.and_then(|text| file::parse(&text, path));
         self.take(parsed.map_err(|error| error.during(doing()))?, path);
