@@ -8,6 +8,7 @@ mod docker;
 mod killed;
 mod laws;
 mod layout;
+mod lookaside;
 mod original;
 mod place;
 mod sample;
