@@ -75,18 +75,37 @@ where
     pipe::produce(None, move |output| {
         let mut left = size;
         while left > 0 {
-            let wanted = left.min(BATCH as u64);
-            let mut piece = Vec::with_capacity(usize::try_from(wanted).unwrap_or(BATCH));
-            let got = (&mut file).take(wanted).read_to_end(&mut piece);
-            let got = got.map_err(|source| Stopped::Failed(unreadable(source)))?;
-            if got == 0 {
+            let Some(piece) = next_piece(&mut file, left)? else {
                 return Err(Stopped::Failed(unreadable(io::ErrorKind::UnexpectedEof.into())));
-            }
-            left -= got as u64;
-            output.put(Bytes::from(piece))?;
+            };
+            left -= piece.len() as u64;
+            output.put(piece)?;
         }
         Ok(())
     })
+}
+
+/// All bytes that come, as of a pipe, whose number nobody knows beforehand; otherwise as [`read`].
+#[must_use]
+pub fn read_to_end<R>(mut file: R) -> ByteStream
+where
+    R: Read + Send + 'static,
+{
+    pipe::produce(None, move |output| {
+        while let Some(piece) = next_piece(&mut file, u64::MAX)? {
+            output.put(piece)?;
+        }
+        Ok(())
+    })
+}
+
+/// A batch of bytes, fewer only at the end; `None` behind it.
+fn next_piece(file: &mut impl Read, left: u64) -> Result<Option<Bytes>, Stopped> {
+    let wanted = left.min(BATCH as u64);
+    let mut piece = Vec::with_capacity(usize::try_from(wanted).unwrap_or(BATCH));
+    let got = file.take(wanted).read_to_end(&mut piece);
+    let got = got.map_err(|source| Stopped::Failed(unreadable(source)))?;
+    Ok((got > 0).then(|| piece.into()))
 }
 
 fn unreadable(source: io::Error) -> StreamError {
@@ -114,12 +133,14 @@ mod tests {
     async fn reads_what_it_wrote() {
         for len in [0, 1, BATCH - 1, BATCH, BATCH + 1, 5 * BATCH + 17] {
             let bytes = sample(len);
-            let source = read(io::Cursor::new(bytes.clone()), len as u64);
+            let file = || io::Cursor::new(bytes.clone());
             let digest = Digest::of(Algorithm::Sha512, &bytes);
-            let blob = Unverified::new(source, None).expect(&digest, Some(len as u64));
-            let written = write(blob, Vec::new()).await.unwrap();
-            assert_eq!((written.digest, written.size), (digest, len as u64));
-            assert_eq!(written.file, bytes);
+            for source in [read(file(), len as u64), read_to_end(file())] {
+                let blob = Unverified::new(source, None).expect(&digest, Some(len as u64));
+                let written = write(blob, Vec::new()).await.unwrap();
+                assert_eq!((written.digest, written.size), (digest.clone(), len as u64));
+                assert_eq!(written.file, bytes);
+            }
         }
     }
 

@@ -116,32 +116,13 @@ impl App {
         Ok(if self.global.require_signed { policy.require_signed() } else { policy })
     }
 
-    /// This machine, in Go's words.
-    pub(crate) fn host() -> Platform {
-        let (architecture, variant) = match std::env::consts::ARCH {
-            "x86_64" => ("amd64", ""),
-            "x86" => ("386", ""),
-            "aarch64" => ("arm64", "v8"),
-            "arm" => ("arm", "v7"),
-            "powerpc64" if cfg!(target_endian = "little") => ("ppc64le", ""),
-            "powerpc64" => ("ppc64", ""),
-            "loongarch64" => ("loong64", ""),
-            other => (other, ""),
-        };
-        let os = match std::env::consts::OS {
-            "macos" => "darwin",
-            other => other,
-        };
-        Platform::new(os, architecture, variant)
-    }
-
     /// The platforms that serve, best first.
     pub(crate) fn platforms(&self) -> Vec<Platform> {
         wanted_platforms(
             self.global.os.as_deref(),
             self.global.architecture.as_deref(),
             self.global.variant.as_deref(),
-            &Self::host(),
+            &Platform::host(),
         )
     }
 

@@ -9,7 +9,7 @@ use anyhow::Error;
 use skopeo_blob::{FileError, StreamError};
 use skopeo_copy::Error as CopyError;
 use skopeo_registry::Error as RegistryError;
-use skopeo_transport::Error as TransportError;
+use skopeo_transport::{Error as TransportError, NameError};
 
 use crate::args::parse::ParseError;
 use crate::logging::{self, Level};
@@ -88,6 +88,7 @@ fn hint(error: &Error) -> Option<String> {
             .or_else(|| error.downcast_ref::<ParseError>()?.hint.clone())
             .or_else(|| error.downcast_ref::<CopyError>()?.hint())
             .or_else(|| error.downcast_ref::<TransportError>()?.hint())
+            .or_else(|| error.downcast_ref::<NameError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<RegistryError>()?.hint().map(str::to_owned))
     })
 }

@@ -136,7 +136,10 @@ a host it is docker.io, without a tag it is latest.
 
 dir:PATH: an image in a folder of its own, a file for each blob.
 
-oci:PATH[:REFERENCE] or oci:PATH:@INDEX: an image in a folder that is an OCI layout.";
+oci:PATH[:REFERENCE] or oci:PATH:@INDEX: an image in a folder that is an OCI layout.
+
+tarball:FILE[:FILE...]: an image made up of tars, packed or not, root layer first; - is standard input. \
+Only for reading.";
 
 const REPOSITORY_NAMES: &str =
     "docker://[HOST/]REPOSITORY: a repository in a registry, without tag or digest.";

@@ -36,6 +36,26 @@ impl Platform {
         }
     }
 
+    /// The platform this program was built for, in Go's words.
+    #[must_use]
+    pub fn host() -> Self {
+        let (architecture, variant) = match std::env::consts::ARCH {
+            "x86_64" => ("amd64", ""),
+            "x86" => ("386", ""),
+            "aarch64" => ("arm64", "v8"),
+            "arm" => ("arm", "v7"),
+            "powerpc64" if cfg!(target_endian = "little") => ("ppc64le", ""),
+            "powerpc64" => ("ppc64", ""),
+            "loongarch64" => ("loong64", ""),
+            other => (other, ""),
+        };
+        let os = match std::env::consts::OS {
+            "macos" => "darwin",
+            other => other,
+        };
+        Self::new(os, architecture, variant)
+    }
+
     /// Whether an instance for `self` is what `wanted` asks for. Versions and features are not
     /// looked at: the OCI specification leaves them too vague to compare.
     #[must_use]

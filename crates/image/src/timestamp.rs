@@ -40,6 +40,34 @@ impl Default for Timestamp {
     }
 }
 
+impl Timestamp {
+    /// The point in time so many seconds and nanoseconds after 1970 began, in UTC; `None` outside
+    /// the years 0 to 9999, which RFC 3339 cannot write.
+    #[must_use]
+    pub fn from_unix(seconds: i64, nanosecond: u32) -> Option<Self> {
+        let in_day =
+            |divisor: i64, of: i64| u8::try_from(seconds.div_euclid(divisor).rem_euclid(of));
+        // Years that begin in March have their leap day at the end; 400 of them are 146 097 days.
+        let days = seconds.div_euclid(86_400) + 719_468;
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let (month, after) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        Some(Self {
+            year: u16::try_from(era * 400 + year + after).ok().filter(|year| *year <= 9999)?,
+            month: u8::try_from(month).ok()?,
+            day: u8::try_from(day).ok()?,
+            hour: in_day(3_600, 24).ok()?,
+            minute: in_day(60, 60).ok()?,
+            second: in_day(1, 60).ok()?,
+            nanosecond,
+            offset: 0,
+        })
+    }
+}
+
 impl FromStr for Timestamp {
     type Err = TimestampError;
 
@@ -144,6 +172,27 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_from_1970() {
+        for (seconds, expected) in [
+            (0, Some("1970-01-01T00:00:00.5Z")),
+            (-1, Some("1969-12-31T23:59:59.5Z")),
+            (951_782_399, Some("2000-02-28T23:59:59.5Z")),
+            (951_782_400, Some("2000-02-29T00:00:00.5Z")),
+            (1_795_240_534, Some("2026-11-21T05:55:34.5Z")),
+            (4_107_542_400, Some("2100-03-01T00:00:00.5Z")), // 2100 has no leap day
+            (253_402_300_799, Some("9999-12-31T23:59:59.5Z")),
+            (253_402_300_800, None),
+            (-62_167_219_200, Some("0000-01-01T00:00:00.5Z")),
+            (-62_167_219_201, None),
+            (i64::MAX, None),
+            (i64::MIN, None),
+        ] {
+            let time = Timestamp::from_unix(seconds, 500_000_000).map(|time| time.to_string());
+            assert_eq!(time.as_deref(), expected, "{seconds}");
+        }
+    }
 
     #[test]
     fn prints_as_go_does() {

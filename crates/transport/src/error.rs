@@ -41,6 +41,21 @@ pub enum Error {
         /// What was asked.
         operation: &'static str,
     },
+    /// A transport that images are only read from.
+    #[error("\"{0}:\" locations can only be read from, not written to")]
+    ReadOnly(&'static str),
+    /// A file that an image is to be made of cannot be read.
+    #[error("error reading {path:?}")]
+    Reading {
+        /// The file as it was named.
+        path: String,
+        /// Why.
+        #[source]
+        source: Box<Self>,
+    },
+    /// Nobody has ever spoken of that blob here.
+    #[error("no blob with digest {:?} found", .0.as_str())]
+    NoSuchBlob(Digest),
     /// A registry refused, or was not reached.
     #[error(transparent)]
     Registry(#[from] skopeo_registry::Error),

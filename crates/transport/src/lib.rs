@@ -16,6 +16,7 @@ mod options;
 mod registry;
 mod signature_file;
 mod source;
+mod synthetic;
 mod table;
 
 pub use destination::{Accepts, Destination, How, LayerForm, PutManifestError, Role, Stored, Wish};
@@ -27,6 +28,7 @@ pub use options::{DirOptions, LayoutOptions, Options, RegistryOptions};
 pub use registry::{Connections, DockerName};
 pub use signature_file::Malformed as MalformedSignature;
 pub use source::Source;
+pub use synthetic::TarballName;
 pub use table::{TRANSPORTS, Transport, find, offered};
 
 /// Opens an image for reading.
@@ -39,6 +41,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
         ImageName::Docker(name) => Box::new(registry::open(name, options)?),
         ImageName::Dir(name) => Box::new(dir::open(name)?),
         ImageName::Oci(name) => Box::new(layout::open(name, options)?),
+        ImageName::Tarball(name) => Box::new(synthetic::open_tarball(name, options).await?),
     })
 }
 
@@ -51,6 +54,7 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
         ImageName::Docker(name) => Box::new(registry::create(name, options).await?),
         ImageName::Dir(name) => Box::new(dir::create(name, &options.dir)?),
         ImageName::Oci(name) => Box::new(layout::create(name, &options.layout)?),
+        ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
     })
 }
 
@@ -61,10 +65,10 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
 pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
     match name {
         ImageName::Docker(name) => registry::delete(name, options).await,
-        ImageName::Dir(_) => {
-            Err(Error::Unsupported { transport: "dir", operation: "Deleting images" })
-        }
         ImageName::Oci(name) => layout::delete(name, &options.layout).await,
+        ImageName::Dir(_) | ImageName::Tarball(_) => {
+            Err(Error::Unsupported { transport: name.transport(), operation: "Deleting images" })
+        }
     }
 }
 
@@ -75,7 +79,7 @@ pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
 pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Error> {
     match name {
         ImageName::Docker(name) => registry::tags(name, options).await,
-        ImageName::Dir(_) | ImageName::Oci(_) => {
+        ImageName::Dir(_) | ImageName::Oci(_) | ImageName::Tarball(_) => {
             Err(Error::Unsupported { transport: name.transport(), operation: "Listing tags" })
         }
     }

@@ -10,6 +10,7 @@ use skopeo_image::{PolicyScope, Reference, ReferenceError};
 use crate::dir::DirName;
 use crate::layout::LayoutName;
 use crate::registry::DockerName;
+use crate::synthetic::TarballName;
 use crate::table;
 
 /// The name of an image, or of a place for one: `transport:details`.
@@ -24,6 +25,8 @@ pub enum ImageName {
     Dir(DirName),
     /// `oci:PATH[:REFERENCE]`.
     Oci(LayoutName),
+    /// `tarball:FILE[:FILE...]`.
+    Tarball(TarballName),
 }
 
 impl ImageName {
@@ -83,6 +86,7 @@ impl ImageName {
             Self::Docker(name) => name,
             Self::Dir(name) => name,
             Self::Oci(name) => name,
+            Self::Tarball(name) => name,
         }
     }
 
@@ -157,6 +161,15 @@ pub enum NameError {
     /// The path leads nowhere.
     #[error(transparent)]
     Path(FileError),
+    /// A file that an image is to be made of cannot be opened.
+    #[error("error opening {path:?}")]
+    Opening {
+        /// The file as it was named.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: FileError,
+    },
     /// The path leads to where a name has no letters.
     #[error("path {0} is not UTF-8")]
     NotUtf8(String),
@@ -178,6 +191,17 @@ pub enum NameError {
     /// Counting begins at 0.
     #[error("Invalid source index @{0}: must not be negative")]
     IndexNegative(i64),
+}
+
+impl NameError {
+    /// What the user could do about it, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotBuilt(transport) => table::find(transport)?.instead,
+            _ => None,
+        }
+    }
 }
 
 impl From<io::Error> for NameError {

@@ -4,6 +4,7 @@ use crate::dir::DirName;
 use crate::layout::LayoutName;
 use crate::name::{ImageName, NameError};
 use crate::registry::DockerName;
+use crate::synthetic::TarballName;
 
 /// Parses what stands behind the colon.
 type Parse = fn(&str) -> Result<ImageName, NameError>;
@@ -27,6 +28,8 @@ pub struct Transport {
     pub lists_tags: bool,
     /// Parses what stands behind the colon; `None` for what is known but not built.
     pub(crate) parse: Option<Parse>,
+    /// For what is not built: why, and what to use instead.
+    pub(crate) instead: Option<&'static str>,
 }
 
 impl Transport {
@@ -46,13 +49,20 @@ impl Transport {
             deletes: false,
             lists_tags: false,
             parse: None,
+            instead: None,
         }
     }
 }
 
 /// All transports by name, the unbuilt ones included.
 pub static TRANSPORTS: [Transport; 11] = [
-    Transport { offered: false, ..Transport::unbuilt("atomic", "HOST/NAMESPACE/STREAM:TAG") },
+    Transport {
+        offered: false,
+        instead: Some(
+            "the registry of OpenShift is reached as any other: docker://HOST/NAMESPACE/STREAM:TAG",
+        ),
+        ..Transport::unbuilt("atomic", "HOST/NAMESPACE/STREAM:TAG")
+    },
     Transport::unbuilt("containers-storage", "[STORE]{REFERENCE | @ID}"),
     Transport {
         reads: true,
@@ -78,9 +88,20 @@ pub static TRANSPORTS: [Transport; 11] = [
         ..Transport::unbuilt("oci", "PATH[:REFERENCE | :@INDEX]")
     },
     Transport::unbuilt("oci-archive", "PATH[:REFERENCE]"),
-    Transport { offered: false, ..Transport::unbuilt("ostree", "REFERENCE[@PATH]") },
+    Transport {
+        offered: false,
+        instead: Some(
+            "no release of skopeo has it any more; write the commit to a tar with `ostree export`, \
+             and name that as tarball:FILE",
+        ),
+        ..Transport::unbuilt("ostree", "REFERENCE[@PATH]")
+    },
     Transport::unbuilt("sif", "PATH"),
-    Transport::unbuilt("tarball", "FILE[:FILE...]"),
+    Transport {
+        reads: true,
+        parse: Some(|details| TarballName::parse(details).map(ImageName::Tarball)),
+        ..Transport::unbuilt("tarball", "{FILE | -}[:FILE...]")
+    },
 ];
 
 /// The transports that help and completion offer, by name.
@@ -101,7 +122,10 @@ mod tests {
     #[test]
     fn is_sorted_and_offers_what_is_built() {
         assert!(TRANSPORTS.is_sorted_by_key(|transport| transport.name));
-        assert!(offered().all(|transport| transport.reads && transport.writes));
-        assert!(find("ostree").is_some_and(|transport| !transport.is_built()));
+        assert!(offered().all(|transport| transport.reads && transport.instead.is_none()));
+        for name in ["atomic", "ostree"] {
+            let transport = find(name).unwrap();
+            assert!(!transport.is_built() && !transport.offered && transport.instead.is_some());
+        }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn tree(authfile: Option<String>) -> Command {
         commands: vec![
             completion(),
             copy::command(authfile.clone(), &transports),
-            delete(authfile.clone(), &transports),
+            delete(authfile.clone()),
             help_command(),
             inspect(authfile.clone(), &transports),
             list_tags(authfile),
@@ -105,7 +105,9 @@ fn list_tags(authfile: Option<String>) -> Command {
     .flags(image::retry())
 }
 
-fn delete(authfile: Option<String>, transports: &str) -> Command {
+fn delete(authfile: Option<String>) -> Command {
+    let transports = skopeo_transport::offered().filter(|transport| transport.deletes);
+    let transports = transports.map(|transport| transport.name).collect::<Vec<_>>().join(", ");
     Command::new("delete", "[command options] IMAGE-NAME", "Delete an image")
         .long(format!(
             "Deletes the image IMAGE-NAME where it is. In a registry every tag of its digest goes \

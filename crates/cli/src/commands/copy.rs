@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use skopeo_copy::{
     CompressTo, Copied, Digests, Format, Lists, OtherFormats, Request, Session, SourceSignatures,
 };
-use skopeo_image::Compression;
+use skopeo_image::{Compression, Platform};
 use skopeo_transport::ImageName;
 use tracing::warn;
 
@@ -68,7 +68,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
 
 /// What is asked, in the words of the pipeline.
 fn request(app: &App, copy: &Copy) -> Result<Request> {
-    let mut request = Request::new(App::host());
+    let mut request = Request::new(Platform::host());
     request.platforms = app.platforms();
     request.lists = lists(copy)?;
     request.format = copy.format.as_deref().map(format).transpose()?;

@@ -22,6 +22,7 @@ mod script;
 mod serve;
 mod stage;
 mod surface;
+mod tarball;
 mod tutorials;
 mod twin;
 mod twin_commands;
