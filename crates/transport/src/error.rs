@@ -30,6 +30,9 @@ pub enum Error {
         #[source]
         source: FileError,
     },
+    /// A tar could not be read.
+    #[error(transparent)]
+    Tar(#[from] crate::TarError),
     /// The bytes to be written did not come, or were not what they should be.
     #[error(transparent)]
     Stream(#[from] StreamError),

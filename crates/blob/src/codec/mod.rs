@@ -10,6 +10,8 @@ use skopeo_image::Compression;
 use crate::Blob;
 use crate::pipe::{self, BATCH, Reader, Stopped};
 
+pub use decoder::unpack;
+
 use decoder::Decoder;
 
 /// A format to pack in, and how hard to try.

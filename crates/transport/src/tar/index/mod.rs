@@ -1,0 +1,420 @@
+//! What is where in a tar: found by reading the headers only.
+
+use std::io;
+
+use super::error::Fault;
+use super::header::{BLOCK, Header, text};
+use super::pax::Extensions;
+
+/// How many members an archive may have.
+const MAX_MEMBERS: usize = 1 << 20;
+
+/// How many bytes the names of all members and links may have together.
+const MAX_NAMES: usize = 64 << 20;
+
+/// The longest name: what Linux allows a path to have.
+const MAX_NAME: usize = 4096;
+
+/// The longest extended header or GNU long name, in bytes; Go's limit.
+const MAX_EXTENSION: u64 = 1 << 20;
+
+/// How many links are followed from one to the next.
+const MAX_LINKS: usize = 8;
+
+/// How much is read at once, in bytes: a header, what extends it and the next one, mostly.
+const WINDOW: usize = 8 * 1024;
+
+/// Bytes that can be read at any place.
+pub(super) trait ReadAt {
+    /// As `pread(2)`.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+/// A regular file in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Where its bytes begin.
+    pub(crate) offset: u64,
+    /// Their number.
+    pub(crate) size: u64,
+}
+
+/// The members of an archive by name. A million of them take about 100 MiB.
+#[derive(Debug)]
+pub(super) struct Index {
+    /// The names of members and the targets of links, one behind the other.
+    names: String,
+    /// Sorted by name; those of the same name in the order of the archive.
+    slots: Vec<Slot>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    name: Place,
+    kind: Kind,
+    /// Of a link, where its target stands in `names`.
+    offset: u64,
+    size: u64,
+}
+
+/// A piece of `names`.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: u32,
+    length: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    File,
+    Sparse,
+    /// Its target is seen from where it is.
+    SymbolicLink,
+    /// Its target is seen from the archive's root.
+    HardLink,
+}
+
+impl Index {
+    /// Reads the headers of an archive of `length` bytes.
+    pub(super) fn scan(input: &impl ReadAt, length: u64) -> Result<Self, Fault> {
+        Self::scan_within(input, length, Limits { members: MAX_MEMBERS, names: MAX_NAMES })
+    }
+
+    fn scan_within(input: &impl ReadAt, length: u64, limits: Limits) -> Result<Self, Fault> {
+        let mut scan = Scan {
+            window: Window { input, length, start: 0, bytes: Vec::new() },
+            index: Self { names: String::new(), slots: Vec::new() },
+            last: String::new(),
+            at: 0,
+            limits,
+        };
+        while scan.member()? {}
+        let Self { names, mut slots } = scan.index;
+        slots.sort_by_key(|slot| slot.name.of(&names));
+        Ok(Self { names, slots })
+    }
+
+    /// The file that a clean name leads to; links are followed. Of several members of one name the
+    /// last counts, as if the archive were unpacked.
+    pub(super) fn find(&self, name: &str) -> Result<Option<Member>, Fault> {
+        let mut wanted = name.to_owned();
+        for _ in 0..=MAX_LINKS {
+            let end = self.slots.partition_point(|slot| slot.name.of(&self.names) <= &*wanted);
+            let Some(slot) = end.checked_sub(1).map(|at| self.slots[at]) else { return Ok(None) };
+            if slot.name.of(&self.names) != wanted {
+                return Ok(None);
+            }
+            let target = match slot.kind {
+                Kind::File => return Ok(Some(slot.member())),
+                Kind::Sparse => return Err(Fault::Sparse(name.to_owned())),
+                Kind::HardLink => slot.target(&self.names).to_owned(),
+                Kind::SymbolicLink => beside(&wanted, slot.target(&self.names)),
+            };
+            if is_outside(&target) {
+                return Err(Fault::LinkOut { name: name.to_owned(), target });
+            }
+            wanted = target;
+        }
+        Err(Fault::Links(name.to_owned()))
+    }
+
+    /// All regular files, by name.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, Member)> {
+        let files = self.slots.iter().filter(|slot| slot.kind == Kind::File);
+        files.map(|slot| (slot.name.of(&self.names), slot.member()))
+    }
+
+    /// The first name, of whatever member, that leads out of the folder the archive is for.
+    pub(super) fn leading_out(&self) -> Option<&str> {
+        let mut names = self.slots.iter().map(|slot| slot.name.of(&self.names));
+        names.find(|name| is_outside(name))
+    }
+}
+
+impl Slot {
+    fn member(&self) -> Member {
+        Member { offset: self.offset, size: self.size }
+    }
+
+    fn target<'a>(&self, names: &'a str) -> &'a str {
+        let start = usize::try_from(self.offset).unwrap_or(usize::MAX);
+        let length = usize::try_from(self.size).unwrap_or(usize::MAX);
+        names.get(start..start.saturating_add(length)).unwrap_or_default()
+    }
+}
+
+impl Place {
+    fn of(self, names: &str) -> &str {
+        let start = self.start as usize;
+        names.get(start..start + usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+/// The walk from header to header.
+struct Scan<'a, R> {
+    window: Window<'a, R>,
+    index: Index,
+    /// The member before, for errors.
+    last: String,
+    at: u64,
+    limits: Limits,
+}
+
+/// What an index may grow to.
+struct Limits {
+    members: usize,
+    names: usize,
+}
+
+impl<R: ReadAt> Scan<'_, R> {
+    /// Reads one member, with what extends its header. `false` at the end of the archive.
+    fn member(&mut self) -> Result<bool, Fault> {
+        let mut extensions = Extensions::default();
+        loop {
+            let header_at = self.at;
+            let Some(block) = self.block()? else { return Ok(false) };
+            if block == [0; BLOCK] {
+                // Two of them end an archive, and what is behind does not count.
+                return match self.block()? {
+                    Some(block) if block != [0; BLOCK] => Err(self.no_header(header_at + 512)),
+                    _ => Ok(false),
+                };
+            }
+            let header = Header::checked(&block);
+            let header = header.ok_or_else(|| self.no_header(header_at))?;
+            let size = header.size().ok_or_else(|| self.no_header(header_at))?;
+            let malformed = |reason| move || Fault::Extension { offset: header_at, reason };
+            match header.type_flag() {
+                b'x' => {
+                    let records = self.extension(header_at, size)?;
+                    extensions.add(&records).ok_or_else(malformed("is malformed"))?;
+                }
+                // What it says of all that follow does not count, as in Go.
+                b'g' => drop(self.extension(header_at, size)?),
+                b'L' => extensions.gnu_name = Some(self.extension(header_at, size)?),
+                b'K' => extensions.gnu_link = Some(self.extension(header_at, size)?),
+                _ => return self.real(header_at, &header, size, extensions).map(|()| true),
+            }
+        }
+    }
+
+    /// A member that is one: notes it and goes to what is behind its bytes.
+    fn real(
+        &mut self,
+        header_at: u64,
+        header: &Header<'_>,
+        size: u64,
+        extensions: Extensions,
+    ) -> Result<(), Fault> {
+        let name = extensions.gnu_name.as_deref().map(text).map(<[u8]>::to_vec);
+        let name = name.or(extensions.name).unwrap_or_else(|| header.name());
+        let is_folder = name.ends_with(b"/");
+        let name = clean(&name);
+        if name.len() > MAX_NAME {
+            return Err(Fault::LongName { offset: header_at, length: name.len() });
+        }
+        let link = extensions.gnu_link.as_deref().map(text).map(<[u8]>::to_vec);
+        let link = link.or(extensions.link).unwrap_or_else(|| header.link().to_vec());
+        let kind = match header.type_flag() {
+            b'0' | b'\0' | b'7' if is_folder => None,
+            b'0' | b'\0' | b'7' if extensions.sparse => Some(Kind::Sparse),
+            b'0' | b'\0' | b'7' => Some(Kind::File),
+            b'S' => Some(Kind::Sparse),
+            b'1' => Some(Kind::HardLink),
+            b'2' => Some(Kind::SymbolicLink),
+            _ => None,
+        };
+        if header.type_flag() == b'S' {
+            self.skip_sparse_map(header)?;
+        }
+        // Links, devices, folders and pipes have no bytes, whatever their size says.
+        let has_bytes = !matches!(header.type_flag(), b'1'..=b'6');
+        let size = if has_bytes { extensions.size.unwrap_or(size) } else { 0 };
+        let shown = String::from_utf8_lossy(&name).into_owned();
+        let there = self.window.length.saturating_sub(self.at);
+        if size > there {
+            return Err(Fault::MemberCutOff { name: shown, size, there });
+        }
+        self.last = shown;
+        if let Some(kind) = kind {
+            self.note(kind, name, &link, size)?;
+        }
+        self.at = self.at.saturating_add(padded(size));
+        Ok(())
+    }
+
+    fn note(&mut self, kind: Kind, name: Vec<u8>, link: &[u8], size: u64) -> Result<(), Fault> {
+        // A name in another encoding cannot be asked for; the root has no bytes.
+        let Ok(name) = String::from_utf8(name) else { return Ok(()) };
+        if name.is_empty() {
+            return Ok(());
+        }
+        let limit = self.limits.members;
+        if self.index.slots.len() == limit {
+            return Err(Fault::TooMuch { what: "members", limit });
+        }
+        let start = self.remember(&name)?;
+        let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        let (offset, size) = match kind {
+            Kind::File | Kind::Sparse => (self.at, size),
+            Kind::SymbolicLink | Kind::HardLink => {
+                let is_hard = kind == Kind::HardLink;
+                let link = if is_hard { clean(link) } else { link.to_vec() };
+                let Ok(link) = String::from_utf8(link) else { return Ok(()) };
+                (u64::from(self.remember(&link)?), link.len() as u64)
+            }
+        };
+        self.index.slots.push(Slot { name: Place { start, length }, kind, offset, size });
+        Ok(())
+    }
+
+    fn remember(&mut self, name: &str) -> Result<u32, Fault> {
+        let (names, limit) = (&mut self.index.names, self.limits.names);
+        if names.len() + name.len() > limit {
+            return Err(Fault::TooMuch { what: "bytes of names", limit });
+        }
+        let start = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        names.push_str(name);
+        Ok(start)
+    }
+
+    /// The next block; `None` at the end of the archive, if that is between two blocks.
+    fn block(&mut self) -> Result<Option<[u8; BLOCK]>, Fault> {
+        let mut block = [0; BLOCK];
+        match self.window.fill(&mut block, self.at)? {
+            0 => return Ok(None),
+            BLOCK => {}
+            _ => {
+                let length = self.window.length;
+                return Err(Fault::CutOff { length, after: self.last.clone() });
+            }
+        }
+        self.at += BLOCK as u64;
+        Ok(Some(block))
+    }
+
+    /// The bytes of an extended header.
+    fn extension(&mut self, header_at: u64, size: u64) -> Result<Vec<u8>, Fault> {
+        if size > MAX_EXTENSION {
+            return Err(Fault::Extension { offset: header_at, reason: "is too long" });
+        }
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
+        if self.window.fill(&mut bytes, self.at)? < bytes.len() {
+            return Err(Fault::Extension { offset: header_at, reason: "is cut off" });
+        }
+        self.at += padded(size);
+        Ok(bytes)
+    }
+
+    /// The rest of an old GNU sparse member's map, which its size does not count.
+    fn skip_sparse_map(&mut self, header: &Header<'_>) -> Result<(), Fault> {
+        let mut is_extended = header.is_extended();
+        while is_extended {
+            let Some(block) = self.block()? else { break };
+            is_extended = block[504] != 0;
+        }
+        Ok(())
+    }
+
+    fn no_header(&self, offset: u64) -> Fault {
+        if offset == 0 {
+            return Fault::NoTar;
+        }
+        Fault::NoHeader { offset, after: self.last.clone() }
+    }
+}
+
+/// What has been read around the place where the walk is.
+struct Window<'a, R> {
+    input: &'a R,
+    length: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl<R: ReadAt> Window<'_, R> {
+    /// Copies what is at `offset`; less only at the end of the archive.
+    fn fill(&mut self, buffer: &mut [u8], offset: u64) -> Result<usize, Fault> {
+        let there = self.length.saturating_sub(offset).min(buffer.len() as u64);
+        let there = usize::try_from(there).unwrap_or_default();
+        let buffer = &mut buffer[..there];
+        if there > WINDOW {
+            self.read(buffer, offset)?;
+            return Ok(there);
+        }
+        let inside = |window: &Self| {
+            let start = usize::try_from(offset.checked_sub(window.start)?).ok()?;
+            Some(start..start.checked_add(there)?).filter(|range| range.end <= window.bytes.len())
+        };
+        let range = match inside(self) {
+            Some(range) => range,
+            None => {
+                let size = self.length.saturating_sub(offset).min(WINDOW as u64);
+                let mut bytes = std::mem::take(&mut self.bytes);
+                bytes.resize(usize::try_from(size).unwrap_or_default(), 0);
+                self.read(&mut bytes, offset)?;
+                self.start = offset;
+                self.bytes = bytes;
+                0..there
+            }
+        };
+        buffer.copy_from_slice(&self.bytes[range]);
+        Ok(there)
+    }
+
+    fn read(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<(), Fault> {
+        while !buffer.is_empty() {
+            match self.input.read_at(buffer, offset) {
+                Ok(0) => {
+                    return Err(Fault::Io(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
+                }
+                Ok(read) => {
+                    buffer = &mut buffer[read..];
+                    offset += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Fault::Io(error.into())),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A length with what fills its last block.
+fn padded(size: u64) -> u64 {
+    size.div_ceil(BLOCK as u64).saturating_mul(BLOCK as u64)
+}
+
+/// A name as it is looked up: `a/b` for `./a//x/../b` and for `/a/b`. What leads out of the
+/// archive's folder begins with `../`.
+pub(super) fn clean(name: &[u8]) -> Vec<u8> {
+    let is_absolute = name.starts_with(b"/");
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in name.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if parts.last().is_some_and(|last| *last != b"..") => drop(parts.pop()),
+            b".." if is_absolute => {}
+            part => parts.push(part),
+        }
+    }
+    parts.join(&b'/')
+}
+
+/// Where a relative link leads that is called `link`.
+fn beside(link: &str, target: &str) -> String {
+    if target.starts_with('/') {
+        return target.to_owned();
+    }
+    let path = link.rsplit_once('/').map(|(folder, _)| format!("{folder}/{target}"));
+    let clean = clean(path.as_deref().unwrap_or(target).as_bytes());
+    String::from_utf8(clean).unwrap_or_default()
+}
+
+/// Whether a clean name leads to no place below the folder that the archive is for.
+fn is_outside(name: &str) -> bool {
+    name == ".." || name.starts_with("../") || name.starts_with('/')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! Tars that are read where they lie.
+//!
+//! An [`Archive`] reads the headers once and keeps what is where; members are then read by any
+//! number of streams at once, each from its own place in the file. What cannot be read so, because
+//! it is compressed or comes through a pipe, is first unpacked into a file without a name in the
+//! folder for big temporary files.
+
+mod error;
+mod header;
+mod index;
+mod pax;
+mod spool;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use skopeo_blob::{ByteStream, file};
+
+pub(crate) use index::Member;
+
+pub use error::{Fault, TarError, UnpackError};
+
+use index::{Index, ReadAt};
+
+/// A tar that is read in place. Cheap to clone.
+///
+/// Names are looked up clean: `x` is `./x`, `/x` and `a/../x` too. Of several members of one name
+/// the last counts, as if the archive were unpacked. Links inside of the archive are followed.
+/// Sparse members are known but cannot be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Archive(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    file: File,
+    index: Index,
+}
+
+impl Archive {
+    /// Opens an archive: a plain tar, or one packed by gzip, bzip2, xz or zstd, in a file or from a
+    /// pipe (`/dev/stdin`). Blocks until all headers have been read, and before that, where it has
+    /// to be unpacked, until all of it has come.
+    ///
+    /// # Errors
+    /// If it cannot be opened, is no tar, is cut off, or has more members or longer names than are
+    /// worth the memory.
+    pub(crate) fn open(path: &Path, tmpdir: &Path) -> Result<Self, TarError> {
+        let file = spool::plain(path, tmpdir)?;
+        let fault = |source| TarError::Read { archive: path.to_owned(), source };
+        let length = file.metadata().map_err(|error| fault(Fault::Io(error.into())))?.len();
+        let index = Index::scan(&file, length).map_err(fault)?;
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), file, index })))
+    }
+
+    /// The file of that name; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it is sparse, or a link that leads out of the archive or in a circle.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Member>, TarError> {
+        let clean = String::from_utf8(index::clean(name.as_bytes())).unwrap_or_default();
+        self.0.index.find(&clean).map_err(|fault| self.fault(fault))
+    }
+
+    /// All regular files, by name; those of the same name in the order of the archive.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, Member)> {
+        self.0.index.members()
+    }
+
+    /// The first name, of whatever member, that leads out of the folder the archive is for. Nothing
+    /// is ever written under such a name; but unpacking programs refuse archives that have one.
+    pub(crate) fn leading_out(&self) -> Option<&str> {
+        self.0.index.leading_out()
+    }
+
+    /// All of a small file; `None` if there is none of that name. Blocks.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find); if it is longer than `limit` bytes; if it cannot be read.
+    pub(crate) fn read(&self, name: &str, limit: u64) -> Result<Option<Bytes>, TarError> {
+        let Some(member) = self.find(name)? else { return Ok(None) };
+        let Member { size, .. } = member;
+        if size > limit {
+            return Err(self.fault(Fault::TooLarge { name: name.to_owned(), size, limit }));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        let read = self.section(member).take(size).read_to_end(&mut bytes);
+        let read = read.and_then(|read| {
+            if read as u64 == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        });
+        read.map_err(|error| self.fault(Fault::Io(error.into())))?;
+        Ok(Some(bytes.into()))
+    }
+
+    /// The bytes of a file, read by a blocking thread of their own.
+    pub(crate) fn stream(&self, member: Member) -> ByteStream {
+        file::read(self.section(member), member.size)
+    }
+
+    fn section(&self, member: Member) -> Section {
+        Section { archive: self.clone(), at: member.offset }
+    }
+
+    fn fault(&self, source: Fault) -> TarError {
+        TarError::Read { archive: self.0.path.clone(), source }
+    }
+}
+
+/// The file from some place on, with a position of its own.
+struct Section {
+    archive: Archive,
+    at: u64,
+}
+
+impl Read for Section {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = FileExt::read_at(&self.archive.0.file, buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl ReadAt for File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use futures_util::TryStreamExt;
+
+    use super::*;
+
+    /// An archive as GNU tar makes it, with `big` and `small`.
+    fn sample(folder: &Path) -> Vec<u8> {
+        let big: Vec<u8> = (0..700_000_u32).map(|i| (i % 251) as u8).collect();
+        fs_err::write(folder.join("big"), &big).unwrap();
+        fs_err::write(folder.join("small"), "small").unwrap();
+        let tar = Command::new("tar").arg("-C").arg(folder).args(["-c", "./big", "small"]).output();
+        tar.unwrap().stdout
+    }
+
+    #[tokio::test]
+    async fn reads_plain_packed_and_piped_archives() {
+        let tmp = tempfile::tempdir().unwrap();
+        let plain = sample(tmp.path());
+        let path = tmp.path().join("archive");
+        for program in [&["cat"][..], &["gzip"], &["bzip2"], &["xz"], &["zstd", "-q"]] {
+            let mut child = Command::new(program[0])
+                .args(&program[1..])
+                .stdin(Stdio::piped())
+                .stdout(fs_err::File::create(&path).unwrap().into_parts().0)
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(&plain).unwrap();
+            assert!(child.wait().unwrap().success());
+            if program[0] == "gzip" {
+                let packed = fs_err::read(&path).unwrap();
+                let empty = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
+                fs_err::write(&path, [&empty[..], &packed, empty].concat()).unwrap();
+            }
+            let fifo = tmp.path().join(format!("fifo-{}", program[0]));
+            let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+            assert!(made.success());
+            let writer = {
+                let (path, fifo) = (path.clone(), fifo.clone());
+                std::thread::spawn(move || fs_err::copy(path, fifo).unwrap())
+            };
+            for path in [&path, &fifo] {
+                let archive = Archive::open(path, tmp.path()).unwrap();
+                assert_eq!(archive.read("small", 5).unwrap().unwrap(), "small");
+                let big = archive.find("big").unwrap().unwrap();
+                // Twice at once.
+                let read = || archive.stream(big).try_collect::<Vec<Bytes>>();
+                let (one, two) = tokio::try_join!(read(), read()).unwrap();
+                assert_eq!(one.concat(), fs_err::read(tmp.path().join("big")).unwrap());
+                assert_eq!(one.concat(), two.concat());
+            }
+            writer.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_and_where() {
+        let tmp = tempfile::tempdir().unwrap();
+        let plain = sample(tmp.path());
+        let path = tmp.path().join("archive");
+        let error = |path: &Path, tmpdir: &Path| {
+            let mut text = String::new();
+            let error = Archive::open(path, tmpdir).unwrap_err();
+            let mut next: Option<&dyn std::error::Error> = Some(&error);
+            while let Some(error) = next {
+                text = format!("{text}{}{error}", if text.is_empty() { "" } else { ": " });
+                next = error.source();
+            }
+            text.replace(tmp.path().to_str().unwrap(), "@")
+        };
+        assert_eq!(error(&path, tmp.path()), "open @/archive: no such file or directory");
+        assert_eq!(error(tmp.path(), tmp.path()), "reading archive @: read @: is a directory");
+        fs_err::write(&path, &plain[..5000]).unwrap();
+        assert_eq!(
+            error(&path, tmp.path()),
+            "reading archive @/archive: member \"big\" is cut off: it has 700000 bytes, of which \
+             4488 are there"
+        );
+        fs_err::write(&path, b"\x1f\x8b\x08\0\0\0\0\0\0\x03nonsense").unwrap();
+        let text = error(&path, tmp.path());
+        assert!(
+            text.starts_with("unpacking archive @/archive: decompressing gzip data: "),
+            "{text}"
+        );
+        let nowhere = tmp.path().join("nowhere");
+        assert!(
+            error(&path, &nowhere).starts_with(
+                "unpacking archive @/archive: writing a temporary file in @/nowhere: no such file"
+            ),
+            "{}",
+            error(&path, &nowhere)
+        );
+        fs_err::write(&path, &plain).unwrap();
+        let archive = Archive::open(&path, tmp.path()).unwrap();
+        assert!(archive.read("none", 5).unwrap().is_none());
+        let error = archive.read("small", 4).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(source, "member \"small\" has 5 bytes, more than the 4 that are accepted");
+    }
+}
