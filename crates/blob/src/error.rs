@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::FileError;
-use skopeo_image::{Compression, Digest};
+use skopeo_image::{Compression, Digest, ErrorClass};
 
 /// Any error, as a source has it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -70,6 +70,16 @@ impl StreamError {
     #[must_use]
     pub fn tried(&self) -> u32 {
         if let Self::Read { tried, .. } = self { *tried } else { 1 }
+    }
+
+    /// What kind of error it is, where that is not the cause's own affair.
+    #[must_use]
+    pub fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Digest { .. } | Self::Size { .. } => Some(ErrorClass::DigestMismatch),
+            Self::Corrupt { .. } => Some(ErrorClass::InvalidImage),
+            _ => None,
+        }
     }
 
     /// A thread of ours died.

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::io;
 
+use skopeo_image::ErrorClass;
+
 /// `fs_err`'s words for what was tried, and Go's.
 const VERBS: [(&str, &str); 15] = [
     ("open file", "open"),
@@ -36,6 +38,24 @@ impl FileError {
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         self.0.kind()
+    }
+
+    /// What kind of error it is, in words that are not about files only.
+    #[must_use]
+    pub fn class(&self) -> Option<ErrorClass> {
+        match self.0.kind() {
+            io::ErrorKind::NotFound => Some(ErrorClass::NotFound),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Some(ErrorClass::Denied)
+            }
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Some(ErrorClass::DiskFull),
+            io::ErrorKind::AlreadyExists | io::ErrorKind::ResourceBusy => {
+                Some(ErrorClass::Conflict)
+            }
+            _ => None,
+        }
     }
 }
 

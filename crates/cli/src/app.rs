@@ -1,10 +1,11 @@
 //! What is made once and handed to the command: configuration, policy, connections, runtime.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use skopeo_config::{Config, Overrides};
 use skopeo_image::{Platform, wanted_platforms};
 use skopeo_registry::Credentials;
@@ -15,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args::global::Global;
 use crate::args::image::{Identity, Image};
 use crate::args::value::Values;
-use crate::exit::Interrupted;
+use crate::exit::{DeadlineExceeded, Interrupted};
 
 /// How long the threads that write files get to stop when the command was cut short.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -28,6 +29,8 @@ pub(crate) struct App {
     authfile: Option<String>,
     config: Arc<Config>,
     connections: Arc<Connections>,
+    begun: AtomicBool,
+    doing: Mutex<Option<String>>,
 }
 
 impl App {
@@ -40,7 +43,24 @@ impl App {
             tmpdir: global.tmpdir.clone(),
             tls_details: global.tls_details.clone(),
         });
-        Self { global, authfile, config: Arc::new(config), connections: Connections::new() }
+        Self {
+            global,
+            authfile,
+            config: Arc::new(config),
+            connections: Connections::new(),
+            begun: AtomicBool::new(false),
+            doing: Mutex::default(),
+        }
+    }
+
+    /// Whether any work has been begun: what fails before was asked wrongly.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Says what is being done, in the gerund, for the case that `--command-timeout` ends it.
+    pub(crate) fn doing(&self, doing: impl Into<String>) {
+        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = Some(doing.into());
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -142,19 +162,23 @@ impl App {
         work: impl Future<Output = Result<T>>,
         interrupted: impl Future<Output = anyhow::Error>,
     ) -> Result<T> {
+        self.begun.store(true, Ordering::Relaxed);
         let runtime = runtime()?;
         let timeout = self.global.timeout.positive();
         let done = runtime.block_on(async {
             let deadline = async {
                 match timeout {
-                    Some(timeout) => tokio::time::sleep(timeout).await,
+                    Some(timeout) => {
+                        tokio::time::sleep(timeout).await;
+                        self.late(timeout)
+                    }
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 biased;
                 done = work => done,
-                () = deadline => Err(anyhow!("context deadline exceeded")),
+                late = deadline => Err(late),
                 interrupted = interrupted => Err(interrupted),
             }
         });
@@ -164,6 +188,15 @@ impl App {
             runtime.shutdown_timeout(LAST_WORDS);
         }
         done
+    }
+
+    /// The error of what `--command-timeout` ended.
+    fn late(&self, after: Duration) -> anyhow::Error {
+        let late = anyhow::Error::from(DeadlineExceeded { after });
+        match self.doing.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(doing) => late.context(doing),
+            None => late,
+        }
     }
 }
 

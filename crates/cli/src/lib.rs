@@ -21,37 +21,44 @@ mod template;
 use std::process::ExitCode;
 
 use anyhow::Error;
+use args::global;
 use args::parse::{self, Parsed};
-use exit::{UsageError, print};
+use exit::{ErrorFormat, Invalid, Manner, UsageError, print};
 
 /// Runs the program on the words it was called with.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run() {
+    let mut manner = Manner::default();
+    match run(&mut manner) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::report(&error),
+        Err(error) => exit::report(&error, &manner),
     }
 }
 
-fn run() -> Result<(), Error> {
+/// `manner` is how to tell of a failure, as soon as that is known.
+fn run(manner: &mut Manner) -> Result<(), Error> {
     let words = std::env::args_os()
         .skip(1)
         .map(|word| word.into_string())
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|word| anyhow::anyhow!("argument is not valid UTF-8: {}", word.display()))?;
+        .map_err(|word| anyhow::anyhow!("argument is not valid UTF-8: {}", word.display()))
+        .map_err(Invalid)?;
     let authfile = std::env::var("REGISTRY_AUTH_FILE").ok().filter(|path| !path.is_empty());
     let root = args::tree(authfile.clone());
     if let Some(with) = completion::requested(&words) {
         return completion::complete(&root, with, &words[1..]);
     }
+    *manner = global::manner_of_words(&words);
     match parse::parse(&root, &words)? {
         Parsed::Version => Ok(print(format!("skopeo version {}\n", version()))?),
         Parsed::Help(path) => Ok(print(args::help::help(&root, &path))?),
         Parsed::Run(invocation) => {
+            *manner = global::manner(&invocation.global)?;
             let path = invocation.path.clone();
             let done = commands::run(&root, invocation, authfile);
             if let Err(error) = &done
                 && error.downcast_ref::<UsageError>().is_some()
+                && manner.errors == ErrorFormat::Text
             {
                 let _ = std::io::Write::write_all(
                     &mut std::io::stderr(),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::args::command::{Command, Usage};
 use crate::args::flag::Flag;
 use crate::args::{self};
+use crate::exit::CLASSES;
 
 /// The pages as (file name, troff).
 #[must_use]
@@ -41,6 +42,12 @@ fn main_page(root: &Command) -> String {
     section(&mut text, "EXIT STATUS");
     for (code, meaning) in EXIT {
         let _ = writeln!(text, ".TP\n{code}\n{}", escape(meaning));
+    }
+    text.push_str(
+        ".PP\nWith \\fB\\-\\-exit\\-codes detailed\\fR the code says what kind of error it was:\n",
+    );
+    for row in CLASSES {
+        let _ = writeln!(text, ".TP\n{}\n{}: {}", row.code, escape(row.name), escape(row.meaning));
     }
     section(&mut text, "SEE ALSO");
     let pages: Vec<String> = root

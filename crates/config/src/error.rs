@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use skopeo_image::ErrorClass;
+
 /// An error of this machine's configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -88,6 +90,20 @@ impl Error {
             Self::File { source, .. } => source.0.kind() == io::ErrorKind::NotFound,
             Self::While { source, .. } => source.is_not_found(),
             _ => false,
+        }
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::While { source, .. } => source.class(),
+            Self::Blocked { .. } => ErrorClass::RejectedByPolicy,
+            Self::NotLoggedIn(_) => ErrorClass::Unauthorized,
+            Self::File { source, .. } if source.0.kind() == io::ErrorKind::StorageFull => {
+                ErrorClass::DiskFull
+            }
+            _ => ErrorClass::Configuration,
         }
     }
 

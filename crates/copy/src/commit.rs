@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use skopeo_image::{
-    Compression, Converted, Descriptor, Digest, MediaType, RawManifest, Signature, Which,
+    Compression, Converted, Descriptor, Digest, ErrorClass, MediaType, RawManifest, Signature,
+    Which,
 };
 use skopeo_transport::{PutManifestError, Role};
 use tracing::debug;
@@ -55,6 +56,7 @@ pub(crate) async fn write_image(
 ) -> Result<Written, Error> {
     let mut attempts = Vec::new();
     let mut transient = false;
+    let mut class = None;
     let mut compressions: Vec<Compression> =
         transferred.layers.iter().filter_map(|layer| layer.compression).collect();
     compressions.sort_unstable();
@@ -73,9 +75,10 @@ pub(crate) async fn write_image(
             return Err(error);
         }
         transient = error.is_transient();
+        class = error.class();
         attempts.push(format!("{to}({})", sentence(&error)));
     }
-    Err(Error::NoType { attempts: attempts.join(", "), transient })
+    Err(Error::NoType { attempts: attempts.join(", "), transient, class })
 }
 
 /// Whether the kind of manifest is what is wrong.
@@ -197,6 +200,7 @@ pub(crate) async fn write_list(
     job.session.tell(Event::WritingList);
     let mut attempts = Vec::new();
     let mut transient = false;
+    let mut class = None;
     for manifest in candidates {
         let digest = match place {
             Place::List(digest) if is_frozen => digest.clone(),
@@ -216,13 +220,17 @@ pub(crate) async fn write_list(
             Err(error) => error,
         };
         transient = matches!(&error, PutManifestError::Other(error) if error.is_transient());
+        class = match &error {
+            PutManifestError::Other(error) => error.class(),
+            PutManifestError::TypeRejected { .. } => Some(ErrorClass::Unsupported),
+        };
         attempts.push(format!("{}({})", manifest.media_type, sentence(&error)));
         // Registries refuse a kind of list in many ways, so the next is tried whatever was said.
         if transient {
             break;
         }
     }
-    Err(Error::NoListType { attempts: attempts.join(", "), transient })
+    Err(Error::NoListType { attempts: attempts.join(", "), transient, class })
 }
 
 pub(crate) fn digest_of(job: &Job<'_>, manifest: &RawManifest) -> Result<Digest, Error> {

@@ -1,7 +1,7 @@
 //! What can go wrong when an image moves.
 
 use skopeo_blob::{BoxError, StreamError};
-use skopeo_image::{ConvertError, Digest, ManifestError};
+use skopeo_image::{ConvertError, Digest, ErrorClass, ManifestError};
 use skopeo_transport::{Error as TransportError, PutManifestError};
 use skopeo_trust::Rejected;
 
@@ -153,6 +153,8 @@ pub enum Error {
         attempts: String,
         /// Whether the whole may do better in a moment.
         transient: bool,
+        /// What kind of error the last of them was.
+        class: Option<ErrorClass>,
     },
     /// The list had to change, and must not.
     #[error("Manifest list was edited, but we cannot modify it: {:?}", .0.to_string())]
@@ -167,6 +169,8 @@ pub enum Error {
         attempts: String,
         /// Whether the whole may do better in a moment.
         transient: bool,
+        /// What kind of error the last of them was.
+        class: Option<ErrorClass>,
     },
     /// The signatures could not be written.
     #[error("writing signatures")]
@@ -208,6 +212,27 @@ impl Error {
             | Self::NoListType { transient, .. } => *transient,
             _ => false,
         }
+    }
+
+    /// What kind of error it is, where that is not the cause's own affair.
+    #[must_use]
+    pub fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
+            Self::Rejected(error) => error.class(),
+            Self::ManifestMismatch(_) | Self::Stored { .. } => ErrorClass::DigestMismatch,
+            Self::Manifest { source, .. } | Self::Choose { source, .. } => source.class(),
+            Self::Plan(error) => error.class(),
+            Self::LargeConfig { .. } | Self::EditList(_) => ErrorClass::InvalidImage,
+            Self::Convert(_) | Self::MustNotChange(_) | Self::ListMustNotChange(_) => {
+                ErrorClass::Unsupported
+            }
+            Self::WriteManifest(error) => match &**error {
+                PutManifestError::TypeRejected { .. } => ErrorClass::Unsupported,
+                PutManifestError::Other(error) => return error.class(),
+            },
+            Self::NoType { class, .. } | Self::NoListType { class, .. } => return *class,
+            _ => return None,
+        })
     }
 
     /// What the user could do about it, where somebody knows.

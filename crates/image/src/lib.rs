@@ -12,6 +12,7 @@
 //! | choose from a list | [`wanted_platforms`], [`List::choose`] |
 //! | look into a config | [`ImageManifest::summary`], [`ImageManifest::oci_config`] |
 //! | change anything | [`convert()`], [`List::replace`], [`List::convert`] |
+//! | say what kind of thing went wrong | [`ErrorClass`] |
 //! | write JSON | [`go_json`]: nothing else, or digests differ from the original's |
 
 mod compression;
@@ -19,6 +20,7 @@ mod config;
 mod convert;
 mod descriptor;
 mod digest;
+mod error_class;
 pub mod go_json;
 mod list;
 pub mod manifest;
@@ -38,6 +40,7 @@ pub use convert::{
 };
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use error_class::ErrorClass;
 pub use list::{Instance, InstanceEdit, List, Preference};
 pub use manifest::{ImageManifest, Layer, Manifest, ManifestError, RawManifest, Which};
 pub use media_type::MediaType;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use skopeo_image::ErrorClass;
 
 use crate::challenge::challenges;
 
@@ -35,6 +36,26 @@ impl Answer {
     /// answer without a code, or with one of their own.
     pub(crate) fn is_not_found(&self) -> bool {
         self.missing
+    }
+
+    /// What kind of error it is. The code says more than the status, where there is one.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match (self.status, self.codes.first().map_or("", String::as_str)) {
+            (429, _) | (_, "TOOMANYREQUESTS") => ErrorClass::RateLimited,
+            (_, "UNAUTHORIZED") => ErrorClass::Unauthorized,
+            (_, "DENIED") => ErrorClass::Denied,
+            (_, "NAME_UNKNOWN" | "MANIFEST_UNKNOWN" | "BLOB_UNKNOWN") => ErrorClass::NotFound,
+            (_, "DIGEST_INVALID" | "SIZE_INVALID") => ErrorClass::DigestMismatch,
+            (_, "UNSUPPORTED") => ErrorClass::Unsupported,
+            (401, _) => ErrorClass::Unauthorized,
+            (403, _) => ErrorClass::Denied,
+            (404 | 410, _) => ErrorClass::NotFound,
+            (405 | 415 | 501, _) => ErrorClass::Unsupported,
+            (408 | 504, _) => ErrorClass::Timeout,
+            (409 | 412 | 423, _) => ErrorClass::Conflict,
+            _ => ErrorClass::Registry,
+        }
     }
 
     /// Whether another type of manifest might be taken instead.

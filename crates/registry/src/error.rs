@@ -1,5 +1,6 @@
 //! What can go wrong between us and a registry.
 
+use skopeo_image::ErrorClass;
 use url::Url;
 
 use crate::answer::Answer;
@@ -191,7 +192,24 @@ impl Error {
         }
     }
 
-    fn answer(&self) -> Option<&Answer> {
+    /// What kind of error it is.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Doing { source, .. } | Self::Tried { source, .. } | Self::Ping { source, .. } => {
+                source.class()
+            }
+            Self::Request { source, .. } => source.class(),
+            Self::BadCredentials { .. } => ErrorClass::Unauthorized,
+            Self::Answer(answer) => answer.class(),
+            Self::Protocol(_) | Self::Json { .. } | Self::TooLarge(_) => ErrorClass::Registry,
+            Self::Tls(_) => ErrorClass::Configuration,
+        }
+    }
+
+    /// What the registry, or its token server, said; none where it was not that far.
+    #[must_use]
+    pub fn answer(&self) -> Option<&Answer> {
         match self {
             Self::Doing { source, .. }
             | Self::Tried { source, .. }

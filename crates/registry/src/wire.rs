@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustls::CertificateError;
+use skopeo_image::ErrorClass;
 use url::Url;
 
 /// Why a request was not answered, or not to its end.
@@ -25,8 +26,10 @@ enum Kind {
     Name,
     /// The certificate is not trusted, or TLS went wrong otherwise.
     Tls,
-    /// Refused, reset, timed out, cut: may be better next time.
+    /// Refused, reset, cut: may be better next time.
     Broken,
+    /// Nothing came for too long: may be better next time.
+    Slow,
     /// The request itself was wrong.
     Request,
 }
@@ -56,7 +59,7 @@ impl WireError {
             } else {
                 "i/o timeout".to_owned()
             };
-            return Self::of(Kind::Broken, connecting, text);
+            return Self::of(Kind::Slow, connecting, text);
         }
         for cause in &chain {
             let Some(error) = cause.downcast_ref::<io::Error>() else { continue };
@@ -83,7 +86,7 @@ impl WireError {
 
     /// Nothing came for so long.
     pub(crate) fn silent(duration: Duration) -> Self {
-        Self::of(Kind::Broken, false, format!("nothing received for {} s", duration.as_secs_f32()))
+        Self::of(Kind::Slow, false, format!("nothing received for {} s", duration.as_secs_f32()))
     }
 
     /// The answer ended before it was complete.
@@ -104,7 +107,18 @@ impl WireError {
     /// Whether it may go well some time later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        self.kind == Kind::Broken
+        matches!(self.kind, Kind::Broken | Kind::Slow)
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self.kind {
+            Kind::Name | Kind::Broken => ErrorClass::Network,
+            Kind::Slow => ErrorClass::Timeout,
+            Kind::Tls => ErrorClass::Tls,
+            Kind::Request => ErrorClass::InvalidInput,
+        }
     }
 
     /// What the user may do about it.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use skopeo_blob::{FileError, StreamError, WriteError};
-use skopeo_image::Digest;
+use skopeo_image::{Digest, ErrorClass};
 
 /// An error of a transport.
 #[derive(Debug, thiserror::Error)]
@@ -336,6 +336,58 @@ impl Error {
             | Self::LookasideRead { source, .. } => source.tried(),
             Self::AllEndpoints { source, .. } => source.tried(),
             _ => 1,
+        }
+    }
+
+    /// What kind of error it is, where that is not the cause's own affair.
+    #[must_use]
+    pub fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
+            Self::Io(error)
+            | Self::Folder { source: error, .. }
+            | Self::VersionFile { source: error, .. } => return error.class(),
+            Self::Stream(error) => return error.class(),
+            Self::Registry(error) => error.class(),
+            Self::UploadAgain(error) => error.class(),
+            Self::AllEndpoints { source, .. } => return source.class(),
+            Self::Config(error) => error.class(),
+            Self::Manifest(error) => error.class(),
+            Self::ManifestMismatch(_) => ErrorClass::DigestMismatch,
+            Self::Unsupported { .. } | Self::NoSignatures(_) | Self::AttachmentsDisabled => {
+                ErrorClass::Unsupported
+            }
+            Self::NothingToDelete(_) | Self::NoSuchReference(_) | Self::NoSuchEntry { .. } => {
+                ErrorClass::NotFound
+            }
+            Self::ReadingUntagged(_)
+            | Self::DeletingUntagged
+            | Self::MoreThanOneImage
+            | Self::IndexInDestination(_)
+            | Self::CompressAndDecompress => ErrorClass::InvalidInput,
+            Self::NotImageFolder | Self::FolderBusy(_) | Self::Vanished(_) => ErrorClass::Conflict,
+            Self::TooLarge { .. }
+            | Self::NotAFile { .. }
+            | Self::Json { .. }
+            | Self::Signature { .. }
+            | Self::InvalidVersionFile(_)
+            | Self::UnsupportedVersion { .. }
+            | Self::UnsupportedEntry { .. }
+            | Self::UnknownEntry(_)
+            | Self::BadDigest { .. } => ErrorClass::InvalidImage,
+            _ => return None,
+        })
+    }
+
+    /// What a registry has to do with it, if anything.
+    #[must_use]
+    pub fn registry(&self) -> Option<&skopeo_registry::Error> {
+        match self {
+            Self::Registry(error) => Some(error),
+            Self::UploadAgain(source)
+            | Self::Deleting { source, .. }
+            | Self::LookasideRead { source, .. } => Some(source),
+            Self::AllEndpoints { source, .. } => source.registry(),
+            _ => None,
         }
     }
 

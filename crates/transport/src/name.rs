@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use skopeo_blob::FileError;
-use skopeo_image::{PolicyScope, Reference, ReferenceError};
+use skopeo_image::{ErrorClass, PolicyScope, Reference, ReferenceError};
 
 use crate::dir::DirName;
 use crate::layout::LayoutName;
@@ -200,6 +200,16 @@ impl NameError {
         match self {
             Self::NotBuilt(transport) => table::find(transport)?.instead,
             _ => None,
+        }
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotBuilt(_) => ErrorClass::Unsupported,
+            Self::Path(error) => error.class().unwrap_or(ErrorClass::InvalidInput),
+            _ => ErrorClass::InvalidInput,
         }
     }
 }

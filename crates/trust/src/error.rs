@@ -1,5 +1,7 @@
 //! Why a policy is no policy, and why an image is not accepted.
 
+use skopeo_image::ErrorClass;
+
 /// Why policy.json cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid policy in {path:?}: {reason}")]
@@ -37,4 +39,20 @@ pub enum Rejected {
     /// A list without requirements accepts nothing.
     #[error("List of verification policy requirements must not be empty")]
     NoRequirements,
+}
+
+impl PolicyError {
+    /// What kind of error it is.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::Configuration
+    }
+}
+
+impl Rejected {
+    /// What kind of error it is.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::RejectedByPolicy
+    }
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::flag::{Flag, Kind, Offers};
-use super::value::{GoDuration, Values};
+use super::value::{self, GoDuration, Value, Values};
+use crate::exit::{ErrorFormat, ExitCodes, Manner};
 
 /// The flags that every command takes.
 pub(crate) fn flags() -> Vec<Flag> {
@@ -19,6 +20,13 @@ pub(crate) fn flags() -> Vec<Flag> {
             "go on over another connection after this time without a byte; 0 is one minute",
         ),
         Flag::switch("debug", "log on stderr what is done and why"),
+        Flag::text("error-format", "how to tell on stderr why the command failed (text or json)")
+            .offers(Offers::Words(&ERROR_FORMATS)),
+        Flag::text(
+            "exit-codes",
+            "original: 1, and 2 for what does not exist; detailed: a code for each kind of error",
+        )
+        .offers(Offers::Words(&EXIT_CODES)),
         Flag::switch("insecure-policy", "accept every image: read no trust policy"),
         Flag::text(
             "override-arch",
@@ -40,6 +48,47 @@ pub(crate) fn flags() -> Vec<Flag> {
         Flag::text("tmpdir", "folder for big temporary files").offers(Offers::Folders),
         Flag::text("user-agent-prefix", "text to put before our name in the User-Agent header"),
     ]
+}
+
+/// The values of `--error-format`.
+const ERROR_FORMATS: [&str; 2] = ["text", "json"];
+
+/// The values of `--exit-codes`.
+const EXIT_CODES: [&str; 2] = ["original", "detailed"];
+
+/// In which manner failures are to be told.
+///
+/// # Errors
+/// If a value is none of those there are.
+pub(crate) fn manner(values: &Values) -> anyhow::Result<Manner> {
+    let errors = match value::choice(values, "error-format", &ERROR_FORMATS)? {
+        Some("json") => ErrorFormat::Json,
+        _ => ErrorFormat::Text,
+    };
+    let exit_codes = match value::choice(values, "exit-codes", &EXIT_CODES)? {
+        Some("detailed") => ExitCodes::Detailed,
+        _ => ExitCodes::Original,
+    };
+    Ok(Manner { errors, exit_codes })
+}
+
+/// The same from words that make no command, as far as it can be seen.
+pub(crate) fn manner_of_words(words: &[String]) -> Manner {
+    let mut values = Values::default();
+    for (at, word) in words.iter().enumerate().take_while(|(_, word)| *word != "--") {
+        for name in ["error-format", "exit-codes"] {
+            let rest = word.strip_prefix("--").and_then(|word| word.strip_prefix(name));
+            let value = match rest {
+                Some("") => words.get(at + 1).map(String::as_str),
+                Some(rest) => rest.strip_prefix('='),
+                None => None,
+            };
+            if let Some(value) = value {
+                values.set(name, Value::Text(value.to_owned()));
+            }
+        }
+    }
+    manner(&values).unwrap_or_default()
 }
 
 /// What those flags said.

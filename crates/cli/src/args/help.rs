@@ -4,12 +4,23 @@ use std::fmt::Write as _;
 
 use super::command::{Command, Usage};
 use super::flag::{Flag, Kind};
+use crate::exit::CLASSES;
 use crate::go;
 
 /// What `--help` prints: what the command is for, then its usage.
 pub(crate) fn help(root: &Command, path: &[&str]) -> String {
     let Some(command) = at(root, path) else { return String::new() };
-    format!("{}\n\n{}", command.long.trim_end(), usage(root, path))
+    let codes = if path.is_empty() { exit_codes() } else { String::new() };
+    format!("{}\n\n{}{codes}", command.long.trim_end(), usage(root, path))
+}
+
+/// What `--exit-codes detailed` means.
+fn exit_codes() -> String {
+    let mut text = String::from("\nExit codes of --exit-codes detailed:\n");
+    for row in CLASSES {
+        let _ = writeln!(text, "  {:>3} {:18} {}", row.code, row.name, row.meaning);
+    }
+    text
 }
 
 /// The usage text alone.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use skopeo_image::ErrorClass;
+
 use super::flag::Kind;
+use crate::exit::Classed;
 use crate::go;
 
 /// The value of a flag.
@@ -140,6 +143,28 @@ impl Values {
             _ => GoDuration::default(),
         }
     }
+}
+
+/// The value of a flag that has to be one of a few words; none if it was not given.
+///
+/// # Errors
+/// If it is another word.
+pub(crate) fn choice<'a>(
+    values: &Values,
+    flag: &str,
+    choices: &[&'a str],
+) -> anyhow::Result<Option<&'a str>> {
+    let Some(given) = values.maybe_text(flag) else { return Ok(None) };
+    if let Some(choice) = choices.iter().find(|choice| **choice == given) {
+        return Ok(Some(choice));
+    }
+    let quoted: Vec<String> = choices.iter().map(|choice| format!("'{choice}'")).collect();
+    Err(Classed {
+        class: ErrorClass::InvalidInput,
+        sentence: format!("unknown value {} of --{flag}", go::quote(given)),
+        hint: Some(format!("it is one of {}", quoted.join(", "))),
+    }
+    .into())
 }
 
 fn parse_bool(text: &str) -> Result<bool, String> {

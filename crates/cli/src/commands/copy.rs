@@ -39,6 +39,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     let request = request(app, &copy)?;
     warn_of_ineffective(&copy, &to);
 
+    app.doing(format!("copying {from} to {to}"));
     app.run(retry::with(Retry::new(flags), async || {
         let progress = Arc::new(if copy.quiet { Progress::quiet() } else { Progress::new() });
         let watcher = progress.clone();

@@ -12,6 +12,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     let [image] = arguments else { bail!("Usage: delete imageReference") };
     let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
     let options = app.options(&app.image(flags, "")?);
+    app.doing(format!("deleting {name}"));
     app.run(retry::with(Retry::new(flags), async || {
         Ok(skopeo_transport::delete(&name, &options).await?)
     }))

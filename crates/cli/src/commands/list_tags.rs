@@ -42,6 +42,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         );
     }
     let name = ImageName::parse_repository(image)?;
+    app.doing(format!("listing the tags of {name}"));
     let tags = app.run(retry::with(Retry::new(flags), async || {
         skopeo_transport::tags(&name, &options).await.context("Error listing repository tags")
     }))?;

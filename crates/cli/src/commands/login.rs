@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, Read as _, Write as _};
 use anyhow::{Context as _, Result, bail};
 use skopeo_blob::FileError;
 use skopeo_config::auth::{self, AuthOptions, Key, Stored};
-use skopeo_image::Secret;
+use skopeo_image::{ErrorClass, Secret};
 use skopeo_registry::Credentials;
 use skopeo_transport::Options;
 use tracing::debug;
@@ -13,7 +13,7 @@ use tracing::debug;
 use crate::app::App;
 use crate::args::login::Login;
 use crate::args::value::Values;
-use crate::exit::{Interrupted, print};
+use crate::exit::{Classed, Interrupted, print};
 use crate::go;
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
@@ -42,6 +42,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     options.registry.cert_dir.clone_from(&flags.cert_dir);
     options.registry.tls_verify = flags.tls_verify;
     // Nothing is half done at any moment, and who waits at a prompt must be able to leave.
+    app.doing(format!("logging into {}", key.key));
     app.run_uninterrupted(async {
         if let Stored::Basic { username, password: kept } = &kept
             && flags.username.is_empty()
@@ -83,7 +84,13 @@ async fn check_new(
         Ok(()) => Ok(()),
         Err(error) if error.downcast_ref().is_some_and(skopeo_registry::Error::is_unauthorized) => {
             debug!("error logging into {}: {}", go::quote(&key.key), crate::exit::sentence(&error));
-            bail!("logging into {}: invalid username/password", go::quote(&key.key))
+            let key = go::quote(&key.key);
+            Err(Classed {
+                class: ErrorClass::Unauthorized,
+                sentence: format!("logging into {key}: invalid username/password"),
+                hint: None,
+            }
+            .into())
         }
         Err(error) => {
             Err(error.context(format!("authenticating creds for {}", go::quote(&key.key))))

@@ -39,7 +39,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
             options.registry.tls_verify = flags.tls_verify;
             let check = super::login::check(app, &options, &key, &username, &password);
             if app.run(check).is_err() {
-                bail!("not logged into {}", key.key);
+                return Err(skopeo_config::Error::NotLoggedIn(key.key).into());
             }
             Ok(print(format!(
                 "Not logged into {} with current tool. Existing credentials were established via \
@@ -47,6 +47,6 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
                 key.key
             ))?)
         }
-        Found::NotHere(_) => bail!("not logged into {}", key.key),
+        Found::NotHere(_) => Err(skopeo_config::Error::NotLoggedIn(key.key).into()),
     }
 }

@@ -17,8 +17,9 @@ use crate::app::App;
 use crate::args::command::Command;
 use crate::args::global::Global;
 use crate::args::parse::Invocation;
+use crate::args::value::Values;
 use crate::args::{self, help};
-use crate::exit::print;
+use crate::exit::{Invalid, class, print};
 use crate::{go, logging};
 
 /// Runs the command that was asked for. `authfile` is `$REGISTRY_AUTH_FILE`.
@@ -35,15 +36,21 @@ pub(crate) fn run(root: &Command, invocation: Invocation, authfile: Option<Strin
         _ => global.check()?,
     }
     let app = App::new(global, authfile);
-    match path.as_slice() {
-        ["copy"] => copy::run(&app, &flags, &arguments),
-        ["delete"] => delete::run(&app, &flags, &arguments),
-        ["inspect"] => inspect::run(&app, &flags, &arguments),
-        ["list-tags"] => list_tags::run(&app, &flags, &arguments),
-        ["login"] => login::run(&app, &flags, &arguments),
-        ["logout"] => logout::run(&app, &flags, &arguments),
-        ["manifest-digest"] => manifest_digest::run(&arguments),
-        ["serve"] => serve::run(&app, &flags, &arguments),
+    dispatch(&app, &path, &flags, &arguments).map_err(|error| {
+        if app.has_begun() || class(&error).is_some() { error } else { Invalid(error).into() }
+    })
+}
+
+fn dispatch(app: &App, path: &[&str], flags: &Values, arguments: &[String]) -> Result<()> {
+    match path {
+        ["copy"] => copy::run(app, flags, arguments),
+        ["delete"] => delete::run(app, flags, arguments),
+        ["inspect"] => inspect::run(app, flags, arguments),
+        ["list-tags"] => list_tags::run(app, flags, arguments),
+        ["login"] => login::run(app, flags, arguments),
+        ["logout"] => logout::run(app, flags, arguments),
+        ["manifest-digest"] => manifest_digest::run(arguments),
+        ["serve"] => serve::run(app, flags, arguments),
         other => bail!("{} is not built into this program", other.join(" ")),
     }
 }

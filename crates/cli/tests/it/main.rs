@@ -7,6 +7,7 @@ mod completion;
 mod copy;
 mod delete;
 mod docker_hub;
+mod failures;
 mod faults;
 mod hostile;
 mod inspect;

@@ -9,7 +9,7 @@ mod list;
 #[cfg(test)]
 mod tests;
 
-use skopeo_image::{Compression, Digest, ManifestError, MediaType};
+use skopeo_image::{Compression, Digest, ErrorClass, ManifestError, MediaType};
 
 pub use frozen::Frozen;
 pub use image::{DiffIds, ImagePlan};
@@ -102,6 +102,19 @@ pub enum PlanError {
     /// Lists in lists in lists.
     #[error("reading manifest list {0}: nested too deeply")]
     TooDeep(Digest),
+}
+
+impl PlanError {
+    /// What kind of error it is.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Manifest(error) => error.class(),
+            Self::TooDeep(_) => ErrorClass::InvalidImage,
+            Self::DestinationDigest => ErrorClass::DigestMismatch,
+            _ => ErrorClass::Unsupported,
+        }
+    }
 }
 
 fn join(types: &[MediaType], between: &str) -> String {

@@ -1,6 +1,6 @@
 //! What can be wrong with a manifest.
 
-use crate::MediaType;
+use crate::{ErrorClass, MediaType};
 
 /// Why bytes are not the manifest they should be, or a list has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,18 @@ pub enum ManifestError {
     /// The image is none: something else is packed as one.
     #[error("{}", not_an_image(.0))]
     NotAnImage(String),
+}
+
+impl ManifestError {
+    /// What kind of error it is.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoInstance { .. } | Self::InstanceNotFound(_) => ErrorClass::NotFound,
+            Self::NotAList(_) | Self::NotAnImage(_) => ErrorClass::Unsupported,
+            _ => ErrorClass::InvalidImage,
+        }
+    }
 }
 
 /// The original's two sentences. The second is for images built wrong, which show up from time to

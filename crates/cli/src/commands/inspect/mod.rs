@@ -53,6 +53,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     };
     let name = ImageName::parse(image).with_context(|| naming(image))?;
     let inspect = Inspect { app, typed: image, name, options, retry: Retry::new(flags) };
+    app.doing(format!("inspecting {}", inspect.name));
     app.run(async {
         let source = retry::with(inspect.retry, async || {
             skopeo_transport::open(&inspect.name, &inspect.options)

@@ -1,30 +1,80 @@
 //! Errors become words, hints and an exit code.
 
+mod class;
+mod failure;
+
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Error;
 use skopeo_blob::{FileError, StreamError};
 use skopeo_copy::Error as CopyError;
+use skopeo_image::ErrorClass;
 use skopeo_registry::Error as RegistryError;
 use skopeo_transport::{Error as TransportError, NameError};
 
 use crate::args::parse::ParseError;
 use crate::logging::{self, Level};
 
+pub(crate) use class::{CLASSES, class};
+pub(crate) use failure::Failure;
+
+/// In which manner a failure is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    pub(crate) errors: ErrorFormat,
+    pub(crate) exit_codes: ExitCodes,
+}
+
+/// What `--error-format` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ErrorFormat {
+    /// A line of the log, then the hint.
+    #[default]
+    Text,
+    /// One line of JSON.
+    Json,
+}
+
+/// What `--exit-codes` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ExitCodes {
+    /// 2 if what is missing is an image, else 1.
+    #[default]
+    Original,
+    /// One for each class of errors.
+    Detailed,
+}
+
 /// An error after which the command's help is shown on stderr.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) &'static str);
 
-/// An error with a sentence on what to do about it.
+/// What was asked makes no sense: an error that nobody else has a word for, before anything was
+/// done.
 #[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub(crate) struct Hinted {
-    pub(crate) error: String,
-    pub(crate) hint: String,
+#[error(transparent)]
+pub(crate) struct Invalid(pub(crate) Error);
+
+/// An error that is no more than its sentence, its class, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub(crate) struct Classed {
+    pub(crate) class: ErrorClass,
+    pub(crate) sentence: String,
+    pub(crate) hint: Option<String>,
+}
+
+/// `--command-timeout` ended the program.
+#[derive(Debug, thiserror::Error)]
+#[error("context deadline exceeded")]
+pub(crate) struct DeadlineExceeded {
+    /// After how long.
+    pub(crate) after: Duration,
 }
 
 /// The user ended the program.
@@ -39,18 +89,43 @@ pub(crate) struct Interrupted {
 const BROKEN_PIPE: u8 = 141;
 
 /// Writes the error to stderr and says how to exit.
-pub(crate) fn report(error: &Error) -> ExitCode {
-    if let Some(interrupted) = error.chain().find_map(|error| error.downcast_ref::<Interrupted>()) {
-        return ExitCode::from(interrupted.code);
-    }
+pub(crate) fn report(error: &Error, manner: &Manner) -> ExitCode {
+    let code = ExitCode::from(exit_code(error, manner));
     if is_broken_pipe(error) {
-        return ExitCode::from(BROKEN_PIPE);
+        return code;
+    }
+    if manner.errors == ErrorFormat::Json {
+        let failure = Failure::new(error, manner.exit_codes);
+        let line = serde_json::to_string(&failure).unwrap_or_default();
+        let _ = writeln!(io::stderr(), "{line}");
+        return code;
+    }
+    if interrupted(error).is_some() {
+        return code;
     }
     logging::log(Level::Fatal, &sentence(error));
     if let Some(hint) = hint(error) {
         let _ = writeln!(io::stderr(), "hint: {}", logging::visible(&hint));
     }
-    ExitCode::from(code(error))
+    code
+}
+
+/// The code that the program ends with because of an error.
+fn exit_code(error: &Error, manner: &Manner) -> u8 {
+    if let Some(interrupted) = interrupted(error) {
+        return interrupted.code;
+    }
+    if is_broken_pipe(error) {
+        return BROKEN_PIPE;
+    }
+    match manner.exit_codes {
+        ExitCodes::Original => code(error),
+        ExitCodes::Detailed => class::row_of(class(error).unwrap_or(ErrorClass::Other)).code,
+    }
+}
+
+fn interrupted(error: &Error) -> Option<&Interrupted> {
+    error.chain().find_map(|error| error.downcast_ref::<Interrupted>())
 }
 
 /// The chain of the error, joined as Go's `%w` reads.
@@ -83,14 +158,23 @@ pub(crate) fn is_transient(error: &Error) -> bool {
 
 fn hint(error: &Error) -> Option<String> {
     error.chain().find_map(|error| {
-        let hinted = error.downcast_ref::<Hinted>().map(|hinted| hinted.hint.clone());
-        hinted
+        error
+            .downcast_ref::<Classed>()
+            .and_then(|classed| classed.hint.clone())
+            .or_else(|| error.downcast_ref::<DeadlineExceeded>().map(DeadlineExceeded::hint))
             .or_else(|| error.downcast_ref::<ParseError>()?.hint.clone())
             .or_else(|| error.downcast_ref::<CopyError>()?.hint())
             .or_else(|| error.downcast_ref::<TransportError>()?.hint())
             .or_else(|| error.downcast_ref::<NameError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<RegistryError>()?.hint().map(str::to_owned))
     })
+}
+
+impl DeadlineExceeded {
+    fn hint(&self) -> String {
+        let nanos = i64::try_from(self.after.as_nanos()).unwrap_or(i64::MAX);
+        format!("--command-timeout={} ended it", crate::go::duration(nanos))
+    }
 }
 
 /// Whether our stdout was closed: only that error is an `io::Error` at the top of its chain.

@@ -1,0 +1,180 @@
+//! Which kind of error it was, and the exit code of each kind.
+
+use std::error::Error as StdError;
+
+use anyhow::Error;
+use skopeo_blob::{FileError, StreamError};
+use skopeo_copy::{Error as CopyError, plan::PlanError};
+use skopeo_image::{ErrorClass, ManifestError};
+use skopeo_registry::{Error as RegistryError, WireError};
+use skopeo_transport::{Error as TransportError, NameError};
+use skopeo_trust::{PolicyError, Rejected};
+
+use super::{Classed, DeadlineExceeded, Interrupted, Invalid, Stdout, UsageError};
+use crate::args::parse::ParseError;
+
+/// A kind of error as scripts see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) class: ErrorClass,
+    /// In `--error-format json`.
+    pub(crate) name: &'static str,
+    /// Under `--exit-codes detailed`.
+    pub(crate) code: u8,
+    pub(crate) meaning: &'static str,
+}
+
+/// All kinds, by their codes. Help, the manual and docs/json.md are checked against it: what has
+/// once been given a code keeps it.
+pub(crate) const CLASSES: [Row; 19] = [
+    row(ErrorClass::Other, "other", 1, "none of the following"),
+    row(ErrorClass::NotFound, "not-found", 2, "no such image, tag, repository, blob or file"),
+    row(ErrorClass::Unauthorized, "unauthorized", 3, "credentials are wanted, or are wrong"),
+    row(ErrorClass::Denied, "denied", 4, "the credentials, or the system, do not allow this"),
+    row(ErrorClass::RateLimited, "rate-limited", 5, "the registry had too many requests"),
+    row(ErrorClass::Network, "network", 6, "a connection did not come about, or broke"),
+    row(ErrorClass::Timeout, "timeout", 7, "it took too long"),
+    row(ErrorClass::Tls, "tls", 8, "no certificate that can be trusted"),
+    row(ErrorClass::DigestMismatch, "digest-mismatch", 9, "bytes are not what their digest says"),
+    row(
+        ErrorClass::RejectedByPolicy,
+        "rejected-by-policy",
+        10,
+        "policy.json or registries.conf forbids it",
+    ),
+    row(ErrorClass::InvalidInput, "invalid-input", 11, "flags, names or arguments make no sense"),
+    row(ErrorClass::InvalidImage, "invalid-image", 12, "what was read is no valid image"),
+    row(ErrorClass::Configuration, "configuration", 13, "a configuration file is missing or wrong"),
+    row(ErrorClass::Unsupported, "unsupported", 14, "this cannot be done, here or there"),
+    row(ErrorClass::Conflict, "conflict", 15, "something else is in the way"),
+    row(ErrorClass::DiskFull, "disk-full", 16, "there is no room"),
+    row(ErrorClass::Registry, "registry-error", 17, "any other error that a registry answered"),
+    row(ErrorClass::Partial, "partial", 18, "some of several things failed"),
+    row(
+        ErrorClass::Interrupted,
+        "interrupted",
+        130,
+        "the user ended it (143 where SIGTERM did); so without the flag, too",
+    ),
+];
+
+const fn row(class: ErrorClass, name: &'static str, code: u8, meaning: &'static str) -> Row {
+    Row { class, name, code, meaning }
+}
+
+/// The row of a kind.
+pub(crate) fn row_of(class: ErrorClass) -> Row {
+    CLASSES.into_iter().find(|row| row.class == class).unwrap_or(CLASSES[0])
+}
+
+/// The kind of an error: what the outermost of its causes says that knows.
+pub(crate) fn class(error: &Error) -> Option<ErrorClass> {
+    error.chain().find_map(of_link)
+}
+
+/// What the registry said, in the outermost of the causes that comes from one.
+pub(crate) fn registry(error: &Error) -> Option<&RegistryError> {
+    error.chain().find_map(|link| {
+        as_a::<RegistryError>(link)
+            .or_else(|| as_a::<TransportError>(link)?.registry())
+            .filter(|error| error.answer().is_some())
+    })
+}
+
+fn of_link(link: &(dyn StdError + 'static)) -> Option<ErrorClass> {
+    if let Some(error) = as_a::<CopyError>(link) {
+        return error.class();
+    }
+    if let Some(error) = as_a::<TransportError>(link) {
+        return error.class();
+    }
+    if is_a::<UsageError>(link) || is_a::<ParseError>(link) || is_a::<Invalid>(link) {
+        return Some(ErrorClass::InvalidInput);
+    }
+    if is_a::<DeadlineExceeded>(link) {
+        return Some(ErrorClass::Timeout);
+    }
+    if is_a::<Interrupted>(link) {
+        return Some(ErrorClass::Interrupted);
+    }
+    as_a::<Classed>(link)
+        .map(|error| error.class)
+        .or_else(|| as_a::<Stdout>(link)?.0.class())
+        .or_else(|| Some(as_a::<RegistryError>(link)?.class()))
+        .or_else(|| Some(as_a::<WireError>(link)?.class()))
+        .or_else(|| as_a::<StreamError>(link)?.class())
+        .or_else(|| as_a::<FileError>(link)?.class())
+        .or_else(|| Some(as_a::<skopeo_config::Error>(link)?.class()))
+        .or_else(|| Some(as_a::<PolicyError>(link)?.class()))
+        .or_else(|| Some(as_a::<Rejected>(link)?.class()))
+        .or_else(|| Some(as_a::<PlanError>(link)?.class()))
+        .or_else(|| Some(as_a::<NameError>(link)?.class()))
+        .or_else(|| Some(as_a::<ManifestError>(link)?.class()))
+}
+
+/// The cause as what it is, also where it lies in a box: a box is an error of its own.
+fn as_a<'a, T: StdError + 'static>(link: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    link.downcast_ref::<T>().or_else(|| link.downcast_ref::<Box<T>>().map(|boxed| &**boxed))
+}
+
+fn is_a<T: StdError + 'static>(link: &(dyn StdError + 'static)) -> bool {
+    as_a::<T>(link).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io;
+
+    use anyhow::anyhow;
+    use skopeo_image::Digest;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_has_a_name_and_a_code_of_its_own() {
+        let codes: Vec<u8> = CLASSES.iter().map(|row| row.code).collect();
+        assert!(codes.is_sorted() && codes.iter().collect::<BTreeSet<_>>().len() == codes.len());
+        let names: BTreeSet<&str> = CLASSES.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), CLASSES.len());
+        assert!(CLASSES.iter().all(|row| row_of(row.class).code == row.code));
+    }
+
+    #[test]
+    fn the_kind_is_found_wherever_it_lies() {
+        let digest = Digest::sha256(b"");
+        let rows: Vec<(Error, Option<ErrorClass>)> = vec![
+            (anyhow!("some words").context("more"), None),
+            (UsageError("no").into(), Some(ErrorClass::InvalidInput)),
+            (
+                Error::from(TransportError::NoSuchReference("x".to_owned())).context("opening"),
+                Some(ErrorClass::NotFound),
+            ),
+            (
+                CopyError::WriteBlob {
+                    tried: 1,
+                    source: Box::new(TransportError::from(io::Error::from(
+                        io::ErrorKind::StorageFull,
+                    ))),
+                }
+                .into(),
+                Some(ErrorClass::DiskFull),
+            ),
+            (
+                CopyError::SystemImage(Box::new(CopyError::ManifestMismatch(digest))).into(),
+                Some(ErrorClass::DigestMismatch),
+            ),
+            (
+                TransportError::Deleting {
+                    reference: "a:b".to_owned(),
+                    source: Box::new(RegistryError::Protocol("nonsense".to_owned())),
+                }
+                .into(),
+                Some(ErrorClass::Registry),
+            ),
+        ];
+        for (error, expected) in rows {
+            assert_eq!(class(&error), expected, "{error:#}");
+        }
+    }
+}

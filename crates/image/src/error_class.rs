@@ -1,0 +1,47 @@
+//! What kind of thing went wrong.
+
+/// The kind of an error: the one vocabulary that the errors of all crates are classified in, so
+/// that scripts can tell them apart without reading sentences.
+///
+/// Each crate's error has a method `class` that decides it where the fact is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ErrorClass {
+    /// None of the others.
+    Other,
+    /// There is no such image, tag, repository, blob or file.
+    NotFound,
+    /// Credentials are wanted, or these are wrong.
+    Unauthorized,
+    /// The credentials are good, but do not allow this; or the system does not.
+    Denied,
+    /// Too many requests.
+    RateLimited,
+    /// A connection did not come about, or broke.
+    Network,
+    /// It took too long.
+    Timeout,
+    /// The other side has no certificate that can be trusted.
+    Tls,
+    /// Bytes are not what their digest or length says.
+    DigestMismatch,
+    /// The policy, or registries.conf, forbids it.
+    RejectedByPolicy,
+    /// What was asked makes no sense: flags, names, arguments.
+    InvalidInput,
+    /// What was read is no valid image.
+    InvalidImage,
+    /// A configuration file is missing or wrong.
+    Configuration,
+    /// This cannot be done, here or there.
+    Unsupported,
+    /// Something else is in the way: another copy, another state.
+    Conflict,
+    /// There is no room.
+    DiskFull,
+    /// A registry answered with an error of another kind.
+    Registry,
+    /// Some of several things failed, or failed in different ways.
+    Partial,
+    /// The user ended it.
+    Interrupted,
+}
