@@ -39,7 +39,9 @@ use tracing::debug;
 
 pub use error::Error;
 pub use event::{BlobKind, Event};
-pub use request::{CompressTo, Digests, Format, Lists, OtherFormats, Request, SourceSignatures};
+pub use request::{
+    CompressTo, Digests, Format, InvalidLevel, Lists, OtherFormats, Request, SourceSignatures,
+};
 pub use session::{Patience, Session};
 
 use commit::{Place, Written};

@@ -47,6 +47,24 @@ impl Request {
             parallel: const { NonZeroUsize::new(6).expect("six is not zero") },
         }
     }
+
+    /// Whether the levels that are asked for exist.
+    ///
+    /// # Errors
+    /// [`InvalidLevel`] if not, for the compression that layers would be packed with.
+    pub fn check_levels(&self) -> Result<(), InvalidLevel> {
+        let gzip = Encoder::Gzip { level: self.gzip_level };
+        let (encoder, level) = match self.compression {
+            Some(compression) => (compression.encoder(), compression.level),
+            None => (Some(gzip), self.gzip_level),
+        };
+        match (encoder, level) {
+            (Some(encoder), Some(level)) if !encoder.levels().contains(&level) => {
+                Err(InvalidLevel { compression: encoder.compression(), level })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What to do with a list.
@@ -113,6 +131,16 @@ pub enum SourceSignatures {
     Remove,
 }
 
+/// A level that a compression does not have; the original's words for gzip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{compression}: invalid compression level: {level}")]
+pub struct InvalidLevel {
+    /// The compression.
+    pub compression: Compression,
+    /// The level.
+    pub level: i32,
+}
+
 /// How layers shall be packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompressTo {
@@ -141,6 +169,36 @@ impl CompressTo {
             Compression::Gzip => Some(Encoder::Gzip { level: self.level }),
             Compression::Zstd => Some(Encoder::Zstd { level: self.level }),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_levels_of_each_compression() {
+        use Compression::{Gzip, Zstd};
+        for (format, level, sentence) in [
+            (None, None, None),
+            (None, Some(-2), None),
+            (None, Some(10), Some("gzip: invalid compression level: 10")),
+            (Some(Gzip), Some(9), None),
+            (Some(Gzip), Some(-3), Some("gzip: invalid compression level: -3")),
+            (Some(Zstd), Some(22), None),
+            (Some(Zstd), Some(-7), None),
+            (Some(Zstd), Some(0), None),
+            (Some(Zstd), Some(23), Some("zstd: invalid compression level: 23")),
+            // Not the level is wrong with it.
+            (Some(Compression::Bzip2), Some(99), None),
+        ] {
+            let mut request = Request::new(Platform::default());
+            request.gzip_level = level;
+            request.compression =
+                format.map(|format| CompressTo { format, level, others: OtherFormats::Reuse });
+            let error = request.check_levels().err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), sentence, "{format:?} {level:?}");
         }
     }
 }

@@ -1,8 +1,12 @@
 //! Decoding and encoding, on blocking threads.
 
+mod crew;
 mod decoder;
 mod gzip;
+mod join;
 mod zstd;
+
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use skopeo_image::Compression;
@@ -19,13 +23,13 @@ use decoder::Decoder;
 pub enum Encoder {
     /// One gzip member, made in parallel; the bytes do not depend on the number of processors.
     Gzip {
-        /// 1 to 9; what is beyond is taken for the nearest. `None` is as small and fast as what
-        /// the original makes by default.
+        /// 0 (nothing is packed) to 9, or -1 or `None`: a little smaller than what the original
+        /// makes by default, and faster. -2 is the fastest.
         level: Option<i32>,
     },
     /// One zstd frame with a checksum.
     Zstd {
-        /// zstd's own scale, negative levels included, held to what it knows; `None` is 3.
+        /// zstd's own scale, negative levels included; 0 or `None` is 3.
         level: Option<i32>,
     },
 }
@@ -37,6 +41,15 @@ impl Encoder {
         match self {
             Self::Gzip { .. } => Compression::Gzip,
             Self::Zstd { .. } => Compression::Zstd,
+        }
+    }
+
+    /// The levels that it has. What is beyond is taken for the nearest.
+    #[must_use]
+    pub fn levels(self) -> RangeInclusive<i32> {
+        match self {
+            Self::Gzip { .. } => gzip::LEVELS,
+            Self::Zstd { .. } => zstd::LEVELS,
         }
     }
 }

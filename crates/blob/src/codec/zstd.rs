@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::num::NonZero;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use skopeo_image::Compression;
@@ -14,7 +15,7 @@ use crate::pipe::{BATCH, Output, PIECE, Stopped};
 
 /// libzstd's own default, and its range.
 const DEFAULT_LEVEL: i32 = 3;
-const LEVELS: std::ops::RangeInclusive<i32> = -131_072..=22;
+pub(super) const LEVELS: RangeInclusive<i32> = -131_072..=22;
 
 /// What every decoder has to support (RFC 8878, section 3.1.1.1.2), as a power of two: 8 MiB.
 const WINDOW: u32 = 23;

@@ -81,6 +81,7 @@ fn request(app: &App, copy: &Copy) -> Result<Request> {
     }
     request.compression = compression(copy)?;
     request.gzip_level = level(copy)?;
+    request.check_levels()?;
     if let Some(parallel) = usize::try_from(copy.parallel).ok().and_then(NonZeroUsize::new) {
         request.parallel = parallel;
     }
@@ -123,9 +124,6 @@ fn compression(copy: &Copy) -> Result<Option<CompressTo>> {
         return Ok(None);
     };
     let format: Compression = name.parse()?;
-    if !matches!(format, Compression::Gzip | Compression::Zstd) {
-        bail!("--dest-compress-format={name} is not supported yet by this version of skopeo");
-    }
     let level = level(copy)?;
     let others =
         if copy.force_compress_format { OtherFormats::Refuse } else { OtherFormats::Reuse };

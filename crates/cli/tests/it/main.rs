@@ -19,6 +19,7 @@ mod manifest_digest;
 mod messages;
 mod program;
 mod real_registry;
+mod recode;
 mod script;
 mod serve;
 mod stage;

@@ -1,0 +1,420 @@
+//! Deflate streams made into parts of one.
+//!
+//! A deflate stream (RFC 1951) is a row of blocks, the last of which says so in its first bit. To
+//! let another stream follow, that bit is cleared and an empty stored block added, which fills up
+//! the last byte. Where the last block begins only who reads all before it knows: so the codes
+//! are walked over, without making anything of them, at four times the speed they were made at.
+
+/// How many bits of a stream are looked up at once: for most symbols these are enough, and the
+/// tables are built anew for each block, of which a 256 KiB may have thirty.
+const LITERAL_BITS: u32 = 11;
+const DISTANCE_BITS: u32 = 9;
+const LITERALS: usize = 1 << LITERAL_BITS;
+const DISTANCES: usize = 1 << DISTANCE_BITS;
+
+/// An entry of a table is the number of bits to pass over, with marks beside it.
+const BITS: u32 = 0x3f;
+/// A distance follows.
+const LENGTH: u32 = 1 << 6;
+/// The end of the block, or a code longer than the table: look it up bit by bit.
+const SPECIAL: u32 = 1 << 7;
+
+/// The order in which the lengths of the codes for code lengths come (section 3.2.7).
+const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+
+const END_OF_BLOCK: u16 = 256;
+
+/// Opens the ends of deflate streams. Has only room for its tables.
+pub(super) struct Joiner {
+    literals: Box<[u32; LITERALS]>,
+    distances: Box<[u32; DISTANCES]>,
+    literal_code: Code,
+    distance_code: Code,
+}
+
+impl Default for Joiner {
+    fn default() -> Self {
+        Self {
+            literals: Box::new([SPECIAL; LITERALS]),
+            distances: Box::new([SPECIAL; DISTANCES]),
+            literal_code: Code::default(),
+            distance_code: Code::default(),
+        }
+    }
+}
+
+impl Joiner {
+    /// What the buffer must have behind the stream, in bytes.
+    pub(super) const ROOM: usize = 16;
+
+    /// Makes of the whole stream in the first `len` bytes of `buffer` one that another can follow,
+    /// and gives its new length. `None` if that is no deflate stream of this length.
+    pub(super) fn open_end(&mut self, buffer: &mut [u8], len: usize) -> Option<usize> {
+        buffer.get_mut(len..len + Self::ROOM)?.fill(0);
+        let Ends { last, end } = self.walk(&buffer[..len + Self::ROOM])?;
+        if end.div_ceil(8) != len {
+            return None;
+        }
+        buffer[last / 8] &= !(1 << (last % 8));
+        // Three zeros are the header of a stored block; zeros fill up its byte.
+        let filled = (end + 3).div_ceil(8);
+        buffer[filled..filled + 4].copy_from_slice(&[0x00, 0x00, 0xff, 0xff]);
+        Some(filled + 4)
+    }
+
+    fn walk(&mut self, data: &[u8]) -> Option<Ends> {
+        let mut bits = Bits { data, next: 0, held: 0, count: 0 };
+        loop {
+            bits.refill()?;
+            let last = bits.position()?;
+            let is_last = bits.take(1) == 1;
+            match bits.take(2) {
+                0 => {
+                    let at = bits.position()?.div_ceil(8);
+                    let len = u16::from_le_bytes(*data.get(at..)?.first_chunk()?);
+                    bits = Bits { data, next: at + 4 + usize::from(len), held: 0, count: 0 };
+                }
+                1 => {
+                    self.fixed();
+                    self.block(&mut bits)?;
+                }
+                2 => {
+                    self.dynamic(&mut bits)?;
+                    self.block(&mut bits)?;
+                }
+                _ => return None,
+            }
+            if is_last {
+                return Some(Ends { last, end: bits.position()? });
+            }
+        }
+    }
+
+    /// Passes over the symbols of a block.
+    fn block(&self, bits: &mut Bits<'_>) -> Option<()> {
+        loop {
+            // Of the 56 bits that are there now, one turn takes 48 at most.
+            bits.refill()?;
+            let entry = self.literals[bits.peek(LITERAL_BITS)];
+            if entry & SPECIAL != 0 {
+                let (symbol, len) = self.literal_code.find(bits.held)?;
+                bits.pass(len);
+                match symbol {
+                    0..END_OF_BLOCK => continue,
+                    END_OF_BLOCK => return Some(()),
+                    _ => bits.pass(length_extra(symbol)?),
+                }
+            } else {
+                bits.pass(entry & BITS);
+                if entry & LENGTH == 0 {
+                    // Literals come in rows; there are bits enough for some more.
+                    let entry = self.literals[bits.peek(LITERAL_BITS)];
+                    if entry & (LENGTH | SPECIAL) == 0 {
+                        bits.pass(entry & BITS);
+                    }
+                    continue;
+                }
+            }
+            let entry = self.distances[bits.peek(DISTANCE_BITS)];
+            if entry & SPECIAL == 0 {
+                bits.pass(entry & BITS);
+            } else {
+                let (symbol, len) = self.distance_code.find(bits.held)?;
+                bits.pass(len + distance_extra(symbol)?);
+            }
+        }
+    }
+
+    /// The codes of section 3.2.6.
+    fn fixed(&mut self) {
+        let mut literals = [8; 288];
+        literals[144..256].fill(9);
+        literals[256..280].fill(7);
+        self.tables(&literals, &[5; 30]);
+    }
+
+    /// The codes that stand before their block, section 3.2.7.
+    fn dynamic(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+        let literals = bits.take(5) + 257;
+        let distances = bits.take(5) + 1;
+        let lengths = bits.take(4) + 4;
+        let mut code_lengths = [0; 19];
+        for at in ORDER.into_iter().take(lengths) {
+            bits.refill()?;
+            code_lengths[at] = bits.take(3) as u8;
+        }
+        let mut code = Code::default();
+        code.set(&code_lengths);
+        let mut all = [0; 320];
+        let mut filled = 0;
+        while filled < literals + distances {
+            bits.refill()?;
+            let (symbol, len) = code.find(bits.held)?;
+            bits.pass(len);
+            let (value, times) = match symbol {
+                0..16 => (symbol as u8, 1),
+                16 => (*all.get(filled.checked_sub(1)?)?, 3 + bits.take(2)),
+                17 => (0, 3 + bits.take(3)),
+                _ => (0, 11 + bits.take(7)),
+            };
+            all.get_mut(filled..filled + times)?.fill(value);
+            filled += times;
+        }
+        if filled != literals + distances {
+            return None;
+        }
+        self.tables(&all[..literals], &all[literals..filled]);
+        Some(())
+    }
+
+    fn tables(&mut self, literals: &[u8], distances: &[u8]) {
+        self.literal_code.set(literals);
+        self.distance_code.set(distances);
+        self.distance_code.fill(&mut self.distances[..], DISTANCE_BITS, |symbol, len| {
+            distance_extra(symbol).map_or(SPECIAL, |extra| len + extra)
+        });
+        self.literal_code.fill(&mut self.literals[..], LITERAL_BITS, |symbol, len| match symbol {
+            0..END_OF_BLOCK => len,
+            END_OF_BLOCK => SPECIAL,
+            _ => length_extra(symbol).map_or(SPECIAL, |extra| (len + extra) | LENGTH),
+        });
+        // Two literals that fit into one entry are passed over at once. From the top: what an
+        // entry looks at, which is below it or itself, is not changed yet.
+        for at in (0..LITERALS).rev() {
+            let first = self.literals[at];
+            let second = self.literals[at >> (first & BITS)];
+            let both = (first & BITS) + (second & BITS);
+            if (first | second) & (LENGTH | SPECIAL) == 0 && both <= LITERAL_BITS {
+                self.literals[at] = both;
+            }
+        }
+    }
+}
+
+/// Bits from the start of a stream.
+struct Ends {
+    /// The first of the last block.
+    last: usize,
+    /// Behind the last block.
+    end: usize,
+}
+
+/// Bits of a stream, lowest first.
+struct Bits<'a> {
+    data: &'a [u8],
+    next: usize,
+    held: u64,
+    count: u32,
+}
+
+impl Bits<'_> {
+    /// Fetches bits until there are 56 at least.
+    #[inline]
+    fn refill(&mut self) -> Option<()> {
+        let word = u64::from_le_bytes(*self.data.get(self.next..)?.first_chunk()?);
+        self.held |= word << self.count;
+        self.next += ((63 - self.count) >> 3) as usize;
+        self.count |= 56;
+        Some(())
+    }
+
+    #[inline]
+    fn peek(&self, bits: u32) -> usize {
+        (self.held & ((1 << bits) - 1)) as usize
+    }
+
+    /// `bits` must be there.
+    #[inline]
+    fn pass(&mut self, bits: u32) {
+        self.held >>= bits;
+        self.count -= bits;
+    }
+
+    #[inline]
+    fn take(&mut self, bits: u32) -> usize {
+        let value = self.peek(bits);
+        self.pass(bits);
+        value
+    }
+
+    fn position(&self) -> Option<usize> {
+        (self.next * 8).checked_sub(self.count as usize)
+    }
+}
+
+/// A canonical code: how many codes there are of each length, and their symbols in order.
+#[derive(Default)]
+struct Code {
+    counts: [u16; 16],
+    symbols: Vec<u16>,
+}
+
+impl Code {
+    fn set(&mut self, lengths: &[u8]) {
+        self.counts = [0; 16];
+        for len in lengths {
+            self.counts[usize::from(len & 15)] += 1;
+        }
+        self.counts[0] = 0;
+        let mut starts = [0; 16];
+        for len in 1..16 {
+            starts[len] = starts[len - 1] + self.counts[len - 1];
+        }
+        self.symbols.clear();
+        self.symbols.resize(lengths.len(), 0);
+        for (symbol, len) in (0..).zip(lengths) {
+            if *len > 0 {
+                let start = &mut starts[usize::from(len & 15)];
+                self.symbols[usize::from(*start)] = symbol;
+                *start += 1;
+            }
+        }
+    }
+
+    /// The symbol that `bits` begin with, and the length of its code.
+    fn find(&self, bits: u64) -> Option<(u16, u32)> {
+        let (mut code, mut first, mut index) = (0_u32, 0_u32, 0_u32);
+        for len in 1..16 {
+            code |= ((bits >> (len - 1)) & 1) as u32;
+            let count = u32::from(self.counts[len]);
+            if code < first + count {
+                let at = index + code.checked_sub(first)?;
+                return Some((*self.symbols.get(at as usize)?, len as u32));
+            }
+            index += count;
+            first = (first + count) << 1;
+            code <<= 1;
+        }
+        None
+    }
+
+    /// Fills a table with what `entry` makes of each symbol and its code's length.
+    fn fill(&self, table: &mut [u32], bits: u32, entry: impl Fn(u16, u32) -> u32) {
+        table.fill(SPECIAL);
+        let mut symbols = self.symbols.iter();
+        let mut code = 0_u32;
+        for len in 1..=bits {
+            for symbol in symbols.by_ref().take(usize::from(self.counts[len as usize])) {
+                let reversed = code.reverse_bits() >> (32 - len);
+                let entry = entry(*symbol, len);
+                for at in (reversed as usize..table.len()).step_by(1 << len) {
+                    table[at] = entry;
+                }
+                code += 1;
+            }
+            code <<= 1;
+        }
+    }
+}
+
+/// The bits behind a length's code (section 3.2.5).
+fn length_extra(symbol: u16) -> Option<u32> {
+    match symbol {
+        257..=264 | 285 => Some(0),
+        265..=284 => Some(u32::from(symbol - 261) / 4),
+        _ => None,
+    }
+}
+
+/// The bits behind a distance's code.
+fn distance_extra(symbol: u16) -> Option<u32> {
+    match symbol {
+        0..=29 => Some((u32::from(symbol) / 2).saturating_sub(1)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use flate2::read::DeflateDecoder;
+    use libdeflater::{CompressionLvl, Compressor};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn deflate(plain: &[u8], level: i32) -> (Vec<u8>, usize) {
+        let mut compressor = Compressor::new(CompressionLvl::new(level).unwrap());
+        let mut out = vec![0xaa; compressor.deflate_compress_bound(plain.len()) + Joiner::ROOM];
+        let len = compressor.deflate_compress(plain, &mut out).unwrap();
+        (out, len)
+    }
+
+    fn noise(len: usize, seed: u32, spread: u32) -> Vec<u8> {
+        let mut state = seed | 1;
+        let step = |state: &mut u32| {
+            *state ^= *state << 13;
+            *state ^= *state >> 17;
+            *state ^= *state << 5;
+            (*state % spread) as u8
+        };
+        (0..len).map(|_| step(&mut state)).collect()
+    }
+
+    fn joined(parts: &[&[u8]], level: i32) -> Vec<u8> {
+        let mut joiner = Joiner::default();
+        let mut all = Vec::new();
+        for part in parts {
+            let (mut out, len) = deflate(part, level);
+            let len = joiner.open_end(&mut out, len).unwrap();
+            all.extend_from_slice(&out[..len]);
+        }
+        all.extend_from_slice(&[0x03, 0x00]);
+        all
+    }
+
+    fn inflate(deflated: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::new();
+        DeflateDecoder::new(deflated).read_to_end(&mut plain).unwrap();
+        plain
+    }
+
+    #[test]
+    fn joins_streams_of_every_kind() {
+        let text = "many words, many words and some more words ".repeat(9000).into_bytes();
+        let parts: [&[u8]; 8] = [
+            b"",
+            b"a",
+            b"some short text",      // fixed codes
+            &text,                   // dynamic codes
+            &noise(300_000, 7, 256), // stored
+            &noise(300_000, 9, 11),  // short codes, no lengths
+            &vec![0; 1_000_000],     // lengths only
+            &noise(70_000, 3, 200),
+        ];
+        for level in 0..=12 {
+            assert!(inflate(&joined(&parts, level)) == parts.concat(), "level {level}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_stream() {
+        let (out, len) = deflate(&noise(50_000, 5, 60), 6);
+        let mut joiner = Joiner::default();
+        for cut in [0, 1, 7, len / 2, len - 1] {
+            assert_eq!(joiner.open_end(&mut out.clone(), cut), None, "{cut} of {len}");
+        }
+        assert_eq!(joiner.open_end(&mut [0xff; 64], 40), None);
+        assert_eq!(joiner.open_end(&mut [0; 4], 4), None);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(mut bytes: Vec<u8>) {
+            let len = bytes.len().saturating_sub(Joiner::ROOM);
+            Joiner::default().open_end(&mut bytes, len);
+        }
+
+        #[test]
+        fn joins_anything(
+            parts in prop::collection::vec((0_usize..90_000, 1_u32.., 1_u32..=256), 1..4),
+            level in 0..=9,
+        ) {
+            let parts: Vec<Vec<u8>> =
+                parts.into_iter().map(|(len, seed, spread)| noise(len, seed, spread)).collect();
+            let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+            assert!(inflate(&joined(&slices, level)) == parts.concat());
+        }
+    }
+}
