@@ -10,8 +10,8 @@ use std::io::{self, Read, Write};
 use bytes::Bytes;
 use skopeo_image::Digest;
 
-use crate::pipe::{self, BATCH, Stopped};
-use crate::{Blob, ByteStream, StreamError, WriteError};
+use crate::pipe::{self, BATCH, PIECE, Stopped};
+use crate::{Blob, BoxError, ByteStream, StreamError, WriteError};
 
 /// A blob that is whole in its file.
 #[derive(Debug)]
@@ -99,6 +99,54 @@ where
     })
 }
 
+/// What `work` writes, in pieces of 64 KiB. It runs on one blocking thread, which starts with the
+/// first poll and is at most two pieces ahead; when nobody reads any more, its writing fails.
+#[must_use]
+pub fn generate<W>(work: W) -> ByteStream
+where
+    W: FnOnce(&mut dyn Write) -> Result<(), BoxError> + Send + 'static,
+{
+    pipe::produce(None, move |output| {
+        let mut pieces = Pieces { output, piece: Vec::with_capacity(PIECE), stopped: None };
+        let result = work(&mut pieces).and_then(|()| Ok(pieces.flush()?));
+        match (pieces.stopped, result) {
+            (Some(stopped), _) => Err(stopped),
+            (None, result) => result.map_err(|source| {
+                Stopped::Failed(StreamError::Read { source, transient: false, tried: 1 })
+            }),
+        }
+    })
+}
+
+struct Pieces<'a> {
+    output: &'a pipe::Output,
+    piece: Vec<u8>,
+    /// Why writing failed, which `io::Error` cannot say.
+    stopped: Option<Stopped>,
+}
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = bytes.len().min(PIECE - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..len]);
+        if self.piece.len() == PIECE {
+            self.flush()?;
+        }
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.output.put(piece.into()).map_err(|stopped| {
+            self.stopped = Some(stopped);
+            io::ErrorKind::BrokenPipe.into()
+        })
+    }
+}
+
 /// A batch of bytes, fewer only at the end; `None` behind it.
 fn next_piece(file: &mut impl Read, left: u64) -> Result<Option<Bytes>, Stopped> {
     let wanted = left.min(BATCH as u64);
@@ -135,7 +183,9 @@ mod tests {
             let bytes = sample(len);
             let file = || io::Cursor::new(bytes.clone());
             let digest = Digest::of(Algorithm::Sha512, &bytes);
-            for source in [read(file(), len as u64), read_to_end(file())] {
+            let all = bytes.clone();
+            let generated = generate(move |output| Ok(output.write_all(&all)?));
+            for source in [read(file(), len as u64), read_to_end(file()), generated] {
                 let blob = Unverified::new(source, None).expect(&digest, Some(len as u64));
                 let written = write(blob, Vec::new()).await.unwrap();
                 assert_eq!((written.digest, written.size), (digest.clone(), len as u64));

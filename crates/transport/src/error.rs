@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use skopeo_blob::{FileError, StreamError, WriteError};
 use skopeo_image::{Digest, ErrorClass};
 
+use crate::synthetic::SifError;
+
 /// An error of a transport.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -55,6 +57,20 @@ pub enum Error {
         /// Why.
         #[source]
         source: Box<Self>,
+    },
+    /// A file that is no SIF image.
+    #[error("loading SIF file")]
+    LoadingSif {
+        /// Why.
+        #[source]
+        source: SifError,
+    },
+    /// A SIF image that no layer can be made of.
+    #[error("converting rootfs from SquashFS to Tarball")]
+    ConvertingSif {
+        /// Why.
+        #[source]
+        source: SifError,
     },
     /// Nobody has ever spoken of that blob here.
     #[error("no blob with digest {:?} found", .0.as_str())]

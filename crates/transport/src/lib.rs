@@ -30,7 +30,7 @@ pub use options::{DirOptions, LayoutOptions, Options, RegistryOptions};
 pub use registry::{Connections, DockerName};
 pub use signature_file::Malformed as MalformedSignature;
 pub use source::Source;
-pub use synthetic::TarballName;
+pub use synthetic::{SifError, SifName, SquashfsError, TarballName};
 pub use table::{TRANSPORTS, Transport, find, offered};
 pub use tar::{Fault as TarFault, TarError, UnpackError};
 
@@ -44,6 +44,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
         ImageName::Docker(name) => Box::new(registry::open(name, options)?),
         ImageName::Dir(name) => Box::new(dir::open(name)?),
         ImageName::Oci(name) => Box::new(layout::open(name, options)?),
+        ImageName::Sif(name) => Box::new(synthetic::open_sif(name).await?),
         ImageName::Tarball(name) => Box::new(synthetic::open_tarball(name, options).await?),
     })
 }
@@ -57,7 +58,7 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
         ImageName::Docker(name) => Box::new(registry::create(name, options).await?),
         ImageName::Dir(name) => Box::new(dir::create(name, &options.dir)?),
         ImageName::Oci(name) => Box::new(layout::create(name, &options.layout)?),
-        ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
+        ImageName::Sif(_) | ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
     })
 }
 
@@ -69,7 +70,7 @@ pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
     match name {
         ImageName::Docker(name) => registry::delete(name, options).await,
         ImageName::Oci(name) => layout::delete(name, &options.layout).await,
-        ImageName::Dir(_) | ImageName::Tarball(_) => {
+        ImageName::Dir(_) | ImageName::Sif(_) | ImageName::Tarball(_) => {
             Err(Error::Unsupported { transport: name.transport(), operation: "Deleting images" })
         }
     }
@@ -82,7 +83,7 @@ pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
 pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Error> {
     match name {
         ImageName::Docker(name) => registry::tags(name, options).await,
-        ImageName::Dir(_) | ImageName::Oci(_) | ImageName::Tarball(_) => {
+        ImageName::Dir(_) | ImageName::Oci(_) | ImageName::Sif(_) | ImageName::Tarball(_) => {
             Err(Error::Unsupported { transport: name.transport(), operation: "Listing tags" })
         }
     }

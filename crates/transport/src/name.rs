@@ -10,7 +10,7 @@ use skopeo_image::{ErrorClass, PolicyScope, Reference, ReferenceError};
 use crate::dir::DirName;
 use crate::layout::LayoutName;
 use crate::registry::DockerName;
-use crate::synthetic::TarballName;
+use crate::synthetic::{SifName, TarballName};
 use crate::table;
 
 /// The name of an image, or of a place for one: `transport:details`.
@@ -25,6 +25,8 @@ pub enum ImageName {
     Dir(DirName),
     /// `oci:PATH[:REFERENCE]`.
     Oci(LayoutName),
+    /// `sif:PATH`.
+    Sif(SifName),
     /// `tarball:FILE[:FILE...]`.
     Tarball(TarballName),
 }
@@ -86,6 +88,7 @@ impl ImageName {
             Self::Docker(name) => name,
             Self::Dir(name) => name,
             Self::Oci(name) => name,
+            Self::Sif(name) => name,
             Self::Tarball(name) => name,
         }
     }
@@ -283,7 +286,7 @@ mod tests {
             ("nope:x", "Invalid image name \"nope:x\", unknown transport \"nope\""),
             ("ostree:x", "The transport \"ostree:\" is not supported in this build"),
             ("atomic:x", "The transport \"atomic:\" is not supported in this build"),
-            ("sif:x", "The transport \"sif:\" is not supported in this build"),
+            ("sif:/nope/nope/x", "lstat /nope: no such file or directory"),
             ("dir:/nope/nope/x", "lstat /nope: no such file or directory"),
             ("oci:/tmp:in'valid", "Invalid image in'valid"),
             ("oci:/tmp:@-3", "Invalid source index @-3: must not be negative"),

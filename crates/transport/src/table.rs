@@ -4,7 +4,7 @@ use crate::dir::DirName;
 use crate::layout::LayoutName;
 use crate::name::{ImageName, NameError};
 use crate::registry::DockerName;
-use crate::synthetic::TarballName;
+use crate::synthetic::{SifName, TarballName};
 
 /// Parses what stands behind the colon.
 type Parse = fn(&str) -> Result<ImageName, NameError>;
@@ -96,7 +96,11 @@ pub static TRANSPORTS: [Transport; 11] = [
         ),
         ..Transport::unbuilt("ostree", "REFERENCE[@PATH]")
     },
-    Transport::unbuilt("sif", "PATH"),
+    Transport {
+        reads: true,
+        parse: Some(|details| SifName::parse(details).map(ImageName::Sif)),
+        ..Transport::unbuilt("sif", "PATH")
+    },
     Transport {
         reads: true,
         parse: Some(|details| TarballName::parse(details).map(ImageName::Tarball)),

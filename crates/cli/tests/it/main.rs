@@ -22,6 +22,7 @@ mod real_registry;
 mod recode;
 mod script;
 mod serve;
+mod sif;
 mod stage;
 mod surface;
 mod tarball;

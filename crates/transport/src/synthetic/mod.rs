@@ -1,8 +1,11 @@
-//! Images of what is none: `tarball:`.
+//! Images of what is none: `tarball:`, `sif:`.
 //!
 //! There are files; config and manifest are made up around them, as the original does to the byte,
 //! when the image is opened. Only reading makes sense.
 
+mod region;
+mod sif;
+mod squashfs;
 mod tarball;
 
 use std::collections::HashMap;
@@ -19,6 +22,9 @@ use skopeo_image::{
 
 use crate::{Error, ImageName, Source, files, manifest};
 
+pub(crate) use sif::open as open_sif;
+pub use sif::{SifError, SifName};
+pub use squashfs::Error as SquashfsError;
 pub use tarball::TarballName;
 pub(crate) use tarball::open as open_tarball;
 

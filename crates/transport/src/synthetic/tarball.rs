@@ -6,9 +6,9 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fs_err::File;
@@ -17,6 +17,7 @@ use skopeo_image::{
     Compression, History, ImageConfig, MediaType, Platform, PolicyScope, Timestamp,
 };
 
+use super::region::Region;
 use super::{Invented, Layer};
 use crate::name::{Name, NameError};
 use crate::{Error, ImageName, Options, files};
@@ -107,7 +108,7 @@ type Time = (i64, u32);
 /// What is in a file, and when it was written.
 async fn read(path: &str, tmpdir: &Path) -> Result<(Layer, Time), Error> {
     let (held, time) = open_file(path, tmpdir).await?;
-    let (compression, blob) = sniff(Blob::unnamed(held.bytes())).await?;
+    let (compression, blob) = sniff(Blob::unnamed(stream(&held))).await?;
     let (blob, diff_id) = diff_id(blob, compression);
     let written = file::write(blob, io::sink()).await?;
     let diff_id = diff_id.get().await?;
@@ -116,9 +117,13 @@ async fn read(path: &str, tmpdir: &Path) -> Result<(Layer, Time), Error> {
         digest: written.digest,
         size: written.size,
         diff_id,
-        bytes: Box::new(move || held.bytes()),
+        bytes: Box::new(move || stream(&held)),
     };
     Ok((layer, time))
+}
+
+fn stream(region: &Region) -> ByteStream {
+    file::read(region.reader(), region.len())
 }
 
 /// OCI has no types for bzip2 and xz; the original calls them gzip.
@@ -130,34 +135,7 @@ fn media_type(compression: Compression) -> MediaType {
     }
 }
 
-/// A file that can be read at any place by any number of readers.
-#[derive(Clone)]
-struct Held {
-    file: Arc<File>,
-    size: u64,
-}
-
-impl Held {
-    fn bytes(&self) -> ByteStream {
-        file::read(Positioned { file: self.file.clone(), at: 0 }, self.size)
-    }
-}
-
-/// A reader with a place of its own in a shared file.
-struct Positioned {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl Read for Positioned {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.file().read_at(buf, self.at)?;
-        self.at += read as u64;
-        Ok(read)
-    }
-}
-
-async fn open_file(path: &str, tmpdir: &Path) -> Result<(Held, Time), Error> {
+async fn open_file(path: &str, tmpdir: &Path) -> Result<(Region, Time), Error> {
     if path == STDIN {
         return standard_input(tmpdir).await;
     }
@@ -170,15 +148,15 @@ async fn open_file(path: &str, tmpdir: &Path) -> Result<(Held, Time), Error> {
     .await?;
     let time = since_1970(metadata.modified()?);
     if metadata.is_file() || metadata.is_dir() {
-        return Ok((Held { file: Arc::new(file), size: metadata.len() }, time));
+        return Ok((Region::new(file, metadata.len()), time));
     }
     Ok((spool(file, path, tmpdir).await?, time))
 }
 
 /// Standard input, which is there once for the whole process and may be asked for again: by another
 /// part of the name, and when a copy is tried again.
-async fn standard_input(tmpdir: &Path) -> Result<(Held, Time), Error> {
-    static READ: Mutex<Option<(Held, Time)>> = Mutex::new(None);
+async fn standard_input(tmpdir: &Path) -> Result<(Region, Time), Error> {
+    static READ: Mutex<Option<(Region, Time)>> = Mutex::new(None);
     if let Some(read) = &*READ.lock().unwrap_or_else(PoisonError::into_inner) {
         return Ok(read.clone());
     }
@@ -193,10 +171,10 @@ async fn spool<R: Read + Send + 'static>(
     from: R,
     path: &str,
     tmpdir: &Path,
-) -> Result<Held, Error> {
+) -> Result<Region, Error> {
     let temp = File::from_parts(tempfile::tempfile_in(tmpdir)?, path);
     let written = file::write(Blob::unnamed(file::read_to_end(from)), temp).await?;
-    Ok(Held { file: Arc::new(written.file), size: written.size })
+    Ok(Region::new(written.file, written.size))
 }
 
 fn since_1970(time: SystemTime) -> Time {

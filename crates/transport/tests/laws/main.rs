@@ -12,6 +12,7 @@ mod lookaside;
 mod original;
 mod place;
 mod sample;
+mod sif;
 
 pub(crate) use place::Place;
 pub(crate) use sample::Sample;

@@ -1,0 +1,83 @@
+//! A part of a file, read at any place by any number of readers. Nothing beyond it can be reached,
+//! whatever a table in it says.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use fs_err::File;
+
+/// A part of a file.
+#[derive(Clone)]
+pub(crate) struct Region {
+    file: Arc<File>,
+    start: u64,
+    len: u64,
+}
+
+impl Region {
+    /// The first `len` bytes.
+    pub(crate) fn new(file: File, len: u64) -> Self {
+        Self { file: Arc::new(file), start: 0, len }
+    }
+
+    /// How many bytes there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The `len` bytes from `start`.
+    pub(crate) fn part(&self, start: u64, len: u64) -> io::Result<Self> {
+        let end = start.checked_add(len).filter(|end| *end <= self.len);
+        let start = end.and_then(|_| self.start.checked_add(start)).ok_or_else(beyond)?;
+        Ok(Self { file: self.file.clone(), start, len })
+    }
+
+    /// The `len` bytes at `at`.
+    pub(crate) fn bytes(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
+        let part = self.part(at, len as u64)?;
+        let mut bytes = vec![0; len];
+        part.file.file().read_exact_at(&mut bytes, part.start)?;
+        Ok(bytes)
+    }
+
+    /// The `N` bytes at `at`.
+    pub(crate) fn array<const N: usize>(&self, at: u64) -> io::Result<[u8; N]> {
+        let part = self.part(at, N as u64)?;
+        let mut bytes = [0; N];
+        part.file.file().read_exact_at(&mut bytes, part.start)?;
+        Ok(bytes)
+    }
+
+    /// All of it, from its beginning.
+    pub(crate) fn reader(&self) -> impl Read + Send + use<> {
+        Reader { region: self.clone(), at: 0 }
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region").field("start", &self.start).field("len", &self.len).finish()
+    }
+}
+
+struct Reader {
+    region: Region,
+    at: u64,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.region.len - self.at).unwrap_or(usize::MAX);
+        let wanted = buf.len().min(left);
+        let at = self.region.start.checked_add(self.at).ok_or_else(beyond)?;
+        let read = self.region.file.file().read_at(&mut buf[..wanted], at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+fn beyond() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "beyond the end of the file")
+}

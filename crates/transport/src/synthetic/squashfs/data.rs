@@ -1,0 +1,102 @@
+//! The contents of files: blocks, packed each on its own, and a tail that lies with those of other
+//! files in a fragment.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use super::inode::File;
+use super::metadata::{Metadata, long, word};
+use super::superblock::Superblock;
+use super::{Error, Packing};
+use crate::synthetic::region::Region;
+
+/// The bit of a block's length that says that it is not packed.
+const PLAIN: u32 = 1 << 24;
+
+/// How many fragments are kept, unpacked: names that are next to each other share some.
+const KEPT: usize = 3;
+
+/// What reads the contents of files.
+#[derive(Debug)]
+pub(super) struct Data {
+    region: Region,
+    packing: Packing,
+    block_size: u32,
+    fragments: VecDeque<(u32, Arc<Vec<u8>>)>,
+}
+
+impl Data {
+    pub(super) fn new(region: Region, superblock: &Superblock) -> Self {
+        let Superblock { packing, block_size, .. } = *superblock;
+        Self { region, packing, block_size, fragments: VecDeque::new() }
+    }
+
+    /// Writes all bytes of a file.
+    pub(super) fn copy(
+        &mut self,
+        metadata: &mut Metadata,
+        superblock: &Superblock,
+        file: &File,
+        output: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let block_size = u64::from(self.block_size);
+        let (mut left, mut at) = (file.size, file.start);
+        let mut blocks = file.blocks.clone();
+        while left > 0 && (left >= block_size || file.tail.is_none()) {
+            let wanted = usize::try_from(left.min(block_size)).unwrap_or_default();
+            let stored = word(&metadata.array::<4>(&mut blocks)?, 0);
+            let len = stored & !PLAIN;
+            if len == 0 {
+                io::copy(&mut io::repeat(0).take(wanted as u64), output)?;
+            } else {
+                let bytes = self.block(at, stored)?;
+                if bytes.len() != wanted {
+                    return Err(Error::Corrupt("the length of a file's block"));
+                }
+                output.write_all(&bytes)?;
+                // Within the file, or reading it would have failed.
+                at += u64::from(len);
+            }
+            left -= wanted as u64;
+        }
+        let Some((fragment, offset)) = file.tail.filter(|_| left > 0) else { return Ok(()) };
+        let bytes = self.fragment(metadata, superblock, fragment)?;
+        let end = u64::from(offset) + left;
+        let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
+        let tail = range.and_then(|(start, end)| bytes.get(start..end));
+        output.write_all(tail.ok_or(Error::Corrupt("the end of a file"))?)?;
+        Ok(())
+    }
+
+    fn fragment(
+        &mut self,
+        metadata: &mut Metadata,
+        superblock: &Superblock,
+        number: u32,
+    ) -> Result<Arc<Vec<u8>>, Error> {
+        if let Some((_, bytes)) = self.fragments.iter().find(|(kept, _)| *kept == number) {
+            return Ok(bytes.clone());
+        }
+        let table = superblock.fragment_table.filter(|_| number < superblock.fragments);
+        let table = table.ok_or(Error::Corrupt("the number of a fragment"))?;
+        let entry: [u8; 16] = metadata.entry(table, u64::from(number))?;
+        let bytes = Arc::new(self.block(long(&entry, 0), word(&entry, 8))?);
+        self.fragments.truncate(KEPT - 1);
+        self.fragments.push_front((number, bytes.clone()));
+        Ok(bytes)
+    }
+
+    /// The block at a place; its length says whether it is packed.
+    fn block(&self, at: u64, stored: u32) -> Result<Vec<u8>, Error> {
+        let len = stored & !PLAIN;
+        if len > self.block_size {
+            return Err(Error::Corrupt("the length of a block"));
+        }
+        let bytes = self.region.bytes(at, len as usize)?;
+        match stored & PLAIN {
+            0 => self.packing.unpack(&bytes, self.block_size as usize),
+            _ => Ok(bytes),
+        }
+    }
+}
