@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args::global::Global;
 use crate::args::image::{Identity, Image};
 use crate::args::value::Values;
-use crate::exit::{DeadlineExceeded, Interrupted};
+use crate::exit::{DeadlineExceeded, ExitCodes, Interrupted, Invalid, class};
 
 /// How long the threads that write files get to stop when the command was cut short.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -54,8 +54,19 @@ impl App {
     }
 
     /// Whether any work has been begun: what fails before was asked wrongly.
-    pub(crate) fn has_begun(&self) -> bool {
+    fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// The same error; marked as what was asked wrongly if that is when it came, and nobody knows
+    /// better.
+    pub(crate) fn asked_wrongly(&self, error: anyhow::Error) -> anyhow::Error {
+        if self.has_begun() || class(&error).is_some() { error } else { Invalid(error).into() }
+    }
+
+    /// How the program is to end if it fails.
+    pub(crate) fn exit_codes(&self) -> ExitCodes {
+        self.global.exit_codes
     }
 
     /// Says what is being done, in the gerund, for the case that `--command-timeout` ends it.

@@ -15,6 +15,7 @@ mod logging;
 pub mod man;
 
 mod progress;
+mod report;
 mod retry;
 mod template;
 

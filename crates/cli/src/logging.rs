@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tracing::field::{Field, Visit};
@@ -45,7 +45,32 @@ impl Level {
     }
 }
 
+/// The most warnings that are kept: what comes again and again need not be kept for ever.
+const KEPT: usize = 1000;
+
 static STARTED: OnceLock<Instant> = OnceLock::new();
+
+/// The warnings so far, if somebody wants them.
+static WARNINGS: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+/// From now on warnings are kept, too.
+pub(crate) fn keep_warnings() {
+    *WARNINGS.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+}
+
+/// The warnings that were kept.
+pub(crate) fn kept_warnings() -> Vec<String> {
+    WARNINGS.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+}
+
+fn keep(message: &str) {
+    let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kept) = &mut *warnings
+        && kept.len() < KEPT
+    {
+        kept.push(message.to_owned());
+    }
+}
 
 /// Sends what the libraries log to stderr; called once, first of all.
 pub(crate) fn start(debug: bool) {
@@ -62,6 +87,9 @@ pub(crate) fn log(level: Level, message: &str) {
 }
 
 fn log_fields(level: Level, message: &str, fields: &[(&'static str, String)]) {
+    if level == Level::Warning {
+        keep(message);
+    }
     let stderr = io::stderr();
     let line = if stderr.is_terminal() {
         coloured(level, message, fields, STARTED.get_or_init(Instant::now).elapsed().as_secs())

@@ -233,6 +233,22 @@ pub(crate) async fn write_list(
     Err(Error::NoListType { attempts: attempts.join(", "), transient, class })
 }
 
+/// Tells that what is at `which` in the source, with that manifest, is written.
+pub(crate) fn tell_done(
+    job: &Job<'_>,
+    manifest: &RawManifest,
+    which: &Which,
+    written: &Written,
+) -> Result<(), Error> {
+    let source = match which {
+        Which::Instance(digest) => digest.clone(),
+        Which::Top => digest_of(job, manifest)?,
+    };
+    let (digest, media_type) = (written.digest.clone(), written.manifest.media_type.clone());
+    job.session.tell(Event::ImageDone { source, digest, media_type });
+    Ok(())
+}
+
 pub(crate) fn digest_of(job: &Job<'_>, manifest: &RawManifest) -> Result<Digest, Error> {
     let name = job.source.name();
     manifest.digest().map_err(|source| Error::Manifest { name: name.to_string(), source })

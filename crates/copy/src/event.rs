@@ -1,6 +1,7 @@
 //! What happened, for whoever watches.
 
-use skopeo_image::Digest;
+use skopeo_image::{Digest, MediaType};
+use skopeo_transport::How;
 
 /// Something that happened in a copy. Instances of a list are copied at the same time, so their
 /// events mix.
@@ -60,11 +61,26 @@ pub enum Event {
     BlobReused {
         /// The blob.
         digest: Digest,
+        /// Whether it was there, or was mounted.
+        how: How,
     },
     /// A blob is whole at the destination.
     BlobDone {
         /// Its digest at the source.
         digest: Digest,
+        /// Its digest at the destination.
+        stored: Digest,
+        /// Its length there, in bytes.
+        size: u64,
+    },
+    /// The manifest of an image, or of a list, is written. The name is not given yet.
+    ImageDone {
+        /// The manifest's digest at the source.
+        source: Digest,
+        /// Its digest at the destination.
+        digest: Digest,
+        /// Its type there.
+        media_type: MediaType,
     },
     /// The manifest of an image is being written.
     WritingManifest,
@@ -125,7 +141,8 @@ impl Event {
             Self::BlobMoved { .. }
             | Self::BlobAgain { .. }
             | Self::BlobReused { .. }
-            | Self::BlobDone { .. } => return None,
+            | Self::BlobDone { .. }
+            | Self::ImageDone { .. } => return None,
         })
     }
 }

@@ -51,6 +51,9 @@ use transfer::Once;
 /// What a copy came to.
 #[derive(Clone, Debug)]
 pub struct Copied {
+    /// The digest of the manifest that the source's name leads to: of the list, where one image
+    /// was chosen from it.
+    pub source: Digest,
     /// The digest of the manifest that the destination's name leads to now.
     pub digest: Digest,
     /// That manifest; `None` where it was there already and nobody had to read it.
@@ -82,15 +85,26 @@ pub async fn copy(
     policy: &Policy,
     request: &Request,
 ) -> Result<Copied, Error> {
-    let result = Job::new(session, source, &*destination, policy, request).run().await;
+    let (result, top) = {
+        let job = Job::new(session, source, &*destination, policy, request);
+        let result = job.run().await;
+        (result, job.top.into_inner())
+    };
+    let named = |digest: &Digest| {
+        let top = top.as_ref().and_then(|top| top.digest().ok());
+        top.unwrap_or_else(|| digest.clone())
+    };
     match result {
         Ok(End::Present { digest, manifest }) => {
             session.tell(Event::AlreadyPresent { digest: digest.clone() });
-            Ok(Copied { digest, manifest, outcome: Outcome::Present })
+            let source = named(&digest);
+            Ok(Copied { source, digest, manifest, outcome: Outcome::Present })
         }
         Ok(End::Written(Written { manifest, digest, .. })) => {
             destination.commit(&manifest).await.map_err(|error| Error::Commit(error.into()))?;
-            Ok(Copied { digest, manifest: Some(manifest), outcome: Outcome::Written })
+            let source = named(&digest);
+            let manifest = Some(manifest);
+            Ok(Copied { source, digest, manifest, outcome: Outcome::Written })
         }
         Err(error) => {
             destination.abandon().await;

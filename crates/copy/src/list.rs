@@ -84,7 +84,9 @@ pub(crate) fn copy_list<'a>(
         written.sort_unstable_by_key(|(at, _)| *at);
         let candidates = candidates(job, &manifest, &plan, &written)?;
         let is_frozen = plan.frozen.is_some();
-        commit::write_list(job, &candidates, is_frozen, &signatures, &place).await
+        let written = commit::write_list(job, &candidates, is_frozen, &signatures, &place).await?;
+        commit::tell_done(job, &manifest, &which, &written)?;
+        Ok(written)
     })
 }
 

@@ -17,5 +17,7 @@ pub(crate) async fn copy_image(
     let plan = plan::plan_image(&welcome.admitted, welcome.signatures.len(), job.around())?;
     debug!("{plan}");
     let transferred = transfer::transfer(job, &plan).await?;
-    commit::write_image(job, &plan, &welcome, transferred, place).await
+    let written = commit::write_image(job, &plan, &welcome, transferred, place).await?;
+    commit::tell_done(job, welcome.admitted.manifest(), which, &written)?;
+    Ok(written)
 }

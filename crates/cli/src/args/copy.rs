@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::command::Command;
 use super::flag::{Flag, Kind, Offers};
-use super::image;
 use super::value::Values;
+use super::{image, report};
 
 pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     Command::new(
@@ -32,6 +32,8 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     .flags([
         Flag::new("additional-tag", Kind::Texts, "further tags (docker-archive: only)").later(),
         Flag::switch("quiet", "print nothing about the progress").short('q'),
+        report::progress(),
+        report::output(),
         Flag::switch("all", "copy every image of SOURCE-IMAGE if it is a list").short('a'),
         Flag::text("multi-arch", "what to copy of a list (system, all, or index-only)")
             .offers(Offers::Words(&["system", "all", "index-only"])),
@@ -95,7 +97,6 @@ fn shared() -> [Flag; 8] {
 /// What the flags of `copy` said, apart from the two images.
 #[derive(Clone, Debug)]
 pub(crate) struct Copy {
-    pub(crate) quiet: bool,
     pub(crate) all: bool,
     pub(crate) multi_arch: Option<String>,
     pub(crate) digestfile: Option<PathBuf>,
@@ -118,7 +119,6 @@ impl Copy {
     pub(crate) fn new(values: &Values) -> Self {
         let text = |name| values.maybe_text(name).map(str::to_owned);
         Self {
-            quiet: values.switch("quiet"),
             all: values.switch("all"),
             multi_arch: text("multi-arch"),
             digestfile: values.text("digestfile").map(PathBuf::from),

@@ -95,6 +95,7 @@ pub(crate) fn manner_of_words(words: &[String]) -> Manner {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Global {
     pub(crate) debug: bool,
+    pub(crate) exit_codes: ExitCodes,
     pub(crate) timeout: GoDuration,
     /// How long a connection may be silent.
     pub(crate) idle_timeout: GoDuration,
@@ -119,6 +120,7 @@ impl Global {
         let text = |name| values.text(name).map(str::to_owned);
         Self {
             debug: values.switch("debug"),
+            exit_codes: manner(values).map(|manner| manner.exit_codes).unwrap_or_default(),
             timeout: values.duration("command-timeout"),
             idle_timeout: values.duration("idle-timeout"),
             insecure_policy: values.switch("insecure-policy"),

@@ -6,6 +6,7 @@ use skopeo_image::Secret;
 
 use super::command::Command;
 use super::flag::{Flag, Offers};
+use super::report;
 use super::value::Values;
 
 pub(crate) fn login() -> Command {
@@ -25,6 +26,7 @@ pub(crate) fn login() -> Command {
             Flag::switch("get-login", "print who is logged in to the registry"),
             Flag::switch("verbose", "say where the credentials are kept").short('v'),
             tls_verify(),
+            report::output(),
         ])
 }
 
@@ -36,6 +38,7 @@ pub(crate) fn logout() -> Command {
         .flags([
             Flag::switch("all", "forget the credentials for every registry").short('a'),
             tls_verify(),
+            report::output(),
         ])
 }
 

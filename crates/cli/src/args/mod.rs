@@ -8,6 +8,7 @@ pub(crate) mod help;
 pub(crate) mod image;
 pub(crate) mod login;
 pub(crate) mod parse;
+pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod value;
 
@@ -119,6 +120,7 @@ fn delete(authfile: Option<String>) -> Command {
         .flags([image::shared(authfile)])
         .flags(image::image("", None))
         .flags(image::retry())
+        .flags([report::output()])
 }
 
 fn manifest_digest() -> Command {

@@ -14,12 +14,14 @@ use tracing::warn;
 use crate::app::App;
 use crate::args::copy::Copy;
 use crate::args::image::Retry;
+use crate::args::report::Show;
 use crate::args::value::Values;
 use crate::exit::UsageError;
 use crate::progress::Progress;
+use crate::report::{Copying, Report};
 use crate::{go, retry};
 
-pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
+pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     let [from, to] = arguments else {
         return Err(UsageError("Exactly two arguments expected").into());
     };
@@ -27,6 +29,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     if copy.deprecated_tls_verify {
         warn!("'--tls-verify' is deprecated, instead use: --src-tls-verify, --dest-tls-verify");
     }
+    let show = Show::new(flags)?;
     let policy = app.policy()?;
     let from = ImageName::parse(from).with_context(|| format!("Invalid source name {from}"))?;
     let to = ImageName::parse(to).with_context(|| format!("Invalid destination name {to}"))?;
@@ -41,9 +44,15 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
 
     app.doing(format!("copying {from} to {to}"));
     app.run(retry::with(Retry::new(flags), async || {
-        let progress = Arc::new(if copy.quiet { Progress::quiet() } else { Progress::new() });
-        let watcher = progress.clone();
-        let session = Session::new(Arc::new(move |event| watcher.tell(&event)));
+        report.attempt();
+        let copying = Arc::new(Copying::new(&from, &to));
+        let progress = Arc::new(Progress::new(show, report.output()));
+        progress.begin(&from, &to);
+        let watchers = (progress.clone(), copying.clone());
+        let session = Session::new(Arc::new(move |event| {
+            watchers.0.tell(&event);
+            watchers.1.tell(&event);
+        }));
         let work = async {
             let source = skopeo_transport::open(&from, &source_options).await;
             let source = source.with_context(|| format!("initializing source {from}"))?;
@@ -57,7 +66,9 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
             never = progress.beat() => match never {},
         };
         progress.end();
+        report.add(copying.done(done.as_ref().ok()));
         let copied = done?;
+        progress.finish(&copied);
         if let Some(file) = &copy.digestfile {
             go::write(file, copied.digest.to_string()).with_context(|| {
                 format!("Failed to write digest to file {}", go::quote(&file.to_string_lossy()))

@@ -1,6 +1,6 @@
 //! `login REGISTRY`.
 
-use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, Read as _};
 
 use anyhow::{Context as _, Result, bail};
 use skopeo_blob::FileError;
@@ -13,10 +13,11 @@ use tracing::debug;
 use crate::app::App;
 use crate::args::login::Login;
 use crate::args::value::Values;
-use crate::exit::{Classed, Interrupted, print};
+use crate::exit::{Classed, Interrupted};
 use crate::go;
+use crate::report::{Done, Report};
 
-pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
+pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     let flags = Login::new(flags, app.tls_verify());
     app.config().tls_details()?;
     let files = AuthOptions {
@@ -31,7 +32,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     };
     if flags.get_login {
         let user = auth::get_login(app.config(), &files, &key)?;
-        return Ok(print(format!("{user}\n"))?);
+        report.add(logged_in(&key, &user, None));
+        return report.say(&format!("{user}\n"));
     }
     let kept = auth::current(app.config(), &files, &key)?;
     if matches!(kept, Stored::IdentityToken { .. }) {
@@ -50,27 +52,36 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
             && !username.is_empty()
             && !kept.is_empty()
         {
-            print(format!("Authenticating with existing credentials for {}\n", key.key))?;
+            report.say(&format!("Authenticating with existing credentials for {}\n", key.key))?;
             if check(app, &options, &key, username, kept).await.is_ok() {
                 let sentence = "Existing credentials are valid. Already logged in to";
-                return Ok(print(format!("{sentence} {}\n", key.registry))?);
+                report.add(logged_in(&key, username, None));
+                return report.say(&format!("{sentence} {}\n", key.registry));
             }
-            print("Existing credentials are invalid, please enter valid username and password\n")?;
+            report.say(
+                "Existing credentials are invalid, please enter valid username and password\n",
+            )?;
         }
         let known = kept.username().unwrap_or_default();
-        let username = username(&flags.username, known).context("getting username and password")?;
+        let username =
+            username(report, &flags.username, known).context("getting username and password")?;
         let password = if password.is_empty() {
-            ask_password().context("getting username and password: reading password")?
+            ask_password(report).context("getting username and password: reading password")?
         } else {
             password
         };
         check_new(app, &options, &key, &username, &password).await?;
         let place = auth::login(app.config(), &files, &key, &username, &password)?;
         if flags.verbose {
-            print(format!("Used:  {place}\n"))?;
+            report.say(&format!("Used:  {place}\n"))?;
         }
-        Ok(print("Login Succeeded!\n")?)
+        report.add(logged_in(&key, &username, Some(place)));
+        report.say("Login Succeeded!\n")
     })
+}
+
+fn logged_in(key: &Key, username: &str, stored_in: Option<String>) -> Done {
+    Done::Login { registry: key.key.clone(), username: username.to_owned(), stored_in }
 }
 
 async fn check_new(
@@ -131,12 +142,12 @@ fn password(flags: &Login) -> Result<Secret> {
 }
 
 /// The user of the flags, or asked for; an empty answer means the known one.
-fn username(given: &str, known: &str) -> Result<String> {
+fn username(report: &Report, given: &str, known: &str) -> Result<String> {
     if !given.is_empty() {
         return Ok(given.trim().to_owned());
     }
     let known_too = if known.is_empty() { String::new() } else { format!(" ({known})") };
-    print(format!("Username{known_too}: "))?;
+    report.say(&format!("Username{known_too}: "))?;
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line).context("reading username")?;
     if read == 0 || !line.ends_with('\n') {
@@ -148,10 +159,10 @@ fn username(given: &str, known: &str) -> Result<String> {
 
 /// Asks on the terminal, which does not show what is typed. The keys that end programs are read as
 /// letters meanwhile, so that the terminal is never left silent.
-fn ask_password() -> Result<Secret> {
+fn ask_password(report: &Report) -> Result<Secret> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
-    print("Password: ")?;
+    report.say("Password: ")?;
     let stdin = io::stdin();
     // If it is no terminal, the words are those that Go's users know.
     let before = tcgetattr(&stdin).map_err(|error| FileError::from(io::Error::from(error)))?;
@@ -160,7 +171,7 @@ fn ask_password() -> Result<Secret> {
     tcsetattr(&stdin, OptionalActions::Flush, &silent).context("turning the echo off")?;
     let typed = read_typed(&mut stdin.lock());
     tcsetattr(&stdin, OptionalActions::Flush, &before).context("turning the echo on")?;
-    let _ = io::stdout().write_all(b"\n");
+    let _ = report.say("\n");
     typed
 }
 

@@ -6,9 +6,9 @@ use skopeo_config::auth::{self, AuthOptions, Key, Logout as Found, Stored};
 use crate::app::App;
 use crate::args::login::Logout;
 use crate::args::value::Values;
-use crate::exit::print;
+use crate::report::{Done, Report};
 
-pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
+pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     let flags = Logout::new(flags, app.tls_verify());
     auth::check_file(flags.authfile.as_deref())?;
     auth::check_file(flags.compat_auth_file.as_deref())?;
@@ -23,7 +23,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
             bail!("--all takes no arguments");
         }
         auth::logout_all(app.config(), &files)?;
-        return Ok(print("Removed login credentials for all registries\n")?);
+        report.add(Done::Logout { registry: None });
+        return report.say("Removed login credentials for all registries\n");
     }
     let key = match arguments {
         [registry] => Key::parse(registry)?,
@@ -31,7 +32,10 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         _ => bail!("logout accepts only one registry to log out from"),
     };
     match auth::logout(app.config(), &files, &key)? {
-        Found::Removed => Ok(print(format!("Removed login credentials for {}\n", key.key))?),
+        Found::Removed => {
+            report.add(Done::Logout { registry: Some(key.key.clone()) });
+            report.say(&format!("Removed login credentials for {}\n", key.key))
+        }
         Found::NotHere(Stored::Basic { username, password })
             if !username.is_empty() && !password.is_empty() =>
         {
@@ -41,11 +45,11 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
             if app.run(check).is_err() {
                 return Err(skopeo_config::Error::NotLoggedIn(key.key).into());
             }
-            Ok(print(format!(
+            report.say(&format!(
                 "Not logged into {} with current tool. Existing credentials were established via \
                  docker login. Please use docker logout instead.\n",
                 key.key
-            ))?)
+            ))
         }
         Found::NotHere(_) => Err(skopeo_config::Error::NotLoggedIn(key.key).into()),
     }

@@ -19,7 +19,8 @@ use crate::args::global::Global;
 use crate::args::parse::Invocation;
 use crate::args::value::Values;
 use crate::args::{self, help};
-use crate::exit::{Invalid, class, print};
+use crate::exit::print;
+use crate::report::{self, Report};
 use crate::{go, logging};
 
 /// Runs the command that was asked for. `authfile` is `$REGISTRY_AUTH_FILE`.
@@ -36,19 +37,20 @@ pub(crate) fn run(root: &Command, invocation: Invocation, authfile: Option<Strin
         _ => global.check()?,
     }
     let app = App::new(global, authfile);
-    dispatch(&app, &path, &flags, &arguments).map_err(|error| {
-        if app.has_begun() || class(&error).is_some() { error } else { Invalid(error).into() }
-    })
+    dispatch(&app, &path, &flags, &arguments).map_err(|error| app.asked_wrongly(error))
 }
 
 fn dispatch(app: &App, path: &[&str], flags: &Values, arguments: &[String]) -> Result<()> {
+    let deliver = |name, run: fn(&App, &Values, &[String], &Report) -> Result<()>| {
+        report::deliver(app, flags, name, |report| run(app, flags, arguments, report))
+    };
     match path {
-        ["copy"] => copy::run(app, flags, arguments),
-        ["delete"] => delete::run(app, flags, arguments),
+        ["copy"] => deliver("copy", copy::run),
+        ["delete"] => deliver("delete", delete::run),
         ["inspect"] => inspect::run(app, flags, arguments),
         ["list-tags"] => list_tags::run(app, flags, arguments),
-        ["login"] => login::run(app, flags, arguments),
-        ["logout"] => logout::run(app, flags, arguments),
+        ["login"] => deliver("login", login::run),
+        ["logout"] => deliver("logout", logout::run),
         ["manifest-digest"] => manifest_digest::run(arguments),
         ["serve"] => serve::run(app, flags, arguments),
         other => bail!("{} is not built into this program", other.join(" ")),

@@ -17,6 +17,7 @@ mod login;
 mod man;
 mod manifest_digest;
 mod messages;
+mod output;
 mod program;
 mod real_registry;
 mod recode;

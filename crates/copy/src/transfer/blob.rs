@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
 use skopeo_blob::{Blob, Recode};
 use skopeo_image::{Compression, Descriptor, Digest};
-use skopeo_transport::{Role, Wish};
+use skopeo_transport::{How, Role, Stored, Wish};
 use tokio::sync::SemaphorePermit;
 use tracing::debug;
 
@@ -47,6 +47,8 @@ impl Item {
 pub(crate) struct Moved {
     pub(crate) digest: Digest,
     pub(crate) size: u64,
+    /// How it came to be there.
+    pub(crate) how: How,
     /// How it is packed, if that is known well enough to be said in a manifest.
     pub(crate) compression: Option<Compression>,
     /// Whether its bytes are others than the source's.
@@ -59,13 +61,22 @@ impl Job<'_> {
     pub(crate) async fn bring(&self, item: &Item) -> Result<Moved, Error> {
         let key = Key::new(&item.blob.digest, item.wanted, item.diff_ids);
         let moved = self.once.get(key, || self.bring_once(item)).await?;
-        self.session.tell(Event::BlobDone { digest: item.blob.digest.clone() });
+        self.tell_done(&item.blob.digest, &moved);
         Ok(moved)
+    }
+
+    fn tell_done(&self, digest: &Digest, moved: &Moved) {
+        self.session.tell(Event::BlobDone {
+            digest: digest.clone(),
+            stored: moved.digest.clone(),
+            size: moved.size,
+        });
     }
 
     async fn bring_once(&self, item: &Item) -> Result<Moved, Error> {
         if let Some(mut moved) = self.reuse(item).await? {
-            self.session.tell(Event::BlobReused { digest: item.blob.digest.clone() });
+            let digest = item.blob.digest.clone();
+            self.session.tell(Event::BlobReused { digest, how: moved.how });
             if item.diff_ids == DiffIds::Needed {
                 moved.diff_id = Some(self.diff_id(&item.blob).await?);
             }
@@ -118,8 +129,8 @@ impl Job<'_> {
         let Some(stored) = stored else { return Ok(None) };
         require_same(&blob.digest, &stored.digest)?;
         let compression = compression.filter(|_| item.wanted != Wanted::Opaque);
-        let (digest, size) = (stored.digest, stored.size);
-        Ok(Some(Moved { digest, size, compression, recoded, diff_id: None }))
+        let Stored { digest, size, how } = stored;
+        Ok(Some(Moved { digest, size, how, compression, recoded, diff_id: None }))
     }
 
     /// Fetches the blob and writes it, once through all steps.
@@ -170,7 +181,8 @@ impl Job<'_> {
             // No media type can say these, so what the source's says is left as it is.
             .filter(|result| !matches!(result, Compression::Bzip2 | Compression::Xz));
         let recoded = recode != Recode::Keep;
-        Ok(Moved { digest: stored.digest, size: stored.size, compression, recoded, diff_id })
+        let Stored { digest, size, how } = stored;
+        Ok(Moved { digest, size, how, compression, recoded, diff_id })
     }
 
     /// The bytes of a blob at the source, as they will be verified and counted.
@@ -242,9 +254,12 @@ impl Job<'_> {
     ) -> Result<(), Error> {
         let item = Item { role, ..Item::config(blob) };
         let key = Key::new(&blob.digest, item.wanted, item.diff_ids);
-        self.once
+        let moved = self
+            .once
             .get(key, || async {
                 if let Some(moved) = self.reuse(&item).await? {
+                    let digest = blob.digest.clone();
+                    self.session.tell(Event::BlobReused { digest, how: moved.how });
                     return Ok(moved);
                 }
                 let _permit = self.permit().await;
@@ -255,13 +270,14 @@ impl Job<'_> {
                 Ok(Moved {
                     digest: stored.digest,
                     size: stored.size,
+                    how: stored.how,
                     compression: None,
                     recoded: false,
                     diff_id: None,
                 })
             })
             .await?;
-        self.session.tell(Event::BlobDone { digest: blob.digest.clone() });
+        self.tell_done(&blob.digest, &moved);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use skopeo_image::Digest;
-use skopeo_transport::Role;
+use skopeo_transport::{How, Role};
 
 use crate::event::BlobKind;
 use crate::plan::{ImagePlan, LayerPlan, Wanted};
@@ -87,6 +87,7 @@ fn stays(layer: &LayerPlan) -> Option<Moved> {
     (layer.wanted == Wanted::Elsewhere).then(|| Moved {
         digest: layer.blob.digest.clone(),
         size: layer.blob.size.unwrap_or_default(),
+        how: How::Present,
         compression: None,
         recoded: false,
         diff_id: None,

@@ -1,0 +1,179 @@
+//! An object of JSON a line on stderr, for programs. docs/json.md explains the fields.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use skopeo_copy::{BlobKind, Copied, Event, Outcome};
+use skopeo_image::Digest;
+use skopeo_transport::{How, ImageName};
+
+use super::Stream;
+use super::counts::Counts;
+
+/// How often at most it is said how far one blob is.
+const BETWEEN: Duration = Duration::from_millis(500);
+
+/// The blobs under way.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    blobs: HashMap<Digest, Blob>,
+    /// Those that are there.
+    done: HashSet<Digest>,
+}
+
+#[derive(Debug)]
+struct Blob {
+    size: Option<u64>,
+    offset: u64,
+    attempt: u32,
+    how: &'static str,
+    /// When it was last said how far it is.
+    told: Instant,
+}
+
+impl Events {
+    pub(super) fn tell(&mut self, event: &Event) {
+        if let Some(object) = self.object(event, Instant::now()) {
+            write(object);
+        }
+    }
+
+    /// Says that a copy begins.
+    pub(super) fn begin(&self, from: &ImageName, to: &ImageName) {
+        let (from, to) = (from.to_string(), to.to_string());
+        write(json!({"event": "image-started", "source": from, "destination": to}));
+    }
+
+    /// Says that a copy has ended well.
+    pub(super) fn finish(&self, copied: &Copied) {
+        let outcome = outcome_of(copied.outcome);
+        write(json!({"event": "image-done", "digest": copied.digest, "outcome": outcome}));
+    }
+
+    /// Says that the copy is not dead.
+    pub(super) fn beat(&self, counts: &Counts) {
+        if counts.is_busy() {
+            let (blobs, done, offset) = (counts.blobs, counts.done, counts.moved);
+            write(json!({"event": "alive", "blobs": blobs, "done": done, "offset": offset}));
+        }
+    }
+
+    fn object(&mut self, event: &Event, now: Instant) -> Option<Value> {
+        Some(match event {
+            Event::BlobStarted { digest, size, kind } => {
+                let how =
+                    how_of(if self.done.contains(digest) { How::Present } else { How::Moved });
+                let blob = Blob { size: *size, offset: 0, attempt: 1, how, told: now };
+                self.blobs.insert(digest.clone(), blob);
+                let kind = kind_of(*kind);
+                json!({"event": "blob-started", "digest": digest, "size": size, "kind": kind})
+            }
+            Event::BlobMoved { digest, bytes } => {
+                let blob = self.blobs.get_mut(digest)?;
+                blob.offset = blob.offset.saturating_add(*bytes);
+                if now.saturating_duration_since(blob.told) < BETWEEN {
+                    return None;
+                }
+                blob.told = now;
+                let (offset, size) = (blob.offset, blob.size);
+                json!({"event": "blob-progress", "digest": digest, "offset": offset, "size": size})
+            }
+            Event::BlobAgain { digest, tried, error } => {
+                let attempt = tried.saturating_add(1);
+                if let Some(blob) = self.blobs.get_mut(digest) {
+                    (blob.offset, blob.attempt) = (0, attempt);
+                }
+                json!({"event": "blob-retry", "digest": digest, "attempt": attempt, "error": error})
+            }
+            Event::BlobReused { digest, how } => {
+                if let Some(blob) = self.blobs.get_mut(digest) {
+                    blob.how = how_of(*how);
+                }
+                return None;
+            }
+            Event::BlobDone { digest, stored, size } => {
+                // What comes twice is done once.
+                let blob = self.blobs.remove(digest)?;
+                self.done.insert(digest.clone());
+                json!({
+                    "event": "blob-done", "digest": digest, "stored_digest": stored, "size": size,
+                    "how": blob.how, "attempt": blob.attempt,
+                })
+            }
+            Event::CopyingImages { copied, listed } => {
+                json!({"event": "list-started", "of": copied, "listed": listed})
+            }
+            Event::CopyingImage { digest, at, of } => {
+                json!({"event": "instance-started", "digest": digest, "at": at, "of": of})
+            }
+            Event::WritingManifest | Event::WritingList => json!({"event": "manifest-writing"}),
+            Event::ImageDone { source, digest, media_type } => json!({
+                "event": "manifest-done", "source_digest": source, "digest": digest,
+                "media_type": media_type.as_str(),
+            }),
+            Event::AlreadyPresent { digest } => json!({"event": "image-present", "digest": digest}),
+            _ => return None,
+        })
+    }
+}
+
+/// How a blob came to be there, in one word.
+pub(crate) fn how_of(how: How) -> &'static str {
+    match how {
+        How::Moved => "copied",
+        How::Present => "reused",
+        How::Mounted => "mounted",
+    }
+}
+
+/// What a copy came to, in one word.
+pub(crate) fn outcome_of(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Written => "copied",
+        Outcome::Present => "present",
+    }
+}
+
+/// What a blob is, in one word.
+pub(crate) fn kind_of(kind: BlobKind) -> &'static str {
+    match kind {
+        BlobKind::Config => "config",
+        BlobKind::Layer => "layer",
+    }
+}
+
+fn write(mut object: Value) {
+    object["time"] = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string().into();
+    Stream::Stderr.line(&object.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_now_and_then() {
+        let digest = Digest::sha256(b"");
+        let start = Instant::now();
+        let mut events = Events::default();
+        let mut object = |event: Event, after: u64| {
+            let object = events.object(&event, start + Duration::from_millis(after));
+            object.map(|object| object.to_string()).unwrap_or_default()
+        };
+        let moved = || Event::BlobMoved { digest: digest.clone(), bytes: 10 };
+        object(
+            Event::BlobStarted { digest: digest.clone(), size: Some(50), kind: BlobKind::Layer },
+            0,
+        );
+        for (after, told) in [(1, false), (499, false), (500, true), (501, false), (1000, true)] {
+            assert_eq!(!object(moved(), after).is_empty(), told, "{after}");
+        }
+        let again = Event::BlobAgain { digest: digest.clone(), tried: 1, error: "cut".to_owned() };
+        assert!(object(again, 1001).contains("\"attempt\":2"));
+        assert!(object(moved(), 1600).contains("\"offset\":10,\"size\":50"));
+        let done = || Event::BlobDone { digest: digest.clone(), stored: digest.clone(), size: 50 };
+        assert!(object(done(), 1601).contains("\"how\":\"copied\",\"attempt\":2"));
+        assert_eq!(object(done(), 1602), "");
+    }
+}

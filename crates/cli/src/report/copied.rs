@@ -1,0 +1,130 @@
+//! What a copy's events come to.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use skopeo_copy::{Copied, Event};
+use skopeo_image::Digest;
+use skopeo_transport::{How, ImageName};
+
+use super::done::{Blob, Bytes, Copy, Done, Image};
+use super::seconds;
+use crate::progress::{how_of, kind_of, outcome_of};
+
+/// A copy under way.
+#[derive(Debug)]
+pub(crate) struct Copying {
+    source: String,
+    destination: String,
+    begun: Instant,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    read: u64,
+    images: Vec<Image>,
+    blobs: Vec<Blob>,
+    /// Where each of them is in that list.
+    places: HashMap<Digest, usize>,
+}
+
+impl Copying {
+    pub(crate) fn new(from: &ImageName, to: &ImageName) -> Self {
+        let (source, destination) = (from.to_string(), to.to_string());
+        Self { source, destination, begun: Instant::now(), seen: Mutex::default() }
+    }
+
+    /// Notes an event.
+    pub(crate) fn tell(&self, event: &Event) {
+        self.seen().tell(event);
+    }
+
+    /// What it has come to; `None` if it failed.
+    pub(crate) fn done(&self, copied: Option<&Copied>) -> Done {
+        let seen = std::mem::take(&mut *self.seen());
+        let media_type = copied.and_then(|copied| copied.manifest.as_ref());
+        Done::Copy(Box::new(Copy {
+            outcome: copied.map_or("failed", |copied| outcome_of(copied.outcome)),
+            source: self.source.clone(),
+            destination: self.destination.clone(),
+            source_digest: copied.map(|copied| copied.source.clone()),
+            digest: copied.map(|copied| copied.digest.clone()),
+            media_type: media_type.map(|manifest| manifest.media_type.to_string()),
+            seconds: seconds(self.begun),
+            bytes: seen.bytes(),
+            images: seen.images,
+            blobs: seen.blobs,
+        }))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn tell(&mut self, event: &Event) {
+        match event {
+            Event::BlobStarted { digest, size, kind } if self.blob(digest).is_none() => {
+                self.places.insert(digest.clone(), self.blobs.len());
+                self.blobs.push(Blob {
+                    digest: digest.clone(),
+                    kind: kind_of(*kind),
+                    size: *size,
+                    outcome: UNFINISHED,
+                    stored_digest: None,
+                    stored_size: None,
+                    attempts: 1,
+                });
+            }
+            Event::BlobMoved { bytes, .. } => self.read = self.read.saturating_add(*bytes),
+            Event::BlobAgain { digest, tried, .. } => {
+                if let Some(blob) = self.blob(digest) {
+                    blob.attempts = tried.saturating_add(1);
+                }
+            }
+            Event::BlobReused { digest, how } => {
+                if let Some(blob) = self.blob(digest).filter(|blob| blob.outcome == UNFINISHED) {
+                    blob.outcome = how_of(*how);
+                }
+            }
+            Event::BlobDone { digest, stored, size } => {
+                if let Some(blob) = self.blob(digest).filter(|blob| blob.stored_digest.is_none()) {
+                    if blob.outcome == UNFINISHED {
+                        blob.outcome = how_of(How::Moved);
+                    }
+                    blob.stored_digest = Some(stored.clone());
+                    blob.stored_size = Some(*size);
+                }
+            }
+            Event::ImageDone { source, digest, media_type } => self.images.push(Image {
+                source_digest: source.clone(),
+                digest: digest.clone(),
+                media_type: media_type.to_string(),
+            }),
+            _ => {}
+        }
+    }
+
+    fn blob(&mut self, digest: &Digest) -> Option<&mut Blob> {
+        self.blobs.get_mut(*self.places.get(digest)?)
+    }
+
+    fn bytes(&self) -> Bytes {
+        let sum = |how: How| {
+            let blobs = self.blobs.iter().filter(|blob| blob.outcome == how_of(how));
+            blobs.filter_map(|blob| blob.stored_size).fold(0, u64::saturating_add)
+        };
+        Bytes {
+            read: self.read,
+            written: sum(How::Moved),
+            reused: sum(How::Present),
+            mounted: sum(How::Mounted),
+        }
+    }
+}
+
+/// A blob that is not there yet.
+const UNFINISHED: &str = "unfinished";

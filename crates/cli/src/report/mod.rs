@@ -1,0 +1,132 @@
+//! What a command has done, as one JSON document on stdout: `--output json`.
+//!
+//! One envelope for all commands; what each of them did to each thing is a [`Done`].
+//! docs/json.md explains the fields.
+
+mod copied;
+mod done;
+
+use std::io::{self, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anyhow::Result;
+use serde::Serialize;
+use skopeo_image::go_json;
+
+use crate::app::App;
+use crate::args::report::Output;
+use crate::args::value::Values;
+use crate::exit::{Failure, print};
+use crate::logging;
+
+pub(crate) use copied::Copying;
+pub(crate) use done::{Deleted, Done};
+
+/// The version of the document: grows if a field changes its meaning or goes.
+const VERSION: u32 = 1;
+
+/// What a command has done so far.
+#[derive(Debug)]
+pub(crate) struct Report {
+    output: Output,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    attempts: u32,
+    results: Vec<Done>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    command: &'static str,
+    ok: bool,
+    started: String,
+    seconds: f64,
+    attempts: u32,
+    requests: u64,
+    results: &'a [Done],
+    warnings: Vec<String>,
+    error: Option<Failure>,
+}
+
+/// Runs a command, and prints the document where one is wanted, whether the command did well or
+/// not.
+///
+/// # Errors
+/// What the command says, or if stdout cannot be written.
+pub(crate) fn deliver(
+    app: &App,
+    flags: &Values,
+    command: &'static str,
+    run: impl FnOnce(&Report) -> Result<()>,
+) -> Result<()> {
+    let report = Report { output: Output::new(flags)?, state: Mutex::default() };
+    if report.output == Output::Text {
+        return run(&report);
+    }
+    logging::keep_warnings();
+    let started = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+    let begun = Instant::now();
+    let done = run(&report).map_err(|error| app.asked_wrongly(error));
+    let state = report.state();
+    let document = Document {
+        version: VERSION,
+        command,
+        ok: done.is_ok(),
+        started,
+        seconds: seconds(begun),
+        attempts: state.attempts.max(1),
+        requests: app.connections().requests(),
+        results: &state.results,
+        warnings: logging::kept_warnings(),
+        error: done.as_ref().err().map(|error| Failure::new(error, app.exit_codes())),
+    };
+    let mut json = go_json::to_vec_indent(&document, "", "    ")?;
+    json.push(b'\n');
+    let printed = print(json);
+    done?;
+    Ok(printed?)
+}
+
+impl Report {
+    /// What stdout is for.
+    pub(crate) fn output(&self) -> Output {
+        self.output
+    }
+
+    /// Prints a sentence for people: on stdout, unless that is for the document.
+    pub(crate) fn say(&self, text: &str) -> Result<()> {
+        match self.output {
+            Output::Text => Ok(print(text)?),
+            Output::Json => {
+                let _ = io::stderr().write_all(text.as_bytes());
+                Ok(())
+            }
+        }
+    }
+
+    /// The whole is tried, once more perhaps: what an earlier attempt came to does not count.
+    pub(crate) fn attempt(&self) {
+        let mut state = self.state();
+        state.attempts += 1;
+        state.results.clear();
+    }
+
+    /// Something was done.
+    pub(crate) fn add(&self, done: Done) {
+        self.state().results.push(done);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long ago that was, to the millisecond.
+fn seconds(begun: Instant) -> f64 {
+    (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
+}
