@@ -263,6 +263,19 @@ pub enum Error {
     #[error("Cannot compress and decompress at the same time")]
     CompressAndDecompress,
 
+    /// An archive of `docker save` is broken, or has no such image.
+    #[error(transparent)]
+    Saved(#[from] crate::docker_tar::SavedError),
+    /// Half of something went through a pipe, which cannot be taken back.
+    #[error("writing to a pipe, which cannot be begun again")]
+    PipeBroken(#[source] Box<Self>),
+    /// The same, for what was to follow.
+    #[error("writing to a pipe that half of a blob has gone through")]
+    PipeSpent,
+    /// A name in a tar that has no room where it must stand.
+    #[error("writing {0:?} to a tar: the name is too long")]
+    MemberName(String),
+
     /// Nothing in the layout has that reference.
     #[error("no descriptor found for reference {0:?}")]
     NoSuchReference(String),

@@ -11,7 +11,7 @@ use fs_err::File;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_blob::{Blob, Unverified, file};
 use skopeo_image::Digest;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 use tokio::task::JoinHandle;
 
 use crate::Error;
@@ -116,6 +116,21 @@ fn beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, Error> {
         temp.as_file().set_permissions(permissions)?;
     }
     Ok(temp)
+}
+
+/// An empty file beside `path`, on its file system, to be renamed to it. It gets the mode of what it
+/// is to replace. What processes left there when they died is removed.
+pub(crate) fn temporary_for(path: &Path) -> Result<(TempPath, File), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    if let Err(error) = sweep(folder, BESIDE) {
+        tracing::debug!("looking for leftovers: {error}");
+    }
+    let temp = beside(path, &[])?;
+    // Held while we live: this is how others know that the file is no leftover.
+    flock(temp.as_file(), FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
+    let (file, temp) = temp.into_parts();
+    Ok((temp, File::from_parts(file, path)))
 }
 
 /// Writes blobs beside their places, renames them when they are whole, and has them on the disk

@@ -7,6 +7,7 @@
 
 mod destination;
 mod dir;
+mod docker_tar;
 mod error;
 mod files;
 mod layout;
@@ -18,15 +19,15 @@ mod signature_file;
 mod source;
 mod synthetic;
 mod table;
-#[expect(dead_code, reason = "the transports that read tars are on their way")]
 mod tar;
 
 pub use destination::{Accepts, Destination, How, LayerForm, PutManifestError, Role, Stored, Wish};
 pub use dir::DirName;
+pub use docker_tar::{DockerArchiveName, SavedError};
 pub use error::Error;
 pub use layout::LayoutName;
 pub use name::{ImageName, NameError};
-pub use options::{DirOptions, LayoutOptions, Options, RegistryOptions};
+pub use options::{DirOptions, DockerArchiveOptions, LayoutOptions, Options, RegistryOptions};
 pub use registry::{Connections, DockerName};
 pub use signature_file::Malformed as MalformedSignature;
 pub use source::Source;
@@ -45,6 +46,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
         ImageName::Dir(name) => Box::new(dir::open(name)?),
         ImageName::Oci(name) => Box::new(layout::open(name, options)?),
         ImageName::Sif(name) => Box::new(synthetic::open_sif(name).await?),
+        ImageName::DockerArchive(name) => Box::new(docker_tar::open(name, options).await?),
         ImageName::Tarball(name) => Box::new(synthetic::open_tarball(name, options).await?),
     })
 }
@@ -59,6 +61,7 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
         ImageName::Dir(name) => Box::new(dir::create(name, &options.dir)?),
         ImageName::Oci(name) => Box::new(layout::create(name, &options.layout)?),
         ImageName::Sif(_) | ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
+        ImageName::DockerArchive(name) => Box::new(docker_tar::create(name, options).await?),
     })
 }
 
@@ -70,7 +73,10 @@ pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
     match name {
         ImageName::Docker(name) => registry::delete(name, options).await,
         ImageName::Oci(name) => layout::delete(name, &options.layout).await,
-        ImageName::Dir(_) | ImageName::Sif(_) | ImageName::Tarball(_) => {
+        ImageName::Dir(_)
+        | ImageName::DockerArchive(_)
+        | ImageName::Sif(_)
+        | ImageName::Tarball(_) => {
             Err(Error::Unsupported { transport: name.transport(), operation: "Deleting images" })
         }
     }
@@ -83,6 +89,7 @@ pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
 pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Error> {
     match name {
         ImageName::Docker(name) => registry::tags(name, options).await,
+        ImageName::DockerArchive(name) => docker_tar::tags(name, options).await,
         ImageName::Dir(_) | ImageName::Oci(_) | ImageName::Sif(_) | ImageName::Tarball(_) => {
             Err(Error::Unsupported { transport: name.transport(), operation: "Listing tags" })
         }

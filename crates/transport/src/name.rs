@@ -8,6 +8,7 @@ use skopeo_blob::FileError;
 use skopeo_image::{ErrorClass, PolicyScope, Reference, ReferenceError};
 
 use crate::dir::DirName;
+use crate::docker_tar::DockerArchiveName;
 use crate::layout::LayoutName;
 use crate::registry::DockerName;
 use crate::synthetic::{SifName, TarballName};
@@ -27,6 +28,8 @@ pub enum ImageName {
     Oci(LayoutName),
     /// `sif:PATH`.
     Sif(SifName),
+    /// `docker-archive:PATH[:REFERENCE]`.
+    DockerArchive(DockerArchiveName),
     /// `tarball:FILE[:FILE...]`.
     Tarball(TarballName),
 }
@@ -89,8 +92,23 @@ impl ImageName {
             Self::Dir(name) => name,
             Self::Oci(name) => name,
             Self::Sif(name) => name,
+            Self::DockerArchive(name) => name,
             Self::Tarball(name) => name,
         }
+    }
+
+    /// Whether it names something in a registry, where others have tags beside it.
+    #[must_use]
+    pub fn is_in_registry(&self) -> bool {
+        self.docker_name().is_some()
+    }
+
+    /// Whether what is written there is our own standard output, so that nothing else may be.
+    #[must_use]
+    pub fn is_stdout(&self) -> bool {
+        self.inner().file().is_some_and(|path| {
+            ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|it| Path::new(it) == path)
+        })
     }
 
     pub(crate) fn docker_name(&self) -> Option<&DockerName> {
@@ -114,6 +132,11 @@ pub(crate) trait Name: fmt::Display {
 
     /// What `policy.json` is asked about; the name for errors is filled in by [`ImageName`].
     fn policy_scope(&self) -> PolicyScope;
+
+    /// The one file that is written, where that is all there is.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
 
     /// The docker reference inside, where the name is one or has one.
     fn docker_reference(&self) -> Option<&Reference> {
@@ -179,6 +202,18 @@ pub enum NameError {
     /// The path ends in a name that cannot be one.
     #[error("Unexpectedly missing special filename component in {0}")]
     SpecialFile(String),
+    /// A docker archive's name has at least a path.
+    #[error("docker-archive reference {0} isn't of the form <path>[:<reference>]")]
+    DockerArchive(String),
+    /// What follows the path of a docker archive is no reference.
+    #[error("docker-archive parsing reference")]
+    DockerArchiveReference(#[source] ReferenceError),
+    /// Nor one to a digest: archives have no manifests.
+    #[error("docker-archive doesn't support digest references: {0}")]
+    DockerArchiveDigest(String),
+    /// The same, where there is no tag beside it.
+    #[error("reference does not include a tag: {0}")]
+    NoTag(String),
     /// A reference inside a layout that the OCI grammar does not have.
     #[error("Invalid image {0}")]
     LayoutReference(String),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skopeo_config::Config;
-use skopeo_image::Secret;
+use skopeo_image::{Reference, Secret};
 use skopeo_registry::Credentials;
 
 use crate::Connections;
@@ -19,6 +19,8 @@ pub struct Options {
     pub layout: LayoutOptions,
     /// Of `dir:`.
     pub dir: DirOptions,
+    /// Of `docker-archive:`.
+    pub docker_archive: DockerArchiveOptions,
     /// What this machine is configured to do.
     pub config: Arc<Config>,
     /// The connections of the process.
@@ -35,6 +37,7 @@ impl Options {
             registry: RegistryOptions::default(),
             layout: LayoutOptions::default(),
             dir: DirOptions::default(),
+            docker_archive: DockerArchiveOptions::default(),
             tmpdir: config.tmpdir().to_owned(),
             config,
             connections,
@@ -73,6 +76,13 @@ pub struct LayoutOptions {
     pub shared_blob_dir: Option<PathBuf>,
     /// Whether plain tars may stay plain; otherwise they are compressed.
     pub accept_uncompressed_layers: bool,
+}
+
+/// Options of `docker-archive:` destinations.
+#[derive(Clone, Debug, Default)]
+pub struct DockerArchiveOptions {
+    /// Tags that the image gets beside the one in its name.
+    pub additional_tags: Vec<Reference>,
 }
 
 /// Options of `dir:` destinations. Both at once are refused.

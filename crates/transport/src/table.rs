@@ -1,6 +1,7 @@
 //! The list of transports, from which help, completion and errors come.
 
 use crate::dir::DirName;
+use crate::docker_tar::DockerArchiveName;
 use crate::layout::LayoutName;
 use crate::name::{ImageName, NameError};
 use crate::registry::DockerName;
@@ -78,7 +79,13 @@ pub static TRANSPORTS: [Transport; 11] = [
         parse: Some(|details| DockerName::parse(details).map(ImageName::Docker)),
         ..Transport::unbuilt("docker", "//REFERENCE")
     },
-    Transport::unbuilt("docker-archive", "PATH[:REFERENCE | :@INDEX]"),
+    Transport {
+        reads: true,
+        writes: true,
+        lists_tags: true,
+        parse: Some(|details| DockerArchiveName::parse(details).map(ImageName::DockerArchive)),
+        ..Transport::unbuilt("docker-archive", "PATH[:REFERENCE | :@INDEX]")
+    },
     Transport::unbuilt("docker-daemon", "REFERENCE | sha256:ID"),
     Transport {
         reads: true,

@@ -30,7 +30,7 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     .flags(image::retry())
     .flags(shared())
     .flags([
-        Flag::new("additional-tag", Kind::Texts, "further tags (docker-archive: only)").later(),
+        Flag::new("additional-tag", Kind::Texts, "further tags (docker-archive: only)"),
         Flag::switch("quiet", "print nothing about the progress").short('q'),
         report::progress(),
         report::output(),
@@ -99,6 +99,7 @@ fn shared() -> [Flag; 8] {
 pub(crate) struct Copy {
     pub(crate) all: bool,
     pub(crate) multi_arch: Option<String>,
+    pub(crate) additional_tags: Vec<String>,
     pub(crate) digestfile: Option<PathBuf>,
     pub(crate) parallel: u64,
     pub(crate) remove_signatures: bool,
@@ -121,6 +122,7 @@ impl Copy {
         Self {
             all: values.switch("all"),
             multi_arch: text("multi-arch"),
+            additional_tags: values.texts("additional-tag").to_vec(),
             digestfile: values.text("digestfile").map(PathBuf::from),
             parallel: values.uint("image-parallel-copies").unwrap_or_default(),
             remove_signatures: values.switch("remove-signatures"),

@@ -123,6 +123,14 @@ impl Values {
         self.maybe_text(name).filter(|text| !text.is_empty())
     }
 
+    /// All texts of a list; none if it was not given.
+    pub(crate) fn texts(&self, name: &str) -> &[String] {
+        match self.0.get(name) {
+            Some(Value::Texts(texts)) => texts,
+            _ => &[],
+        }
+    }
+
     pub(crate) fn int(&self, name: &str) -> Option<i64> {
         match self.0.get(name) {
             Some(Value::Int(number)) => Some(*number),

@@ -7,14 +7,14 @@ use anyhow::{Context as _, Result, bail};
 use skopeo_copy::{
     CompressTo, Copied, Digests, Format, Lists, OtherFormats, Request, Session, SourceSignatures,
 };
-use skopeo_image::{Compression, Platform};
+use skopeo_image::{Compression, Platform, Reference};
 use skopeo_transport::ImageName;
 use tracing::warn;
 
 use crate::app::App;
 use crate::args::copy::Copy;
 use crate::args::image::Retry;
-use crate::args::report::Show;
+use crate::args::report::{Output, Show};
 use crate::args::value::Values;
 use crate::exit::UsageError;
 use crate::progress::Progress;
@@ -35,6 +35,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     let to = ImageName::parse(to).with_context(|| format!("Invalid destination name {to}"))?;
     let source_options = app.options(&app.image(flags, "src-")?);
     let mut options = app.options(&app.image(flags, "dest-")?);
+    options.docker_archive.additional_tags = additional_tags(&copy)?;
     options.registry.precompute_digests = copy.precompute_digests;
     options.dir.compress = copy.compress;
     options.dir.decompress = copy.decompress;
@@ -42,11 +43,20 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     let request = request(app, &copy)?;
     warn_of_ineffective(&copy, &to);
 
+    // What is written there must be all that is.
+    let output = match report.output() {
+        Output::Json if to.is_stdout() => {
+            bail!("--output json cannot share standard output with {to}")
+        }
+        _ if to.is_stdout() => Output::Json,
+        output => output,
+    };
+
     app.doing(format!("copying {from} to {to}"));
     app.run(retry::with(Retry::new(flags), async || {
         report.attempt();
         let copying = Arc::new(Copying::new(&from, &to));
-        let progress = Arc::new(Progress::new(show, report.output()));
+        let progress = Arc::new(Progress::new(show, output));
         progress.begin(&from, &to);
         let watchers = (progress.clone(), copying.clone());
         let session = Session::new(Arc::new(move |event| {
@@ -97,6 +107,18 @@ fn request(app: &App, copy: &Copy) -> Result<Request> {
         request.parallel = parallel;
     }
     Ok(request)
+}
+
+fn additional_tags(copy: &Copy) -> Result<Vec<Reference>> {
+    let parse = |text: &String| {
+        let reference = Reference::parse_normalized(text)
+            .with_context(|| format!("error parsing additional-tag '{text}'"))?;
+        if reference.tag.is_none() {
+            bail!("additional-tag '{text}' must be a tagged reference");
+        }
+        Ok(reference)
+    };
+    copy.additional_tags.iter().map(parse).collect()
 }
 
 fn lists(copy: &Copy) -> Result<Lists> {

@@ -1,4 +1,4 @@
-//! `list-tags docker://REPOSITORY`.
+//! `list-tags docker://REPOSITORY` and `list-tags docker-archive:PATH`.
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
@@ -20,8 +20,11 @@ struct Output {
     tags: Vec<String>,
 }
 
-/// The transports whose tags the original lists; of these docker-archive is not built.
+/// The transports whose tags are listed, as errors name them.
 const LISTING: &str = "docker, docker-archive";
+
+/// Those of a repository are listed by its name, which has no tag itself.
+const REGISTRIES: &str = "docker";
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
     let [image] = arguments else {
@@ -33,20 +36,23 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         bail!("Invalid {}: does not specify a transport", go::quote(image));
     };
     if !transport.lists_tags {
-        if LISTING.split(", ").any(|name| name == transport.name) {
-            ImageName::parse(image)?; // says that it is not built
-        }
         bail!(
             "Unsupported transport '{}' for tag listing. Only supported: {LISTING}",
             transport.name
         );
     }
-    let name = ImageName::parse_repository(image)?;
+    let (name, repository) = if transport.name == REGISTRIES {
+        let name = ImageName::parse_repository(image)?;
+        let repository = name.docker_reference().map(|reference| reference.name.to_string());
+        (name, repository)
+    } else {
+        (ImageName::parse(image)?, None)
+    };
     app.doing(format!("listing the tags of {name}"));
     let tags = app.run(retry::with(Retry::new(flags), async || {
-        skopeo_transport::tags(&name, &options).await.context("Error listing repository tags")
+        let tags = skopeo_transport::tags(&name, &options).await;
+        if repository.is_some() { tags.context("Error listing repository tags") } else { Ok(tags?) }
     }))?;
-    let repository = name.docker_reference().map(|reference| reference.name.to_string());
     let output = Output { repository: repository.unwrap_or_default(), tags };
     let mut json = go_json::to_vec_indent(&output, "", "    ")?;
     json.push(b'\n');

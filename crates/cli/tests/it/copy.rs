@@ -109,9 +109,10 @@ fn flags_that_contradict_each_other_or_mean_nothing() {
             "--encryption-key is not supported yet by this version of skopeo",
         ),
         (
-            &["--additional-tag", "x:y"],
-            "--additional-tag is not supported yet by this version of skopeo",
+            &["--additional-tag", "x:y,X"],
+            "error parsing additional-tag 'X': invalid reference format: repository name must be lowercase",
         ),
+        (&["--additional-tag", "x"], "additional-tag 'x' must be a tagged reference"),
     ] {
         let words = [&["copy", "dir:from", "dir:to"], flags].concat();
         assert_eq!(fatal(&at_home(&home, &words).failure(1)), sentence, "{words:?}");

@@ -102,7 +102,7 @@ impl Inspect<'_> {
             // The original reads a registry's manifest, and finds a layout's, when it opens them.
             let missing =
                 error.downcast_ref::<TransportError>().is_some_and(TransportError::is_not_found);
-            if missing || self.name.docker_reference().is_some() {
+            if missing || self.name.is_in_registry() {
                 error.context(naming(self.typed))
             } else {
                 error.context("Error retrieving manifest for image")
@@ -157,7 +157,7 @@ impl Inspect<'_> {
             Shape::Json => true,
             Shape::Template(format) => format.looks_at("RepoTags"),
         };
-        let lists = wanted && !flags.switch("no-tags") && self.name.docker_reference().is_some();
+        let lists = wanted && !flags.switch("no-tags") && self.name.is_in_registry();
         let tags = async { if lists { self.tags().await } else { Ok(Vec::new()) } };
         // An artifact is refused before anything of it is read.
         let config = async {

@@ -1,0 +1,34 @@
+//! `docker-archive:`: images in a file as `docker save` makes it.
+//!
+//! `manifest.json` lists the images: for each its config, its tags and its layers, which are plain
+//! tars. `repositories` and a folder for each layer say the same to Docker before 1.10. There are
+//! no manifests: one is made for each image, a schema 2 manifest of the layers as they are when
+//! they are not packed.
+
+mod destination;
+mod error;
+mod existing;
+mod legacy;
+mod manifest;
+mod name;
+mod saved;
+mod source;
+
+use crate::{Error, Options, files};
+
+pub use error::SavedError;
+pub use name::DockerArchiveName;
+
+pub(crate) use destination::create;
+pub(crate) use source::open;
+
+use saved::Saved;
+
+/// The tags of all images in an archive, as they are written there; `@N` for an image without.
+pub(crate) async fn tags(
+    name: &DockerArchiveName,
+    options: &Options,
+) -> Result<Vec<String>, Error> {
+    let (path, tmpdir) = (name.path().to_owned(), options.tmpdir.clone());
+    files::blocking(move || Ok(manifest::tags(Saved::open(&path, &tmpdir)?.items())?)).await
+}

@@ -1,0 +1,161 @@
+//! The name of an image in a file as `docker save` makes it.
+
+use std::fmt;
+use std::path::Path;
+
+use skopeo_image::{PolicyScope, Reference};
+
+use crate::name::{Name, NameError};
+
+/// The name of an image in a docker archive, or of a place for one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DockerArchiveName {
+    path: String,
+    which: Item,
+}
+
+/// Which image of the archive is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Item {
+    /// The only one; when writing, one without a tag.
+    Only,
+    /// The one with this tag.
+    Tag(Reference),
+    /// The one at this place, counted from 0. Only for what is there already.
+    Index(usize),
+}
+
+impl DockerArchiveName {
+    /// Parses what stands behind the colon: a path up to the next colon, then a reference.
+    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+        if details.is_empty() {
+            return Err(NameError::DockerArchive(details.to_owned()));
+        }
+        let (path, which) = match details.split_once(':') {
+            None => (details, Item::Only),
+            Some((path, text)) => (path, Item::parse(text)?),
+        };
+        Ok(Self { path: path.to_owned(), which })
+    }
+
+    /// The file, as the user named it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        Path::new(&self.path)
+    }
+
+    pub(crate) fn which(&self) -> &Item {
+        &self.which
+    }
+}
+
+impl Item {
+    fn parse(text: &str) -> Result<Self, NameError> {
+        if let Some(number) = text.strip_prefix('@') {
+            let index: i64 = number
+                .parse()
+                .map_err(|source| NameError::IndexNotInteger { text: number.to_owned(), source })?;
+            let index = usize::try_from(index).map_err(|_| NameError::IndexNegative(index))?;
+            return Ok(Self::Index(index));
+        }
+        let reference =
+            Reference::parse_normalized(text).map_err(NameError::DockerArchiveReference)?;
+        let reference = reference.or_latest();
+        match (&reference.tag, &reference.digest) {
+            (None, _) => Err(NameError::NoTag(reference.to_string())),
+            (_, Some(_)) => Err(NameError::DockerArchiveDigest(reference.to_string())),
+            _ => Ok(Self::Tag(reference)),
+        }
+    }
+}
+
+impl Name for DockerArchiveName {
+    fn transport(&self) -> &'static str {
+        "docker-archive"
+    }
+
+    fn policy_scope(&self) -> PolicyScope {
+        // Whoever writes the file chooses its path and all names in it: nothing is told apart.
+        PolicyScope {
+            name: String::new(),
+            transport: self.transport(),
+            identity: String::new(),
+            namespaces: Vec::new(),
+            reference: self.docker_reference().map(ToString::to_string),
+        }
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(self.path())
+    }
+
+    fn docker_reference(&self) -> Option<&Reference> {
+        match &self.which {
+            Item::Tag(reference) => Some(reference),
+            Item::Only | Item::Index(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for DockerArchiveName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        match &self.which {
+            Item::Only => Ok(()),
+            Item::Tag(reference) => write!(f, ":{reference}"),
+            Item::Index(index) => write!(f, ":@{index}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn parses_and_prints_as_the_original() {
+        for (text, printed) in [
+            ("/a/b.tar", "/a/b.tar"),
+            ("b.tar:busybox", "b.tar:docker.io/library/busybox:latest"),
+            ("b.tar:quay.io:5000/a/b:1", "b.tar:quay.io:5000/a/b:1"),
+            ("b.tar:@0", "b.tar:@0"),
+            ("b.tar:@+7", "b.tar:@7"),
+            (":busybox", ":docker.io/library/busybox:latest"),
+        ] {
+            let name = DockerArchiveName::parse(text).unwrap();
+            assert_eq!(name.to_string(), printed);
+            assert_eq!(DockerArchiveName::parse(printed).unwrap(), name);
+        }
+    }
+
+    #[test]
+    fn refuses_in_the_originals_words() {
+        let digest = format!("busybox@sha256:{}", "0".repeat(64));
+        for (text, sentence) in [
+            ("", "docker-archive reference  isn't of the form <path>[:<reference>]"),
+            ("a:", "docker-archive parsing reference: invalid reference format"),
+            (
+                "a:UPPER",
+                "docker-archive parsing reference: invalid reference format: repository name must \
+                 be lowercase",
+            ),
+            ("a:@-1", "Invalid source index @-1: must not be negative"),
+            (&format!("a:{digest}"), "reference does not include a tag: docker.io/library/"),
+            (
+                &format!("a:{}", digest.replace('@', ":tag@")),
+                "docker-archive doesn't support digest references: docker.io/library/busybox:tag@",
+            ),
+        ] {
+            let error = DockerArchiveName::parse(text).unwrap_err();
+            let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+            let told = format!("{error}{source}");
+            assert!(told.starts_with(sentence), "{text}: {told}");
+        }
+        for text in ["a:@", "a:@x", "a:@1x", "a:@99999999999999999999"] {
+            let error = DockerArchiveName::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with("Invalid source index @"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What is in a docker archive. Everything here waits for the disk.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use bytes::Bytes;
+use skopeo_blob::{Unverified, file, sniff_bytes, unpack};
+use skopeo_image::manifest::docker;
+use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, go_json};
+
+use super::SavedError;
+use super::manifest::{self, MANIFEST, MAX_CONFIG, MAX_MANIFEST, SavedItem};
+use crate::Error;
+use crate::tar::{Archive, Member};
+
+/// How much of a packed layer is read at once, in bytes.
+const PIECE: usize = 128 * 1024;
+
+/// An archive, and which images it says it holds.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    archive: Archive,
+    items: Vec<SavedItem>,
+}
+
+/// One image of an archive.
+#[derive(Debug)]
+pub(crate) struct SavedImage {
+    archive: Archive,
+    pub(crate) config: Bytes,
+    pub(crate) config_digest: Digest,
+    /// What is in the layers, root first, as the config says. Nobody has checked it.
+    pub(crate) diff_ids: Vec<Digest>,
+    layers: BTreeMap<Digest, SavedLayer>,
+}
+
+/// Where a layer is.
+#[derive(Clone, Copy, Debug)]
+struct SavedLayer {
+    member: Member,
+    compression: Compression,
+    /// Of what is in it, in bytes.
+    size: u64,
+}
+
+impl Saved {
+    /// Opens the archive at `path`.
+    pub(crate) fn open(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
+        Self::read(Archive::open(path, tmpdir)?)
+    }
+
+    /// Reads which images an archive holds.
+    pub(crate) fn read(archive: Archive) -> Result<Self, Error> {
+        let bytes = archive.read(MANIFEST, MAX_MANIFEST)?;
+        let bytes = bytes.ok_or_else(|| SavedError::Missing(MANIFEST.to_owned()))?;
+        let items = manifest::parse(&bytes)?;
+        Ok(Self { archive, items })
+    }
+
+    /// The images, in the order of `manifest.json`.
+    pub(crate) fn items(&self) -> &[SavedItem] {
+        &self.items
+    }
+
+    /// The names of all files in the archive.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
+        self.archive.members().map(|(name, _)| name)
+    }
+
+    /// Looks for all that belongs to an image. Layers that are packed are read to their end, since
+    /// nothing else tells how long they are.
+    pub(crate) fn image(&self, item: &SavedItem) -> Result<SavedImage, Error> {
+        let config = self.archive.read(&item.config, MAX_CONFIG)?;
+        let config = config.ok_or_else(|| SavedError::Missing(item.config.clone()))?;
+        let diff_ids = manifest::diff_ids(&config, &item.config)?;
+        let paths = item.layers();
+        if paths.len() != diff_ids.len() {
+            let (manifest, config) = (paths.len(), diff_ids.len());
+            return Err(SavedError::LayerCount { manifest, config }.into());
+        }
+        let mut layers: BTreeMap<Digest, SavedLayer> = BTreeMap::new();
+        let mut used: BTreeMap<u64, &Digest> = BTreeMap::new();
+        for (digest, path) in diff_ids.iter().zip(paths) {
+            // The same layer may be in an image more than once, and in its file under many names.
+            if layers.contains_key(digest) {
+                continue;
+            }
+            let member = self.archive.find(path)?;
+            let member = member.ok_or_else(|| SavedError::LayerMissing(path.clone()))?;
+            if used.insert(member.offset, digest).is_some() {
+                return Err(SavedError::LayerTwice(path.clone()).into());
+            }
+            layers.insert(digest.clone(), self.layer(member, path)?);
+        }
+        let config_digest = Digest::sha256(&config);
+        Ok(SavedImage { archive: self.archive.clone(), config, config_digest, diff_ids, layers })
+    }
+
+    fn layer(&self, member: Member, path: &str) -> Result<SavedLayer, Error> {
+        let unreadable = |source| SavedError::LayerSize { path: path.to_owned(), source };
+        let mut head = Vec::new();
+        self.archive.reader(member).take(10).read_to_end(&mut head).map_err(unreadable)?;
+        let compression = sniff_bytes(&head);
+        let size = if compression == Compression::Uncompressed {
+            member.size
+        } else {
+            let mut reader = unpacked(&self.archive, member, compression).map_err(unreadable)?;
+            io::copy(&mut reader, &mut io::sink()).map_err(unreadable)?
+        };
+        Ok(SavedLayer { member, compression, size })
+    }
+}
+
+impl SavedImage {
+    /// The manifest that such an image has, byte for byte the original's.
+    pub(crate) fn manifest(&self) -> Result<RawManifest, Error> {
+        let config = Descriptor::new(
+            MediaType::DOCKER_CONFIG,
+            self.config_digest.clone(),
+            Some(self.config.len() as u64),
+        );
+        let layers = self.diff_ids.iter().map(|digest| {
+            let size = self.layers.get(digest).map(|layer| layer.size);
+            // Not so, but schema 2 has no word for a plain tar that registries take.
+            Descriptor::new(MediaType::DOCKER_LAYER_GZIP, digest.clone(), size)
+        });
+        let manifest = docker::Manifest::new(config, layers.collect());
+        let bytes = go_json::to_vec(&manifest)?;
+        Ok(RawManifest { media_type: MediaType::DOCKER_MANIFEST, bytes: bytes.into() })
+    }
+
+    /// What is in a layer, not packed; `None` if the image has no such layer.
+    pub(crate) fn layer(&self, diff_id: &Digest) -> Result<Option<Unverified>, Error> {
+        let Some(SavedLayer { member, compression, size }) = self.layers.get(diff_id).copied()
+        else {
+            return Ok(None);
+        };
+        if compression == Compression::Uncompressed {
+            return Ok(Some(Unverified::new(self.archive.stream(member), Some(size))));
+        }
+        let reader = unpacked(&self.archive, member, compression)?;
+        Ok(Some(Unverified::new(file::read(reader, size), Some(size))))
+    }
+}
+
+fn unpacked(
+    archive: &Archive,
+    member: Member,
+    compression: Compression,
+) -> io::Result<impl Read + Send + 'static + use<>> {
+    let packed = archive.reader(member).take(member.size);
+    unpack(BufReader::with_capacity(PIECE, packed), compression)
+}

@@ -1,0 +1,170 @@
+//! Headers of a tar's members, as Go's `archive/tar` writes them: ustar (POSIX 1003.1-1988), with a
+//! pax header before it (POSIX 1003.1-2001) where a name is too long, and a size beyond 8 GiB in
+//! base 256 as GNU has it.
+//!
+//! A tar is the same whenever and by whomever it is made: no time, no owner.
+
+/// The size of a header, and what all that follows one is filled up to, in bytes.
+pub(crate) const BLOCK: u64 = 512;
+
+const BLOCK_LEN: usize = 512;
+const NAME: usize = 100;
+/// The first size that eleven octal digits cannot say.
+const BEYOND_OCTAL: u64 = 1 << 33;
+
+/// What a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind<'a> {
+    /// A file of so many bytes, which everybody may read and nobody write.
+    File(u64),
+    /// A link to that path, from the member's own folder.
+    Link(&'a str),
+}
+
+/// What precedes the bytes of a member: one block, or more where a name is too long for it.
+pub(crate) fn encode(name: &str, kind: Kind<'_>) -> Vec<u8> {
+    let target = if let Kind::Link(target) = kind { target } else { "" };
+    let mut records = Vec::new();
+    for (key, value) in [("linkpath", target), ("path", name)] {
+        if value.len() > NAME || !value.is_ascii() {
+            records.extend(record(key, value));
+        }
+    }
+    let mut out = Vec::with_capacity(BLOCK_LEN);
+    if !records.is_empty() {
+        let file = name.rsplit('/').next().unwrap_or(name);
+        let size = records.len() as u64;
+        out.extend(block(&format!("PaxHeaders.0/{file}"), b'x', 0, size, ""));
+        out.extend(&records);
+        out.resize(out.len().next_multiple_of(BLOCK_LEN), 0);
+    }
+    out.extend(match kind {
+        Kind::File(size) => block(name, b'0', 0o444, size, ""),
+        Kind::Link(target) => block(name, b'2', 0, 0, target),
+    });
+    out
+}
+
+/// How far a member of so many bytes reaches, its header not counted.
+pub(crate) fn padded(size: u64) -> u64 {
+    size.next_multiple_of(BLOCK)
+}
+
+/// One record of a pax header, which begins with its own length.
+fn record(key: &str, value: &str) -> Vec<u8> {
+    let rest = key.len() + value.len() + 3;
+    let mut len = rest + 1;
+    while rest + len.to_string().len() != len {
+        len = rest + len.to_string().len();
+    }
+    format!("{len} {key}={value}\n").into_bytes()
+}
+
+fn block(name: &str, kind: u8, mode: u64, size: u64, target: &str) -> [u8; BLOCK_LEN] {
+    let mut block = [0; BLOCK_LEN];
+    text(&mut block[..NAME], name);
+    octal(&mut block[100..108], mode);
+    octal(&mut block[108..116], 0);
+    octal(&mut block[116..124], 0);
+    if size < BEYOND_OCTAL {
+        octal(&mut block[124..136], size);
+    } else {
+        block[124] = 0x80;
+        block[128..136].copy_from_slice(&size.to_be_bytes());
+    }
+    octal(&mut block[136..148], 0);
+    block[156] = kind;
+    text(&mut block[157..257], target);
+    block[257..265].copy_from_slice(b"ustar\x0000");
+    octal(&mut block[329..337], 0);
+    octal(&mut block[337..345], 0);
+    // The sum is made with blanks in its own place.
+    block[148..156].fill(b' ');
+    let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
+    octal(&mut block[148..155], sum);
+    block
+}
+
+/// Fills a field, as far as it goes, with what is ASCII of a text.
+fn text(field: &mut [u8], text: &str) {
+    for (to, from) in field.iter_mut().zip(text.bytes().filter(u8::is_ascii)) {
+        *to = from;
+    }
+}
+
+/// Fills a field but for its last byte, which stays 0, with octal digits.
+fn octal(field: &mut [u8], mut value: u64) {
+    let Some((end, digits)) = field.split_last_mut() else { return };
+    *end = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(value & 7).unwrap_or_default();
+        value >>= 3;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_the_fields_where_they_belong() {
+        let header = encode("a/b", Kind::File(0o1234));
+        assert_eq!(header.len(), 512);
+        assert_eq!(&header[..4], b"a/b\0");
+        assert_eq!(&header[100..108], b"0000444\0");
+        assert_eq!(&header[124..136], b"00000001234\0");
+        assert_eq!(&header[136..148], b"00000000000\0");
+        assert_eq!(header[156], b'0');
+        assert_eq!(&header[257..265], b"ustar\x0000");
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        let own: u32 = header[148..156].iter().map(|byte| u32::from(*byte)).sum();
+        let expected = format!("{:06o}\0 ", sum - own + 8 * u32::from(b' '));
+        assert_eq!(&header[148..156], expected.as_bytes());
+
+        let link = encode("a/layer.tar", Kind::Link("../b.tar"));
+        assert_eq!((&link[157..166], link[156]), (&b"../b.tar\0"[..], b'2'));
+        assert_eq!(&link[100..108], b"0000000\0");
+    }
+
+    #[test]
+    fn says_what_is_too_large_for_the_fields() {
+        let huge = encode("a", Kind::File(BEYOND_OCTAL));
+        assert_eq!(huge.len(), 512);
+        assert_eq!(&huge[124..136], b"\x80\0\0\0\0\0\0\x02\0\0\0\0");
+
+        let name = format!("blobs/sha512/{}", "a".repeat(128));
+        let long = encode(&name, Kind::File(7));
+        assert_eq!(long.len(), 3 * 512);
+        assert_eq!(long[156], b'x');
+        let record = format!("151 path={name}\n");
+        assert_eq!(record.len(), 151);
+        assert_eq!(&long[512..512 + 151], record.as_bytes());
+        assert_eq!(&long[1024..1124], &name.as_bytes()[..100]);
+    }
+
+    #[test]
+    fn counts_the_digits_of_a_records_own_length() {
+        for len in 1..1200 {
+            let record = record("path", &"x".repeat(len));
+            let said = record.split(|byte| *byte == b' ').next().unwrap();
+            assert_eq!(String::from_utf8_lossy(said), record.len().to_string());
+        }
+    }
+
+    #[test]
+    fn is_read_back() {
+        let name = "n".repeat(300);
+        let mut bytes = encode(&name, Kind::File(3));
+        bytes.extend(b"abc");
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes.extend(encode("link", Kind::Link(&name)));
+        bytes.extend([0; 1024]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs_err::write(file.path(), &bytes).unwrap();
+        let archive = super::super::Archive::open(file.path(), file.path()).unwrap();
+        let members: Vec<_> = archive.members().collect();
+        assert_eq!(members.len(), 1);
+        assert_eq!((members[0].0, members[0].1.size), (name.as_str(), 3));
+        assert_eq!(archive.find("link").unwrap(), Some(members[0].1));
+    }
+}

@@ -1,0 +1,335 @@
+//! Writing a tar in one pass.
+//!
+//! In a file, a member of which nothing is known yet is written at the end, and its header when its
+//! name and size are known; members whose size is known get their place at once and are written
+//! side by side. What goes through a pipe cannot be gone back to: there, what has no size yet is
+//! kept in a temporary file until it has one.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fs_err::os::unix::fs::FileExt;
+use skopeo_blob::{Blob, Unverified, file};
+use skopeo_image::Digest;
+use tempfile::TempPath;
+use tokio::sync::MutexGuard;
+
+use super::ustar::{self, BLOCK, Kind};
+use crate::{Error, files};
+
+/// A tar that is being written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    sink: Sink,
+    place: Option<Place>,
+    tmpdir: PathBuf,
+    tail: tokio::sync::Mutex<Tail>,
+}
+
+/// What is to be done about a file that is where a tar is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// There was none; if there is one in the end, it stays.
+    None,
+    /// It is replaced.
+    Replace,
+}
+
+/// A small member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// A file.
+    File {
+        /// Its path in the tar.
+        name: String,
+        /// All of it.
+        bytes: Vec<u8>,
+    },
+    /// A symbolic link.
+    Link {
+        /// Its path in the tar.
+        name: String,
+        /// Where it leads to, from its own folder.
+        target: String,
+    },
+}
+
+/// Where a finished file goes, and where it is until then.
+#[derive(Debug)]
+struct Place {
+    temporary: TempPath,
+    path: PathBuf,
+    existing: Existing,
+}
+
+/// The end of what is written.
+#[derive(Debug, Default)]
+struct Tail {
+    at: u64,
+    /// Where those begin that have a place but are not whole.
+    open: HashMap<Digest, u64>,
+    /// Half of a member went through a pipe.
+    broken: bool,
+}
+
+impl Writer {
+    /// A tar in a regular file. It is written beside `path` and gets that name when it is finished.
+    /// Waits for the disk.
+    pub(crate) fn create(path: &Path, existing: Existing, tmpdir: &Path) -> Result<Self, Error> {
+        let (temporary, file) = files::temporary_for(path)?;
+        Ok(Self {
+            sink: Sink::File(Arc::new(file)),
+            place: Some(Place { temporary, path: path.to_owned(), existing }),
+            tmpdir: tmpdir.to_owned(),
+            tail: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// A tar that goes through `pipe`, from its first byte to its last.
+    pub(crate) fn stream(pipe: impl Write + Send + 'static, tmpdir: &Path) -> Self {
+        Self {
+            sink: Sink::Stream(Arc::new(Mutex::new(Box::new(pipe)))),
+            place: None,
+            tmpdir: tmpdir.to_owned(),
+            tail: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Writes small members one after the other.
+    pub(crate) async fn put(&self, entries: &[Entry]) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        for entry in entries {
+            match entry {
+                Entry::File { name, bytes: content } => {
+                    bytes.extend(ustar::encode(name, Kind::File(content.len() as u64)));
+                    bytes.extend_from_slice(content);
+                    bytes.resize(bytes.len().next_multiple_of(512), 0);
+                }
+                Entry::Link { name, target } => {
+                    bytes.extend(ustar::encode(name, Kind::Link(target)));
+                }
+            }
+        }
+        let mut tail = self.tail().await?;
+        let len = bytes.len() as u64;
+        self.write(tail.at, bytes).await?;
+        tail.at += len;
+        Ok(())
+    }
+
+    /// Writes a blob as a member. `name` tells its path when its digest is known; where it tells
+    /// none, the blob is not needed after all. Gives the digest and the size in bytes.
+    pub(crate) async fn put_blob(
+        &self,
+        blob: Blob,
+        name: impl FnOnce(&Digest) -> Option<String> + Send,
+    ) -> Result<(Digest, u64), Error> {
+        match (blob.digest().cloned(), blob.size(), &self.sink) {
+            (Some(digest), Some(size), _) => {
+                let Some(name) = name(&digest) else { return Ok((digest, size)) };
+                self.put_known(blob, &digest, size, &name).await
+            }
+            (_, _, Sink::File(_)) => self.put_unknown(blob, name).await,
+            (_, _, Sink::Stream(_)) => {
+                let spool = tempfile::tempfile_in(&self.tmpdir)?;
+                let file::Written { digest, size, file: mut spool } =
+                    file::write(blob, spool).await?;
+                let Some(name) = name(&digest) else { return Ok((digest, size)) };
+                spool.rewind()?;
+                let blob = Unverified::new(file::read(spool, size), Some(size));
+                self.put_known(blob.expect(&digest, Some(size)), &digest, size, &name).await
+            }
+        }
+    }
+
+    /// Writes a blob to a place of its own. In a file others may be written meanwhile.
+    async fn put_known(
+        &self,
+        blob: Blob,
+        digest: &Digest,
+        size: u64,
+        name: &str,
+    ) -> Result<(Digest, u64), Error> {
+        let head = ustar::encode(name, Kind::File(size));
+        let body = head.len() as u64;
+        let mut tail = self.tail().await?;
+        // What broke half-way is written again to where it began.
+        let begun = tail.open.get(digest).copied();
+        let start = begun.unwrap_or(tail.at);
+        if begun.is_none() {
+            tail.at = start + body + ustar::padded(size);
+            tail.open.insert(digest.clone(), start);
+        }
+        if let Sink::Stream(_) = self.sink {
+            tail.broken = true;
+            let sent = async {
+                self.write(start, head).await?;
+                self.write_body(blob, start + body, Some(size)).await
+            };
+            let sent = sent.await.map_err(|source| Error::PipeBroken(Box::new(source)))?;
+            tail.broken = false;
+            tail.open.remove(digest);
+            return Ok(sent);
+        }
+        drop(tail);
+        self.write(start, head).await?;
+        let written = self.write_body(blob, start + body, Some(size)).await?;
+        self.tail.lock().await.open.remove(digest);
+        Ok(written)
+    }
+
+    /// Writes a blob to the end of a file, and only then its header. Others wait meanwhile.
+    async fn put_unknown(
+        &self,
+        blob: Blob,
+        name: impl FnOnce(&Digest) -> Option<String> + Send,
+    ) -> Result<(Digest, u64), Error> {
+        let mut tail = self.tail().await?;
+        let (digest, size) = self.write_body(blob, tail.at + BLOCK, None).await?;
+        if let Some(name) = name(&digest) {
+            let head = ustar::encode(&name, Kind::File(size));
+            if head.len() as u64 != BLOCK {
+                return Err(Error::MemberName(name));
+            }
+            self.write(tail.at, head).await?;
+            tail.at += BLOCK + ustar::padded(size);
+        }
+        Ok((digest, size))
+    }
+
+    /// Writes the bytes of a blob, and what fills its last block.
+    async fn write_body(
+        &self,
+        blob: Blob,
+        at: u64,
+        size: Option<u64>,
+    ) -> Result<(Digest, u64), Error> {
+        let left = size.unwrap_or(u64::MAX);
+        let section = Section { sink: self.sink.clone(), at, left };
+        let written = file::write(blob, section).await?;
+        let fill = ustar::padded(written.size) - written.size;
+        if fill > 0 {
+            self.write(at + written.size, vec![0; usize::try_from(fill).unwrap_or(0)]).await?;
+        }
+        Ok((written.digest, written.size))
+    }
+
+    /// Ends the tar and gives it its name.
+    pub(crate) async fn finish(self) -> Result<(), Error> {
+        let Self { sink, place, tail, .. } = self;
+        let tail = tail.into_inner();
+        if tail.broken || !tail.open.is_empty() {
+            return Err(Error::NothingToCommit);
+        }
+        files::blocking(move || {
+            let end = tail.at + 2 * BLOCK;
+            sink.write(tail.at, &[0; 2 * 512])?;
+            match sink {
+                Sink::File(file) => {
+                    // What was not needed after all may have been longer.
+                    file.set_len(end)?;
+                    file.sync_data()?;
+                }
+                Sink::Stream(pipe) => {
+                    pipe.lock().unwrap_or_else(PoisonError::into_inner).flush()?;
+                }
+            }
+            match place {
+                Some(place) => place.publish(),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    async fn tail(&self) -> Result<MutexGuard<'_, Tail>, Error> {
+        let tail = self.tail.lock().await;
+        if tail.broken { Err(Error::PipeSpent) } else { Ok(tail) }
+    }
+
+    async fn write(&self, at: u64, bytes: Vec<u8>) -> Result<(), Error> {
+        let sink = self.sink.clone();
+        files::blocking(move || Ok(sink.write(at, &bytes)?)).await
+    }
+}
+
+impl Place {
+    fn publish(self) -> Result<(), Error> {
+        let Self { temporary, path, existing } = self;
+        match existing {
+            Existing::Replace => temporary.persist(&path).map_err(|error| error.error)?,
+            Existing::None => temporary.persist_noclobber(&path).map_err(|error| error.error)?,
+        }
+        if let Some(folder) = path.parent() {
+            // What it says may be lost with the power, but nothing that had a name before.
+            let _ = fs_err::File::open(folder).and_then(|folder| folder.sync_all());
+        }
+        Ok(())
+    }
+}
+
+/// Where the bytes go. A pipe takes them in their order, whatever place they are said to have.
+#[derive(Clone)]
+enum Sink {
+    File(Arc<fs_err::File>),
+    Stream(Arc<Mutex<Box<dyn Write + Send>>>),
+}
+
+impl Sink {
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::File(file) => {
+                let mut done = 0;
+                while done < bytes.len() {
+                    match file.write_at(&bytes[done..], at + done as u64) {
+                        Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                        Ok(written) => done += written,
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(())
+            }
+            Self::Stream(pipe) => {
+                pipe.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => f.debug_tuple("File").field(file).finish(),
+            Self::Stream(_) => f.debug_tuple("Stream").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// The place of one member's bytes.
+struct Section {
+    sink: Sink,
+    at: u64,
+    /// What may still come: what belongs to another is never written over.
+    left: u64,
+}
+
+impl Write for Section {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = bytes.len() as u64;
+        if len > self.left {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.sink.write(self.at, bytes)?;
+        self.at += len;
+        self.left -= len;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
