@@ -7,6 +7,7 @@ pub mod home;
 pub mod image;
 pub mod registry;
 pub mod run;
+pub mod tar;
 pub mod twin;
 
 pub use certificate::Certificate;
@@ -14,4 +15,5 @@ pub use home::Home;
 pub use image::{Format, Image};
 pub use registry::{Fault, On, Registry, Seen, TokenAuth};
 pub use run::{Run, run};
+pub use tar::Tar;
 pub use twin::Twin;

@@ -6,6 +6,7 @@ mod architecture;
 mod completion;
 mod copy;
 mod delete;
+mod docker_archive;
 mod docker_hub;
 mod failures;
 mod faults;
