@@ -6,7 +6,7 @@ use skopeo_trust::policy::Requirement;
 use skopeo_trust::{Admitted, Policy};
 
 use crate::request::SourceSignatures;
-use crate::{Error, Event, Job};
+use crate::{Error, Event, Job, Request};
 
 /// An image that may be copied, and the signatures that go with it.
 pub(crate) struct Welcome {
@@ -43,11 +43,12 @@ pub(crate) async fn fetch(job: &Job<'_>, which: &Which) -> Result<RawManifest, E
 /// Asks the policy, before anything else is read from the image.
 pub(crate) async fn admit(
     job: &Job<'_>,
+    request: &Request,
     manifest: RawManifest,
     which: &Which,
 ) -> Result<Welcome, Error> {
     let scope = job.source.name().policy_scope();
-    let keep = job.request.signatures == SourceSignatures::Keep;
+    let keep = request.signatures != SourceSignatures::Remove;
     let mut signatures = Vec::new();
     if keep || !accepts_unsigned(job.policy, &scope) {
         signatures = job
@@ -78,7 +79,7 @@ pub(crate) fn accepts_unsigned(policy: &Policy, scope: &PolicyScope) -> bool {
 
 /// The signatures of a list that go with it.
 pub(crate) async fn list_signatures(job: &Job<'_>, which: &Which) -> Result<Vec<Signature>, Error> {
-    if job.request.signatures == SourceSignatures::Remove {
+    if job.request.signatures != SourceSignatures::Keep {
         return Ok(Vec::new());
     }
     job.session.tell(Event::GettingListSignatures);

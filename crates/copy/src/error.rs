@@ -74,6 +74,17 @@ pub enum Error {
         #[source]
         source: Box<Self>,
     },
+    /// An instance of a list could not be copied once more, packed otherwise.
+    #[error("replicating image {at}/{of} from manifest list")]
+    Replicating {
+        /// Which one, counted from 1, with those that are copied.
+        at: usize,
+        /// Of how many.
+        of: usize,
+        /// Why.
+        #[source]
+        source: Box<Self>,
+    },
     /// The policy does not want it.
     #[error("Source image rejected")]
     Rejected(#[source] Rejected),
@@ -186,7 +197,9 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         match self {
             Self::Source { source, .. } | Self::Instance { source, .. } => source.is_not_found(),
-            Self::SystemImage(source) | Self::OfList { source, .. } => source.is_not_found(),
+            Self::SystemImage(source)
+            | Self::OfList { source, .. }
+            | Self::Replicating { source, .. } => source.is_not_found(),
             _ => false,
         }
     }
@@ -203,7 +216,9 @@ impl Error {
             | Self::ReadSignatures(source)
             | Self::WriteSignatures(source)
             | Self::Commit(source) => source.is_transient(),
-            Self::SystemImage(source) | Self::OfList { source, .. } => source.is_transient(),
+            Self::SystemImage(source)
+            | Self::OfList { source, .. }
+            | Self::Replicating { source, .. } => source.is_transient(),
             Self::WriteManifest(source) => {
                 matches!(&**source, PutManifestError::Other(source) if source.is_transient())
             }
@@ -251,7 +266,10 @@ impl Error {
                 PutManifestError::Other(source) => source.hint(),
                 PutManifestError::TypeRejected { .. } => None,
             },
-            Self::SystemImage(source) | Self::OfList { source, .. } => source.hint(),
+            Self::SystemImage(source)
+            | Self::OfList { source, .. }
+            | Self::Replicating { source, .. } => source.hint(),
+            Self::Plan(source) => source.hint().map(str::to_owned),
             _ => None,
         }
     }

@@ -3,6 +3,8 @@
 use skopeo_image::{Digest, MediaType};
 use skopeo_transport::How;
 
+use crate::plan::few;
+
 /// Something that happened in a copy. Instances of a list are copied at the same time, so their
 /// events mix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,27 @@ pub enum Event {
         at: usize,
         /// How many are copied.
         of: usize,
+    },
+    /// An instance of a list is about to be copied once more, packed otherwise.
+    ReplicatingImage {
+        /// Its digest at the source.
+        digest: Digest,
+        /// Counted from 1, with those that are copied.
+        at: usize,
+        /// How many are copied and replicated.
+        of: usize,
+    },
+    /// A list has been written, but not all that it named at the source was copied.
+    ListNarrowed {
+        /// Its digest at the source.
+        from: Digest,
+        /// Its digest at the destination.
+        to: Digest,
+        /// What the instances that were not copied are for: platforms, or what else there is to
+        /// say.
+        left_out: Vec<String>,
+        /// Whether the list names them no more.
+        removed: bool,
     },
     /// A blob is to come to the destination. Given for every layer, in order, even if the same
     /// blob comes twice or none of its bytes has to move.
@@ -125,6 +148,9 @@ impl Event {
             Self::CopyingImage { digest, at, of } => {
                 format!("Copying image {digest} ({at}/{of})")
             }
+            Self::ReplicatingImage { digest, at, of } => {
+                format!("Replicating image {digest} ({at}/{of})")
+            }
             Self::BlobStarted { digest, kind: BlobKind::Layer, .. } => {
                 format!("Copying blob {digest}")
             }
@@ -142,7 +168,28 @@ impl Event {
             | Self::BlobAgain { .. }
             | Self::BlobReused { .. }
             | Self::BlobDone { .. }
-            | Self::ImageDone { .. } => return None,
+            | Self::ImageDone { .. }
+            | Self::ListNarrowed { .. } => return None,
         })
+    }
+
+    /// What the user should know although all goes well, if it is such.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        match self {
+            Self::BlobAgain { digest, tried, error } => {
+                Some(format!("Copying blob {digest} failed ({tried}), trying again: {error}"))
+            }
+            Self::ListNarrowed { from, to, left_out, removed: true } => Some(format!(
+                "The index at the destination lists only what was copied, not {}: its digest is \
+                 {to}, at the source {from}, and no signature of that is good for it",
+                few(left_out)
+            )),
+            Self::ListNarrowed { left_out, removed: false, .. } => Some(format!(
+                "The index at the destination lists images that were not copied: {}",
+                few(left_out)
+            )),
+            _ => None,
+        }
     }
 }

@@ -30,6 +30,7 @@ mod transfer;
 mod tests;
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicUsize;
 
 use skopeo_image::{Digest, RawManifest, Which};
 use skopeo_transport::{Destination, LayerForm, Source};
@@ -40,12 +41,13 @@ use tracing::debug;
 pub use error::Error;
 pub use event::{BlobKind, Event};
 pub use request::{
-    CompressTo, Digests, Format, InvalidLevel, Lists, OtherFormats, Request, SourceSignatures,
+    CompressTo, Digests, Format, InvalidLevel, Lists, OtherFormats, Others, Request,
+    SourceSignatures,
 };
 pub use session::{Patience, Session};
 
 use commit::{Place, Written};
-use plan::Surroundings;
+use plan::{PlanError, Surroundings};
 use transfer::Once;
 
 /// What a copy came to.
@@ -133,6 +135,8 @@ struct Job<'a> {
     checks: Semaphore,
     once: Once,
     top: std::sync::OnceLock<RawManifest>,
+    /// How many lists were read.
+    lists: AtomicUsize,
 }
 
 impl<'a> Job<'a> {
@@ -156,52 +160,83 @@ impl<'a> Job<'a> {
             checks: Semaphore::new(2 * at_once),
             once: Once::default(),
             top: std::sync::OnceLock::new(),
+            lists: AtomicUsize::new(0),
         }
     }
 
     async fn run(&self) -> Result<End, Error> {
-        let (present, top) = if self.request.lists == Lists::System {
-            // Only the manifest tells whether an instance has to be chosen. Neither question needs
+        let (present, top) = match self.request.lists {
+            // Only the manifest tells which of its instances are wanted. Neither question needs
             // the other's answer.
-            futures_util::future::join(self.present(), self.top()).await
-        } else {
-            let present = self.present().await;
-            if let Some(digest) = present.clone().filter(|_| self.is_trusted_unsigned())
-                && self.source.head().await.ok().flatten() == Some(digest.clone())
-                && !self.has_signatures(&Which::Top).await?
-            {
-                return Ok(End::Present { digest, manifest: None });
+            Lists::System | Lists::Platforms { .. } => {
+                futures_util::future::join(self.present(), self.top()).await
             }
-            (present, self.top().await)
+            Lists::All | Lists::IndexOnly => {
+                let present = self.present().await;
+                if let Some(digest) = present.clone().filter(|_| self.is_trusted_unsigned())
+                    && self.source.head().await.ok().flatten() == Some(digest.clone())
+                    && !self.has_signatures(&Which::Top).await?
+                {
+                    return Ok(End::Present { digest, manifest: None });
+                }
+                (present, self.top().await)
+            }
         };
         let top = top?;
-        let written = if !top.media_type.is_list() {
-            if let Some(end) = self.if_present(&present, top, &Which::Top).await? {
+        if !top.media_type.is_list() || self.request.lists == Lists::System {
+            self.require_single()?;
+        }
+        if !top.media_type.is_list() {
+            if let Some(end) = self.if_present(present.as_ref(), top, &Which::Top).await? {
                 return Ok(end);
             }
-            single::copy_image(self, top.clone(), &Which::Top, &Place::Top).await?
-        } else if self.request.lists == Lists::System {
-            let known = present.as_ref().filter(|_| self.is_trusted_unsigned());
-            let (digest, manifest) = match list::choose(self, top, known).await? {
-                list::Chosen::Image(digest, manifest) => (digest, manifest),
-                list::Chosen::Present(digest) => {
-                    let which = Which::Instance(digest.clone());
-                    if !self.has_signatures(&which).await? {
-                        return Ok(End::Present { digest, manifest: None });
-                    }
-                    (digest, admit::fetch(self, &which).await?)
+            let copied =
+                single::copy_image(self, self.request, top.clone(), &Which::Top, &Place::Top);
+            return Ok(End::Written(copied.await?));
+        }
+        match self.request.lists {
+            Lists::System => self.copy_chosen(top, present.as_ref()).await,
+            Lists::All | Lists::IndexOnly => {
+                match self.if_present(present.as_ref(), top, &Which::Top).await? {
+                    Some(end) => Ok(end),
+                    None => list::copy_top(self, top.clone(), None).await,
                 }
-            };
-            single::copy_image(self, manifest, &Which::Instance(digest), &Place::Top)
-                .await
-                .map_err(|error| Error::SystemImage(Box::new(error)))?
-        } else {
-            if let Some(end) = self.if_present(&present, top, &Which::Top).await? {
-                return Ok(end);
             }
-            list::copy_list(self, top.clone(), Which::Top, Place::Top, 0).await?
+            Lists::Platforms { .. } => list::copy_top(self, top.clone(), present.as_ref()).await,
+        }
+    }
+
+    /// Copies the instance of a list that serves best.
+    async fn copy_chosen(
+        &self,
+        list: &RawManifest,
+        present: Option<&Digest>,
+    ) -> Result<End, Error> {
+        let known = present.filter(|_| self.is_trusted_unsigned());
+        let (digest, manifest) = match list::choose(self, list, known).await? {
+            list::Chosen::Image(digest, manifest) => (digest, manifest),
+            list::Chosen::Present(digest) => {
+                let which = Which::Instance(digest.clone());
+                if !self.has_signatures(&which).await? {
+                    return Ok(End::Present { digest, manifest: None });
+                }
+                (digest, admit::fetch(self, &which).await?)
+            }
         };
-        Ok(End::Written(written))
+        let which = Which::Instance(digest);
+        let copied = single::copy_image(self, self.request, manifest, &which, &Place::Top).await;
+        copied.map(End::Written).map_err(|error| Error::SystemImage(Box::new(error)))
+    }
+
+    /// Refuses what makes no sense where no list is written.
+    fn require_single(&self) -> Result<(), PlanError> {
+        if let Some(added) = self.request.added.first() {
+            return Err(PlanError::NothingToAddTo(added.format));
+        }
+        if self.request.signatures == SourceSignatures::RemoveOfLists {
+            return Err(PlanError::NoListSignatures);
+        }
+        Ok(())
     }
 
     /// The manifest that the source's name leads to.
@@ -215,6 +250,7 @@ impl<'a> Job<'a> {
         let layers = self.destination.accepts().layers;
         if self.request.format.is_some()
             || self.request.compression.is_some()
+            || !self.request.added.is_empty()
             || layers == LayerForm::Uncompressed
         {
             return None;
@@ -229,7 +265,7 @@ impl<'a> Job<'a> {
     /// there is none that might be missing there.
     async fn if_present(
         &self,
-        present: &Option<Digest>,
+        present: Option<&Digest>,
         manifest: &RawManifest,
         which: &Which,
     ) -> Result<Option<End>, Error> {
@@ -259,12 +295,12 @@ impl<'a> Job<'a> {
     }
 
     /// What a plan must know beside the image itself. The top manifest is read first of all.
-    fn around(&self) -> Surroundings<'_> {
+    fn around<'b>(&'b self, request: &'b Request) -> Surroundings<'b> {
         Surroundings {
             top: self.top.get().expect("every copy begins with reading it"),
             destination: self.destination.name(),
             accepts: self.destination.accepts(),
-            request: self.request,
+            request,
         }
     }
 }

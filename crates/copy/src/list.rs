@@ -1,16 +1,25 @@
 //! A list and its instances, lists in lists included.
 
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use skopeo_image::{Digest, InstanceEdit, RawManifest, Which};
+use skopeo_image::{
+    Digest, Instance, InstanceAddition, InstanceEdit, List, Platform, RawManifest, Signature, Which,
+};
 use tracing::debug;
 
 use crate::commit::{Place, Written};
-use crate::plan::{InstancePlan, ListPlan, PlanError};
-use crate::{Error, Event, Job, admit, commit, plan, single};
+use crate::plan::{InstancePlan, ListPlan, PlanError, Scope, Within};
+use crate::request::{CompressTo, Lists, OtherFormats, Request, SourceSignatures};
+use crate::{End, Error, Event, Job, admit, commit, plan, single};
 
 /// Lists in lists: one step is seen in the field, more is a trap.
 const DEEPEST: usize = 4;
+
+/// Lists in one list, all in all: nobody makes as many.
+const MOST: usize = 1000;
 
 /// The instance that serves best.
 pub(crate) enum Chosen {
@@ -29,7 +38,7 @@ pub(crate) async fn choose(
     let mut list = list.clone();
     for _ in 0..DEEPEST {
         let name = || job.source.name().to_string();
-        let digest = plan::choose(&list, job.around())
+        let digest = plan::choose(&list, job.around(job.request))
             .map_err(|source| Error::Choose { name: name(), source })?;
         if present == Some(&digest) {
             return Ok(Chosen::Present(digest));
@@ -43,28 +52,108 @@ pub(crate) async fn choose(
     Err(too_deep(commit::digest_of(job, &list)?))
 }
 
-/// Copies a list with the instances that are asked for.
-pub(crate) fn copy_list<'a>(
-    job: &'a Job<'_>,
+/// Copies the list that the source's name leads to, unless `present` is what would be written.
+pub(crate) async fn copy_top(
+    job: &Job<'_>,
+    manifest: RawManifest,
+    present: Option<&Digest>,
+) -> Result<End, Error> {
+    let prepared = prepare(job, manifest, Which::Top, Scope::Top, 0).await?;
+    // What is left out of a list that stays as it is may be missing there.
+    if prepared.plan.kept.is_some() || prepared.plan.left_out.is_empty() {
+        let expected = candidates(job, &prepared, &[])?;
+        if let Some(expected) = expected.first()
+            && let Some(end) = job.if_present(present, expected, &Which::Top).await?
+        {
+            return Ok(end);
+        }
+    }
+    Ok(End::Written(copy_list(job, prepared, Place::Top, 0).await?))
+}
+
+/// A list, and what is to be done with it.
+struct Prepared {
     manifest: RawManifest,
     which: Which,
+    signatures: Vec<Signature>,
+    plan: ListPlan,
+}
+
+async fn prepare(
+    job: &Job<'_>,
+    manifest: RawManifest,
+    which: Which,
+    scope: Scope,
+    depth: usize,
+) -> Result<Prepared, Error> {
+    bounded(job, &manifest, depth)?;
+    let signatures = admit::list_signatures(job, &which).await?;
+    let within = match (&job.request.lists, scope) {
+        (Lists::Platforms { .. }, Scope::Top | Scope::Nested) => {
+            let list = plan::parse_list(&manifest).map_err(PlanError::from)?;
+            look_into(job, &list, depth).await?
+        }
+        _ => Within::default(),
+    };
+    let around = job.around(job.request);
+    let plan = plan::plan_list(&manifest, signatures.len(), scope, &within, around)?;
+    debug!("{plan}");
+    Ok(Prepared { manifest, which, signatures, plan })
+}
+
+/// The platforms in those lists of a list that name none themselves.
+fn look_into<'a>(
+    job: &'a Job<'_>,
+    list: &'a List,
+    depth: usize,
+) -> BoxFuture<'a, Result<Within, Error>> {
+    Box::pin(async move {
+        let mut within = Within::default();
+        for instance in list.instances() {
+            let digest = instance.descriptor.digest.clone();
+            if !instance.descriptor.media_type.is_list() || instance.has_platform() {
+                continue;
+            }
+            let manifest = admit::fetch(job, &Which::Instance(digest.clone())).await?;
+            bounded(job, &manifest, depth + 1)?;
+            let list = plan::parse_list(&manifest).map_err(PlanError::from)?;
+            let named = list.instances().into_iter().filter(Instance::has_platform);
+            let mut platforms: Vec<Platform> = named.filter_map(|it| it.platform).collect();
+            let deeper = look_into(job, &list, depth + 1).await?;
+            platforms.extend(deeper.0.into_values().flatten());
+            within.0.insert(digest, platforms);
+        }
+        Ok(within)
+    })
+}
+
+/// Refuses lists in lists without end.
+fn bounded(job: &Job<'_>, list: &RawManifest, depth: usize) -> Result<(), Error> {
+    if depth >= DEEPEST {
+        return Err(too_deep(commit::digest_of(job, list)?));
+    }
+    if job.lists.fetch_add(1, Ordering::Relaxed) >= MOST {
+        return Err(Error::Plan(PlanError::TooMany(commit::digest_of(job, list)?)));
+    }
+    Ok(())
+}
+
+/// Copies a list with the instances that are asked for.
+fn copy_list<'a>(
+    job: &'a Job<'_>,
+    prepared: Prepared,
     place: Place,
     depth: usize,
 ) -> BoxFuture<'a, Result<Written, Error>> {
     Box::pin(async move {
-        if depth >= DEEPEST {
-            return Err(too_deep(commit::digest_of(job, &manifest)?));
-        }
-        let signatures = admit::list_signatures(job, &which).await?;
-        let plan = plan::plan_list(&manifest, signatures.len(), job.around())?;
-        debug!("{plan}");
+        let Prepared { manifest, which, signatures, plan } = &prepared;
         let of = plan.instances.len();
         job.session.tell(Event::CopyingImages { copied: of, listed: plan.listed });
         if of == 0 {
             // Each instance is admitted on its own. Where there is none, the list must be.
             let signatures = job
                 .source
-                .signatures(&which)
+                .signatures(which)
                 .await
                 .map_err(|error| Error::ReadSignatures(error.into()))?;
             let scope = job.source.name().policy_scope();
@@ -82,11 +171,19 @@ pub(crate) fn copy_list<'a>(
         let mut written: Vec<(usize, Written)> =
             stream::iter(copies).buffer_unordered(job.at_once).try_collect().await?;
         written.sort_unstable_by_key(|(at, _)| *at);
-        let candidates = candidates(job, &manifest, &plan, &written)?;
+        let candidates = candidates(job, &prepared, &written)?;
         let is_frozen = plan.frozen.is_some();
-        let written = commit::write_list(job, &candidates, is_frozen, &signatures, &place).await?;
-        commit::tell_done(job, &manifest, &which, &written)?;
-        Ok(written)
+        let list = commit::write_list(job, &candidates, is_frozen, signatures, &place).await?;
+        if !plan.left_out.is_empty() {
+            job.session.tell(Event::ListNarrowed {
+                from: commit::digest_of(job, manifest)?,
+                to: list.digest.clone(),
+                left_out: plan.left_out.clone(),
+                removed: plan.kept.is_some(),
+            });
+        }
+        commit::tell_done(job, manifest, which, &list)?;
+        Ok(list)
     })
 }
 
@@ -97,58 +194,95 @@ async fn copy_instance(
     of: usize,
     depth: usize,
 ) -> Result<(usize, Written), Error> {
-    let digest = &instance.digest;
-    job.session.tell(Event::CopyingImage { digest: digest.clone(), at: at + 1, of });
+    let digest = instance.digest.clone();
+    let replicates = instance.variant.is_some();
+    job.session.tell(if replicates {
+        Event::ReplicatingImage { digest: digest.clone(), at: at + 1, of }
+    } else {
+        Event::CopyingImage { digest: digest.clone(), at: at + 1, of }
+    });
     let copied = async {
         let which = Which::Instance(digest.clone());
-        let place = Place::List(digest.clone());
+        let place = Place::List(digest);
         let manifest = admit::fetch(job, &which).await?;
-        if manifest.media_type.is_list() {
-            copy_list(job, manifest, which, place, depth + 1).await
+        if let Some(variant) = instance.variant {
+            let request = replicating(job.request, variant);
+            single::copy_image(job, &request, manifest, &which, &place).await
+        } else if manifest.media_type.is_list() {
+            let prepared = prepare(job, manifest, which, instance.scope, depth + 1).await?;
+            copy_list(job, prepared, place, depth + 1).await
         } else {
-            single::copy_image(job, manifest, &which, &place).await
+            single::copy_image(job, job.request, manifest, &which, &place).await
         }
     };
     match copied.await {
         Ok(written) => Ok((at, written)),
+        Err(source) if replicates => {
+            Err(Error::Replicating { at: at + 1, of, source: Box::new(source) })
+        }
         Err(source) => Err(Error::OfList { at: at + 1, of, source: Box::new(source) }),
     }
 }
 
-/// The manifests to try for a list, best first. Where no instance changed, the first is the very
-/// list of the source.
+/// What is asked where an image is copied once more, packed so. The signatures are of what it was.
+fn replicating(request: &Request, variant: CompressTo) -> Request {
+    Request {
+        compression: Some(CompressTo { others: OtherFormats::Refuse, ..variant }),
+        signatures: SourceSignatures::Remove,
+        ..request.clone()
+    }
+}
+
+/// The manifests to try for a list, best first. Where nothing changed, the first is the very list
+/// of the source.
 fn candidates(
     job: &Job<'_>,
-    manifest: &RawManifest,
-    plan: &ListPlan,
+    prepared: &Prepared,
     written: &[(usize, Written)],
 ) -> Result<Vec<RawManifest>, Error> {
-    let mut list = plan.list.clone();
-    let changed = written.iter().any(|(at, written)| plan.instances[*at].digest != written.digest);
-    if changed {
-        if let Some(frozen) = plan.frozen {
-            return Err(Error::ListMustNotChange(frozen));
+    let Prepared { manifest, plan, .. } = prepared;
+    let copied: HashSet<&Digest> = written
+        .iter()
+        .filter(|(at, _)| plan.instances[*at].variant.is_none())
+        .map(|(_, written)| &written.digest)
+        .collect();
+    let mut edits = Vec::new();
+    let mut additions = Vec::new();
+    for (at, written) in written {
+        let old = plan.instances[*at].digest.clone();
+        let digest = written.digest.clone();
+        let size = written.manifest.bytes.len() as u64;
+        let media_type = written.manifest.media_type.clone();
+        let compressions = written.compressions.clone();
+        if plan.instances[*at].variant.is_none() {
+            edits.push(InstanceEdit { old, digest, size, media_type, compressions });
+        } else if !copied.contains(&digest) {
+            let like = old;
+            additions.push(InstanceAddition { like, digest, size, media_type, compressions });
         }
-        let edits: Vec<InstanceEdit> = written
-            .iter()
-            .map(|(at, written)| InstanceEdit {
-                old: plan.instances[*at].digest.clone(),
-                digest: written.digest.clone(),
-                size: written.manifest.bytes.len() as u64,
-                media_type: written.manifest.media_type.clone(),
-                compressions: written.compressions.clone(),
-            })
-            .collect();
-        list.replace(&edits).map_err(Error::EditList)?;
+    }
+    let replaced = edits.iter().any(|edit| edit.old != edit.digest);
+    let changed = replaced || plan.kept.is_some() || !additions.is_empty();
+    if let (true, Some(frozen)) = (changed, plan.frozen) {
+        return Err(Error::ListMustNotChange(frozen));
     }
     plan.types
         .iter()
         .map(|to| {
-            if *to == plan.from {
-                return Ok(if changed { list.encode() } else { manifest.clone() });
+            if *to == plan.from && !changed {
+                return Ok(manifest.clone());
             }
-            let converted = list.convert(to, &job.request.host).map_err(Error::EditList)?;
-            Ok(converted.encode())
+            let mut list = plan.list.clone();
+            if let Some(kept) = &plan.kept {
+                list.retain(kept);
+            }
+            let mut list = list.convert(to, &job.request.host).map_err(Error::EditList)?;
+            if changed {
+                // Additions are like what is there under its old digest.
+                list.add(&additions).map_err(Error::EditList)?;
+                list.replace(&edits).map_err(Error::EditList)?;
+            }
+            Ok(list.encode())
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use skopeo_blob::Encoder;
-use skopeo_image::{Compression, MediaType, Platform, wanted_platforms};
+use skopeo_image::{Compression, MediaType, Platform, PlatformFilter, wanted_platforms};
 
 /// What is asked of one copy.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Request {
     /// How layers shall be packed; `None` leaves them as they are where the destination can take
     /// them so.
     pub compression: Option<CompressTo>,
+    /// In which further forms the images of a list shall be in it; those they are in stay.
+    pub added: Vec<CompressTo>,
     /// How hard to try where a destination wants plain layers packed and no format is asked for: a
     /// level of gzip.
     pub gzip_level: Option<i32>,
@@ -43,6 +45,7 @@ impl Request {
             digests: Digests::MayChange,
             signatures: SourceSignatures::Keep,
             compression: None,
+            added: Vec::new(),
             gzip_level: None,
             parallel: const { NonZeroUsize::new(6).expect("six is not zero") },
         }
@@ -54,21 +57,24 @@ impl Request {
     /// [`InvalidLevel`] if not, for the compression that layers would be packed with.
     pub fn check_levels(&self) -> Result<(), InvalidLevel> {
         let gzip = Encoder::Gzip { level: self.gzip_level };
-        let (encoder, level) = match self.compression {
+        let usual = match self.compression {
             Some(compression) => (compression.encoder(), compression.level),
             None => (Some(gzip), self.gzip_level),
         };
-        match (encoder, level) {
-            (Some(encoder), Some(level)) if !encoder.levels().contains(&level) => {
-                Err(InvalidLevel { compression: encoder.compression(), level })
+        let added = self.added.iter().map(|added| (added.encoder(), added.level));
+        for asked in added.chain([usual]) {
+            if let (Some(encoder), Some(level)) = asked
+                && !encoder.levels().contains(&level)
+            {
+                return Err(InvalidLevel { compression: encoder.compression(), level });
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }
 
 /// What to do with a list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Lists {
     /// Copy the one instance that serves best.
     #[default]
@@ -77,6 +83,24 @@ pub enum Lists {
     All,
     /// Copy the list and no instance.
     IndexOnly,
+    /// Copy the list and its instances for these platforms, at least one for each, with what
+    /// attests them. A single image has to be for one of them; an artifact is for all.
+    Platforms {
+        /// The platforms.
+        wanted: Vec<PlatformFilter>,
+        /// What becomes of the list's entries for the others.
+        others: Others,
+    },
+}
+
+/// What becomes of a list's entries for instances that are not copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Others {
+    /// They are taken out: the list names what is there, and has another digest.
+    #[default]
+    Remove,
+    /// They stay: the list is the source's, and names what is not there (a sparse list).
+    Keep,
 }
 
 /// A kind of manifest.
@@ -127,6 +151,8 @@ pub enum SourceSignatures {
     /// Copy them, and so change nothing that they sign.
     #[default]
     Keep,
+    /// Leave those of lists behind, and copy those of their instances.
+    RemoveOfLists,
     /// Leave them behind.
     Remove,
 }

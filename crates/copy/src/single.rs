@@ -1,23 +1,54 @@
 //! One image: admitted, planned, transferred, assembled, written.
 
-use skopeo_image::{RawManifest, Which};
+use skopeo_image::{ImageManifest, Platform, RawManifest, Which};
 use tracing::debug;
 
 use crate::commit::{Place, Written};
-use crate::{Error, Job, admit, commit, plan, transfer};
+use crate::plan::{ImagePlan, PlanError};
+use crate::{Error, Job, Lists, Request, admit, commit, plan, transfer};
 
 /// Copies the image with that manifest, which is at `which` in the source.
 pub(crate) async fn copy_image(
     job: &Job<'_>,
+    request: &Request,
     manifest: RawManifest,
     which: &Which,
     place: &Place,
 ) -> Result<Written, Error> {
-    let welcome = admit::admit(job, manifest, which).await?;
-    let plan = plan::plan_image(&welcome.admitted, welcome.signatures.len(), job.around())?;
+    let welcome = admit::admit(job, request, manifest, which).await?;
+    let around = job.around(request);
+    let plan = plan::plan_image(&welcome.admitted, welcome.signatures.len(), around)?;
     debug!("{plan}");
+    if *which == Which::Top {
+        require_platform(job, &plan).await?;
+    }
     let transferred = transfer::transfer(job, &plan).await?;
     let written = commit::write_image(job, &plan, &welcome, transferred, place).await?;
     commit::tell_done(job, welcome.admitted.manifest(), which, &written)?;
     Ok(written)
+}
+
+/// Refuses a single image that is for none of the platforms asked for. What is no image is for
+/// all.
+async fn require_platform(job: &Job<'_>, plan: &ImagePlan) -> Result<(), Error> {
+    let Lists::Platforms { wanted, .. } = &job.request.lists else { return Ok(()) };
+    if plan.image.is_artifact() {
+        return Ok(());
+    }
+    let config = match &plan.config {
+        Some(config) => Some(job.read_config(config).await?),
+        None => None,
+    };
+    let platform = platform(&plan.image, config.as_deref())?;
+    if wanted.iter().any(|filter| filter.matches(&platform)) {
+        return Ok(());
+    }
+    let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    let platform = platform.to_string();
+    Err(PlanError::OtherPlatform { wanted: wanted.join(","), platform }.into())
+}
+
+fn platform(image: &ImageManifest, config: Option<&[u8]>) -> Result<Platform, PlanError> {
+    let summary = image.summary(config)?;
+    Ok(Platform::new(&summary.os, &summary.architecture, &summary.variant))
 }

@@ -41,10 +41,10 @@ pub use convert::{
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error_class::ErrorClass;
-pub use list::{Instance, InstanceEdit, List, Preference};
+pub use list::{Instance, InstanceAddition, InstanceEdit, List, Preference};
 pub use manifest::{ImageManifest, Layer, Manifest, ManifestError, RawManifest, Which};
 pub use media_type::MediaType;
-pub use platform::{Platform, wanted_platforms};
+pub use platform::{Platform, PlatformError, PlatformFilter, wanted_platforms};
 pub use policy_scope::PolicyScope;
 pub use reference::{Named, Reference, ReferenceError, is_valid_tag};
 pub use secret::Secret;

@@ -1,5 +1,7 @@
 //! Lists of manifests of either kind: choosing from them, changing them.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::manifest::oci::OciDescriptor;
 use crate::manifest::{docker, oci};
 use crate::{
@@ -8,6 +10,11 @@ use crate::{
 
 /// The annotation of instances whose layers need zstd; its value is `true`.
 const ZSTD: &str = "io.github.containers.compression.zstd";
+
+/// Annotations by which BuildKit ties what attests an image to it, in the same list.
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+const ATTESTATION: &str = "attestation-manifest";
 
 /// A list of manifests.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +42,26 @@ impl Instance {
     pub fn is_zstd(&self) -> bool {
         is_zstd(&self.descriptor)
     }
+
+    /// The instance of the same list that this one attests (BuildKit's attestation manifests).
+    #[must_use]
+    pub fn attested(&self) -> Option<Digest> {
+        let annotations = &self.descriptor.annotations;
+        if annotations.get(REFERENCE_TYPE).is_none_or(|kind| kind != ATTESTATION) {
+            return None;
+        }
+        annotations.get(REFERENCE_DIGEST)?.parse().ok()
+    }
+
+    /// Whether it is made for some platform. BuildKit's attestations say that theirs is unknown.
+    #[must_use]
+    pub fn has_platform(&self) -> bool {
+        self.platform.as_ref().is_some_and(|platform| {
+            ![&platform.os, &platform.architecture]
+                .iter()
+                .any(|it| it.is_empty() || *it == "unknown")
+        })
+    }
 }
 
 /// What became of one instance when it was copied.
@@ -49,6 +76,22 @@ pub struct InstanceEdit {
     /// Its new type.
     pub media_type: MediaType,
     /// How its layers are packed now, as far as it may be noted: zstd is, if the list may change.
+    pub compressions: Vec<Compression>,
+}
+
+/// An instance that is to come into a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceAddition {
+    /// The first instance with this digest: the new one is for its platform, and takes over its
+    /// annotations.
+    pub like: Digest,
+    /// The new instance's digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its type.
+    pub media_type: MediaType,
+    /// How its layers are packed: zstd is noted.
     pub compressions: Vec<Compression>,
 }
 
@@ -155,22 +198,89 @@ impl List {
             blob.digest = edit.digest.clone();
             blob.size = Some(edit.size);
             blob.media_type = edit.media_type.clone();
-            let is_zstd =
-                |c: &Compression| matches!(c, Compression::Zstd | Compression::ZstdChunked);
-            if notes_zstd && edit.compressions.iter().any(is_zstd) {
+            if notes_zstd && edit.compressions.iter().any(|it| needs_zstd(*it)) {
                 blob.annotations.insert(ZSTD.to_owned(), "true".to_owned());
             }
+        }
+        self.follow_attested(edits);
+        Ok(())
+    }
+
+    /// What attests an instance names it by its digest.
+    fn follow_attested(&mut self, edits: &[InstanceEdit]) {
+        let Self::Oci(index) = self else { return };
+        let now: HashMap<&str, &Digest> =
+            edits.iter().map(|edit| (edit.old.as_str(), &edit.digest)).collect();
+        for entry in &mut index.manifests {
+            if let Some(named) = entry.blob.annotations.get_mut(REFERENCE_DIGEST)
+                && let Some(digest) = now.get(named.as_str())
+            {
+                *named = digest.to_string();
+            }
+        }
+    }
+
+    /// Adds instances. Those that need zstd go behind all that do not: old clients take the first
+    /// that is for their platform.
+    ///
+    /// Docker's list has no word for zstd: convert it before.
+    ///
+    /// # Errors
+    /// If one is to be like an instance that is not here; those before it are added.
+    pub fn add(&mut self, additions: &[InstanceAddition]) -> Result<(), ManifestError> {
+        let missing = |like: &Digest| ManifestError::InstanceNotFound(like.clone());
+        for addition in additions {
+            let blob = |annotations| Descriptor {
+                annotations,
+                ..Descriptor::new(
+                    addition.media_type.clone(),
+                    addition.digest.clone(),
+                    Some(addition.size),
+                )
+            };
+            match self {
+                Self::Oci(index) => {
+                    let mut entries = index.manifests.iter();
+                    let like = entries.find(|entry| entry.blob.digest == addition.like);
+                    let like = like.ok_or_else(|| missing(&addition.like))?;
+                    let mut annotations = like.blob.annotations.clone();
+                    if addition.compressions.iter().any(|it| needs_zstd(*it)) {
+                        annotations.insert(ZSTD.to_owned(), "true".to_owned());
+                    } else {
+                        annotations.remove(ZSTD);
+                    }
+                    let entry = OciDescriptor {
+                        platform: like.platform.clone(),
+                        artifact_type: like.artifact_type.clone(),
+                        ..blob(annotations).into()
+                    };
+                    index.manifests.push(entry);
+                }
+                Self::Docker(list) => {
+                    let mut entries = list.manifests.iter();
+                    let like = entries.find(|entry| entry.manifest.digest == addition.like);
+                    let platform = like.ok_or_else(|| missing(&addition.like))?.platform.clone();
+                    let manifest = blob(Default::default());
+                    list.manifests.push(docker::ListEntry { manifest, platform });
+                }
+            }
+        }
+        if let (Self::Oci(index), false) = (self, additions.is_empty()) {
+            index.manifests.sort_by_key(|entry| is_zstd(&entry.blob));
         }
         Ok(())
     }
 
-    /// Drops the instances that `keep` does not want.
-    pub fn retain(&mut self, mut keep: impl FnMut(&Instance) -> bool) {
-        let mut kept = self.instances().into_iter().map(|instance| keep(&instance));
-        let mut next = || kept.next().unwrap_or(false);
+    /// Drops all instances but those at these positions, counted from 0.
+    pub fn retain(&mut self, positions: &BTreeSet<usize>) {
+        let mut at = 0;
+        let mut kept = || {
+            at += 1;
+            positions.contains(&(at - 1))
+        };
         match self {
-            Self::Oci(index) => index.manifests.retain(|_| next()),
-            Self::Docker(list) => list.manifests.retain(|_| next()),
+            Self::Oci(index) => index.manifests.retain(|_| kept()),
+            Self::Docker(list) => list.manifests.retain(|_| kept()),
         }
     }
 
@@ -219,6 +329,10 @@ impl List {
         let bytes = bytes.expect("all maps in a list have strings as keys").into();
         RawManifest { media_type: self.media_type(), bytes }
     }
+}
+
+fn needs_zstd(compression: Compression) -> bool {
+    matches!(compression, Compression::Zstd | Compression::ZstdChunked)
 }
 
 fn is_zstd(blob: &Descriptor) -> bool {
@@ -341,8 +455,55 @@ mod tests {
                 list.replace(&[edit('9', '1', vec![])]).unwrap_err().to_string(),
                 format!("digest {} not found", digest('9'))
             );
-            list.retain(|instance| instance.descriptor.digest == digest('3'));
-            assert_eq!(list.instances().len(), 1);
+            list.retain(&BTreeSet::from([1]));
+            let digests = list.instances().into_iter().map(|instance| instance.descriptor.digest);
+            assert_eq!(digests.collect::<Vec<_>>(), [digest('3')]);
         }
+    }
+
+    #[test]
+    fn zstd_goes_behind_what_everybody_reads() {
+        let mut attestation = entry('3', Some(("unknown", "")), false);
+        let annotations = &mut attestation.blob.annotations;
+        annotations.insert(REFERENCE_TYPE.to_owned(), ATTESTATION.to_owned());
+        annotations.insert(REFERENCE_DIGEST.to_owned(), digest('1').to_string());
+        let mut list = index(vec![
+            entry('2', Some(("arm64", "")), true),
+            entry('1', Some(("amd64", "")), false),
+            attestation,
+        ]);
+        let kinds: Vec<_> = list.instances().iter().map(Instance::has_platform).collect();
+        assert_eq!(kinds, [true, true, false]);
+        let addition = |like, new, compression| InstanceAddition {
+            like: digest(like),
+            digest: digest(new),
+            size: 7,
+            media_type: MediaType::OCI_MANIFEST,
+            compressions: vec![compression],
+        };
+        let additions =
+            [addition('1', '4', Compression::ZstdChunked), addition('2', '5', Compression::Gzip)];
+        list.add(&additions).unwrap();
+        let seen: Vec<_> = list
+            .instances()
+            .iter()
+            .map(|it| (it.descriptor.digest.hex()[..1].to_owned(), it.is_zstd()))
+            .collect();
+        let expected = [("1", false), ("3", false), ("5", false), ("2", true), ("4", true)];
+        assert_eq!(seen, expected.map(|(digit, zstd)| (digit.to_owned(), zstd)));
+        assert_eq!(list.instances()[2].platform.as_ref().unwrap().architecture, "arm64");
+        assert!(list.add(&[addition('9', '4', Compression::Gzip)]).is_err());
+
+        let edit = InstanceEdit {
+            old: digest('1'),
+            digest: digest('6'),
+            size: 7,
+            media_type: MediaType::OCI_MANIFEST,
+            compressions: Vec::new(),
+        };
+        assert_eq!(list.instances()[1].attested(), Some(digest('1')));
+        list.replace(&[edit]).unwrap();
+        assert_eq!(list.instances()[1].attested(), Some(digest('6')));
+        assert_eq!(list.instances()[0].attested(), None);
     }
 }

@@ -1,5 +1,8 @@
 //! Platforms, and which of them serve a machine, best first.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// What an image was built for, as an OCI index or a Docker manifest list writes it.
@@ -63,6 +66,86 @@ impl Platform {
         self.architecture == wanted.architecture
             && self.os == wanted.os
             && self.variant == wanted.variant
+    }
+}
+
+impl fmt::Display for Platform {
+    /// `linux/arm64/v8`; what is not known is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        if !self.variant.is_empty() {
+            write!(f, "/{}", self.variant)?;
+        }
+        if !self.os_version.is_empty() {
+            write!(f, " {}", self.os_version)?;
+        }
+        Ok(())
+    }
+}
+
+/// What somebody asks for of a list: every instance for an operating system and an architecture,
+/// or those of one variant of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PlatformFilter {
+    os: String,
+    architecture: String,
+    variant: Option<String>,
+}
+
+/// A text that is not of the form `OS/ARCHITECTURE[/VARIANT]`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid platform format {0:?}")]
+pub struct PlatformError(pub String);
+
+impl PlatformFilter {
+    /// Whether it asks for what is made for `platform`.
+    #[must_use]
+    pub fn matches(&self, platform: &Platform) -> bool {
+        let usual = |variant: &str| usual_variant(&self.architecture, variant).to_owned();
+        self.os == platform.os
+            && self.architecture == platform.architecture
+            && self.variant.as_ref().is_none_or(|it| usual(it) == usual(&platform.variant))
+    }
+}
+
+impl FromStr for PlatformFilter {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (os, architecture, variant) = match parts[..] {
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some(variant)),
+            _ => return Err(PlatformError(text.to_owned())),
+        };
+        if [os, architecture].contains(&"") || variant == Some("") {
+            return Err(PlatformError(text.to_owned()));
+        }
+        Ok(Self {
+            os: os.to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.map(str::to_owned),
+        })
+    }
+}
+
+impl fmt::Display for PlatformFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The variant that is meant where none is written.
+fn usual_variant<'a>(architecture: &str, variant: &'a str) -> &'a str {
+    match (architecture, variant) {
+        ("arm64", "") => "v8",
+        ("arm", "") => "v7",
+        ("amd64", "") => "v1",
+        _ => variant,
     }
 }
 
@@ -144,6 +227,33 @@ mod tests {
                 .map(|p| format!("{}/{}/{}", p.os, p.architecture, p.variant))
                 .collect();
             assert_eq!(got, expected, "{os:?} {arch:?} {variant:?}");
+        }
+    }
+
+    #[test]
+    fn filters_say_what_they_want() {
+        let filter = |text: &str| text.parse::<PlatformFilter>().unwrap();
+        for (text, os, architecture, variant, matches) in [
+            ("linux/amd64", "linux", "amd64", "", true),
+            ("linux/amd64", "linux", "amd64", "v3", true), // all variants
+            ("linux/amd64", "windows", "amd64", "", false),
+            ("linux/arm", "linux", "arm", "v6", true),
+            ("linux/arm", "linux", "arm64", "", false),
+            ("linux/arm/v7", "linux", "arm", "v7", true),
+            ("linux/arm/v7", "linux", "arm", "v6", false),
+            ("linux/arm/v7", "linux", "arm", "", true), // where none is written, v7 is meant
+            ("linux/arm64/v8", "linux", "arm64", "", true),
+            ("linux/arm64/v8", "linux", "arm64", "v8", true),
+            ("linux/amd64/v3", "linux", "amd64", "", false),
+            ("linux/amd64", "unknown", "unknown", "", false),
+        ] {
+            let platform = Platform::new(os, architecture, variant);
+            assert_eq!(filter(text).matches(&platform), matches, "{text} {platform}");
+            assert_eq!(filter(text).to_string(), text);
+        }
+        for text in ["", "linux", "linux/", "/amd64", "/", "linux/arm/", "linux/arm/v7/x"] {
+            let error = text.parse::<PlatformFilter>().unwrap_err();
+            assert_eq!(error.to_string(), format!("invalid platform format {text:?}"));
         }
     }
 }

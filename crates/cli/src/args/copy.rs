@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::command::Command;
 use super::flag::{Flag, Kind, Offers};
 use super::value::Values;
-use super::{image, report};
+use super::{image, lists, report};
 
 pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     Command::new(
@@ -29,14 +29,13 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     .flags(destination())
     .flags(image::retry())
     .flags(shared())
+    .flags(lists::multi_arch())
     .flags([
         Flag::new("additional-tag", Kind::Texts, "further tags (docker-archive: only)"),
         Flag::switch("quiet", "print nothing about the progress").short('q'),
         report::progress(),
         report::output(),
-        Flag::switch("all", "copy every image of SOURCE-IMAGE if it is a list").short('a'),
-        Flag::text("multi-arch", "what to copy of a list (system, all, or index-only)")
-            .offers(Offers::Words(&["system", "all", "index-only"])),
+        lists::all(),
         Flag::text("sign-identity", "reference to sign the image as").later(),
         Flag::text("digestfile", "file to write the digest of the written manifest to")
             .offers(Offers::Files),
@@ -76,9 +75,13 @@ fn destination() -> [Flag; 7] {
 }
 
 /// Flags that `sync` will take too.
-fn shared() -> [Flag; 8] {
+fn shared() -> [Flag; 9] {
     [
         Flag::switch("remove-signatures", "leave the signatures of the source behind"),
+        Flag::switch(
+            "remove-list-signatures",
+            "leave the signatures of a list behind, but not those of its images",
+        ),
         Flag::text("sign-by", "sign with the GPG key FINGERPRINT").later(),
         Flag::text("sign-by-sq-fingerprint", "sign with the Sequoia key FINGERPRINT").later(),
         Flag::text("sign-by-sigstore", "sign as the sigstore parameters in PATH say").later(),
@@ -97,12 +100,12 @@ fn shared() -> [Flag; 8] {
 /// What the flags of `copy` said, apart from the two images.
 #[derive(Clone, Debug)]
 pub(crate) struct Copy {
-    pub(crate) all: bool,
-    pub(crate) multi_arch: Option<String>,
     pub(crate) additional_tags: Vec<String>,
+    pub(crate) added: Vec<String>,
     pub(crate) digestfile: Option<PathBuf>,
     pub(crate) parallel: u64,
     pub(crate) remove_signatures: bool,
+    pub(crate) remove_list_signatures: bool,
     pub(crate) format: Option<String>,
     pub(crate) preserve_digests: bool,
     pub(crate) compress: bool,
@@ -120,12 +123,12 @@ impl Copy {
     pub(crate) fn new(values: &Values) -> Self {
         let text = |name| values.maybe_text(name).map(str::to_owned);
         Self {
-            all: values.switch("all"),
-            multi_arch: text("multi-arch"),
             additional_tags: values.texts("additional-tag").to_vec(),
+            added: values.texts("add-compression").to_vec(),
             digestfile: values.text("digestfile").map(PathBuf::from),
             parallel: values.uint("image-parallel-copies").unwrap_or_default(),
             remove_signatures: values.switch("remove-signatures"),
+            remove_list_signatures: values.switch("remove-list-signatures"),
             format: text("format"),
             preserve_digests: values.switch("preserve-digests"),
             compress: values.switch("dest-compress"),

@@ -14,6 +14,7 @@ use tracing::warn;
 use crate::app::App;
 use crate::args::copy::Copy;
 use crate::args::image::Retry;
+use crate::args::lists;
 use crate::args::report::{Output, Show};
 use crate::args::value::Values;
 use crate::exit::UsageError;
@@ -40,7 +41,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     options.dir.compress = copy.compress;
     options.dir.decompress = copy.decompress;
     options.layout.accept_uncompressed_layers = copy.accept_uncompressed;
-    let request = request(app, &copy)?;
+    let request = request(app, &copy, lists::lists(flags)?)?;
     warn_of_ineffective(&copy, &to);
 
     // What is written there must be all that is.
@@ -89,19 +90,27 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
 }
 
 /// What is asked, in the words of the pipeline.
-fn request(app: &App, copy: &Copy) -> Result<Request> {
+fn request(app: &App, copy: &Copy, lists: Lists) -> Result<Request> {
     let mut request = Request::new(Platform::host());
     request.platforms = app.platforms();
-    request.lists = lists(copy)?;
+    request.lists = lists;
     request.format = copy.format.as_deref().map(format).transpose()?;
     if copy.preserve_digests {
         request.digests = Digests::Preserve;
     }
-    if copy.remove_signatures {
-        request.signatures = SourceSignatures::Remove;
-    }
+    request.signatures = match (copy.remove_signatures, copy.remove_list_signatures) {
+        (true, true) => {
+            bail!("Only one of --remove-signatures and --remove-list-signatures can be specified")
+        }
+        (true, false) => SourceSignatures::Remove,
+        (false, true) => SourceSignatures::RemoveOfLists,
+        (false, false) => SourceSignatures::Keep,
+    };
     request.compression = compression(copy)?;
-    request.gzip_level = level(copy)?;
+    request.added = added(copy, &request.lists)?;
+    if request.added.is_empty() {
+        request.gzip_level = level(copy)?;
+    }
     request.check_levels()?;
     if let Some(parallel) = usize::try_from(copy.parallel).ok().and_then(NonZeroUsize::new) {
         request.parallel = parallel;
@@ -119,22 +128,6 @@ fn additional_tags(copy: &Copy) -> Result<Vec<Reference>> {
         Ok(reference)
     };
     copy.additional_tags.iter().map(parse).collect()
-}
-
-fn lists(copy: &Copy) -> Result<Lists> {
-    match copy.multi_arch.as_deref() {
-        Some(_) if copy.all => bail!("Cannot use --all and --multi-arch flags together"),
-        Some("system") => Ok(Lists::System),
-        Some("all") => Ok(Lists::All),
-        Some("index-only") => Ok(Lists::IndexOnly),
-        Some(other) => bail!(
-            "unknown multi-arch option {}. Choose one of the supported options: 'system', 'all', \
-             or 'index-only'",
-            go::quote(other)
-        ),
-        None if copy.all => Ok(Lists::All),
-        None => Ok(Lists::System),
-    }
 }
 
 fn format(name: &str) -> Result<Format> {
@@ -161,6 +154,30 @@ fn compression(copy: &Copy) -> Result<Option<CompressTo>> {
     let others =
         if copy.force_compress_format { OtherFormats::Refuse } else { OtherFormats::Reuse };
     Ok(Some(CompressTo { format, level, others }))
+}
+
+/// In which further forms the images of an index shall be there.
+fn added(copy: &Copy, lists: &Lists) -> Result<Vec<CompressTo>> {
+    if copy.added.is_empty() {
+        return Ok(Vec::new());
+    }
+    if *lists == Lists::System {
+        bail!(
+            "--add-compression needs --all, or --multi-arch with all or platforms: a single image is in no index"
+        );
+    }
+    if copy.compress_format.is_some() {
+        bail!("--add-compression and --dest-compress-format cannot be used together");
+    }
+    let level = level(copy)?;
+    let others = OtherFormats::Refuse;
+    let read = |name: &String| match name.parse()? {
+        format @ (Compression::Gzip | Compression::Zstd | Compression::ZstdChunked) => {
+            Ok(CompressTo { format, level, others })
+        }
+        _ => bail!("--add-compression: layers in {name} are read, never written"),
+    };
+    copy.added.iter().map(read).collect()
 }
 
 fn level(copy: &Copy) -> Result<Option<i32>> {

@@ -107,6 +107,13 @@ impl Events {
             Event::CopyingImage { digest, at, of } => {
                 json!({"event": "instance-started", "digest": digest, "at": at, "of": of})
             }
+            Event::ReplicatingImage { digest, at, of } => {
+                json!({"event": "variant-started", "digest": digest, "at": at, "of": of})
+            }
+            Event::ListNarrowed { from, to, left_out, removed } => json!({
+                "event": "list-narrowed", "source_digest": from, "digest": to,
+                "left_out": left_out, "removed": removed,
+            }),
             Event::WritingManifest | Event::WritingList => json!({"event": "manifest-writing"}),
             Event::ImageDone { source, digest, media_type } => json!({
                 "event": "manifest-done", "source_digest": source, "digest": digest,

@@ -103,8 +103,7 @@ impl Progress {
             Watcher::Steps(steps) => lock(steps).tell(event),
             Watcher::Events(events) => lock(events).tell(event),
         }
-        if let Event::BlobAgain { digest, tried, error } = event {
-            let message = format!("Copying blob {digest} failed ({tried}), trying again: {error}");
+        if let Some(message) = event.warning() {
             let warn = || logging::log(Level::Warning, &message);
             match &self.watcher {
                 // The events tell it themselves.

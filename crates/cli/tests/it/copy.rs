@@ -93,12 +93,25 @@ fn flags_that_contradict_each_other_or_mean_nothing() {
         (&["--all", "--multi-arch", "all"][..], "Cannot use --all and --multi-arch flags together"),
         (
             &["--multi-arch", "some"],
-            "unknown multi-arch option \"some\". Choose one of the supported options: 'system', 'all', or 'index-only'",
+            "unknown multi-arch option \"some\". Choose one of the supported options: 'system', 'all', 'index-only', or a comma-separated platform list like 'linux/amd64,linux/arm64'",
         ),
         (
             &["-f", "v3"],
             "unknown format \"v3\". Choose one of the supported formats: 'oci', 'v2s1', or 'v2s2'",
         ),
+        (
+            &["--remove-signatures", "--remove-list-signatures"],
+            "Only one of --remove-signatures and --remove-list-signatures can be specified",
+        ),
+        (
+            &["--add-compression", "zstd"],
+            "--add-compression needs --all, or --multi-arch with all or platforms: a single image is in no index",
+        ),
+        (
+            &["--all", "--add-compression", "zstd", "--dest-compress-format", "gzip"],
+            "--add-compression and --dest-compress-format cannot be used together",
+        ),
+        (&["--all", "--add-compression", "lz4"], "cannot find compressor for \"lz4\""),
         (&["--dest-compress-format", "lz4"], "cannot find compressor for \"lz4\""),
         (
             &["--src-creds", "u", "--src-no-creds"],

@@ -19,6 +19,7 @@ mod man;
 mod manifest_digest;
 mod messages;
 mod output;
+mod platforms;
 mod program;
 mod real_registry;
 mod recode;

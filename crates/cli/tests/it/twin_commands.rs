@@ -333,7 +333,10 @@ fn names_and_flags() {
             (&["copy", "dir:img", "oci:no/such/folder:t"], One),
             (&["copy", "--dest-compress", "--dest-decompress", "dir:img", "dir:x"], One),
             (&["copy", "--dest-compress-format", "nope", "dir:img", "oci:x:x"], One),
-            (&["copy", "--multi-arch", "nope", "dir:img", "oci:x:x"], One),
+            (
+                &["copy", "--multi-arch", "nope", "dir:img", "oci:x:x"],
+                Code("1.23 takes platforms too"),
+            ),
             (&["copy", "--all", "--multi-arch", "all", "dir:img", "oci:x:x"], One),
             (&["copy", "--src-no-creds", "--src-creds", "a:b", "dir:img", "dir:x"], One),
             (&["copy", "--src-username", "a", "dir:img", "dir:x"], One),

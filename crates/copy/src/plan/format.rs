@@ -57,18 +57,31 @@ pub(super) fn image_types(
     Ok(ordered)
 }
 
-/// The types to try for a list, best first; at least one.
+/// The types to try for a list, best first; at least one. `compression` is that of an instance
+/// which is to be marked so.
 pub(super) fn list_types(
     source: &MediaType,
     accepted: &[MediaType],
     forced: Option<MediaType>,
+    compression: Option<Compression>,
     frozen: Option<Frozen>,
 ) -> Result<Vec<MediaType>, PlanError> {
-    let candidates: Vec<MediaType> = match forced {
-        Some(forced) => vec![forced],
+    let mut candidates: Vec<MediaType> = match &forced {
+        Some(forced) => vec![forced.clone()],
         None if accepted.is_empty() => LISTS.to_vec(),
         None => accepted.to_vec(),
     };
+    if let Some(compression) = compression.filter(|it| *it != Compression::Gzip) {
+        candidates.retain(|to| *to == MediaType::OCI_INDEX);
+        if candidates.is_empty() {
+            return Err(match forced {
+                Some(format) => PlanError::CompressionNotInFormat { compression, format },
+                None => {
+                    PlanError::CompressionNotAccepted { compression, accepted: accepted.to_vec() }
+                }
+            });
+        }
+    }
     let first = std::iter::once(source).filter(|to| candidates.contains(to));
     let mut ordered: Vec<MediaType> = Vec::new();
     for to in first.chain(candidates.iter().filter(|to| to.is_list())) {
@@ -160,9 +173,9 @@ mod tests {
             (LIST, &[OCI, INDEX], None, &[INDEX]),
             (LIST, &registry, Some(INDEX), &[INDEX]),
         ] {
-            assert_eq!(list_types(&source, accepted, forced, None).unwrap(), expected);
+            assert_eq!(list_types(&source, accepted, forced, None, None).unwrap(), expected);
         }
-        let error = list_types(&INDEX, &[OCI], None, None).unwrap_err();
+        let error = list_types(&INDEX, &[OCI], None, None, None).unwrap_err();
         assert_eq!(
             error.to_string(),
             "destination does not support any supported manifest list types \
@@ -170,8 +183,8 @@ mod tests {
              application/vnd.oci.image.index.v1+json])"
         );
         let frozen = Some(Frozen::PreserveDigests);
-        assert_eq!(list_types(&INDEX, &registry, None, frozen).unwrap(), [INDEX]);
-        let error = list_types(&LIST, &[OCI, INDEX], None, frozen).unwrap_err();
+        assert_eq!(list_types(&INDEX, &registry, None, None, frozen).unwrap(), [INDEX]);
+        let error = list_types(&LIST, &[OCI, INDEX], None, None, frozen).unwrap_err();
         assert_eq!(
             error.to_string(),
             "Manifest list must be converted to type \"application/vnd.oci.image.index.v1+json\" \

@@ -1,12 +1,16 @@
-//! A list: all, system, or the index only.
+//! A list: all of it, some platforms, the system's, or the index only; and what comes to it.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use skopeo_image::{Digest, List, Manifest, ManifestError, MediaType, RawManifest};
+use skopeo_image::{
+    Compression, Digest, Instance, List, Manifest, ManifestError, MediaType, Platform,
+    PlatformFilter, RawManifest,
+};
 
 use super::image::Surroundings;
 use super::{Frozen, PlanError, format, frozen};
-use crate::request::Lists;
+use crate::request::{CompressTo, Lists, Others};
 
 /// What is to be done with a list.
 #[derive(Clone, Debug)]
@@ -19,10 +23,14 @@ pub struct ListPlan {
     pub types: Vec<MediaType>,
     /// Why nothing may change, if nothing may.
     pub frozen: Option<Frozen>,
-    /// The instances to copy, in order.
+    /// The instances to copy and to replicate, in order.
     pub instances: Vec<InstancePlan>,
     /// How many instances the list has.
     pub listed: usize,
+    /// The entries that stay in it, counted from 0, if not all do.
+    pub kept: Option<BTreeSet<usize>>,
+    /// What the instances that are not copied are for, unless none or all are copied.
+    pub left_out: Vec<String>,
 }
 
 /// An instance to copy.
@@ -32,7 +40,26 @@ pub struct InstancePlan {
     pub digest: Digest,
     /// Its declared type: an image, or a list again.
     pub media_type: MediaType,
+    /// Which part of it, if it is a list.
+    pub scope: Scope,
+    /// If set, it is copied once more, packed so, and comes into the list beside itself.
+    pub variant: Option<CompressTo>,
 }
+
+/// Which part of a list is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// What the request says of the source.
+    Top,
+    /// The same of a list in it, which need not have every platform.
+    Nested,
+    /// All of a list that is for a platform as a whole.
+    Whole,
+}
+
+/// What a plan must know of lists in a list: the platforms in each that names none itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Within(pub(crate) HashMap<Digest, Vec<Platform>>);
 
 /// The digest of the instance that serves best.
 pub(crate) fn choose(
@@ -46,6 +73,8 @@ pub(crate) fn choose(
 pub(crate) fn plan_list(
     manifest: &RawManifest,
     signatures: usize,
+    scope: Scope,
+    within: &Within,
     around: Surroundings<'_>,
 ) -> Result<ListPlan, PlanError> {
     let Surroundings { top, destination, accepts, request } = around;
@@ -63,25 +92,147 @@ pub(crate) fn plan_list(
         return Err(PlanError::DestinationDigest);
     }
     let frozen = frozen::frozen(frozen::Subject::List, signatures, accepts, request.digests);
+    let all = list.instances();
+    let (copied, others) = match (&request.lists, scope) {
+        (Lists::IndexOnly, _) => (BTreeSet::new(), Others::Keep),
+        (Lists::Platforms { wanted, others }, Scope::Top | Scope::Nested) => {
+            (select(&all, wanted, within, scope)?, *others)
+        }
+        _ => ((0..all.len()).collect(), Others::Keep),
+    };
+    let variants = variants(&all, &copied, &request.added);
+    let compression = variants.values().flatten().map(|added| added.format).max();
     let from = list.media_type();
     let forced = request.format.map(|format| format.list_type());
-    let types = format::list_types(&from, &accepts.manifests, forced, frozen)?;
-    let all = list.instances();
+    let types = format::list_types(&from, &accepts.manifests, forced, compression, frozen)?;
+
+    let mut instances = Vec::new();
+    let mut left_out = Vec::new();
+    for (at, instance) in all.iter().enumerate() {
+        let Instance { descriptor, .. } = instance;
+        if !copied.contains(&at) {
+            if let (Others::Remove, Some(frozen)) = (others, frozen) {
+                return Err(PlanError::Remove { digest: descriptor.digest.clone(), frozen });
+            }
+            left_out.push(purpose(instance));
+            continue;
+        }
+        let copy = InstancePlan {
+            digest: descriptor.digest.clone(),
+            media_type: descriptor.media_type.clone(),
+            scope: if instance.has_platform() { Scope::Whole } else { Scope::Nested },
+            variant: None,
+        };
+        let added = variants.get(&at).into_iter().flatten();
+        let added: Vec<_> =
+            added.map(|it| InstancePlan { variant: Some(*it), ..copy.clone() }).collect();
+        if let (Some(frozen), Some(variant)) = (frozen, added.iter().find_map(|it| it.variant)) {
+            let (digest, compression) = (copy.digest, variant.format);
+            return Err(PlanError::Add { digest, compression, frozen });
+        }
+        instances.push(copy);
+        instances.extend(added);
+    }
     let listed = all.len();
-    let instances = match request.lists {
-        Lists::IndexOnly => Vec::new(),
-        Lists::System | Lists::All => all
-            .into_iter()
-            .map(|instance| InstancePlan {
-                digest: instance.descriptor.digest,
-                media_type: instance.descriptor.media_type,
-            })
-            .collect(),
-    };
-    Ok(ListPlan { list, from, types, frozen, instances, listed })
+    let kept = (others == Others::Remove && copied.len() < listed).then_some(copied);
+    if instances.is_empty() {
+        left_out.clear();
+    }
+    Ok(ListPlan { list, from, types, frozen, instances, listed, kept, left_out })
 }
 
-fn parse(manifest: &RawManifest) -> Result<List, ManifestError> {
+/// The positions of what is asked for: the instances for these platforms, and what attests them.
+fn select(
+    all: &[Instance],
+    wanted: &[PlatformFilter],
+    within: &Within,
+    scope: Scope,
+) -> Result<BTreeSet<usize>, PlanError> {
+    let platforms: Vec<&[Platform]> = all
+        .iter()
+        .map(|instance| match &instance.platform {
+            Some(platform) if instance.has_platform() => std::slice::from_ref(platform),
+            _ => within.0.get(&instance.descriptor.digest).map_or(&[][..], Vec::as_slice),
+        })
+        .collect();
+    let serves = |filter: &PlatformFilter, platforms: &[Platform]| {
+        platforms.iter().any(|platform| filter.matches(platform))
+    };
+    if scope == Scope::Top
+        && let Some(missing) =
+            wanted.iter().find(|filter| !platforms.iter().any(|there| serves(filter, there)))
+    {
+        let there = platforms.iter().flat_map(|there| there.iter().map(Platform::to_string));
+        let there = there.collect();
+        return Err(PlanError::NoPlatform { wanted: missing.to_string(), there });
+    }
+    let mut chosen: BTreeSet<usize> = (0..all.len())
+        .filter(|at| wanted.iter().any(|filter| serves(filter, platforms[*at])))
+        .collect();
+    let digests: HashSet<&Digest> = chosen.iter().map(|at| &all[*at].descriptor.digest).collect();
+    let attests = |instance: &Instance| instance.attested().is_some_and(|it| digests.contains(&it));
+    let attestations: Vec<usize> = (0..all.len()).filter(|at| attests(&all[*at])).collect();
+    chosen.extend(attestations);
+    Ok(chosen)
+}
+
+/// What is to be added for each of the images that are copied: the first for a platform that has
+/// no image packed so yet.
+fn variants(
+    all: &[Instance],
+    copied: &BTreeSet<usize>,
+    added: &[CompressTo],
+) -> HashMap<usize, Vec<CompressTo>> {
+    let images: Vec<(usize, &Instance)> = copied
+        .iter()
+        .map(|at| (*at, &all[*at]))
+        .filter(|(_, instance)| {
+            !instance.descriptor.media_type.is_list()
+                && instance.artifact_type.is_none()
+                && instance.attested().is_none()
+                && (instance.platform.is_none() || instance.has_platform())
+        })
+        .collect();
+    let mut there: HashMap<Option<Platform>, HashSet<Compression>> = HashMap::new();
+    for (_, instance) in &images {
+        let compression = if instance.is_zstd() { Compression::Zstd } else { Compression::Gzip };
+        there.entry(key(instance)).or_default().insert(compression);
+    }
+    let mut variants: HashMap<usize, Vec<CompressTo>> = HashMap::new();
+    for (at, instance) in images {
+        let there = there.entry(key(instance)).or_default();
+        for added in added {
+            // A list does not tell one kind of zstd from the other.
+            let noted = match added.format {
+                Compression::ZstdChunked => Compression::Zstd,
+                other => other,
+            };
+            if there.insert(noted) {
+                variants.entry(at).or_default().push(*added);
+            }
+        }
+    }
+    variants
+}
+
+/// What makes two instances variants of each other.
+fn key(instance: &Instance) -> Option<Platform> {
+    let mut platform = instance.platform.clone()?;
+    platform.os_features.sort();
+    platform.features.sort();
+    Some(platform)
+}
+
+/// What an instance is for, in words.
+fn purpose(instance: &Instance) -> String {
+    match &instance.platform {
+        _ if instance.attested().is_some() => "attestations".to_owned(),
+        Some(platform) if instance.has_platform() => platform.to_string(),
+        _ => instance.descriptor.digest.to_string(),
+    }
+}
+
+pub(crate) fn parse(manifest: &RawManifest) -> Result<List, ManifestError> {
     match manifest.parse()? {
         Manifest::List(list) => Ok(list),
         Manifest::Image(image) => Err(ManifestError::NotAList(image.media_type().to_string())),
@@ -99,7 +250,15 @@ impl fmt::Display for ListPlan {
             writeln!(f, "  {} {verb} {to}", if at == 0 { "first" } else { "then" })?;
         }
         for instance in &self.instances {
-            writeln!(f, "  instance {} {}", &instance.digest.hex()[..8], instance.media_type)?;
+            let short = &instance.digest.hex()[..8];
+            match instance.variant {
+                None => writeln!(f, "  instance {short} {}", instance.media_type)?,
+                Some(variant) => writeln!(f, "  add {short} packed as {}", variant.format)?,
+            }
+        }
+        for left_out in &self.left_out {
+            let verb = if self.kept.is_some() { "remove" } else { "leave out" };
+            writeln!(f, "  {verb} {left_out}")?;
         }
         Ok(())
     }

@@ -9,16 +9,18 @@ mod list;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use skopeo_image::{Compression, Digest, ErrorClass, ManifestError, MediaType};
 
 pub use frozen::Frozen;
 pub use image::{DiffIds, ImagePlan};
 pub use layer::{LayerPlan, Wanted};
-pub use list::{InstancePlan, ListPlan};
+pub use list::{InstancePlan, ListPlan, Scope};
 
 pub(crate) use image::{Surroundings, plan_image};
 pub(crate) use layer::recode;
-pub(crate) use list::{choose, plan_list};
+pub(crate) use list::{Within, choose, parse as parse_list, plan_list};
 
 /// Why what is asked cannot be done. Mostly in the original's words.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +104,60 @@ pub enum PlanError {
     /// Lists in lists in lists.
     #[error("reading manifest list {0}: nested too deeply")]
     TooDeep(Digest),
+    /// More lists in lists than anybody makes.
+    #[error("reading manifest list {0}: it is one of too many lists in the list")]
+    TooMany(Digest),
+    /// A platform that is asked for is not there.
+    #[error(
+        "preparing instances for copy: no instances found for platform {wanted}: there are [{}]",
+        few(there)
+    )]
+    NoPlatform {
+        /// The platform.
+        wanted: String,
+        /// Those of the list.
+        there: Vec<String>,
+    },
+    /// The list should name only what is copied.
+    #[error(
+        "preparing instances for copy: we should delete instance {digest} from manifest list, but we cannot: {frozen}"
+    )]
+    Remove {
+        /// The first that is not copied.
+        digest: Digest,
+        /// Why it cannot go.
+        frozen: Frozen,
+    },
+    /// An instance should come into the list.
+    #[error(
+        "preparing instances for copy: we should add instance {digest} compressed using {compression} to manifest list, but we cannot: {frozen}"
+    )]
+    Add {
+        /// The instance that it is like.
+        digest: Digest,
+        /// How it is to be packed.
+        compression: Compression,
+        /// Why it cannot come.
+        frozen: Frozen,
+    },
+    /// A single image is for no platform that is asked for.
+    #[error(
+        "preparing instances for copy: no instances found for platform {wanted}: the image is for {platform}"
+    )]
+    OtherPlatform {
+        /// The platforms that are asked for.
+        wanted: String,
+        /// The image's.
+        platform: String,
+    },
+    /// A list is asked for where there is a single image.
+    #[error(
+        "adding a variant of an image compressed using {0}: it is not in an index, and alone can have one compression only"
+    )]
+    NothingToAddTo(Compression),
+    /// The signatures of a list are not wanted where there is none.
+    #[error("RemoveListSignatures is not applicable when copying a single instance")]
+    NoListSignatures,
 }
 
 impl PlanError {
@@ -110,11 +166,38 @@ impl PlanError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Manifest(error) => error.class(),
-            Self::TooDeep(_) => ErrorClass::InvalidImage,
+            Self::TooDeep(_) | Self::TooMany(_) => ErrorClass::InvalidImage,
             Self::DestinationDigest => ErrorClass::DigestMismatch,
+            Self::NoPlatform { .. } | Self::OtherPlatform { .. } => ErrorClass::NotFound,
             _ => ErrorClass::Unsupported,
         }
     }
+
+    /// What the user could do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Remove { frozen: Frozen::ListSigned, .. } => Some(
+                "--remove-list-signatures copies without the signatures of the index; \
+                 --multi-arch-sparse leaves the index as it is",
+            ),
+            Self::Remove { .. } => Some("--multi-arch-sparse leaves the index as it is"),
+            Self::Add { frozen: Frozen::ListSigned, .. } => {
+                Some("--remove-list-signatures copies without the signatures of the index")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The first of some texts, each once: what a list names may be endless.
+pub(crate) fn few<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
+    const SHOWN: usize = 12;
+    let all: BTreeSet<&String> = texts.into_iter().collect();
+    let shown: Vec<&str> = all.iter().take(SHOWN).map(|text| text.as_str()).collect();
+    let more = all.len() - shown.len();
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
 }
 
 fn join(types: &[MediaType], between: &str) -> String {

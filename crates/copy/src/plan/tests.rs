@@ -9,9 +9,9 @@ use skopeo_transport::{Accepts, ImageName, LayerForm};
 use skopeo_trust::Policy;
 
 use super::image::Surroundings;
-use super::{plan_image, plan_list};
+use super::{Scope, Within, plan_image, plan_list};
 use crate::error::sentence;
-use crate::request::{CompressTo, Digests, Format, Lists, OtherFormats, Request};
+use crate::request::{CompressTo, Digests, Format, Lists, OtherFormats, Others, Request};
 
 const OCI: MediaType = MediaType::OCI_MANIFEST;
 const INDEX: MediaType = MediaType::OCI_INDEX;
@@ -112,7 +112,8 @@ fn plan(manifest: &RawManifest, signatures: usize, accepts: &Accepts, request: &
     let destination = ImageName::parse("oci:/:to").unwrap();
     let around = Surroundings { top: manifest, destination: &destination, accepts, request };
     let planned = if manifest.media_type.is_list() {
-        plan_list(manifest, signatures, around).map(|plan| plan.to_string())
+        plan_list(manifest, signatures, Scope::Top, &Within::default(), around)
+            .map(|plan| plan.to_string())
     } else {
         let scope = destination.policy_scope();
         let admitted = Policy::insecure().admit(&scope, manifest.clone(), &[]).unwrap();
@@ -397,4 +398,65 @@ fn lists() {
     insta::assert_snapshot!(plan(&index(LIST, &S2), 1, &layout(), &all), @r#"Can not copy signatures to oci:/:to: Pushing signatures for OCI images is not supported"#);
     let images = Accepts { manifests: vec![S2], ..registry() };
     insta::assert_snapshot!(plan(&index(LIST, &S2), 0, &images, &all), @r#"copying multiple images: destination transport "oci" does not support copying multiple images as a group"#);
+}
+
+#[test]
+fn lists_in_part() {
+    let attested = Digest::sha256(b"amd64");
+    let unknown = format!(
+        r#","platform":{{"architecture":"unknown","os":"unknown"}},"annotations":{{"vnd.docker.reference.type":"attestation-manifest","vnd.docker.reference.digest":"{attested}"}}"#
+    );
+    let arm64 = r#","platform":{"architecture":"arm64","os":"linux","variant":"v8"}"#;
+    let bytes = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{},{},{}]}}"#,
+        descriptor(&OCI, "arm64", arm64),
+        descriptor(&OCI, "amd64", r#","platform":{"architecture":"amd64","os":"linux"}"#),
+        descriptor(&OCI, "attestation", &unknown),
+    );
+    let list = RawManifest::new(Some(INDEX), bytes.into());
+    let wanting = |platform: &str, others| Request {
+        lists: Lists::Platforms { wanted: vec![platform.parse().unwrap()], others },
+        ..request()
+    };
+    let amd64 = wanting("linux/amd64", Others::Remove);
+    insta::assert_snapshot!(plan(&list, 0, &registry(), &amd64), @r#"
+    list oci index.v1+json, 2 of 3 instances
+      first keep oci index.v1+json
+      then convert to docker distribution.manifest.list.v2+json
+      instance 5861314d oci manifest.v1+json
+      instance 813a89a2 oci manifest.v1+json
+      remove linux/arm64/v8
+    "#);
+    let sparse = wanting("linux/arm64", Others::Keep);
+    insta::assert_snapshot!(plan(&list, 1, &folder(), &sparse), @r#"
+    list oci index.v1+json, 1 of 3 instances
+      frozen: Would invalidate signatures; consider removing them from the multi-platform list
+      first keep oci index.v1+json
+      instance f6916295 oci manifest.v1+json
+      leave out linux/amd64
+      leave out attestations
+    "#);
+    insta::assert_snapshot!(plan(&list, 1, &registry(), &amd64), @r#"preparing instances for copy: we should delete instance sha256:f69162950f235e3cdbbad33f1f912d1a504be90d8a37d002c735d6f3e3882265 from manifest list, but we cannot: Would invalidate signatures; consider removing them from the multi-platform list"#);
+    let mips = wanting("linux/mips", Others::Remove);
+    insta::assert_snapshot!(plan(&list, 0, &registry(), &mips), @r#"preparing instances for copy: no instances found for platform linux/mips: there are [linux/amd64, linux/arm64/v8]"#);
+    let zstd = CompressTo { format: Compression::Zstd, level: None, others: OtherFormats::Refuse };
+    let added = Request { lists: Lists::All, added: vec![zstd], ..request() };
+    insta::assert_snapshot!(plan(&list, 0, &registry(), &added), @r#"
+    list oci index.v1+json, 5 of 3 instances
+      first keep oci index.v1+json
+      instance f6916295 oci manifest.v1+json
+      add f6916295 packed as zstd
+      instance 5861314d oci manifest.v1+json
+      add 5861314d packed as zstd
+      instance 813a89a2 oci manifest.v1+json
+    "#);
+    insta::assert_snapshot!(plan(&index(LIST, &S2), 0, &layout(), &added), @r#"
+    list docker distribution.manifest.list.v2+json, 4 of 2 instances
+      first convert to oci index.v1+json
+      instance 5861314d docker distribution.manifest.v2+json
+      add 5861314d packed as zstd
+      instance f6916295 docker distribution.manifest.v2+json
+      add f6916295 packed as zstd
+    "#);
+    insta::assert_snapshot!(plan(&list, 1, &registry(), &added), @r#"preparing instances for copy: we should add instance sha256:f69162950f235e3cdbbad33f1f912d1a504be90d8a37d002c735d6f3e3882265 compressed using zstd to manifest list, but we cannot: Would invalidate signatures; consider removing them from the multi-platform list"#);
 }

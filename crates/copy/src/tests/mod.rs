@@ -2,8 +2,10 @@
 
 mod faults;
 mod lists;
+mod platforms;
 mod shelf;
 mod single;
+mod variants;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,6 +39,10 @@ impl Run {
 
     fn error(&self) -> String {
         sentence(self.result.as_ref().unwrap_err())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.events.iter().filter_map(Event::warning).collect()
     }
 
     fn lines(&self) -> Vec<String> {

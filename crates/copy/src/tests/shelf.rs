@@ -369,19 +369,36 @@ impl Builder {
         raw(kind.manifest(), &manifest)
     }
 
-    /// An index of these manifests.
+    /// An index of these manifests, each for an architecture.
     pub(super) fn list(&mut self, kind: Kind, instances: &[(&str, &RawManifest)]) -> RawManifest {
-        let manifests: Vec<_> = instances
+        let entries: Vec<_> = instances
             .iter()
             .map(|(architecture, manifest)| {
+                let platform = serde_json::json!({ "architecture": architecture, "os": "linux" });
+                (serde_json::json!({ "platform": platform }), *manifest)
+            })
+            .collect();
+        self.list_of(kind, &entries)
+    }
+
+    /// An index of these manifests, with what else it says of each.
+    pub(super) fn list_of(
+        &mut self,
+        kind: Kind,
+        instances: &[(serde_json::Value, &RawManifest)],
+    ) -> RawManifest {
+        let manifests: Vec<_> = instances
+            .iter()
+            .map(|(more, manifest)| {
                 let digest = manifest.digest().unwrap();
                 self.source.manifests.insert(Which::Instance(digest.clone()), (*manifest).clone());
-                serde_json::json!({
+                let mut entry = serde_json::json!({
                     "mediaType": manifest.media_type.as_str(),
                     "size": manifest.bytes.len(),
                     "digest": digest,
-                    "platform": { "architecture": architecture, "os": "linux" },
-                })
+                });
+                entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+                entry
             })
             .collect();
         let media_type = match kind {

@@ -59,7 +59,7 @@ pub(crate) struct Moved {
 impl Job<'_> {
     /// Brings a blob to the destination, once, however often it is asked for.
     pub(crate) async fn bring(&self, item: &Item) -> Result<Moved, Error> {
-        let key = Key::new(&item.blob.digest, item.wanted, item.diff_ids);
+        let key = Key::new(&item.blob, item.wanted, item.diff_ids);
         let moved = self.once.get(key, || self.bring_once(item)).await?;
         self.tell_done(&item.blob.digest, &moved);
         Ok(moved)
@@ -253,7 +253,7 @@ impl Job<'_> {
         role: Role,
     ) -> Result<(), Error> {
         let item = Item { role, ..Item::config(blob) };
-        let key = Key::new(&blob.digest, item.wanted, item.diff_ids);
+        let key = Key::new(blob, item.wanted, item.diff_ids);
         let moved = self
             .once
             .get(key, || async {

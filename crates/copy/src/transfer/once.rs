@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use skopeo_image::Digest;
+use skopeo_blob::Recode;
+use skopeo_image::{Descriptor, Digest};
 use tokio::sync::OnceCell;
 
 use super::blob::Moved;
 use crate::Error;
-use crate::plan::{DiffIds, Wanted};
+use crate::plan::{self, DiffIds, Wanted};
 
 /// What makes two blobs of an image, or of several, the same work.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,8 +21,18 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(digest: &Digest, wanted: Wanted, diff_ids: DiffIds) -> Self {
-        Self { digest: digest.clone(), wanted, hashed: diff_ids == DiffIds::Needed }
+    pub(super) fn new(blob: &Descriptor, wanted: Wanted, diff_ids: DiffIds) -> Self {
+        // A layer that is packed as one asks for is the very blob that another takes as it is.
+        let declared = blob.media_type.compression();
+        let wanted = match (wanted, declared) {
+            (Wanted::Packed(_) | Wanted::Exactly(_), Some(declared))
+                if plan::recode(declared, wanted) == Recode::Keep =>
+            {
+                Wanted::AsIs
+            }
+            _ => wanted,
+        };
+        Self { digest: blob.digest.clone(), wanted, hashed: diff_ids == DiffIds::Needed }
     }
 }
 

@@ -23,6 +23,7 @@ pub struct Builder {
     artifact_type: Option<String>,
     subject: Option<(MediaType, Digest, usize)>,
     name: (String, String),
+    attested: Option<Digest>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +47,7 @@ impl Builder {
             artifact_type: None,
             subject: None,
             name: ("testkit".into(), "latest".into()),
+            attested: None,
         }
     }
 
@@ -136,6 +138,12 @@ impl Builder {
         self
     }
 
+    /// It attests that image, in the same list (BuildKit).
+    #[must_use]
+    pub fn attestation_of(self, image: &Image) -> Self {
+        Self { attested: Some(image.digest()), ..self }.platform("unknown", "unknown", "")
+    }
+
     /// The repository and tag that schema 1 embeds.
     #[must_use]
     pub fn named(mut self, repository: &str, tag: &str) -> Self {
@@ -152,7 +160,20 @@ impl Builder {
             Format::Oci | Format::Docker => this.schema2(&layers),
             Format::Schema1 | Format::Schema1Signed => (this.schema1(&layers), None),
         };
-        Image { manifest, platform: Some(this.platform), layers, config, instances: Vec::new() }
+        let notes = this.attested.iter().flat_map(|image| {
+            [
+                ("vnd.docker.reference.type".to_owned(), "attestation-manifest".to_owned()),
+                ("vnd.docker.reference.digest".to_owned(), image.to_string()),
+            ]
+        });
+        Image {
+            manifest,
+            platform: Some(this.platform),
+            layers,
+            config,
+            instances: Vec::new(),
+            notes: notes.collect(),
+        }
     }
 
     fn pack(&self, plan: &LayerPlan) -> Layer {
@@ -206,6 +227,9 @@ impl Builder {
         let foreign = !layer.urls.is_empty();
         if self.artifact_type.is_some() {
             return "application/octet-stream".into();
+        }
+        if self.attested.is_some() {
+            return "application/vnd.in-toto+json".into();
         }
         match (self.format, foreign) {
             (Format::Docker, _) => {

@@ -26,6 +26,8 @@ pub struct Image {
     layers: Vec<Layer>,
     config: Option<Bytes>,
     instances: Vec<Self>,
+    /// What a list says of it, beside its platform.
+    notes: BTreeMap<String, String>,
 }
 
 /// A layer with its bytes.
@@ -86,7 +88,14 @@ impl Image {
             "manifests": entries,
         });
         let manifest = raw(media_type, document.to_string());
-        Self { manifest, platform: None, layers: Vec::new(), config: None, instances }
+        Self {
+            manifest,
+            platform: None,
+            layers: Vec::new(),
+            config: None,
+            instances,
+            notes: BTreeMap::new(),
+        }
     }
 
     /// A list of `count` images for as many platforms, each with a layer of its own and one that
@@ -113,6 +122,18 @@ impl Image {
                 .build()
         };
         Self::list((0..count).map(instance).collect())
+    }
+
+    /// A list of `count` images as [`Self::platforms`] makes, each with what attests it, as
+    /// BuildKit makes it.
+    #[must_use]
+    pub fn attested_platforms(seed: u64, count: usize) -> Self {
+        let images = Self::platforms(seed, count).instances;
+        let attestation = |(at, image): (usize, &Self)| {
+            Self::builder(seed.wrapping_add(77 + at as u64)).layers(1).attestation_of(image).build()
+        };
+        let attestations: Vec<_> = images.iter().enumerate().map(attestation).collect();
+        Self::list(images.into_iter().chain(attestations).collect())
     }
 
     /// The manifest, or the list.
@@ -259,6 +280,9 @@ impl Image {
         });
         if let Some(platform) = &self.platform {
             entry["platform"] = serde_json::to_value(platform).expect("a platform as JSON");
+        }
+        if !self.notes.is_empty() {
+            entry["annotations"] = json!(self.notes);
         }
         entry
     }

@@ -1,0 +1,156 @@
+//! Flags about lists of images, which `copy` and `sync` share.
+
+use anyhow::{Result, bail};
+use skopeo_copy::{Lists, Others};
+use skopeo_image::PlatformFilter;
+
+use super::flag::{Flag, Kind, Offers};
+use super::value::Values;
+use crate::go;
+
+/// `--all`.
+pub(crate) fn all() -> Flag {
+    Flag::switch("all", "copy every image of SOURCE-IMAGE if it is a list").short('a')
+}
+
+/// `--multi-arch` and what belongs to it.
+pub(crate) fn multi_arch() -> [Flag; 4] {
+    [
+        Flag::text(
+            "multi-arch",
+            "what to copy of a list (system, all, index-only, or platforms: linux/amd64,linux/arm64/v8)",
+        )
+        .offers(Offers::Words(&["system", "all", "index-only"])),
+        Flag::switch(
+            "multi-arch-sparse",
+            "with platforms: leave the index as it is, although it names what is not copied",
+        ),
+        Flag::switch(
+            "strip-removed-platforms",
+            "with platforms: remove from the index what is not copied (the default)",
+        ),
+        Flag::new(
+            "add-compression",
+            Kind::Texts,
+            "FORMAT that every image of an index is to be had in too (zstd, beside gzip)",
+        )
+        .placeholder("FORMAT")
+        .offers(Offers::Words(&["gzip", "zstd"])),
+    ]
+}
+
+/// What the flags say of lists.
+pub(crate) fn lists(values: &Values) -> Result<Lists> {
+    let multi_arch = values.maybe_text("multi-arch");
+    let others = others(values)?;
+    let lists = match multi_arch {
+        Some(_) if values.switch("all") => {
+            bail!("Cannot use --all and --multi-arch flags together")
+        }
+        Some("system") => Lists::System,
+        Some("all") => Lists::All,
+        Some("index-only") if values.switch("strip-removed-platforms") => {
+            bail!("requested operation filtered out all platforms and would create an empty image")
+        }
+        Some("index-only") => Lists::IndexOnly,
+        Some(list) if list.contains('/') => {
+            Lists::Platforms { wanted: platforms(list)?, others: others.unwrap_or_default() }
+        }
+        Some(other) => bail!(
+            "unknown multi-arch option {}. Choose one of the supported options: 'system', 'all', \
+             'index-only', or a comma-separated platform list like 'linux/amd64,linux/arm64'",
+            go::quote(other)
+        ),
+        None if values.switch("all") => Lists::All,
+        None => Lists::System,
+    };
+    if others == Some(Others::Keep) && !matches!(lists, Lists::Platforms { .. }) {
+        bail!("--multi-arch-sparse can only be used with platforms in --multi-arch");
+    }
+    Ok(lists)
+}
+
+fn others(values: &Values) -> Result<Option<Others>> {
+    match (values.switch("multi-arch-sparse"), values.switch("strip-removed-platforms")) {
+        (true, true) => {
+            bail!("--multi-arch-sparse and --strip-removed-platforms cannot be used together")
+        }
+        (true, false) => Ok(Some(Others::Keep)),
+        (false, true) => Ok(Some(Others::Remove)),
+        (false, false) => Ok(None),
+    }
+}
+
+fn platforms(list: &str) -> Result<Vec<PlatformFilter>> {
+    let platform = |text: &str| match text.trim().parse() {
+        Ok(filter) => Ok(filter),
+        Err(error) => bail!(
+            "{error} in --multi-arch, expected OS/Architecture (e.g., linux/amd64) or \
+             OS/Architecture/Variant"
+        ),
+    };
+    list.split(',').map(platform).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::value::Value;
+
+    fn read(words: &[(&str, &str)]) -> Result<Lists, String> {
+        let mut values = Values::default();
+        let flags: Vec<Flag> = multi_arch().into_iter().chain([all()]).collect();
+        for (name, text) in words {
+            let flag = flags.iter().find(|flag| flag.name == *name).unwrap();
+            values.set(name, Value::parse(flag.kind, text).unwrap());
+        }
+        lists(&values).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn platforms_are_read() {
+        let filters =
+            |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+        let sparse = ("multi-arch-sparse", "true");
+        let strip = ("strip-removed-platforms", "true");
+        for (more, others) in [(None, Others::Remove), (Some(sparse), Others::Keep)] {
+            let mut words = vec![("multi-arch", "linux/amd64, linux/arm64/v8")];
+            words.extend(more);
+            let wanted = filters(&["linux/amd64", "linux/arm64/v8"]);
+            assert_eq!(read(&words), Ok(Lists::Platforms { wanted, others }));
+        }
+        assert_eq!(read(&[("multi-arch", "all"), strip]), Ok(Lists::All));
+        assert_eq!(read(&[strip]), Ok(Lists::System));
+        for (words, sentence) in [
+            (
+                vec![("multi-arch", "linux")],
+                "unknown multi-arch option \"linux\". Choose one of the supported options: \
+                 'system', 'all', 'index-only', or a comma-separated platform list like \
+                 'linux/amd64,linux/arm64'",
+            ),
+            (
+                vec![("multi-arch", "linux/amd64,all")],
+                "invalid platform format \"all\" in --multi-arch, expected OS/Architecture (e.g., \
+                 linux/amd64) or OS/Architecture/Variant",
+            ),
+            (
+                vec![("multi-arch", "linux/amd64"), ("all", "true")],
+                "Cannot use --all and --multi-arch flags together",
+            ),
+            (
+                vec![("all", "true"), sparse],
+                "--multi-arch-sparse can only be used with platforms in --multi-arch",
+            ),
+            (
+                vec![("multi-arch", "linux/amd64"), sparse, strip],
+                "--multi-arch-sparse and --strip-removed-platforms cannot be used together",
+            ),
+            (
+                vec![("multi-arch", "index-only"), strip],
+                "requested operation filtered out all platforms and would create an empty image",
+            ),
+        ] {
+            assert_eq!(read(&words).unwrap_err(), sentence);
+        }
+    }
+}
