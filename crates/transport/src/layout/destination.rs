@@ -24,11 +24,7 @@ pub(crate) fn create(
     name: &LayoutName,
     options: &LayoutOptions,
 ) -> Result<LayoutDestination, Error> {
-    let reference = match &name.entry {
-        Entry::Only => None,
-        Entry::Reference(reference) => Some(reference.clone()),
-        Entry::Index(index) => return Err(Error::IndexInDestination(*index)),
-    };
+    let reference = reference(&name.entry)?;
     if name.path.is_empty() {
         fs_err::create_dir(&name.path)?; // which fails: an empty path is nowhere
     }
@@ -37,25 +33,64 @@ pub(crate) fn create(
     folder.index_if_any()?;
     folder.make()?;
     let writer = files::Writer::new(folder.temporary().to_owned(), "oci-put-blob")?;
-    let layers =
-        if options.accept_uncompressed_layers { LayerForm::AsIs } else { LayerForm::Compressed };
     Ok(LayoutDestination {
         image: ImageName::Oci(name.clone()),
         reference,
         folder,
-        accepts: Accepts {
-            manifests: vec![MediaType::OCI_MANIFEST, MediaType::OCI_INDEX],
-            layers,
-            signatures: Err(NO_SIGNATURES),
-            foreign_layers: true,
-            embedded_name: None,
-            digest: None,
-            concurrency: files::CONCURRENCY,
-        },
+        accepts: accepts(options),
         writer,
         used: Mutex::default(),
         top: Mutex::default(),
     })
+}
+
+/// The reference that what is written gets.
+pub(super) fn reference(entry: &Entry) -> Result<Option<String>, Error> {
+    match entry {
+        Entry::Only => Ok(None),
+        Entry::Reference(reference) => Ok(Some(reference.clone())),
+        Entry::Index(index) => Err(Error::IndexInDestination(*index)),
+    }
+}
+
+/// What a layout takes, wherever it lies.
+pub(super) fn accepts(options: &LayoutOptions) -> Accepts {
+    let layers =
+        if options.accept_uncompressed_layers { LayerForm::AsIs } else { LayerForm::Compressed };
+    Accepts {
+        manifests: vec![MediaType::OCI_MANIFEST, MediaType::OCI_INDEX],
+        layers,
+        signatures: Err(NO_SIGNATURES),
+        foreign_layers: true,
+        embedded_name: None,
+        digest: None,
+        concurrency: files::CONCURRENCY,
+    }
+}
+
+/// The digest under which a manifest is put, which must be its own.
+pub(super) fn digest_of(manifest: &RawManifest, which: &Which) -> Result<Digest, Error> {
+    let digest = match which {
+        Which::Top => Digest::sha256(&manifest.bytes),
+        Which::Instance(digest) => digest.clone(),
+    };
+    if Digest::of(digest.algorithm(), &manifest.bytes) == digest {
+        Ok(digest)
+    } else {
+        Err(Error::ManifestMismatch(digest))
+    }
+}
+
+/// Takes no signatures, which is all that a layout can do.
+pub(super) fn refuse(signatures: &[Signature]) -> Result<(), Error> {
+    if signatures.is_empty() { Ok(()) } else { Err(Error::NoSignatures(NO_SIGNATURES)) }
+}
+
+/// The descriptor of an image in an index.
+pub(super) fn entry(top: &RawManifest, reference: Option<&str>) -> IndexEntry {
+    let digest = Digest::sha256(&top.bytes);
+    let target = Target { media_type: top.media_type.clone(), digest };
+    IndexEntry::new(&target, top.bytes.len(), reference)
 }
 
 /// A place in a layout that an image is written to.
@@ -108,7 +143,7 @@ impl Destination for LayoutDestination {
 
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
         let digest = &wish.blob.digest;
-        let Some(size) = files::reusable(&self.folder.blob(digest), wish) else {
+        let Some(size) = files::reusable(&self.folder.blob_path(digest), wish) else {
             return Ok(None);
         };
         self.used().insert(digest.clone());
@@ -116,7 +151,7 @@ impl Destination for LayoutDestination {
     }
 
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {
-        let (digest, size) = self.writer.put(blob, |digest| self.folder.blob(digest)).await?;
+        let (digest, size) = self.writer.put(blob, |digest| self.folder.blob_path(digest)).await?;
         self.used().insert(digest.clone());
         Ok(Stored { digest, size, how: How::Moved })
     }
@@ -126,14 +161,8 @@ impl Destination for LayoutDestination {
         manifest: &RawManifest,
         which: &Which,
     ) -> Result<(), PutManifestError> {
-        let digest = match which {
-            Which::Top => Digest::sha256(&manifest.bytes),
-            Which::Instance(digest) => digest.clone(),
-        };
-        if Digest::of(digest.algorithm(), &manifest.bytes) != digest {
-            return Err(Error::ManifestMismatch(digest).into());
-        }
-        let path = self.folder.blob(&digest);
+        let digest = digest_of(manifest, which)?;
+        let path = self.folder.blob_path(&digest);
         if files::size_of(&path) != Some(manifest.bytes.len() as u64) {
             self.writer.put_bytes(&path, &manifest.bytes)?;
         }
@@ -145,7 +174,7 @@ impl Destination for LayoutDestination {
     }
 
     async fn put_signatures(&self, signatures: &[Signature], _which: &Which) -> Result<(), Error> {
-        if signatures.is_empty() { Ok(()) } else { Err(Error::NoSignatures(NO_SIGNATURES)) }
+        refuse(signatures)
     }
 
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
@@ -160,13 +189,12 @@ impl Destination for LayoutDestination {
             let lock = folder.lock()?;
             // Who deletes an image holds the lock too: what is there now stays.
             for digest in used {
-                if files::size_of(&folder.blob(&digest)).is_none() {
+                if files::size_of(&folder.blob_path(&digest)).is_none() {
                     return Err(Error::Vanished(digest));
                 }
             }
             let mut index = folder.index_if_any()?.unwrap_or_else(Index::new);
-            let target = Target { media_type: top.media_type, digest: Digest::sha256(&top.bytes) };
-            index.add(IndexEntry::new(&target, top.bytes.len(), reference.as_deref()));
+            index.add(entry(&top, reference.as_deref()));
             folder.replace_index(&index.encode(), &lock)
         })
         .await

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use fs_err::File;
 use rustix::fs::{FlockOperation, flock};
+use skopeo_blob::Unverified;
 use skopeo_image::Digest;
 
 use super::LayoutName;
 use super::index::Index;
+use super::source::Place;
 use crate::options::LayoutOptions;
 use crate::{Error, files};
 
@@ -34,7 +36,7 @@ impl Folder {
     }
 
     /// Where a blob is read from and written to.
-    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.blobs().join(digest.algorithm().as_str()).join(digest.hex())
     }
 
@@ -62,13 +64,6 @@ impl Folder {
         self.shared.as_deref().unwrap_or(&self.path)
     }
 
-    /// The index, which must be there.
-    pub(super) fn index(&self) -> Result<Index, Error> {
-        let path = self.index_path();
-        let bytes = files::read(&path, None, files::MAX_INDEX)?;
-        Index::parse(&bytes).map_err(|source| Error::Json { path, source })
-    }
-
     /// The index; `None` if there is none yet.
     pub(super) fn index_if_any(&self) -> Result<Option<Index>, Error> {
         match self.index() {
@@ -76,11 +71,6 @@ impl Folder {
             Err(error) if error.is_missing_file() => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// The bytes of a manifest, unverified.
-    pub(super) fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
-        files::read(&self.blob(digest), Some(&self.blobs()), files::MAX_MANIFEST)
     }
 
     /// Waits until nobody else edits the index. The lock ends with the value, or the process.
@@ -108,5 +98,25 @@ impl Folder {
 
     fn index_path(&self) -> PathBuf {
         self.path.join("index.json")
+    }
+}
+
+impl Place for Folder {
+    fn index(&self) -> Result<Index, Error> {
+        let path = self.index_path();
+        let bytes = files::read(&path, None, files::MAX_INDEX)?;
+        Index::parse(&bytes).map_err(|source| Error::Json { path, source })
+    }
+
+    fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        files::read(&self.blob_path(digest), Some(&self.blobs()), files::MAX_MANIFEST)
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        files::size_of(&self.blob_path(digest)).is_some()
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<Unverified, Error> {
+        files::read_blob(&self.blob_path(digest), Some(&self.blobs()))
     }
 }

@@ -25,6 +25,7 @@ pub(crate) use source::open;
 
 use folder::Folder;
 use reach::Reach;
+use source::Place;
 
 /// The name of an image in a layout, or of a place for one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

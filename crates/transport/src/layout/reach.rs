@@ -8,6 +8,7 @@ use skopeo_image::{Digest, MediaType};
 
 use super::folder::Folder;
 use super::index::Target;
+use super::source::Place;
 use crate::{Error, files};
 
 /// The digests reached so far, and what is known of each.
@@ -66,7 +67,7 @@ impl Reach {
                 return Err(Error::UnknownEntry(target.media_type.to_string()));
             }
             let named: Named = serde_json::from_slice(&bytes)
-                .map_err(|source| Error::Json { path: folder.blob(&target.digest), source })?;
+                .map_err(|source| Error::Json { path: folder.blob_path(&target.digest), source })?;
             for link in named.manifests.into_iter().flatten() {
                 let Link { media_type, digest, size, .. } = link;
                 waiting.push((Target { media_type, digest }, size));
@@ -92,7 +93,7 @@ impl Reach {
 
     /// Whether every blob is there in its right length, but for layers that lie elsewhere.
     pub(super) fn is_whole(&self, folder: &Folder) -> bool {
-        self.0.iter().all(|(digest, expected)| match files::size_of(&folder.blob(digest)) {
+        self.0.iter().all(|(digest, expected)| match files::size_of(&folder.blob_path(digest)) {
             Some(size) => expected.size.is_none_or(|wanted| wanted == size),
             None => expected.foreign,
         })

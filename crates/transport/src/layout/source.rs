@@ -1,28 +1,36 @@
-//! Reading `oci:`.
+//! Reading an image of a layout, wherever that lies.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use skopeo_blob::Unverified;
 use skopeo_image::{Descriptor, Digest, RawManifest, Which};
 
-use super::LayoutName;
 use super::folder::Folder;
 use super::index::{Index, Target};
+use super::{Entry, LayoutName};
 use crate::{Error, ImageName, Options, Source, files, manifest, registry};
 
-/// Opens an image of a layout.
+/// Where a layout lies: what reading asks of it.
+pub(super) trait Place: fmt::Debug + Send + Sync {
+    /// The index, which must be there.
+    fn index(&self) -> Result<Index, Error>;
+
+    /// The bytes of a manifest, unverified.
+    fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error>;
+
+    /// Whether there is a blob.
+    fn has(&self, digest: &Digest) -> bool;
+
+    /// The bytes of a blob, which must be there.
+    fn blob(&self, digest: &Digest) -> Result<Unverified, Error>;
+}
+
+/// Opens an image of a layout in a folder.
 pub(crate) fn open(name: &LayoutName, options: &Options) -> Result<LayoutSource, Error> {
-    let folder = Folder::new(name, &options.layout);
-    let index = folder.index()?;
-    let top = index.entries()[index.find(&name.entry)?].descriptor()?;
-    Ok(LayoutSource {
-        image: ImageName::Oci(name.clone()),
-        options: options.clone(),
-        folder,
-        index,
-        top,
-    })
+    let place = Folder::new(name, &options.layout);
+    LayoutSource::new(ImageName::Oci(name.clone()), &name.entry, place, options)
 }
 
 /// An image in a layout.
@@ -30,9 +38,22 @@ pub(crate) fn open(name: &LayoutName, options: &Options) -> Result<LayoutSource,
 pub(crate) struct LayoutSource {
     image: ImageName,
     options: Options,
-    folder: Folder,
+    place: Box<dyn Place>,
     index: Index,
     top: Target,
+}
+
+impl LayoutSource {
+    pub(super) fn new(
+        image: ImageName,
+        entry: &Entry,
+        place: impl Place + 'static,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let index = place.index()?;
+        let top = index.entries()[index.find(entry)?].descriptor()?;
+        Ok(Self { image, options: options.clone(), place: Box::new(place), index, top })
+    }
 }
 
 #[async_trait]
@@ -61,19 +82,18 @@ impl Source for LayoutSource {
                 .find(same)
                 .map(|target| target.media_type),
         };
-        let bytes = self.folder.manifest(digest)?;
+        let bytes = self.place.manifest(digest)?;
         manifest::checked(media_type, bytes, &Which::Instance(digest.clone()))
     }
 
     async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error> {
-        let path = self.folder.blob(&blob.digest);
         // A layer that need not be distributed may not be here at all.
-        if files::size_of(&path).is_none()
+        if !self.place.has(&blob.digest)
             && let Some(blob) = registry::elsewhere(&blob.urls, &self.options).await?
         {
             return Ok(blob);
         }
-        files::read_blob(&path, Some(&self.folder.blobs()))
+        self.place.blob(&blob.digest)
     }
 
     fn concurrency(&self) -> NonZeroUsize {
