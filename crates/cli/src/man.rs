@@ -145,6 +145,8 @@ dir:PATH: an image in a folder of its own, a file for each blob.
 
 oci:PATH[:REFERENCE] or oci:PATH:@INDEX: an image in a folder that is an OCI layout.
 
+oci-archive:PATH[:REFERENCE] or oci-archive:PATH:@INDEX: an image in a tar of an OCI layout.
+
 sif:PATH: the root file system in a SIF file of Apptainer or Singularity. Only for reading.
 
 tarball:FILE[:FILE...]: an image made up of tars, packed or not, root layer first; - is standard input. \

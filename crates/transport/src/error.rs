@@ -276,6 +276,18 @@ pub enum Error {
     #[error("writing {0:?} to a tar: the name is too long")]
     MemberName(String),
 
+    /// There is no archive to read.
+    #[error("archive file not found: {0:?}")]
+    NoArchive(String),
+    /// An archive cannot be written there.
+    #[error("creating tar file {path:?}")]
+    ArchivePlace {
+        /// Where it should be.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: FileError,
+    },
     /// Nothing in the layout has that reference.
     #[error("no descriptor found for reference {0:?}")]
     NoSuchReference(String),
@@ -374,6 +386,7 @@ impl Error {
         Some(match self {
             Self::Io(error)
             | Self::Folder { source: error, .. }
+            | Self::ArchivePlace { source: error, .. }
             | Self::VersionFile { source: error, .. } => return error.class(),
             Self::Stream(error) => return error.class(),
             Self::Registry(error) => error.class(),
@@ -381,13 +394,15 @@ impl Error {
             Self::AllEndpoints { source, .. } => return source.class(),
             Self::Config(error) => error.class(),
             Self::Manifest(error) => error.class(),
+            Self::Tar(error) => return error.class(),
             Self::ManifestMismatch(_) => ErrorClass::DigestMismatch,
             Self::Unsupported { .. } | Self::NoSignatures(_) | Self::AttachmentsDisabled => {
                 ErrorClass::Unsupported
             }
-            Self::NothingToDelete(_) | Self::NoSuchReference(_) | Self::NoSuchEntry { .. } => {
-                ErrorClass::NotFound
-            }
+            Self::NothingToDelete(_)
+            | Self::NoSuchReference(_)
+            | Self::NoSuchEntry { .. }
+            | Self::NoArchive(_) => ErrorClass::NotFound,
             Self::ReadingUntagged(_)
             | Self::DeletingUntagged
             | Self::MoreThanOneImage

@@ -231,11 +231,15 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-/// The length of the file at `path` if it is the blob that is wished for: a regular file of the
-/// right length. Its content was proven before it got its name.
+/// The length of the file at `path` if it is the blob that is wished for. Its content was proven
+/// before it got its name.
 pub(crate) fn reusable(path: &Path, wish: &crate::Wish<'_>) -> Option<u64> {
-    if wish.compression.is_some_and(|wanted| wish.blob.media_type.compression() != Some(wanted)) {
-        return None;
-    }
-    size_of(path).filter(|size| wish.blob.size.is_none_or(|wanted| wanted == *size))
+    size_of(path).filter(|size| is_wished(*size, wish))
+}
+
+/// Whether a blob of the right digest and of this length is the one that is wished for.
+pub(crate) fn is_wished(size: u64, wish: &crate::Wish<'_>) -> bool {
+    let packed = wish.blob.media_type.compression();
+    wish.compression.is_none_or(|wanted| packed == Some(wanted))
+        && wish.blob.size.is_none_or(|wanted| wanted == size)
 }

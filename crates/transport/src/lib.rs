@@ -25,7 +25,7 @@ pub use destination::{Accepts, Destination, How, LayerForm, PutManifestError, Ro
 pub use dir::DirName;
 pub use docker_tar::{DockerArchiveName, SavedError};
 pub use error::Error;
-pub use layout::LayoutName;
+pub use layout::{ArchiveName, LayoutName};
 pub use name::{ImageName, NameError};
 pub use options::{DirOptions, DockerArchiveOptions, LayoutOptions, Options, RegistryOptions};
 pub use registry::{Connections, DockerName};
@@ -47,6 +47,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
         ImageName::Oci(name) => Box::new(layout::open(name, options)?),
         ImageName::Sif(name) => Box::new(synthetic::open_sif(name).await?),
         ImageName::DockerArchive(name) => Box::new(docker_tar::open(name, options).await?),
+        ImageName::OciArchive(name) => Box::new(layout::open_archive(name, options).await?),
         ImageName::Tarball(name) => Box::new(synthetic::open_tarball(name, options).await?),
     })
 }
@@ -62,6 +63,7 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
         ImageName::Oci(name) => Box::new(layout::create(name, &options.layout)?),
         ImageName::Sif(_) | ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
         ImageName::DockerArchive(name) => Box::new(docker_tar::create(name, options).await?),
+        ImageName::OciArchive(name) => Box::new(layout::create_archive(name, options).await?),
     })
 }
 
@@ -73,6 +75,9 @@ pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
     match name {
         ImageName::Docker(name) => registry::delete(name, options).await,
         ImageName::Oci(name) => layout::delete(name, &options.layout).await,
+        ImageName::OciArchive(_) => {
+            Err(Error::Unsupported { transport: "oci", operation: "Deleting images" })
+        }
         ImageName::Dir(_)
         | ImageName::DockerArchive(_)
         | ImageName::Sif(_)
@@ -90,7 +95,11 @@ pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Er
     match name {
         ImageName::Docker(name) => registry::tags(name, options).await,
         ImageName::DockerArchive(name) => docker_tar::tags(name, options).await,
-        ImageName::Dir(_) | ImageName::Oci(_) | ImageName::Sif(_) | ImageName::Tarball(_) => {
+        ImageName::Dir(_)
+        | ImageName::Oci(_)
+        | ImageName::OciArchive(_)
+        | ImageName::Sif(_)
+        | ImageName::Tarball(_) => {
             Err(Error::Unsupported { transport: name.transport(), operation: "Listing tags" })
         }
     }

@@ -9,7 +9,7 @@ use skopeo_image::{ErrorClass, PolicyScope, Reference, ReferenceError};
 
 use crate::dir::DirName;
 use crate::docker_tar::DockerArchiveName;
-use crate::layout::LayoutName;
+use crate::layout::{ArchiveName, LayoutName};
 use crate::registry::DockerName;
 use crate::synthetic::{SifName, TarballName};
 use crate::table;
@@ -30,6 +30,8 @@ pub enum ImageName {
     Sif(SifName),
     /// `docker-archive:PATH[:REFERENCE]`.
     DockerArchive(DockerArchiveName),
+    /// `oci-archive:PATH[:REFERENCE]`.
+    OciArchive(ArchiveName),
     /// `tarball:FILE[:FILE...]`.
     Tarball(TarballName),
 }
@@ -93,6 +95,7 @@ impl ImageName {
             Self::Oci(name) => name,
             Self::Sif(name) => name,
             Self::DockerArchive(name) => name,
+            Self::OciArchive(name) => name,
             Self::Tarball(name) => name,
         }
     }
@@ -262,20 +265,27 @@ impl From<io::Error> for NameError {
 /// except that the last part may be missing.
 pub(crate) fn resolve(path: &str) -> Result<String, NameError> {
     match fs_err::symlink_metadata(path) {
-        Ok(_) => canonical(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let (parent, file) = path.rsplit_once('/').map_or(("", path), |(parent, file)| {
-                (if parent.is_empty() { "/" } else { parent }, file)
-            });
-            let parent = canonical(parent)?;
-            match file {
-                "." | ".." => Err(NameError::SpecialFile(path.to_owned())),
-                "" => Ok(parent),
-                _ if parent == "/" => Ok(format!("/{file}")),
-                _ => Ok(format!("{parent}/{file}")),
-            }
-        }
+        Ok(_) => match canonical(path) {
+            // A link of the system's to what has no path: a pipe on standard input.
+            Err(_) if fs_err::metadata(path).is_ok() => above(path),
+            resolved => resolved,
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => above(path),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The path with all above its last part resolved.
+fn above(path: &str) -> Result<String, NameError> {
+    let (parent, file) = path
+        .rsplit_once('/')
+        .map_or(("", path), |(parent, file)| (if parent.is_empty() { "/" } else { parent }, file));
+    let parent = canonical(parent)?;
+    match file {
+        "." | ".." => Err(NameError::SpecialFile(path.to_owned())),
+        "" => Ok(parent),
+        _ if parent == "/" => Ok(format!("/{file}")),
+        _ => Ok(format!("{parent}/{file}")),
     }
 }
 
@@ -326,6 +336,8 @@ mod tests {
             ("oci:/tmp:in'valid", "Invalid image in'valid"),
             ("oci:/tmp:@-3", "Invalid source index @-3: must not be negative"),
             ("oci:/tmp:@x", "Invalid source index @x: not an integer"),
+            ("oci-archive:/tmp/x:in'valid", "Invalid image in'valid"),
+            ("oci-archive:/nope/x.tar", "lstat /nope: no such file or directory"),
         ] {
             assert_eq!(ImageName::parse(text).unwrap_err().to_string(), sentence, "{text}");
         }
@@ -341,6 +353,9 @@ mod tests {
             ("oci:/tmp:a/b:c@d--e", "oci:/tmp:a/b:c@d--e"),
             ("oci:./target:centos:7.5.1804", "oci:./target:centos:7.5.1804"),
             ("oci:/tmp:@12", "oci:/tmp:@12"),
+            ("oci-archive:/tmp/x.tar", "oci-archive:/tmp/x.tar:"),
+            ("oci-archive:/tmp/x.tar:a/b:c", "oci-archive:/tmp/x.tar:a/b:c"),
+            ("oci-archive:/tmp/x.tar:@0", "oci-archive:/tmp/x.tar:@0"),
         ] {
             let name = ImageName::parse(text).unwrap();
             assert_eq!(name.to_string(), printed);
@@ -385,5 +400,8 @@ mod tests {
         // A layout's own folder is both.
         let oci = ImageName::parse("oci:/usr/lib:x").unwrap().policy_scope();
         assert_eq!((oci.transport, oci.identity.as_str()), ("oci", oci.namespaces[0].as_str()));
+        let archive = ImageName::parse("oci-archive:/usr/lib:x").unwrap().policy_scope();
+        assert_eq!(archive.transport, "oci-archive");
+        assert_eq!((&archive.identity, &archive.namespaces), (&oci.identity, &oci.namespaces));
     }
 }

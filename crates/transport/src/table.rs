@@ -2,7 +2,7 @@
 
 use crate::dir::DirName;
 use crate::docker_tar::DockerArchiveName;
-use crate::layout::LayoutName;
+use crate::layout::{ArchiveName, LayoutName};
 use crate::name::{ImageName, NameError};
 use crate::registry::DockerName;
 use crate::synthetic::{SifName, TarballName};
@@ -94,7 +94,12 @@ pub static TRANSPORTS: [Transport; 11] = [
         parse: Some(|details| LayoutName::parse(details).map(ImageName::Oci)),
         ..Transport::unbuilt("oci", "PATH[:REFERENCE | :@INDEX]")
     },
-    Transport::unbuilt("oci-archive", "PATH[:REFERENCE]"),
+    Transport {
+        reads: true,
+        writes: true,
+        parse: Some(|details| ArchiveName::parse(details).map(ImageName::OciArchive)),
+        ..Transport::unbuilt("oci-archive", "PATH[:REFERENCE | :@INDEX]")
+    },
     Transport {
         offered: false,
         instead: Some(

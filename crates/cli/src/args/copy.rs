@@ -56,7 +56,7 @@ fn destination() -> [Flag; 7] {
         Flag::switch("dest-decompress", "store layers as plain tars (dir: only)"),
         Flag::switch(
             "dest-oci-accept-uncompressed-layers",
-            "keep layers that are plain tars as they are (oci: only)",
+            "keep layers that are plain tars as they are (oci: and oci-archive: only)",
         ),
         Flag::text("dest-compress-format", "FORMAT to compress layers with (gzip or zstd)")
             .placeholder("FORMAT")

@@ -24,7 +24,7 @@ const MEMORY: u64 = 96 * 1024;
 
 /// Runs the program and watches its memory.
 #[track_caller]
-fn frugal(home: &Home, arguments: &[&str]) -> Run {
+pub(crate) fn frugal(home: &Home, arguments: &[&str]) -> Run {
     let child = start(home, arguments);
     let status = format!("/proc/{}/status", child.id());
     let watch = std::thread::spawn(move || {

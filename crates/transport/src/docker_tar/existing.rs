@@ -14,7 +14,7 @@ use super::legacy::REPOSITORIES;
 use super::manifest::MANIFEST;
 use super::saved::Saved;
 use crate::Error;
-use crate::tar::{Existing, Writer};
+use crate::tar::{Existing, Writer, is_special};
 
 /// A place for an archive, and what is there already. Waits for the disk, and where the place is a
 /// pipe for somebody to read from it.
@@ -34,7 +34,7 @@ pub(crate) struct Old {
 
 impl Target {
     pub(crate) fn open(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
-        if is_special(path)? {
+        if is_special(path) {
             return Ok(Self { writer: pipe(path, tmpdir)?, old: None });
         }
         // A link stays, and what it leads to is replaced.
@@ -48,19 +48,6 @@ impl Target {
         };
         let old = Old::open(&path, tmpdir)?;
         Ok(Self { writer: Writer::create(&path, Existing::Replace, tmpdir)?, old })
-    }
-}
-
-/// Whether there is something that nothing can be put in the place of: a pipe, a device, or a name
-/// for what is open already.
-fn is_special(path: &Path) -> Result<bool, Error> {
-    if path.starts_with("/dev") || path.starts_with("/proc") {
-        return Ok(true);
-    }
-    match fs_err::metadata(path) {
-        Ok(metadata) => Ok(!metadata.is_file()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 

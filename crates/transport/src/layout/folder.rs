@@ -15,7 +15,7 @@ use crate::options::LayoutOptions;
 use crate::{Error, files};
 
 /// The bytes of the `oci-layout` file.
-const LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
+pub(super) const LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
 
 /// A folder that holds a layout, or will.
 #[derive(Clone, Debug)]
@@ -33,6 +33,11 @@ pub(crate) struct Lock {
 impl Folder {
     pub(super) fn new(name: &LayoutName, options: &LayoutOptions) -> Self {
         Self { path: name.path().to_owned(), shared: options.shared_blob_dir.clone() }
+    }
+
+    /// What is in the folder `shared`, for a layout that has its blobs there and itself elsewhere.
+    pub(super) fn of_blobs(shared: PathBuf) -> Self {
+        Self { path: PathBuf::new(), shared: Some(shared) }
     }
 
     /// Where a blob is read from and written to.

@@ -1,10 +1,11 @@
-//! `oci:`: images in an OCI layout.
+//! `oci:` and `oci-archive:`: images in an OCI layout, which lies in a folder or in a tar.
 //!
 //! `index.json` names manifests, `blobs/ALGORITHM/HEX` holds them and all else. Whoever edits
 //! `index.json` holds an exclusive lock on the file `.lock` beside it, reads the index again, and
 //! replaces it by renaming, so that copies into one layout at the same time lose nothing; a
 //! registry that is served from the layout does the same.
 
+mod archive;
 mod destination;
 mod folder;
 mod index;
@@ -20,6 +21,8 @@ use crate::Error;
 use crate::name::{Name, NameError, parents, resolve};
 use crate::options::LayoutOptions;
 
+pub use archive::ArchiveName;
+pub(crate) use archive::{create as create_archive, open as open_archive};
 pub(crate) use destination::create;
 pub(crate) use source::open;
 

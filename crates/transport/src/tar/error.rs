@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use skopeo_blob::FileError;
-use skopeo_image::Compression;
+use skopeo_image::{Compression, ErrorClass};
 
 /// Why an archive, or a member of it, could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,28 @@ pub enum TarError {
         #[source]
         source: Fault,
     },
+}
+
+impl TarError {
+    /// What kind of error it is, where that is known.
+    #[must_use]
+    pub fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Open(error)
+            | Self::Read { source: Fault::Io(error), .. }
+            | Self::Unpack { source: UnpackError::Write { source: error, .. }, .. } => {
+                error.class()
+            }
+            Self::Unpack { source: UnpackError::Read(_), .. } => None,
+            Self::Read { .. } | Self::Unpack { .. } => Some(ErrorClass::InvalidImage),
+        }
+    }
+
+    /// Whether there is no such file at all.
+    #[must_use]
+    pub fn is_missing_file(&self) -> bool {
+        matches!(self, Self::Open(error) if error.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 /// Why there is no plain tar that could be read in place.
@@ -117,6 +139,12 @@ pub enum Fault {
         /// How much would be accepted.
         limit: usize,
     },
+    /// What should be there is not.
+    #[error("there is no member {0:?}")]
+    Missing(String),
+    /// A name that leads up and away.
+    #[error("member {0:?} is outside of the archive")]
+    Outside(String),
     /// A file with holes, stored without them.
     #[error("member {0:?} is stored as a sparse file, which is not supported")]
     Sparse(String),

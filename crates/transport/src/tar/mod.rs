@@ -25,7 +25,7 @@ use bytes::Bytes;
 use skopeo_blob::{ByteStream, file};
 
 pub(crate) use index::Member;
-pub(crate) use writer::{Entry, Existing, Writer};
+pub(crate) use writer::{Entry, Existing, Writer, is_special};
 
 pub use error::{Fault, TarError, UnpackError};
 
@@ -76,11 +76,23 @@ impl Archive {
         self.0.index.members()
     }
 
-    /// The first name, of whatever member, that leads out of the folder the archive is for. Nothing
-    /// is ever written under such a name; but unpacking programs refuse archives that have one.
-    #[expect(dead_code, reason = "oci-archive: is on its way")]
-    pub(crate) fn leading_out(&self) -> Option<&str> {
-        self.0.index.leading_out()
+    /// Refuses an archive with a member whose name leads out of the folder it is for. Nothing is
+    /// ever written under such a name here; but programs that unpack archives refuse it too.
+    pub(crate) fn must_be_inside(&self) -> Result<(), TarError> {
+        match self.0.index.leading_out() {
+            None => Ok(()),
+            Some(name) => Err(self.fault(Fault::Outside(name.to_owned()))),
+        }
+    }
+
+    /// The file, as it was named.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The error that a member is missing.
+    pub(crate) fn missing(&self, name: &str) -> TarError {
+        self.fault(Fault::Missing(name.to_owned()))
     }
 
     /// All of a small file; `None` if there is none of that name. Blocks.

@@ -26,6 +26,8 @@ pub(crate) struct Writer {
     sink: Sink,
     place: Option<Place>,
     tmpdir: PathBuf,
+    /// The permissions of its files.
+    mode: u64,
     tail: tokio::sync::Mutex<Tail>,
 }
 
@@ -48,6 +50,11 @@ pub(crate) enum Entry {
         /// All of it.
         bytes: Vec<u8>,
     },
+    /// A folder, which who unpacks would make anyway.
+    Folder {
+        /// Its path in the tar, with a slash at its end.
+        name: String,
+    },
     /// A symbolic link.
     Link {
         /// Its path in the tar.
@@ -55,6 +62,14 @@ pub(crate) enum Entry {
         /// Where it leads to, from its own folder.
         target: String,
     },
+}
+
+/// Whether a path leads to what nothing can be put in the place of: a pipe, a device, or, by one of
+/// the system's names for it, what is open already.
+pub(crate) fn is_special(path: &Path) -> bool {
+    let open = ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+    open.iter().any(|name| path.starts_with(name))
+        || fs_err::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 /// Where a finished file goes, and where it is until then.
@@ -84,6 +99,7 @@ impl Writer {
             sink: Sink::File(Arc::new(file)),
             place: Some(Place { temporary, path: path.to_owned(), existing }),
             tmpdir: tmpdir.to_owned(),
+            mode: 0o444,
             tail: tokio::sync::Mutex::default(),
         })
     }
@@ -94,8 +110,26 @@ impl Writer {
             sink: Sink::Stream(Arc::new(Mutex::new(Box::new(pipe)))),
             place: None,
             tmpdir: tmpdir.to_owned(),
+            mode: 0o444,
             tail: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// A tar that goes to what [`is_special`]. Waits for somebody to read from a pipe.
+    pub(crate) fn pipe(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
+        let file = fs_err::OpenOptions::new().write(true).open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_file() && metadata.len() > 0 {
+            let source = io::Error::other("there is something in it already").into();
+            return Err(Error::ArchivePlace { path: path.display().to_string(), source });
+        }
+        Ok(Self::stream(file, tmpdir))
+    }
+
+    /// The same with these permissions for its files, instead of reading for all and writing for
+    /// nobody.
+    pub(crate) fn with_mode(self, mode: u64) -> Self {
+        Self { mode, ..self }
     }
 
     /// Writes small members one after the other.
@@ -104,12 +138,15 @@ impl Writer {
         for entry in entries {
             match entry {
                 Entry::File { name, bytes: content } => {
-                    bytes.extend(ustar::encode(name, Kind::File(content.len() as u64)));
+                    bytes.extend(ustar::encode(name, Kind::File(content.len() as u64), self.mode));
                     bytes.extend_from_slice(content);
                     bytes.resize(bytes.len().next_multiple_of(512), 0);
                 }
+                Entry::Folder { name } => {
+                    bytes.extend(ustar::encode(name, Kind::Folder, self.mode));
+                }
                 Entry::Link { name, target } => {
-                    bytes.extend(ustar::encode(name, Kind::Link(target)));
+                    bytes.extend(ustar::encode(name, Kind::Link(target), self.mode));
                 }
             }
         }
@@ -153,7 +190,7 @@ impl Writer {
         size: u64,
         name: &str,
     ) -> Result<(Digest, u64), Error> {
-        let head = ustar::encode(name, Kind::File(size));
+        let head = ustar::encode(name, Kind::File(size), self.mode);
         let body = head.len() as u64;
         let mut tail = self.tail().await?;
         // What broke half-way is written again to where it began.
@@ -190,7 +227,7 @@ impl Writer {
         let mut tail = self.tail().await?;
         let (digest, size) = self.write_body(blob, tail.at + BLOCK, None).await?;
         if let Some(name) = name(&digest) {
-            let head = ustar::encode(&name, Kind::File(size));
+            let head = ustar::encode(&name, Kind::File(size), self.mode);
             if head.len() as u64 != BLOCK {
                 return Err(Error::MemberName(name));
             }

@@ -37,6 +37,10 @@ impl Place {
         place
     }
 
+    pub(crate) async fn archive() -> Self {
+        Self::at(|folder| format!("oci-archive:{folder}/image.tar:tag"))
+    }
+
     pub(crate) async fn docker() -> Self {
         let served = Registry::start();
         let mut place = Self::at(|_| format!("docker://{}/ns/repo:tag", served.host()));
@@ -56,6 +60,11 @@ impl Place {
     /// manifest has its name as soon as it is put, and so it is put last.
     pub(crate) fn is_folder(&self) -> bool {
         self.served.is_none()
+    }
+
+    /// Whether blobs stay where a copy that came to nothing has put them.
+    pub(crate) fn keeps_blobs(&self) -> bool {
+        self.name.transport() != "oci-archive"
     }
 
     /// Another name; `{}` in it stands for the place's folder or host.

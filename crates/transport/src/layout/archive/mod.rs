@@ -1,0 +1,73 @@
+//! `oci-archive:`: a layout in a tar.
+//!
+//! It is read where it lies, through the index of the tar, and written in one pass: blobs as they
+//! come, `index.json` and `oci-layout` last. What is there already is replaced, as the original
+//! does, and only when the new one is whole.
+
+mod destination;
+mod source;
+
+use std::fmt;
+use std::path::Path;
+
+use skopeo_image::{Digest, PolicyScope};
+
+use super::{Entry, LayoutName};
+use crate::name::{Name, NameError};
+
+pub(crate) use destination::create;
+pub(crate) use source::open;
+
+/// The name of an image in a layout in a tar, or of a place for one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ArchiveName(LayoutName);
+
+impl ArchiveName {
+    /// Parses what stands behind the colon: a path up to the next colon, then a reference.
+    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+        LayoutName::parse(details).map(Self)
+    }
+
+    /// The file, as the user named it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The absolute path of the file, without links where it has one.
+    fn resolved(&self) -> &Path {
+        Path::new(&self.0.resolved)
+    }
+
+    fn entry(&self) -> &Entry {
+        &self.0.entry
+    }
+}
+
+impl Name for ArchiveName {
+    fn transport(&self) -> &'static str {
+        "oci-archive"
+    }
+
+    fn policy_scope(&self) -> PolicyScope {
+        PolicyScope { transport: self.transport(), ..self.0.policy_scope() }
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(self.path())
+    }
+}
+
+impl fmt::Display for ArchiveName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The member that names the images.
+const INDEX: &str = "index.json";
+
+/// The member that holds a blob.
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
+}
