@@ -32,6 +32,27 @@ pub(super) const CASES: &[Case] = &[
         goal: "wall 0.35, cpu 0.3",
     },
     Case {
+        name: "registry to docker-archive",
+        before: None,
+        arguments: |world| copy(&[&from(world, "large"), &archive(world)]),
+        bare: false,
+        goal: "wall 0.25, cpu 0.4",
+    },
+    Case {
+        name: "docker-archive to registry",
+        before: Some(|world| copy(&[&from(world, "large"), &archive(world)])),
+        arguments: |world| copy(&[&archive(world), &to(world, "large")]),
+        bare: false,
+        goal: "wall 0.7, cpu 0.8",
+    },
+    Case {
+        name: "docker-archive to oci",
+        before: Some(|world| copy(&[&from(world, "large"), &archive(world)])),
+        arguments: |world| copy(&[&archive(world), &layout(world)]),
+        bare: false,
+        goal: "wall 0.7, cpu 0.8",
+    },
+    Case {
         name: "registry to registry",
         before: None,
         arguments: |world| copy(&[&from(world, "large"), &to(world, "large")]),
@@ -106,6 +127,10 @@ fn to(world: &World, name: &str) -> String {
 
 fn layout(world: &World) -> String {
     format!("oci:{}:x", world.folder().display())
+}
+
+fn archive(world: &World) -> String {
+    format!("docker-archive:{}.tar:x:1", world.folder().display())
 }
 
 fn copy(arguments: &[&str]) -> Vec<String> {

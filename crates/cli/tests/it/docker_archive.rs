@@ -184,8 +184,8 @@ fn all_shapes_are_read_alike() {
             raw.assert_same();
             assert_eq!(fatal(&raw.ours), fatal(&raw.original), "{shape:?} {name}");
             twin.run(&["inspect", "--config", &from]).assert_same();
-            let id = format!("{{{{.Name}}}} {{{{.Digest}}}} {{{{.RepoTags}}}} {{{{.Layers}}}}");
-            twin.run(&["inspect", "-f", &id, &from]).assert_same();
+            let id = "{{.Name}} {{.Digest}} {{.RepoTags}} {{.Layers}}";
+            twin.run(&["inspect", "-f", id, &from]).assert_same();
             let to = format!("dir:{shape:?}-{}", name.replace(['/', ':', '@'], "_"));
             let copied = twin.run(&["copy", "-q", &from, &to]);
             assert_eq!(copied.ours.code, copied.original.code, "{copied:?}");
@@ -271,7 +271,7 @@ fn the_same_is_refused() {
         }
     }
     twin.prepare(|home| {
-        fs::write(home.path("work/no.tar"), Tar::new().file("a", "b").end()).unwrap()
+        fs::write(home.path("work/no.tar"), Tar::new().file("a", "b").end()).unwrap();
     });
     for words in [
         &["inspect", "docker-archive:no.tar"][..],

@@ -5,6 +5,7 @@
 
 mod dir;
 mod docker;
+mod docker_archive;
 mod killed;
 mod laws;
 mod layout;

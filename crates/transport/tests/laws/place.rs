@@ -49,7 +49,7 @@ impl Place {
         place
     }
 
-    fn at(name: impl Fn(&str) -> String) -> Self {
+    pub(crate) fn at(name: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let name = name(folder.path().to_str().unwrap());
         let options = options(folder.path());
