@@ -1,7 +1,5 @@
 //! The manifest to write: pure.
 
-use std::collections::BTreeMap;
-
 use skopeo_image::{
     CompressionEdit, Converted, Edit, ImageManifest, LayerEdit, MediaType, RawManifest, convert,
 };
@@ -64,7 +62,7 @@ fn edits(plan: &ImagePlan, layers: &[Moved]) -> Vec<LayerEdit> {
             compression: moved.compression.map_or(CompressionEdit::Keep, CompressionEdit::To),
             diff_id: moved.diff_id.clone(),
             // What was said of the bytes before, such as where in them is what, is not so any more.
-            annotations: moved.recoded.then(BTreeMap::new),
+            annotations: moved.recoded.then(|| moved.annotations.clone()),
             urls: if layer.wanted == Wanted::Elsewhere {
                 layer.blob.urls.clone()
             } else {

@@ -1,6 +1,6 @@
 //! Equal digests, learnt and verified here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use skopeo_blob::{Encoder, Recode};
@@ -14,7 +14,16 @@ pub(crate) struct Known(Mutex<Pairs>);
 #[derive(Debug, Default)]
 struct Pairs {
     diff_ids: HashMap<Digest, Digest>,
-    recoded: HashMap<(Digest, Option<Encoder>), (Digest, u64)>,
+    recoded: HashMap<(Digest, Option<Encoder>), Made>,
+}
+
+/// What a recoding made.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    /// What a manifest has to say of it.
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// What a recoding makes, whatever it is made of; `None` inside is a plain tar.
@@ -36,14 +45,14 @@ impl Known {
         self.pairs().diff_ids.insert(blob.clone(), diff_id.clone());
     }
 
-    /// What `recode` makes of `blob`: its digest and size.
-    pub(crate) fn recoded(&self, blob: &Digest, recode: Recode) -> Option<(Digest, u64)> {
+    /// What `recode` makes of `blob`.
+    pub(crate) fn recoded(&self, blob: &Digest, recode: Recode) -> Option<Made> {
         self.pairs().recoded.get(&(blob.clone(), made(recode)?)).cloned()
     }
 
-    pub(crate) fn learn_recoded(&self, blob: &Digest, recode: Recode, digest: &Digest, size: u64) {
+    pub(crate) fn learn_recoded(&self, blob: &Digest, recode: Recode, result: Made) {
         if let Some(made) = made(recode) {
-            self.pairs().recoded.insert((blob.clone(), made), (digest.clone(), size));
+            self.pairs().recoded.insert((blob.clone(), made), result);
         }
     }
 

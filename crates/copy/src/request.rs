@@ -194,6 +194,7 @@ impl CompressTo {
         match self.format {
             Compression::Gzip => Some(Encoder::Gzip { level: self.level }),
             Compression::Zstd => Some(Encoder::Zstd { level: self.level }),
+            Compression::ZstdChunked => Some(Encoder::ZstdChunked { level: self.level }),
             _ => None,
         }
     }

@@ -15,7 +15,7 @@ pub(super) trait Desk: Sized + Send + 'static {
 
 /// More desks than this many, for all layers together, cost memory for little: that is faster than
 /// any disk.
-const MOST: usize = 16;
+pub(super) const MOST: usize = 16;
 
 /// Desks beside the one that each stream has anyway, shared by all streams of the program: as many
 /// as there are processors, so that memory does not grow with the number of layers.
@@ -50,9 +50,10 @@ pub(super) struct Crew<D: Desk> {
 }
 
 impl<D: Desk> Crew<D> {
-    pub(super) fn new(pool: &'static Pool<D>, make: fn() -> D) -> Self {
+    /// Takes `most` desks of the pool at most.
+    pub(super) fn new(pool: &'static Pool<D>, make: fn() -> D, most: usize) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let most = processors.min(MOST);
+        let most = processors.min(most);
         Self { pool, make, own: Some(make()), running: VecDeque::new(), lent: 0, most }
     }
 
@@ -118,7 +119,7 @@ mod tests {
     static POOL: Pool<Number> = Pool::new();
 
     fn doubled(numbers: &[u32]) -> io::Result<Vec<u32>> {
-        let mut crew = Crew::new(&POOL, || Number(0));
+        let mut crew = Crew::new(&POOL, || Number(0), MOST);
         let mut done = Vec::new();
         for number in numbers {
             let mut desk = loop {

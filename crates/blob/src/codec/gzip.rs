@@ -12,7 +12,7 @@ use flate2::Crc;
 use libdeflater::{CompressionLvl, Compressor};
 use skopeo_image::Compression;
 
-use super::crew::{Crew, Desk, Pool};
+use super::crew::{Crew, Desk, MOST, Pool};
 use super::decoder::Decoder;
 use super::join::Joiner;
 use crate::StreamError;
@@ -49,7 +49,7 @@ pub(super) fn encode(
     };
     let failed =
         |source| Stopped::Failed(StreamError::Encode { compression: Compression::Gzip, source });
-    let mut crew = Crew::new(&POOL, Block::new);
+    let mut crew = Crew::new(&POOL, Block::new, MOST);
     let mut checksum = Crc::new();
     output.put(Bytes::from_static(HEADER))?;
     let mut ended = false;

@@ -1,15 +1,18 @@
 //! Decoding and encoding, on blocking threads.
 
+mod chunked;
 mod crew;
 mod decoder;
 mod gzip;
 mod join;
 mod zstd;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use skopeo_image::Compression;
+use tokio::sync::oneshot;
 
 use crate::Blob;
 use crate::pipe::{self, BATCH, Reader, Stopped};
@@ -32,6 +35,12 @@ pub enum Encoder {
         /// zstd's own scale, negative levels included; 0 or `None` is 3.
         level: Option<i32>,
     },
+    /// zstd in many frames, one and more for each file, with a table of them behind. What is no
+    /// tar, or one that cannot be listed, becomes frames without a table.
+    ZstdChunked {
+        /// As for zstd; `None` is 9.
+        level: Option<i32>,
+    },
 }
 
 impl Encoder {
@@ -41,6 +50,7 @@ impl Encoder {
         match self {
             Self::Gzip { .. } => Compression::Gzip,
             Self::Zstd { .. } => Compression::Zstd,
+            Self::ZstdChunked { .. } => Compression::ZstdChunked,
         }
     }
 
@@ -49,7 +59,7 @@ impl Encoder {
     pub fn levels(self) -> RangeInclusive<i32> {
         match self {
             Self::Gzip { .. } => gzip::LEVELS,
-            Self::Zstd { .. } => zstd::LEVELS,
+            Self::Zstd { .. } | Self::ZstdChunked { .. } => zstd::LEVELS,
         }
     }
 }
@@ -82,27 +92,62 @@ pub enum Recode {
 /// digest nor size before its end; the old one is still verified, and the new one fails when it
 /// does. Nothing is buffered beyond some blocks, however small or large the other side is.
 #[must_use]
-pub fn recode(blob: Blob, recode: Recode) -> Blob {
+pub fn recode(blob: Blob, recode: Recode) -> (Blob, Annotations) {
+    let (to_annotations, annotations) = oneshot::channel();
+    let annotations = Annotations(annotations);
     let (from, to) = match recode {
-        Recode::Keep => return blob,
+        Recode::Keep => return (blob, annotations),
         Recode::Decompress { from } => (from, None),
         Recode::Compress { to } => (Compression::Uncompressed, Some(to)),
         Recode::Recompress { from, to } => (from, Some(to)),
     };
     let (feed, puller) = pipe::pull(blob);
-    Blob::unnamed(pipe::produce(Some(feed), move |output| {
+    let stream = pipe::produce(Some(feed), move |output| {
         let mut decoder = Decoder::new(puller.reader(), from)?;
         match to {
             None => {
                 while let Some(block) = decoder.block(BATCH)? {
                     output.put(Bytes::from(block))?;
                 }
-                Ok(())
             }
-            Some(Encoder::Gzip { level }) => gzip::encode(&mut decoder, level, output),
-            Some(Encoder::Zstd { level }) => zstd::encode(&mut decoder, level, output),
+            Some(Encoder::Gzip { level }) => gzip::encode(&mut decoder, level, output)?,
+            Some(Encoder::Zstd { level }) => zstd::encode(&mut decoder, level, output)?,
+            Some(Encoder::ZstdChunked { level }) => {
+                let annotations = chunked::encode(&mut decoder, level, output)?;
+                // Nobody may wait for them, which is no loss.
+                let _ = to_annotations.send(annotations);
+            }
         }
-    }))
+        Ok(())
+    });
+    (Blob::unnamed(stream), annotations)
+}
+
+/// What a manifest has to say of recoded bytes, beside their type: where the table of a
+/// `zstd:chunked` layer is. Means something only once the blob has ended well.
+#[derive(Debug)]
+pub struct Annotations(oneshot::Receiver<BTreeMap<String, String>>);
+
+impl Annotations {
+    /// Waits for them. The blob must be read to its end meanwhile, or have been.
+    pub async fn get(self) -> BTreeMap<String, String> {
+        self.0.await.unwrap_or_default()
+    }
+}
+
+/// How a layer is packed that is packed so by its first bytes: among what its manifest says of it
+/// is whether zstd has a table of contents behind it.
+#[must_use]
+pub fn with_annotations(
+    sniffed: Compression,
+    annotations: &BTreeMap<String, String>,
+) -> Compression {
+    match sniffed {
+        Compression::Zstd if annotations.contains_key(chunked::CHECKSUM) => {
+            Compression::ZstdChunked
+        }
+        other => other,
+    }
 }
 
 /// Unpacks all of `reader`.

@@ -21,10 +21,26 @@ pub(super) const LEVELS: RangeInclusive<i32> = -131_072..=22;
 const WINDOW: u32 = 23;
 
 /// What one thread compresses at once, in bytes; libzstd would take 8 MiB and more, for each layer.
+/// Slow levels begin each job by looking through a part of the window.
 const JOB: u32 = 1 << 20;
+const SLOW_JOB: u32 = 4 << 20;
+const SLOW_LEVEL: i32 = 10;
 
-/// Threads beside ours for one layer; layers are compressed at the same time, too.
+/// Threads beside ours for one layer; layers are compressed at the same time, too. Each has its
+/// own tables, of 1 MiB at the default level, of 40 at slow ones.
 const MOST: usize = 4;
+const MOST_SLOW: usize = 2;
+
+/// From this level on the tables have 80 MiB and more, so that there is one thread only.
+const GREEDY_LEVEL: i32 = 16;
+
+/// How large the tables of the last levels may become, as a power of two: without this, 640 MiB.
+const TABLE: u32 = 24;
+
+/// The level that is meant.
+pub(super) fn level(level: Option<i32>, default: i32) -> i32 {
+    level.unwrap_or(default).clamp(*LEVELS.start(), *LEVELS.end())
+}
 
 pub(super) fn encode(
     input: &mut Decoder,
@@ -66,16 +82,19 @@ fn try_encode(
     level: Option<i32>,
     pieces: &mut Pieces<'_>,
 ) -> Result<(), Failure> {
-    let level = level.unwrap_or(DEFAULT_LEVEL).clamp(*LEVELS.start(), *LEVELS.end());
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
+    let level = self::level(level, DEFAULT_LEVEL);
     let mut encoder = Encoder::new(pieces, level)?;
     encoder.include_checksum(true)?;
     if level > 19 {
         encoder.set_parameter(CParameter::WindowLog(WINDOW))?;
+        encoder.set_parameter(CParameter::HashLog(TABLE))?;
+        encoder.set_parameter(CParameter::ChainLog(TABLE))?;
     }
-    if threads > 1 {
-        encoder.multithread(u32::try_from(threads).map_err(io::Error::other)?)?;
-        encoder.set_parameter(CParameter::JobSize(JOB))?;
+    // What is made by jobs is not what is made without, but does not depend on how many run at once.
+    if level < GREEDY_LEVEL {
+        let slow = level >= SLOW_LEVEL;
+        encoder.multithread(workers(if slow { MOST_SLOW } else { MOST }))?;
+        encoder.set_parameter(CParameter::JobSize(if slow { SLOW_JOB } else { JOB }))?;
     }
     let mut block = Vec::new();
     while input.refill(&mut block, BATCH)? {
@@ -83,6 +102,10 @@ fn try_encode(
     }
     encoder.finish()?;
     Ok(())
+}
+
+fn workers(most: usize) -> u32 {
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(most) as u32
 }
 
 /// Collects what the encoder writes to pieces worth handing on.

@@ -58,9 +58,12 @@ fn destination() -> [Flag; 7] {
             "dest-oci-accept-uncompressed-layers",
             "keep layers that are plain tars as they are (oci: and oci-archive: only)",
         ),
-        Flag::text("dest-compress-format", "FORMAT to compress layers with (gzip or zstd)")
-            .placeholder("FORMAT")
-            .offers(Offers::Words(&["gzip", "zstd"])),
+        Flag::text(
+            "dest-compress-format",
+            "FORMAT to compress layers with (gzip, zstd or zstd:chunked)",
+        )
+        .placeholder("FORMAT")
+        .offers(Offers::Words(&["gzip", "zstd", "zstd:chunked"])),
         Flag::new("dest-compress-level", Kind::Int, "LEVEL of that compression")
             .placeholder("LEVEL"),
         Flag::switch(

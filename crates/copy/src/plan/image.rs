@@ -90,9 +90,6 @@ pub(crate) fn plan_image(
         });
     }
     let compression = request.compression.map(|compression| compression.format);
-    if compression == Some(Compression::ZstdChunked) {
-        return Err(PlanError::CompressionNotBuilt(Compression::ZstdChunked));
-    }
     // Not what the image's view says: that has one type for both kinds of schema 1.
     let from = manifest.media_type.clone();
     let forced = request.format.map(|format| format.image_type());

@@ -54,9 +54,6 @@ pub enum PlanError {
         /// What the destination takes.
         accepted: Vec<MediaType>,
     },
-    /// A compression that this program can read but not write yet.
-    #[error("compressing layers to {0} is not supported in this build")]
-    CompressionNotBuilt(Compression),
     /// The destination takes images only, and several are asked for.
     #[error(
         "copying multiple images: destination transport {0:?} does not support copying multiple images as a group"

@@ -243,7 +243,11 @@ fn compressions() {
       layer 0 5feceb66 docker image.rootfs.diff.tar.gzip: packed as zstd
       layer 1 6b86b273 docker image.rootfs.diff.tar: packed as zstd
     # zstd:chunked
-    compressing layers to zstd:chunked is not supported in this build
+    image docker distribution.manifest.v2+json
+      first convert to oci manifest.v1+json
+      config b79606fb docker container.image.v1+json
+      layer 0 5feceb66 docker image.rootfs.diff.tar.gzip: packed as zstd:chunked
+      layer 1 6b86b273 docker image.rootfs.diff.tar: packed as zstd:chunked
     # bzip2
     compression using bzip2 required but the destination only supports MIME types [oci manifest.v1+json, oci index.v1+json, docker distribution.manifest.v2+json, docker distribution.manifest.list.v2+json, docker distribution.manifest.v1+prettyjws, docker distribution.manifest.v1+json], none of which support it
     "#);

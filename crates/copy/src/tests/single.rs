@@ -213,6 +213,46 @@ async fn a_second_copy_in_the_run_knows_what_was_packed() {
 }
 
 #[tokio::test]
+async fn chunked_zstd_says_where_its_table_is() {
+    let mut builder = Builder::new();
+    let empty = Bytes::from(vec![0; 1024]);
+    let manifest = builder.image(Kind::Docker, &[(DOCKER_GZ, gzip(&empty))]);
+    let source = builder.top(&manifest);
+    let destination = FakeDestination::wanting(LayerForm::Compressed);
+    let session = super::session(&std::sync::Arc::default());
+    let policy = Policy::insecure();
+    let mut chunked = request();
+    let others = OtherFormats::Refuse;
+    chunked.compression =
+        Some(CompressTo { format: Compression::ZstdChunked, level: None, others });
+    let mut first = None;
+    // The second time the layer is there, and still known for what it is.
+    for fetched in [1, 1] {
+        let copy = crate::copy(&session, &source, destination.door(), &policy, &chunked);
+        let copied = copy.await.unwrap().manifest.unwrap();
+        let layer = image(&copied).layers()[0].blob.clone();
+        assert_eq!(layer.media_type, MediaType::OCI_LAYER_ZSTD);
+        let keys: Vec<_> = layer.annotations.keys().map(|key| key.rsplit_once('.')).collect();
+        let keys: Vec<_> = keys.into_iter().map(|key| key.unwrap().1).collect();
+        assert_eq!(keys, ["manifest-checksum", "manifest-position", "tarsplit-position"]);
+        assert_eq!(*first.get_or_insert_with(|| copied.clone()), copied);
+        let digest = image(&manifest).layers()[0].blob.digest.clone();
+        assert_eq!(source.asked(&format!("blob {digest}")), fetched);
+    }
+    // To who wants zstd it is that, and stays with all that is said of it.
+    let mut builder = Builder::new();
+    let copied = first.unwrap();
+    for blob in destination.state().blobs.values() {
+        builder.blob(blob.clone());
+    }
+    let source = builder.top(&copied);
+    let mut zstd = request();
+    zstd.compression = Some(CompressTo { format: Compression::Zstd, level: None, others });
+    let destination = FakeDestination::wanting(LayerForm::Compressed);
+    assert_eq!(run(&source, &destination, &zstd).await.written(), copied);
+}
+
+#[tokio::test]
 async fn converts_for_a_destination_that_takes_another_kind() {
     let mut builder = Builder::new();
     let manifest = builder.image(Kind::Docker, &[(DOCKER_GZ, gzip(&tar(1, 5000)))]);
@@ -377,18 +417,4 @@ async fn a_missing_image_is_not_found() {
         run.error(),
         "initializing source oci:/:from: no descriptor found for reference \"from\""
     );
-}
-
-#[tokio::test]
-async fn chunked_zstd_is_refused_for_now() {
-    let (source, _) = oci();
-    let destination = FakeDestination::wanting(LayerForm::Compressed);
-    let mut chunked = request();
-    chunked.compression = Some(CompressTo {
-        format: Compression::ZstdChunked,
-        level: None,
-        others: OtherFormats::Reuse,
-    });
-    let run = run(&source, &destination, &chunked).await;
-    assert_eq!(run.error(), "compressing layers to zstd:chunked is not supported in this build");
 }

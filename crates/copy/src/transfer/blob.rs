@@ -1,5 +1,6 @@
 //! One blob through the steps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +13,7 @@ use tracing::debug;
 
 use super::once::Key;
 use crate::error::{Side, sentence};
+use crate::known::Made;
 use crate::plan::{self, DiffIds, Wanted};
 use crate::{Error, Event, Job};
 
@@ -53,6 +55,8 @@ pub(crate) struct Moved {
     pub(crate) compression: Option<Compression>,
     /// Whether its bytes are others than the source's.
     pub(crate) recoded: bool,
+    /// What a manifest has to say of them if they are.
+    pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) diff_id: Option<Digest>,
 }
 
@@ -84,7 +88,7 @@ impl Job<'_> {
         }
         let _permit = self.permit().await;
         // What declares nothing is schema 1, which is packed with gzip but for very old images.
-        let declared = item.blob.media_type.compression().unwrap_or(Compression::Gzip);
+        let declared = declared(&item.blob).unwrap_or(Compression::Gzip);
         let _codec = if plan::recode(declared, item.wanted) == Recode::Keep {
             None
         } else {
@@ -96,20 +100,26 @@ impl Job<'_> {
     /// The blob, or what this program made of it before, if the destination has it or can take it
     /// from elsewhere.
     async fn reuse(&self, item: &Item) -> Result<Option<Moved>, Error> {
-        let declared = item.blob.media_type.compression();
-        let usable = item.only.is_none_or(|only| declared == Some(only))
+        let declared = declared(&item.blob);
+        let fits = |only| {
+            declared == Some(only)
+                // zstd with a table of contents is zstd.
+                || (declared, only) == (Some(Compression::ZstdChunked), Compression::Zstd)
+        };
+        let usable = item.only.is_none_or(fits)
             && (item.wanted != Wanted::Plain
                 || declared.is_none_or(|declared| declared == Compression::Uncompressed));
-        if usable && let Some(moved) = self.ask(item, &item.blob, declared, false).await? {
+        if usable && let Some(moved) = self.ask(item, &item.blob, declared, None).await? {
             return Ok(Some(moved));
         }
         let Some(declared) = declared else { return Ok(None) };
         let recode = plan::recode(declared, item.wanted);
-        let Some((digest, size)) = self.session.known.recoded(&item.blob.digest, recode) else {
+        let Some(made) = self.session.known.recoded(&item.blob.digest, recode) else {
             return Ok(None);
         };
-        let blob = Descriptor { digest, size: Some(size), ..item.blob.clone() };
-        self.ask(item, &blob, Some(result_of(recode, declared)), true).await
+        let size = Some(made.size);
+        let blob = Descriptor { digest: made.digest, size, ..item.blob.clone() };
+        self.ask(item, &blob, Some(result_of(recode, declared)), Some(made.annotations)).await
     }
 
     async fn ask(
@@ -117,7 +127,7 @@ impl Job<'_> {
         item: &Item,
         blob: &Descriptor,
         compression: Option<Compression>,
-        recoded: bool,
+        recoded: Option<BTreeMap<String, String>>,
     ) -> Result<Option<Moved>, Error> {
         let _permit = self.checks.acquire().await;
         let wish = Wish { blob, role: item.role, from: self.source.name(), compression: item.only };
@@ -130,7 +140,8 @@ impl Job<'_> {
         require_same(&blob.digest, &stored.digest)?;
         let compression = compression.filter(|_| item.wanted != Wanted::Opaque);
         let Stored { digest, size, how } = stored;
-        Ok(Some(Moved { digest, size, how, compression, recoded, diff_id: None }))
+        let (recoded, annotations) = (recoded.is_some(), recoded.unwrap_or_default());
+        Ok(Some(Moved { digest, size, how, compression, recoded, annotations, diff_id: None }))
     }
 
     /// Fetches the blob and writes it, once through all steps.
@@ -142,7 +153,7 @@ impl Job<'_> {
             let sniffed = skopeo_blob::sniff(blob).await;
             let (sniffed, blob) =
                 sniffed.map_err(|error| Error::of_blob(digest, error.into(), Side::Reading))?;
-            (Some(sniffed), blob)
+            (Some(skopeo_blob::with_annotations(sniffed, &item.blob.annotations)), blob)
         } else {
             (None, blob)
         };
@@ -154,7 +165,7 @@ impl Job<'_> {
             _ => (blob, None),
         };
         let recode = sniffed.map_or(Recode::Keep, |it| plan::recode(it, item.wanted));
-        let blob = skopeo_blob::recode(blob, recode);
+        let (blob, annotations) = skopeo_blob::recode(blob, recode);
         let stored = self.destination.put_blob(blob, item.role).await;
         let stored = stored.map_err(|error| Error::of_blob(digest, error, Side::Writing))?;
         let diff_id = match diff_id {
@@ -169,11 +180,14 @@ impl Job<'_> {
         if let Some(diff_id) = &diff_id {
             self.session.known.learn_diff_id(digest, diff_id);
         }
+        let annotations = annotations.get().await;
         if recode == Recode::Keep {
             require_same(digest, &stored.digest)?;
         } else {
             debug!("blob {digest} became {} by {recode:?}", stored.digest);
-            self.session.known.learn_recoded(digest, recode, &stored.digest, stored.size);
+            let (annotations, size) = (annotations.clone(), stored.size);
+            let made = Made { digest: stored.digest.clone(), size, annotations };
+            self.session.known.learn_recoded(digest, recode, made);
         }
         let compression = sniffed
             .filter(|_| item.wanted != Wanted::Opaque)
@@ -182,7 +196,7 @@ impl Job<'_> {
             .filter(|result| !matches!(result, Compression::Bzip2 | Compression::Xz));
         let recoded = recode != Recode::Keep;
         let Stored { digest, size, how } = stored;
-        Ok(Moved { digest, size, how, compression, recoded, diff_id })
+        Ok(Moved { digest, size, how, compression, recoded, annotations, diff_id })
     }
 
     /// The bytes of a blob at the source, as they will be verified and counted.
@@ -273,6 +287,7 @@ impl Job<'_> {
                     how: stored.how,
                     compression: None,
                     recoded: false,
+                    annotations: BTreeMap::new(),
                     diff_id: None,
                 })
             })
@@ -314,6 +329,12 @@ impl Job<'_> {
             tried += 1;
         }
     }
+}
+
+/// How the manifest says that a blob is packed.
+fn declared(blob: &Descriptor) -> Option<Compression> {
+    let declared = blob.media_type.compression();
+    declared.map(|declared| skopeo_blob::with_annotations(declared, &blob.annotations))
 }
 
 /// What a blob is packed with after `recode`.

@@ -3,6 +3,8 @@
 mod blob;
 mod once;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
@@ -90,6 +92,7 @@ fn stays(layer: &LayerPlan) -> Option<Moved> {
         how: How::Present,
         compression: None,
         recoded: false,
+        annotations: BTreeMap::new(),
         diff_id: None,
     })
 }
