@@ -7,7 +7,7 @@ use skopeo_image::{Compression, Digest};
 use skopeo_testkit::run::{installed, original, run};
 use skopeo_testkit::{Home, Image, skip};
 
-use crate::stage::{sentence, skopeo};
+use crate::stage::{SKOPEO, sentence, skopeo, whole_layout};
 
 /// An image of one plain layer of some MiB, in `dir:plain`.
 fn plain(home: &Home) -> Image {
@@ -101,5 +101,90 @@ fn formats_and_levels_that_are_none() {
         let run = skopeo(&home, &words);
         assert_eq!(sentence(&run), said, "{flags}");
         assert!(!home.path("work/out/index.json").exists(), "{flags}");
+    }
+}
+
+/// The table of contents of the only layer in a layout with one image.
+fn table(layout: &Path) -> Value {
+    let json =
+        |path: &Path| -> Value { serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap() };
+    let blob = |digest: &Value| {
+        let digest: Digest = digest.as_str().unwrap().parse().unwrap();
+        layout.join("blobs/sha256").join(digest.hex())
+    };
+    let manifest = json(&blob(&json(&layout.join("index.json"))["manifests"][0]["digest"]));
+    let layer = &manifest["layers"][0];
+    assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+zstd");
+    // 1.9.3 had the keys without the `github`.
+    let annotations = layer["annotations"].as_object().unwrap();
+    let position = annotations.iter().find(|(key, _)| key.ends_with(".manifest-position"));
+    let position = position.unwrap().1.as_str().unwrap();
+    let numbers: Vec<usize> = position.split(':').map(|number| number.parse().unwrap()).collect();
+    let bytes = fs_err::read(blob(&layer["digest"])).unwrap();
+    let table = zstd::decode_all(&bytes[numbers[0]..numbers[0] + numbers[1]]).unwrap();
+    assert_eq!(table.len(), numbers[2]);
+    serde_json::from_slice(&table).unwrap()
+}
+
+/// Our table of contents is the original's, but for where things lie: so both cut files at the same
+/// places, and what a client has of one layer it need not fetch of the other.
+#[test]
+fn chunked_zstd_as_the_original_makes_it() {
+    let home = Home::new();
+    let image = plain(&home);
+    let expected = image.layers()[0].bytes.to_vec();
+    let Some(original) = original() else { skip!("the original is not installed") };
+    let flags = ["--dest-compress-format", "zstd:chunked"];
+    skopeo(&home, &["copy", flags[0], flags[1], "dir:plain", "oci:ours:x"]).success();
+    let copy = ["--insecure-policy", "copy"];
+    let theirs = [&copy[..], &flags, &["dir:plain", "oci:theirs:x"]].concat();
+    run(&home, &original, &theirs).success();
+    let without_places = |name: &str| {
+        let mut table = table(&home.path("work").join(name));
+        for entry in table["entries"].as_array_mut().unwrap() {
+            let entry = entry.as_object_mut().unwrap();
+            entry.remove("offset");
+            entry.remove("endOffset");
+        }
+        serde_json::to_string_pretty(&table["entries"]).unwrap()
+    };
+    let ours = without_places("ours");
+    assert!(ours.matches("\"chunk\"").count() > 10, "{ours}");
+    similar(&ours, &without_places("theirs"));
+    // To the original, ours is zstd.
+    let back = ["--dest-decompress", "oci:ours:x", "dir:back"];
+    run(&home, &original, &[&copy[..], &back].concat()).success();
+    let back = layers(&home.path("work/back")).remove(0);
+    assert!(fs_err::read(back).unwrap() == expected);
+    // In a manifest that cannot say so, it cannot be.
+    let run = skopeo(&home, &["copy", flags[0], flags[1], "-f", "v2s2", "dir:plain", "oci:x:x"]);
+    let said = "compression using zstd:chunked required together with format \
+                application/vnd.docker.distribution.manifest.v2+json, which does not support it";
+    assert_eq!(sentence(&run), said);
+}
+
+#[track_caller]
+fn similar(ours: &str, theirs: &str) {
+    let first = ours.lines().zip(theirs.lines()).enumerate().find(|(_, (a, b))| a != b);
+    assert!(ours == theirs, "differs first at {first:?}");
+}
+
+#[test]
+fn the_same_bytes_on_one_processor_and_on_many() {
+    let home = Home::new();
+    plain(&home);
+    let Some(taskset) = installed("taskset") else { skip!("taskset is not installed") };
+    for format in ["gzip", "zstd", "zstd:chunked"] {
+        for level in ["1", "9"] {
+            let words = |to| {
+                let flags = ["--dest-compress-format", format, "--dest-compress-level", level];
+                [&["copy", "-q"], &flags[..], &["dir:plain", to]].concat()
+            };
+            skopeo(&home, &words("oci:many:x")).success();
+            let alone = [&["-c", "0", SKOPEO][..], &words("oci:one:x")].concat();
+            run(&home, &taskset, &alone).success();
+            let names = |layout: &str| whole_layout(&home.path("work").join(layout));
+            assert_eq!(names("many"), names("one"), "{format} {level}");
+        }
     }
 }
