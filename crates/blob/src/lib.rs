@@ -32,7 +32,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use skopeo_image::Digest;
 
-pub use codec::{Annotations, Encoder, Recode, recode, unpack, with_annotations};
+pub use codec::{Annotations, Encoder, Recode, recode, recode_annotated, unpack, with_annotations};
 pub use diff_id::{DiffId, diff_id};
 pub use error::{BoxError, StreamError, WriteError};
 pub use file_error::FileError;

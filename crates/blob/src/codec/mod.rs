@@ -92,7 +92,13 @@ pub enum Recode {
 /// digest nor size before its end; the old one is still verified, and the new one fails when it
 /// does. Nothing is buffered beyond some blocks, however small or large the other side is.
 #[must_use]
-pub fn recode(blob: Blob, recode: Recode) -> (Blob, Annotations) {
+pub fn recode(blob: Blob, recode: Recode) -> Blob {
+    recode_annotated(blob, recode).0
+}
+
+/// As [`recode`], with what a manifest has to say of the result.
+#[must_use]
+pub fn recode_annotated(blob: Blob, recode: Recode) -> (Blob, Annotations) {
     let (to_annotations, annotations) = oneshot::channel();
     let annotations = Annotations(annotations);
     let (from, to) = match recode {

@@ -24,10 +24,6 @@ fn sample(len: usize) -> Vec<u8> {
     out
 }
 
-fn recoded(blob: Blob, how: Recode) -> Blob {
-    recode(blob, how).0
-}
-
 pub(super) fn blob(bytes: &[u8]) -> Blob {
     let digest = Digest::sha256(bytes);
     let pieces: Vec<_> = bytes.chunks(9973).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
@@ -84,7 +80,7 @@ async fn decodes_every_format_in_one_or_more_members() {
         let (sniffed, source) = sniff(blob(&packed)).await.unwrap();
         assert_eq!(sniffed, from);
         let (source, id) = diff_id(source, from);
-        let decoded = recoded(source, Recode::Decompress { from });
+        let decoded = recode(source, Recode::Decompress { from });
         assert_eq!((decoded.digest(), decoded.size()), (None, None));
         assert!(bytes_of(decoded).await.unwrap() == whole, "{from}");
         assert_eq!(id.get().await.unwrap(), Digest::sha256(&whole), "{from}");
@@ -97,7 +93,7 @@ async fn encodes_one_gzip_member_at_every_level() {
         let plain = sample(len);
         for level in [None, Some(1), Some(2), Some(3), Some(6), Some(9), Some(-1), Some(99)] {
             let to = Encoder::Gzip { level };
-            let packed = bytes_of(recoded(blob(&plain), Recode::Compress { to })).await.unwrap();
+            let packed = bytes_of(recode(blob(&plain), Recode::Compress { to })).await.unwrap();
             // A reader of one member only must see all.
             let mut out = Vec::new();
             let mut decoder = flate2::bufread::GzDecoder::new(Cursor::new(&packed));
@@ -123,10 +119,9 @@ async fn encodes_incompressible_and_empty_blocks() {
     for plain in [noise, vec![0; 3_000_000]] {
         for level in [Some(1), None, Some(9)] {
             for to in [Encoder::Gzip { level }, Encoder::Zstd { level }] {
-                let packed =
-                    bytes_of(recoded(blob(&plain), Recode::Compress { to })).await.unwrap();
+                let packed = bytes_of(recode(blob(&plain), Recode::Compress { to })).await.unwrap();
                 let back = Recode::Decompress { from: to.compression() };
-                assert!(bytes_of(recoded(blob(&packed), back)).await.unwrap() == plain);
+                assert!(bytes_of(recode(blob(&packed), back)).await.unwrap() == plain);
             }
         }
     }
@@ -137,17 +132,17 @@ async fn recompresses_both_ways() {
     let plain = sample(2_000_000);
     let from = Compression::Gzip;
     let to = Encoder::Zstd { level: Some(22) };
-    let packed = bytes_of(recoded(blob(&gz(&plain)), Recode::Recompress { from, to })).await;
+    let packed = bytes_of(recode(blob(&gz(&plain)), Recode::Recompress { from, to })).await;
     let packed = packed.unwrap();
     assert!(::zstd::stream::decode_all(&packed[..]).unwrap() == plain);
     for level in [None, Some(0), Some(-5), Some(99)] {
         let to = Encoder::Zstd { level };
-        assert!(bytes_of(recoded(blob(&plain), Recode::Compress { to })).await.is_ok());
+        assert!(bytes_of(recode(blob(&plain), Recode::Compress { to })).await.is_ok());
     }
     let (from, to) = (Compression::Zstd, Encoder::Gzip { level: None });
-    let again = bytes_of(recoded(blob(&packed), Recode::Recompress { from, to })).await.unwrap();
+    let again = bytes_of(recode(blob(&packed), Recode::Recompress { from, to })).await.unwrap();
     assert!(
-        bytes_of(recoded(blob(&again), Recode::Decompress { from: Compression::Gzip }))
+        bytes_of(recode(blob(&again), Recode::Decompress { from: Compression::Gzip }))
             .await
             .unwrap()
             == plain
@@ -168,7 +163,7 @@ async fn names_what_is_corrupt() {
         for bad in [&flipped[..], &packed[..packed.len() / 2]] {
             let to = Encoder::Gzip { level: None };
             for recoding in [Recode::Decompress { from }, Recode::Recompress { from, to }] {
-                let error = bytes_of(recoded(blob(bad), recoding)).await.map(drop).unwrap_err();
+                let error = bytes_of(recode(blob(bad), recoding)).await.map(drop).unwrap_err();
                 assert!(matches!(error, StreamError::Corrupt { .. }), "{from}: {error}");
             }
             let (source, id) = diff_id(blob(bad), from);
@@ -185,13 +180,13 @@ async fn fails_with_the_source_not_with_the_decoder() {
     let source = file::read(Cursor::new(packed.clone()), packed.len() as u64);
     let wrong = Unverified::new(source, None).expect(&right, None);
     let from = Compression::Gzip;
-    let error = bytes_of(recoded(wrong, Recode::Decompress { from })).await.map(drop).unwrap_err();
+    let error = bytes_of(recode(wrong, Recode::Decompress { from })).await.map(drop).unwrap_err();
     assert!(matches!(error, StreamError::Digest { .. }), "{error}");
 
     let broken = StreamError::Read { source: "connection reset".into(), transient: true, tried: 1 };
     let pieces = [Ok(Bytes::copy_from_slice(&packed[..1000])), Err(broken)];
     let source = Unverified::new(stream::iter(pieces).boxed(), None).expect(&right, None);
-    let error = bytes_of(recoded(source, Recode::Decompress { from })).await.map(drop).unwrap_err();
+    let error = bytes_of(recode(source, Recode::Decompress { from })).await.map(drop).unwrap_err();
     assert!(error.is_transient(), "{error}");
 }
 
@@ -199,8 +194,8 @@ async fn fails_with_the_source_not_with_the_decoder() {
 async fn a_bomb_is_never_held_in_memory() {
     let packed = gz(&gz(&vec![0; 64 << 20]));
     let from = Compression::Gzip;
-    let once = bytes_of(recoded(blob(&packed), Recode::Decompress { from })).await.unwrap();
-    let mut stream = recoded(blob(&once), Recode::Decompress { from }).into_stream();
+    let once = bytes_of(recode(blob(&packed), Recode::Decompress { from })).await.unwrap();
+    let mut stream = recode(blob(&once), Recode::Decompress { from }).into_stream();
     let (mut largest, mut total) = (0, 0);
     while let Some(piece) = stream.next().await {
         let len = piece.unwrap().len();
@@ -214,7 +209,7 @@ async fn a_bomb_is_never_held_in_memory() {
 async fn a_stream_dropped_half_way_ends_its_threads() {
     let plain = sample(3_000_000);
     let to = Encoder::Gzip { level: None };
-    let mut stream = recoded(blob(&plain), Recode::Compress { to }).into_stream();
+    let mut stream = recode(blob(&plain), Recode::Compress { to }).into_stream();
     assert!(stream.next().await.unwrap().is_ok());
     // The runtime waits for its blocking threads when the test ends: a hang would show there.
     drop(stream);
@@ -232,9 +227,9 @@ proptest! {
                     plain.chunks(cut).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
                 let source = Unverified::new(stream::iter(pieces).boxed(), None)
                     .expect(&Digest::sha256(&plain), None);
-                let packed = bytes_of(recoded(source, Recode::Compress { to })).await.unwrap();
+                let packed = bytes_of(recode(source, Recode::Compress { to })).await.unwrap();
                 let back = Recode::Decompress { from: to.compression() };
-                assert!(bytes_of(recoded(blob(&packed), back)).await.unwrap() == plain);
+                assert!(bytes_of(recode(blob(&packed), back)).await.unwrap() == plain);
             }
         });
     }

@@ -165,7 +165,7 @@ impl Job<'_> {
             _ => (blob, None),
         };
         let recode = sniffed.map_or(Recode::Keep, |it| plan::recode(it, item.wanted));
-        let (blob, annotations) = skopeo_blob::recode(blob, recode);
+        let (blob, annotations) = skopeo_blob::recode_annotated(blob, recode);
         let stored = self.destination.put_blob(blob, item.role).await;
         let stored = stored.map_err(|error| Error::of_blob(digest, error, Side::Writing))?;
         let diff_id = match diff_id {

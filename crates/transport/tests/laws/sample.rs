@@ -33,7 +33,7 @@ impl Sample {
         for layer in &plain.layers {
             let gzip = Recode::Compress { to: Encoder::Gzip { level: None } };
             let pieces: Vec<Bytes> =
-                recode(blob(layer), gzip).0.into_stream().try_collect().await.unwrap();
+                recode(blob(layer), gzip).into_stream().try_collect().await.unwrap();
             layers.push(pieces.concat().into());
         }
         Self::of(plain.config, layers)

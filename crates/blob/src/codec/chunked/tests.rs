@@ -8,11 +8,11 @@ use skopeo_image::{Compression, Digest};
 
 use super::*;
 use crate::codec::tests::{blob, bytes_of, gz};
-use crate::codec::{Encoder, Recode, recode};
+use crate::codec::{Encoder, Recode, recode_annotated};
 
 async fn packed(plain: &[u8], level: Option<i32>) -> (Vec<u8>, BTreeMap<String, String>) {
     let to = Encoder::ZstdChunked { level };
-    let (blob, annotations) = recode(blob(plain), Recode::Compress { to });
+    let (blob, annotations) = recode_annotated(blob(plain), Recode::Compress { to });
     let packed = bytes_of(blob).await.unwrap();
     assert!(::zstd::stream::decode_all(&packed[..]).unwrap() == plain, "as plain zstd");
     (packed, annotations.get().await)
@@ -258,7 +258,7 @@ async fn made_of_what_is_packed_otherwise_and_the_same_each_time() {
     let (first, annotations) = packed(&plain, None).await;
     let to = Encoder::ZstdChunked { level: None };
     let how = Recode::Recompress { from: Compression::Gzip, to };
-    let (blob, again) = recode(blob(&gz(&plain)), how);
+    let (blob, again) = recode_annotated(blob(&gz(&plain)), how);
     assert!(bytes_of(blob).await.unwrap() == first);
     assert_eq!(again.get().await, annotations);
     assert_eq!(crate::with_annotations(Compression::Zstd, &annotations), Compression::ZstdChunked);
@@ -269,7 +269,7 @@ async fn a_broken_input_breaks_the_output() {
     let packed = gz(&sample());
     let to = Encoder::ZstdChunked { level: None };
     let how = Recode::Recompress { from: Compression::Gzip, to };
-    let (blob, annotations) = recode(blob(&packed[..packed.len() / 2]), how);
+    let (blob, annotations) = recode_annotated(blob(&packed[..packed.len() / 2]), how);
     assert!(matches!(bytes_of(blob).await, Err(StreamError::Corrupt { .. })));
     assert_eq!(annotations.get().await, BTreeMap::new());
 }
