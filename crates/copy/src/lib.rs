@@ -22,6 +22,7 @@ mod known;
 mod list;
 pub mod plan;
 mod request;
+pub mod select;
 mod session;
 mod single;
 mod transfer;

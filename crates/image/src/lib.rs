@@ -12,6 +12,7 @@
 //! | choose from a list | [`wanted_platforms`], [`List::choose`] |
 //! | look into a config | [`ImageManifest::summary`], [`ImageManifest::oci_config`] |
 //! | change anything | [`convert()`], [`List::replace`], [`List::convert`] |
+//! | compare versions in tags | [`Version`], [`Constraint`] |
 //! | say what kind of thing went wrong | [`ErrorClass`] |
 //! | write JSON | [`go_json`]: nothing else, or digests differ from the original's |
 
@@ -32,6 +33,7 @@ mod secret;
 mod signature;
 mod summary;
 mod timestamp;
+mod version;
 
 pub use compression::{Compression, UnknownCompression};
 pub use config::{History, ImageConfig, MAX_CONFIG_SIZE, Nothing, RootFs, RunConfig};
@@ -51,3 +53,4 @@ pub use secret::Secret;
 pub use signature::Signature;
 pub use summary::Summary;
 pub use timestamp::{Timestamp, TimestampError};
+pub use version::{Constraint, ConstraintError, Version};

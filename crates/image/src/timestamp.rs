@@ -68,6 +68,24 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// Seconds and nanoseconds since 1970 began, by which points in time can be compared whatever
+    /// zone they are written in.
+    #[must_use]
+    pub fn unix(&self) -> (i64, u32) {
+        // Years that begin in March, as above.
+        let (month, year) = match i64::from(self.month) {
+            month @ 3.. => (month - 3, i64::from(self.year)),
+            month => (month + 9, i64::from(self.year) - 1),
+        };
+        let (era, year) = (year.div_euclid(400), year.rem_euclid(400));
+        let day = (153 * month + 2) / 5 + i64::from(self.day) - 1;
+        let days = era * 146_097 + year * 365 + year / 4 - year / 100 + day - 719_468;
+        let minutes = i64::from(self.hour) * 60 + i64::from(self.minute) - i64::from(self.offset);
+        (days * 86_400 + minutes * 60 + i64::from(self.second), self.nanosecond)
+    }
+}
+
 impl FromStr for Timestamp {
     type Err = TimestampError;
 
@@ -218,5 +236,17 @@ mod tests {
             let got = text.parse::<Timestamp>().ok().map(|time| time.to_string());
             assert_eq!(got.as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn goes_back_to_1970() {
+        for seconds in
+            [0, 1, -1, 951_782_399, 951_782_400, 1_700_000_000, -62_135_596_800, 253_402_300_799]
+        {
+            assert_eq!(Timestamp::from_unix(seconds, 7).unwrap().unix(), (seconds, 7));
+        }
+        let parse = |text: &str| text.parse::<Timestamp>().unwrap().unix();
+        assert_eq!(parse("2024-02-29T12:00:00+02:00"), parse("2024-02-29T10:00:00Z"));
+        assert!(parse("2024-01-01T00:00:00+01:00") < parse("2023-12-31T23:30:00Z"));
     }
 }

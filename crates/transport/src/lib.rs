@@ -21,6 +21,8 @@ mod synthetic;
 mod table;
 mod tar;
 
+use skopeo_image::Digest;
+
 pub use destination::{Accepts, Destination, How, LayerForm, PutManifestError, Role, Stored, Wish};
 pub use dir::DirName;
 pub use docker_tar::{DockerArchiveName, SavedError};
@@ -101,6 +103,19 @@ pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Er
         | ImageName::Sif(_)
         | ImageName::Tarball(_) => {
             Err(Error::Unsupported { transport: name.transport(), operation: "Listing tags" })
+        }
+    }
+}
+
+/// The digest that a name leads to at its own registry, whatever mirrors there are.
+///
+/// # Errors
+/// If it is not there, or the transport has no such thing.
+pub async fn resolve(name: &ImageName, options: &Options) -> Result<Digest, Error> {
+    match name.docker_name() {
+        Some(name) => registry::resolve(name, options).await,
+        None => {
+            Err(Error::Unsupported { transport: name.transport(), operation: "Asking for digests" })
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod login;
 pub(crate) mod parse;
 pub(crate) mod report;
 pub(crate) mod serve;
+pub(crate) mod tags;
 pub(crate) mod value;
 
 use command::{Command, Usage};
@@ -105,6 +106,8 @@ fn list_tags(authfile: Option<String>) -> Command {
     .flags([image::shared(authfile)])
     .flags(image::registry("", None))
     .flags(image::retry())
+    .flags(tags::choosing())
+    .flags(tags::listing())
 }
 
 fn delete(authfile: Option<String>) -> Command {

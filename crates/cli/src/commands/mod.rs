@@ -2,6 +2,7 @@
 
 mod copy;
 mod delete;
+mod facts;
 mod inspect;
 mod list_tags;
 mod login;

@@ -15,7 +15,7 @@ mod source;
 use std::fmt;
 
 use skopeo_config::signatures::Access;
-use skopeo_image::{PolicyScope, RawManifest, Reference};
+use skopeo_image::{Digest, PolicyScope, RawManifest, Reference};
 use skopeo_registry::Repository;
 
 use crate::name::{Name, NameError};
@@ -143,6 +143,17 @@ fn tag_or_digest(reference: &Reference) -> Option<&str> {
 /// All tags of a name's repository, in the registry's order.
 pub(crate) async fn tags(name: &DockerName, options: &Options) -> Result<Vec<String>, Error> {
     Ok(place(name, options).await?.tags().await?)
+}
+
+/// The digest that a name leads to.
+pub(crate) async fn resolve(name: &DockerName, options: &Options) -> Result<Digest, Error> {
+    let reference = name.tag_or_digest().ok_or_else(|| Error::ReadingUntagged(name.to_string()))?;
+    let repository = place(name, options).await?;
+    match repository.head_manifest(reference).await?.digest {
+        Some(digest) => Ok(digest),
+        // Not every registry says it.
+        None => Ok(raw(repository.manifest(reference).await?.manifest).digest()?),
+    }
 }
 
 /// Deletes the manifest that a name leads to, with every other tag of it and its signatures.

@@ -223,7 +223,7 @@ fn written(show: Show, sentence: String) -> Error {
     }
 }
 
-async fn read_config(source: &dyn Source, config: &Descriptor) -> Result<Vec<u8>> {
+pub(super) async fn read_config(source: &dyn Source, config: &Descriptor) -> Result<Vec<u8>> {
     let blob = source.blob(config).await?.expect(&config.digest, None);
     let mut stream = blob.into_stream();
     let mut bytes = Vec::new();

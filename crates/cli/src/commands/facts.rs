@@ -1,0 +1,155 @@
+//! What there is to know of tags: asked for in parallel, and of each digest once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+use skopeo_image::{
+    Digest, ImageManifest, Instance, Manifest, MediaType, Platform, RawManifest, Reference,
+    Timestamp, Which,
+};
+use skopeo_transport::{ImageName, Options, Source};
+use tokio::sync::OnceCell;
+use tracing::debug;
+
+use crate::exit::sentence;
+
+/// How many tags are asked about at once.
+const AT_ONCE: usize = 8;
+
+/// What is known of the image that a tag leads to.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Facts {
+    pub(crate) digest: Digest,
+    pub(crate) media_type: MediaType,
+    /// When it was made: of a list, the image that is right for this machine, or else its first.
+    pub(crate) created: Option<Timestamp>,
+    /// Bytes of that image's config and layers, as they are sent.
+    pub(crate) size: Option<u64>,
+    pub(crate) platforms: Vec<String>,
+}
+
+/// Asks about the tags of one repository.
+pub(crate) struct Asking<'a> {
+    repository: &'a Reference,
+    options: &'a Options,
+    platforms: Vec<Platform>,
+    known: Mutex<HashMap<Digest, Arc<OnceCell<Facts>>>>,
+}
+
+impl<'a> Asking<'a> {
+    /// `platforms` are those that serve, best first.
+    pub(crate) fn new(
+        repository: &'a Reference,
+        options: &'a Options,
+        platforms: Vec<Platform>,
+    ) -> Self {
+        Self { repository, options, platforms, known: Mutex::default() }
+    }
+
+    /// What is known of each of these tags, in their order; an error is that of one tag.
+    pub(crate) async fn all(&self, tags: &[String]) -> Vec<Result<Facts>> {
+        // Collected first: what borrows in a stream's closure is not `Send`.
+        let asked: Vec<_> = tags.iter().map(|tag| self.one(tag)).collect();
+        stream::iter(asked).buffered(AT_ONCE).collect().await
+    }
+
+    async fn one(&self, tag: &str) -> Result<Facts> {
+        let name = tagged(self.repository, tag)?;
+        let source = skopeo_transport::open(&name, self.options).await?;
+        let digest = match source.head().await? {
+            Some(digest) => digest,
+            None => source.manifest(&Which::Top).await?.digest()?,
+        };
+        let cell = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.entry(digest.clone()).or_default().clone()
+        };
+        let facts = cell.get_or_try_init(|| self.read(&*source, digest)).await?;
+        Ok(facts.clone())
+    }
+
+    async fn read(&self, source: &dyn Source, digest: Digest) -> Result<Facts> {
+        let top = source.manifest(&Which::Top).await?;
+        let (image, mut platforms) = match top.parse()? {
+            Manifest::Image(image) => (Some(image), Vec::new()),
+            Manifest::List(list) => {
+                let instances = list.instances();
+                let platforms = instances.iter().filter_map(real_platform).map(spelled).collect();
+                let first = instances.iter().find(|it| real_platform(it).is_some());
+                let first =
+                    first.or_else(|| instances.first()).map(|it| it.descriptor.digest.clone());
+                let chosen = list.choose(&self.platforms).ok().or(first);
+                let image = match chosen {
+                    Some(digest) => image(source.manifest(&Which::Instance(digest)).await?)?,
+                    None => None,
+                };
+                (image, platforms)
+            }
+        };
+        let (mut created, mut size) = (None, None);
+        if let Some(image) = &image {
+            size = size_of(image);
+            match summary(source, image).await {
+                Ok((time, platform)) => {
+                    created = time;
+                    if platforms.is_empty() {
+                        platforms.extend(platform);
+                    }
+                }
+                // An artifact has no config that could be read.
+                Err(error) => debug!("reading the config of {digest}: {}", sentence(&error)),
+            }
+        }
+        Ok(Facts { digest, media_type: top.media_type, created, size, platforms })
+    }
+}
+
+/// The image of that tag.
+pub(crate) fn tagged(repository: &Reference, tag: &str) -> Result<ImageName> {
+    let reference = Reference { tag: Some(tag.to_owned()), digest: None, ..repository.clone() };
+    Ok(ImageName::docker(reference)?)
+}
+
+fn image(manifest: RawManifest) -> Result<Option<ImageManifest>> {
+    Ok(match manifest.parse()? {
+        Manifest::Image(image) => Some(image),
+        Manifest::List(_) => None,
+    })
+}
+
+/// What an instance is built for; attestations say `unknown`.
+fn real_platform(instance: &Instance) -> Option<&Platform> {
+    instance.platform.as_ref().filter(|it| it.os != "unknown" || it.architecture != "unknown")
+}
+
+fn spelled(platform: &Platform) -> String {
+    let parts = [&platform.os, &platform.architecture, &platform.variant];
+    let parts: Vec<&str> =
+        parts.into_iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
+    parts.join("/")
+}
+
+/// Bytes of the config and the layers, where the manifest gives all of them.
+fn size_of(image: &ImageManifest) -> Option<u64> {
+    let layers = image.layers();
+    let sizes = layers.iter().map(|layer| layer.blob.size).chain(image.config().map(|it| it.size));
+    sizes.into_iter().try_fold(0_u64, |sum, size| sum.checked_add(size?))
+}
+
+async fn summary(
+    source: &dyn Source,
+    image: &ImageManifest,
+) -> Result<(Option<Timestamp>, Option<String>)> {
+    let config = match image.config() {
+        Some(config) => Some(super::inspect::read_config(source, config).await?),
+        None => None,
+    };
+    let summary = image.summary(config.as_deref()).context("parsing the config")?;
+    let platform = Platform::new(&summary.os, &summary.architecture, &summary.variant);
+    let created = summary.created.filter(|created| *created != Timestamp::default());
+    Ok((created, Some(spelled(&platform)).filter(|text| !text.is_empty())))
+}
