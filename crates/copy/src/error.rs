@@ -270,6 +270,7 @@ impl Error {
             | Self::OfList { source, .. }
             | Self::Replicating { source, .. } => source.hint(),
             Self::Plan(source) => source.hint().map(str::to_owned),
+            Self::Choose { source, .. } => source.hint().map(str::to_owned),
             _ => None,
         }
     }

@@ -51,6 +51,6 @@ pub use policy_scope::PolicyScope;
 pub use reference::{Named, Reference, ReferenceError, is_valid_tag};
 pub use secret::Secret;
 pub use signature::Signature;
-pub use summary::Summary;
+pub use summary::{Artifact, Summary};
 pub use timestamp::{Timestamp, TimestampError};
 pub use version::{Constraint, ConstraintError, Version};

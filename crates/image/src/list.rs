@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use crate::manifest::oci::OciDescriptor;
 use crate::manifest::{docker, oci};
 use crate::{
-    Compression, Descriptor, Digest, ManifestError, MediaType, Platform, RawManifest, go_json,
+    Artifact, Compression, Descriptor, Digest, ManifestError, MediaType, Platform, RawManifest,
+    go_json,
 };
 
 /// The annotation of instances whose layers need zstd; its value is `true`.
@@ -128,6 +129,25 @@ impl List {
                     artifact_type: None,
                 })
                 .collect(),
+        }
+    }
+
+    /// What the list says of itself: as of an artifact, since it has no layers.
+    #[must_use]
+    pub fn artifact(&self) -> Artifact {
+        match self {
+            Self::Oci(index) => Artifact {
+                artifact_type: index.artifact_type.clone(),
+                config_type: MediaType::default(),
+                annotations: index.annotations.clone(),
+                subject: index.subject.as_ref().map(|subject| subject.blob.clone()),
+            },
+            Self::Docker(_) => Artifact {
+                artifact_type: String::new(),
+                config_type: MediaType::default(),
+                annotations: Default::default(),
+                subject: None,
+            },
         }
     }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::convert::schema1_config;
-use crate::{ImageConfig, ImageManifest, Layer, ManifestError, Timestamp, go_json};
+use crate::{
+    Descriptor, ImageConfig, ImageManifest, Layer, ManifestError, MediaType, Timestamp, go_json,
+};
 
 /// What `skopeo inspect` shows of an image. `None` is what Go shows as `null`.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +34,60 @@ pub struct Summary {
     pub author: String,
 }
 
+/// What there is to say about what is no image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Artifact {
+    /// What kind of artifact it is; where the manifest does not say, the type of its config.
+    pub artifact_type: String,
+    /// The type of its config; empty where there is none.
+    pub config_type: MediaType,
+    /// Free text by key.
+    pub annotations: BTreeMap<String, String>,
+    /// The manifest that it is about.
+    pub subject: Option<Descriptor>,
+}
+
+impl Summary {
+    /// What there is to say where only layers are known.
+    #[must_use]
+    pub fn of_layers(layers: Vec<Layer>) -> Self {
+        Self {
+            tag: String::new(),
+            created: None,
+            docker_version: String::new(),
+            labels: None,
+            architecture: String::new(),
+            variant: String::new(),
+            os: String::new(),
+            layers,
+            env: None,
+            author: String::new(),
+        }
+    }
+}
+
 impl ImageManifest {
+    /// What there is to say of an artifact; `None` of an image.
+    #[must_use]
+    pub fn artifact(&self) -> Option<Artifact> {
+        let Self::Oci(manifest) = self else { return None };
+        if !manifest.is_artifact() {
+            return None;
+        }
+        let config = manifest.config.as_ref();
+        let config_type = config.map(|config| config.blob.media_type.clone()).unwrap_or_default();
+        let artifact_type = match manifest.artifact_type.as_str() {
+            "" => config_type.to_string(),
+            named => named.to_owned(),
+        };
+        Some(Artifact {
+            artifact_type,
+            config_type,
+            annotations: manifest.annotations.clone(),
+            subject: self.subject().cloned(),
+        })
+    }
+
     /// What there is to say. `config` are the bytes of the config; schema 1 needs none.
     ///
     /// # Errors

@@ -81,6 +81,10 @@ fn inspect(authfile: Option<String>, transports: &str) -> Command {
             Flag::switch("raw", "print the manifest as it is; with --config, the config"),
             Flag::switch("config", "print the image's configuration"),
             Flag::text("format", "print what this Go template makes of the result").short('f'),
+            Flag::switch(
+                "all-platforms",
+                "print every image of a list with its platform, digest, size and layers",
+            ),
             Flag::switch("no-tags", "do not ask for the tags of the repository").short('n'),
             Flag::new(
                 "manifest-digest",

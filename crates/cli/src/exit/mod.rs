@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Error;
 use skopeo_blob::{FileError, StreamError};
 use skopeo_copy::Error as CopyError;
-use skopeo_image::ErrorClass;
+use skopeo_image::{ErrorClass, ManifestError};
 use skopeo_registry::Error as RegistryError;
 use skopeo_transport::{Error as TransportError, NameError};
 
@@ -164,6 +164,7 @@ fn hint(error: &Error) -> Option<String> {
             .or_else(|| error.downcast_ref::<DeadlineExceeded>().map(DeadlineExceeded::hint))
             .or_else(|| error.downcast_ref::<ParseError>()?.hint.clone())
             .or_else(|| error.downcast_ref::<CopyError>()?.hint())
+            .or_else(|| error.downcast_ref::<ManifestError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<TransportError>()?.hint())
             .or_else(|| error.downcast_ref::<NameError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<RegistryError>()?.hint().map(str::to_owned))

@@ -90,6 +90,25 @@ impl Value {
         Self::Struct(Arc::new(Struct { type_name, fields, json }))
     }
 
+    /// What Go makes of JSON that it has no struct for.
+    pub(crate) fn of_json(json: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        match json {
+            Json::Null => Self::Nothing,
+            Json::Bool(truth) => Self::Bool(*truth),
+            Json::Number(number) => match number.as_i64() {
+                Some(number) => Self::Int(number),
+                None => Self::Float(number.as_f64().unwrap_or_default()),
+            },
+            Json::String(text) => Self::text(text),
+            Json::Array(items) => Self::list(items.iter().map(Self::of_json), "[]interface {}"),
+            Json::Object(fields) => {
+                let fields = fields.iter().map(|(key, value)| (key.clone(), Self::of_json(value)));
+                Self::Map(Arc::new(fields.collect()), "map[string]interface {}")
+            }
+        }
+    }
+
     /// Go's truth: not zero, not empty.
     pub(crate) fn is_true(&self) -> bool {
         match self {

@@ -188,13 +188,105 @@ fn a_registry_may_keep_its_tags_to_itself() {
 }
 
 #[test]
-fn artifacts_are_named_as_such() {
-    let artifact = Image::builder(1).artifact("application/vnd.example").build();
+fn artifacts_are_shown_as_what_they_are() {
+    let image = Image::new(2);
+    let artifact = Image::builder(1)
+        .artifact("application/vnd.example")
+        .annotation("k", "v")
+        .subject(&image)
+        .build();
     let (_registry, name) = registry_with(&artifact);
     let home = Home::new();
-    let run = at_home(&home, &["inspect", INSECURE, &name]).failure(1);
+    let shown = at_home(&home, &["inspect", INSECURE, &name]).success().json();
+    assert_eq!(shown["ArtifactType"], "application/vnd.example");
+    assert_eq!(shown["MIMEType"], "application/vnd.oci.image.manifest.v1+json");
+    assert_eq!(shown["ConfigMIMEType"], "application/vnd.oci.empty.v1+json");
+    assert_eq!(shown["Annotations"], json!({"k": "v"}));
+    assert_eq!(shown["Subject"]["Digest"], image.digest().as_str());
+    assert_eq!(shown["LayersData"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["RepoTags"], json!(["1", "2"]));
+    assert_eq!(shown["Labels"], Value::Null);
+    let format = ["inspect", INSECURE, "-f", "{{.ArtifactType}} {{.Subject.Digest}}", &name];
+    let line = at_home(&home, &format).success().stdout;
+    assert_eq!(line, format!("application/vnd.example {}\n", image.digest()));
+    let run = at_home(&home, &["inspect", INSECURE, "--config", &name]).failure(1);
     assert!(fatal(&run).contains("artifact"), "{run}");
     at_home(&home, &["inspect", INSECURE, "--raw", &name]).success();
+    let config = at_home(&home, &["inspect", INSECURE, "--raw", "--config", &name]).success();
+    assert_eq!(config.stdout, "{}");
+    // Of images nothing is said that the original does not say.
+    let (_registry, name) = registry_with(&image);
+    let shown = at_home(&home, &["inspect", INSECURE, &name]).success().json();
+    assert!(shown.get("MIMEType").is_none() && shown.get("Annotations").is_none());
+}
+
+#[test]
+fn an_index_of_nothing_but_artifacts_is_shown() {
+    let home = Home::new();
+    let attestation = Image::builder(1).attestation_of(&Image::new(2)).build();
+    let index = Image::list(vec![attestation]);
+    index.write_oci(&home.path("work/index"), None);
+    let shown = at_home(&home, &["inspect", "oci:index"]).success().json();
+    assert_eq!(shown["MIMEType"], "application/vnd.oci.image.index.v1+json");
+    assert_eq!(shown["Manifests"], json!([index.instances()[0].digest().as_str()]));
+    // What has images for others only is another matter.
+    let other = Image::list(vec![Image::builder(3).platform("plan9", "mips", "").build()]);
+    other.write_oci(&home.path("work/other"), None);
+    let run = at_home(&home, &["inspect", "oci:other"]).failure(1);
+    assert!(run.stderr.contains("hint: --override-os, --override-arch"), "{run}");
+}
+
+#[test]
+fn all_platforms_with_their_sizes() {
+    let list = Image::attested_platforms(1, 3);
+    let nested = Image::list(vec![list.clone(), Image::builder(9).artifact("a/b").build()]);
+    let (registry, name) = registry_with(&nested);
+    let home = Home::new();
+    let all = at_home(&home, &["inspect", INSECURE, "--all-platforms", &name]).success().json();
+    assert_eq!(registry.count(&On::tags()), 0);
+    assert_eq!(all["Digest"], nested.digest().as_str());
+    let total: usize = nested.blobs().values().map(|bytes| bytes.len()).sum();
+    assert_eq!(all["Size"], total);
+    let instances = all["Instances"].as_array().unwrap();
+    assert_eq!(instances.len(), 7);
+    assert_eq!(instances[0]["ArtifactType"], "a/b");
+    for (found, image) in instances[1..].iter().zip(list.instances()) {
+        assert_eq!(found["Digest"], image.digest().as_str());
+        assert_eq!(found["List"], list.digest().as_str());
+        let size: usize = image.blobs().values().map(|bytes| bytes.len()).sum();
+        assert_eq!(found["Size"], size, "{found}");
+        let layers: Vec<&str> = image.layers().iter().map(|it| it.digest.as_str()).collect();
+        assert_eq!(found["Layers"], json!(layers));
+    }
+    let platforms: Vec<&Value> = instances.iter().map(|it| &it["Platform"]).collect();
+    let expected = [&json!("linux/amd64"), &json!("linux/arm64/v8"), &json!("linux/arm/v7")];
+    assert_eq!(platforms[1..4], expected);
+    assert_eq!(instances[1]["Created"], "2024-01-02T03:04:05Z");
+    assert_eq!(instances[4]["Attests"], instances[1]["Digest"]);
+    assert!(instances[4].get("Platform").is_none());
+
+    let words = ["inspect", INSECURE, "--all-platforms", "-f"];
+    let template = "{{range .Instances}}{{.Platform}} {{end}}";
+    let line = at_home(&home, &[&words[..], &[template, &name]].concat()).success().stdout;
+    assert!(line.contains("linux/amd64 linux/arm64/v8 linux/arm/v7"), "{line}");
+    for flag in ["--raw", "--config"] {
+        let run = at_home(&home, &["inspect", "--all-platforms", flag, &name]).failure(1);
+        let sentence = "--all-platforms cannot be used together with --raw or --config";
+        assert_eq!(fatal(&run), sentence);
+    }
+}
+
+#[test]
+fn a_sparse_index_says_what_is_missing() {
+    let home = Home::new();
+    Image::platforms(1, 2).write_oci(&home.path("work/from"), Some("x"));
+    let copy =
+        ["copy", "-q", "--multi-arch=linux/amd64", "--multi-arch-sparse", "oci:from:x", "dir:to"];
+    at_home(&home, &copy).success();
+    let all = at_home(&home, &["inspect", "--all-platforms", "dir:to"]).success().json();
+    let missing: Vec<bool> =
+        all["Instances"].as_array().unwrap().iter().map(|it| it["Missing"] == true).collect();
+    assert_eq!(missing, [false, true]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use skopeo_testkit::twin::Both;
 use skopeo_testkit::{Format, Image, Registry, Twin};
 
-use crate::program::fatal;
+use crate::program::{at_home, fatal};
 
 /// Why something differs.
 type Why = &'static str;
@@ -22,6 +22,7 @@ use As::{Code, Newer, One};
 
 const LAYERS_DATA: As = Code("1.22 shows LayersData");
 const NOT_FOUND: As = Newer(2, "1.22 has a code for what is not found");
+const ARTIFACT: As = Newer(0, "the original shows no artifacts");
 const REPORT: As = Newer(0, "1.22 has the functions of podman's templates");
 const USAGE: As = Code("1.22 prints the usage on standard error; ours has words of its own");
 const CONTENT: As = Newer(1, "1.9.3 printed the usage and was content");
@@ -79,6 +80,65 @@ fn as_1_22(message: &str) -> String {
 const INSECURE: &str = "--tls-verify=false";
 const V1: &str = "docker://{host}/a/b:v1";
 
+/// Every transport that both have, in every way to look at it.
+#[test]
+fn inspect_in_every_place() {
+    let Some(twin) = twins() else { return };
+    let registry = Registry::start();
+    let labelled = |format| Image::builder(1).label("a", "b").format(format).build();
+    twin.prepare(|home| {
+        let tar = skopeo_testkit::image::tar_of(3, 2000);
+        fs_err::write(home.path("work/layer.tar"), tar).unwrap();
+        labelled(Format::Docker).write_dir(&home.path("work/dir"));
+        labelled(Format::Oci).write_oci(&home.path("work/oci"), Some("x"));
+        let program = &twin.original().program;
+        for (from, to) in
+            [("dir:dir", "docker-archive:docker.tar:a/b:1"), ("oci:oci:x", "oci-archive:oci.tar:x")]
+        {
+            let copy = ["--insecure-policy", "copy", "-q", from, to];
+            skopeo_testkit::run(home, program, &copy).success();
+        }
+    });
+    let offered = at_home(&skopeo_testkit::Home::new(), &["inspect", "--help"]).stdout;
+    for image in [
+        "dir:dir",
+        "oci:oci:x",
+        "docker-archive:docker.tar",
+        "oci-archive:oci.tar:x",
+        "tarball:layer.tar",
+    ] {
+        let (transport, _) = image.split_once(':').unwrap();
+        if !offered.contains(&format!(" {transport},"))
+            && !offered.contains(&format!(" {transport}\n"))
+        {
+            continue; // not built yet
+        }
+        let fixed =
+            "{{.Name}}|{{.RepoTags}}|{{.Layers}}|{{.Os}}|{{.Architecture}}|{{.Labels}}|{{.Env}}";
+        // The original says of a tarball that it was made now.
+        let one = if transport == "tarball" { Code("it is made anew each time") } else { One };
+        compare(
+            &twin,
+            &registry,
+            &[
+                (&["inspect", "--raw", image], one),
+                (&["inspect", "--config", image], one),
+                (&["inspect", "--raw", "--config", image], one),
+                (&["inspect", "--format", "{{.Digest}} {{.Created}}", image], one),
+                (&["inspect", "--format", fixed, image], One),
+                (&["inspect", image], LAYERS_DATA),
+                (&["inspect", "-n", image], LAYERS_DATA),
+            ],
+        );
+        let home = &twin.ours().home;
+        let all = at_home(home, &["inspect", "--all-platforms", image]).success().json();
+        let one = at_home(home, &["inspect", image]).success().json();
+        assert_eq!(all["Instances"].as_array().unwrap().len(), 1, "{image}");
+        assert_eq!(all["Instances"][0]["LayersData"], one["LayersData"], "{image}");
+        assert_eq!(all["Instances"][0]["Platform"], "linux/amd64", "{image}");
+    }
+}
+
 #[test]
 fn inspect() {
     let Some(twin) = twins() else { return };
@@ -103,7 +163,10 @@ fn inspect() {
     });
     for tag in ["v1", "oci", "s1", "list", "art"] {
         let image = format!("docker://{{host}}/a/b:{tag}");
-        let failing = if tag == "art" { Code("1.22 names the artifact's type") } else { One };
+        let art = tag == "art";
+        let failing = if art { Code("1.22 names the artifact's type") } else { One };
+        let shown = if art { ARTIFACT } else { One };
+        let layers_data = if art { ARTIFACT } else { LAYERS_DATA };
         compare(
             &twin,
             &registry,
@@ -111,12 +174,9 @@ fn inspect() {
                 (&["inspect", "--raw", &image], One),
                 (&["inspect", "--config", &image], failing),
                 (&["inspect", "--raw", "--config", &image], if tag == "art" { WORDS } else { One }),
-                (
-                    &["inspect", "--format", "{{.Digest}} {{.Layers}} {{.RepoTags}}", &image],
-                    failing,
-                ),
-                (&["inspect", &image], LAYERS_DATA),
-                (&["inspect", "-n", &image], LAYERS_DATA),
+                (&["inspect", "--format", "{{.Digest}} {{.Layers}} {{.RepoTags}}", &image], shown),
+                (&["inspect", &image], layers_data),
+                (&["inspect", "-n", &image], layers_data),
             ],
         );
     }

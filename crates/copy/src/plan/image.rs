@@ -94,6 +94,9 @@ pub(crate) fn plan_image(
     let from = manifest.media_type.clone();
     let forced = request.format.map(|format| format.image_type());
     let types = format::image_types(&from, &accepts.manifests, forced, compression, frozen)?;
+    if let (ImageManifest::Oci(manifest), false) = (&image, types.contains(&from)) {
+        manifest.require_image().map_err(PlanError::Artifact)?;
+    }
     let diff_ids = match types.first() {
         Some(to) if from.is_schema1() && !to.is_schema1() => DiffIds::Needed,
         _ => DiffIds::NotNeeded,

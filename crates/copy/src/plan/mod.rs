@@ -98,6 +98,9 @@ pub enum PlanError {
     /// The manifest is not understood.
     #[error("parsing manifest")]
     Manifest(#[from] ManifestError),
+    /// What is no image would have to become another kind of manifest.
+    #[error("creating an updated image manifest")]
+    Artifact(#[source] ManifestError),
     /// Lists in lists in lists.
     #[error("reading manifest list {0}: nested too deeply")]
     TooDeep(Digest),
@@ -182,6 +185,9 @@ impl PlanError {
             Self::Add { frozen: Frozen::ListSigned, .. } => {
                 Some("--remove-list-signatures copies without the signatures of the index")
             }
+            Self::Artifact(_) => Some(
+                "what is no image can live, as it is, in docker://, dir:, oci: and oci-archive:",
+            ),
             _ => None,
         }
     }

@@ -83,6 +83,18 @@ pub enum ManifestError {
 }
 
 impl ManifestError {
+    /// What the user could do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoInstance { .. } => Some(
+                "--override-os, --override-arch and --override-variant choose another platform; \
+                 inspect --all-platforms shows what there is",
+            ),
+            _ => None,
+        }
+    }
+
     /// What kind of error it is.
     #[must_use]
     pub fn class(&self) -> ErrorClass {

@@ -1,12 +1,14 @@
 //! `inspect IMAGE`.
 
+mod instances;
 mod view;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 use futures_util::{StreamExt as _, future};
 use serde::Serialize;
 use skopeo_image::{
-    Algorithm, Descriptor, ImageManifest, MAX_CONFIG_SIZE, Manifest, RawManifest, Which, go_json,
+    Algorithm, Descriptor, ImageManifest, Instance, List, MAX_CONFIG_SIZE, Manifest, Platform,
+    RawManifest, Summary, Which, go_json,
 };
 use skopeo_transport::{Error as TransportError, ImageName, Options, Source};
 use tracing::warn;
@@ -26,6 +28,7 @@ enum Show {
     Config,
     RawConfig,
     Summary,
+    Instances,
 }
 
 /// How it is to be shown.
@@ -43,6 +46,11 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         (true, true) => Show::RawConfig,
         (false, true) => Show::Config,
         (false, false) => Show::Summary,
+    };
+    let show = match (flags.switch("all-platforms"), show) {
+        (false, show) => show,
+        (true, Show::Summary) => Show::Instances,
+        (true, _) => bail!("--all-platforms cannot be used together with --raw or --config"),
     };
     let options = app.options(&app.image(flags, "")?);
     let shape = match format {
@@ -81,6 +89,13 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
                 inspect.write(show, &shape, &config, || view::config(&config))
             }
             Show::Summary => inspect.summary(&*source, &top, flags, &shape).await,
+            Show::Instances => {
+                let digest = digest(&top, None, flags.maybe_text("manifest-digest"))
+                    .context("Error computing manifest digest")?;
+                let overview = instances::overview(&inspect, &*source, &top, digest).await?;
+                let json = || serde_json::to_value(&overview).unwrap_or_default();
+                inspect.write(show, &shape, &overview, || Value::of_json(&json()))
+            }
         }
     })
 }
@@ -110,29 +125,31 @@ impl Inspect<'_> {
         })
     }
 
-    /// The manifest of the image; of a list, of the instance that serves best.
+    /// The manifest of the image; of a list, of the instance that serves best, through lists in
+    /// lists.
     async fn instance(&self, source: &dyn Source, top: &RawManifest) -> Result<ImageManifest> {
         const PARSING: &str = "Error parsing manifest for image";
-        let list = match top.parse().context(PARSING)? {
-            Manifest::Image(manifest) => return Ok(manifest),
-            Manifest::List(list) => list,
-        };
-        let digest = list
-            .choose(&self.app.platforms())
-            .context("choosing image instance")
-            .context(PARSING)?;
-        let which = Which::Instance(digest);
-        let read = async || Ok(source.manifest(&which).await?);
-        let raw: RawManifest = retry::with(self.retry, read)
-            .await
-            .context("fetching target platform image selected from manifest list")
-            .context(PARSING)?;
-        match raw.parse().context(PARSING)? {
-            Manifest::Image(manifest) => Ok(manifest),
-            Manifest::List(_) => {
-                Err(anyhow!("an instance of the list is a list itself").context(PARSING))
-            }
+        /// One step is seen in the field, more is a trap.
+        const DEEPEST: usize = 4;
+        let mut parsed = top.parse().context(PARSING)?;
+        for _ in 0..DEEPEST {
+            let list = match parsed {
+                Manifest::Image(manifest) => return Ok(manifest),
+                Manifest::List(list) => list,
+            };
+            let digest = list
+                .choose(&self.app.platforms())
+                .context("choosing image instance")
+                .context(PARSING)?;
+            let which = Which::Instance(digest);
+            let read = async || Ok(source.manifest(&which).await?);
+            let raw: RawManifest = retry::with(self.retry, read)
+                .await
+                .context("fetching target platform image selected from manifest list")
+                .context(PARSING)?;
+            parsed = raw.parse().context(PARSING)?;
         }
+        Err(anyhow!("lists in lists in lists without end").context(PARSING))
     }
 
     /// The bytes of the config; a schema 1 image has none.
@@ -152,25 +169,38 @@ impl Inspect<'_> {
         flags: &Values,
         shape: &Shape,
     ) -> Result<()> {
-        let manifest = self.instance(source, top).await?;
+        let list = artifacts_only(top, &self.app.platforms());
+        let manifest = match list {
+            Some(_) => None,
+            None => Some(self.instance(source, top).await?),
+        };
         let wanted = match shape {
             Shape::Json => true,
             Shape::Template(format) => format.looks_at("RepoTags"),
         };
         let lists = wanted && !flags.switch("no-tags") && self.name.is_in_registry();
         let tags = async { if lists { self.tags().await } else { Ok(Vec::new()) } };
-        // An artifact is refused before anything of it is read.
+        // Of an artifact nothing but the manifest is read.
+        let image = manifest.as_ref().filter(|manifest| !manifest.is_artifact());
         let config = async {
-            if manifest.is_artifact() { Ok(None) } else { self.config(source, &manifest).await }
+            match image {
+                Some(manifest) => self.config(source, manifest).await,
+                None => Ok(None),
+            }
         };
         let (config, tags) = future::join(config, tags).await;
-        let summary = manifest.summary(config?.as_deref())?;
+        let summary = match (image, &manifest) {
+            (Some(image), _) => image.summary(config?.as_deref())?,
+            (None, Some(artifact)) => Summary::of_layers(artifact.layers()),
+            (None, None) => Summary::of_layers(Vec::new()),
+        };
         let output = view::Output {
             name: self.name.docker_reference().map(|reference| reference.name.to_string()),
-            digest: digest(top, &manifest, flags.maybe_text("manifest-digest"))
+            digest: digest(top, manifest.as_ref(), flags.maybe_text("manifest-digest"))
                 .context("Error computing manifest digest")?,
             repo_tags: tags?,
             summary,
+            more: more(top, list.as_ref(), manifest.as_ref()),
         };
         self.write(Show::Summary, shape, &output.json(), || output.value())
     }
@@ -248,14 +278,47 @@ fn keeps_tags_to_itself(error: &skopeo_registry::Error) -> bool {
     }
 }
 
+/// The list, if it holds nothing that is for a platform, so that nothing could be chosen from it.
+fn artifacts_only(top: &RawManifest, platforms: &[Platform]) -> Option<List> {
+    let Ok(Manifest::List(list)) = top.parse() else { return None };
+    let has_platform = list.instances().iter().any(Instance::has_platform);
+    (!has_platform && list.choose(platforms).is_err()).then_some(list)
+}
+
+/// What is said only of what is no image.
+fn more(
+    top: &RawManifest,
+    list: Option<&List>,
+    manifest: Option<&ImageManifest>,
+) -> Option<view::More> {
+    if let Some(list) = list {
+        let manifests = list.instances().into_iter();
+        let manifests = manifests.map(|instance| instance.descriptor.digest.to_string());
+        return Some(view::More {
+            mime_type: top.media_type.to_string(),
+            artifact: list.artifact(),
+            manifests: manifests.collect(),
+        });
+    }
+    let artifact = manifest?.artifact()?;
+    let mime_type = manifest?.media_type().to_string();
+    Some(view::More { mime_type, artifact, manifests: Vec::new() })
+}
+
 /// The digest of the manifest, by the algorithm asked for, else by that of the config's digest.
-fn digest(top: &RawManifest, manifest: &ImageManifest, asked: Option<&str>) -> Result<String> {
+fn digest(
+    top: &RawManifest,
+    manifest: Option<&ImageManifest>,
+    asked: Option<&str>,
+) -> Result<String> {
     let algorithm = match asked {
         Some("") => Algorithm::Sha256,
         Some(name) => name
             .parse()
             .map_err(|_| anyhow!("digest algorithm {} is not available", go::quote(name)))?,
-        None => manifest.config().map_or(Algorithm::Sha256, |config| config.digest.algorithm()),
+        None => manifest
+            .and_then(ImageManifest::config)
+            .map_or(Algorithm::Sha256, |config| config.digest.algorithm()),
     };
     Ok(top.digest_by(algorithm)?.to_string())
 }
@@ -275,9 +338,12 @@ mod tests {
             (Some("sha256"), "sha256:44136fa3"),
             (Some(""), "sha256:44136fa3"),
         ] {
-            assert!(digest(&top, &manifest, asked).unwrap().starts_with(beginning), "{asked:?}");
+            assert!(
+                digest(&top, Some(&manifest), asked).unwrap().starts_with(beginning),
+                "{asked:?}"
+            );
         }
-        let error = digest(&top, &manifest, Some("md5")).unwrap_err();
+        let error = digest(&top, Some(&manifest), Some("md5")).unwrap_err();
         assert_eq!(error.to_string(), "digest algorithm \"md5\" is not available");
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use skopeo_image::{History, ImageConfig, Layer, RunConfig, Summary, Timestamp};
+use skopeo_image::{
+    Artifact, Descriptor, History, ImageConfig, Layer, RunConfig, Summary, Timestamp,
+};
 
 use crate::template::value::Value;
 
@@ -14,6 +16,15 @@ pub(super) struct Output {
     pub(super) digest: String,
     pub(super) repo_tags: Vec<String>,
     pub(super) summary: Summary,
+    /// What is said only of what is no image.
+    pub(super) more: Option<More>,
+}
+
+/// What is said only of artifacts, and of lists that hold nothing else.
+pub(super) struct More {
+    pub(super) mime_type: String,
+    pub(super) artifact: Artifact,
+    pub(super) manifests: Vec<String>,
 }
 
 /// The same in the order and with the names of the original's JSON.
@@ -34,11 +45,58 @@ pub(super) struct Json<'a> {
     layers: Vec<&'a str>,
     layers_data: Vec<LayerJson<'a>>,
     env: Option<&'a [String]>,
+    #[serde(flatten)]
+    more: MoreJson<'a>,
 }
 
+/// What the original has no word for, since it refuses what is no image.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MoreJson<'a> {
+    #[serde(rename = "MIMEType", skip_serializing_if = "str::is_empty")]
+    mime_type: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    artifact_type: &'a str,
+    #[serde(rename = "ConfigMIMEType", skip_serializing_if = "str::is_empty")]
+    config_mime_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<LayerJson<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    manifests: &'a [String],
+}
+
+impl<'a> MoreJson<'a> {
+    fn new(more: &'a More) -> Self {
+        let artifact = &more.artifact;
+        Self {
+            mime_type: &more.mime_type,
+            artifact_type: &artifact.artifact_type,
+            config_mime_type: artifact.config_type.as_str(),
+            annotations: Some(&artifact.annotations).filter(|it| !it.is_empty()),
+            subject: artifact.subject.as_ref().map(LayerJson::new),
+            manifests: &more.manifests,
+        }
+    }
+
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        let subject = self.subject.as_ref().map_or(Value::Nothing, LayerJson::value);
+        vec![
+            ("MIMEType", Value::text(self.mime_type)),
+            ("ArtifactType", Value::text(self.artifact_type)),
+            ("ConfigMIMEType", Value::text(self.config_mime_type)),
+            ("Annotations", Value::labels(self.annotations)),
+            ("Subject", subject),
+            ("Manifests", Value::texts(Some(self.manifests))),
+        ]
+    }
+}
+
+/// A blob or manifest as another one names it.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct LayerJson<'a> {
+pub(super) struct LayerJson<'a> {
     #[serde(rename = "MIMEType")]
     mime_type: &'a str,
     digest: &'a str,
@@ -48,8 +106,7 @@ struct LayerJson<'a> {
 }
 
 impl<'a> LayerJson<'a> {
-    fn new(layer: &'a Layer) -> Self {
-        let blob = &layer.blob;
+    pub(super) fn new(blob: &'a Descriptor) -> Self {
         let size = blob.size.and_then(|size| i64::try_from(size).ok());
         Self {
             mime_type: blob.media_type.as_str(),
@@ -87,39 +144,44 @@ impl Output {
             architecture: &summary.architecture,
             os: &summary.os,
             layers: summary.layers.iter().map(|layer| layer.blob.digest.as_str()).collect(),
-            layers_data: summary.layers.iter().map(LayerJson::new).collect(),
+            layers_data: summary.layers.iter().map(of_layer).collect(),
             env: summary.env.as_deref(),
+            more: self.more.as_ref().map(MoreJson::new).unwrap_or_default(),
         }
     }
 
     pub(super) fn value(&self) -> Value {
         let json = self.json();
         let layers = json.layers.iter().map(|layer| Value::text(layer));
-        Value::structure(
-            "interface {}",
-            &json,
-            vec![
-                ("Name", Value::text(json.name)),
-                ("Tag", Value::text(json.tag)),
-                ("Digest", Value::digest(json.digest)),
-                ("RepoTags", Value::texts(Some(json.repo_tags))),
-                ("Created", Value::Time(json.created)),
-                ("DockerVersion", Value::text(json.docker_version)),
-                ("Labels", Value::labels(json.labels)),
-                ("Architecture", Value::text(json.architecture)),
-                ("Os", Value::text(json.os)),
-                ("Layers", Value::list(layers, "[]string")),
-                (
-                    "LayersData",
-                    Value::list(
-                        json.layers_data.iter().map(LayerJson::value),
-                        "[]types.ImageInspectLayer",
-                    ),
+        let mut fields = vec![
+            ("Name", Value::text(json.name)),
+            ("Tag", Value::text(json.tag)),
+            ("Digest", Value::digest(json.digest)),
+            ("RepoTags", Value::texts(Some(json.repo_tags))),
+            ("Created", Value::Time(json.created)),
+            ("DockerVersion", Value::text(json.docker_version)),
+            ("Labels", Value::labels(json.labels)),
+            ("Architecture", Value::text(json.architecture)),
+            ("Os", Value::text(json.os)),
+            ("Layers", Value::list(layers, "[]string")),
+            (
+                "LayersData",
+                Value::list(
+                    json.layers_data.iter().map(LayerJson::value),
+                    "[]types.ImageInspectLayer",
                 ),
-                ("Env", Value::texts(json.env)),
-            ],
-        )
+            ),
+            ("Env", Value::texts(json.env)),
+        ];
+        if self.more.is_some() {
+            fields.extend(json.more.fields());
+        }
+        Value::structure("interface {}", &json, fields)
     }
+}
+
+fn of_layer(layer: &Layer) -> LayerJson<'_> {
+    LayerJson::new(&layer.blob)
 }
 
 /// A config as templates see it.
