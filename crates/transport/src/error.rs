@@ -395,6 +395,7 @@ impl Error {
             Self::Config(error) => error.class(),
             Self::Manifest(error) => error.class(),
             Self::Tar(error) => return error.class(),
+            Self::Saved(error) => error.class(),
             Self::ManifestMismatch(_) => ErrorClass::DigestMismatch,
             Self::Unsupported { .. } | Self::NoSignatures(_) | Self::AttachmentsDisabled => {
                 ErrorClass::Unsupported
@@ -442,6 +443,7 @@ impl Error {
             Self::MoreThanOneImage => {
                 Some("name one as oci:PATH:REFERENCE, or count them as oci:PATH:@0".to_owned())
             }
+            Self::Saved(error) => error.hint().map(str::to_owned),
             Self::Registry(error) => error.hint().map(str::to_owned),
             Self::UploadAgain(source) | Self::Deleting { source, .. } => {
                 source.hint().map(str::to_owned)

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -75,7 +75,8 @@ struct Content {
 #[derive(Debug)]
 struct Kept {
     item: SavedItem,
-    folders: Arc<legacy::Folders>,
+    /// The folder of its top layer, if it has layers.
+    top: Option<String>,
 }
 
 impl SavedDestination {
@@ -159,8 +160,8 @@ impl SavedDestination {
     ) -> Result<(), Error> {
         let placed: Vec<_> =
             layers.iter().map(|digest| (digest.clone(), layer_path(digest))).collect();
-        let folders = Arc::new(legacy::folders(&placed, config)?);
-        for (name, entries) in &folders.layers {
+        let folders = legacy::folders(&placed, config)?;
+        for (name, entries) in &folders {
             if self.content().folders.insert(name.clone()) {
                 self.writer.put(entries).await?;
             }
@@ -181,7 +182,8 @@ impl SavedDestination {
             parent,
             layer_sources: None,
         };
-        content.images.push(Kept { item, folders });
+        let top = folders.into_iter().next_back().map(|(name, _)| name);
+        content.images.push(Kept { item, top });
         Ok(())
     }
 
@@ -202,10 +204,12 @@ impl SavedDestination {
             let content = self.content();
             let items: Vec<&SavedItem> = content.images.iter().map(|kept| &kept.item).collect();
             let mut repositories = Repositories::new();
-            for Kept { item, folders } in &content.images {
+            for Kept { item, top } in &content.images {
+                let Some(top) = top else { continue };
                 let tags = item.tags().iter().map(|tag| Reference::parse_normalized(tag));
-                let tags: Vec<Reference> = tags.filter_map(Result::ok).collect();
-                legacy::tag(&mut repositories, &tags, folders);
+                for tag in tags.filter_map(Result::ok) {
+                    legacy::tag(&mut repositories, &tag, top);
+                }
             }
             let file = |name: &str, bytes| Entry::File { name: name.to_owned(), bytes };
             [

@@ -1,6 +1,6 @@
 //! What can be wrong with what `docker save` made, in the original's words where it has any.
 
-use skopeo_image::{Digest, DigestError, ReferenceError};
+use skopeo_image::{Digest, DigestError, ErrorClass, ReferenceError};
 
 /// Why a docker archive, or an image in it, cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -122,4 +122,33 @@ pub enum SavedError {
         /// Why not.
         reason: &'static str,
     },
+}
+
+impl SavedError {
+    /// What kind of error it is.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoSuchIndex { .. } | Self::NoSuchTag(_) | Self::UnknownBlob(_) => {
+                ErrorClass::NotFound
+            }
+            Self::NotOne(_) | Self::IndexInDestination(_) => ErrorClass::InvalidInput,
+            Self::NoLists | Self::ManifestType => ErrorClass::Unsupported,
+            Self::NotExtensible { .. } => ErrorClass::Conflict,
+            _ => ErrorClass::InvalidImage,
+        }
+    }
+
+    /// What the user could do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotOne(0) => None,
+            Self::NotOne(_) | Self::NoSuchTag(_) => Some(
+                "`list-tags docker-archive:PATH` says what is there; name one as \
+                 docker-archive:PATH:REFERENCE, or count them as docker-archive:PATH:@0",
+            ),
+            _ => None,
+        }
+    }
 }

@@ -63,7 +63,8 @@ fn pipe(path: &Path, tmpdir: &Path) -> Result<Writer, Error> {
 impl Old {
     /// The archive at `path`; `None` if there is an empty file.
     fn open(path: &Path, tmpdir: &Path) -> Result<Option<Self>, Error> {
-        let lock = fs_err::File::open(path)?;
+        // Replaced by its name, but only by who may write to it.
+        let lock = fs_err::OpenOptions::new().read(true).write(true).open(path)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(Error::FolderBusy(path.display().to_string()));
         }

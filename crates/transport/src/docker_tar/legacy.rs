@@ -19,19 +19,18 @@ pub(crate) type Repositories = BTreeMap<String, BTreeMap<String, String>>;
 const OF_THE_CONFIG: [&str; 7] =
     ["architecture", "config", "container", "container_config", "created", "docker_version", "os"];
 
-/// The folders of an image's layers, root first.
-#[derive(Debug)]
-pub(crate) struct Folders {
-    /// For each layer the name of its folder and the members in it.
-    pub(crate) layers: Vec<(String, [Entry; 3])>,
-}
+/// The folder of a layer: its name, and the members in it.
+pub(crate) type Folder = (String, [Entry; 3]);
 
-/// Makes the folders for layers, each with its digest and its path in the archive.
+/// Makes the folders for layers, root first, each with its digest and its path in the archive.
 ///
 /// The names are arbitrary but must not repeat: they are made of all that the layer stands on, in
 /// the way of the original, so that the same image has the same names.
-pub(crate) fn folders(layers: &[(Digest, String)], config: &[u8]) -> Result<Folders, SavedError> {
-    let mut folders: Vec<(String, [Entry; 3])> = Vec::with_capacity(layers.len());
+pub(crate) fn folders(
+    layers: &[(Digest, String)],
+    config: &[u8],
+) -> Result<Vec<Folder>, SavedError> {
+    let mut folders: Vec<Folder> = Vec::with_capacity(layers.len());
     let mut chain: Option<Digest> = None;
     for (at, (digest, path)) in layers.iter().enumerate() {
         let mut fields: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
@@ -67,16 +66,14 @@ pub(crate) fn folders(layers: &[(Digest, String)], config: &[u8]) -> Result<Fold
         folders.push((id, entries));
         chain = Some(this);
     }
-    Ok(Folders { layers: folders })
+    Ok(folders)
 }
 
-/// Makes tags lead to the top layer of an image. One without layers has none.
-pub(crate) fn tag(repositories: &mut Repositories, tags: &[Reference], folders: &Folders) {
-    let Some((top, _)) = folders.layers.last() else { return };
-    for reference in tags {
-        let Some(tag) = &reference.tag else { continue };
+/// Makes a tag lead to the top layer of an image.
+pub(crate) fn tag(repositories: &mut Repositories, reference: &Reference, top: &str) {
+    if let Some(tag) = &reference.tag {
         let repository = repositories.entry(reference.name.to_string()).or_default();
-        repository.insert(tag.clone(), top.clone());
+        repository.insert(tag.clone(), top.to_owned());
     }
 }
 
@@ -94,20 +91,20 @@ mod tests {
             "created": "2020-01-01T00:00:00Z", "config": {"Env": ["A=<b>&"], "Cmd": ["sh"]}}"#;
         let layers = [(digest(lower), "l.tar".to_owned()), (digest(upper), "u.tar".to_owned())];
         let folders = folders(&layers, config).unwrap();
-        let names: Vec<&str> = folders.layers.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = folders.iter().map(|(name, _)| name.as_str()).collect();
         let (first, second) = (
             "2700ab20a641570e4d331902d505af9b36c99934973657648d181c65ea0ee8fc",
             "e6d35febff47b27ca3a40bb45b5419261abb8f821a38da0f70f2d39f3722bea0",
         );
         assert_eq!(names, [first, second]);
-        let Entry::File { bytes, .. } = &folders.layers[1].1[2] else { panic!("json is a file") };
+        let Entry::File { bytes, .. } = &folders[1].1[2] else { panic!("json is a file") };
         let expected = format!(
             r#"{{"architecture":"amd64","config":{{"Env":["A=\u003cb\u003e\u0026"],"Cmd":["sh"]}},"container":null,"container_config":null,"created":"2020-01-01T00:00:00Z","docker_version":null,"id":"{second}","os":"linux","parent":"{first}"}}"#
         );
         assert_eq!(String::from_utf8_lossy(bytes), expected);
 
         let mut repositories = Repositories::new();
-        tag(&mut repositories, &["busybox:1".parse().unwrap()], &folders);
+        tag(&mut repositories, &"busybox:1".parse().unwrap(), names[1]);
         assert_eq!(repositories["docker.io/library/busybox"]["1"], second);
     }
 
@@ -117,6 +114,6 @@ mod tests {
         for config in ["", "[]", "7"] {
             assert!(folders(&layer, config.as_bytes()).is_err(), "{config}");
         }
-        assert!(folders(&[], b"[]").unwrap().layers.is_empty());
+        assert!(folders(&[], b"[]").unwrap().is_empty());
     }
 }

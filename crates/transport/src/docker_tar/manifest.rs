@@ -162,6 +162,25 @@ mod tests {
         );
     }
 
+    /// Whatever stands there, it is taken or refused.
+    #[test]
+    fn survives_any_change_of_a_byte() {
+        let whole = br#"[{"Config":"a.json","RepoTags":["busybox:1"],"Layers":["l"],
+            "Parent":"x","LayerSources":{"sha256:a":{"size":1}}}]"#;
+        let name = super::super::DockerArchiveName::parse("x:busybox:1").unwrap();
+        for at in 0..whole.len() {
+            for byte in [b'"', b'[', b']', b'{', b'}', b',', b':', b'0', b'-', b'\\', b'n', 0, 0xff]
+            {
+                let mut bytes = whole.to_vec();
+                bytes[at] = byte;
+                let Ok(items) = parse(&bytes) else { continue };
+                let _ = (choose(&items, name.which()), tags(&items));
+                assert_eq!(parse(&go_json::to_vec(&items).unwrap()).unwrap(), items);
+            }
+            let _ = (parse(&whole[..at]), diff_ids(&whole[..at], "c"));
+        }
+    }
+
     #[test]
     fn reads_diff_ids_of_configs() {
         let digest = Digest::sha256(b"");
