@@ -31,13 +31,39 @@ pub struct Written<W> {
 /// # Errors
 /// [`WriteError::Stream`] is the reading side's fault, [`WriteError::Io`] the file's. Then the
 /// bytes must not be published.
-pub async fn write<W>(blob: Blob, mut file: W) -> Result<Written<W>, WriteError>
+pub async fn write<W>(blob: Blob, file: W) -> Result<Written<W>, WriteError>
 where
     W: Write + Send + 'static,
 {
     let known = blob.digest().cloned();
-    let (mut feed, mut puller) = pipe::pull(blob);
+    let (feed, mut puller) = pipe::pull(blob);
     puller.hash_anyway(known.as_ref());
+    let (puller, file) = pour(feed, puller, file).await?;
+    let digest = known.or_else(|| puller.digest()).ok_or_else(abandoned)?;
+    Ok(Written { digest, size: puller.seen(), file })
+}
+
+/// Writes all that comes, which nobody wants to have hashed: what is looked into before it is
+/// believed.
+///
+/// # Errors
+/// As [`write`].
+pub async fn spool<W>(stream: ByteStream, file: W) -> Result<W, WriteError>
+where
+    W: Write + Send + 'static,
+{
+    let (feed, puller) = pipe::pull(Blob::unnamed(stream));
+    Ok(pour(feed, puller, file).await?.1)
+}
+
+async fn pour<W>(
+    mut feed: pipe::Feed,
+    mut puller: pipe::Puller,
+    mut file: W,
+) -> Result<(pipe::Puller, W), WriteError>
+where
+    W: Write + Send + 'static,
+{
     let mut thread = tokio::task::spawn_blocking(move || {
         loop {
             match puller.next() {
@@ -52,8 +78,7 @@ where
             }
         }
         file.flush()?;
-        let digest = known.or_else(|| puller.digest()).ok_or_else(abandoned)?;
-        Ok(Written { digest, size: puller.seen(), file })
+        Ok((puller, file))
     });
     let mut fed = false;
     loop {

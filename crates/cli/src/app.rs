@@ -114,6 +114,7 @@ impl App {
             }
         }
         options.layout.shared_blob_dir.clone_from(&image.shared_blob_dir);
+        options.daemon.host.clone_from(&image.daemon_host);
         options
     }
 

@@ -147,6 +147,9 @@ oci:PATH[:REFERENCE] or oci:PATH:@INDEX: an image in a folder that is an OCI lay
 
 oci-archive:PATH[:REFERENCE] or oci-archive:PATH:@INDEX: an image in a tar of an OCI layout.
 
+docker-daemon:NAME:TAG, docker-daemon:NAME@DIGEST or docker-daemon:sha256:ID: an image that a Docker \
+daemon has; to be written, it needs a tag.
+
 sif:PATH: the root file system in a SIF file of Apptainer or Singularity. Only for reading.
 
 tarball:FILE[:FILE...]: an image made up of tars, packed or not, root layer first; - is standard input. \
@@ -158,6 +161,10 @@ const REPOSITORY_NAMES: &str =
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("REGISTRY_AUTH_FILE", "The default of --authfile."),
     ("DOCKER_CONFIG", "Folder of Docker's config.json, whose credentials are read too."),
+    (
+        "DOCKER_HOST, DOCKER_CERT_PATH, DOCKER_TLS_VERIFY",
+        "The Docker daemon of docker-daemon: and its certificates, where no flag names one.",
+    ),
     ("XDG_RUNTIME_DIR, XDG_CONFIG_HOME", "Where auth.json and the user's configuration lie."),
     (
         "CONTAINERS_REGISTRIES_CONF, CONTAINERS_POLICY_JSON",

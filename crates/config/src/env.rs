@@ -11,6 +11,12 @@ use std::path::{Path, PathBuf};
 pub const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Docker's configuration folder; its `config.json` is read, and written when this is set.
 pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// Where Docker's daemon is.
+pub const DOCKER_HOST: &str = "DOCKER_HOST";
+/// The folder of certificates for that daemon.
+pub const DOCKER_CERT_PATH: &str = "DOCKER_CERT_PATH";
+/// Whether the daemon's certificate is verified: anything but empty means so.
+pub const DOCKER_TLS_VERIFY: &str = "DOCKER_TLS_VERIFY";
 /// Where `containers/auth.json` lies first.
 pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 /// Replaces `~/.config`.

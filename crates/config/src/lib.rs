@@ -15,6 +15,7 @@
 
 pub mod auth;
 pub mod certs;
+mod docker;
 pub mod env;
 mod error;
 pub mod paths;
@@ -29,6 +30,7 @@ mod tls_details;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+pub use docker::DockerHost;
 pub use env::Environment;
 pub use error::{Error, JsonReason, Reason};
 pub use policy::PolicyFile;
@@ -112,6 +114,12 @@ impl Config {
     /// There is none ([`Error::NoPolicy`]), or it cannot be read.
     pub fn policy(&self) -> Result<PolicyFile, Error> {
         policy::load(&self.environment, self.overrides.policy.as_deref())
+    }
+
+    /// The Docker daemon that the environment names, if it names one.
+    #[must_use]
+    pub fn docker_host(&self) -> Option<DockerHost> {
+        DockerHost::read(&self.environment)
     }
 
     /// The proxies of the environment.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +11,7 @@ use url::Url;
 
 use crate::challenge::Challenge;
 use crate::error::Error;
-use crate::options::{ClientOptions, Credentials};
+use crate::options::{ClientOptions, Credentials, ProxyRules, Timeouts, TlsOptions};
 use crate::repository::Repository;
 use crate::send::Call;
 use crate::token::{Scope, Tokens};
@@ -65,21 +66,7 @@ impl Client {
             return Err(Error::Protocol(format!("invalid registry host {server:?}")));
         }
         let (tls, trust) = tls::config(&options.tls, options.insecure)?;
-        let rules = options.proxy.clone();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .no_proxy()
-            .proxy(reqwest::Proxy::custom(move |url| rules.proxy_for(url).cloned()))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(options.timeouts.connect)
-            .tcp_keepalive(std::time::Duration::from_secs(30))
-            // Some windows for six layers at once over a line with a long way.
-            .http2_initial_stream_window_size(2 * 1024 * 1024)
-            .http2_initial_connection_window_size(8 * 1024 * 1024)
-            .build()
-            .map_err(|error| Error::Protocol(format!("preparing connections: {error:?}")))?;
+        let http = build(connections(tls, options.proxy.clone(), &options.timeouts))?;
         Ok(Self(Arc::new(Shared {
             options,
             server,
@@ -134,6 +121,49 @@ impl Client {
     pub fn requests(&self) -> u64 {
         self.0.requests.load(Ordering::Relaxed)
     }
+}
+
+/// Connections as those of a [`Client`] are made, for who speaks something else than the
+/// distribution protocol over them; to a socket, where one is given.
+///
+/// # Errors
+/// TLS options that are of no use.
+pub fn http_client(
+    tls: &TlsOptions,
+    insecure: bool,
+    proxy: ProxyRules,
+    timeouts: &Timeouts,
+    socket: Option<&Path>,
+) -> Result<reqwest::Client, Error> {
+    let (tls, _) = tls::config(tls, insecure)?;
+    let builder = connections(tls, proxy, timeouts);
+    build(match socket {
+        Some(path) => builder.unix_socket(path),
+        None => builder,
+    })
+}
+
+fn connections(
+    tls: rustls::ClientConfig,
+    proxy: ProxyRules,
+    timeouts: &Timeouts,
+) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .proxy(reqwest::Proxy::custom(move |url| proxy.proxy_for(url).cloned()))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(timeouts.connect)
+        .tcp_keepalive(std::time::Duration::from_secs(30))
+        // Some windows for six layers at once over a line with a long way.
+        .http2_initial_stream_window_size(2 * 1024 * 1024)
+        .http2_initial_connection_window_size(8 * 1024 * 1024)
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
+    builder.build().map_err(|error| Error::Protocol(format!("preparing connections: {error:?}")))
 }
 
 impl Shared {

@@ -29,7 +29,7 @@ mod warning;
 mod wire;
 
 pub use answer::Answer;
-pub use client::Client;
+pub use client::{Client, http_client};
 pub use download::Download;
 pub use error::Error;
 pub use manifests::{Fetched, ManifestHead};

@@ -35,12 +35,13 @@ enum Kind {
 }
 
 impl WireError {
-    /// What `reqwest` has to say about a request to `url`.
-    pub(crate) fn new(error: &reqwest::Error, url: &Url, searched: &[PathBuf]) -> Self {
+    /// What `reqwest` has to say about a request to `url`, which for a socket is `unix:///PATH`.
+    #[must_use]
+    pub fn new(error: &reqwest::Error, url: &Url, searched: &[PathBuf]) -> Self {
         let connecting = error.is_connect();
         let chain: Vec<&(dyn StdError + 'static)> =
             std::iter::successors(error.source(), |error| inner(*error)).collect();
-        let address = address(url);
+        let dial = dial(url);
         for cause in &chain {
             if let Some(error) = cause.downcast_ref::<rustls::Error>() {
                 return Self::tls(error, url, searched);
@@ -54,11 +55,8 @@ impl WireError {
             return Self::of(Kind::Name, true, format!("dial tcp: lookup {host}: {reason}"));
         }
         if error.is_timeout() || chain.iter().any(|cause| is_timeout(*cause)) {
-            let text = if connecting {
-                format!("dial tcp {address}: i/o timeout")
-            } else {
-                "i/o timeout".to_owned()
-            };
+            let text =
+                if connecting { format!("{dial}: i/o timeout") } else { "i/o timeout".to_owned() };
             return Self::of(Kind::Slow, connecting, text);
         }
         for cause in &chain {
@@ -68,7 +66,7 @@ impl WireError {
                 _ if said == "tls handshake eof" => "EOF".to_owned(),
                 io::ErrorKind::UnexpectedEof => "unexpected EOF".to_owned(),
                 _ if connecting && error.raw_os_error().is_some() => {
-                    format!("dial tcp {address}: connect: {said}")
+                    format!("{dial}: connect: {said}")
                 }
                 _ => said,
             };
@@ -163,6 +161,14 @@ fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 
 
 fn is_timeout(error: &(dyn StdError + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut)
+}
+
+/// What Go calls the beginning of a connection.
+fn dial(url: &Url) -> String {
+    match url.scheme() {
+        "unix" => format!("dial unix {}", url.path()),
+        _ => format!("dial tcp {}", address(url)),
+    }
 }
 
 /// `host:port`.

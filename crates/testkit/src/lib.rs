@@ -3,6 +3,7 @@
 //! What goes wrong here panics: a test that cannot be set up has failed.
 
 pub mod certificate;
+pub mod dockerd;
 pub mod home;
 pub mod image;
 pub mod registry;
@@ -11,6 +12,7 @@ pub mod tar;
 pub mod twin;
 
 pub use certificate::Certificate;
+pub use dockerd::Dockerd;
 pub use home::Home;
 pub use image::{Format, Image};
 pub use registry::{Fault, On, Registry, Seen, TokenAuth};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use skopeo_blob::{FileError, StreamError, WriteError};
 use skopeo_image::{Digest, ErrorClass};
 
+use crate::docker_tar::DaemonError;
 use crate::synthetic::SifError;
 
 /// An error of a transport.
@@ -72,6 +73,18 @@ pub enum Error {
         #[source]
         source: SifError,
     },
+    /// A Docker daemon could not be used.
+    #[error("{doing}")]
+    Daemon {
+        /// What for, in the original's words.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: DaemonError,
+    },
+    /// An image cannot be written to a daemon under that name.
+    #[error(transparent)]
+    DaemonDestination(DaemonError),
     /// Nobody has ever spoken of that blob here.
     #[error("no blob with digest {:?} found", .0.as_str())]
     NoSuchBlob(Digest),
@@ -396,6 +409,12 @@ impl Error {
             Self::Manifest(error) => error.class(),
             Self::Tar(error) => return error.class(),
             Self::Saved(error) => error.class(),
+            Self::Daemon { source, .. } | Self::DaemonDestination(source) => source.class(),
+            Self::LoadingSif { .. } | Self::ConvertingSif { .. } | Self::NoSuchBlob(_) => {
+                ErrorClass::InvalidImage
+            }
+            Self::ReadOnly(_) => ErrorClass::Unsupported,
+            Self::Reading { source, .. } => return source.class(),
             Self::ManifestMismatch(_) => ErrorClass::DigestMismatch,
             Self::Unsupported { .. } | Self::NoSignatures(_) | Self::AttachmentsDisabled => {
                 ErrorClass::Unsupported
@@ -445,6 +464,7 @@ impl Error {
             }
             Self::Saved(error) => error.hint().map(str::to_owned),
             Self::Registry(error) => error.hint().map(str::to_owned),
+            Self::Daemon { source, .. } => source.hint(),
             Self::UploadAgain(source) | Self::Deleting { source, .. } => {
                 source.hint().map(str::to_owned)
             }

@@ -25,11 +25,13 @@ use skopeo_image::Digest;
 
 pub use destination::{Accepts, Destination, How, LayerForm, PutManifestError, Role, Stored, Wish};
 pub use dir::DirName;
-pub use docker_tar::{DockerArchiveName, SavedError};
+pub use docker_tar::{DaemonError, DaemonName, DockerArchiveName, SavedError};
 pub use error::Error;
 pub use layout::{ArchiveName, LayoutName};
 pub use name::{ImageName, NameError};
-pub use options::{DirOptions, DockerArchiveOptions, LayoutOptions, Options, RegistryOptions};
+pub use options::{
+    DaemonOptions, DirOptions, DockerArchiveOptions, LayoutOptions, Options, RegistryOptions,
+};
 pub use registry::{Connections, DockerName};
 pub use signature_file::Malformed as MalformedSignature;
 pub use source::Source;
@@ -50,6 +52,9 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
         ImageName::Sif(name) => Box::new(synthetic::open_sif(name).await?),
         ImageName::DockerArchive(name) => Box::new(docker_tar::open(name, options).await?),
         ImageName::OciArchive(name) => Box::new(layout::open_archive(name, options).await?),
+        ImageName::DockerDaemon(name) => {
+            Box::new(docker_tar::open_from_daemon(name, options).await?)
+        }
         ImageName::Tarball(name) => Box::new(synthetic::open_tarball(name, options).await?),
     })
 }
@@ -66,6 +71,9 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
         ImageName::Sif(_) | ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
         ImageName::DockerArchive(name) => Box::new(docker_tar::create(name, options).await?),
         ImageName::OciArchive(name) => Box::new(layout::create_archive(name, options).await?),
+        ImageName::DockerDaemon(name) => {
+            Box::new(docker_tar::create_in_daemon(name, options).await?)
+        }
     })
 }
 
@@ -82,6 +90,7 @@ pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
         }
         ImageName::Dir(_)
         | ImageName::DockerArchive(_)
+        | ImageName::DockerDaemon(_)
         | ImageName::Sif(_)
         | ImageName::Tarball(_) => {
             Err(Error::Unsupported { transport: name.transport(), operation: "Deleting images" })
@@ -98,6 +107,7 @@ pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Er
         ImageName::Docker(name) => registry::tags(name, options).await,
         ImageName::DockerArchive(name) => docker_tar::tags(name, options).await,
         ImageName::Dir(_)
+        | ImageName::DockerDaemon(_)
         | ImageName::Oci(_)
         | ImageName::OciArchive(_)
         | ImageName::Sif(_)

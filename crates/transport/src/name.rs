@@ -8,7 +8,7 @@ use skopeo_blob::FileError;
 use skopeo_image::{ErrorClass, PolicyScope, Reference, ReferenceError};
 
 use crate::dir::DirName;
-use crate::docker_tar::DockerArchiveName;
+use crate::docker_tar::{DaemonName, DockerArchiveName};
 use crate::layout::{ArchiveName, LayoutName};
 use crate::registry::DockerName;
 use crate::synthetic::{SifName, TarballName};
@@ -32,6 +32,8 @@ pub enum ImageName {
     DockerArchive(DockerArchiveName),
     /// `oci-archive:PATH[:REFERENCE]`.
     OciArchive(ArchiveName),
+    /// `docker-daemon:NAME:TAG`, `docker-daemon:sha256:ID`.
+    DockerDaemon(DaemonName),
     /// `tarball:FILE[:FILE...]`.
     Tarball(TarballName),
 }
@@ -96,6 +98,7 @@ impl ImageName {
             Self::Sif(name) => name,
             Self::DockerArchive(name) => name,
             Self::OciArchive(name) => name,
+            Self::DockerDaemon(name) => name,
             Self::Tarball(name) => name,
         }
     }
@@ -217,6 +220,21 @@ pub enum NameError {
     /// The same, where there is no tag beside it.
     #[error("reference does not include a tag: {0}")]
     NoTag(String),
+    /// A daemon's images have sha256 digests for their IDs.
+    #[error("Invalid docker-daemon: reference {0}: only digest algorithm sha256 accepted")]
+    DaemonId(String),
+    /// What looks like the ID of an image but is none.
+    #[error(
+        "Invalid docker-daemon: reference {0}: The sha256 repository name is reserved for \
+         (non-shortened) digest references"
+    )]
+    DaemonReserved(String),
+    /// A name without tag and digest is all images of that name.
+    #[error("docker-daemon: reference {0} has neither a tag nor a digest")]
+    DaemonNameOnly(String),
+    /// Daemons cannot be asked for both at once.
+    #[error("docker-daemon: references with both a tag and digest are currently not supported")]
+    DaemonTagAndDigest,
     /// A reference inside a layout that the OCI grammar does not have.
     #[error("Invalid image {0}")]
     LayoutReference(String),

@@ -21,6 +21,8 @@ pub struct Options {
     pub dir: DirOptions,
     /// Of `docker-archive:`.
     pub docker_archive: DockerArchiveOptions,
+    /// Of `docker-daemon:`, besides the certificates of [`RegistryOptions`].
+    pub daemon: DaemonOptions,
     /// What this machine is configured to do.
     pub config: Arc<Config>,
     /// The connections of the process.
@@ -37,6 +39,7 @@ impl Options {
             registry: RegistryOptions::default(),
             layout: LayoutOptions::default(),
             dir: DirOptions::default(),
+            daemon: DaemonOptions::default(),
             docker_archive: DockerArchiveOptions::default(),
             tmpdir: config.tmpdir().to_owned(),
             config,
@@ -83,6 +86,13 @@ pub struct LayoutOptions {
 pub struct DockerArchiveOptions {
     /// Tags that the image gets beside the one in its name.
     pub additional_tags: Vec<Reference>,
+}
+
+/// Options of `docker-daemon:`.
+#[derive(Clone, Debug, Default)]
+pub struct DaemonOptions {
+    /// Where the daemon is, such as `unix:///run/docker.sock`; otherwise `$DOCKER_HOST` says so.
+    pub host: Option<String>,
 }
 
 /// Options of `dir:` destinations. Both at once are refused.

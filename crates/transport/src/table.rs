@@ -1,7 +1,7 @@
 //! The list of transports, from which help, completion and errors come.
 
 use crate::dir::DirName;
-use crate::docker_tar::DockerArchiveName;
+use crate::docker_tar::{DaemonName, DockerArchiveName};
 use crate::layout::{ArchiveName, LayoutName};
 use crate::name::{ImageName, NameError};
 use crate::registry::DockerName;
@@ -86,7 +86,12 @@ pub static TRANSPORTS: [Transport; 11] = [
         parse: Some(|details| DockerArchiveName::parse(details).map(ImageName::DockerArchive)),
         ..Transport::unbuilt("docker-archive", "PATH[:REFERENCE | :@INDEX]")
     },
-    Transport::unbuilt("docker-daemon", "REFERENCE | sha256:ID"),
+    Transport {
+        reads: true,
+        writes: true,
+        parse: Some(|details| DaemonName::parse(details).map(ImageName::DockerDaemon)),
+        ..Transport::unbuilt("docker-daemon", "{REFERENCE | sha256:ID}")
+    },
     Transport {
         reads: true,
         writes: true,

@@ -60,14 +60,12 @@ pub(crate) fn image(prefix: &str, alias: Option<&str>) -> Vec<Flag> {
         .placeholder("DIRECTORY")
         .offers(Offers::Folders),
     );
-    // Harmless without its transport: the original ignores it for every other one.
     flags.push(
         Flag::text(
             format!("{prefix}daemon-host"),
             "docker daemon to talk to (docker-daemon: only)",
         )
-        .placeholder("HOST")
-        .hidden(),
+        .placeholder("HOST"),
     );
     flags
 }
@@ -93,6 +91,7 @@ pub(crate) struct Image {
     pub(crate) cert_dir: Option<PathBuf>,
     pub(crate) tls_verify: Option<bool>,
     pub(crate) shared_blob_dir: Option<PathBuf>,
+    pub(crate) daemon_host: Option<String>,
 }
 
 /// As whom to talk to the registry.
@@ -133,6 +132,7 @@ impl Image {
             cert_dir: path(&name("cert-dir")),
             tls_verify,
             shared_blob_dir: path(&name("shared-blob-dir")),
+            daemon_host: values.text(&name("daemon-host")).map(str::to_owned),
         })
     }
 }

@@ -142,7 +142,7 @@ mod tests {
             ("copy --multi-arch i", &["index-only"], NO_FILES),
             ("copy --multi-arch=i", &["--multi-arch=index-only"], NO_FILES),
             ("copy -qf v", &["v2s1", "v2s2"], NO_FILES),
-            ("copy do", &["docker:"], NO_SPACE | NO_FILES),
+            ("copy di", &["dir:"], NO_SPACE | NO_FILES),
             ("copy docker:", &["docker://"], NO_SPACE | NO_FILES),
             ("copy docker://a dir:x", &[], NO_SPACE),
             ("copy --dest-cert-dir ", &[], FOLDERS),

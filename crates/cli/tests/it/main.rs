@@ -7,6 +7,7 @@ mod completion;
 mod copy;
 mod delete;
 mod docker_archive;
+mod docker_daemon;
 mod docker_hub;
 mod failures;
 mod faults;

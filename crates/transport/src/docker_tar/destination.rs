@@ -42,7 +42,8 @@ pub(crate) async fn create(
     let Target { writer, old } = files::blocking(move || Target::open(&path, &tmpdir)).await?;
     let tags = name.docker_reference().into_iter().chain(&options.docker_archive.additional_tags);
     let tags = tags.cloned().collect();
-    Ok(SavedDestination::new(ImageName::DockerArchive(name.clone()), writer, tags, old))
+    let image = ImageName::DockerArchive(name.clone());
+    Ok(SavedDestination::new(image, writer, tags, old, LayerForm::Uncompressed))
 }
 
 /// An archive that an image is written to.
@@ -85,10 +86,11 @@ impl SavedDestination {
         writer: Writer,
         tags: Vec<Reference>,
         old: Option<Old>,
+        layers: LayerForm,
     ) -> Self {
         let accepts = Accepts {
             manifests: vec![MediaType::DOCKER_MANIFEST],
-            layers: LayerForm::Uncompressed,
+            layers,
             signatures: Err(NO_SIGNATURES),
             foreign_layers: false,
             embedded_name: None,

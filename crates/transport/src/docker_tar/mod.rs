@@ -1,10 +1,12 @@
-//! `docker-archive:`: images in a file as `docker save` makes it.
+//! `docker-archive:`: images in a file as `docker save` makes it; `docker-daemon:`, where such a file
+//! is what goes over the line.
 //!
 //! `manifest.json` lists the images: for each its config, its tags and its layers, which are plain
 //! tars. `repositories` and a folder for each layer say the same to Docker before 1.10. There are
 //! no manifests: one is made for each image, a schema 2 manifest of the layers as they are when
 //! they are not packed.
 
+mod daemon;
 mod destination;
 mod error;
 mod existing;
@@ -16,9 +18,11 @@ mod source;
 
 use crate::{Error, Options, files};
 
+pub use daemon::{DaemonError, DaemonName};
 pub use error::SavedError;
 pub use name::DockerArchiveName;
 
+pub(crate) use daemon::{create as create_in_daemon, open as open_from_daemon};
 pub(crate) use destination::create;
 pub(crate) use source::open;
 

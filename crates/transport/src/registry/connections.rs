@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skopeo_config::auth::{self, AuthOptions, Stored};
-use skopeo_config::{Endpoint, TlsVersion, certs};
+use skopeo_config::{Endpoint, certs};
 use skopeo_image::{Digest, Reference};
 use skopeo_registry::{
     Client, ClientOptions, ClientPair, Credentials, ProxyRules, Repository, Timeouts, TlsDetails,
@@ -179,7 +179,6 @@ impl Connections {
 
 fn tls(options: &Options, host: &str) -> Result<TlsOptions, Error> {
     let found = certs::load(&options.config, options.registry.cert_dir.as_deref(), host)?;
-    let details = options.config.tls_details()?;
     let pairs = found.client_pairs.into_iter().map(|pair| ClientPair {
         name: format!("the client certificate for {host}"),
         certificate_pem: pair.certificate_pem,
@@ -188,20 +187,18 @@ fn tls(options: &Options, host: &str) -> Result<TlsOptions, Error> {
     Ok(TlsOptions {
         extra_roots_pem: found.roots_pem,
         client_pairs: pairs.collect(),
-        details: TlsDetails {
-            min_version: details.min_version.map(|version| {
-                match version {
-                    TlsVersion::V1_0 => "1.0",
-                    TlsVersion::V1_1 => "1.1",
-                    TlsVersion::V1_2 => "1.2",
-                    TlsVersion::V1_3 => "1.3",
-                }
-                .to_owned()
-            }),
-            cipher_suites: details.cipher_suites,
-            named_groups: details.named_groups,
-        },
+        details: tls_details(options)?,
         searched: found.searched,
+    })
+}
+
+/// What `--tls-details` says.
+pub(crate) fn tls_details(options: &Options) -> Result<TlsDetails, Error> {
+    let details = options.config.tls_details()?;
+    Ok(TlsDetails {
+        min_version: details.min_version.map(|version| version.as_str().to_owned()),
+        cipher_suites: details.cipher_suites,
+        named_groups: details.named_groups,
     })
 }
 

@@ -15,13 +15,14 @@ mod source;
 use std::fmt;
 
 use skopeo_config::signatures::Access;
-use skopeo_image::{Digest, PolicyScope, RawManifest, Reference};
+use skopeo_image::{Digest, Named, PolicyScope, RawManifest, Reference};
 use skopeo_registry::Repository;
 
 use crate::name::{Name, NameError};
 use crate::{Error, ImageName, Options};
 
 pub use connections::Connections;
+pub(crate) use connections::tls_details;
 pub(crate) use destination::create;
 pub(crate) use foreign::elsewhere;
 pub(crate) use source::open;
@@ -101,17 +102,7 @@ impl Name for DockerName {
     }
 
     fn policy_scope(&self) -> PolicyScope {
-        let name = self.reference.name.to_string();
-        let mut namespaces: Vec<_> = std::iter::successors(Some(name.as_str()), |name| {
-            name.rsplit_once('/').map(|(parent, _)| parent)
-        })
-        .map(str::to_owned)
-        .collect();
-        // Then the domains above the host, without its port.
-        let host = self.reference.name.domain();
-        let host = host.split(':').next().unwrap_or(host);
-        let above = std::iter::successors(host.split_once('.'), |(_, rest)| rest.split_once('.'));
-        namespaces.extend(above.map(|(_, domain)| format!("*.{domain}")));
+        let mut namespaces = scopes(&self.reference.name);
         if self.untagged {
             namespaces.remove(0);
         }
@@ -134,6 +125,20 @@ impl fmt::Display for DockerName {
         write!(f, "//{}", self.reference.familiar())?;
         if self.untagged { f.write_str(UNKNOWN_DIGEST) } else { Ok(()) }
     }
+}
+
+/// The scopes of policies that a repository is in: its name, what is above it, its host, and the
+/// domains above that, without its port.
+pub(crate) fn scopes(name: &Named) -> Vec<String> {
+    let whole = name.to_string();
+    let parents = std::iter::successors(Some(whole.as_str()), |name| {
+        name.rsplit_once('/').map(|(parent, _)| parent)
+    });
+    let host = name.domain();
+    let host = host.split(':').next().unwrap_or(host);
+    let above = std::iter::successors(host.split_once('.'), |(_, rest)| rest.split_once('.'));
+    let above = above.map(|(_, domain)| format!("*.{domain}"));
+    parents.map(str::to_owned).chain(above).collect()
 }
 
 fn tag_or_digest(reference: &Reference) -> Option<&str> {

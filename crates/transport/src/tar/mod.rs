@@ -55,7 +55,15 @@ impl Archive {
     /// If it cannot be opened, is no tar, is cut off, or has more members or longer names than are
     /// worth the memory.
     pub(crate) fn open(path: &Path, tmpdir: &Path) -> Result<Self, TarError> {
-        let file = spool::plain(path, tmpdir)?;
+        Self::of_file(spool::plain(path, tmpdir)?, path)
+    }
+
+    /// A plain tar in a file that is open already; `path` is what errors call it. Blocks until all
+    /// headers have been read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn of_file(file: File, path: &Path) -> Result<Self, TarError> {
         let fault = |source| TarError::Read { archive: path.to_owned(), source };
         let length = file.metadata().map_err(|error| fault(Fault::Io(error.into())))?.len();
         let index = Index::scan(&file, length).map_err(fault)?;
