@@ -48,6 +48,9 @@ pub enum StreamError {
         #[source]
         source: io::Error,
     },
+    /// The encrypted bytes are not those that were encrypted with the layer's key.
+    #[error("could not properly decrypt byte stream: its HMAC is not the one the image names")]
+    Hmac,
     /// The encoder gave up.
     #[error("compressing to {compression}")]
     Encode {
@@ -76,7 +79,9 @@ impl StreamError {
     #[must_use]
     pub fn class(&self) -> Option<ErrorClass> {
         match self {
-            Self::Digest { .. } | Self::Size { .. } => Some(ErrorClass::DigestMismatch),
+            Self::Digest { .. } | Self::Size { .. } | Self::Hmac => {
+                Some(ErrorClass::DigestMismatch)
+            }
             Self::Corrupt { .. } => Some(ErrorClass::InvalidImage),
             _ => None,
         }

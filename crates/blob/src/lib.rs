@@ -17,6 +17,7 @@
 //! less than 1 MiB, whatever its size. Everything here must be polled inside a tokio runtime.
 
 mod codec;
+pub mod crypt;
 mod diff_id;
 mod error;
 pub mod file;

@@ -11,6 +11,7 @@ mod commands;
 mod completion;
 mod exit;
 mod go;
+mod keys;
 mod logging;
 pub mod man;
 

@@ -170,6 +170,11 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "CONTAINERS_REGISTRIES_CONF, CONTAINERS_POLICY_JSON",
         "Files to read instead of registries.conf and policy.json.",
     ),
+    ("GNUPGHOME", "Folder of the keyring that --encryption-key pgp:NAME looks into."),
+    (
+        "OCICRYPT_KEYPROVIDER_CONFIG",
+        "File with the key providers of --encryption-key and --decryption-key provider:NAME.",
+    ),
     ("HTTP_PROXY, HTTPS_PROXY, NO_PROXY", "Proxies for registries; in lower case too."),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "Certificates to trust instead of the system's."),
 ];

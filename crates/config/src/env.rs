@@ -39,6 +39,8 @@ pub const REQUEST_METHOD: &str = "REQUEST_METHOD";
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 /// Folders of root certificates, separated by colons, that replace the system's.
 pub const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
+/// The file that names the key providers of encrypted images.
+pub const OCICRYPT_KEYPROVIDER_CONFIG: &str = "OCICRYPT_KEYPROVIDER_CONFIG";
 /// Where programs (credential helpers) are searched.
 pub const PATH: &str = "PATH";
 

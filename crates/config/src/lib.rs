@@ -18,6 +18,7 @@ pub mod certs;
 mod docker;
 pub mod env;
 mod error;
+mod key_providers;
 pub mod paths;
 mod policy;
 mod proxies;
@@ -27,12 +28,14 @@ pub mod signatures;
 mod testing;
 mod tls_details;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use docker::DockerHost;
 pub use env::Environment;
 pub use error::{Error, JsonReason, Reason};
+pub use key_providers::{KeyProvider, KeyProviderCommand};
 pub use policy::PolicyFile;
 pub use proxies::Proxies;
 pub use registries::{Endpoint, Registries};
@@ -138,6 +141,15 @@ impl Config {
             .tls_details
             .as_deref()
             .map_or_else(|| Ok(TlsDetails::default()), TlsDetails::load)
+    }
+
+    /// The key providers of encrypted images, by name.
+    ///
+    /// # Errors
+    ///
+    /// The file that `$OCICRYPT_KEYPROVIDER_CONFIG` names cannot be read.
+    pub fn key_providers(&self) -> Result<BTreeMap<String, KeyProvider>, Error> {
+        key_providers::load(&self.environment)
     }
 
     /// Where big temporary files go.

@@ -1,12 +1,19 @@
 //! The manifest to write: pure.
 
+use std::collections::BTreeMap;
+
+use skopeo_blob::crypt::ANNOTATIONS;
 use skopeo_image::{
-    CompressionEdit, Converted, Edit, ImageManifest, LayerEdit, MediaType, RawManifest, convert,
+    CompressionEdit, Converted, Edit, EncryptionEdit, ImageManifest, LayerEdit, MediaType,
+    RawManifest, convert,
 };
 
 use crate::Error;
-use crate::plan::{ImagePlan, Wanted};
-use crate::transfer::Moved;
+use crate::plan::{ImagePlan, LayerPlan, Wanted};
+use crate::transfer::{Crypted, Moved};
+
+/// What the names of all annotations about the chunks of zstd:chunked begin with.
+const CHUNKS: &str = "io.github.containers.zstd-chunked.";
 
 /// The manifest to write, and what goes with it.
 #[derive(Debug)]
@@ -52,6 +59,26 @@ pub(crate) fn assemble(
     Ok(Assembled::Changed(convert(&plan.image, config, &edit)?))
 }
 
+/// The annotations of a layer, if they are not what they were.
+fn annotations(layer: &LayerPlan, moved: &Moved) -> Option<BTreeMap<String, String>> {
+    if !moved.recoded && moved.crypted == Crypted::Keep {
+        return None;
+    }
+    // What was said of the bytes before, such as where in them is what, is not so any more.
+    let mut annotations =
+        if moved.recoded { moved.annotations.clone() } else { layer.blob.annotations.clone() };
+    match &moved.crypted {
+        Crypted::Keep => {}
+        Crypted::Encrypted(more) => {
+            // Where in the bytes is what, and what it is, is not to be seen any more.
+            annotations.retain(|name, _| !name.starts_with(CHUNKS));
+            annotations.extend(more.clone());
+        }
+        Crypted::Decrypted => annotations.retain(|name, _| !name.starts_with(ANNOTATIONS)),
+    }
+    Some(annotations)
+}
+
 fn edits(plan: &ImagePlan, layers: &[Moved]) -> Vec<LayerEdit> {
     plan.layers
         .iter()
@@ -61,8 +88,12 @@ fn edits(plan: &ImagePlan, layers: &[Moved]) -> Vec<LayerEdit> {
             size: moved.size,
             compression: moved.compression.map_or(CompressionEdit::Keep, CompressionEdit::To),
             diff_id: moved.diff_id.clone(),
-            // What was said of the bytes before, such as where in them is what, is not so any more.
-            annotations: moved.recoded.then(|| moved.annotations.clone()),
+            encryption: match moved.crypted {
+                Crypted::Keep => EncryptionEdit::Keep,
+                Crypted::Encrypted(_) => EncryptionEdit::Encrypted,
+                Crypted::Decrypted => EncryptionEdit::Decrypted,
+            },
+            annotations: annotations(layer, moved),
             urls: if layer.wanted == Wanted::Elsewhere {
                 layer.blob.urls.clone()
             } else {

@@ -1,5 +1,6 @@
 //! What can go wrong when an image moves.
 
+use skopeo_blob::crypt::CryptError;
 use skopeo_blob::{BoxError, StreamError};
 use skopeo_image::{ConvertError, Digest, ErrorClass, ManifestError};
 use skopeo_transport::{Error as TransportError, PutManifestError};
@@ -138,6 +139,24 @@ pub enum Error {
         /// What it became.
         stored: Digest,
     },
+    /// The key of an encrypted layer could not be opened.
+    #[error("decrypting layer {digest}")]
+    Decrypt {
+        /// The layer.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: CryptError,
+    },
+    /// A layer could not be encrypted.
+    #[error("encrypting blob {digest}")]
+    Encrypt {
+        /// The layer, as it is at the source.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: CryptError,
+    },
     /// A config is larger than any config is.
     #[error("reading config blob {digest}: {size} bytes, more than the {limit} that are accepted")]
     LargeConfig {
@@ -237,6 +256,7 @@ impl Error {
             Self::ManifestMismatch(_) | Self::Stored { .. } => ErrorClass::DigestMismatch,
             Self::Manifest { source, .. } | Self::Choose { source, .. } => source.class(),
             Self::Plan(error) => error.class(),
+            Self::Decrypt { source, .. } | Self::Encrypt { source, .. } => return source.class(),
             Self::LargeConfig { .. } | Self::EditList(_) => ErrorClass::InvalidImage,
             Self::Convert(_) | Self::MustNotChange(_) | Self::ListMustNotChange(_) => {
                 ErrorClass::Unsupported

@@ -42,7 +42,7 @@ use tracing::debug;
 pub use error::Error;
 pub use event::{BlobKind, Event};
 pub use request::{
-    CompressTo, Digests, Format, InvalidLevel, Lists, OtherFormats, Others, Request,
+    CompressTo, Digests, Encryption, Format, InvalidLevel, Lists, OtherFormats, Others, Request,
     SourceSignatures,
 };
 pub use session::{Patience, Session};
@@ -252,6 +252,7 @@ impl<'a> Job<'a> {
         if self.request.format.is_some()
             || self.request.compression.is_some()
             || !self.request.added.is_empty()
+            || self.request.encryption.is_some()
             || layers == LayerForm::Uncompressed
         {
             return None;

@@ -1,8 +1,10 @@
 //! What is asked: platforms, formats, compression, signatures.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use skopeo_blob::Encoder;
+use skopeo_blob::crypt::{Keys, Recipients};
 use skopeo_image::{Compression, MediaType, Platform, PlatformFilter, wanted_platforms};
 
 /// What is asked of one copy.
@@ -28,6 +30,8 @@ pub struct Request {
     /// How hard to try where a destination wants plain layers packed and no format is asked for: a
     /// level of gzip.
     pub gzip_level: Option<i32>,
+    /// Whether layers are encrypted or decrypted on their way; `None` leaves them as they are.
+    pub encryption: Option<Encryption>,
     /// How many blobs may move at once.
     pub parallel: NonZeroUsize,
 }
@@ -47,6 +51,7 @@ impl Request {
             compression: None,
             added: Vec::new(),
             gzip_level: None,
+            encryption: None,
             parallel: const { NonZeroUsize::new(6).expect("six is not zero") },
         }
     }
@@ -71,6 +76,20 @@ impl Request {
         }
         Ok(())
     }
+}
+
+/// What to do about the encryption of layers.
+#[derive(Clone, Debug)]
+pub enum Encryption {
+    /// Encrypt layers that are not encrypted.
+    Encrypt {
+        /// Who shall be able to decrypt them.
+        recipients: Arc<Recipients>,
+        /// Which layers, counted from 0 at the root, or from -1 at the top; all if there are none.
+        layers: Vec<i64>,
+    },
+    /// Decrypt what is encrypted.
+    Decrypt(Arc<Keys>),
 }
 
 /// What to do with a list.

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Compression;
 
+/// What the type of an encrypted layer ends with.
+const ENCRYPTED: &str = "+encrypted";
+
 /// A media type as it stands in a manifest or header. Unknown ones are kept as they are.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(transparent)]
@@ -119,6 +122,34 @@ impl MediaType {
         } else {
             None
         }
+    }
+
+    /// Whether this names something encrypted, as OCI image encryption has it.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.as_str().ends_with(ENCRYPTED)
+    }
+
+    /// The type of such a layer when it is encrypted; `None` if it is already, or if what it names
+    /// is no layer.
+    #[must_use]
+    pub fn encrypted(&self) -> Option<Self> {
+        [
+            Self::OCI_LAYER,
+            Self::OCI_LAYER_GZIP,
+            Self::OCI_LAYER_ZSTD,
+            Self::OCI_FOREIGN_LAYER,
+            Self::OCI_FOREIGN_LAYER_GZIP,
+            Self::OCI_FOREIGN_LAYER_ZSTD,
+        ]
+        .contains(self)
+        .then(|| format!("{self}{ENCRYPTED}").into())
+    }
+
+    /// The type of such a layer when it is decrypted; `None` if it is not encrypted.
+    #[must_use]
+    pub fn decrypted(&self) -> Option<Self> {
+        self.as_str().strip_suffix(ENCRYPTED).map(Self::from)
     }
 
     /// Whether this names either form of Docker schema 1.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use skopeo_image::Secret;
+
 use super::command::Command;
 use super::flag::{Flag, Kind, Offers};
 use super::value::Values;
@@ -39,9 +41,25 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
         Flag::text("sign-identity", "reference to sign the image as").later(),
         Flag::text("digestfile", "file to write the digest of the written manifest to")
             .offers(Offers::Files),
-        Flag::new("encryption-key", Kind::Texts, "key to encrypt layers with").later(),
-        Flag::new("encrypt-layer", Kind::Ints, "index of a layer to encrypt").later(),
-        Flag::new("decryption-key", Kind::Texts, "key to decrypt layers with").later(),
+        Flag::new(
+            "encryption-key",
+            Kind::Texts,
+            "encrypt layers for PROTOCOL:RECIPIENT (jwe:PUBLIC-KEY, pgp:NAME, pkcs7:CERTIFICATE, or provider:NAME[:PARAMETER])",
+        )
+        .placeholder("PROTOCOL:RECIPIENT"),
+        Flag::new(
+            "encrypt-layer",
+            Kind::Ints,
+            "INDEX of a layer to encrypt instead of all; 0 is the lowest, -1 the topmost",
+        )
+        .placeholder("INDEX"),
+        Flag::new(
+            "decryption-key",
+            Kind::Texts,
+            "decrypt layers with KEY[:PASSPHRASE] (files of keys, certificates or GPG secret keys; pass=, file= or fd= before the passphrase) or provider:NAME",
+        )
+        .placeholder("KEY[:PASSPHRASE]")
+        .offers(Offers::Files),
         Flag::new(
             "image-parallel-copies",
             Kind::Uint,
@@ -118,6 +136,10 @@ pub(crate) struct Copy {
     pub(crate) compress_level: Option<i64>,
     pub(crate) force_compress_format: bool,
     pub(crate) precompute_digests: bool,
+    pub(crate) encryption_keys: Vec<String>,
+    pub(crate) encrypt_layers: Vec<i64>,
+    /// Pass phrases may be in them.
+    pub(crate) decryption_keys: Vec<Secret>,
     /// The deprecated `--tls-verify` for both sides was given.
     pub(crate) deprecated_tls_verify: bool,
 }
@@ -125,6 +147,8 @@ pub(crate) struct Copy {
 impl Copy {
     pub(crate) fn new(values: &Values) -> Self {
         let text = |name| values.maybe_text(name).map(str::to_owned);
+        let secrets =
+            |name| values.texts(name).iter().map(|text| Secret::from(text.as_str())).collect();
         Self {
             additional_tags: values.texts("additional-tag").to_vec(),
             added: values.texts("add-compression").to_vec(),
@@ -141,6 +165,9 @@ impl Copy {
             compress_level: values.int("dest-compress-level"),
             force_compress_format: values.switch("dest-force-compress-format"),
             precompute_digests: values.switch("dest-precompute-digests"),
+            encryption_keys: values.texts("encryption-key").to_vec(),
+            encrypt_layers: values.ints("encrypt-layer").to_vec(),
+            decryption_keys: secrets("decryption-key"),
             deprecated_tls_verify: values.has("tls-verify"),
         }
     }

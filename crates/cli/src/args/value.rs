@@ -145,6 +145,14 @@ impl Values {
         }
     }
 
+    /// A list of numbers, empty if it was not given.
+    pub(crate) fn ints(&self, name: &str) -> &[i64] {
+        match self.0.get(name) {
+            Some(Value::Ints(numbers)) => numbers,
+            _ => &[],
+        }
+    }
+
     pub(crate) fn duration(&self, name: &str) -> GoDuration {
         match self.0.get(name) {
             Some(Value::Duration(duration)) => *duration,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use skopeo_copy::{
-    CompressTo, Copied, Digests, Format, Lists, OtherFormats, Request, Session, SourceSignatures,
+    CompressTo, Copied, Digests, Encryption, Format, Lists, OtherFormats, Request, Session,
+    SourceSignatures,
 };
 use skopeo_image::{Compression, Platform, Reference};
 use skopeo_transport::ImageName;
@@ -20,7 +21,7 @@ use crate::args::value::Values;
 use crate::exit::UsageError;
 use crate::progress::Progress;
 use crate::report::{Copying, Report};
-use crate::{go, retry};
+use crate::{go, keys, retry};
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     let [from, to] = arguments else {
@@ -112,6 +113,7 @@ fn request(app: &App, copy: &Copy, lists: Lists) -> Result<Request> {
         request.gzip_level = level(copy)?;
     }
     request.check_levels()?;
+    request.encryption = encryption(app, copy)?;
     if let Some(parallel) = usize::try_from(copy.parallel).ok().and_then(NonZeroUsize::new) {
         request.parallel = parallel;
     }
@@ -178,6 +180,27 @@ fn added(copy: &Copy, lists: &Lists) -> Result<Vec<CompressTo>> {
         _ => bail!("--add-compression: layers in {name} are read, never written"),
     };
     copy.added.iter().map(read).collect()
+}
+
+fn encryption(app: &App, copy: &Copy) -> Result<Option<Encryption>> {
+    let (encryption, decryption) = (&copy.encryption_keys, &copy.decryption_keys);
+    if !encryption.is_empty() && !decryption.is_empty() {
+        bail!("--encryption-key and --decryption-key cannot be specified together");
+    }
+    if !copy.encrypt_layers.is_empty() && encryption.is_empty() {
+        bail!("--encrypt-layer can only be used with --encryption-key");
+    }
+    if !encryption.is_empty() {
+        let recipients = keys::recipients(app.config(), encryption);
+        let recipients = Arc::new(recipients.context("Invalid encryption keys")?);
+        let layers = copy.encrypt_layers.clone();
+        return Ok(Some(Encryption::Encrypt { recipients, layers }));
+    }
+    if decryption.is_empty() {
+        return Ok(None);
+    }
+    let keys = keys::keys(app.config(), decryption).context("Invalid decryption keys")?;
+    Ok(Some(Encryption::Decrypt(Arc::new(keys))))
 }
 
 fn level(copy: &Copy) -> Result<Option<i32>> {

@@ -117,10 +117,7 @@ fn flags_that_contradict_each_other_or_mean_nothing() {
             &["--src-creds", "u", "--src-no-creds"],
             "creds and no-creds cannot be specified at the same time",
         ),
-        (
-            &["--encryption-key", "jwe:x"],
-            "--encryption-key is not supported yet by this version of skopeo",
-        ),
+        (&["--sign-by", "x"], "--sign-by is not supported yet by this version of skopeo"),
         (
             &["--additional-tag", "x:y,X"],
             "error parsing additional-tag 'X': invalid reference format: repository name must be lowercase",

@@ -9,6 +9,7 @@ mod delete;
 mod docker_archive;
 mod docker_daemon;
 mod docker_hub;
+mod encryption;
 mod failures;
 mod faults;
 mod hostile;

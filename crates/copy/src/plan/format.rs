@@ -17,15 +17,25 @@ const IMAGES: [MediaType; 4] = [
 
 const LISTS: [MediaType; 2] = [MediaType::DOCKER_LIST, MediaType::OCI_INDEX];
 
+/// What a manifest must have words for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Must {
+    /// Layers so compressed.
+    pub(super) compression: Option<Compression>,
+    /// Encrypted layers.
+    pub(super) encryption: bool,
+}
+
 /// The types to try for an image's manifest, best first; at least one. If nothing may change that
 /// is the source's type alone, whether or not the destination is known to take it.
 pub(super) fn image_types(
     source: &MediaType,
     accepted: &[MediaType],
     forced: Option<MediaType>,
-    compression: Option<Compression>,
+    must: Must,
     frozen: Option<Frozen>,
 ) -> Result<Vec<MediaType>, PlanError> {
+    let Must { compression, encryption } = must;
     let candidates: Vec<MediaType> = match &forced {
         Some(forced) => vec![forced.clone()],
         None if accepted.is_empty() => IMAGES.to_vec(),
@@ -34,8 +44,23 @@ pub(super) fn image_types(
     let usable: Vec<&MediaType> = candidates
         .iter()
         .filter(|to| !to.is_list())
+        .filter(|to| !encryption || **to == MediaType::OCI_MANIFEST)
         .filter(|to| compression.is_none_or(|compression| to.allows(compression)))
         .collect();
+    if usable.is_empty() && encryption {
+        // What every format has words for is not worth a word.
+        let compression = compression.filter(|it| !MediaType::DOCKER_MANIFEST.allows(*it));
+        match forced {
+            Some(format) => return Err(PlanError::EncryptionNotInFormat { compression, format }),
+            None if accepted.is_empty() => {}
+            None => {
+                let accepted = candidates;
+                return Err(PlanError::EncryptionNotAccepted { compression, accepted });
+            }
+        }
+        let compression = compression.unwrap_or(Compression::Gzip);
+        return Err(PlanError::CompressionNowhere { compression });
+    }
     if usable.is_empty() {
         let compression = compression.unwrap_or(Compression::Gzip);
         return Err(match forced {
@@ -130,7 +155,8 @@ mod tests {
             (S2, &[OCI], None, None, Some(Frozen::PreserveDigests), &[S2]), // taking our chances
             (S2, &registry, Some(OCI), None, Some(Frozen::Signed), &[S2]),
         ] {
-            let types = image_types(&source, accepted, forced, compression, frozen).unwrap();
+            let must = Must { compression, encryption: false };
+            let types = image_types(&source, accepted, forced, must, frozen).unwrap();
             assert_eq!(types, expected, "{source} to {accepted:?}");
         }
         for (accepted, forced, compression, sentence) in [
@@ -158,7 +184,58 @@ mod tests {
                  support it",
             ),
         ] {
-            let error = image_types(&OCI, accepted, forced, Some(compression), None).unwrap_err();
+            let must = Must { compression: Some(compression), encryption: false };
+            let error = image_types(&OCI, accepted, forced, must, None).unwrap_err();
+            assert_eq!(error.to_string(), sentence);
+        }
+    }
+
+    #[test]
+    fn only_oci_has_words_for_encryption() {
+        use Compression::{Gzip, Zstd};
+        let must = |compression| Must { compression, encryption: true };
+        for source in [OCI, S2, S1] {
+            for accepted in [&[OCI, S2, S1][..], &[]] {
+                let types = image_types(&source, accepted, None, must(None), None).unwrap();
+                assert_eq!(types, [OCI]);
+            }
+        }
+        let s2 = "application/vnd.docker.distribution.manifest.v2+json";
+        for (accepted, forced, compression, sentence) in [
+            (
+                &[][..],
+                Some(S2),
+                Some(Gzip),
+                format!(
+                    "encryption required together with format {s2}, which does not support encryption"
+                ),
+            ),
+            (
+                &[],
+                Some(S2),
+                Some(Zstd),
+                format!(
+                    "compression using zstd, and encryption, required together with format {s2}, which does not support both"
+                ),
+            ),
+            (
+                &[S2],
+                None,
+                None,
+                format!(
+                    "encryption required but the destination only supports MIME types [{s2}], none of which support encryption"
+                ),
+            ),
+            (
+                &[S2],
+                None,
+                Some(Zstd),
+                format!(
+                    "compression using zstd, and encryption, required but the destination only supports MIME types [{s2}], none of which support both"
+                ),
+            ),
+        ] {
+            let error = image_types(&OCI, accepted, forced, must(compression), None).unwrap_err();
             assert_eq!(error.to_string(), sentence);
         }
     }

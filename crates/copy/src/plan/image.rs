@@ -9,7 +9,7 @@ use skopeo_image::{
 use skopeo_transport::{Accepts, ImageName};
 use skopeo_trust::Admitted;
 
-use super::{Frozen, LayerPlan, PlanError, format, frozen, layer};
+use super::{Frozen, LayerPlan, PlanError, crypt, format, frozen, layer};
 use crate::request::{OtherFormats, Request};
 
 /// What is to be done with one image.
@@ -63,6 +63,8 @@ pub(crate) fn plan_image(
     around: Surroundings<'_>,
 ) -> Result<ImagePlan, PlanError> {
     let Surroundings { top, destination, accepts, request } = around;
+    let request = crypt::without_chunks(request)?;
+    let request = request.as_ref();
     let manifest = admitted.manifest();
     let Manifest::Image(image) = manifest.parse()? else {
         return Err(PlanError::Manifest(ManifestError::UnknownType(
@@ -93,7 +95,8 @@ pub(crate) fn plan_image(
     // Not what the image's view says: that has one type for both kinds of schema 1.
     let from = manifest.media_type.clone();
     let forced = request.format.map(|format| format.image_type());
-    let types = format::image_types(&from, &accepts.manifests, forced, compression, frozen)?;
+    let must = format::Must { compression, encryption: crypt::is_needed(&image, request) };
+    let types = format::image_types(&from, &accepts.manifests, forced, must, frozen)?;
     if let (ImageManifest::Oci(manifest), false) = (&image, types.contains(&from)) {
         manifest.require_image().map_err(PlanError::Artifact)?;
     }
@@ -108,7 +111,7 @@ pub(crate) fn plan_image(
         name,
         renamed,
         config: image.config().cloned(),
-        layers: layer::layers(&image, frozen, accepts, request),
+        layers: layer::layers(&image, frozen, accepts, request)?,
         diff_ids,
         only: request
             .compression
@@ -143,7 +146,7 @@ impl fmt::Display for ImagePlan {
         }
         for (at, layer) in self.layers.iter().enumerate() {
             let blob = &layer.blob;
-            writeln!(f, "  layer {at} {} {}: {}", short(blob), blob.media_type, layer.wanted)?;
+            writeln!(f, "  layer {at} {} {}: {layer}", short(blob), blob.media_type)?;
         }
         if self.diff_ids == DiffIds::Needed {
             writeln!(f, "  hash what is in the layers")?;

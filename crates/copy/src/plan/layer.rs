@@ -6,7 +6,7 @@ use skopeo_blob::{Encoder, Recode};
 use skopeo_image::{Compression, Descriptor, ImageManifest, Layer, MediaType};
 use skopeo_transport::{Accepts, LayerForm};
 
-use super::Frozen;
+use super::{Crypt, Frozen, PlanError, crypt};
 use crate::request::Request;
 
 /// What is to become of one layer.
@@ -16,6 +16,8 @@ pub struct LayerPlan {
     pub blob: Descriptor,
     /// The form in which it is wanted.
     pub wanted: Wanted,
+    /// What becomes of its encryption.
+    pub crypt: Crypt,
 }
 
 /// The form in which a layer is wanted. What has to be done for that is known when its first bytes
@@ -41,29 +43,32 @@ pub(super) fn layers(
     frozen: Option<Frozen>,
     accepts: &Accepts,
     request: &Request,
-) -> Vec<LayerPlan> {
+) -> Result<Vec<LayerPlan>, PlanError> {
+    let crypts = crypt::layers(image, frozen, request)?;
     let requested = request.compression.and_then(|compression| compression.encoder());
-    image
-        .layers()
-        .into_iter()
-        .map(|Layer { blob, .. }| {
-            let wanted = if accepts.foreign_layers && !blob.urls.is_empty() {
-                Wanted::Elsewhere
-            } else if frozen.is_some() || !is_known(image, &blob.media_type) {
-                Wanted::Opaque
-            } else {
-                match (accepts.layers, requested) {
-                    (LayerForm::AsIs, _) => Wanted::AsIs,
-                    (LayerForm::Uncompressed, _) => Wanted::Plain,
-                    (LayerForm::Compressed, Some(encoder)) => Wanted::Exactly(encoder),
-                    (LayerForm::Compressed, None) => {
-                        Wanted::Packed(Encoder::Gzip { level: request.gzip_level })
-                    }
+    let layers = image.layers().into_iter().zip(crypts);
+    let plans = layers.map(|(Layer { blob, .. }, crypt)| {
+        // What it is when it is decrypted.
+        let inner = blob.media_type.decrypted().filter(|_| crypt == Crypt::Decrypt);
+        let media_type = inner.as_ref().unwrap_or(&blob.media_type);
+        let wanted = if accepts.foreign_layers && !blob.urls.is_empty() {
+            Wanted::Elsewhere
+        } else if frozen.is_some() || !is_known(image, media_type) {
+            Wanted::Opaque
+        } else {
+            match (accepts.layers, requested) {
+                (LayerForm::AsIs, _) => Wanted::AsIs,
+                (LayerForm::Uncompressed, _) => Wanted::Plain,
+                (LayerForm::Compressed, Some(encoder)) => Wanted::Exactly(encoder),
+                (LayerForm::Compressed, None) => {
+                    Wanted::Packed(Encoder::Gzip { level: request.gzip_level })
                 }
-            };
-            LayerPlan { blob, wanted }
-        })
-        .collect()
+            }
+        };
+        let crypt = if wanted == Wanted::Elsewhere { Crypt::Keep } else { crypt };
+        LayerPlan { blob, wanted, crypt }
+    });
+    Ok(plans.collect())
 }
 
 /// Whether a layer of this type may be packed otherwise: only what is known to be a tar.
@@ -92,6 +97,16 @@ pub(crate) fn recode(sniffed: Compression, wanted: Wanted) -> Recode {
             Recode::Recompress { from: sniffed, to }
         }
         Wanted::Packed(_) | Wanted::Exactly(_) => Recode::Keep,
+    }
+}
+
+impl fmt::Display for LayerPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.crypt {
+            Crypt::Keep => write!(f, "{}", self.wanted),
+            Crypt::Encrypt => write!(f, "{}, encrypted", self.wanted),
+            Crypt::Decrypt => write!(f, "decrypted, {}", self.wanted),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is to be done, decided before a byte moves: pure, and printable.
 
+mod crypt;
 mod format;
 mod frozen;
 mod image;
@@ -13,6 +14,7 @@ use std::collections::BTreeSet;
 
 use skopeo_image::{Compression, Digest, ErrorClass, ManifestError, MediaType};
 
+pub use crypt::Crypt;
 pub use frozen::Frozen;
 pub use image::{DiffIds, ImagePlan};
 pub use layer::{LayerPlan, Wanted};
@@ -54,6 +56,63 @@ pub enum PlanError {
         /// What the destination takes.
         accepted: Vec<MediaType>,
     },
+    /// Layers are or will be encrypted, and the user wants a format that cannot say so.
+    #[error(
+        "{}encryption{} required together with format {format}, which does not support {}",
+        and(*compression),
+        if compression.is_some() { "," } else { "" },
+        if compression.is_some() { "both" } else { "encryption" }
+    )]
+    EncryptionNotInFormat {
+        /// A compression that not every format can name.
+        compression: Option<Compression>,
+        /// The format.
+        format: MediaType,
+    },
+    /// Layers are or will be encrypted, and the destination takes no format that can say so.
+    #[error(
+        "{}encryption{} required but the destination only supports MIME types [{}], none of which \
+         support {}",
+        and(*compression),
+        if compression.is_some() { "," } else { "" },
+        join(accepted, ", "),
+        if compression.is_some() { "both" } else { "encryption" }
+    )]
+    EncryptionNotAccepted {
+        /// A compression that not every format can name.
+        compression: Option<Compression>,
+        /// What the destination takes.
+        accepted: Vec<MediaType>,
+    },
+    /// zstd:chunked for encrypted layers.
+    #[error(
+        "explicitly requested to combine zstd:chunked with encryption, which is not beneficial; \
+         use plain zstd instead"
+    )]
+    EncryptedChunks,
+    /// There is no such layer.
+    #[error(
+        "when choosing layers to encrypt, layer index {index} out of range ({layers} layers exist)"
+    )]
+    NoSuchLayer {
+        /// Which layer was asked for.
+        index: i64,
+        /// How many there are.
+        layers: usize,
+    },
+    /// A layer had to change, and must not.
+    #[error("layer {digest} should be {verb}, but we can’t modify the manifest: {frozen}")]
+    LayerMustChange {
+        /// The layer.
+        digest: Digest,
+        /// What should happen to it.
+        verb: &'static str,
+        /// Why it cannot.
+        frozen: Frozen,
+    },
+    /// What is called a layer is none, and has no type for when it is encrypted.
+    #[error("encryption specified but no counterpart for mediatype: \"{0}\"")]
+    NotEncryptable(MediaType),
     /// The destination takes images only, and several are asked for.
     #[error(
         "copying multiple images: destination transport {0:?} does not support copying multiple images as a group"
@@ -167,6 +226,7 @@ impl PlanError {
         match self {
             Self::Manifest(error) => error.class(),
             Self::TooDeep(_) | Self::TooMany(_) => ErrorClass::InvalidImage,
+            Self::NoSuchLayer { .. } => ErrorClass::InvalidInput,
             Self::DestinationDigest => ErrorClass::DigestMismatch,
             Self::NoPlatform { .. } | Self::OtherPlatform { .. } => ErrorClass::NotFound,
             _ => ErrorClass::Unsupported,
@@ -201,6 +261,10 @@ pub(crate) fn few<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
     let more = all.len() - shown.len();
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     format!("{}{more}", shown.join(", "))
+}
+
+fn and(compression: Option<Compression>) -> String {
+    compression.map_or_else(String::new, |it| format!("compression using {it}, and "))
 }
 
 fn join(types: &[MediaType], between: &str) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
+use skopeo_blob::crypt::{self, CryptError, LayerKey, Sealed};
 use skopeo_blob::{Blob, Recode};
 use skopeo_image::{Compression, Descriptor, Digest};
 use skopeo_transport::{How, Role, Stored, Wish};
@@ -14,8 +15,8 @@ use tracing::debug;
 use super::once::Key;
 use crate::error::{Side, sentence};
 use crate::known::Made;
-use crate::plan::{self, DiffIds, Wanted};
-use crate::{Error, Event, Job};
+use crate::plan::{self, Crypt, DiffIds, Wanted};
+use crate::{Encryption, Error, Event, Job};
 
 /// The largest config that is read into memory, in bytes.
 const CONFIG_LIMIT: u64 = 4 << 20;
@@ -26,6 +27,7 @@ pub(crate) struct Item {
     pub(crate) blob: Descriptor,
     pub(crate) role: Role,
     pub(crate) wanted: Wanted,
+    pub(crate) crypt: Crypt,
     pub(crate) diff_ids: DiffIds,
     /// If set, what is there in another compression is of no use.
     pub(crate) only: Option<Compression>,
@@ -38,6 +40,7 @@ impl Item {
             blob: blob.clone(),
             role: Role::Config,
             wanted: Wanted::Opaque,
+            crypt: Crypt::Keep,
             diff_ids: DiffIds::NotNeeded,
             only: None,
         }
@@ -57,13 +60,24 @@ pub(crate) struct Moved {
     pub(crate) recoded: bool,
     /// What a manifest has to say of them if they are.
     pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) crypted: Crypted,
     pub(crate) diff_id: Option<Digest>,
+}
+
+/// What became of a layer's encryption.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Crypted {
+    #[default]
+    Keep,
+    /// With what its annotations have to say about it.
+    Encrypted(BTreeMap<String, String>),
+    Decrypted,
 }
 
 impl Job<'_> {
     /// Brings a blob to the destination, once, however often it is asked for.
     pub(crate) async fn bring(&self, item: &Item) -> Result<Moved, Error> {
-        let key = Key::new(&item.blob, item.wanted, item.diff_ids);
+        let key = Key { crypt: item.crypt, ..Key::new(&item.blob, item.wanted, item.diff_ids) };
         let moved = self.once.get(key, || self.bring_once(item)).await?;
         self.tell_done(&item.blob.digest, &moved);
         Ok(moved)
@@ -78,7 +92,9 @@ impl Job<'_> {
     }
 
     async fn bring_once(&self, item: &Item) -> Result<Moved, Error> {
-        if let Some(mut moved) = self.reuse(item).await? {
+        // What is encrypted is never the same twice, and what is in an encrypted layer is not known.
+        let reused = if item.crypt == Crypt::Keep { self.reuse(item).await? } else { None };
+        if let Some(mut moved) = reused {
             let digest = item.blob.digest.clone();
             self.session.tell(Event::BlobReused { digest, how: moved.how });
             if item.diff_ids == DiffIds::Needed {
@@ -88,7 +104,11 @@ impl Job<'_> {
         }
         let _permit = self.permit().await;
         // What declares nothing is schema 1, which is packed with gzip but for very old images.
-        let declared = declared(&item.blob).unwrap_or(Compression::Gzip);
+        let declared = match item.blob.media_type.decrypted() {
+            Some(decrypted) => decrypted.compression(),
+            None => declared(&item.blob),
+        };
+        let declared = declared.unwrap_or(Compression::Gzip);
         let _codec = if plan::recode(declared, item.wanted) == Recode::Keep {
             None
         } else {
@@ -141,13 +161,20 @@ impl Job<'_> {
         let compression = compression.filter(|_| item.wanted != Wanted::Opaque);
         let Stored { digest, size, how } = stored;
         let (recoded, annotations) = (recoded.is_some(), recoded.unwrap_or_default());
-        Ok(Some(Moved { digest, size, how, compression, recoded, annotations, diff_id: None }))
+        let crypted = Crypted::Keep;
+        let diff_id = None;
+        Ok(Some(Moved { digest, size, how, compression, recoded, annotations, crypted, diff_id }))
     }
 
     /// Fetches the blob and writes it, once through all steps.
     async fn send(&self, item: &Item) -> Result<Moved, Error> {
         let digest = &item.blob.digest;
+        let key = self.layer_key(item).await?;
         let blob = self.open(&item.blob).await?;
+        let blob = match key {
+            Some(key) => crypt::decrypt(blob, key),
+            None => blob,
+        };
         let looks = item.wanted != Wanted::Opaque || item.diff_ids == DiffIds::Needed;
         let (sniffed, blob) = if looks {
             let sniffed = skopeo_blob::sniff(blob).await;
@@ -166,6 +193,12 @@ impl Job<'_> {
         };
         let recode = sniffed.map_or(Recode::Keep, |it| plan::recode(it, item.wanted));
         let (blob, annotations) = skopeo_blob::recode_annotated(blob, recode);
+        let (blob, sealed) = if item.crypt == Crypt::Encrypt {
+            let (blob, sealed) = crypt::encrypt(blob).map_err(|it| encrypting(digest, it))?;
+            (blob, Some(sealed))
+        } else {
+            (blob, None)
+        };
         let stored = self.destination.put_blob(blob, item.role).await;
         let stored = stored.map_err(|error| Error::of_blob(digest, error, Side::Writing))?;
         let diff_id = match diff_id {
@@ -177,11 +210,13 @@ impl Job<'_> {
             ),
             None => None,
         };
-        if let Some(diff_id) = &diff_id {
+        if let Some(diff_id) = diff_id.as_ref().filter(|_| item.crypt != Crypt::Decrypt) {
             self.session.known.learn_diff_id(digest, diff_id);
         }
         let annotations = annotations.get().await;
-        if recode == Recode::Keep {
+        if item.crypt != Crypt::Keep {
+            debug!("blob {digest} became {} by {recode:?}, {:?}", stored.digest, item.crypt);
+        } else if recode == Recode::Keep {
             require_same(digest, &stored.digest)?;
         } else {
             debug!("blob {digest} became {} by {recode:?}", stored.digest);
@@ -195,8 +230,38 @@ impl Job<'_> {
             // No media type can say these, so what the source's says is left as it is.
             .filter(|result| !matches!(result, Compression::Bzip2 | Compression::Xz));
         let recoded = recode != Recode::Keep;
+        let crypted = match sealed {
+            Some(sealed) => Crypted::Encrypted(self.annotations(&item.blob.digest, sealed).await?),
+            None if item.crypt == Crypt::Decrypt => Crypted::Decrypted,
+            None => Crypted::Keep,
+        };
         let Stored { digest, size, how } = stored;
-        Ok(Moved { digest, size, how, compression, recoded, annotations, diff_id })
+        Ok(Moved { digest, size, how, compression, recoded, annotations, crypted, diff_id })
+    }
+
+    /// The key of a layer that is to be decrypted, before any of its bytes are asked for.
+    async fn layer_key(&self, item: &Item) -> Result<Option<LayerKey>, Error> {
+        match &self.request.encryption {
+            Some(Encryption::Decrypt(keys)) if item.crypt == Crypt::Decrypt => {
+                let digest = item.blob.digest.clone();
+                let key = keys.open(&item.blob.annotations).await;
+                key.map(Some).map_err(|source| Error::Decrypt { digest, source })
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What is to be said of a layer that was encrypted.
+    async fn annotations(
+        &self,
+        digest: &Digest,
+        sealed: Sealed,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let Some(Encryption::Encrypt { recipients, .. }) = &self.request.encryption else {
+            return Ok(BTreeMap::new());
+        };
+        let annotate = async { recipients.annotate(sealed.key().await?, digest).await };
+        annotate.await.map_err(|source| encrypting(digest, source))
     }
 
     /// The bytes of a blob at the source, as they will be verified and counted.
@@ -288,6 +353,7 @@ impl Job<'_> {
                     compression: None,
                     recoded: false,
                     annotations: BTreeMap::new(),
+                    crypted: Crypted::Keep,
                     diff_id: None,
                 })
             })
@@ -344,6 +410,10 @@ fn result_of(recode: Recode, before: Compression) -> Compression {
         Recode::Decompress { .. } => Compression::Uncompressed,
         Recode::Compress { to } | Recode::Recompress { to, .. } => to.compression(),
     }
+}
+
+fn encrypting(digest: &Digest, source: CryptError) -> Error {
+    Error::Encrypt { digest: digest.clone(), source }
 }
 
 fn require_same(expected: &Digest, stored: &Digest) -> Result<(), Error> {

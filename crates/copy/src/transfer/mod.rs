@@ -15,7 +15,7 @@ use crate::event::BlobKind;
 use crate::plan::{ImagePlan, LayerPlan, Wanted};
 use crate::{Error, Event, Job};
 
-pub(crate) use blob::{Item, Moved};
+pub(crate) use blob::{Crypted, Item, Moved};
 pub(crate) use once::Once;
 
 /// What has come of an image's blobs.
@@ -79,6 +79,7 @@ fn item(plan: &ImagePlan, at: usize, layer: &LayerPlan) -> Item {
         blob: layer.blob.clone(),
         role: Role::Layer(at),
         wanted: layer.wanted,
+        crypt: layer.crypt,
         diff_ids: plan.diff_ids,
         only: plan.only,
     }
@@ -93,6 +94,7 @@ fn stays(layer: &LayerPlan) -> Option<Moved> {
         compression: None,
         recoded: false,
         annotations: BTreeMap::new(),
+        crypted: Crypted::Keep,
         diff_id: None,
     })
 }

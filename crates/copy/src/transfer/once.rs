@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::blob::Moved;
 use crate::Error;
-use crate::plan::{self, DiffIds, Wanted};
+use crate::plan::{self, Crypt, DiffIds, Wanted};
 
 /// What makes two blobs of an image, or of several, the same work.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,7 @@ pub(super) struct Key {
     pub(super) digest: Digest,
     pub(super) wanted: Wanted,
     pub(super) hashed: bool,
+    pub(super) crypt: Crypt,
 }
 
 impl Key {
@@ -32,7 +33,8 @@ impl Key {
             }
             _ => wanted,
         };
-        Self { digest: blob.digest.clone(), wanted, hashed: diff_ids == DiffIds::Needed }
+        let hashed = diff_ids == DiffIds::Needed;
+        Self { digest: blob.digest.clone(), wanted, hashed, crypt: Crypt::Keep }
     }
 }
 

@@ -13,6 +13,18 @@ pub enum CompressionEdit {
     To(Compression),
 }
 
+/// What a layer's media type should say about its encryption.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncryptionEdit {
+    /// What it said before.
+    #[default]
+    Keep,
+    /// That it is encrypted, which it was not.
+    Encrypted,
+    /// That it is not encrypted, which it was.
+    Decrypted,
+}
+
 /// Why a type cannot say that.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayerTypeError {
@@ -96,7 +108,18 @@ pub(super) fn updated_oci(
         .iter()
         .zip(edits)
         .map(|(layer, edit)| {
-            let media_type = edited(&OCI, &layer.blob.media_type, edit)?;
+            let media_type = match edit.encryption {
+                EncryptionEdit::Decrypted => edited_oci_encryption(&layer.blob, edit.encryption)?,
+                _ => layer.blob.media_type.clone(),
+            };
+            let media_type = edited(&OCI, &media_type, edit)?;
+            let media_type = match edit.encryption {
+                EncryptionEdit::Encrypted => {
+                    let packed = Descriptor { media_type, ..layer.blob.clone() };
+                    edited_oci_encryption(&packed, edit.encryption)?
+                }
+                _ => media_type,
+            };
             let mut blob = stored(media_type, edit);
             blob.annotations =
                 edit.annotations.clone().unwrap_or_else(|| layer.blob.annotations.clone());
@@ -114,7 +137,10 @@ pub(super) fn updated_docker(
     layers
         .iter()
         .zip(edits)
-        .map(|(layer, edit)| Ok(stored(edited(&DOCKER, &layer.media_type, edit)?, edit)))
+        .map(|(layer, edit)| {
+            require_no_encryption(edit, "schema2")?;
+            Ok(stored(edited(&DOCKER, &layer.media_type, edit)?, edit))
+        })
         .collect()
 }
 
@@ -127,6 +153,7 @@ pub(super) fn updated_schema1(
     edits
         .iter()
         .map(|edit| {
+            require_no_encryption(edit, "schema1")?;
             edited(&SCHEMA1, &MediaType::DOCKER_LAYER_GZIP, edit)?;
             Ok(edit.digest.clone())
         })
@@ -140,6 +167,27 @@ pub(super) fn edited_oci_type(
 ) -> Result<MediaType, ConvertError> {
     variant(&OCI, &layer.media_type, edit)
         .map_err(|source| ConvertError::LayerType { digest: layer.digest.clone(), source })
+}
+
+/// The type that an OCI layer gets by being encrypted or decrypted.
+pub(super) fn edited_oci_encryption(
+    layer: &Descriptor,
+    edit: EncryptionEdit,
+) -> Result<MediaType, ConvertError> {
+    let media_type = &layer.media_type;
+    let (edited, refused): (_, fn(MediaType) -> ConvertError) = match edit {
+        EncryptionEdit::Keep => (Some(media_type.clone()), ConvertError::NotEncrypted),
+        EncryptionEdit::Encrypted => (media_type.encrypted(), ConvertError::NotEncryptable),
+        EncryptionEdit::Decrypted => (media_type.decrypted(), ConvertError::NotEncrypted),
+    };
+    edited.ok_or_else(|| refused(media_type.clone()))
+}
+
+fn require_no_encryption(edit: &LayerEdit, schema: &'static str) -> Result<(), ConvertError> {
+    if edit.encryption == EncryptionEdit::Keep {
+        return Ok(());
+    }
+    Err(ConvertError::EncryptionEdit { digest: edit.digest.clone(), schema })
 }
 
 pub(super) fn require_same_count(layers: usize, edits: usize) -> Result<(), ConvertError> {

@@ -21,7 +21,7 @@ use crate::{
     RawManifest, Reference, go_json,
 };
 
-pub use layers::{CompressionEdit, LayerTypeError};
+pub use layers::{CompressionEdit, EncryptionEdit, LayerTypeError};
 pub(crate) use schema1::config as schema1_config;
 
 /// What is to become of a manifest.
@@ -46,6 +46,8 @@ pub struct LayerEdit {
     pub size: u64,
     /// What its media type should say now.
     pub compression: CompressionEdit,
+    /// What its media type should say about encryption.
+    pub encryption: EncryptionEdit,
     /// The digest of the tar inside; needed where schema 1 becomes something else.
     pub diff_id: Option<Digest>,
     /// Its annotations; `None` keeps those it had. Only OCI has any.
@@ -101,6 +103,24 @@ pub enum ConvertError {
         "during manifest conversion: encrypted layers (\"{0}\") are not supported in docker images"
     )]
     Encrypted(MediaType),
+    /// There is no type for such a layer when it is encrypted.
+    #[error(
+        "error preparing updated manifest: encryption specified but no counterpart for mediatype: \"{0}\""
+    )]
+    NotEncryptable(MediaType),
+    /// A layer that is not encrypted was decrypted.
+    #[error(
+        "error preparing updated manifest: decryption specified but original mediatype is not encrypted: \"{0}\""
+    )]
+    NotEncrypted(MediaType),
+    /// Docker's manifests have no words for encryption.
+    #[error("encryption change (for layer \"{digest}\") is not supported in {schema} manifests")]
+    EncryptionEdit {
+        /// The layer.
+        digest: Digest,
+        /// The kind of manifest.
+        schema: &'static str,
+    },
     /// The type of a layer is not known.
     #[error("Unknown media type during manifest conversion: \"{0}\"")]
     UnknownLayerType(MediaType),
@@ -262,8 +282,13 @@ fn docker_of_oci(
     if let Some(edits) = edits {
         layers::require_same_count(types.len(), edits.len())?;
         for ((media_type, edit), layer) in types.iter_mut().zip(edits).zip(&from.layers) {
+            if edit.encryption == EncryptionEdit::Decrypted {
+                *media_type = layers::edited_oci_encryption(&layer.blob, edit.encryption)?;
+                edit.encryption = EncryptionEdit::Keep;
+            }
             if media_type.compression() == Some(Compression::Zstd) {
-                *media_type = layers::edited_oci_type(&layer.blob, edit.compression)?;
+                let blob = Descriptor { media_type: media_type.clone(), ..layer.blob.clone() };
+                *media_type = layers::edited_oci_type(&blob, edit.compression)?;
                 edit.compression = CompressionEdit::Keep;
             }
         }

@@ -180,6 +180,7 @@ fn kept(digest: &Digest, size: u64) -> LayerEdit {
         digest: digest.clone(),
         size,
         compression: layers::CompressionEdit::Keep,
+        encryption: layers::EncryptionEdit::Keep,
         diff_id: None,
         annotations: None,
         urls: Vec::new(),

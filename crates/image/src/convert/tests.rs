@@ -47,6 +47,7 @@ fn unchanged(image: &ImageManifest) -> Vec<LayerEdit> {
             digest: layer.blob.digest,
             size: layer.blob.size.unwrap_or(94),
             compression: CompressionEdit::Keep,
+            encryption: EncryptionEdit::Keep,
             diff_id: diff_ids.next().map(|id| id.parse().unwrap()),
             annotations: None,
             urls: layer.blob.urls,
