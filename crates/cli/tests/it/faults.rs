@@ -87,6 +87,11 @@ fn source_faults() -> Vec<Row> {
             Named("Digest did not match"),
         ),
         ("wrong manifest", vec![Fault::corrupt(manifests())], Named("manifest")),
+        (
+            "wrong digest header of a manifest",
+            vec![Fault::wrong_digest(manifests())],
+            Named("Manifest does not match provided manifest digest"),
+        ),
         ("silent blob once", vec![Fault::stall(blobs()).after(70_000).once()], Right),
         ("silent blobs", vec![Fault::stall(blobs()).after(20_000)], Named(silent)),
         ("no answer once", vec![Fault::silence(blobs()).once()], Right),

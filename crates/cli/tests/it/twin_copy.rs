@@ -15,6 +15,7 @@ const KNOWN: &[(&str, &str, &str, &str)] = &[
     (ZSTD_TO_OCI, "--dest-compress-format zstd", "*", "1.22 chooses a type that knows zstd"),
     (ZSTD_TO_OCI, "--dest-compress --dest-compress-format zstd", "*", "the same"),
     ("tar tar-docker", "--format v2s1", "result", "its ids are of what the compressor made"),
+    ("artifacts", "*", "message", "the same; 1.22 quotes the platform"),
     ("artifact", "--format v2s*", "message", "1.22 names the artifact's type, not its config's"),
 ];
 
@@ -235,6 +236,17 @@ fn schema1_unsigned() {
 #[test]
 fn index() {
     compare("index", &Image::platforms(1, 3));
+}
+
+#[test]
+fn index_with_attestations() {
+    compare("attested", &Image::attested_platforms(1, 2));
+}
+
+#[test]
+fn index_of_artifacts() {
+    let artifact = |seed| Image::builder(seed).artifact("application/x").build();
+    compare("artifacts", &Image::list(vec![artifact(1), artifact(2)]));
 }
 
 #[test]

@@ -80,13 +80,20 @@ async fn ask(
             Err(error) => return Err(error.into()),
         }
     }
-    let top = raw(repository.manifest(text).await?.manifest);
+    let fetched = repository.manifest(text).await?;
+    let top = raw(fetched.manifest);
     let digest = match reference.digest.clone() {
         Some(digest) => {
             manifest::check(&top, &digest)?;
             digest
         }
-        None => top.digest()?,
+        None => {
+            // Of schema 1 registries say what they like: what they converted, or all its bytes.
+            if let Some(said) = fetched.digest.filter(|_| !top.media_type.is_schema1()) {
+                manifest::check(&top, &said)?;
+            }
+            top.digest()?
+        }
     };
     Ok(Chosen { reference, repository, digest, top: Some(top) })
 }
