@@ -53,6 +53,20 @@ pub(super) const CASES: &[Case] = &[
         goal: "wall 0.7, cpu 0.8",
     },
     Case {
+        name: "registry to oci-archive",
+        before: None,
+        arguments: |world| copy(&[&from(world, "large"), &packed(world)]),
+        bare: false,
+        goal: "wall 0.3, cpu 0.3",
+    },
+    Case {
+        name: "oci-archive to registry",
+        before: Some(|world| copy(&[&from(world, "large"), &packed(world)])),
+        arguments: |world| copy(&[&packed(world), &to(world, "large")]),
+        bare: false,
+        goal: "wall 0.5, cpu 0.5",
+    },
+    Case {
         name: "registry to registry",
         before: None,
         arguments: |world| copy(&[&from(world, "large"), &to(world, "large")]),
@@ -131,6 +145,10 @@ fn layout(world: &World) -> String {
 
 fn archive(world: &World) -> String {
     format!("docker-archive:{}.tar:x:1", world.folder().display())
+}
+
+fn packed(world: &World) -> String {
+    format!("oci-archive:{}.tar:x", world.folder().display())
 }
 
 fn copy(arguments: &[&str]) -> Vec<String> {

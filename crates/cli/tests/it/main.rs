@@ -37,6 +37,7 @@ mod tutorials;
 mod twin;
 mod twin_commands;
 mod twin_copy;
+mod twin_matrix;
 
 /// A file that is not declared above would be a test that never runs.
 #[test]

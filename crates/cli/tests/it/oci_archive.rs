@@ -18,7 +18,7 @@ use crate::program::{at_home, fatal};
 use crate::stage::{home, whole_layout};
 
 /// Unpacks an archive beside itself, as anybody would.
-fn unpack(archive: &Path) -> PathBuf {
+pub(crate) fn unpack(archive: &Path) -> PathBuf {
     let folder = archive.with_extension("unpacked");
     let _ = fs_err::remove_dir_all(&folder);
     fs_err::create_dir(&folder).unwrap();
@@ -26,7 +26,7 @@ fn unpack(archive: &Path) -> PathBuf {
     folder
 }
 
-fn tar(arguments: &[&str]) -> String {
+pub(crate) fn tar(arguments: &[&str]) -> String {
     let output = Command::new("tar").args(arguments).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && stderr.is_empty(), "{arguments:?}: {stderr}");
