@@ -335,3 +335,24 @@ fn a_large_layer_is_encrypted_in_pieces() {
         assert!(matches!(key.key().await, Err(CryptError::Unfinished)));
     });
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    /// Whatever stands in an annotation or a file: an answer or an error, never a panic.
+    #[test]
+    fn anything_may_come(
+        noise in prop::collection::vec(any::<u8>(), 0..300),
+        start in prop::sample::select(vec![&b""[..], b"0\x82", b"{\"protected\":\"", b"\x84\x5e", b"\x99\x01", b"-----BEGIN "]),
+    ) {
+        let bytes = [start, &noise].concat();
+        let keys = [elliptic(Curve::P256).0];
+        let _ = jwe::unwrap(&bytes, &keys, &mut Attempts(9));
+        let nobody = key::Certificate { issuer: vec![0x30, 0], serial: vec![2, 1, 1], key: None };
+        let _ = pkcs7::unwrap(&bytes, &keys, &[nobody], &mut Attempts(9));
+        let _ = key::public(&bytes);
+        let _ = key::private(&bytes, Some(&Secret::from("x")));
+        let _ = key::certificate(&bytes);
+        let _ = openpgp::ring(&bytes, None);
+        let _ = LayerKey::parse(&bytes, &bytes);
+    }
+}
