@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub(crate) struct Old {
 impl Target {
     pub(crate) fn open(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
         if is_special(path) {
-            return Ok(Self { writer: pipe(path, tmpdir)?, old: None });
+            return Ok(Self { writer: Writer::pipe(path, tmpdir)?, old: None });
         }
         // A link stays, and what it leads to is replaced.
         let path = match fs_err::canonicalize(path) {
@@ -51,24 +52,19 @@ impl Target {
     }
 }
 
-fn pipe(path: &Path, tmpdir: &Path) -> Result<Writer, Error> {
-    let file = fs_err::OpenOptions::new().write(true).open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() && metadata.len() > 0 {
-        return Err(not_extensible(path, "can only be written from its beginning"));
-    }
-    Ok(Writer::stream(file, tmpdir))
-}
-
 impl Old {
     /// The archive at `path`; `None` if there is an empty file.
     fn open(path: &Path, tmpdir: &Path) -> Result<Option<Self>, Error> {
         // Replaced by its name, but only by who may write to it.
         let lock = fs_err::OpenOptions::new().read(true).write(true).open(path)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let held = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        let metadata = lock.metadata()?;
+        // Another copy may have replaced it between opening and locking.
+        let is_there = fs_err::metadata(path)?.ino() == metadata.ino();
+        if !held || !is_there {
             return Err(Error::FolderBusy(path.display().to_string()));
         }
-        if lock.metadata()?.len() == 0 {
+        if metadata.len() == 0 {
             return Ok(None);
         }
         let mut head = Vec::new();
