@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use skopeo_image::{Compression, Digest};
 use skopeo_testkit::image::compress;
 use skopeo_testkit::run::run_with_input;
-use skopeo_testkit::{Fault, Format, Home, Image, On, Registry, Run, Tar, Twin, run, skip};
+use skopeo_testkit::{
+    Dockerd, Fault, Format, Home, Image, On, Registry, Run, Tar, Twin, run, skip,
+};
 
 use crate::program::{at_home, fatal};
 use crate::stage::{SKOPEO, skopeo, start};
@@ -505,4 +507,42 @@ fn podman_and_buildah_read_what_we_wrote() {
     words.extend(["pull", "docker-archive:a.tar:localhost/x:1"].map(str::to_owned));
     let pulled = run(&home, "/usr/bin/buildah", &words).success();
     assert!(pulled.stdout.contains(id.hex()), "{pulled}");
+}
+
+#[test]
+fn docker_reads_what_we_wrote_and_the_reverse() {
+    let daemon = match Dockerd::start() {
+        Ok(daemon) => daemon,
+        Err(why) => skip!("{why}"),
+    };
+    let home = Home::new();
+    // One layer is in both, so that what docker saves has a link.
+    let image = |seed| {
+        let layers = Image::builder(seed).layer_of(1, Compression::Gzip);
+        layers.layer_of(seed, Compression::Gzip).build()
+    };
+    for (seed, name) in [(10, "one:1"), (11, "two:1")] {
+        image(seed).write_dir(&home.path("work").join(name));
+        let to = format!("docker-archive:all.tar:{name}");
+        skopeo(&home, &["copy", "-q", &format!("dir:./{name}"), &to]).success();
+    }
+    let all = home.work("all.tar");
+    let loaded = daemon.docker(&["load", "-i", &all]).success();
+    assert!(loaded.stdout.contains("one:1") && loaded.stdout.contains("two:1"), "{loaded}");
+    let saved = home.work("saved.tar");
+    daemon.docker(&["save", "-o", &saved, "one:1", "two:1"]).success();
+    assert_eq!(tags(&home, "saved.tar"), ["one:1", "two:1"]);
+    for name in ["one:1", "two:1"] {
+        let raw = |file: &str| {
+            let words = ["inspect", "--raw", &format!("docker-archive:{file}:{name}")];
+            skopeo(&home, &words).success().stdout
+        };
+        assert_eq!(raw("saved.tar"), raw("all.tar"));
+        let from = format!("docker-archive:saved.tar:{name}");
+        skopeo(&home, &["copy", "-q", &from, &format!("dir:./back-{name}")]).success();
+    }
+    // And what docker saved is added to, and loaded again.
+    skopeo(&home, &["copy", "-q", "dir:./one:1", "docker-archive:saved.tar:three:1"]).success();
+    let loaded = daemon.docker(&["load", "-i", &saved]).success();
+    assert!(loaded.stdout.contains("three:1"), "{loaded}");
 }
