@@ -118,8 +118,19 @@ impl Repository {
     /// # Errors
     /// Registries may refuse to delete at all, usually with 405.
     pub async fn delete_manifest(&self, digest: &Digest) -> Result<(), Error> {
-        let doing = || format!("deleting {}@{digest}", self.name());
-        let call = self.manifest_call(Method::DELETE, digest.as_str()).scopes(self.to_delete());
+        self.delete(digest.as_str(), || format!("deleting {}@{digest}", self.name())).await
+    }
+
+    /// Deletes a tag, and nothing else. Some registries delete what it leads to all the same.
+    ///
+    /// # Errors
+    /// Many registries refuse, with 405 or 400.
+    pub async fn delete_tag(&self, tag: &str) -> Result<(), Error> {
+        self.delete(tag, || format!("deleting tag {}:{tag}", self.name())).await
+    }
+
+    async fn delete(&self, reference: &str, doing: impl Fn() -> String) -> Result<(), Error> {
+        let call = self.manifest_call(Method::DELETE, reference).scopes(self.to_delete());
         let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
         if response.status().is_success() {
             return Ok(());

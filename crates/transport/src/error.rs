@@ -170,6 +170,25 @@ pub enum Error {
     /// Nor anything that could be deleted.
     #[error("Docker reference without a tag or digest cannot be deleted")]
     DeletingUntagged,
+    /// A name by digest has no tag.
+    #[error("a name without a tag has no tag to delete")]
+    NoTagToDelete,
+    /// A tag leads elsewhere than when it was looked at.
+    #[error("deleting tag {0}: it has been moved meanwhile")]
+    TagMoved(String),
+    /// The registry said that it had deleted a tag.
+    #[error("deleting tag {0}: the registry still has it")]
+    TagStays(String),
+    /// Deleting a tag took something else with it, or left the tag elsewhere, and that cannot be
+    /// put right.
+    #[error("giving back {name}, which the registry took away")]
+    GivingBack {
+        /// A tag or digest.
+        name: String,
+        /// Why not.
+        #[source]
+        source: Box<skopeo_registry::Error>,
+    },
     /// What is to be deleted is not there.
     #[error(
         "Unable to delete {0}. Image may not exist or is not stored with a v2 Schema in a v2 \
@@ -425,10 +444,15 @@ impl Error {
             | Self::NoArchive(_) => ErrorClass::NotFound,
             Self::ReadingUntagged(_)
             | Self::DeletingUntagged
+            | Self::NoTagToDelete
             | Self::MoreThanOneImage
             | Self::IndexInDestination(_)
             | Self::CompressAndDecompress => ErrorClass::InvalidInput,
-            Self::NotImageFolder | Self::FolderBusy(_) | Self::Vanished(_) => ErrorClass::Conflict,
+            Self::TagMoved(_)
+            | Self::TagStays(_)
+            | Self::NotImageFolder
+            | Self::FolderBusy(_)
+            | Self::Vanished(_) => ErrorClass::Conflict,
             Self::TooLarge { .. }
             | Self::NotAFile { .. }
             | Self::Json { .. }

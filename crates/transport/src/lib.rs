@@ -32,7 +32,7 @@ pub use name::{ImageName, NameError};
 pub use options::{
     DaemonOptions, DirOptions, DockerArchiveOptions, LayoutOptions, Options, RegistryOptions,
 };
-pub use registry::{Connections, DockerName};
+pub use registry::{Connections, DockerName, Untagged};
 pub use signature_file::Malformed as MalformedSignature;
 pub use source::Source;
 pub use synthetic::{SifError, SifName, SquashfsError, TarballName};
@@ -127,6 +127,39 @@ pub async fn resolve(name: &ImageName, options: &Options) -> Result<Digest, Erro
         None => {
             Err(Error::Unsupported { transport: name.transport(), operation: "Asking for digests" })
         }
+    }
+}
+
+/// The digest that a name leads to, and the other tags of the same repository that lead to it; no
+/// tags where there are more than `at_most` to ask about.
+///
+/// # Errors
+/// If it is not there, or the transport has no such thing.
+pub async fn siblings(
+    name: &ImageName,
+    options: &Options,
+    at_most: usize,
+) -> Result<(Digest, Option<Vec<String>>), Error> {
+    match name.docker_name() {
+        Some(name) => registry::siblings(name, options, at_most).await,
+        None => {
+            Err(Error::Unsupported { transport: name.transport(), operation: "Looking for tags" })
+        }
+    }
+}
+
+/// Deletes a tag and nothing else. If `expected` is given, only if it leads there.
+///
+/// # Errors
+/// If it is not there, cannot be deleted, or the transport has no tags.
+pub async fn untag(
+    name: &ImageName,
+    options: &Options,
+    expected: Option<&Digest>,
+) -> Result<Untagged, Error> {
+    match name.docker_name() {
+        Some(name) => registry::untag(name, options, expected).await,
+        None => Err(Error::Unsupported { transport: name.transport(), operation: "Deleting tags" }),
     }
 }
 

@@ -120,7 +120,10 @@ fn delete(authfile: Option<String>) -> Command {
     Command::new("delete", "[command options] IMAGE-NAME", "Delete an image")
         .long(format!(
             "Deletes the image IMAGE-NAME where it is. In a registry every tag of its digest goes \
-             with it.\n\nSupported transports:\n{transports}\n\n\
+             with it, unless --tag-only is given.\n\n\
+             With --match, --exclude, --semver, --older-than or --keep, IMAGE-NAME is a repository, \
+             docker://[HOST/]REPOSITORY,\nand the tags that are chosen are deleted: with their images \
+             where no other tag needs them.\n\nSupported transports:\n{transports}\n\n\
              IMAGE-NAME is \"transport\":\"details\"; see skopeo(1), section \"IMAGE NAMES\""
         ))
         .examples(&["skopeo delete docker://registry.example.com/example/pause:latest"])
@@ -128,6 +131,8 @@ fn delete(authfile: Option<String>) -> Command {
         .flags([image::shared(authfile)])
         .flags(image::image("", None))
         .flags(image::retry())
+        .flags(tags::choosing())
+        .flags(tags::deleting())
         .flags([report::output()])
 }
 

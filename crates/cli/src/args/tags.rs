@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result, bail};
 use skopeo_copy::select::{Filter, Order};
 
 use super::flag::{Flag, Kind, Offers};
-use super::value::{Values, choice};
+use super::value::{Value, Values, choice};
+use crate::go;
 
 const ORDERS: [&str; 3] = ["semver", "name", "created"];
 
@@ -30,6 +31,28 @@ pub(crate) fn listing() -> [Flag; 3] {
             .offers(Offers::Words(&ORDERS)),
         Flag::switch("details", "ask for digest, creation time, size and platforms of each tag"),
     ]
+}
+
+/// Flags of `delete` alone.
+pub(crate) fn deleting() -> [Flag; 5] {
+    [
+        Flag::switch("dry-run", "only say what would be deleted, and which tags would go with it"),
+        Flag::switch("tag-only", "delete the tag and keep its image, with all other tags of it"),
+        Flag::text("older-than", "only tags of images made longer ago than AGE, as 12h, 30d or 4w")
+            .placeholder("AGE"),
+        Flag::new(
+            "keep",
+            Kind::Uint,
+            "of the chosen tags keep the N newest: by version with --semver, else by creation",
+        )
+        .placeholder("N"),
+        Flag::switch("yes", "delete the chosen tags without asking"),
+    ]
+}
+
+/// Whether any of the choosing flags was given.
+pub(crate) fn chooses(values: &Values) -> bool {
+    ["match", "exclude", "semver", "older-than", "keep"].iter().any(|flag| values.has(flag))
 }
 
 /// What the choosing flags said.
@@ -71,5 +94,91 @@ impl Listing {
         };
         let (details, explain) = (values.switch("details"), values.switch("explain"));
         Ok(Self { filter: filter(values)?, order, newest, details, explain })
+    }
+}
+
+/// What the flags of `delete` said.
+#[derive(Clone, Debug)]
+pub(crate) struct Deleting {
+    pub(crate) dry_run: bool,
+    pub(crate) tag_only: bool,
+    pub(crate) yes: bool,
+    pub(crate) explain: bool,
+    /// Which tags of a repository are meant; none if one image is.
+    pub(crate) chosen: Option<Chosen>,
+}
+
+/// Which tags of a repository are to be deleted.
+#[derive(Clone, Debug)]
+pub(crate) struct Chosen {
+    pub(crate) filter: Filter,
+    /// In seconds.
+    pub(crate) older_than: Option<i64>,
+    pub(crate) keep: Option<usize>,
+    /// What the newest are the last in.
+    pub(crate) order: Order,
+}
+
+impl Deleting {
+    /// # Errors
+    /// If a value is none of those there may be.
+    pub(crate) fn new(values: &Values) -> Result<Self> {
+        let chosen = if chooses(values) { Some(Chosen::new(values)?) } else { None };
+        Ok(Self {
+            dry_run: values.switch("dry-run"),
+            tag_only: values.switch("tag-only"),
+            yes: values.switch("yes"),
+            explain: values.switch("explain"),
+            chosen,
+        })
+    }
+}
+
+impl Chosen {
+    fn new(values: &Values) -> Result<Self> {
+        let older_than = values.text("older-than").map(age).transpose()?;
+        let keep = values.uint("keep").map(usize::try_from).transpose();
+        let keep = keep.context("--keep is out of range")?;
+        let order = if values.has("semver") { Order::Semver } else { Order::Created };
+        Ok(Self { filter: filter(values)?, older_than, keep, order })
+    }
+}
+
+/// Seconds of an age: a duration of Go's, or a number of days or weeks.
+fn age(text: &str) -> Result<i64> {
+    let days = match text.strip_suffix(['d', 'w']) {
+        Some(number) => number.parse::<u32>().ok().map(i64::from),
+        None => None,
+    };
+    if let Some(number) = days {
+        return Ok(number * if text.ends_with('w') { 7 * 86_400 } else { 86_400 });
+    }
+    match Value::parse(Kind::Duration, text) {
+        Ok(Value::Duration(duration)) if duration.0 > 0 => Ok(duration.0 / 1_000_000_000),
+        _ => bail!("invalid age {} for --older-than: use 12h, 30d or 4w", go::quote(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_read() {
+        for (text, seconds) in [
+            ("30d", Some(2_592_000)),
+            ("4w", Some(2_419_200)),
+            ("12h", Some(43_200)),
+            ("1h30m", Some(5_400)),
+            ("0d", Some(0)),
+            ("d", None),
+            ("-1d", None),
+            ("-1h", None),
+            ("1y", None),
+            ("", None),
+            ("99999999999w", None),
+        ] {
+            assert_eq!(age(text).ok(), seconds, "{text}");
+        }
     }
 }

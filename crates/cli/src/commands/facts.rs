@@ -1,10 +1,10 @@
 //! What there is to know of tags: asked for in parallel, and of each digest once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use skopeo_image::{
     Digest, ImageManifest, Instance, Manifest, MediaType, Platform, RawManifest, Reference,
@@ -112,6 +112,51 @@ impl<'a> Asking<'a> {
 pub(crate) fn tagged(repository: &Reference, tag: &str) -> Result<ImageName> {
     let reference = Reference { tag: Some(tag.to_owned()), digest: None, ..repository.clone() };
     Ok(ImageName::docker(reference)?)
+}
+
+/// The digest that each of these tags leads to at the registry itself, whatever mirrors there are;
+/// none for a tag that is gone.
+///
+/// # Errors
+/// The first.
+pub(crate) async fn digests(
+    repository: &Reference,
+    options: &Options,
+    tags: &[String],
+) -> Result<Vec<Option<Digest>>> {
+    let ask = async |tag: &String| -> Result<Option<Digest>> {
+        match skopeo_transport::resolve(&tagged(repository, tag)?, options).await {
+            Ok(digest) => Ok(Some(digest)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    };
+    let asked: Vec<_> = tags.iter().map(ask).collect();
+    stream::iter(asked).buffered(AT_ONCE).try_collect().await
+}
+
+/// The manifests that these manifests of one repository list: what has to stay with them.
+///
+/// # Errors
+/// The first.
+pub(crate) async fn instances(
+    repository: &Reference,
+    options: &Options,
+    digests: impl IntoIterator<Item = Digest>,
+) -> Result<HashSet<Digest>> {
+    let ask = async |digest: Digest| -> Result<Vec<Digest>> {
+        let name = Reference { tag: None, digest: Some(digest), ..repository.clone() };
+        let source = skopeo_transport::open(&ImageName::docker(name)?, options).await?;
+        Ok(match source.manifest(&Which::Top).await?.parse()? {
+            Manifest::Image(_) => Vec::new(),
+            Manifest::List(list) => {
+                list.instances().into_iter().map(|it| it.descriptor.digest).collect()
+            }
+        })
+    };
+    let asked: Vec<_> = digests.into_iter().map(ask).collect();
+    let found: Vec<Vec<Digest>> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 fn image(manifest: RawManifest) -> Result<Option<ImageManifest>> {

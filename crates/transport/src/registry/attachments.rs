@@ -171,7 +171,12 @@ async fn fetch(repository: &Repository, blob: &Descriptor, limit: u64) -> Result
     Ok(bytes.into())
 }
 
-async fn put(repository: &Repository, blob: &Descriptor, bytes: Bytes) -> Result<(), Error> {
+/// Writes a small blob, unless it is there.
+pub(super) async fn put(
+    repository: &Repository,
+    blob: &Descriptor,
+    bytes: Bytes,
+) -> Result<(), Error> {
     if repository.head_blob(&blob.digest).await?.is_some() {
         return Ok(());
     }
@@ -185,7 +190,7 @@ async fn put(repository: &Repository, blob: &Descriptor, bytes: Bytes) -> Result
     }
 }
 
-fn descriptor(media_type: MediaType, bytes: &[u8]) -> Descriptor {
+pub(super) fn descriptor(media_type: MediaType, bytes: &[u8]) -> Descriptor {
     Descriptor {
         media_type,
         digest: Digest::sha256(bytes),

@@ -11,6 +11,7 @@ mod foreign;
 mod lookaside;
 mod mirrors;
 mod source;
+mod untag;
 
 use std::fmt;
 
@@ -26,6 +27,8 @@ pub(crate) use connections::tls_details;
 pub(crate) use destination::create;
 pub(crate) use foreign::elsewhere;
 pub(crate) use source::open;
+pub use untag::Untagged;
+pub(crate) use untag::{siblings, untag};
 
 use lookaside::Lookaside;
 
@@ -153,7 +156,10 @@ pub(crate) async fn tags(name: &DockerName, options: &Options) -> Result<Vec<Str
 /// The digest that a name leads to.
 pub(crate) async fn resolve(name: &DockerName, options: &Options) -> Result<Digest, Error> {
     let reference = name.tag_or_digest().ok_or_else(|| Error::ReadingUntagged(name.to_string()))?;
-    let repository = place(name, options).await?;
+    digest_of(&place(name, options).await?, reference).await
+}
+
+async fn digest_of(repository: &Repository, reference: &str) -> Result<Digest, Error> {
     match repository.head_manifest(reference).await?.digest {
         Some(digest) => Ok(digest),
         // Not every registry says it.

@@ -1,0 +1,249 @@
+//! Tags of a repository that are chosen by words, version or age.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use anyhow::{Context as _, Result, bail};
+use skopeo_copy::select;
+use skopeo_image::{Digest, ErrorClass, Reference, Timestamp};
+use skopeo_transport::{ImageName, Options};
+use tracing::error;
+
+use super::{method, remark, told};
+use crate::app::App;
+use crate::args::image::Retry;
+use crate::args::tags::{Chosen, Deleting};
+use crate::commands::facts::{self, Asking};
+use crate::exit::{Classed, Failure, sentence};
+use crate::report::{Deleted, Done, Report};
+use crate::retry;
+
+/// A tag that is to be deleted.
+struct Doomed {
+    name: ImageName,
+    digest: Digest,
+    /// Whether its manifest is needed by no other tag, and goes too.
+    whole: bool,
+}
+
+pub(super) fn run(
+    app: &App,
+    repository: &ImageName,
+    options: &Options,
+    retry: Retry,
+    wish: &Deleting,
+    chosen: &Chosen,
+    report: &Report,
+) -> Result<()> {
+    let Some(reference) = repository.docker_reference() else { bail!("no repository") };
+    app.doing(format!("deleting tags of {}", reference.name));
+    app.run(async {
+        let doomed = retry::with(retry, async || {
+            report.attempt();
+            choose(app, repository, reference, options, wish, chosen, report).await
+        })
+        .await?;
+        if doomed.is_empty() {
+            return report.say("Nothing to delete\n");
+        }
+        let verb = if wish.dry_run { "Would delete" } else { "To be deleted" };
+        for tag in &doomed {
+            let what = if tag.whole { "" } else { " (the tag only)" };
+            report.say(&format!("{verb}: {} {}{what}\n", tag.name, tag.digest))?;
+        }
+        if wish.dry_run {
+            for tag in doomed {
+                let method = if tag.whole { "manifest" } else { "tag" };
+                let foretold = told(&tag.name, Some(tag.digest), method, Vec::new());
+                report.add(Done::Delete(Deleted { outcome: "would-delete", ..foretold }));
+            }
+            return Ok(());
+        }
+        if !wish.yes {
+            ask(doomed.len()).await?;
+        }
+        delete(app, reference, options, retry, doomed, report).await
+    })
+}
+
+/// Decides which tags go, and which of them take their image along.
+async fn choose(
+    app: &App,
+    repository: &ImageName,
+    reference: &Reference,
+    options: &Options,
+    wish: &Deleting,
+    chosen: &Chosen,
+    report: &Report,
+) -> Result<Vec<Doomed>> {
+    let tags = skopeo_transport::tags(repository, options).await;
+    let tags = tags.context("Error listing repository tags")?;
+    if tags.is_empty() {
+        bail!("{} has no tags", reference.name);
+    }
+    let keep = |tag: &str, why: String| -> Result<()> {
+        if wish.explain {
+            remark(&format!("{tag}: {why}"));
+        }
+        let name = facts::tagged(reference, tag)?;
+        let kept = told(&name, None, "", Vec::new());
+        let kept = Deleted { outcome: "kept", method: None, reason: Some(why), ..kept };
+        report.add(Done::Delete(kept));
+        Ok(())
+    };
+    let mut left = Vec::new();
+    for tag in &tags {
+        match chosen.filter.judge(tag) {
+            Ok(()) => left.push(tag.clone()),
+            Err(why) if wish.explain => remark(&format!("{tag}: {why}")),
+            Err(_) => {}
+        }
+    }
+    let mut left: Vec<(String, Option<Timestamp>)> =
+        with_times(app, reference, options, chosen, left).await?;
+    chosen.order.sort(&mut left);
+    let older = select::take_older(&mut left, chosen.keep.unwrap_or_default());
+    for (tag, _) in left {
+        keep(&tag, format!("is among the newest {}", chosen.keep.unwrap_or_default()))?;
+    }
+    let mut going = Vec::new();
+    let now = jiff::Timestamp::now().as_second();
+    for (tag, created) in older {
+        match (chosen.older_than, created.map(|created| created.unix().0)) {
+            (None, _) => going.push(tag),
+            (Some(age), Some(created)) if now.saturating_sub(created) > age => going.push(tag),
+            (Some(_), Some(_)) => keep(&tag, "is not old enough".to_owned())?,
+            (Some(_), None) => keep(&tag, "is of unknown age".to_owned())?,
+        }
+    }
+    if going.is_empty() {
+        return Ok(Vec::new());
+    }
+    // What stays may be of the same digest, so all tags are asked about, just before the deed.
+    let digests = facts::digests(reference, options, &tags).await?;
+    let digests: HashMap<&String, Digest> =
+        tags.iter().zip(digests).filter_map(|(tag, digest)| Some((tag, digest?))).collect();
+    let set: HashSet<&String> = going.iter().collect();
+    let staying = digests.iter().filter(|(tag, _)| !set.contains(**tag));
+    let mut staying: HashSet<Digest> = staying.map(|(_, digest)| digest.clone()).collect();
+    if !wish.tag_only {
+        let listed = facts::instances(reference, options, staying.iter().cloned()).await;
+        staying.extend(listed.context("reading what the tags that stay need")?);
+    }
+    going
+        .iter()
+        .filter_map(|tag| Some((tag, digests.get(tag)?)))
+        .map(|(tag, digest)| {
+            let whole = !wish.tag_only && !staying.contains(digest);
+            Ok(Doomed { name: facts::tagged(reference, tag)?, digest: digest.clone(), whole })
+        })
+        .collect()
+}
+
+/// The tags with the times at which their images were made, where those count.
+async fn with_times(
+    app: &App,
+    reference: &Reference,
+    options: &Options,
+    chosen: &Chosen,
+    tags: Vec<String>,
+) -> Result<Vec<(String, Option<Timestamp>)>> {
+    let by_time = chosen.keep.is_some() && chosen.order == select::Order::Created;
+    if chosen.older_than.is_none() && !by_time {
+        return Ok(tags.into_iter().map(|tag| (tag, None)).collect());
+    }
+    let facts = Asking::new(reference, options, app.platforms()).all(&tags).await;
+    let mut timed = Vec::new();
+    for (tag, facts) in tags.into_iter().zip(facts) {
+        // Which are the newest cannot be told of those that nothing is known of.
+        let facts = facts.with_context(|| format!("asking when {tag} was made"))?;
+        if facts.created.is_none() && by_time {
+            bail!("it is not known when {tag} was made, so not which are the newest");
+        }
+        timed.push((tag, facts.created));
+    }
+    Ok(timed)
+}
+
+/// Asks at the terminal.
+async fn ask(count: usize) -> Result<()> {
+    let refused = |sentence: String| Classed {
+        class: ErrorClass::InvalidInput,
+        sentence,
+        hint: Some("--yes deletes without asking, --dry-run says what it would be".to_owned()),
+    };
+    if !io::stdin().is_terminal() {
+        return Err(
+            refused(format!("deleting {count} tags without --yes, and nobody to ask")).into()
+        );
+    }
+    let _ = write!(io::stderr(), "Delete {count} tags? [y/N] ");
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line).map(|_| line)
+    });
+    let answer = answer.await?.context("reading the answer")?;
+    if !["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+        return Err(refused("nothing was deleted".to_owned()).into());
+    }
+    Ok(())
+}
+
+/// Deletes one after the other; what fails does not stop the others.
+async fn delete(
+    app: &App,
+    reference: &Reference,
+    options: &Options,
+    retry: Retry,
+    doomed: Vec<Doomed>,
+    report: &Report,
+) -> Result<()> {
+    let (all, mut failed) = (doomed.len(), 0);
+    let mut gone: HashSet<Digest> = HashSet::new();
+    for tag in doomed {
+        app.doing(format!("deleting {}", tag.name));
+        let done = retry::with(retry, async || {
+            if tag.whole {
+                if !gone.contains(&tag.digest) {
+                    let manifest = Reference {
+                        tag: None,
+                        digest: Some(tag.digest.clone()),
+                        ..reference.clone()
+                    };
+                    skopeo_transport::delete(&ImageName::docker(manifest)?, options).await?;
+                }
+                return Ok("manifest");
+            }
+            let how = skopeo_transport::untag(&tag.name, options, Some(&tag.digest)).await?;
+            Ok(method(how))
+        })
+        .await;
+        match done {
+            Ok(method) => {
+                gone.insert(tag.digest.clone());
+                report.add(Done::Delete(told(&tag.name, Some(tag.digest), method, Vec::new())));
+            }
+            Err(problem) => {
+                failed += 1;
+                error!("deleting {}: {}", tag.name, sentence(&problem));
+                let reason = Failure::new(&problem, app.exit_codes()).message;
+                let told = told(&tag.name, Some(tag.digest), "", Vec::new());
+                report.add(Done::Delete(Deleted {
+                    outcome: "failed",
+                    method: None,
+                    reason: Some(reason),
+                    ..told
+                }));
+            }
+        }
+    }
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Classed {
+        class: ErrorClass::Partial,
+        sentence: format!("{failed} of {all} tags could not be deleted"),
+        hint: None,
+    }
+    .into())
+}
