@@ -74,6 +74,40 @@ pub(super) const CASES: &[Case] = &[
         goal: "wall 0.75, cpu 0.35",
     },
     Case {
+        name: "plain to registry, gzip",
+        before: Some(|world| copy(&["--dest-decompress", &from(world, "files"), &plain(world)])),
+        arguments: |world| copy(&[&plain(world), &to(world, "files")]),
+        bare: false,
+        goal: "wall 0.7, cpu 0.8",
+    },
+    Case {
+        name: "plain to oci, gzip",
+        before: Some(|world| copy(&["--dest-decompress", &from(world, "files"), &plain(world)])),
+        arguments: |world| copy(&[&plain(world), &layout(world)]),
+        bare: false,
+        goal: "wall 0.7, cpu 0.8",
+    },
+    Case {
+        name: "gzip to zstd",
+        before: None,
+        arguments: |world| {
+            let flag = "--dest-compress-format=zstd";
+            copy(&[flag, &from(world, "files"), &to(world, "files")])
+        },
+        bare: false,
+        goal: "",
+    },
+    Case {
+        name: "gzip to zstd:chunked",
+        before: None,
+        arguments: |world| {
+            let flag = "--dest-compress-format=zstd:chunked";
+            copy(&[flag, &from(world, "files"), &to(world, "files")])
+        },
+        bare: false,
+        goal: "",
+    },
+    Case {
         name: "index --all to registry",
         before: None,
         arguments: |world| copy(&["--all", &from(world, "index"), &to(world, "index")]),
@@ -137,6 +171,11 @@ fn from(world: &World, name: &str) -> String {
 
 fn to(world: &World, name: &str) -> String {
     format!("docker://{}/{name}", world.destination.address())
+}
+
+/// Where a run finds its image as plain tars.
+fn plain(world: &World) -> String {
+    format!("dir:{}", world.folder().with_extension("plain").display())
 }
 
 fn layout(world: &World) -> String {

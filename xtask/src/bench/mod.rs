@@ -64,6 +64,11 @@ impl World {
         self.place.join("out").join(self.serial.to_string())
     }
 
+    /// The bytes that lie in that folder and in the destination registry.
+    fn stored(&self) -> Result<u64> {
+        Ok(size(&self.folder())? + size(&self.place.join("destination/data"))?)
+    }
+
     fn fresh(&mut self) -> Result<()> {
         self.serial += 1;
         let out = self.place.join("out");
@@ -75,11 +80,22 @@ impl World {
     }
 }
 
+/// The bytes of all files below `path`; none if it is not there.
+fn size(path: &Path) -> Result<u64> {
+    let Ok(metadata) = fs_err::metadata(path) else { return Ok(0) };
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    fs_err::read_dir(path)?.map(|entry| size(&entry?.path())).sum()
+}
+
 /// One program's figures over all runs of a case.
 #[derive(Default)]
 struct Runs {
     usage: Vec<Usage>,
     requests: Vec<f64>,
+    /// What lies at the destination afterwards, in MB.
+    stored: Vec<f64>,
 }
 
 /// Runs the benchmark and prints one row a case.
@@ -109,8 +125,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         wanted.runs
     );
     println!(
-        "{:<28} {:>25} {:>25} {:>25} {:>15}",
-        "case", "wall s", "cpu s", "peak MiB", "requests"
+        "{:<28} {:>25} {:>25} {:>25} {:>15} {:>17}",
+        "case", "wall s", "cpu s", "peak MiB", "requests", "stored MB"
     );
     for case in CASES {
         if wanted.only.as_ref().is_none_or(|only| case.name.contains(only.as_str())) {
@@ -142,6 +158,7 @@ fn row(case: &Case, world: &mut World, ours: &Path, theirs: &Path, runs: usize) 
             if pair > 0 {
                 figures.usage.push(usage);
                 figures.requests.push(requests as f64);
+                figures.stored.push(world.stored()? as f64 / 1e6);
             }
         }
     }
@@ -152,12 +169,13 @@ fn row(case: &Case, world: &mut World, ours: &Path, theirs: &Path, runs: usize) 
         format!("{:.3} / {:.3} = {:.2}", median(a), median(b), median(ratios))
     };
     println!(
-        "{:<28} {:>25} {:>25} {:>25} {:>15}  {}",
+        "{:<28} {:>25} {:>25} {:>25} {:>15} {:>17}  {}",
         case.name,
         column(|usage| usage.wall),
         column(|usage| usage.cpu),
         column(|usage| usage.memory),
         format!("{} / {}", median(a.requests.clone()), median(b.requests.clone())),
+        format!("{:.1} / {:.1}", median(a.stored.clone()), median(b.stored.clone())),
         case.goal
     );
     Ok(())
@@ -170,7 +188,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// `large`: 8 layers; `small`: one of 1 MB; `index`: 6 platforms of two layers, one of them shared;
-/// `repeat`: one layer four times.
+/// `repeat`: one layer four times; `files`: two layers of this machine's programs.
 fn make_images(world: &World, layer: u64, skopeo: &Path) -> Result<()> {
     let folder = world.place.join("made");
     let mut layout = Layout::create(&folder)?;
@@ -189,7 +207,8 @@ fn make_images(world: &World, layer: u64, skopeo: &Path) -> Result<()> {
         images.push(layout.image(platform, &[small.clone(), own])?);
     }
     layout.tag("index", layout.index(&images)?)?;
-    for name in ["large", "small", "repeat", "index"] {
+    layout.tag("files", layout.image("amd64", &layers_of_files(&layout, layer)?)?)?;
+    for name in ["large", "small", "repeat", "index", "files"] {
         shell::output(
             Command::new(skopeo)
                 .args(["--insecure-policy", "copy", "--quiet", "--all", "--dest-tls-verify=false"])
@@ -202,4 +221,33 @@ fn make_images(world: &World, layer: u64, skopeo: &Path) -> Result<()> {
 
 fn version(program: &Path) -> Result<String> {
     Ok(shell::output(Command::new(program).arg("--version"))?.trim().to_owned())
+}
+
+/// Two layers of what lies in `/usr/bin`, of about `size` bytes each before they are packed.
+fn layers_of_files(layout: &Layout, size: u64) -> Result<Vec<crate::image::Layer>> {
+    let mut files: Vec<(String, PathBuf)> = Vec::new();
+    for entry in fs_err::read_dir("/usr/bin")? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            let name = format!("usr/bin/{}", entry.file_name().to_string_lossy());
+            files.push((name, entry.path()));
+        }
+    }
+    files.sort();
+    let mut rest = files.as_slice();
+    let mut layers = Vec::new();
+    for _ in 0..2 {
+        let mut taken = 0;
+        let mut length = 0;
+        while taken < rest.len() && length < size {
+            length += fs_err::metadata(&rest[taken].1)?.len();
+            taken += 1;
+        }
+        let (now, later) = rest.split_at(taken);
+        rest = later;
+        let now: Vec<(&str, &Path)> =
+            now.iter().map(|(name, path)| (&**name, path.as_path())).collect();
+        layers.push(layout.layer_of_files(&now)?);
+    }
+    Ok(layers)
 }

@@ -215,8 +215,44 @@ async fn a_stream_dropped_half_way_ends_its_threads() {
     drop(stream);
 }
 
+#[tokio::test]
+async fn what_follows_a_member_must_be_one() {
+    let plain = sample(70_000);
+    let from = Compression::Gzip;
+    let garbage = [gz(&plain), b"garbage".to_vec()].concat();
+    let error = bytes_of(recode(blob(&garbage), Recode::Decompress { from })).await.unwrap_err();
+    assert!(matches!(error, StreamError::Corrupt { .. }), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn no_input_makes_a_decoder_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+        cut in any::<prop::sample::Index>(),
+        whole: bool,
+    ) {
+        let plain = sample(20_000);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for (from, mut packed) in [
+            (Compression::Gzip, gz(&plain)),
+            (Compression::Zstd, zst(&plain)),
+            (Compression::Bzip2, bz2(&plain)),
+            (Compression::Xz, xz(&plain)),
+        ] {
+            for (at, value) in &changes {
+                let at = at.index(packed.len());
+                packed[at] = *value;
+            }
+            packed.truncate(if whole { packed.len() } else { cut.index(packed.len()) });
+            let decoded = runtime.block_on(bytes_of(recode(blob(&packed), Recode::Decompress { from })));
+            match decoded {
+                Ok(_) | Err(StreamError::Corrupt { .. }) => {}
+                Err(error) => panic!("{from}: {error}"),
+            }
+        }
+    }
+
     #[test]
     fn what_is_encoded_decodes(len in 0_usize..900_000, cut in 1_usize..50_000, level in 1..9_i32) {
         let plain = sample(len);

@@ -145,6 +145,8 @@ fn chunked_zstd_as_the_original_makes_it() {
             let entry = entry.as_object_mut().unwrap();
             entry.remove("offset");
             entry.remove("endOffset");
+            // 1.9.3 also told times that nobody had given.
+            entry.retain(|_, value| value != "0001-01-01T00:00:00Z");
         }
         serde_json::to_string_pretty(&table["entries"]).unwrap()
     };
