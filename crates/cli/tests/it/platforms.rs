@@ -37,7 +37,7 @@ fn the_index_lists_what_there_is_everywhere() {
     let expected: Vec<String> =
         [0, 1, 3, 4].map(|at| list.instances()[at].digest().to_string()).to_vec();
     let docker = registry.docker("to:part");
-    for to in ["oci:to:part", "dir:to-dir", &docker] {
+    for to in ["oci:to:part", "oci-archive:to.tar:part", "dir:to-dir", &docker] {
         let copy = ["copy", "--multi-arch", PLATFORMS, "oci:from:list", to];
         let run = at_home(&home, &copy).success();
         assert!(run.stdout.contains("Copying 4 images generated from 6 images in list\n"), "{run}");
@@ -47,7 +47,7 @@ fn the_index_lists_what_there_is_everywhere() {
         // Once more there is nothing to do, where that is cheap to know.
         let run = at_home(&home, &copy).success();
         let skips = run.stdout.ends_with("Skipping: image already present at destination\n");
-        assert_eq!(skips, to != "dir:to-dir", "{run}");
+        assert_eq!(skips, !to.contains(".tar") && to != "dir:to-dir", "{run}");
         assert_eq!(at_home(&home, &[&["copy", "-q"], &copy[1..]].concat()).success().stderr, "");
     }
     whole_layout(&home.path("work/to"));
@@ -73,6 +73,45 @@ fn a_sparse_index_stays_as_it_is() {
         name.to_string_lossy().ends_with(".manifest.json")
     });
     assert_eq!(copied.count(), 2);
+}
+
+#[test]
+fn artifacts_go_wherever_they_can_live_and_nowhere_else() {
+    let home = Home::new();
+    let registry = Registry::start();
+    home.insecure(&[&registry.host()]);
+    let image = Image::new(2);
+    let one = |seed| Image::builder(seed).artifact("application/x").subject(&image).build();
+    let (artifact, index) = (one(1), Image::list(vec![one(1), one(3)]));
+    artifact.write_oci(&home.path("work/from"), Some("one"));
+    index.write_oci(&home.path("work/from"), Some("index"));
+    let docker = registry.docker("to");
+    for (tag, made) in [("one", &artifact), ("index", &index)] {
+        let mut from = format!("oci:from:{tag}");
+        for to in [
+            format!("{docker}:{tag}"),
+            format!("dir:dir-{tag}"),
+            format!("oci-archive:{tag}.tar:{tag}"),
+            format!("oci:to:{tag}"),
+        ] {
+            // Whatever is asked of layers is not asked of what is no layer.
+            let flags = ["-q", "--all", "--dest-compress-format", "zstd"];
+            at_home(&home, &[&["copy"], &flags[..], &[&from, &to]].concat()).success();
+            let raw = at_home(&home, &["inspect", "--raw", &to]).success().stdout;
+            assert_eq!(raw.as_bytes(), made.manifest().bytes, "{to}");
+            from = to;
+        }
+    }
+    whole_layout(&home.path("work/to"));
+    for to in ["docker-archive:no.tar", "docker-daemon:a/b:c"] {
+        let flags = ["copy", "--dest-daemon-host", "unix:///nonexistent", "oci:from:one", to];
+        let run = at_home(&home, &flags).failure(1);
+        if !run.stderr.contains("docker daemon") {
+            assert!(fatal(&run).contains("on artifact with type \"application/x\""), "{run}");
+            assert!(run.stderr.contains("hint: what is no image can live"), "{run}");
+        }
+        assert!(!home.path("work/no.tar").exists());
+    }
 }
 
 #[test]
@@ -171,11 +210,14 @@ fn a_registry_that_checks_takes_what_was_narrowed_or_added() {
     assert!(fatal(&run).starts_with("Uploading manifest list failed"), "{run}");
     let part = registry.docker("part:1");
     at_home(&home, &["copy", "--multi-arch", PLATFORMS, "oci:from:list", &part]).success();
+    let chunked = registry.docker("chunked:1");
+    let add = ["--multi-arch", PLATFORMS, "--add-compression", "zstd:chunked"];
+    at_home(&home, &[&["copy"], &add[..], &["oci:from:list", &chunked]].concat()).success();
     let both = registry.docker("both:1");
     let add = ["--multi-arch", PLATFORMS, "--add-compression", "zstd"];
     at_home(&home, &[&["copy"], &add[..], &["oci:from:list", &both]].concat()).success();
     assert_eq!(manifests(&home, &both).len(), 6);
-    for image in [&part, &both] {
+    for image in [&part, &both, &chunked] {
         podman(&home, image, "linux/arm64/v8");
     }
 }
