@@ -315,13 +315,26 @@ fn canonical(path: &str) -> Result<String, NameError> {
         .map_err(|path| NameError::NotUtf8(path.display().to_string()))
 }
 
-/// The error of the first part of the path that has one: which of them it was is worth knowing.
+/// The error of the first part of the path that has one: which of them it was is worth knowing. A
+/// link that leads nowhere is there; what it leads to is not.
 fn culprit(path: &Path, error: io::Error) -> io::Error {
-    let Ok(path) = std::path::absolute(path) else { return error };
-    let mut parts: Vec<&Path> = path.ancestors().collect();
-    parts.reverse();
-    parts.into_iter().find_map(|part| fs_err::symlink_metadata(part).err()).unwrap_or(error)
+    let Ok(mut path) = std::path::absolute(path) else { return error };
+    for _ in 0..MOST_LINKS {
+        let mut parts: Vec<&Path> = path.ancestors().collect();
+        parts.reverse();
+        if let Some(error) = parts.iter().find_map(|part| fs_err::symlink_metadata(part).err()) {
+            return error;
+        }
+        let broken = parts.into_iter().find(|part| !part.exists());
+        let leads = broken.and_then(|link| Some(link.parent()?.join(link.read_link().ok()?)));
+        let Some(target) = leads else { break };
+        path = target;
+    }
+    error
 }
+
+/// How many links in a row are followed to what is missing; the kernel's limit.
+const MOST_LINKS: usize = 40;
 
 /// All folders above a path except the root, nearest first.
 pub(crate) fn parents(path: &str) -> Vec<String> {

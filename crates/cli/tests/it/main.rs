@@ -6,6 +6,7 @@ mod architecture;
 mod completion;
 mod copy;
 mod delete;
+mod dir_again;
 mod docker_archive;
 mod docker_daemon;
 mod docker_hub;

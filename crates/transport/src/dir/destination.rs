@@ -32,8 +32,13 @@ pub(crate) fn create(name: &DirName, options: &DirOptions) -> Result<DirDestinat
         (false, true) => LayerForm::Uncompressed,
         (true, true) => return Err(Error::CompressAndDecompress),
     };
-    files::make_folder(Path::new(&name.resolved))
-        .map_err(|source| Error::Folder { path: name.resolved.clone(), source: source.into() })?;
+    let folder = Path::new(&name.resolved);
+    if !folder.exists() {
+        files::make_folder(folder).map_err(|source| Error::Folder {
+            path: name.resolved.clone(),
+            source: source.into(),
+        })?;
+    }
     let version = VersionFile::open(name)?;
     let writer = files::Writer::new(name.path().to_owned(), "dir-put-blob")?;
     Ok(DirDestination {
@@ -212,7 +217,7 @@ struct VersionFile {
 impl VersionFile {
     fn open(name: &DirName) -> Result<Self, Error> {
         let path = name.version();
-        let empty = fs_err::read_dir(name.path())?.next().is_none();
+        let empty = fs_err::read_dir(&name.resolved)?.next().is_none();
         if !empty && !path.exists() {
             return Err(Error::NotImageFolder);
         }
