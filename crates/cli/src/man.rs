@@ -116,7 +116,7 @@ fn flags(text: &mut String, mut flags: Vec<&Flag>) {
     for flag in flags {
         let _ = write!(text, ".TP\n\\fB{}\\fR", escape(&flag.spelled()));
         if !flag.value_name().is_empty() {
-            let _ = write!(text, " \\fI{}\\fR", escape(flag.value_name()));
+            let _ = write!(text, "{}\\fI{}\\fR", flag.gap(), escape(flag.value_name()));
         }
         let _ = writeln!(text, "\n{}", escape(flag.usage));
         if let Some(default) = &flag.default {

@@ -205,6 +205,37 @@ pub enum Error {
     /// The signatures could not be written.
     #[error("writing signatures")]
     WriteSignatures(#[source] Box<TransportError>),
+    /// What hangs on images can hang on nothing at the destination.
+    #[error("copying referrers to {destination}: {reason}")]
+    NoPlaceForReferrers {
+        /// The destination as the user named it.
+        destination: String,
+        /// What it says.
+        reason: &'static str,
+    },
+    /// What hangs on an image could not be known.
+    #[error("looking for what is to be copied with the image")]
+    ListReferrers(#[source] Box<TransportError>),
+    /// Whether something hangs on the image at the destination could not be known.
+    #[error("looking for it at the destination")]
+    FindReferrer(#[source] Box<TransportError>),
+    /// Something that hangs on an image could not be copied.
+    #[error("copying referrer {digest} of {subject}")]
+    Referrer {
+        /// Its manifest.
+        digest: Digest,
+        /// The manifest that it hangs on.
+        subject: Digest,
+        /// Why.
+        #[source]
+        source: Box<Self>,
+    },
+    /// More hangs on the image than on any image.
+    #[error("more than {0} referrers hang on the image")]
+    TooManyReferrers(usize),
+    /// What hangs on what hangs on the image, and so on.
+    #[error("reading referrers of {0}: nested too deeply")]
+    ReferrersTooDeep(Digest),
     /// Everything was there, but the name could not be given.
     #[error("committing the finished image")]
     Commit(#[source] Box<TransportError>),
@@ -234,10 +265,13 @@ impl Error {
             | Self::WriteBlob { source, .. }
             | Self::ReadSignatures(source)
             | Self::WriteSignatures(source)
+            | Self::ListReferrers(source)
+            | Self::FindReferrer(source)
             | Self::Commit(source) => source.is_transient(),
             Self::SystemImage(source)
             | Self::OfList { source, .. }
-            | Self::Replicating { source, .. } => source.is_transient(),
+            | Self::Replicating { source, .. }
+            | Self::Referrer { source, .. } => source.is_transient(),
             Self::WriteManifest(source) => {
                 matches!(&**source, PutManifestError::Other(source) if source.is_transient())
             }
@@ -257,7 +291,11 @@ impl Error {
             Self::Manifest { source, .. } | Self::Choose { source, .. } => source.class(),
             Self::Plan(error) => error.class(),
             Self::Decrypt { source, .. } | Self::Encrypt { source, .. } => return source.class(),
-            Self::LargeConfig { .. } | Self::EditList(_) => ErrorClass::InvalidImage,
+            Self::LargeConfig { .. }
+            | Self::EditList(_)
+            | Self::TooManyReferrers(_)
+            | Self::ReferrersTooDeep(_) => ErrorClass::InvalidImage,
+            Self::NoPlaceForReferrers { .. } => ErrorClass::Unsupported,
             Self::Convert(_) | Self::MustNotChange(_) | Self::ListMustNotChange(_) => {
                 ErrorClass::Unsupported
             }
@@ -281,6 +319,8 @@ impl Error {
             | Self::WriteBlob { source, .. }
             | Self::ReadSignatures(source)
             | Self::WriteSignatures(source)
+            | Self::ListReferrers(source)
+            | Self::FindReferrer(source)
             | Self::Commit(source) => source.hint(),
             Self::WriteManifest(source) => match &**source {
                 PutManifestError::Other(source) => source.hint(),
@@ -288,7 +328,8 @@ impl Error {
             },
             Self::SystemImage(source)
             | Self::OfList { source, .. }
-            | Self::Replicating { source, .. } => source.hint(),
+            | Self::Replicating { source, .. }
+            | Self::Referrer { source, .. } => source.hint(),
             Self::Plan(source) => source.hint().map(str::to_owned),
             Self::Choose { source, .. } => source.hint().map(str::to_owned),
             _ => None,

@@ -1,7 +1,9 @@
 //! What happened, for whoever watches.
 
 use skopeo_image::{Digest, MediaType};
-use skopeo_transport::How;
+use skopeo_transport::{Found, How, Referrer};
+
+use crate::Left;
 
 use crate::plan::few;
 
@@ -113,6 +115,33 @@ pub enum Event {
     WritingList,
     /// The signatures of a list are being written, if there are any.
     StoringListSignatures,
+    /// Something that hangs on an image is being copied.
+    CopyingReferrer {
+        /// Its manifest.
+        digest: Digest,
+        /// The manifest that it hangs on.
+        subject: Digest,
+        /// What kind of artifact it is; may be empty.
+        artifact_type: String,
+    },
+    /// Something that hangs on an image has been written, whole.
+    ReferrerDone {
+        /// Its manifest.
+        digest: Digest,
+        /// The manifest that it hangs on.
+        subject: Digest,
+        /// What kind of artifact it is; may be empty.
+        artifact_type: String,
+    },
+    /// Something hangs on a manifest of the source and was left behind.
+    ReferrersLeft {
+        /// The manifest.
+        digest: Digest,
+        /// What hangs on it, as far as a glance showed.
+        found: Vec<Referrer>,
+        /// Why it was left behind.
+        why: Left,
+    },
     /// The destination has the very image: nothing is done.
     AlreadyPresent {
         /// The image.
@@ -164,7 +193,15 @@ impl Event {
             Self::AlreadyPresent { .. } => {
                 "Skipping: image already present at destination".to_owned()
             }
-            Self::BlobMoved { .. }
+            Self::CopyingReferrer { digest, artifact_type, .. } if artifact_type.is_empty() => {
+                format!("Copying referrer {digest}")
+            }
+            Self::CopyingReferrer { digest, artifact_type, .. } => {
+                format!("Copying referrer {digest} ({artifact_type})")
+            }
+            Self::ReferrersLeft { .. }
+            | Self::ReferrerDone { .. }
+            | Self::BlobMoved { .. }
             | Self::BlobAgain { .. }
             | Self::BlobReused { .. }
             | Self::BlobDone { .. }
@@ -192,4 +229,38 @@ impl Event {
             _ => None,
         }
     }
+
+    /// What users should know beside the lines that scripts know, if there is anything.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        let Self::ReferrersLeft { digest, found, why } = self else { return None };
+        let lists = found.iter().any(|it| it.found == Found::FallbackTag && is_index(it));
+        let listed = found.iter().filter(|it| it.found.tag(digest).is_none()).count();
+        let tags = found.iter().filter_map(|it| match it.found {
+            Found::CosignTag(tag) => Some(tag.suffix()),
+            _ => None,
+        });
+        let tags = tags.collect::<Vec<_>>().join(", ");
+        let listed = match listed {
+            0 => None,
+            _ if lists => Some("referrers".to_owned()),
+            1 => Some("1 referrer".to_owned()),
+            count => Some(format!("{count} referrers")),
+        };
+        let tags = (!tags.is_empty()).then(|| format!("cosign's {tags}"));
+        let what = listed.into_iter().chain(tags).collect::<Vec<_>>().join(" and ");
+        Some(match why {
+            Left::NotAsked => {
+                format!("Not copied: {what} of {digest}; --referrers copies them too")
+            }
+            Left::OfList => format!(
+                "Not copied: {what} of the list {digest}, which is not copied as it is; --all \
+                 copies it"
+            ),
+        })
+    }
+}
+
+fn is_index(referrer: &Referrer) -> bool {
+    referrer.artifact_type.is_empty() && referrer.blob.media_type.is_list()
 }

@@ -11,6 +11,8 @@
 //! - `assemble`: make the manifest to write; pure
 //! - `commit`: config, manifest, signatures, and the name last
 //!
+//! `referrers` brings what hangs on an image, before the image gets its name.
+//!
 //! `single` strings them together for one image, `list` for many.
 
 mod admit;
@@ -21,8 +23,10 @@ mod event;
 mod known;
 mod list;
 pub mod plan;
+mod referrers;
 mod request;
 pub mod select;
+mod selection;
 mod session;
 mod single;
 mod transfer;
@@ -41,10 +45,12 @@ use tracing::debug;
 
 pub use error::Error;
 pub use event::{BlobKind, Event};
+pub use referrers::Left;
 pub use request::{
     CompressTo, Digests, Encryption, Format, InvalidLevel, Lists, OtherFormats, Others, Request,
     SourceSignatures,
 };
+pub use selection::{Referrers, Selection, UnknownKind};
 pub use session::{Patience, Session};
 
 use commit::{Place, Written};
@@ -100,6 +106,7 @@ pub async fn copy(
     match result {
         Ok(End::Present { digest, manifest }) => {
             session.tell(Event::AlreadyPresent { digest: digest.clone() });
+            destination.commit_referrers().await.map_err(|error| Error::Commit(error.into()))?;
             let source = named(&digest);
             Ok(Copied { source, digest, manifest, outcome: Outcome::Present })
         }
@@ -135,6 +142,8 @@ struct Job<'a> {
     /// Questions for blobs in flight; they are small, and their answers decide what moves.
     checks: Semaphore,
     once: Once,
+    /// What has been seen hanging on the image.
+    seen: referrers::Seen,
     top: std::sync::OnceLock<RawManifest>,
     /// How many lists were read.
     lists: AtomicUsize,
@@ -160,12 +169,22 @@ impl<'a> Job<'a> {
             permits: Semaphore::new(at_once),
             checks: Semaphore::new(2 * at_once),
             once: Once::default(),
+            seen: referrers::Seen::default(),
             top: std::sync::OnceLock::new(),
             lists: AtomicUsize::new(0),
         }
     }
 
     async fn run(&self) -> Result<End, Error> {
+        referrers::require_place(self)?;
+        let end = self.run_image().await?;
+        if let End::Present { digest, .. } = &end {
+            referrers::complete(self, digest).await?;
+        }
+        Ok(end)
+    }
+
+    async fn run_image(&self) -> Result<End, Error> {
         let (present, top) = match self.request.lists {
             // Only the manifest tells which of its instances are wanted. Neither question needs
             // the other's answer.
@@ -193,7 +212,7 @@ impl<'a> Job<'a> {
             }
             let copied =
                 single::copy_image(self, self.request, top.clone(), &Which::Top, &Place::Top);
-            return Ok(End::Written(copied.await?));
+            return Ok(End::Written(referrers::beside(self, top, copied).await?));
         }
         match self.request.lists {
             Lists::System => self.copy_chosen(top, present.as_ref()).await,
@@ -224,8 +243,10 @@ impl<'a> Job<'a> {
                 (digest, admit::fetch(self, &which).await?)
             }
         };
+        referrers::say_of_list(self, list).await?;
         let which = Which::Instance(digest);
-        let copied = single::copy_image(self, self.request, manifest, &which, &Place::Top).await;
+        let copied = single::copy_image(self, self.request, manifest, &which, &Place::Top);
+        let copied = referrers::beside(self, list, copied).await;
         copied.map(End::Written).map_err(|error| Error::SystemImage(Box::new(error)))
     }
 
@@ -303,6 +324,7 @@ impl<'a> Job<'a> {
             destination: self.destination.name(),
             accepts: self.destination.accepts(),
             request,
+            hanging: false,
         }
     }
 }

@@ -8,12 +8,14 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use skopeo_image::{
     Digest, Instance, InstanceAddition, InstanceEdit, List, Platform, RawManifest, Signature, Which,
 };
+use skopeo_transport::Referrer;
 use tracing::debug;
 
 use crate::commit::{Place, Written};
-use crate::plan::{InstancePlan, ListPlan, PlanError, Scope, Within};
+use crate::plan::{InstancePlan, ListPlan, PlanError, Scope, Surroundings, Within};
 use crate::request::{CompressTo, Lists, OtherFormats, Request, SourceSignatures};
-use crate::{End, Error, Event, Job, admit, commit, plan, single};
+use crate::selection::Referrers;
+use crate::{End, Error, Event, Job, admit, commit, plan, referrers, single};
 
 /// Lists in lists: one step is seen in the field, more is a trap.
 const DEEPEST: usize = 4;
@@ -60,7 +62,9 @@ pub(crate) async fn copy_top(
 ) -> Result<End, Error> {
     let prepared = prepare(job, manifest, Which::Top, Scope::Top, 0).await?;
     // What is left out of a list that stays as it is may be missing there.
-    if prepared.plan.kept.is_some() || prepared.plan.left_out.is_empty() {
+    if (prepared.plan.kept.is_some() || prepared.plan.left_out.is_empty())
+        && !referrers::are_copied(job)
+    {
         let expected = candidates(job, &prepared, &[])?;
         if let Some(expected) = expected.first()
             && let Some(end) = job.if_present(present, expected, &Which::Top).await?
@@ -68,7 +72,9 @@ pub(crate) async fn copy_top(
             return Ok(end);
         }
     }
-    Ok(End::Written(copy_list(job, prepared, Place::Top, 0).await?))
+    let top = prepared.manifest.clone();
+    let copy = copy_list(job, prepared, Place::Top, 0);
+    Ok(End::Written(referrers::beside(job, &top, copy).await?))
 }
 
 /// A list, and what is to be done with it.
@@ -76,6 +82,8 @@ struct Prepared {
     manifest: RawManifest,
     which: Which,
     signatures: Vec<Signature>,
+    /// What hangs on it and goes with it.
+    hanging: Vec<Referrer>,
     plan: ListPlan,
 }
 
@@ -96,9 +104,27 @@ async fn prepare(
         _ => Within::default(),
     };
     let around = job.around(job.request);
-    let plan = plan::plan_list(&manifest, signatures.len(), scope, &within, around)?;
+    let mut plan = plan::plan_list(&manifest, signatures.len(), scope, &within, around)?;
+    let mut hanging = Vec::new();
+    if plan.is_another() {
+        referrers::say_of_list(job, &manifest).await?;
+    } else {
+        hanging = referrers::of(job, job.request, &digest_at(job, &which, &manifest)?).await?;
+    }
+    if !hanging.is_empty() {
+        let around = Surroundings { hanging: true, ..around };
+        plan = plan::plan_list(&manifest, signatures.len(), scope, &within, around)?;
+    }
     debug!("{plan}");
-    Ok(Prepared { manifest, which, signatures, plan })
+    Ok(Prepared { manifest, which, signatures, hanging, plan })
+}
+
+/// The digest by which a list is known at the source.
+fn digest_at(job: &Job<'_>, which: &Which, manifest: &RawManifest) -> Result<Digest, Error> {
+    match which {
+        Which::Instance(digest) => Ok(digest.clone()),
+        Which::Top => commit::digest_of(job, manifest),
+    }
 }
 
 /// The platforms in those lists of a list that name none themselves.
@@ -146,7 +172,7 @@ fn copy_list<'a>(
     depth: usize,
 ) -> BoxFuture<'a, Result<Written, Error>> {
     Box::pin(async move {
-        let Prepared { manifest, which, signatures, plan } = &prepared;
+        let Prepared { manifest, which, signatures, hanging, plan } = &prepared;
         let of = plan.instances.len();
         job.session.tell(Event::CopyingImages { copied: of, listed: plan.listed });
         if of == 0 {
@@ -172,6 +198,8 @@ fn copy_list<'a>(
             stream::iter(copies).buffer_unordered(job.at_once).try_collect().await?;
         written.sort_unstable_by_key(|(at, _)| *at);
         let candidates = candidates(job, &prepared, &written)?;
+        let digest = digest_at(job, which, manifest)?;
+        referrers::bring(job, &digest, hanging.clone()).await?;
         let is_frozen = plan.frozen.is_some();
         let list = commit::write_list(job, &candidates, is_frozen, signatures, &place).await?;
         if !plan.left_out.is_empty() {
@@ -229,6 +257,7 @@ fn replicating(request: &Request, variant: CompressTo) -> Request {
     Request {
         compression: Some(CompressTo { others: OtherFormats::Refuse, ..variant }),
         signatures: SourceSignatures::Remove,
+        referrers: Referrers::Leave,
         ..request.clone()
     }
 }

@@ -7,6 +7,8 @@ use skopeo_blob::Encoder;
 use skopeo_blob::crypt::{Keys, Recipients};
 use skopeo_image::{Compression, MediaType, Platform, PlatformFilter, wanted_platforms};
 
+use crate::selection::Referrers;
+
 /// What is asked of one copy.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -32,6 +34,8 @@ pub struct Request {
     pub gzip_level: Option<i32>,
     /// Whether layers are encrypted or decrypted on their way; `None` leaves them as they are.
     pub encryption: Option<Encryption>,
+    /// What to do with what hangs on the image.
+    pub referrers: Referrers,
     /// How many blobs may move at once.
     pub parallel: NonZeroUsize,
 }
@@ -52,6 +56,7 @@ impl Request {
             added: Vec::new(),
             gzip_level: None,
             encryption: None,
+            referrers: Referrers::Leave,
             parallel: const { NonZeroUsize::new(6).expect("six is not zero") },
         }
     }

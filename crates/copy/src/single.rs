@@ -1,11 +1,12 @@
 //! One image: admitted, planned, transferred, assembled, written.
 
+use futures_util::future;
 use skopeo_image::{ImageManifest, Platform, RawManifest, Which};
 use tracing::debug;
 
 use crate::commit::{Place, Written};
-use crate::plan::{ImagePlan, PlanError};
-use crate::{Error, Job, Lists, Request, admit, commit, plan, transfer};
+use crate::plan::{ImagePlan, PlanError, Surroundings};
+use crate::{Error, Job, Lists, Request, admit, commit, plan, referrers, transfer};
 
 /// Copies the image with that manifest, which is at `which` in the source.
 pub(crate) async fn copy_image(
@@ -16,13 +17,19 @@ pub(crate) async fn copy_image(
     place: &Place,
 ) -> Result<Written, Error> {
     let welcome = admit::admit(job, request, manifest, which).await?;
-    let around = job.around(request);
+    let digest = match which {
+        Which::Instance(digest) => digest.clone(),
+        Which::Top => commit::digest_of(job, welcome.admitted.manifest())?,
+    };
+    let hanging = referrers::of(job, request, &digest).await?;
+    let around = Surroundings { hanging: !hanging.is_empty(), ..job.around(request) };
     let plan = plan::plan_image(&welcome.admitted, welcome.signatures.len(), around)?;
     debug!("{plan}");
     if *which == Which::Top {
         require_platform(job, &plan).await?;
     }
-    let transferred = transfer::transfer(job, &plan).await?;
+    let bring = referrers::bring(job, &digest, hanging);
+    let (transferred, ()) = future::try_join(transfer::transfer(job, &plan), bring).await?;
     let written = commit::write_image(job, &plan, &welcome, transferred, place).await?;
     commit::tell_done(job, welcome.admitted.manifest(), which, &written)?;
     Ok(written)

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | read what users type | [`Reference`], [`Named`], [`Compression`] |
 //! | name bytes | [`Digest`], [`Descriptor`], [`MediaType`] |
-//! | look into a manifest | [`RawManifest::parse`], [`ImageManifest`], [`List`] |
+//! | look into a manifest | [`RawManifest::parse`], [`ImageManifest`], [`List`], [`Links`] |
 //! | choose from a list | [`wanted_platforms`], [`List::choose`] |
 //! | look into a config | [`ImageManifest::summary`], [`ImageManifest::oci_config`] |
 //! | change anything | [`convert()`], [`List::replace`], [`List::convert`] |
@@ -23,6 +23,7 @@ mod descriptor;
 mod digest;
 mod error_class;
 pub mod go_json;
+mod links;
 mod list;
 pub mod manifest;
 mod media_type;
@@ -44,6 +45,7 @@ pub use convert::{
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error_class::ErrorClass;
+pub use links::Links;
 pub use list::{Instance, InstanceAddition, InstanceEdit, List, Preference};
 pub use manifest::{ImageManifest, Layer, Manifest, ManifestError, RawManifest, Which};
 pub use media_type::MediaType;

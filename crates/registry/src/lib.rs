@@ -37,6 +37,7 @@ pub use options::{
     ClientOptions, ClientPair, Credentials, ProxyRules, RetryPolicy, Timeouts, TlsDetails,
     TlsOptions,
 };
+pub use referrers::{ListedBy, Referrers, referrers_tag};
 pub use repository::Repository;
 pub use tls::TlsError;
 pub use upload::{BoxError, Mount, RetryWith, UploadError, UploadSession};

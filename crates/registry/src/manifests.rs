@@ -24,6 +24,9 @@ pub(crate) const ACCEPTED: [MediaType; 6] = [
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
+/// What a registry that lists referrers says to a manifest that is one.
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+
 /// What HEAD tells of a manifest. Only claimed, never verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestHead {
@@ -87,11 +90,16 @@ impl Repository {
         Ok(Fetched { manifest, digest: content_digest(&headers) })
     }
 
-    /// Writes a manifest under a tag or its digest.
+    /// Writes a manifest under a tag or its digest. Gives back whose referrer the registry says it
+    /// is: `None` if it is none, or the registry lists none.
     ///
     /// # Errors
     /// [`Error::is_manifest_type_rejected`] if another type may be taken; anything else.
-    pub async fn put_manifest(&self, reference: &str, manifest: &RawManifest) -> Result<(), Error> {
+    pub async fn put_manifest(
+        &self,
+        reference: &str,
+        manifest: &RawManifest,
+    ) -> Result<Option<Digest>, Error> {
         let doing = || format!("uploading manifest {reference} to {}", self.name());
         let mut call = self
             .call(Method::PUT, format_args!("manifests/{}", Self::escaped(reference)))
@@ -110,7 +118,7 @@ impl Repository {
                  it might not be a container registry"
             );
         }
-        Ok(())
+        Ok(digest_in(response.headers(), &OCI_SUBJECT))
     }
 
     /// Deletes a manifest, and with it every tag that leads to it.
@@ -152,5 +160,9 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<MediaType> {
 }
 
 fn content_digest(headers: &HeaderMap) -> Option<Digest> {
-    headers.get(CONTENT_DIGEST)?.to_str().ok()?.trim().parse().ok()
+    digest_in(headers, &CONTENT_DIGEST)
+}
+
+fn digest_in(headers: &HeaderMap, name: &HeaderName) -> Option<Digest> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }

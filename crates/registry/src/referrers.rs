@@ -1,35 +1,78 @@
-//! Referrers: what refers to a manifest, or the tag that lists them where there is no API.
+//! Referrers: what refers to a manifest, or the tag that lists them where there is no API
+//! (OCI distribution specification 1.1, "Listing Referrers", "Referrers Tag Schema").
 
-use bytes::Bytes;
+use std::collections::HashSet;
+
 use http::header::ACCEPT;
 use http::{Method, StatusCode};
 use serde_json::Value;
 use skopeo_image::manifest::MAX_MANIFEST_SIZE;
-use skopeo_image::{Digest, MediaType, RawManifest};
+use skopeo_image::manifest::oci::{Index, OciDescriptor};
+use skopeo_image::{Digest, ManifestError, MediaType};
 
 use crate::error::Error;
+use crate::manifests::content_type;
 use crate::repository::Repository;
 use crate::send::Call;
 use crate::tags::next_page;
 
-/// More pages than anyone has.
-const MAX_PAGES: usize = 1000;
+/// More than anything has: what is listed beyond is an attack, or a mistake.
+const MAX_REFERRERS: usize = 10_000;
 
 /// The most that all pages may have together, in bytes.
 const MAX_SIZE: usize = 8 * MAX_MANIFEST_SIZE;
 
+/// What a page counts at least, in bytes: so that pages without end come to an end, too.
+const MIN_PAGE: usize = 128 * 1024;
+
+/// What refers to a manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Referrers {
+    /// Who says so.
+    pub by: ListedBy,
+    /// In the registry's order, each once. Only claimed, never verified.
+    pub listed: Vec<OciDescriptor>,
+}
+
+/// Who lists what refers to a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListedBy {
+    /// The registry.
+    Api,
+    /// Whoever wrote the tag that stands in for the API.
+    Tag,
+}
+
 impl Repository {
-    /// The index of what refers to `digest`, or `None` if there is no such list.
+    /// What refers to `digest`; `None` if neither the registry nor a tag knows of anything.
     ///
     /// # Errors
-    /// Whatever keeps the registry from answering; a list that is none.
-    pub async fn referrers(&self, digest: &Digest) -> Result<Option<RawManifest>, Error> {
+    /// Whatever keeps the registry from answering; a list that is none, or has no end.
+    pub async fn referrers(&self, digest: &Digest) -> Result<Option<Referrers>, Error> {
+        let by = |by, listed| Referrers { by, listed };
+        Ok(match self.referrers_by_api(digest).await? {
+            Some(listed) => Some(by(ListedBy::Api, listed)),
+            None => self.referrers_by_tag(digest).await?.map(|listed| by(ListedBy::Tag, listed)),
+        })
+    }
+
+    /// What the registry itself says refers to `digest`; `None` if it has no such API.
+    ///
+    /// It is asked for all of them, whoever wants only some: filters are optional for registries,
+    /// and know no patterns.
+    ///
+    /// # Errors
+    /// As [`referrers`](Self::referrers).
+    pub async fn referrers_by_api(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<Vec<OciDescriptor>>, Error> {
         let doing = || format!("reading referrers of {digest} in {}", self.name());
-        let first = format!("/v2/{}/referrers/{digest}", self.path);
-        let mut found: Option<RawManifest> = None;
-        let mut next = Some(first);
-        for _ in 0..MAX_PAGES {
-            let Some(path) = next else { break };
+        let mut listed = Vec::new();
+        let mut asked = HashSet::new();
+        let mut left = MAX_SIZE;
+        let mut next = Some(format!("/v2/{}/referrers/{digest}", self.path));
+        while let Some(path) = next {
             let call = Call::new(Method::GET, path.clone())
                 .scopes(self.to_read())
                 .header(ACCEPT, MediaType::OCI_INDEX.as_str());
@@ -38,59 +81,111 @@ impl Repository {
                 .fetch(&call, MAX_MANIFEST_SIZE)
                 .await
                 .map_err(|error| error.doing(doing()))?;
+            let first = asked.is_empty();
             match status {
                 StatusCode::OK if is_index(&bytes) => {}
+                // Who says that it is a list has the API: a broken answer is not none.
+                StatusCode::OK if content_type(&headers) == Some(MediaType::OCI_INDEX) => {
+                    let broken = Error::Protocol("the list is no index".to_owned());
+                    return Err(broken.doing(doing()));
+                }
                 // No API: some say so, some serve a page for people.
                 StatusCode::OK
                 | StatusCode::NOT_FOUND
                 | StatusCode::BAD_REQUEST
                 | StatusCode::METHOD_NOT_ALLOWED
                 | StatusCode::NOT_ACCEPTABLE
-                    if found.is_none() =>
+                    if first =>
                 {
-                    return self.referrers_tag(digest).await;
+                    return Ok(None);
                 }
                 _ => {
                     let refusal = self.shared().refusal_of(status, &headers, &bytes);
                     return Err(refusal.doing(doing()));
                 }
             }
-            found = Some(match found {
-                None => RawManifest::new(Some(MediaType::OCI_INDEX), bytes),
-                Some(before) => joined(&before, &bytes)
-                    .map_err(|source| Error::Json { doing: doing(), source })?,
-            });
-            if found.as_ref().is_some_and(|found| found.bytes.len() > MAX_SIZE) {
-                return Err(Error::TooLarge(MAX_SIZE).doing(doing()));
-            }
+            left = left
+                .checked_sub(bytes.len().max(MIN_PAGE))
+                .ok_or_else(|| Error::TooLarge(MAX_SIZE).doing(doing()))?;
+            listed.extend(parse(&bytes).map_err(|error| error.doing(doing()))?);
             next = next_page(&headers, &path);
+            asked.insert(path);
+            if listed.len() > MAX_REFERRERS {
+                return Err(too_many().doing(doing()));
+            }
+            if next.as_ref().is_some_and(|next| asked.contains(next)) {
+                return Err(Error::Protocol("its pages go round".to_owned()).doing(doing()));
+            }
         }
-        Ok(found)
+        Ok(Some(each_once(listed)))
     }
 
-    async fn referrers_tag(&self, digest: &Digest) -> Result<Option<RawManifest>, Error> {
-        let tag = digest.as_str().replacen(':', "-", 1);
-        match self.manifest(&tag).await {
-            Ok(fetched) => Ok(Some(fetched.manifest)),
-            Err(error) if error.status() == Some(404) => Ok(None),
-            Err(error) => Err(error),
+    /// What the tag that stands in for the API lists; `None` if there is no such tag.
+    ///
+    /// # Errors
+    /// As [`referrers`](Self::referrers).
+    pub async fn referrers_by_tag(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<Vec<OciDescriptor>>, Error> {
+        let doing = || format!("reading referrers of {digest} in {}", self.name());
+        let manifest = match self.manifest(&referrers_tag(digest)).await {
+            Ok(fetched) => fetched.manifest,
+            Err(error) if error.status() == Some(404) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let listed = parse(&manifest.bytes).map_err(|error| error.doing(doing()))?;
+        if listed.len() > MAX_REFERRERS {
+            return Err(too_many().doing(doing()));
         }
+        Ok(Some(each_once(listed)))
     }
+}
+
+/// The tag under which what refers to a manifest is listed where there is no API: its parts are cut
+/// to what a tag can hold.
+#[must_use]
+pub fn referrers_tag(digest: &Digest) -> String {
+    let hex = digest.hex();
+    format!("{}-{}", digest.algorithm(), &hex[..hex.len().min(64)])
 }
 
 fn is_index(bytes: &[u8]) -> bool {
     serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value["manifests"].is_array())
 }
 
-/// The first page with the manifests of the next one.
-fn joined(before: &RawManifest, page: &[u8]) -> Result<RawManifest, serde_json::Error> {
-    let mut index: Value = serde_json::from_slice(&before.bytes)?;
-    let mut more: Value = serde_json::from_slice(page)?;
-    if let (Some(manifests), Some(more)) =
-        (index["manifests"].as_array_mut(), more["manifests"].as_array_mut())
-    {
-        manifests.append(more);
+fn parse(bytes: &[u8]) -> Result<Vec<OciDescriptor>, Error> {
+    let index = Index::parse(bytes).map_err(|error| {
+        let why = match &error {
+            ManifestError::Json { source, .. } => source.to_string(),
+            error => error.to_string(),
+        };
+        Error::Protocol(format!("the list is no index: {why}"))
+    })?;
+    Ok(index.manifests)
+}
+
+fn too_many() -> Error {
+    Error::Protocol(format!("there are more than {MAX_REFERRERS}"))
+}
+
+fn each_once(mut listed: Vec<OciDescriptor>) -> Vec<OciDescriptor> {
+    let mut seen = HashSet::new();
+    listed.retain(|found| seen.insert(found.blob.digest.clone()));
+    listed
+}
+
+#[cfg(test)]
+mod tests {
+    use skopeo_image::Algorithm;
+
+    use super::*;
+
+    #[test]
+    fn tags_hold_what_they_can() {
+        let digest = Digest::of(Algorithm::Sha256, b"");
+        assert_eq!(referrers_tag(&digest), format!("sha256-{}", digest.hex()));
+        let digest = Digest::of(Algorithm::Sha512, b"");
+        assert_eq!(referrers_tag(&digest), format!("sha512-{}", &digest.hex()[..64]));
     }
-    let bytes = Bytes::from(serde_json::to_vec(&index)?);
-    Ok(RawManifest::new(Some(MediaType::OCI_INDEX), bytes))
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use skopeo_blob::Blob;
 use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, Signature, Which};
 
-use crate::{Error, ImageName};
+use crate::{Error, ImageName, Referrer};
 
 /// The writing side of one image. Nothing is promised to exist before `commit`.
 #[async_trait]
@@ -42,8 +42,38 @@ pub trait Destination: Send + Sync {
     /// Writes signatures beside a manifest that has been put.
     async fn put_signatures(&self, signatures: &[Signature], which: &Which) -> Result<(), Error>;
 
+    /// Whether something can hang on an image here; `Err` is the sentence to show.
+    fn keeps_referrers(&self) -> Result<(), &'static str> {
+        Err("nothing can hang on an image there")
+    }
+
+    /// Whether a referrer is here already, and found by who asks for what hangs on `subject`.
+    async fn has_referrer(&self, _subject: &Digest, _referrer: &Referrer) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// Writes the manifest of a referrer, byte for byte, so that it is found by who asks for what
+    /// hangs on `subject`. All that it names has been put; its subject may be put later.
+    async fn put_referrer(
+        &self,
+        _subject: &Digest,
+        _referrer: &Referrer,
+        _manifest: &RawManifest,
+    ) -> Result<(), PutManifestError> {
+        Err(Error::Unsupported {
+            transport: self.name().transport(),
+            operation: "Writing referrers",
+        }
+        .into())
+    }
+
     /// Gives the name to `top`, which has been put.
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error>;
+
+    /// Ends the writing where the image was here already and only referrers have been put.
+    async fn commit_referrers(self: Box<Self>) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Undoes what can be undone. Local leftovers go with `Drop`; this is for what needs a request.
     async fn abandon(self: Box<Self>) {}

@@ -360,6 +360,19 @@ pub enum Error {
     /// Signatures for a place that has none.
     #[error("{0}")]
     NoSignatures(&'static str),
+    /// Others write the list of referrers as often as we do.
+    #[error(
+        "adding to the list of referrers under tag {tag}: others changed it {tries} times meanwhile"
+    )]
+    ReferrersTag {
+        /// The tag.
+        tag: String,
+        /// How often it was written.
+        tries: u32,
+    },
+    /// The tag leads to something that has what the new one has not, and the reverse.
+    #[error("writing tag {0}: what is there would be lost")]
+    WouldLose(String),
     /// A blob was deleted between its reuse and the commit.
     #[error("committing the image: blob {0} has been deleted meanwhile")]
     Vanished(Digest),
@@ -387,7 +400,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Stream(error) => error.is_transient(),
-            Self::Vanished(_) | Self::UploadAgain(_) => true,
+            Self::Vanished(_) | Self::UploadAgain(_) | Self::ReferrersTag { .. } => true,
             Self::Registry(error) => error.is_transient(),
             Self::Deleting { source, .. } | Self::LookasideRead { source, .. } => {
                 source.is_transient()
@@ -452,7 +465,9 @@ impl Error {
             | Self::TagStays(_)
             | Self::NotImageFolder
             | Self::FolderBusy(_)
-            | Self::Vanished(_) => ErrorClass::Conflict,
+            | Self::Vanished(_)
+            | Self::ReferrersTag { .. }
+            | Self::WouldLose(_) => ErrorClass::Conflict,
             Self::TooLarge { .. }
             | Self::NotAFile { .. }
             | Self::Json { .. }
@@ -487,6 +502,11 @@ impl Error {
                 Some("name one as oci:PATH:REFERENCE, or count them as oci:PATH:@0".to_owned())
             }
             Self::Saved(error) => error.hint().map(str::to_owned),
+            Self::WouldLose(_) => Some(
+                "the destination has signatures or attestations of its own; delete the tag there, \
+                 or copy other types only"
+                    .to_owned(),
+            ),
             Self::Registry(error) => error.hint().map(str::to_owned),
             Self::Daemon { source, .. } => source.hint(),
             Self::UploadAgain(source) | Self::Deleting { source, .. } => {

@@ -14,6 +14,7 @@ mod layout;
 mod manifest;
 mod name;
 mod options;
+mod referrer;
 mod registry;
 mod signature_file;
 mod source;
@@ -32,6 +33,7 @@ pub use name::{ImageName, NameError};
 pub use options::{
     DaemonOptions, DirOptions, DockerArchiveOptions, LayoutOptions, Options, RegistryOptions,
 };
+pub use referrer::{CosignTag, Found, Look, Referrer};
 pub use registry::{Connections, DockerName, Untagged};
 pub use signature_file::Malformed as MalformedSignature;
 pub use source::Source;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use skopeo_blob::Unverified;
 use skopeo_image::{Descriptor, Digest, RawManifest, Signature, Which};
 
-use crate::{Error, ImageName};
+use crate::{Error, ImageName, Look, Referrer};
 
 /// The reading side of one image.
 #[async_trait]
@@ -29,6 +29,16 @@ pub trait Source: Send + Sync {
     /// The signatures stored beside the manifest.
     async fn signatures(&self, _which: &Which) -> Result<Vec<Signature>, Error> {
         Ok(Vec::new())
+    }
+
+    /// What hangs on the manifest of that digest; `None` where nothing ever hangs on an image. All
+    /// of it is only claimed: who reads a manifest that is named here looks what it is about.
+    async fn referrers(
+        &self,
+        _subject: &Digest,
+        _look: Look,
+    ) -> Result<Option<Vec<Referrer>>, Error> {
+        Ok(None)
     }
 
     /// How many blobs are worth reading at once.

@@ -38,6 +38,14 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
         report::progress(),
         report::output(),
         lists::all(),
+        Flag::new(
+            "referrers",
+            Kind::Texts,
+            "copy what hangs on the image too: all, or some of signature, attestation, sbom, artifact types",
+        )
+        .placeholder("[=TYPE,...]")
+        .alone("all")
+        .offers(Offers::Words(&["all", "signature", "attestation", "sbom"])),
         Flag::text("sign-identity", "reference to sign the image as").later(),
         Flag::text("digestfile", "file to write the digest of the written manifest to")
             .offers(Offers::Files),
@@ -123,6 +131,10 @@ fn shared() -> [Flag; 9] {
 pub(crate) struct Copy {
     pub(crate) additional_tags: Vec<String>,
     pub(crate) added: Vec<String>,
+    /// What of that which hangs on the image is to be copied.
+    pub(crate) referrers: Option<Vec<String>>,
+    /// Nobody wants to know what was left behind.
+    pub(crate) quiet: bool,
     pub(crate) digestfile: Option<PathBuf>,
     pub(crate) parallel: u64,
     pub(crate) remove_signatures: bool,
@@ -152,6 +164,8 @@ impl Copy {
         Self {
             additional_tags: values.texts("additional-tag").to_vec(),
             added: values.texts("add-compression").to_vec(),
+            quiet: values.switch("quiet"),
+            referrers: values.has("referrers").then(|| values.texts("referrers").to_vec()),
             digestfile: values.text("digestfile").map(PathBuf::from),
             parallel: values.uint("image-parallel-copies").unwrap_or_default(),
             remove_signatures: values.switch("remove-signatures"),

@@ -15,6 +15,8 @@ pub(crate) struct Flag {
     pub placeholder: &'static str,
     /// One line of help.
     pub usage: &'static str,
+    /// The value it has where none is joined to it by `=`; otherwise the next word is its value.
+    pub alone: Option<&'static str>,
     /// The default, where help shows one.
     pub default: Option<String>,
     /// Whether help lists it.
@@ -81,6 +83,7 @@ impl Flag {
             kind,
             placeholder: "",
             usage,
+            alone: (kind == Kind::Switch).then_some("true"),
             default: None,
             visible: true,
             state: State::Built,
@@ -103,6 +106,10 @@ impl Flag {
 
     pub(crate) fn placeholder(self, placeholder: &'static str) -> Self {
         Self { placeholder, ..self }
+    }
+
+    pub(crate) fn alone(self, alone: &'static str) -> Self {
+        Self { alone: Some(alone), ..self }
     }
 
     pub(crate) fn default(self, default: Option<String>) -> Self {
@@ -133,7 +140,14 @@ impl Flag {
 
     /// Whether it takes no value unless one is joined to it by `=`.
     pub(crate) fn is_switch(&self) -> bool {
-        self.kind == Kind::Switch
+        self.alone.is_some()
+    }
+
+    /// What stands between its name and that of its value.
+    pub(crate) fn gap(&self) -> &'static str {
+        let value = self.value_name();
+        // What is joined shows its `=` itself.
+        if value.is_empty() || value.starts_with('[') { "" } else { " " }
     }
 
     /// How help names the value; nothing for a switch.

@@ -91,9 +91,7 @@ fn flags(mut flags: Vec<&Flag>) -> String {
 
 fn spelling(flag: &Flag) -> String {
     let short = flag.short.map_or_else(|| "      ".to_owned(), |short| format!("  -{short}, "));
-    let value = flag.value_name();
-    let gap = if value.is_empty() { "" } else { " " };
-    format!("{short}--{}{gap}{value}", flag.name)
+    format!("{short}--{}{}{}", flag.name, flag.gap(), flag.value_name())
 }
 
 fn explanation(flag: &Flag) -> String {

@@ -253,10 +253,12 @@ impl Parser<'_> {
         };
         let value = match joined {
             Some(value) => value,
-            None if flag.is_switch() => "true",
-            None => words
-                .next()
-                .ok_or_else(|| ParseError::new(format!("flag needs an argument: --{name}")))?,
+            None => match flag.alone {
+                Some(value) => value,
+                None => words
+                    .next()
+                    .ok_or_else(|| ParseError::new(format!("flag needs an argument: --{name}")))?,
+            },
         };
         self.set(command, &flag, value)
     }
@@ -279,8 +281,8 @@ impl Parser<'_> {
             if rest.len() > 1 && rest.starts_with('=') {
                 return self.set(command, &flag, &rest[1..]);
             }
-            if flag.is_switch() {
-                self.set(command, &flag, "true")?;
+            if let Some(value) = flag.alone {
+                self.set(command, &flag, value)?;
                 continue;
             }
             let value = if rest.is_empty() {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use skopeo_copy::{
-    CompressTo, Copied, Digests, Encryption, Format, Lists, OtherFormats, Request, Session,
-    SourceSignatures,
+    CompressTo, Copied, Digests, Encryption, Format, Lists, OtherFormats, Referrers, Request,
+    Selection, Session, SourceSignatures,
 };
 use skopeo_image::{Compression, Platform, Reference};
 use skopeo_transport::ImageName;
@@ -114,6 +114,7 @@ fn request(app: &App, copy: &Copy, lists: Lists) -> Result<Request> {
     }
     request.check_levels()?;
     request.encryption = encryption(app, copy)?;
+    request.referrers = referrers(copy)?;
     if let Some(parallel) = usize::try_from(copy.parallel).ok().and_then(NonZeroUsize::new) {
         request.parallel = parallel;
     }
@@ -130,6 +131,14 @@ fn additional_tags(copy: &Copy) -> Result<Vec<Reference>> {
         Ok(reference)
     };
     copy.additional_tags.iter().map(parse).collect()
+}
+
+fn referrers(copy: &Copy) -> Result<Referrers> {
+    Ok(match &copy.referrers {
+        Some(kinds) => Referrers::Copy(Selection::parse(kinds).context("--referrers")?),
+        None if copy.quiet => Referrers::Leave,
+        None => Referrers::Mention,
+    })
 }
 
 fn format(name: &str) -> Result<Format> {

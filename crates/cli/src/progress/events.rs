@@ -119,6 +119,13 @@ impl Events {
                 "event": "manifest-done", "source_digest": source, "digest": digest,
                 "media_type": media_type.as_str(),
             }),
+            Event::ReferrerDone { digest, subject, artifact_type } => json!({
+                "event": "referrer-done", "digest": digest, "subject": subject,
+                "artifact_type": artifact_type,
+            }),
+            Event::ReferrersLeft { digest, found, .. } => json!({
+                "event": "referrers-left", "subject": digest, "count": found.len(),
+            }),
             Event::AlreadyPresent { digest } => json!({"event": "image-present", "digest": digest}),
             _ => return None,
         })

@@ -104,13 +104,21 @@ impl Progress {
             Watcher::Events(events) => lock(events).tell(event),
         }
         if let Some(message) = event.warning() {
-            let warn = || logging::log(Level::Warning, &message);
-            match &self.watcher {
-                // The events tell it themselves.
-                Watcher::Nobody | Watcher::Events(_) => {}
-                Watcher::Bars(bars) => bars.beside(warn),
-                Watcher::Lines(_) | Watcher::Steps(_) => warn(),
-            }
+            self.beside(Level::Warning, &message);
+        }
+        if let Some(message) = event.notice() {
+            self.beside(Level::Info, &message);
+        }
+    }
+
+    /// Says something to people.
+    fn beside(&self, level: Level, message: &str) {
+        let log = || logging::log(level, message);
+        match &self.watcher {
+            // The events tell it themselves.
+            Watcher::Nobody | Watcher::Events(_) => {}
+            Watcher::Bars(bars) => bars.beside(log),
+            Watcher::Lines(_) | Watcher::Steps(_) => log(),
         }
     }
 

@@ -8,7 +8,7 @@ use skopeo_copy::{Copied, Event};
 use skopeo_image::Digest;
 use skopeo_transport::{How, ImageName};
 
-use super::done::{Blob, Bytes, Copy, Done, Image};
+use super::done::{Blob, Bytes, Copy, Done, Image, Referrer};
 use super::seconds;
 use crate::progress::{how_of, kind_of, outcome_of};
 
@@ -26,6 +26,8 @@ struct Seen {
     read: u64,
     images: Vec<Image>,
     blobs: Vec<Blob>,
+    referrers: Vec<Referrer>,
+    left_behind: Vec<Referrer>,
     /// Where each of them is in that list.
     places: HashMap<Digest, usize>,
 }
@@ -56,6 +58,8 @@ impl Copying {
             bytes: seen.bytes(),
             images: seen.images,
             blobs: seen.blobs,
+            referrers: seen.referrers,
+            left_behind: seen.left_behind,
         }))
     }
 
@@ -104,6 +108,14 @@ impl Seen {
                 digest: digest.clone(),
                 media_type: media_type.to_string(),
             }),
+            Event::ReferrerDone { digest, subject, artifact_type } => {
+                self.referrers.push(referrer(digest, subject, artifact_type));
+            }
+            Event::ReferrersLeft { digest: subject, found, .. } => {
+                let left = found.iter();
+                let left = left.map(|it| referrer(&it.blob.digest, subject, &it.artifact_type));
+                self.left_behind.extend(left);
+            }
             _ => {}
         }
     }
@@ -123,6 +135,14 @@ impl Seen {
             reused: sum(How::Present),
             mounted: sum(How::Mounted),
         }
+    }
+}
+
+fn referrer(digest: &Digest, subject: &Digest, artifact_type: &str) -> Referrer {
+    Referrer {
+        digest: digest.clone(),
+        subject: subject.clone(),
+        artifact_type: Some(artifact_type.to_owned()).filter(|text| !text.is_empty()),
     }
 }
 

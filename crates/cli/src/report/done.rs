@@ -35,6 +35,20 @@ pub(crate) struct Copy {
     pub(crate) images: Vec<Image>,
     /// Each blob once.
     pub(crate) blobs: Vec<Blob>,
+    /// What hangs on them and was written.
+    pub(crate) referrers: Vec<Referrer>,
+    /// What hangs on them and was left behind, as far as a glance showed.
+    pub(crate) left_behind: Vec<Referrer>,
+}
+
+/// Something that hangs on a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Referrer {
+    pub(crate) digest: Digest,
+    /// The manifest that it hangs on.
+    pub(crate) subject: Digest,
+    /// Where somebody says it.
+    pub(crate) artifact_type: Option<String>,
 }
 
 /// What has moved, and what has not.

@@ -28,6 +28,7 @@ mod platforms;
 mod program;
 mod real_registry;
 mod recode;
+mod referrers;
 mod script;
 mod serve;
 mod sif;

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use skopeo_transport::Accepts;
+use skopeo_image::{ImageManifest, RawManifest};
 
-use crate::request::Digests;
+use super::image::Surroundings;
+use super::{Crypt, PlanError, crypt};
+use crate::request::{Digests, Request};
 
 /// Why a manifest may not change. Prints as the sentence that users know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum Frozen {
     DestinationDigest,
     /// The user said so.
     PreserveDigests,
+    /// What hangs on it travels with it, and knows it by its digest.
+    Referrers,
 }
 
 /// What the manifest is, for the words of the reason.
@@ -30,13 +34,14 @@ pub(super) enum Subject {
 pub(super) fn frozen(
     subject: Subject,
     signatures: usize,
-    accepts: &Accepts,
-    digests: Digests,
+    around: Surroundings<'_>,
 ) -> Option<Frozen> {
-    if digests == Digests::Preserve {
+    if around.request.digests == Digests::Preserve {
         Some(Frozen::PreserveDigests)
-    } else if accepts.digest.is_some() {
+    } else if around.accepts.digest.is_some() {
         Some(Frozen::DestinationDigest)
+    } else if around.hanging {
+        Some(Frozen::Referrers)
     } else if signatures == 0 {
         None
     } else {
@@ -45,6 +50,39 @@ pub(super) fn frozen(
             Subject::List => Frozen::ListSigned,
         })
     }
+}
+
+/// Refuses what was asked for and would change an image that something hangs on: it would hang on
+/// nothing then, and who relies on it would not find it.
+pub(super) fn require_unchanged(
+    manifest: &RawManifest,
+    image: &ImageManifest,
+    request: &Request,
+) -> Result<(), PlanError> {
+    if let Some(to) = request.format.map(|format| format.image_type())
+        && to != manifest.media_type
+    {
+        return Err(would_change(manifest, format!("converting it to {to}")));
+    }
+    if let Some(to) = request.compression
+        && image.layers().iter().any(|layer| {
+            layer.blob.media_type.compression().is_some_and(|compression| compression != to.format)
+        })
+    {
+        return Err(would_change(manifest, format!("compressing its layers to {}", to.format)));
+    }
+    for (change, gerund) in [(Crypt::Encrypt, "encrypting"), (Crypt::Decrypt, "decrypting")] {
+        if crypt::layers(image, None, request)?.contains(&change) {
+            return Err(would_change(manifest, format!("{gerund} its layers")));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn would_change(manifest: &RawManifest, change: String) -> PlanError {
+    // Every manifest that is planned has been compared with a digest.
+    let digest = manifest.digest().map(|digest| digest.to_string()).unwrap_or_default();
+    PlanError::Referrers { digest, change }
 }
 
 impl fmt::Display for Frozen {
@@ -56,6 +94,7 @@ impl fmt::Display for Frozen {
             }
             Self::DestinationDigest => "Destination specifies a digest",
             Self::PreserveDigests => "Instructed to preserve digests",
+            Self::Referrers => "What is copied with it refers to its digest",
         })
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) destination: &'a ImageName,
     pub(crate) accepts: &'a Accepts,
     pub(crate) request: &'a Request,
+    /// Whether something hangs on the image or list that travels with it.
+    pub(crate) hanging: bool,
 }
 
 /// Plans one image that has so many signatures to be copied with it.
@@ -62,7 +64,7 @@ pub(crate) fn plan_image(
     signatures: usize,
     around: Surroundings<'_>,
 ) -> Result<ImagePlan, PlanError> {
-    let Surroundings { top, destination, accepts, request } = around;
+    let Surroundings { top, destination, accepts, request, hanging } = around;
     let request = crypt::without_chunks(request)?;
     let request = request.as_ref();
     let manifest = admitted.manifest();
@@ -80,7 +82,7 @@ pub(crate) fn plan_image(
     if let (Err(reason), true) = (accepts.signatures, signatures > 0) {
         return Err(PlanError::Signatures { destination: destination.to_string(), reason });
     }
-    let frozen = frozen::frozen(frozen::Subject::Image, signatures, accepts, request.digests);
+    let frozen = frozen::frozen(frozen::Subject::Image, signatures, around);
     let name = accepts.embedded_name.as_deref();
     let name = name.and_then(|name| Reference::parse_normalized(name).ok());
     let renamed = name.as_ref().is_some_and(|name| image.embedded_name_conflicts(name));
@@ -90,6 +92,9 @@ pub(crate) fn plan_image(
             reference: name.to_string(),
             frozen,
         });
+    }
+    if hanging {
+        frozen::require_unchanged(manifest, &image, request)?;
     }
     let compression = request.compression.map(|compression| compression.format);
     // Not what the image's view says: that has one type for both kinds of schema 1.

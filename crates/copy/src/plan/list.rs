@@ -77,7 +77,7 @@ pub(crate) fn plan_list(
     within: &Within,
     around: Surroundings<'_>,
 ) -> Result<ListPlan, PlanError> {
-    let Surroundings { top, destination, accepts, request } = around;
+    let Surroundings { top, destination, accepts, request, hanging } = around;
     if !accepts.manifests.is_empty() && !accepts.manifests.iter().any(MediaType::is_list) {
         return Err(PlanError::NoGroups(destination.transport()));
     }
@@ -91,7 +91,7 @@ pub(crate) fn plan_list(
     {
         return Err(PlanError::DestinationDigest);
     }
-    let frozen = frozen::frozen(frozen::Subject::List, signatures, accepts, request.digests);
+    let frozen = frozen::frozen(frozen::Subject::List, signatures, around);
     let all = list.instances();
     let (copied, others) = match (&request.lists, scope) {
         (Lists::IndexOnly, _) => (BTreeSet::new(), Others::Keep),
@@ -104,6 +104,9 @@ pub(crate) fn plan_list(
     let compression = variants.values().flatten().map(|added| added.format).max();
     let from = list.media_type();
     let forced = request.format.map(|format| format.list_type());
+    if let (true, Some(to)) = (hanging, forced.clone().filter(|to| *to != from)) {
+        return Err(frozen::would_change(manifest, format!("converting it to {to}")));
+    }
     let types = format::list_types(&from, &accepts.manifests, forced, compression, frozen)?;
 
     let mut instances = Vec::new();
@@ -236,6 +239,13 @@ pub(crate) fn parse(manifest: &RawManifest) -> Result<List, ManifestError> {
     match manifest.parse()? {
         Manifest::List(list) => Ok(list),
         Manifest::Image(image) => Err(ManifestError::NotAList(image.media_type().to_string())),
+    }
+}
+
+impl ListPlan {
+    /// Whether the list that is written is another one than the source's, since it was asked for.
+    pub(crate) fn is_another(&self) -> bool {
+        self.kept.is_some() || self.instances.iter().any(|instance| instance.variant.is_some())
     }
 }
 

@@ -160,6 +160,16 @@ pub enum PlanError {
     /// What is no image would have to become another kind of manifest.
     #[error("creating an updated image manifest")]
     Artifact(#[source] ManifestError),
+    /// What hangs on an image would hang on nothing.
+    #[error(
+        "{change} would change its digest {digest}, to which the referrers that are copied with it refer"
+    )]
+    Referrers {
+        /// The manifest's digest.
+        digest: String,
+        /// What was asked for, in the gerund.
+        change: String,
+    },
     /// Lists in lists in lists.
     #[error("reading manifest list {0}: nested too deeply")]
     TooDeep(Digest),

@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
+use skopeo_blob::crypt::Keys;
 use skopeo_image::{Compression, Digest, MediaType, Platform, RawManifest};
 use skopeo_transport::{Accepts, ImageName, LayerForm};
 use skopeo_trust::Policy;
@@ -11,7 +13,9 @@ use skopeo_trust::Policy;
 use super::image::Surroundings;
 use super::{Scope, Within, plan_image, plan_list};
 use crate::error::sentence;
-use crate::request::{CompressTo, Digests, Format, Lists, OtherFormats, Others, Request};
+use crate::request::{
+    CompressTo, Digests, Encryption, Format, Lists, OtherFormats, Others, Request,
+};
 
 const OCI: MediaType = MediaType::OCI_MANIFEST;
 const INDEX: MediaType = MediaType::OCI_INDEX;
@@ -110,7 +114,8 @@ fn index(media_type: MediaType, instance: &MediaType) -> RawManifest {
 /// The plan, or the sentence of the error.
 fn plan(manifest: &RawManifest, signatures: usize, accepts: &Accepts, request: &Request) -> String {
     let destination = ImageName::parse("oci:/:to").unwrap();
-    let around = Surroundings { top: manifest, destination: &destination, accepts, request };
+    let around =
+        Surroundings { top: manifest, destination: &destination, accepts, request, hanging: false };
     let planned = if manifest.media_type.is_list() {
         plan_list(manifest, signatures, Scope::Top, &Within::default(), around)
             .map(|plan| plan.to_string())
@@ -463,4 +468,44 @@ fn lists_in_part() {
       add f6916295 packed as zstd
     "#);
     insta::assert_snapshot!(plan(&list, 1, &registry(), &added), @r#"preparing instances for copy: we should add instance sha256:f69162950f235e3cdbbad33f1f912d1a504be90d8a37d002c735d6f3e3882265 compressed using zstd to manifest list, but we cannot: Would invalidate signatures; consider removing them from the multi-platform list"#);
+}
+
+#[test]
+fn nothing_changes_what_something_hangs_on() {
+    let encrypt = Encryption::Encrypt { recipients: Arc::default(), layers: Vec::new() };
+    let decrypt = Encryption::Decrypt(Arc::new(Keys::default()));
+    let sealed = MediaType::from("application/vnd.oci.image.layer.v1.tar+gzip+encrypted");
+    let plain = image(OCI, &MediaType::OCI_CONFIG, &[MediaType::OCI_LAYER_GZIP]);
+    let sealed = image(OCI, &MediaType::OCI_CONFIG, &[sealed]);
+    let as_docker = Request { format: Some(Format::DockerSchema2), ..request() };
+    let crypt = |crypt: &Encryption| Request { encryption: Some(crypt.clone()), ..request() };
+    let destination = ImageName::parse("oci:/:to").unwrap();
+    for (manifest, request, change) in [
+        (&plain, request(), None),
+        (&plain, as_docker, Some(format!("converting it to {S2}"))),
+        (&plain, crypt(&encrypt), Some("encrypting its layers".into())),
+        (&plain, crypt(&decrypt), None),
+        (&sealed, crypt(&decrypt), Some("decrypting its layers".into())),
+        (&sealed, crypt(&encrypt), None),
+    ] {
+        let accepts = registry();
+        let around = Surroundings {
+            top: manifest,
+            destination: &destination,
+            accepts: &accepts,
+            request: &request,
+            hanging: true,
+        };
+        let scope = destination.policy_scope();
+        let admitted = Policy::insecure().admit(&scope, manifest.clone(), &[]).unwrap();
+        let planned = plan_image(&admitted, 0, around).err().map(|error| error.to_string());
+        let digest = manifest.digest().unwrap();
+        let expected = change.map(|change| {
+            format!(
+                "{change} would change its digest {digest}, to which the referrers that are copied \
+                 with it refer"
+            )
+        });
+        assert_eq!(planned, expected);
+    }
 }

@@ -1,4 +1,5 @@
 use skopeo_image::{Digest, MediaType};
+use skopeo_registry::{ListedBy, Referrers, referrers_tag};
 
 use crate::server::{Server, chain, reply};
 
@@ -73,36 +74,89 @@ async fn the_catalog() {
     assert_eq!(server.client().catalog().await.unwrap(), ["a", "b/c"]);
 }
 
+/// An index of so many referrers, counted on from `first`.
+fn index(first: usize, count: usize) -> String {
+    let manifests = (first..first + count).map(|number| {
+        let digest = Digest::sha256(number.to_string().as_bytes());
+        format!(
+            r#"{{"mediaType":"{}","digest":"{digest}","size":{number},"artifactType":"x/y"}}"#,
+            MediaType::OCI_MANIFEST
+        )
+    });
+    let manifests = manifests.collect::<Vec<_>>().join(",");
+    format!(r#"{{"schemaVersion":2,"manifests":[{manifests}],"annotations":{{"a":"b"}}}}"#)
+}
+
+fn sizes(found: &Referrers) -> Vec<u64> {
+    found.listed.iter().filter_map(|found| found.blob.size).collect()
+}
+
 #[tokio::test]
 async fn referrers_by_the_api_or_the_tag() {
     let digest = Digest::sha256(b"x");
-    let tag = digest.as_str().replace(':', "-");
+    let tag = referrers_tag(&digest);
+    // No filter is asked for, and whether one was applied is nobody's concern.
     let api = Server::start(|seen| match seen.path.contains("page=2") {
         false => reply(200)
             .header("Content-Type", MediaType::OCI_INDEX.as_str())
             .header("Link", "<?page=2>; rel=\"next\"")
-            .body(r#"{"schemaVersion":2,"manifests":[{"size":1}],"annotations":{"a":"b"}}"#),
-        true => reply(200).body(r#"{"schemaVersion":2,"manifests":[{"size":2}]}"#),
+            .body(index(1, 2)),
+        true => reply(200).body(index(2, 2)),
     })
     .await;
     let found = api.client().repository("a").referrers(&digest).await.unwrap().unwrap();
-    assert_eq!(
-        found.bytes,
-        r#"{"schemaVersion":2,"manifests":[{"size":1},{"size":2}],"annotations":{"a":"b"}}"#
-    );
+    assert_eq!((found.by, sizes(&found)), (ListedBy::Api, vec![1, 2, 3])); // each once
+    assert_eq!(found.listed[0].artifact_type, "x/y");
     for (status, body) in [(404, ""), (200, "<html>"), (405, "")] {
         let path = format!("/v2/a/manifests/{tag}");
-        let index = r#"{"schemaVersion":2,"manifests":[]}"#;
         let server = Server::start(move |seen| match seen.path == path {
-            true => reply(200).body(index),
+            true => reply(200).body(index(7, 1)),
             false => reply(status).body(body),
         })
         .await;
         let found = server.client().repository("a").referrers(&digest).await.unwrap().unwrap();
-        assert_eq!(found.bytes, index);
+        assert_eq!((found.by, sizes(&found)), (ListedBy::Tag, vec![7]));
+        let api = server.client().repository("a").referrers_by_api(&digest).await.unwrap();
+        assert_eq!(api, None);
     }
+    // An API that knows of nothing has the last word.
+    let empty = Server::start(|_| reply(200).body(index(0, 0))).await;
+    let found = empty.client().repository("a").referrers(&digest).await.unwrap().unwrap();
+    assert_eq!((found.by, found.listed.len(), empty.seen().len()), (ListedBy::Api, 0, 1));
+    let torn = Server::start(|_| {
+        reply(200).header("Content-Type", MediaType::OCI_INDEX.as_str()).body("{\"manifests\":[")
+    })
+    .await;
+    torn.client().repository("a").referrers(&digest).await.unwrap_err();
     let none = Server::start(|_| reply(404)).await;
     assert_eq!(none.client().repository("a").referrers(&digest).await.unwrap(), None);
     let broken = Server::start(|_| reply(500)).await;
     broken.client().repository("a").referrers(&digest).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn referrers_without_end_come_to_one() {
+    let digest = Digest::sha256(b"x");
+    for (page, linked, expected) in [
+        (1, "<?page=1>", "its pages go round"),
+        (1, "<?page=N>", "exceeded maximum allowed size"),
+        (5500, "<?page=N>", "there are more than 10000"),
+    ] {
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let server = Server::start(move |_| {
+            let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let reply = reply(200).body(index(number * page, page));
+            match linked.replace('N', &number.to_string()) {
+                link if link.is_empty() => reply,
+                link => reply.header("Link", link),
+            }
+        })
+        .await;
+        let error = server.client().repository("a").referrers(&digest).await.unwrap_err();
+        let error = chain(&error);
+        assert!(error.starts_with("reading referrers of sha256:"), "{error}");
+        assert!(error.contains(expected), "{error}");
+    }
+    let wrong = Server::start(|_| reply(200).body(r#"{"manifests":[{"size":1}]}"#)).await;
+    wrong.client().repository("a").referrers(&digest).await.unwrap_err();
 }

@@ -1,5 +1,6 @@
 //! Images of any shape, the same for the same seed.
 
+mod attached;
 mod builder;
 
 use std::collections::BTreeMap;

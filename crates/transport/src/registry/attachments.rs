@@ -15,7 +15,7 @@ use skopeo_registry::{BoxError, Repository, UploadError};
 
 use super::foreign::unverified;
 use super::raw;
-use crate::{Error, files};
+use crate::{CosignTag, Error, files};
 
 /// The most that the signatures of one manifest may have together, in bytes.
 const MAX_SIZE: u64 = 32 << 20;
@@ -52,6 +52,7 @@ pub(super) async fn write(
     digest: &Digest,
     signatures: &[Signature],
 ) -> Result<(), Error> {
+    let mut added = 0;
     let (mut manifest, mut config) = match attachment(repository, digest).await? {
         Some(manifest) => {
             let config = match &manifest.config {
@@ -81,6 +82,11 @@ pub(super) async fn write(
         put(repository, &layer, payload.clone()).await?;
         config.rootfs.diff_ids.push(layer.digest.to_string());
         manifest.layers.push(layer.into());
+        added += 1;
+    }
+    // What is there stays as it is, byte for byte: others may know it by its digest.
+    if added == 0 && manifest.config.is_some() && !manifest.layers.is_empty() {
+        return Ok(());
     }
     let bytes = Bytes::from(go_json::to_vec(&config)?);
     let described = descriptor(MediaType::OCI_CONFIG, &bytes);
@@ -90,7 +96,8 @@ pub(super) async fn write(
         media_type: MediaType::OCI_MANIFEST,
         bytes: go_json::to_vec(&manifest)?.into(),
     };
-    Ok(repository.put_manifest(&tag(digest), &manifest).await?)
+    repository.put_manifest(&tag(digest), &manifest).await?;
+    Ok(())
 }
 
 /// The config of an attachment. What others have put into it is kept.
@@ -128,9 +135,8 @@ impl Config {
     }
 }
 
-/// `sha256-HEX.sig`, as cosign has it.
 fn tag(digest: &Digest) -> String {
-    format!("{}-{}.sig", digest.algorithm(), digest.hex())
+    CosignTag::Signatures.of(digest)
 }
 
 async fn attachment(

@@ -12,10 +12,11 @@ use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
 use skopeo_registry::{BoxError, Mount, Repository, RetryWith, UploadError, UploadSession};
 
 use super::lookaside::Lookaside;
+use super::referrers::Shelf;
 use super::{DockerName, attachments, place, same_registry};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, Options, PutManifestError, Role,
-    Stored, Wish, files, manifest,
+    Accepts, Destination, Error, How, ImageName, LayerForm, Options, PutManifestError, Referrer,
+    Role, Stored, Wish, files, manifest,
 };
 
 /// Prepares to write an image. No request is sent yet.
@@ -45,6 +46,7 @@ pub(crate) async fn create(
         lookaside: Lookaside::new(&options.config, name.reference(), Access::Write)?,
         repository: place(name, options).await?.for_writing(),
         options: options.clone(),
+        shelf: Shelf::default(),
         state: Mutex::default(),
     })
 }
@@ -58,6 +60,7 @@ pub(crate) struct RegistryDestination {
     lookaside: Lookaside,
     repository: Repository,
     options: Options,
+    shelf: Shelf,
     state: Mutex<State>,
 }
 
@@ -251,16 +254,11 @@ impl Destination for RegistryDestination {
             Which::Top => self.name.tag_or_digest().unwrap_or(digest.as_str()),
             Which::Instance(_) => digest.as_str(),
         };
-        match self.repository.put_manifest(reference, manifest).await {
-            Ok(()) => {}
-            Err(error) if error.is_manifest_type_rejected() => {
-                return Err(PutManifestError::TypeRejected {
-                    media_type: manifest.media_type.clone(),
-                    source: Some(Box::new(error.into())),
-                });
-            }
-            Err(error) => return Err(Error::from(error).into()),
+        if *which == Which::Top {
+            // What hangs on it is found from the moment on in which it has a name.
+            self.shelf.finish(&self.repository).await?;
         }
+        put(&self.repository, reference, manifest).await?;
         if *which == Which::Top {
             self.state().top = Some(digest);
         }
@@ -286,6 +284,23 @@ impl Destination for RegistryDestination {
         self.lookaside.write(&digest, &aside)
     }
 
+    fn keeps_referrers(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    async fn has_referrer(&self, subject: &Digest, referrer: &Referrer) -> Result<bool, Error> {
+        self.shelf.has(&self.repository, subject, referrer).await
+    }
+
+    async fn put_referrer(
+        &self,
+        subject: &Digest,
+        referrer: &Referrer,
+        manifest: &RawManifest,
+    ) -> Result<(), PutManifestError> {
+        self.shelf.put(&self.repository, subject, referrer, manifest).await
+    }
+
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
         // The tag was given with the manifest, which is the last thing that is put.
         if self.state().top != Some(top.digest()?) {
@@ -294,10 +309,30 @@ impl Destination for RegistryDestination {
         Ok(())
     }
 
+    async fn commit_referrers(self: Box<Self>) -> Result<(), Error> {
+        self.shelf.finish(&self.repository).await
+    }
+
     async fn abandon(self: Box<Self>) {
         let sessions = std::mem::take(&mut self.state().sessions);
         for session in sessions.into_values() {
             self.repository.cancel_upload(session).await;
         }
+    }
+}
+
+/// Writes a manifest under a tag or its digest; gives back whose referrer the registry says it is.
+pub(super) async fn put(
+    repository: &Repository,
+    reference: &str,
+    manifest: &RawManifest,
+) -> Result<Option<Digest>, PutManifestError> {
+    match repository.put_manifest(reference, manifest).await {
+        Ok(subject) => Ok(subject),
+        Err(error) if error.is_manifest_type_rejected() => Err(PutManifestError::TypeRejected {
+            media_type: manifest.media_type.clone(),
+            source: Some(Box::new(error.into())),
+        }),
+        Err(error) => Err(Error::from(error).into()),
     }
 }

@@ -10,6 +10,7 @@ mod destination;
 mod foreign;
 mod lookaside;
 mod mirrors;
+mod referrers;
 mod source;
 mod untag;
 

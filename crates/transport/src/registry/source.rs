@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 use super::foreign::{elsewhere_through, unverified};
 use super::lookaside::Lookaside;
 use super::mirrors::{Chosen, Want, choose};
-use super::{DockerName, attachments};
-use crate::{Error, ImageName, Options, Source, files};
+use super::{DockerName, attachments, referrers};
+use crate::{Error, ImageName, Look, Options, Referrer, Source, files};
 
 /// Prepares to read an image. No request is sent yet: whether it is there shows when its digest or
 /// its manifest is asked for.
@@ -94,6 +94,15 @@ impl Source for RegistrySource {
             signatures.extend(attachments::read(&chosen.repository, &digest).await?);
         }
         Ok(signatures)
+    }
+
+    async fn referrers(
+        &self,
+        subject: &Digest,
+        look: Look,
+    ) -> Result<Option<Vec<Referrer>>, Error> {
+        let repository = self.chosen(Want::Digest).await?.repository;
+        Ok(Some(referrers::read(&repository, subject, look).await?))
     }
 
     fn concurrency(&self) -> NonZeroUsize {

@@ -1,6 +1,7 @@
 //! `inspect IMAGE`.
 
 mod instances;
+mod referrers;
 mod view;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
@@ -29,6 +30,7 @@ enum Show {
     RawConfig,
     Summary,
     Instances,
+    Referrers,
 }
 
 /// How it is to be shown.
@@ -51,6 +53,16 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         (false, show) => show,
         (true, Show::Summary) => Show::Instances,
         (true, _) => bail!("--all-platforms cannot be used together with --raw or --config"),
+    };
+    let show = match flags.switch("referrers") {
+        true if show != Show::Summary || format.is_some() => {
+            bail!(
+                "--referrers cannot be used together with --raw, --config, --all-platforms or \
+                 --format"
+            )
+        }
+        true => Show::Referrers,
+        false => show,
     };
     let options = app.options(&app.image(flags, "")?);
     let shape = match format {
@@ -95,6 +107,10 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
                 let overview = instances::overview(&inspect, &*source, &top, digest).await?;
                 let json = || serde_json::to_value(&overview).unwrap_or_default();
                 inspect.write(show, &shape, &overview, || Value::of_json(&json()))
+            }
+            Show::Referrers => {
+                retry::with(inspect.retry, async || referrers::print_all(&*source, &top).await)
+                    .await
             }
         }
     })

@@ -1,0 +1,108 @@
+//! What hangs on an image: signatures, attestations, lists of parts, whatever refers to it.
+
+use std::fmt;
+
+use skopeo_image::manifest::oci::OciDescriptor;
+use skopeo_image::{Descriptor, Digest};
+
+/// Something that hangs on a manifest, as its place lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    /// Its manifest.
+    pub blob: Descriptor,
+    /// What kind of artifact it is; empty where the list does not say.
+    pub artifact_type: String,
+    /// Where it was found.
+    pub found: Found,
+}
+
+/// Where something that hangs on a manifest was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The registry lists it.
+    Api,
+    /// It is in the list, or for who just glances is the list, under the tag that stands in for a
+    /// registry's API: `sha256-HEX`.
+    FallbackTag,
+    /// It is under a tag that cosign makes of the digest.
+    CosignTag(CosignTag),
+    /// It is in the layout, and says itself what it hangs on.
+    Layout,
+}
+
+/// The tags that cosign makes of an image's digest: `sha256-HEX.sig` and the like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CosignTag {
+    /// Signatures.
+    Signatures,
+    /// Attestations.
+    Attestations,
+    /// Lists of parts.
+    Sboms,
+}
+
+/// How closely to look for what hangs on a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Find all of it.
+    Whole,
+    /// Find out cheaply whether there is any: a list under a tag may be given instead of what it
+    /// lists.
+    Glance,
+}
+
+impl Referrer {
+    /// One that is in a list.
+    pub(crate) fn listed(descriptor: OciDescriptor, found: Found) -> Self {
+        let OciDescriptor { blob, artifact_type, .. } = descriptor;
+        Self { blob, artifact_type, found }
+    }
+
+    /// One that is under a tag, of whatever kind.
+    pub(crate) fn tagged(blob: Descriptor, found: Found) -> Self {
+        Self { blob, artifact_type: String::new(), found }
+    }
+}
+
+impl Found {
+    /// The tag that leads to it, for what has one of its own.
+    #[must_use]
+    pub fn tag(self, subject: &Digest) -> Option<String> {
+        match self {
+            Self::CosignTag(tag) => Some(tag.of(subject)),
+            Self::Api | Self::FallbackTag | Self::Layout => None,
+        }
+    }
+}
+
+impl CosignTag {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Signatures, Self::Attestations, Self::Sboms];
+
+    /// What stands at its end.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Signatures => ".sig",
+            Self::Attestations => ".att",
+            Self::Sboms => ".sbom",
+        }
+    }
+
+    /// The tag for the image of that digest.
+    #[must_use]
+    pub fn of(self, subject: &Digest) -> String {
+        format!("{}-{}{}", subject.algorithm(), subject.hex(), self.suffix())
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Api => "api",
+            Self::FallbackTag => "fallback-tag",
+            Self::CosignTag(_) => "cosign-tag",
+            Self::Layout => "layout",
+        })
+    }
+}

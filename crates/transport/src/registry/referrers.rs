@@ -1,0 +1,218 @@
+//! What hangs on an image in a registry: what the registry lists, or the tag that stands in for
+//! that, and cosign's tags beside it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use skopeo_image::manifest::oci::{Index, OciDescriptor};
+use skopeo_image::{Descriptor, Digest, Links, MediaType, RawManifest, go_json};
+use skopeo_registry::{ListedBy, Repository, referrers_tag};
+use tokio::sync::OnceCell;
+
+use super::raw;
+use crate::{CosignTag, Error, Found, Look, PutManifestError, Referrer};
+
+/// How often a list that others write too is written, before who writes more often than we has won.
+const TRIES: u32 = 8;
+
+/// How long at least, in milliseconds, after writing such a list it is read again; up to twice as
+/// long, and longer where the registry is slow: whoever read it before we wrote it has written it
+/// by then.
+const PAUSE: u64 = 30;
+
+/// The longest such pause, in milliseconds.
+const LONGEST_PAUSE: u64 = 2000;
+
+/// How many such lists are written at once.
+const AT_ONCE: usize = 4;
+
+/// What hangs on a manifest.
+pub(super) async fn read(
+    repository: &Repository,
+    subject: &Digest,
+    look: Look,
+) -> Result<Vec<Referrer>, Error> {
+    let mut found = match look {
+        Look::Whole => listed(repository, subject).await?,
+        Look::Glance => match repository.referrers_by_api(subject).await? {
+            Some(all) => referrers(all, Found::Api),
+            None => {
+                let list = tagged(repository, &referrers_tag(subject)).await?;
+                list.map(|list| Referrer::tagged(list, Found::FallbackTag)).into_iter().collect()
+            }
+        },
+    };
+    for tag in CosignTag::ALL {
+        if let Some(blob) = tagged(repository, &tag.of(subject)).await? {
+            found.push(Referrer::tagged(blob, Found::CosignTag(tag)));
+        }
+    }
+    Ok(found)
+}
+
+async fn listed(repository: &Repository, subject: &Digest) -> Result<Vec<Referrer>, Error> {
+    let Some(answer) = repository.referrers(subject).await? else { return Ok(Vec::new()) };
+    let found = match answer.by {
+        ListedBy::Api => Found::Api,
+        ListedBy::Tag => Found::FallbackTag,
+    };
+    Ok(referrers(answer.listed, found))
+}
+
+fn referrers(listed: Vec<OciDescriptor>, found: Found) -> Vec<Referrer> {
+    listed.into_iter().map(|descriptor| Referrer::listed(descriptor, found)).collect()
+}
+
+/// What a tag leads to; `None` if there is no such tag.
+async fn tagged(repository: &Repository, tag: &str) -> Result<Option<Descriptor>, Error> {
+    match repository.head_manifest(tag).await {
+        Ok(head) => {
+            if let Some(digest) = head.digest {
+                let media_type = head.media_type.unwrap_or_default();
+                return Ok(Some(Descriptor::new(media_type, digest, head.size)));
+            }
+        }
+        Err(error) if error.status() == Some(404) => return Ok(None),
+        // The answer to HEAD has no words. GET has, and some registries know only that.
+        Err(error) if error.status().is_some() => tracing::debug!("HEAD: {error}"),
+        Err(error) => return Err(error.into()),
+    }
+    let Some(manifest) = read_tag(repository, tag).await? else { return Ok(None) };
+    let size = Some(manifest.bytes.len() as u64);
+    Ok(Some(Descriptor::new(manifest.media_type.clone(), manifest.digest()?, size)))
+}
+
+async fn read_tag(repository: &Repository, tag: &str) -> Result<Option<RawManifest>, Error> {
+    match repository.manifest(tag).await {
+        Ok(fetched) => Ok(Some(raw(fetched.manifest))),
+        Err(error) if error.status() == Some(404) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What hangs on the images of a repository that is written to.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    /// What was listed when it was asked for first.
+    known: Mutex<HashMap<Digest, Arc<OnceCell<BTreeSet<Digest>>>>>,
+    /// What is still to be added to the lists under tags, by what it hangs on.
+    pending: Mutex<HashMap<Digest, Vec<OciDescriptor>>>,
+}
+
+impl Shelf {
+    /// Whether a referrer is there and can be found.
+    pub(super) async fn has(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        referrer: &Referrer,
+    ) -> Result<bool, Error> {
+        let digest = &referrer.blob.digest;
+        if let Some(tag) = referrer.found.tag(subject) {
+            let there = tagged(repository, &tag).await?;
+            return Ok(there.is_some_and(|there| there.digest == *digest));
+        }
+        let known = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.entry(subject.clone()).or_default().clone()
+        };
+        let known = known
+            .get_or_try_init(|| async {
+                let found = listed(repository, subject).await?;
+                Ok::<_, Error>(found.into_iter().map(|found| found.blob.digest).collect())
+            })
+            .await?;
+        // A list under a tag may name what was deleted long ago.
+        Ok(known.contains(digest) && tagged(repository, digest.as_str()).await?.is_some())
+    }
+
+    /// Writes a referrer. Where the registry does not list it, it waits for [`finish`](Self::finish).
+    pub(super) async fn put(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        referrer: &Referrer,
+        manifest: &RawManifest,
+    ) -> Result<(), PutManifestError> {
+        let digest = manifest.digest().map_err(Error::from)?;
+        let links = Links::parse(manifest).map_err(Error::from)?;
+        if let Some(tag) = referrer.found.tag(subject) {
+            if let Some(there) = read_tag(repository, &tag).await?
+                && !replaces(&links, &there, &tag)?
+            {
+                return Ok(());
+            }
+            super::destination::put(repository, &tag, manifest).await?;
+            return Ok(());
+        }
+        let listed_for = super::destination::put(repository, digest.as_str(), manifest).await?;
+        if listed_for.is_none() && links.subject.is_some() {
+            let descriptor = links.describe(manifest).map_err(Error::from)?;
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.entry(subject.clone()).or_default().push(descriptor);
+        }
+        Ok(())
+    }
+
+    /// Adds what waits for it to the lists under tags.
+    pub(super) async fn finish(&self, repository: &Repository) -> Result<(), Error> {
+        let pending = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *pending)
+        };
+        let lists: Vec<_> = pending
+            .iter()
+            .map(|(subject, ours)| add(repository, referrers_tag(subject), ours))
+            .collect();
+        stream::iter(lists).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+        Ok(())
+    }
+}
+
+/// Adds to the list under a tag. Nothing keeps others from writing it at the same time, so it is
+/// read again afterwards, and written again if something of ours is gone.
+async fn add(repository: &Repository, tag: String, ours: &[OciDescriptor]) -> Result<(), Error> {
+    for _ in 0..TRIES {
+        let begun = Instant::now();
+        let mut index = match read_tag(repository, &tag).await? {
+            Some(there) => Index::parse(&there.bytes)?,
+            None => Index::new(Vec::new()),
+        };
+        let listed: BTreeSet<Digest> =
+            index.manifests.iter().map(|it| it.blob.digest.clone()).collect();
+        let missing = ours.iter().filter(|it| !listed.contains(&it.blob.digest));
+        let missing: Vec<_> = missing.cloned().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        index.manifests.extend(missing);
+        let bytes = go_json::to_vec(&index)?;
+        let manifest = RawManifest { media_type: MediaType::OCI_INDEX, bytes: bytes.into() };
+        repository.put_manifest(&tag, &manifest).await?;
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(LONGEST_PAUSE);
+        let pause = (2 * took).clamp(PAUSE, LONGEST_PAUSE);
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(pause..2 * pause))).await;
+    }
+    Err(Error::ReferrersTag { tag, tries: TRIES })
+}
+
+/// Whether what is to come may take the place of what is under one of cosign's tags: it has all
+/// that is there. `false` if what is there has all of it already.
+fn replaces(new: &Links, there: &RawManifest, tag: &str) -> Result<bool, Error> {
+    let layers = |links: &Links| -> BTreeSet<Digest> {
+        let config = usize::from(!links.blobs.is_empty());
+        links.blobs.iter().skip(config).map(|blob| blob.digest.clone()).collect()
+    };
+    // What is no manifest that we know is not ours to throw away, either.
+    let there = layers(&Links::parse(there)?);
+    let new = layers(new);
+    if there.is_subset(&new) {
+        Ok(true)
+    } else if new.is_subset(&there) {
+        Ok(false)
+    } else {
+        Err(Error::WouldLose(tag.to_owned()))
+    }
+}
