@@ -348,6 +348,9 @@ pub enum Error {
     /// An entry whose blobs cannot be known, so that deleting is not safe.
     #[error("unsupported mediaType in index: {0:?}")]
     UnknownEntry(String),
+    /// More manifests than are read to find what hangs on one of them.
+    #[error("reading the layout: it has more than {0} manifests")]
+    TooManyManifests(usize),
     /// A descriptor whose digest is none.
     #[error("unexpected digest reference {text}")]
     BadDigest {
@@ -476,6 +479,7 @@ impl Error {
             | Self::UnsupportedVersion { .. }
             | Self::UnsupportedEntry { .. }
             | Self::UnknownEntry(_)
+            | Self::TooManyManifests(_)
             | Self::BadDigest { .. } => ErrorClass::InvalidImage,
             _ => return None,
         })

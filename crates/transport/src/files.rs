@@ -171,6 +171,16 @@ impl Writer {
 
     /// Writes a small file to a place of its own.
     pub(crate) fn put_bytes(&self, place: &Path, bytes: &[u8]) -> Result<(), Error> {
+        self.sync_soon(self.place_bytes(place, bytes)?);
+        Ok(())
+    }
+
+    /// Writes a small file to a place of its own, and on to the disk.
+    pub(crate) fn put_bytes_at_once(&self, place: &Path, bytes: &[u8]) -> Result<(), Error> {
+        Ok(self.place_bytes(place, bytes)?.sync_data()?)
+    }
+
+    fn place_bytes(&self, place: &Path, bytes: &[u8]) -> Result<std::fs::File, Error> {
         if let Some(parent) = place.parent() {
             make_folder(parent)?;
         }
@@ -178,9 +188,7 @@ impl Writer {
         let mut temp = self.temporary()?;
         temp.write_all(bytes)?;
         temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        let file = temp.persist(place).map_err(|error| error.error)?;
-        self.sync_soon(file);
-        Ok(())
+        Ok(temp.persist(place).map_err(|error| error.error)?)
     }
 
     fn temporary(&self) -> Result<NamedTempFile, Error> {

@@ -1,9 +1,12 @@
 //! What hangs on an image: signatures, attestations, lists of parts, whatever refers to it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use skopeo_image::manifest::oci::OciDescriptor;
-use skopeo_image::{Descriptor, Digest};
+use skopeo_image::{Descriptor, Digest, Links, RawManifest};
+
+use crate::Error;
 
 /// Something that hangs on a manifest, as its place lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +29,8 @@ pub enum Found {
     FallbackTag,
     /// It is under a tag that cosign makes of the digest.
     CosignTag(CosignTag),
-    /// It is in the layout, and says itself what it hangs on.
+    /// It is in the layout: in a list under the name that would be the fall-back tag, or it says
+    /// itself what it hangs on.
     Layout,
 }
 
@@ -93,6 +97,25 @@ impl CosignTag {
     #[must_use]
     pub fn of(self, subject: &Digest) -> String {
         format!("{}-{}{}", subject.algorithm(), subject.hex(), self.suffix())
+    }
+}
+
+/// Whether what is to come may take the place of what is under one of cosign's tags: it has all
+/// that is there. `false` if what is there has all of it already.
+pub(crate) fn replaces(new: &Links, there: &RawManifest, tag: &str) -> Result<bool, Error> {
+    let layers = |links: &Links| -> BTreeSet<Digest> {
+        let config = usize::from(!links.blobs.is_empty());
+        links.blobs.iter().skip(config).map(|blob| blob.digest.clone()).collect()
+    };
+    // What is no manifest that we know is not ours to throw away, either.
+    let there = layers(&Links::parse(there)?);
+    let new = layers(new);
+    if there.is_subset(&new) {
+        Ok(true)
+    } else if new.is_subset(&there) {
+        Ok(false)
+    } else {
+        Err(Error::WouldLose(tag.to_owned()))
     }
 }
 

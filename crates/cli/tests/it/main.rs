@@ -29,6 +29,7 @@ mod program;
 mod real_registry;
 mod recode;
 mod referrers;
+mod referrers_in_layouts;
 mod script;
 mod serve;
 mod sif;

@@ -23,17 +23,17 @@ fn without_api_and(fault: Option<Fault>) -> Registry {
 }
 
 /// An image with all that hangs on it.
-struct Hung {
-    image: Image,
+pub(crate) struct Hung {
+    pub(crate) image: Image,
     signature: Image,
-    sbom: Image,
+    pub(crate) sbom: Image,
     /// On the list of parts.
     signature_of_sbom: Image,
     cosign: Image,
 }
 
 impl Hung {
-    fn on(image: Image, seed: u64) -> Self {
+    pub(crate) fn on(image: Image, seed: u64) -> Self {
         let signature = Image::notation(&image, seed);
         let sbom = Image::spdx(&image, seed);
         let signature_of_sbom = Image::notation(&sbom, seed);
@@ -41,7 +41,7 @@ impl Hung {
         Self { image, signature, sbom, signature_of_sbom, cosign }
     }
 
-    fn push(&self, registry: &Registry, repository: &str, tag: &str) {
+    pub(crate) fn push(&self, registry: &Registry, repository: &str, tag: &str) {
         self.image.push(registry, &format!("{repository}:{tag}"));
         for referrer in [&self.signature, &self.sbom, &self.signature_of_sbom] {
             referrer.push(registry, repository);
@@ -50,7 +50,7 @@ impl Hung {
     }
 
     /// What `inspect --referrers` should list.
-    fn listed(&self) -> BTreeSet<(String, String)> {
+    pub(crate) fn listed(&self) -> BTreeSet<(String, String)> {
         let pair =
             |subject: &Image, it: &Image| (subject.digest().to_string(), it.digest().to_string());
         BTreeSet::from([
@@ -62,20 +62,20 @@ impl Hung {
     }
 }
 
-fn cosign_tag(image: &Image) -> String {
+pub(crate) fn cosign_tag(image: &Image) -> String {
     format!("sha256-{}.sig", image.digest().hex())
 }
 
 /// Subjects and referrers as `inspect --referrers` lists them.
 #[track_caller]
-fn listed(home: &Home, name: &str) -> BTreeSet<(String, String)> {
+pub(crate) fn listed(home: &Home, name: &str) -> BTreeSet<(String, String)> {
     let entries = skopeo(home, &["inspect", "--referrers", name]).success().json();
     let text = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
     let entries = entries.as_array().unwrap().iter();
     entries.map(|entry| (text(entry, "Subject"), text(entry, "Digest"))).collect()
 }
 
-fn notice(stderr: &str) -> Option<&str> {
+pub(crate) fn notice(stderr: &str) -> Option<&str> {
     stderr.lines().find(|line| line.contains("level=info") && line.contains("Not copied"))
 }
 

@@ -5,16 +5,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use skopeo_blob::Blob;
-use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
+use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Signature, Which};
 
 use super::folder::Folder;
+use super::hanging::{self, Hanging};
 use super::index::{Entry as IndexEntry, Index, Target};
 use super::reach::Reach;
+use super::source::Place;
 use super::{Entry, LayoutName};
 use crate::options::LayoutOptions;
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, PutManifestError, Role, Stored, Wish,
-    files,
+    Accepts, Destination, Error, How, ImageName, LayerForm, PutManifestError, Referrer, Role,
+    Stored, Wish, files,
 };
 
 const NO_SIGNATURES: &str = "Pushing signatures for OCI images is not supported";
@@ -41,6 +43,7 @@ pub(crate) fn create(
         writer,
         used: Mutex::default(),
         top: Mutex::default(),
+        hanging: Mutex::default(),
     })
 }
 
@@ -104,6 +107,7 @@ pub(crate) struct LayoutDestination {
     /// What the image needs of what is there.
     used: Mutex<BTreeSet<Digest>>,
     top: Mutex<Option<RawManifest>>,
+    hanging: Mutex<Hanging>,
 }
 
 impl LayoutDestination {
@@ -177,14 +181,69 @@ impl Destination for LayoutDestination {
         refuse(signatures)
     }
 
+    fn keeps_referrers(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    async fn has_referrer(&self, subject: &Digest, referrer: &Referrer) -> Result<bool, Error> {
+        let Some(index) = self.folder.index_if_any()? else { return Ok(false) };
+        let (folder, subject, wanted) = (self.folder.clone(), subject.clone(), referrer.clone());
+        let needed = files::blocking(move || {
+            let there = hanging::named(&folder, &index, &subject)?;
+            let tag = |it: &Referrer| it.found.tag(&subject);
+            let same =
+                |it: &Referrer| it.blob.digest == wanted.blob.digest && tag(it) == tag(&wanted);
+            let Some(there) = there.into_iter().find(same) else { return Ok(None) };
+            let Descriptor { media_type, digest, .. } = there.blob;
+            let mut reach = Reach::default();
+            let whole = reach.follow(&folder, Target { media_type, digest }).is_ok()
+                && reach.is_whole(&folder);
+            let digests = reach.digests().filter(|digest| folder.has(digest)).cloned();
+            Ok(whole.then(|| digests.collect::<Vec<_>>()))
+        })
+        .await?;
+        let is_there = needed.is_some();
+        self.used().extend(needed.into_iter().flatten());
+        Ok(is_there)
+    }
+
+    async fn put_referrer(
+        &self,
+        subject: &Digest,
+        referrer: &Referrer,
+        manifest: &RawManifest,
+    ) -> Result<(), PutManifestError> {
+        self.put_manifest(manifest, &Which::Instance(referrer.blob.digest.clone())).await?;
+        self.hanging
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(subject, referrer, manifest)?;
+        Ok(())
+    }
+
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
-        self.writer.sync().await?;
-        let Self { folder, reference, used, top: put, .. } = *self;
-        if put.into_inner().unwrap_or_else(PoisonError::into_inner).as_ref() != Some(top) {
+        let put = self.top.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if put.as_ref() != Some(top) {
             return Err(Error::NothingToCommit);
         }
+        self.publish(put).await
+    }
+
+    async fn commit_referrers(self: Box<Self>) -> Result<(), Error> {
+        if self.hanging.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return Ok(());
+        }
+        self.publish(None).await
+    }
+}
+
+impl LayoutDestination {
+    /// Gives what has been put its names, all at once.
+    async fn publish(self, top: Option<RawManifest>) -> Result<(), Error> {
+        self.writer.sync().await?;
+        let Self { folder, reference, used, hanging, writer, .. } = self;
         let used = used.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let top = top.clone();
+        let hanging = hanging.into_inner().unwrap_or_else(PoisonError::into_inner);
         files::blocking(move || {
             let lock = folder.lock()?;
             // Who deletes an image holds the lock too: what is there now stays.
@@ -194,7 +253,12 @@ impl Destination for LayoutDestination {
                 }
             }
             let mut index = folder.index_if_any()?.unwrap_or_else(Index::new);
-            index.add(entry(&top, reference.as_deref()));
+            if let Some(top) = top {
+                index.add(entry(&top, reference.as_deref()));
+            }
+            for (digest, list) in hanging.apply(&folder, &mut index)? {
+                writer.put_bytes_at_once(&folder.blob_path(&digest), &list)?;
+            }
             folder.replace_index(&index.encode(), &lock)
         })
         .await

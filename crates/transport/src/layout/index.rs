@@ -61,7 +61,14 @@ impl Index {
     pub(super) fn find(&self, wanted: &Wanted) -> Result<usize, Error> {
         match wanted {
             Wanted::Only if self.entries.len() == 1 => Ok(0),
-            Wanted::Only => Err(Error::MoreThanOneImage),
+            Wanted::Only => {
+                let hangs = |entry: &Entry| entry.ref_name().is_some_and(super::hanging::is_name);
+                let mut images = self.entries.iter().enumerate().filter(|(_, entry)| !hangs(entry));
+                match (images.next(), images.next()) {
+                    (Some((at, _)), None) => Ok(at),
+                    _ => Err(Error::MoreThanOneImage),
+                }
+            }
             Wanted::Index(index) if *index < self.entries.len() => Ok(*index),
             Wanted::Index(index) => {
                 Err(Error::NoSuchEntry { index: *index, entries: self.entries.len() })
@@ -94,6 +101,19 @@ impl Index {
         }
     }
 
+    /// The descriptor under a reference, whatever it is.
+    pub(super) fn by_ref(&self, reference: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.ref_name() == Some(reference))
+    }
+
+    /// Adds a descriptor in the place of the one that has its reference.
+    pub(super) fn put(&mut self, new: Entry) {
+        match self.entries.iter_mut().find(|entry| entry.ref_name() == new.ref_name()) {
+            Some(entry) => *entry = new,
+            None => self.entries.push(new),
+        }
+    }
+
     /// Adds a descriptor as the original does: the one that had its reference loses it but stays,
     /// and one of the same digest without a reference is replaced.
     pub(crate) fn add(&mut self, new: Entry) {
@@ -110,6 +130,11 @@ impl Index {
             Some(entry) => *entry = new,
             None => self.entries.push(new),
         }
+    }
+
+    /// Removes the descriptor that has the reference of this one.
+    pub(super) fn forget(&mut self, gone: &Entry) {
+        self.entries.retain(|entry| entry.ref_name() != gone.ref_name());
     }
 
     /// Removes the descriptor at a place that [`find`](Self::find) gave.
@@ -138,6 +163,10 @@ impl Entry {
             .parse()
             .map_err(|source| Error::BadDigest { text: digest.to_owned(), source })?;
         Ok(Target { media_type: self.media_type(), digest })
+    }
+
+    pub(super) fn size(&self) -> Option<u64> {
+        self.0.get("size")?.as_u64()
     }
 
     pub(crate) fn media_type(&self) -> MediaType {
@@ -222,6 +251,28 @@ mod tests {
             error(&index, &reference("odd")),
             "reference \"odd\" matches unsupported manifest MIME types [\"text/plain\"]"
         );
+    }
+
+    #[test]
+    fn the_only_image_is_found_beside_what_hangs_on_it() {
+        let hex = Digest::sha256(b"a").hex().to_owned();
+        let names = [format!("sha256-{hex}"), format!("sha256-{hex}.sig")];
+        let mut index = Index::new();
+        index.put(entry("b", Some(&names[0])));
+        index.add(entry("a", None));
+        index.put(entry("b", Some(&names[1])));
+        assert_eq!(index.find(&Wanted::Only).unwrap(), 1);
+        assert_eq!(index.find(&Wanted::Index(0)).unwrap(), 0);
+        assert_eq!(index.find(&Wanted::Reference(names[1].clone())).unwrap(), 2);
+        index.put(entry("a", Some(&names[1]))); // in its place: nothing is left nameless
+        assert_eq!(index.entries().len(), 3);
+        index.add(entry("b", Some("x")));
+        index.find(&Wanted::Only).unwrap_err();
+        index.remove(3);
+        index.remove(1);
+        index.find(&Wanted::Only).unwrap_err();
+        index.remove(1);
+        assert_eq!(index.find(&Wanted::Only).unwrap(), 0); // whatever it is
     }
 
     #[test]

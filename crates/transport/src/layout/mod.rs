@@ -8,6 +8,7 @@
 mod archive;
 mod destination;
 mod folder;
+mod hanging;
 mod index;
 mod reach;
 mod source;
@@ -27,6 +28,7 @@ pub(crate) use destination::create;
 pub(crate) use source::open;
 
 use folder::Folder;
+use index::Index;
 use reach::Reach;
 use source::Place;
 
@@ -133,7 +135,8 @@ fn is_reference(text: &str) -> bool {
     })
 }
 
-/// Deletes an image: its descriptor, and the blobs that nothing else in the layout needs. Blobs in
+/// Deletes an image: its descriptor, what hangs on it under names made of its digest, and the blobs
+/// that nothing else in the layout needs. Blobs in
 /// a shared folder stay, since nobody knows who else needs them.
 pub(crate) async fn delete(name: &LayoutName, options: &LayoutOptions) -> Result<(), Error> {
     let folder = Folder::new(name, options);
@@ -144,12 +147,9 @@ pub(crate) async fn delete(name: &LayoutName, options: &LayoutOptions) -> Result
         let lock = folder.lock()?;
         let mut index = folder.index()?;
         let gone = index.remove(index.find(&name.entry)?);
-        let mut needed = Reach::default();
-        for entry in index.entries() {
-            needed.follow(&folder, entry.descriptor()?)?;
-        }
         let mut reached = Reach::default();
         reached.follow(&folder, gone.descriptor()?)?;
+        let needed = drop_orphans(&folder, &mut index, &mut reached)?;
         let mut text = index.encode();
         text.push(b'\n');
         // The name goes first: killed in between, blobs may be left over but none is missing.
@@ -160,6 +160,49 @@ pub(crate) async fn delete(name: &LayoutName, options: &LayoutOptions) -> Result
         Ok(())
     })
     .await
+}
+
+/// Removes what hung on nothing but what was `reached` from an image that is gone, and adds it to
+/// that. Gives back what is still needed. What hangs on what was not here at all stays.
+fn drop_orphans(folder: &Folder, index: &mut Index, reached: &mut Reach) -> Result<Reach, Error> {
+    let mut needed = Reach::default();
+    let mut waiting = Vec::new();
+    for entry in index.entries() {
+        match entry.ref_name().and_then(hanging::subject_tag) {
+            Some(tag) => waiting.push((tag.to_owned(), entry.clone())),
+            None => needed.follow(folder, entry.descriptor()?)?,
+        }
+    }
+    // What hangs on what hangs is reached step by step.
+    loop {
+        let tags = needed.tags();
+        let (kept, rest): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(tag, _)| tags.contains(tag));
+        waiting = rest;
+        for (_, entry) in &kept {
+            needed.follow(folder, entry.descriptor()?)?;
+        }
+        if kept.is_empty() {
+            break;
+        }
+    }
+    loop {
+        let tags = reached.tags();
+        let (gone, rest): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(tag, _)| tags.contains(tag));
+        waiting = rest;
+        for (_, entry) in &gone {
+            reached.follow(folder, entry.descriptor()?)?;
+            index.forget(entry);
+        }
+        if gone.is_empty() {
+            break;
+        }
+    }
+    for (_, entry) in waiting {
+        needed.follow(folder, entry.descriptor()?)?;
+    }
+    Ok(needed)
 }
 
 fn remove_blob(folder: &Folder, digest: &Digest) -> Result<(), Error> {

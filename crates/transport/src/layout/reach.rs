@@ -1,10 +1,11 @@
 //! What hangs on a manifest: the blobs that must be there for it to be whole, and that nobody may
 //! delete while it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use skopeo_image::{Digest, MediaType};
+use skopeo_registry::referrers_tag;
 
 use super::folder::Folder;
 use super::index::Target;
@@ -89,6 +90,11 @@ impl Reach {
 
     pub(super) fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.0.keys()
+    }
+
+    /// The names under which lists of what hangs on any of it would be.
+    pub(super) fn tags(&self) -> BTreeSet<String> {
+        self.0.keys().map(referrers_tag).collect()
     }
 
     /// Whether every blob is there in its right length, but for layers that lie elsewhere.

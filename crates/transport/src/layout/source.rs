@@ -1,16 +1,19 @@
 //! Reading an image of a layout, wherever that lies.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use skopeo_blob::Unverified;
 use skopeo_image::{Descriptor, Digest, RawManifest, Which};
+use tokio::sync::OnceCell;
 
 use super::folder::Folder;
 use super::index::{Index, Target};
-use super::{Entry, LayoutName};
-use crate::{Error, ImageName, Options, Source, files, manifest, registry};
+use super::{Entry, LayoutName, hanging};
+use crate::{Error, ImageName, Look, Options, Referrer, Source, files, manifest, registry};
 
 /// Where a layout lies: what reading asks of it.
 pub(super) trait Place: fmt::Debug + Send + Sync {
@@ -38,9 +41,11 @@ pub(crate) fn open(name: &LayoutName, options: &Options) -> Result<LayoutSource,
 pub(crate) struct LayoutSource {
     image: ImageName,
     options: Options,
-    place: Box<dyn Place>,
+    place: Arc<dyn Place>,
     index: Index,
     top: Target,
+    /// What says itself what it hangs on, once somebody asked.
+    by_subject: OnceCell<HashMap<Digest, Vec<Referrer>>>,
 }
 
 impl LayoutSource {
@@ -52,7 +57,14 @@ impl LayoutSource {
     ) -> Result<Self, Error> {
         let index = place.index()?;
         let top = index.entries()[index.find(entry)?].descriptor()?;
-        Ok(Self { image, options: options.clone(), place: Box::new(place), index, top })
+        Ok(Self {
+            image,
+            options: options.clone(),
+            place: Arc::new(place),
+            index,
+            top,
+            by_subject: OnceCell::new(),
+        })
     }
 }
 
@@ -94,6 +106,25 @@ impl Source for LayoutSource {
             return Ok(blob);
         }
         self.place.blob(&blob.digest)
+    }
+
+    async fn referrers(
+        &self,
+        subject: &Digest,
+        look: Look,
+    ) -> Result<Option<Vec<Referrer>>, Error> {
+        let (place, index, digest) = (self.place.clone(), self.index.clone(), subject.clone());
+        let mut found = files::blocking(move || hanging::named(&*place, &index, &digest)).await?;
+        if look == Look::Whole {
+            let known: HashSet<_> = found.iter().map(|it| it.blob.digest.clone()).collect();
+            let by_subject = self.by_subject.get_or_try_init(|| {
+                let (place, index) = (self.place.clone(), self.index.clone());
+                files::blocking(move || hanging::by_subject(&*place, &index))
+            });
+            let more = by_subject.await?.get(subject).into_iter().flatten();
+            found.extend(more.filter(|it| !known.contains(&it.blob.digest)).cloned());
+        }
+        Ok(Some(found))
     }
 
     fn concurrency(&self) -> NonZeroUsize {

@@ -12,6 +12,7 @@ use skopeo_registry::{ListedBy, Repository, referrers_tag};
 use tokio::sync::OnceCell;
 
 use super::raw;
+use crate::referrer::replaces;
 use crate::{CosignTag, Error, Found, Look, PutManifestError, Referrer};
 
 /// How often a list that others write too is written, before who writes more often than we has won.
@@ -196,23 +197,4 @@ async fn add(repository: &Repository, tag: String, ours: &[OciDescriptor]) -> Re
         tokio::time::sleep(Duration::from_millis(fastrand::u64(pause..2 * pause))).await;
     }
     Err(Error::ReferrersTag { tag, tries: TRIES })
-}
-
-/// Whether what is to come may take the place of what is under one of cosign's tags: it has all
-/// that is there. `false` if what is there has all of it already.
-fn replaces(new: &Links, there: &RawManifest, tag: &str) -> Result<bool, Error> {
-    let layers = |links: &Links| -> BTreeSet<Digest> {
-        let config = usize::from(!links.blobs.is_empty());
-        links.blobs.iter().skip(config).map(|blob| blob.digest.clone()).collect()
-    };
-    // What is no manifest that we know is not ours to throw away, either.
-    let there = layers(&Links::parse(there)?);
-    let new = layers(new);
-    if there.is_subset(&new) {
-        Ok(true)
-    } else if new.is_subset(&there) {
-        Ok(false)
-    } else {
-        Err(Error::WouldLose(tag.to_owned()))
-    }
 }

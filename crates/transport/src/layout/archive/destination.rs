@@ -7,17 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use skopeo_blob::Blob;
+use skopeo_blob::{Blob, Unverified};
 use skopeo_image::{Digest, RawManifest, Signature, Which};
 
 use super::super::destination::{accepts, digest_of, entry, reference, refuse};
 use super::super::folder::{Folder, LAYOUT};
+use super::super::hanging::Hanging;
 use super::super::index::Index;
+use super::super::source::Place;
 use super::{ArchiveName, INDEX, blob_name};
 use crate::tar::{Entry, Existing, Writer, is_special};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, Options, PutManifestError, Role, Stored, Wish,
-    files,
+    Accepts, Destination, Error, How, ImageName, Options, PutManifestError, Referrer, Role, Stored,
+    Wish, files,
 };
 
 /// Opens a file, or a pipe, that a layout is to be written to.
@@ -52,6 +54,7 @@ pub(crate) async fn create(
         shared,
         content: Mutex::default(),
         top: Mutex::default(),
+        hanging: Mutex::default(),
     })
 }
 
@@ -75,6 +78,7 @@ pub(crate) struct ArchiveDestination {
     shared: Option<Shared>,
     content: Mutex<BTreeMap<Digest, Slot>>,
     top: Mutex<Option<RawManifest>>,
+    hanging: Mutex<Hanging>,
 }
 
 /// The size of a blob that is in the archive. Locked while it is on its way there.
@@ -165,15 +169,43 @@ impl Destination for ArchiveDestination {
         refuse(signatures)
     }
 
+    fn keeps_referrers(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    async fn put_referrer(
+        &self,
+        subject: &Digest,
+        referrer: &Referrer,
+        manifest: &RawManifest,
+    ) -> Result<(), PutManifestError> {
+        self.put_manifest(manifest, &Which::Instance(referrer.blob.digest.clone())).await?;
+        self.hanging
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(subject, referrer, manifest)?;
+        Ok(())
+    }
+
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
         if self.top().as_ref() != Some(top) {
             return Err(Error::NothingToCommit);
         }
+        let mut index = Index::new();
+        index.add(entry(top, self.reference.as_deref()));
+        let hanging =
+            std::mem::take(&mut *self.hanging.lock().unwrap_or_else(PoisonError::into_inner));
+        for (digest, list) in hanging.apply(&Nothing, &mut index)? {
+            match &self.shared {
+                Some(Shared { folder, writer }) => {
+                    writer.put_bytes(&folder.blob_path(&digest), &list)?;
+                }
+                None => self.writer.put(&[file(blob_name(&digest), list)]).await?,
+            }
+        }
         if let Some(shared) = &self.shared {
             shared.writer.sync().await?;
         }
-        let mut index = Index::new();
-        index.add(entry(top, self.reference.as_deref()));
         let files = [file(INDEX.into(), index.encode()), file("oci-layout".into(), LAYOUT.into())];
         self.writer.put(&files).await?;
         self.writer.finish().await
@@ -192,6 +224,28 @@ impl Shared {
         files::make_folder(&folder)?;
         let writer = files::Writer::new(folder.clone(), "oci-put-blob")?;
         Ok(Self { folder: Folder::of_blobs(folder), writer })
+    }
+}
+
+/// What lies in an archive that is just being written, for who would add to it.
+#[derive(Debug)]
+struct Nothing;
+
+impl Place for Nothing {
+    fn index(&self) -> Result<Index, Error> {
+        Ok(Index::new())
+    }
+
+    fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        Err(Error::Vanished(digest.clone()))
+    }
+
+    fn has(&self, _digest: &Digest) -> bool {
+        false
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<Unverified, Error> {
+        Err(Error::Vanished(digest.clone()))
     }
 }
 
