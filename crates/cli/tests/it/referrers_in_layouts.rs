@@ -82,7 +82,7 @@ fn again_nothing_is_written_and_what_is_new_is_added() {
     let fallback = format!("sha256-{}", hung.image.digest().hex());
     let mut expected = vec![
         "v1".to_owned(),
-        fallback.clone(),
+        fallback,
         format!("sha256-{}", hung.sbom.digest().hex()),
         cosign_tag(&hung.image),
     ];
