@@ -56,6 +56,10 @@ impl Joiner {
             return None;
         }
         buffer[last / 8] &= !(1 << (last % 8));
+        // Nothing is promised of the bits behind the last.
+        if end % 8 > 0 {
+            buffer[end / 8] &= (1 << (end % 8)) - 1;
+        }
         // Three zeros are the header of a stored block; zeros fill up its byte.
         let filled = (end + 3).div_ceil(8);
         buffer[filled..filled + 4].copy_from_slice(&[0x00, 0x00, 0xff, 0xff]);
@@ -397,6 +401,13 @@ mod tests {
         }
         assert_eq!(joiner.open_end(&mut [0xff; 64], 40), None);
         assert_eq!(joiner.open_end(&mut [0; 4], 4), None);
+    }
+
+    #[test]
+    fn bits_behind_the_end_do_not_count() {
+        let mut bytes = [&[0xcb, 0xcb, 0x01, 0x28][..], &[0; Joiner::ROOM]].concat();
+        let len = Joiner::default().open_end(&mut bytes, 4).unwrap();
+        assert_eq!(inflate(&[&bytes[..len], &[0x03, 0x00]].concat()), b"nl");
     }
 
     proptest! {
