@@ -172,12 +172,12 @@ async fn ask(count: usize) -> Result<()> {
         sentence,
         hint: Some("--yes deletes without asking, --dry-run says what it would be".to_owned()),
     };
+    let tags = if count == 1 { "tag" } else { "tags" };
     if !io::stdin().is_terminal() {
-        return Err(
-            refused(format!("deleting {count} tags without --yes, and nobody to ask")).into()
-        );
+        let sentence = format!("deleting {count} {tags} without --yes, and nobody to ask");
+        return Err(refused(sentence).into());
     }
-    let _ = write!(io::stderr(), "Delete {count} tags? [y/N] ");
+    let _ = write!(io::stderr(), "Delete {count} {tags}? [y/N] ");
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map(|_| line)
