@@ -85,7 +85,7 @@ fn inspect(authfile: Option<String>, transports: &str) -> Command {
                 "all-platforms",
                 "print every image of a list with its platform, digest, size and layers",
             ),
-            Flag::switch("referrers", "list what hangs on the image: signatures, attestations, ..."),
+            Flag::switch("referrers", "list what hangs on the image, such as signatures and attestations"),
             Flag::switch("no-tags", "do not ask for the tags of the repository").short('n'),
             Flag::new(
                 "manifest-digest",
