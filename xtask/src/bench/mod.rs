@@ -125,8 +125,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         wanted.runs
     );
     println!(
-        "{:<28} {:>25} {:>25} {:>25} {:>15} {:>17}",
-        "case", "wall s", "cpu s", "peak MiB", "requests", "stored MB"
+        "{:<28} {:>25} {:>25} {:>25} {:>15} {:>17} {:>15}",
+        "case", "wall s", "cpu s", "peak MiB", "requests", "stored MB", "temporary MB"
     );
     for case in CASES {
         if wanted.only.as_ref().is_none_or(|only| case.name.contains(only.as_str())) {
@@ -138,6 +138,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
 fn row(case: &Case, world: &mut World, ours: &Path, theirs: &Path, runs: usize) -> Result<()> {
     let (mut a, mut b) = (Runs::default(), Runs::default());
+    let temporary = world.place.join("temporary");
+    fs_err::create_dir_all(&temporary)?;
     // One pair first that is not counted: caches of files and pages fill.
     for pair in 0..=runs {
         for (program, figures) in [(ours, &mut a), (theirs, &mut b)] {
@@ -145,15 +147,15 @@ fn row(case: &Case, world: &mut World, ours: &Path, theirs: &Path, runs: usize) 
             if let Some(before) = case.before {
                 let mut command = Command::new(program);
                 command.arg("--insecure-policy").args(before(world));
-                measure(&command).with_context(|| format!("before {}", case.name))?;
+                measure(&command, &temporary).with_context(|| format!("before {}", case.name))?;
             }
             let mut command = Command::new(program);
             if !case.bare {
-                command.arg("--insecure-policy");
+                command.args(["--insecure-policy", "--tmpdir"]).arg(&temporary);
             }
             command.args((case.arguments)(world));
             let seen = world.source.requests()? + world.destination.requests()?;
-            let usage = measure(&command).with_context(|| case.name.to_owned())?;
+            let usage = measure(&command, &temporary).with_context(|| case.name.to_owned())?;
             let requests = world.source.requests()? + world.destination.requests()? - seen;
             if pair > 0 {
                 figures.usage.push(usage);
@@ -169,16 +171,22 @@ fn row(case: &Case, world: &mut World, ours: &Path, theirs: &Path, runs: usize) 
         format!("{:.3} / {:.3} = {:.2}", median(a), median(b), median(ratios))
     };
     println!(
-        "{:<28} {:>25} {:>25} {:>25} {:>15} {:>17}  {}",
+        "{:<28} {:>25} {:>25} {:>25} {:>15} {:>17} {:>15}  {}",
         case.name,
         column(|usage| usage.wall),
         column(|usage| usage.cpu),
         column(|usage| usage.memory),
         format!("{} / {}", median(a.requests.clone()), median(b.requests.clone())),
         format!("{:.1} / {:.1}", median(a.stored.clone()), median(b.stored.clone())),
+        format!("{:.1} / {:.1}", most(&a), most(&b)),
         case.goal
     );
     Ok(())
+}
+
+/// The high-water mark of temporary space over all runs, in MB.
+fn most(runs: &Runs) -> f64 {
+    runs.usage.iter().map(|usage| usage.temporary).fold(0.0, f64::max)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
