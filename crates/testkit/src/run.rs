@@ -83,6 +83,15 @@ macro_rules! skip {
     }};
 }
 
+/// Ends a test that this machine does not allow, whatever is installed on it: loudly, and in CI too.
+#[macro_export]
+macro_rules! cannot {
+    ($($why:tt)*) => {{
+        ::std::eprintln!("SKIPPED: {}", ::std::format!($($why)*));
+        return;
+    }};
+}
+
 /// Whether skipping is a failure.
 #[must_use]
 pub fn in_ci() -> bool {

@@ -513,7 +513,7 @@ fn podman_and_buildah_read_what_we_wrote() {
 fn docker_reads_what_we_wrote_and_the_reverse() {
     let daemon = match Dockerd::start() {
         Ok(daemon) => daemon,
-        Err(why) => skip!("{why}"),
+        Err(why) => skopeo_testkit::cannot!("{why}"),
     };
     let home = Home::new();
     // One layer is in both, so that what docker saves has a link.

@@ -16,7 +16,7 @@ macro_rules! daemon {
     ($start:ident) => {
         match Dockerd::$start() {
             Ok(daemon) => daemon,
-            Err(why) => skip!("{why}"),
+            Err(why) => skopeo_testkit::cannot!("{why}"),
         }
     };
 }
