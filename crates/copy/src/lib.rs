@@ -29,6 +29,7 @@ pub mod select;
 mod selection;
 mod session;
 mod single;
+pub mod sync;
 mod transfer;
 
 #[cfg(test)]

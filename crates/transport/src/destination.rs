@@ -29,6 +29,12 @@ pub trait Destination: Send + Sync {
         Ok(None)
     }
 
+    /// Where its blobs lie together with those of other images: what one of them has brought
+    /// there, [`reuse`](Self::reuse) finds for all. `None` where each image is alone.
+    fn pool(&self) -> Option<String> {
+        None
+    }
+
     /// Writes a blob. It exists under its digest only if its stream ended well.
     async fn put_blob(&self, blob: Blob, role: Role) -> Result<Stored, Error>;
 

@@ -33,6 +33,9 @@ pub enum Error {
         #[source]
         source: FileError,
     },
+    /// What was found has no name.
+    #[error(transparent)]
+    Name(#[from] crate::NameError),
     /// A tar could not be read.
     #[error(transparent)]
     Tar(#[from] crate::TarError),

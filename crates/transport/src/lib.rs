@@ -5,6 +5,7 @@
 //! [`Destination`]. Each format is a folder with the same rooms: its name, its source, its
 //! destination, and what is peculiar to it.
 
+mod collection;
 mod destination;
 mod dir;
 mod docker_tar;
@@ -24,6 +25,7 @@ mod tar;
 
 use skopeo_image::Digest;
 
+pub use collection::{Collection, CollectionKind, Held, base, collection, held, join};
 pub use destination::{Accepts, Destination, How, LayerForm, PutManifestError, Role, Stored, Wish};
 pub use dir::DirName;
 pub use docker_tar::{DaemonError, DaemonName, DockerArchiveName, SavedError};

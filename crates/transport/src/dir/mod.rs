@@ -32,6 +32,25 @@ impl DirName {
         Ok(Self { path: details.to_owned(), resolved: resolve(details)? })
     }
 
+    /// The name of a folder of which those above may be missing, too.
+    pub(crate) fn below(path: &str) -> Result<Self, NameError> {
+        let there = Path::new(path)
+            .ancestors()
+            .skip(1)
+            .find(|above| above.as_os_str().is_empty() || fs_err::symlink_metadata(above).is_ok());
+        let there = there.and_then(Path::to_str).unwrap_or_default();
+        let missing = path[there.len()..].trim_start_matches('/');
+        let (first, rest) = missing.split_once('/').unwrap_or((missing, ""));
+        let first = if there.is_empty() && !path.starts_with('/') {
+            first.to_owned()
+        } else {
+            format!("{}/{first}", there.trim_end_matches('/'))
+        };
+        let resolved = resolve(&first)?;
+        let slash = if rest.is_empty() { "" } else { "/" };
+        Ok(Self { path: path.to_owned(), resolved: format!("{resolved}{slash}{rest}") })
+    }
+
     /// The folder, as the user named it.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -143,6 +162,20 @@ mod tests {
         ] {
             assert_eq!(Version::parse(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn names_what_is_missing() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let root = root.to_str().unwrap();
+        for below in ["a", "a/b:1", "a/b/c/d:1"] {
+            let path = format!("{root}/{below}");
+            assert_eq!(DirName::below(&path).unwrap().resolved, path);
+        }
+        assert_eq!(DirName::below("/missing/x").unwrap().resolved, "/missing/x");
+        let here = std::path::absolute("missing/x").unwrap();
+        assert_eq!(Path::new(&DirName::below("missing/x").unwrap().resolved), here);
     }
 
     #[test]

@@ -211,6 +211,10 @@ impl Destination for RegistryDestination {
         Ok(None)
     }
 
+    fn pool(&self) -> Option<String> {
+        Some(self.name.reference.name.domain().to_owned())
+    }
+
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {
         let mut blob = blob;
         let whole = self.state().whole;

@@ -1,0 +1,71 @@
+//! A folder with folders of `dir:` images in it.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use super::{Collection, Held, base, join};
+use crate::dir::DirName;
+use crate::{Destination, Error, ImageName, NameError, Options, files};
+
+#[derive(Debug)]
+pub(super) struct Folder {
+    place: String,
+    options: Options,
+}
+
+impl Folder {
+    pub(super) fn new(place: &str, options: &Options) -> Self {
+        Self { place: place.to_owned(), options: options.clone() }
+    }
+}
+
+#[async_trait]
+impl Collection for Folder {
+    fn name(&self, label: &str) -> Result<ImageName, NameError> {
+        DirName::below(&join(&self.place, label)).map(ImageName::Dir)
+    }
+
+    async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
+        crate::create(name, &self.options).await
+    }
+}
+
+/// All `dir:` images in the folder and below it, sorted by name.
+pub(super) async fn held(place: &str) -> Result<Vec<Held>, Error> {
+    let root = place.to_owned();
+    files::blocking(move || {
+        fs_err::metadata(&root)?;
+        let mut held = Vec::new();
+        walk(Path::new(&root), &mut held, &root)?;
+        Ok(held)
+    })
+    .await
+}
+
+/// An image is where a `manifest.json` is; below that none is looked for, as in the original.
+fn walk(folder: &Path, held: &mut Vec<Held>, root: &str) -> Result<(), Error> {
+    let mut entries = fs_err::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs_err::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            walk(&path, held, root)?;
+        } else if entry.file_name() == "manifest.json" {
+            held.push(image(folder, root)?);
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn image(folder: &Path, root: &str) -> Result<Held, Error> {
+    let not_utf8 = || NameError::NotUtf8(folder.display().to_string());
+    let path = folder.to_str().ok_or_else(not_utf8)?;
+    let label = match path.strip_prefix(root).unwrap_or(path).trim_start_matches('/') {
+        "" => base(root),
+        below => below,
+    };
+    let name = ImageName::parse(&format!("dir:{path}"))?;
+    Ok(Held { name, label: label.to_owned() })
+}

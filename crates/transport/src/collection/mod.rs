@@ -1,0 +1,131 @@
+//! Places that hold many images: what `sync` reads from and writes to.
+//!
+//! A registry, a folder of `dir:` images, a layout, an archive. Each image has a *label* there:
+//! what its name says apart from the place, as `docker.io/library/busybox:1`.
+
+mod folder;
+mod path;
+mod registry;
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::{Destination, Error, ImageName, NameError, Options};
+
+pub use path::{base, join};
+
+/// The kinds of collections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CollectionKind {
+    /// A registry, or a path in it.
+    Docker,
+    /// A folder with folders of `dir:` images in it.
+    Dir,
+    /// An OCI layout in a folder.
+    Oci,
+    /// An OCI layout in a tar.
+    OciArchive,
+    /// A tar as `docker save` makes it.
+    DockerArchive,
+}
+
+impl CollectionKind {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Docker, Self::Dir, Self::Oci, Self::OciArchive, Self::DockerArchive];
+
+    /// The kind that the flags call so.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// As the flags call it: the name of the transport of the images in it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Dir => "dir",
+            Self::Oci => "oci",
+            Self::OciArchive => "oci-archive",
+            Self::DockerArchive => "docker-archive",
+        }
+    }
+}
+
+impl fmt::Display for CollectionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An image that was found in a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its name, to be opened.
+    pub name: ImageName,
+    /// What it is called there.
+    pub label: String,
+}
+
+/// A place that many images are written to.
+#[async_trait]
+pub trait Collection: Send + Sync + fmt::Debug {
+    /// The name of the image with this label.
+    ///
+    /// # Errors
+    /// If there can be none.
+    fn name(&self, label: &str) -> Result<ImageName, NameError>;
+
+    /// Opens the place for one image; many may be open at the same time.
+    ///
+    /// # Errors
+    /// As [`create`](crate::create).
+    async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error>;
+
+    /// Ends the writing. What has to be whole to have a name, as an archive, gets it only here.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    async fn finish(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Opens a collection for writing; nothing is made yet.
+///
+/// # Errors
+/// If nothing can be written there.
+pub async fn collection(
+    kind: CollectionKind,
+    place: &str,
+    options: &Options,
+) -> Result<Box<dyn Collection>, Error> {
+    Ok(match kind {
+        CollectionKind::Docker => Box::new(registry::Registry::new(place, options)),
+        CollectionKind::Dir => Box::new(folder::Folder::new(place, options)),
+        CollectionKind::Oci | CollectionKind::OciArchive | CollectionKind::DockerArchive => {
+            return Err(Error::Unsupported {
+                transport: kind.as_str(),
+                operation: "Writing many images",
+            });
+        }
+    })
+}
+
+/// What a collection holds, in its own order. Not for registries, whose repositories are asked for
+/// their [tags](crate::tags).
+///
+/// # Errors
+/// If it cannot be read.
+pub async fn held(
+    kind: CollectionKind,
+    place: &str,
+    _options: &Options,
+) -> Result<Vec<Held>, Error> {
+    match kind {
+        CollectionKind::Dir => folder::held(place).await,
+        _ => Err(Error::Unsupported { transport: kind.as_str(), operation: "Listing many images" }),
+    }
+}
