@@ -78,7 +78,9 @@ pub struct Fields {
 
 /// Makes a label of fields.
 #[derive(Clone)]
-pub struct Template(Arc<dyn Fn(&Fields) -> Result<String, String> + Send + Sync>);
+pub struct Template(Arc<Make>);
+
+type Make = dyn Fn(&Fields) -> Result<String, String> + Send + Sync;
 
 /// Why an image can have no name.
 #[derive(Debug, thiserror::Error)]
