@@ -60,8 +60,8 @@ pub(crate) fn chooses(values: &Values) -> bool {
 /// # Errors
 /// If a value is no expression, or no range.
 pub(crate) fn filter(values: &Values) -> Result<Filter> {
-    let text = |flag| values.text(flag);
-    Ok(Filter::new(text("match"), text("exclude"), text("semver"))?)
+    let (matching, exclude) = (values.text("match"), values.text("exclude"));
+    Ok(Filter::new(matching.as_slice(), exclude.as_slice(), values.text("semver"))?)
 }
 
 /// What the flags of `list-tags` said.

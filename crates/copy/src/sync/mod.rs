@@ -1,4 +1,5 @@
 //! Many copies: what there is to copy, where each image goes, and all of them at once.
 
 pub mod names;
+pub mod shard;
 pub mod yaml;

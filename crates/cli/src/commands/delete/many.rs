@@ -94,7 +94,7 @@ async fn choose(
     let mut left = Vec::new();
     for tag in &tags {
         match chosen.filter.judge(tag) {
-            Ok(()) => left.push(tag.clone()),
+            Ok(_) => left.push(tag.clone()),
             Err(why) if wish.explain => remark(&format!("{tag}: {why}")),
             Err(_) => {}
         }
