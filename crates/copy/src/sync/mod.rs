@@ -1,5 +1,8 @@
 //! Many copies: what there is to copy, where each image goes, and all of them at once.
 
+pub mod file;
 pub mod names;
+pub mod place;
 pub mod shard;
-pub mod yaml;
+
+pub use file::v1 as yaml;

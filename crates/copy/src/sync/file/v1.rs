@@ -3,12 +3,13 @@
 //! Registries and repositories keep the order of the file. Keys that the original does not know are
 //! no error there, and so not here.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::path::PathBuf;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize as _, Deserializer};
 use skopeo_image::Secret;
+
+use super::values::{Expression, Range};
+use super::{Malformed, Pairs, nullable, read};
 
 /// What a file asks for.
 #[derive(Debug, Default)]
@@ -25,10 +26,10 @@ pub struct Registry {
     #[serde(deserialize_with = "nullable")]
     pub images: Pairs<Option<Vec<String>>>,
     /// Repositories with the regular expression that a tag must match somewhere.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "expressions")]
     pub images_by_tag_regex: Pairs<String>,
     /// Repositories with the constraint that a tag must meet as a semantic version.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "ranges")]
     pub images_by_semver: Pairs<String>,
     /// As whom to ask.
     #[serde(deserialize_with = "nullable")]
@@ -71,66 +72,27 @@ impl Credentials {
     }
 }
 
-/// A mapping in the order of its file.
-#[derive(Debug)]
-pub struct Pairs<T>(pub Vec<(String, T)>);
-
-/// What is wrong with a file, with line and column.
-#[derive(Debug, thiserror::Error)]
-#[error("yaml: {0}")]
-pub struct Malformed(String);
-
 impl SourceFile {
     /// Reads the text of a file.
     ///
     /// # Errors
     /// If it is no YAML, or what a key says is of another kind than wanted.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let registries: Option<Pairs<Option<Registry>>> =
-            serde_saphyr::from_str(text).map_err(|error| Malformed(error.to_string()))?;
-        let registries = registries.unwrap_or_default().0.into_iter();
+        let registries: Pairs<Option<Registry>> = read(text)?;
+        let registries = registries.0.into_iter();
         let registries = registries.map(|(host, registry)| (host, registry.unwrap_or_default()));
         Ok(Self { registries: Pairs(registries.collect()) })
     }
 }
 
-impl<T> Default for Pairs<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
+fn expressions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pairs<String>, D::Error> {
+    let pairs: Pairs<Expression> = nullable(deserializer)?;
+    Ok(Pairs(pairs.0.into_iter().map(|(key, expression)| (key, expression.0)).collect()))
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
-            type Value = Pairs<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a mapping")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<T>, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-
-        deserializer.deserialize_map(InOrder(PhantomData))
-    }
-}
-
-/// A key without a value says as much as none.
-fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pairs<String>, D::Error> {
+    let pairs: Pairs<Range> = nullable(deserializer)?;
+    Ok(Pairs(pairs.0.into_iter().map(|(key, range)| (key, range.0)).collect()))
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
@@ -207,6 +169,11 @@ nothing.example:
             ("a:\n  tls-verify: perhaps\n", "line 2"),
             ("a:\n  images: {}\na:\n  images: {}\n", "line 3"),
             ("a: [\n", "line"),
+            (
+                "a:\n  images-by-tag-regex:\n    x: (\n",
+                "line 3, column 8: a.images-by-tag-regex.x: ",
+            ),
+            ("a:\n  images-by-semver: {x: '>>'}\n", "line 2, column 25: a.images-by-semver.x: "),
             ("- a\n", "line 1"),
         ] {
             let error = SourceFile::parse(text).unwrap_err().to_string();

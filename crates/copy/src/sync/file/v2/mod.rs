@@ -1,0 +1,184 @@
+//! Version 2: pairs of what to copy and where to, with defaults for all of them.
+
+mod entry;
+mod environment;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+use skopeo_image::{PlatformFilter, Reference, Secret};
+
+use super::v1::Credentials;
+use super::{Malformed, Pairs, World, nullable, read};
+use crate::select::Choice;
+use crate::sync::names::Naming;
+use crate::sync::place::Place;
+
+use entry::{RawDefaults, RawEntry};
+
+/// What a file asks for.
+#[derive(Debug)]
+pub struct File {
+    /// How to reach registries, by host, whichever side they are on.
+    pub registries: Pairs<Access>,
+    /// What to copy, in the order of the file.
+    pub entries: Vec<Entry>,
+}
+
+/// How to reach a registry.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// As whom to ask.
+    pub credentials: Credentials,
+    /// Whether certificates must be good; as on the command line where the file does not say.
+    pub tls_verify: Option<bool>,
+    /// The folder of certificates; as on the command line where the file does not say.
+    pub cert_dir: Option<PathBuf>,
+}
+
+/// One thing to copy, with all defaults in it.
+#[derive(Debug)]
+pub struct Entry {
+    /// Where it stands: `images[0]`.
+    pub key: String,
+    /// The line of its source, from 1.
+    pub line: u64,
+    /// What to copy.
+    pub from: From,
+    /// Which of its tags.
+    pub tags: Tags,
+    /// Which images of lists; as on the command line where the file does not say.
+    pub platforms: Option<Platforms>,
+    /// How its images are named where nothing else says so.
+    pub naming: Naming,
+    /// Where to. If there is nothing, it is for the command line to say.
+    pub goals: Vec<Goal>,
+}
+
+/// What to copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    /// Tags of a repository.
+    Repository(Reference),
+    /// One image of a registry.
+    Image(Reference),
+    /// Tags of the repositories of a registry, by its host, in whose names the expression matches
+    /// somewhere, if there is one.
+    Registry {
+        /// The host.
+        host: String,
+        /// The expression, as it was checked.
+        repositories: Option<String>,
+    },
+    /// What a folder, layout or archive holds.
+    Held(Place),
+}
+
+/// Which tags of a repository.
+#[derive(Clone, Debug)]
+pub enum Tags {
+    /// These, which may be digests too.
+    These(Vec<String>),
+    /// Those that are chosen.
+    Chosen(Choice),
+}
+
+/// Which images of lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Platforms {
+    /// The one for this machine.
+    System,
+    /// All of them.
+    All,
+    /// These.
+    These(Vec<PlatformFilter>),
+}
+
+/// One place to copy to.
+#[derive(Clone, Debug)]
+pub struct Goal {
+    /// Where it is.
+    pub place: Place,
+    /// How images are named there.
+    pub naming: Naming,
+}
+
+/// The keys of a file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct RawFile {
+    /// Looked at before.
+    #[serde(rename = "version")]
+    _version: u64,
+    #[serde(deserialize_with = "nullable")]
+    defaults: RawDefaults,
+    #[serde(deserialize_with = "nullable")]
+    registries: Pairs<RawAccess>,
+    #[serde(deserialize_with = "nullable")]
+    images: Vec<RawEntry>,
+}
+
+/// The keys of a registry.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct RawAccess {
+    #[serde(deserialize_with = "nullable")]
+    credentials: RawCredentials,
+    tls_verify: Option<bool>,
+    cert_dir: Option<PathBuf>,
+}
+
+/// The keys of credentials.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct RawCredentials {
+    username: Option<Spanned<String>>,
+    password: Option<Spanned<String>>,
+    identity_token: Option<Spanned<String>>,
+}
+
+impl std::fmt::Debug for RawCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RawCredentials")
+    }
+}
+
+impl File {
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// If it is no YAML, has a key that is unknown, or what a key says cannot be meant.
+    pub fn parse(text: &str, world: World<'_>) -> Result<Self, Malformed> {
+        let raw: RawFile = read(text)?;
+        let access = |(host, raw): (String, RawAccess)| {
+            let credentials = raw.credentials.filled(&host, world)?;
+            let (tls_verify, cert_dir) = (raw.tls_verify, raw.cert_dir);
+            Ok((host, Access { credentials, tls_verify, cert_dir }))
+        };
+        let registries = raw.registries.0.into_iter().map(access).collect::<Result<_, _>>()?;
+        let entries = raw.images.into_iter().enumerate();
+        let entries = entries.map(|(at, entry)| entry.resolved(at, &raw.defaults, world));
+        Ok(Self { registries: Pairs(registries), entries: entries.collect::<Result<_, _>>()? })
+    }
+}
+
+impl RawCredentials {
+    fn filled(self, host: &str, world: World<'_>) -> Result<Credentials, Malformed> {
+        let fill = |key: &str, text: Option<Spanned<String>>| match text {
+            Some(text) => environment::filled(&text.value, world.variable).map_err(|problem| {
+                let key = format!("registries.{host}.credentials.{key}");
+                Malformed::at(text.referenced, &key, problem)
+            }),
+            None => Ok(String::new()),
+        };
+        let secret = |text: String| Some(text).filter(|text| !text.is_empty()).map(Secret::from);
+        Ok(Credentials {
+            username: fill("username", self.username)?,
+            password: secret(fill("password", self.password)?),
+            identitytoken: secret(fill("identity-token", self.identity_token)?),
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! A place of many images, as `TRANSPORT:PLACE`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use skopeo_image::Reference;
+use skopeo_transport::{CollectionKind, join};
+
+/// A place of many images.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// What it is.
+    pub kind: CollectionKind,
+    /// Where it is: a registry with or without a path, a folder, a file.
+    pub place: String,
+}
+
+/// Why a text is no [`Place`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    /// There is no transport that is known for many images.
+    #[error("invalid place {0:?}: use docker://, dir:, oci:, oci-archive: or docker-archive:")]
+    Transport(String),
+    /// Nothing, or nothing in which a repository could be.
+    #[error("invalid place {0:?}: no repository can be there")]
+    NoPlace(String),
+}
+
+impl FromStr for Place {
+    type Err = PlaceError;
+
+    fn from_str(text: &str) -> Result<Self, PlaceError> {
+        let transport = text.split_once(':').and_then(|(transport, place)| {
+            CollectionKind::parse(transport).map(|kind| (kind, place))
+        });
+        let Some((kind, place)) = transport else {
+            return Err(PlaceError::Transport(text.to_owned()));
+        };
+        let none = || PlaceError::NoPlace(text.to_owned());
+        let place = match kind {
+            CollectionKind::Docker => place.strip_prefix("//").unwrap_or(place),
+            _ => place,
+        };
+        if place.is_empty() || place.chars().any(char::is_control) {
+            return Err(none());
+        }
+        if kind == CollectionKind::Docker {
+            Reference::parse_normalized(&join(place, "x")).map_err(|_| none())?;
+        }
+        Ok(Self { kind, place: place.to_owned() })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slashes = if self.kind == CollectionKind::Docker { "//" } else { "" };
+        write!(f, "{}:{slashes}{}", self.kind, self.place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read() {
+        for (text, printed) in [
+            ("docker://registry.internal", "docker://registry.internal"),
+            ("docker:registry.internal:5000/m/", "docker://registry.internal:5000/m/"),
+            ("docker://user", "docker://user"),
+            ("dir:/media/usb", "dir:/media/usb"),
+            ("oci:C:d", "oci:C:d"),
+            ("oci-archive:a.tar", "oci-archive:a.tar"),
+            ("docker-archive:./a.tar", "docker-archive:./a.tar"),
+        ] {
+            assert_eq!(text.parse::<Place>().unwrap().to_string(), printed);
+        }
+        for text in
+            ["", "dir", "dir:", "docker://", "docker://r/x:1", "docker://R/X", "sif:a", "oci:\n"]
+        {
+            assert!(text.parse::<Place>().is_err(), "{text}");
+        }
+    }
+}
