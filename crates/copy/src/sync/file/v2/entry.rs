@@ -136,7 +136,8 @@ impl RawEntry {
         };
         let scoped = self.scoped.or(defaults.scoped).unwrap_or_default();
         // What an entry says itself of how much is kept is not undone by a default.
-        let path = self.preserve_path.or(defaults.preserve_path.filter(|_| self.scoped.is_none()));
+        let path =
+            self.preserve_path.or_else(|| defaults.preserve_path.filter(|_| self.scoped.is_none()));
         let scope = match (self.preserve_path, scoped, path.unwrap_or_default()) {
             (Some(true), ..) | (None, false, true) => Scope::Path,
             (_, true, _) => Scope::Full,
