@@ -23,6 +23,7 @@ mod event;
 mod known;
 mod list;
 pub mod plan;
+mod price;
 mod referrers;
 mod request;
 pub mod select;
@@ -46,6 +47,7 @@ use tracing::debug;
 
 pub use error::Error;
 pub use event::{BlobKind, Event};
+pub use price::{Amount, Book, Change, Price, price};
 pub use referrers::Left;
 pub use request::{
     CompressTo, Digests, Encryption, Format, InvalidLevel, Lists, OtherFormats, Others, Request,
@@ -270,15 +272,23 @@ impl<'a> Job<'a> {
 
     /// What the destination's name leads to, if the same there could mean that nothing is to do.
     async fn present(&self) -> Option<Digest> {
-        let layers = self.destination.accepts().layers;
-        if self.request.format.is_some()
-            || self.request.compression.is_some()
-            || !self.request.added.is_empty()
-            || self.request.encryption.is_some()
-            || layers == LayerForm::Uncompressed
-        {
+        if !self.may_be_same() {
             return None;
         }
+        self.there().await
+    }
+
+    /// Whether what is written can be what is read.
+    fn may_be_same(&self) -> bool {
+        self.request.format.is_none()
+            && self.request.compression.is_none()
+            && self.request.added.is_empty()
+            && self.request.encryption.is_none()
+            && self.destination.accepts().layers != LayerForm::Uncompressed
+    }
+
+    /// What the destination's name leads to, as far as that is cheap to know.
+    async fn there(&self) -> Option<Digest> {
         self.destination.present().await.unwrap_or_else(|error| {
             debug!("asking what is at the destination: {error}");
             None

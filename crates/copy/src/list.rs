@@ -61,33 +61,41 @@ pub(crate) async fn copy_top(
     present: Option<&Digest>,
 ) -> Result<End, Error> {
     let prepared = prepare(job, manifest, Which::Top, Scope::Top, 0).await?;
-    // What is left out of a list that stays as it is may be missing there.
-    if (prepared.plan.kept.is_some() || prepared.plan.left_out.is_empty())
-        && !referrers::are_copied(job)
-    {
-        let expected = candidates(job, &prepared, &[])?;
-        if let Some(expected) = expected.first()
-            && let Some(end) = job.if_present(present, expected, &Which::Top).await?
-        {
-            return Ok(end);
-        }
+    if let Some(end) = if_present(job, &prepared, present).await? {
+        return Ok(end);
     }
     let top = prepared.manifest.clone();
     let copy = copy_list(job, prepared, Place::Top, 0);
     Ok(End::Written(referrers::beside(job, &top, copy).await?))
 }
 
+/// The end of a copy whose list, as it would be written, is there already.
+pub(crate) async fn if_present(
+    job: &Job<'_>,
+    prepared: &Prepared,
+    present: Option<&Digest>,
+) -> Result<Option<End>, Error> {
+    // What is left out of a list that stays as it is may be missing there.
+    if (prepared.plan.kept.is_some() || prepared.plan.left_out.is_empty())
+        && !referrers::are_copied(job)
+        && let Some(expected) = candidates(job, prepared, &[])?.first()
+    {
+        return job.if_present(present, expected, &Which::Top).await;
+    }
+    Ok(None)
+}
+
 /// A list, and what is to be done with it.
-struct Prepared {
+pub(crate) struct Prepared {
     manifest: RawManifest,
     which: Which,
     signatures: Vec<Signature>,
     /// What hangs on it and goes with it.
-    hanging: Vec<Referrer>,
-    plan: ListPlan,
+    pub(crate) hanging: Vec<Referrer>,
+    pub(crate) plan: ListPlan,
 }
 
-async fn prepare(
+pub(crate) async fn prepare(
     job: &Job<'_>,
     manifest: RawManifest,
     which: Which,
@@ -253,7 +261,7 @@ async fn copy_instance(
 }
 
 /// What is asked where an image is copied once more, packed so. The signatures are of what it was.
-fn replicating(request: &Request, variant: CompressTo) -> Request {
+pub(crate) fn replicating(request: &Request, variant: CompressTo) -> Request {
     Request {
         compression: Some(CompressTo { others: OtherFormats::Refuse, ..variant }),
         signatures: SourceSignatures::Remove,

@@ -37,7 +37,7 @@ pub(crate) async fn copy_image(
 
 /// Refuses a single image that is for none of the platforms asked for. What is no image is for
 /// all.
-async fn require_platform(job: &Job<'_>, plan: &ImagePlan) -> Result<(), Error> {
+pub(crate) async fn require_platform(job: &Job<'_>, plan: &ImagePlan) -> Result<(), Error> {
     let Lists::Platforms { wanted, .. } = &job.request.lists else { return Ok(()) };
     if plan.image.is_artifact() {
         return Ok(());

@@ -29,10 +29,27 @@ pub trait Destination: Send + Sync {
         Ok(None)
     }
 
+    /// How the blob would come to be here if its bytes were not sent, found out without changing
+    /// anything; `None` where they have to be, or where that is not cheap to know.
+    async fn holds(&self, _wish: &Wish<'_>) -> Result<Option<How>, Error> {
+        Ok(None)
+    }
+
     /// Where its blobs lie together with those of other images: what one of them has brought
     /// there, [`reuse`](Self::reuse) finds for all. `None` where each image is alone.
     fn pool(&self) -> Option<String> {
         None
+    }
+
+    /// The part of the pool in which a blob that is there needs nothing more to be had: of a
+    /// registry, the repository.
+    fn room(&self) -> Option<String> {
+        self.pool()
+    }
+
+    /// Whether what is asked of it goes over the network, one request each.
+    fn is_remote(&self) -> bool {
+        false
     }
 
     /// Writes a blob. It exists under its digest only if its stream ended well.

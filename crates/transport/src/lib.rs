@@ -11,6 +11,7 @@ mod dir;
 mod docker_tar;
 mod error;
 mod files;
+mod glance;
 mod layout;
 mod manifest;
 mod name;
@@ -78,6 +79,24 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
         ImageName::DockerDaemon(name) => {
             Box::new(docker_tar::create_in_daemon(name, options).await?)
         }
+    })
+}
+
+/// Opens a place for an image, to find out what writing to it would take: nothing is made there,
+/// and nothing can be written.
+///
+/// # Errors
+/// If nothing could be written there. What only writing shows is no error here.
+pub async fn look(name: &ImageName, options: &Options) -> Result<Box<dyn Destination>, Error> {
+    Ok(match name {
+        // That sends no request.
+        ImageName::Docker(name) => Box::new(registry::create(name, options).await?),
+        ImageName::Dir(name) => Box::new(dir::look(name, &options.dir)?),
+        ImageName::Oci(name) => Box::new(layout::look(name, &options.layout)?),
+        ImageName::Sif(_) | ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
+        ImageName::DockerArchive(_) => Box::new(docker_tar::look(name, LayerForm::Uncompressed)),
+        ImageName::OciArchive(name) => Box::new(layout::look_at_archive(name, options)?),
+        ImageName::DockerDaemon(_) => Box::new(docker_tar::look(name, LayerForm::AsIs)),
     })
 }
 

@@ -41,6 +41,11 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
+    /// Whether what is asked of it goes over the network, one request each.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// How many blobs are worth reading at once.
     fn concurrency(&self) -> NonZeroUsize {
         NonZeroUsize::MIN

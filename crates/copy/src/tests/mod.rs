@@ -3,6 +3,7 @@
 mod faults;
 mod lists;
 mod platforms;
+mod price;
 mod shelf;
 mod single;
 mod variants;

@@ -148,6 +148,8 @@ pub(super) struct FakeDestination {
     pub(super) present: Option<Digest>,
     pub(super) rejected: HashSet<MediaType>,
     pub(super) sparse: bool,
+    /// Where it is a part of, and which.
+    pub(super) place: Option<(&'static str, &'static str)>,
     pub(super) state: Arc<Mutex<State>>,
 }
 
@@ -166,6 +168,7 @@ impl FakeDestination {
             present: None,
             rejected: HashSet::new(),
             sparse: false,
+            place: None,
             state: Arc::default(),
         }
     }
@@ -225,6 +228,24 @@ impl Destination for FakeDestination {
             size: bytes.len() as u64,
             how: How::Present,
         }))
+    }
+
+    async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
+        let mut state = self.state();
+        state.log.push(format!("holds {}", wish.blob.digest));
+        Ok(state.blobs.contains_key(&wish.blob.digest).then_some(How::Present))
+    }
+
+    fn pool(&self) -> Option<String> {
+        self.place.map(|(pool, _)| pool.to_owned())
+    }
+
+    fn room(&self) -> Option<String> {
+        self.place.map(|(_, room)| room.to_owned())
+    }
+
+    fn is_remote(&self) -> bool {
+        self.place.is_some()
     }
 
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {

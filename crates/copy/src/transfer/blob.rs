@@ -45,6 +45,26 @@ impl Item {
             only: None,
         }
     }
+
+    /// Whether the blob would do as it is at the source, as far as that declares it.
+    pub(crate) fn is_usable(&self) -> bool {
+        let declared = declared(&self.blob);
+        let fits = |only| {
+            declared == Some(only)
+                // zstd with a table of contents is zstd.
+                || (declared, only) == (Some(Compression::ZstdChunked), Compression::Zstd)
+        };
+        self.crypt == Crypt::Keep
+            && self.only.is_none_or(fits)
+            && (self.wanted != Wanted::Plain
+                || declared.is_none_or(|declared| declared == Compression::Uncompressed))
+    }
+
+    /// Whether what is sent is what is read, as far as the source declares it.
+    pub(crate) fn is_kept(&self) -> bool {
+        let recode = declared(&self.blob).map(|declared| plan::recode(declared, self.wanted));
+        self.crypt == Crypt::Keep && recode.is_none_or(|recode| recode == Recode::Keep)
+    }
 }
 
 /// A blob that is at the destination.
@@ -121,15 +141,9 @@ impl Job<'_> {
     /// from elsewhere.
     async fn reuse(&self, item: &Item) -> Result<Option<Moved>, Error> {
         let declared = declared(&item.blob);
-        let fits = |only| {
-            declared == Some(only)
-                // zstd with a table of contents is zstd.
-                || (declared, only) == (Some(Compression::ZstdChunked), Compression::Zstd)
-        };
-        let usable = item.only.is_none_or(fits)
-            && (item.wanted != Wanted::Plain
-                || declared.is_none_or(|declared| declared == Compression::Uncompressed));
-        if usable && let Some(moved) = self.ask(item, &item.blob, declared, None).await? {
+        if item.is_usable()
+            && let Some(moved) = self.ask(item, &item.blob, declared, None).await?
+        {
             return Ok(Some(moved));
         }
         let Some(declared) = declared else { return Ok(None) };

@@ -74,7 +74,8 @@ pub(crate) fn tell_started(job: &Job<'_>, digest: &Digest, size: Option<u64>, ki
     job.session.tell(Event::BlobStarted { digest: digest.clone(), size, kind });
 }
 
-fn item(plan: &ImagePlan, at: usize, layer: &LayerPlan) -> Item {
+/// What is to be done with a layer.
+pub(crate) fn item(plan: &ImagePlan, at: usize, layer: &LayerPlan) -> Item {
     Item {
         blob: layer.blob.clone(),
         role: Role::Layer(at),

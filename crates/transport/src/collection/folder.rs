@@ -29,6 +29,10 @@ impl Collection for Folder {
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
         crate::create(name, &self.options).await
     }
+
+    async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
+        crate::look(name, &self.options).await
+    }
 }
 
 /// All `dir:` images in the folder and below it, sorted by name.

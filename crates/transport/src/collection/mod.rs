@@ -84,6 +84,12 @@ pub trait Collection: Send + Sync + fmt::Debug {
     /// As [`create`](crate::create).
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error>;
 
+    /// Opens the place for one image as [`look`](crate::look) does.
+    ///
+    /// # Errors
+    /// As [`look`](crate::look).
+    async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error>;
+
     /// Ends the writing. What has to be whole to have a name, as an archive, gets it only here.
     ///
     /// # Errors

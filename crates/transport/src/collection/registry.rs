@@ -26,4 +26,8 @@ impl Collection for Registry {
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
         crate::create(name, &self.options).await
     }
+
+    async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
+        crate::look(name, &self.options).await
+    }
 }

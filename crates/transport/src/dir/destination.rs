@@ -8,16 +8,17 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use fs_err::File;
 use rustix::fs::{FlockOperation, flock};
 use skopeo_blob::Blob;
-use skopeo_image::{Algorithm, RawManifest, Signature, Which};
+use skopeo_image::{Algorithm, Digest, RawManifest, Signature, Which};
 
 use super::{DirName, Version};
+use crate::glance::{Glance, Sight};
 use crate::options::DirOptions;
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, PutManifestError, Role, Stored, Wish,
@@ -26,12 +27,7 @@ use crate::{
 
 /// Opens a folder for writing: one that is missing, empty or a `dir:` image already.
 pub(crate) fn create(name: &DirName, options: &DirOptions) -> Result<DirDestination, Error> {
-    let layers = match (options.compress, options.decompress) {
-        (false, false) => LayerForm::AsIs,
-        (true, false) => LayerForm::Compressed,
-        (false, true) => LayerForm::Uncompressed,
-        (true, true) => return Err(Error::CompressAndDecompress),
-    };
+    let accepts = accepts(options)?;
     let folder = Path::new(&name.resolved);
     if !folder.exists() {
         files::make_folder(folder).map_err(|source| Error::Folder {
@@ -44,18 +40,41 @@ pub(crate) fn create(name: &DirName, options: &DirOptions) -> Result<DirDestinat
     Ok(DirDestination {
         image: ImageName::Dir(name.clone()),
         name: name.clone(),
-        accepts: Accepts {
-            manifests: Vec::new(),
-            layers,
-            signatures: Ok(()),
-            foreign_layers: false,
-            embedded_name: None,
-            digest: None,
-            concurrency: files::CONCURRENCY,
-        },
+        accepts,
         version,
         writer,
         pending: Mutex::default(),
+    })
+}
+
+/// Looks at a folder that an image could be written to.
+pub(crate) fn look(name: &DirName, options: &DirOptions) -> Result<Glance<DirName>, Error> {
+    let accepts = accepts(options)?;
+    Ok(Glance { name: ImageName::Dir(name.clone()), accepts, sight: name.clone() })
+}
+
+impl Sight for DirName {
+    fn blob_path(&self, digest: &Digest) -> Option<PathBuf> {
+        Some(self.blob(digest))
+    }
+}
+
+/// What a folder takes.
+fn accepts(options: &DirOptions) -> Result<Accepts, Error> {
+    let layers = match (options.compress, options.decompress) {
+        (false, false) => LayerForm::AsIs,
+        (true, false) => LayerForm::Compressed,
+        (false, true) => LayerForm::Uncompressed,
+        (true, true) => return Err(Error::CompressAndDecompress),
+    };
+    Ok(Accepts {
+        manifests: Vec::new(),
+        layers,
+        signatures: Ok(()),
+        foreign_layers: false,
+        embedded_name: None,
+        digest: None,
+        concurrency: files::CONCURRENCY,
     })
 }
 

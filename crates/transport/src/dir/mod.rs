@@ -16,7 +16,7 @@ use skopeo_image::{Algorithm, Digest, PolicyScope, Which};
 use crate::Error;
 use crate::name::{Name, NameError, parents, resolve};
 
-pub(crate) use destination::create;
+pub(crate) use destination::{create, look};
 pub(crate) use source::open;
 
 /// The path of a `dir:` image.

@@ -21,6 +21,7 @@ use super::legacy::{self, REPOSITORIES, Repositories};
 use super::manifest::{MANIFEST, MAX_CONFIG, SavedItem};
 use super::name::Item;
 use super::{DockerArchiveName, SavedError};
+use crate::glance::{Glance, Unseen};
 use crate::name::Name;
 use crate::tar::{Entry, Writer};
 use crate::{
@@ -44,6 +45,25 @@ pub(crate) async fn create(
     let tags = tags.cloned().collect();
     let image = ImageName::DockerArchive(name.clone());
     Ok(SavedDestination::new(image, writer, tags, old, LayerForm::Uncompressed))
+}
+
+/// What would be written to an archive, or a daemon.
+pub(crate) fn look(image: &ImageName, layers: LayerForm) -> Glance<Unseen> {
+    Glance { name: image.clone(), accepts: accepts(layers), sight: Unseen }
+}
+
+/// What such an archive takes.
+fn accepts(layers: LayerForm) -> Accepts {
+    Accepts {
+        manifests: vec![MediaType::DOCKER_MANIFEST],
+        layers,
+        signatures: Err(NO_SIGNATURES),
+        foreign_layers: false,
+        embedded_name: None,
+        digest: None,
+        // There is one end that layers of unknown size can be written to.
+        concurrency: NonZeroUsize::MIN,
+    }
 }
 
 /// An archive that an image is written to.
@@ -88,16 +108,7 @@ impl SavedDestination {
         old: Option<Old>,
         layers: LayerForm,
     ) -> Self {
-        let accepts = Accepts {
-            manifests: vec![MediaType::DOCKER_MANIFEST],
-            layers,
-            signatures: Err(NO_SIGNATURES),
-            foreign_layers: false,
-            embedded_name: None,
-            digest: None,
-            // There is one end that layers of unknown size can be written to.
-            concurrency: NonZeroUsize::MIN,
-        };
+        let accepts = accepts(layers);
         let (begun, content) = (OnceCell::new(), Mutex::default());
         Self { name, accepts, tags, writer, old, begun, content }
     }

@@ -23,7 +23,7 @@ pub use error::SavedError;
 pub use name::DockerArchiveName;
 
 pub(crate) use daemon::{create as create_in_daemon, open as open_from_daemon};
-pub(crate) use destination::create;
+pub(crate) use destination::{create, look};
 pub(crate) use source::open;
 
 use saved::Saved;

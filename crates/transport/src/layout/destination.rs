@@ -1,6 +1,7 @@
 //! Writing `oci:`.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use super::index::{Entry as IndexEntry, Index, Target};
 use super::reach::Reach;
 use super::source::Place;
 use super::{Entry, LayoutName};
+use crate::glance::{Glance, Sight};
 use crate::options::LayoutOptions;
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, PutManifestError, Referrer, Role,
@@ -45,6 +47,37 @@ pub(crate) fn create(
         top: Mutex::default(),
         hanging: Mutex::default(),
     })
+}
+
+/// Looks at a layout that an image could be written to.
+pub(crate) fn look(name: &LayoutName, options: &LayoutOptions) -> Result<Glance<Seen>, Error> {
+    let sight = Seen { folder: Folder::new(name, options), reference: reference(&name.entry)? };
+    Ok(Glance { name: ImageName::Oci(name.clone()), accepts: accepts(options), sight })
+}
+
+/// A layout that is looked at.
+pub(crate) struct Seen {
+    folder: Folder,
+    reference: Option<String>,
+}
+
+#[async_trait]
+impl Sight for Seen {
+    async fn present(&self) -> Result<Option<Digest>, Error> {
+        present(&self.folder, self.reference.as_deref()).await
+    }
+
+    fn blob_path(&self, digest: &Digest) -> Option<PathBuf> {
+        Some(self.folder.blob_path(digest))
+    }
+
+    fn keeps_referrers(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    fn pool(&self) -> Option<String> {
+        Some(self.folder.blobs().display().to_string())
+    }
 }
 
 /// The reference that what is written gets.
@@ -110,6 +143,29 @@ pub(crate) struct LayoutDestination {
     hanging: Mutex<Hanging>,
 }
 
+/// The digest that a reference leads to, if all that it needs is there.
+pub(super) async fn present(
+    folder: &Folder,
+    reference: Option<&str>,
+) -> Result<Option<Digest>, Error> {
+    let Some(index) = folder.index_if_any()? else { return Ok(None) };
+    let wanted = reference.map_or(Entry::Only, |reference| Entry::Reference(reference.to_owned()));
+    let Ok(at) = index.find(&wanted) else { return Ok(None) };
+    let entry = &index.entries()[at];
+    if entry.ref_name() != reference {
+        return Ok(None);
+    }
+    let target = entry.descriptor()?;
+    let digest = target.digest.clone();
+    let folder = folder.clone();
+    files::blocking(move || {
+        let mut reach = Reach::default();
+        let whole = reach.follow(&folder, target).is_ok() && reach.is_whole(&folder);
+        Ok(whole.then_some(digest))
+    })
+    .await
+}
+
 impl LayoutDestination {
     fn used(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
@@ -127,22 +183,7 @@ impl Destination for LayoutDestination {
     }
 
     async fn present(&self) -> Result<Option<Digest>, Error> {
-        let Some(index) = self.folder.index_if_any()? else { return Ok(None) };
-        let wanted = self.reference.clone().map_or(Entry::Only, Entry::Reference);
-        let Ok(at) = index.find(&wanted) else { return Ok(None) };
-        let entry = &index.entries()[at];
-        if entry.ref_name() != self.reference.as_deref() {
-            return Ok(None);
-        }
-        let target = entry.descriptor()?;
-        let digest = target.digest.clone();
-        let folder = self.folder.clone();
-        files::blocking(move || {
-            let mut reach = Reach::default();
-            let whole = reach.follow(&folder, target).is_ok() && reach.is_whole(&folder);
-            Ok(whole.then_some(digest))
-        })
-        .await
+        present(&self.folder, self.reference.as_deref()).await
     }
 
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {

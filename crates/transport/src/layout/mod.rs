@@ -23,8 +23,8 @@ use crate::name::{Name, NameError, parents, resolve};
 use crate::options::LayoutOptions;
 
 pub use archive::ArchiveName;
-pub(crate) use archive::{create as create_archive, open as open_archive};
-pub(crate) use destination::create;
+pub(crate) use archive::{create as create_archive, look as look_at_archive, open as open_archive};
+pub(crate) use destination::{create, look};
 pub(crate) use source::open;
 
 use folder::Folder;

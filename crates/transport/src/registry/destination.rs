@@ -211,8 +211,33 @@ impl Destination for RegistryDestination {
         Ok(None)
     }
 
+    async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
+        let digest = &wish.blob.digest;
+        let fits = wish.compression.is_none_or(|it| wish.blob.media_type.compression() == Some(it));
+        if !fits {
+            return Ok(None);
+        }
+        if let Some(stored) = self.exists(digest).await? {
+            let is_wished = wish.blob.size.is_none_or(|size| size == stored.size);
+            return Ok(is_wished.then_some(How::Present));
+        }
+        let name = &self.name.reference.name;
+        let shares = same_registry(wish.from, &self.name).is_some();
+        let known = self.options.connections.repository_with(name.domain(), digest);
+        let elsewhere = shares || known.is_some_and(|known| known != name.path());
+        Ok((elsewhere && wish.blob.size.is_some()).then_some(How::Mounted))
+    }
+
     fn pool(&self) -> Option<String> {
         Some(self.name.reference.name.domain().to_owned())
+    }
+
+    fn room(&self) -> Option<String> {
+        Some(self.name.reference.name.to_string())
+    }
+
+    fn is_remote(&self) -> bool {
+        true
     }
 
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {

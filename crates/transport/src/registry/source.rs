@@ -105,6 +105,10 @@ impl Source for RegistrySource {
         Ok(Some(referrers::read(&repository, subject, look).await?))
     }
 
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn concurrency(&self) -> NonZeroUsize {
         files::CONCURRENCY
     }

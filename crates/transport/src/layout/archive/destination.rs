@@ -16,11 +16,19 @@ use super::super::hanging::Hanging;
 use super::super::index::Index;
 use super::super::source::Place;
 use super::{ArchiveName, INDEX, blob_name};
+use crate::glance::{Glance, Unseen};
 use crate::tar::{Entry, Existing, Writer, is_special};
 use crate::{
     Accepts, Destination, Error, How, ImageName, Options, PutManifestError, Referrer, Role, Stored,
     Wish, files,
 };
+
+/// What would be written to an archive, of which nothing that is there stays.
+pub(crate) fn look(name: &ArchiveName, options: &Options) -> Result<Glance<Unseen>, Error> {
+    reference(name.entry())?;
+    let accepts = accepts(&options.layout);
+    Ok(Glance { name: ImageName::OciArchive(name.clone()), accepts, sight: Unseen })
+}
 
 /// Opens a file, or a pipe, that a layout is to be written to.
 pub(crate) async fn create(

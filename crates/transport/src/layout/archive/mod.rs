@@ -15,7 +15,7 @@ use skopeo_image::{Digest, PolicyScope};
 use super::{Entry, LayoutName};
 use crate::name::{Name, NameError};
 
-pub(crate) use destination::create;
+pub(crate) use destination::{create, look};
 pub(crate) use source::open;
 
 /// The name of an image in a layout in a tar, or of a place for one.
