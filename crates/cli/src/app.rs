@@ -1,6 +1,7 @@
 //! What is made once and handed to the command: configuration, policy, connections, runtime.
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -100,6 +101,7 @@ impl App {
     pub(crate) fn options(&self, image: &Image) -> Options {
         let mut options = Options::new(self.config.clone(), self.connections.clone());
         options.registry.idle_timeout = self.global.idle_timeout.positive();
+        options.registry.pace = self.global.pace();
         options.registry.authfile.clone_from(&image.authfile);
         options.registry.cert_dir.clone_from(&image.cert_dir);
         options.registry.tls_verify = image.tls_verify;
@@ -122,8 +124,14 @@ impl App {
     pub(crate) fn plain_options(&self) -> Options {
         let mut options = Options::new(self.config.clone(), self.connections.clone());
         options.registry.idle_timeout = self.global.idle_timeout.positive();
+        options.registry.pace = self.global.pace();
         options.registry.user_agent = self.user_agent();
         options
+    }
+
+    /// How much may be under way at a registry, as far as the flags say so.
+    pub(crate) fn max_connections(&self) -> Option<NonZeroUsize> {
+        self.global.max_connections
     }
 
     fn user_agent(&self) -> String {

@@ -12,6 +12,7 @@ use url::Url;
 use crate::challenge::Challenge;
 use crate::error::Error;
 use crate::options::{ClientOptions, Credentials, ProxyRules, Timeouts, TlsOptions};
+use crate::pace::Pace;
 use crate::repository::Repository;
 use crate::send::Call;
 use crate::token::{Scope, Tokens};
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) http: reqwest::Client,
     pub(crate) trust: tls::Trust,
     pub(crate) tokens: Tokens,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) requests: AtomicU64,
     pub(crate) warned: Mutex<HashSet<String>>,
     /// Held by the first request of all, so that the others know what it has learnt.
@@ -67,12 +69,14 @@ impl Client {
         }
         let (tls, trust) = tls::config(&options.tls, options.insecure)?;
         let http = build(connections(tls, options.proxy.clone(), &options.timeouts))?;
+        let pace = Pace::new(&options.host, &options.pace, options.retry.longest_wait);
         Ok(Self(Arc::new(Shared {
             options,
             server,
             http,
             trust,
             tokens: Tokens::default(),
+            pace,
             requests: AtomicU64::new(0),
             warned: Mutex::default(),
             first: tokio::sync::Mutex::new(()),

@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::pace::Permit;
 use crate::redact::redacted;
 use crate::repository::Repository;
 use crate::retry::Tries;
@@ -108,8 +109,10 @@ async fn download(
         return Err(client.0.refusal(response).await);
     }
     let size = length(response.headers());
+    let counted = client.0.is_paced(response.url()).then(|| client.0.pace.stream());
     let state = Box::new(Progress {
         client,
+        _counted: counted,
         call,
         response: Some(response),
         total: size.or(declared),
@@ -129,6 +132,8 @@ async fn download(
 /// How far a download is.
 struct Progress {
     client: Client,
+    /// Where it comes from the registry itself.
+    _counted: Option<Permit>,
     call: Call<'static>,
     response: Option<Response>,
     total: Option<u64>,

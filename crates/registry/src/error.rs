@@ -1,9 +1,12 @@
 //! What can go wrong between us and a registry.
 
+use std::time::{Duration, SystemTime};
+
 use skopeo_image::ErrorClass;
 use url::Url;
 
 use crate::answer::Answer;
+use crate::pace;
 use crate::redact::redacted;
 use crate::tls::TlsError;
 use crate::wire::WireError;
@@ -46,6 +49,17 @@ pub enum Error {
         /// How often.
         tried: u32,
         /// What became of it the last time.
+        source: Box<Self>,
+    },
+    /// The registry wants to be left alone for longer than is waited here.
+    #[error("registry {host}{until}")]
+    Later {
+        /// As it is named.
+        host: String,
+        /// When it may be asked again: ` asks to be left alone for 6h, until
+        /// 2026-01-02T03:04:05Z`, or what else is known.
+        until: String,
+        /// What it said.
         source: Box<Self>,
     },
     /// The registry, or the token server, does not know these credentials.
@@ -94,6 +108,19 @@ impl Error {
         Self::Ping { host: host.to_owned(), source: Box::new(source) }
     }
 
+    /// The registry is not to be asked again for so long.
+    pub(crate) fn later(self, host: &str, wait: Duration) -> Self {
+        let at = pace::clock(SystemTime::now(), wait);
+        let until = format!(" asks to be left alone for {}, until {at}", pace::span(wait));
+        Self::Later { host: host.to_owned(), until, source: Box::new(self) }
+    }
+
+    /// The registry is not to be asked again before there is a quota again.
+    pub(crate) fn spent(self, host: &str, quota: &pace::Quota) -> Self {
+        let until = format!(": {}", quota.told(SystemTime::now()));
+        Self::Later { host: host.to_owned(), until, source: Box::new(self) }
+    }
+
     pub(crate) fn request(method: &http::Method, url: &Url, source: WireError) -> Self {
         Self::Request { method: go_method(method), url: redacted(url), source }
     }
@@ -124,7 +151,9 @@ impl Error {
         match self {
             Self::Tried { tried, .. } => *tried,
             Self::Doing { tried, source, .. } => source.tried().max(*tried),
-            Self::Ping { source, .. } | Self::BadCredentials { source } => source.tried(),
+            Self::Ping { source, .. }
+            | Self::Later { source, .. }
+            | Self::BadCredentials { source } => source.tried(),
             _ => 1,
         }
     }
@@ -186,6 +215,7 @@ impl Error {
             Self::Doing { source, .. }
             | Self::Tried { source, .. }
             | Self::Ping { source, .. }
+            | Self::Later { source, .. }
             | Self::BadCredentials { source } => source.hint(),
             Self::Request { source, .. } => source.hint(),
             _ => None,
@@ -196,9 +226,10 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Doing { source, .. } | Self::Tried { source, .. } | Self::Ping { source, .. } => {
-                source.class()
-            }
+            Self::Doing { source, .. }
+            | Self::Tried { source, .. }
+            | Self::Later { source, .. }
+            | Self::Ping { source, .. } => source.class(),
             Self::Request { source, .. } => source.class(),
             Self::BadCredentials { .. } => ErrorClass::Unauthorized,
             Self::Answer(answer) => answer.class(),
@@ -214,6 +245,7 @@ impl Error {
             Self::Doing { source, .. }
             | Self::Tried { source, .. }
             | Self::Ping { source, .. }
+            | Self::Later { source, .. }
             | Self::BadCredentials { source } => source.answer(),
             Self::Answer(answer) => Some(answer),
             _ => None,

@@ -15,6 +15,7 @@ mod download;
 mod error;
 mod manifests;
 mod options;
+mod pace;
 mod proxy;
 mod redact;
 mod referrers;
@@ -34,8 +35,8 @@ pub use download::Download;
 pub use error::Error;
 pub use manifests::{Fetched, ManifestHead};
 pub use options::{
-    ClientOptions, ClientPair, Credentials, ProxyRules, RetryPolicy, Timeouts, TlsDetails,
-    TlsOptions,
+    ClientOptions, ClientPair, Credentials, PaceOptions, ProxyRules, RetryPolicy, Timeouts,
+    TlsDetails, TlsOptions,
 };
 pub use referrers::{ListedBy, Referrers, referrers_tag};
 pub use repository::Repository;

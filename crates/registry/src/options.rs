@@ -1,6 +1,7 @@
 //! What a [`Client`](crate::Client) is made of: everything is given in, nothing is read.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct ClientOptions {
     pub timeouts: Timeouts,
     /// What is tried again, and when.
     pub retry: RetryPolicy,
+    /// How much is asked at once.
+    pub pace: PaceOptions,
 }
 
 impl ClientOptions {
@@ -43,6 +46,7 @@ impl ClientOptions {
             proxy: ProxyRules::default(),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
+            pace: PaceOptions::default(),
         }
     }
 }
@@ -186,4 +190,13 @@ impl Default for RetryPolicy {
             progress: 1024 * 1024,
         }
     }
+}
+
+/// How much is asked of a registry at once, at most. What the registry itself says comes on top.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PaceOptions {
+    /// How many requests may be in flight; `None` for as many as there are.
+    pub in_flight: Option<NonZeroUsize>,
+    /// How many requests are sent in a second; more than 0. `None` for as many as there are.
+    pub per_second: Option<f64>,
 }

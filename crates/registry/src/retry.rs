@@ -1,9 +1,8 @@
 //! What may be tried again, and when.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use crate::options::RetryPolicy;
 
@@ -12,20 +11,16 @@ pub(crate) fn is_transient_status(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// How long a registry wants to be left alone; `None` if it does not say, or not sensibly.
-pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    httpdate::parse_http_date(value).ok()?.duration_since(now).ok()
-}
+/// Who is asked to come back in less has not been told when, but only that it is too much.
+const SHORTEST_WISH: Duration = Duration::from_secs(1);
 
 /// The tries of one request, or of one download.
 #[derive(Debug)]
 pub(crate) struct Tries<'a> {
     policy: &'a RetryPolicy,
     done: u32,
+    /// How many of them were not a registry's wish to wait, which has its own limit.
+    counted: u32,
     paused: Duration,
 }
 
@@ -36,12 +31,17 @@ impl<'a> Tries<'a> {
 
     /// Tries that go on where `done` have been spent.
     pub(crate) fn after(policy: &'a RetryPolicy, done: u32) -> Self {
-        Self { policy, done, paused: Duration::ZERO }
+        Self { policy, done, counted: done, paused: Duration::ZERO }
     }
 
     /// How many tries have failed.
     pub(crate) fn done(&self) -> u32 {
         self.done
+    }
+
+    /// How long may still be paused.
+    pub(crate) fn left(&self) -> Duration {
+        self.policy.longest_wait.saturating_sub(self.paused)
     }
 
     /// Counts a try that failed: how long to pause before the next, or `None` if it was the last.
@@ -51,13 +51,16 @@ impl<'a> Tries<'a> {
         wish: Option<Duration>,
     ) -> Option<Duration> {
         self.done += 1;
-        let left = self.policy.longest_wait.saturating_sub(self.paused);
-        if self.done >= self.policy.tries || left.is_zero() {
+        let busy = status == Some(StatusCode::TOO_MANY_REQUESTS);
+        if !(busy && wish.is_some_and(|wish| wish >= SHORTEST_WISH)) {
+            self.counted += 1;
+        }
+        let left = self.left();
+        if self.counted >= self.policy.tries || left.is_zero() {
             return None;
         }
-        let busy = status == Some(StatusCode::TOO_MANY_REQUESTS);
         let first = if busy { self.policy.busy_pause } else { self.policy.pause };
-        let usual = first.saturating_mul(1 << (self.done - 1).min(16));
+        let usual = first.saturating_mul(1 << self.counted.saturating_sub(1).min(16));
         let pause = wish.unwrap_or(usual).min(left);
         // So that many who failed together do not come back together.
         let pause = (pause + pause.mul_f64(fastrand::f64() / 4.0)).min(left);
@@ -68,8 +71,6 @@ impl<'a> Tries<'a> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -77,23 +78,6 @@ mod tests {
         let transient: Vec<u16> =
             (100..600).filter(|status| is_transient_status(*status)).collect();
         assert_eq!(transient, [408, 425, 429, 500, 502, 503, 504]);
-    }
-
-    #[test]
-    fn reads_retry_after() {
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        for (value, expected) in [
-            ("7", Some(7)),
-            (" 0 ", Some(0)),
-            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
-            ("Sun, 06 Nov 1994 08:48:37 GMT", None), // past
-            ("-1", None),
-            ("soon", None),
-        ] {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
-            assert_eq!(retry_after(&headers, now), expected.map(Duration::from_secs), "{value}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 
     #[test]
@@ -109,8 +93,9 @@ mod tests {
         for (status, wish, expected) in [
             (None, None, vec![1, 2, 4]),
             (busy, None, vec![10, 20, 40]),
-            (busy, Some(3), vec![3, 3, 3]),
-            (busy, Some(1000), vec![100]),
+            (None, Some(3), vec![3, 3, 3]),
+            (None, Some(1000), vec![100]),
+            (busy, Some(0), vec![0, 0, 0]),
         ] {
             let mut tries = Tries::new(&policy);
             let pauses: Vec<f64> =
@@ -124,6 +109,16 @@ mod tests {
                 assert!((expected..=expected * 1.25).contains(pause), "{pause} for {expected}");
             }
         }
+    }
+
+    #[test]
+    fn who_says_when_to_come_back_is_asked_as_long_as_one_waits() {
+        let policy = RetryPolicy::default();
+        let mut tries = Tries::new(&policy);
+        let wish = Some(Duration::from_secs(2));
+        let pauses = std::iter::from_fn(|| tries.next(Some(StatusCode::TOO_MANY_REQUESTS), wish));
+        assert!((24..=30).contains(&pauses.count()));
+        assert_eq!(tries.left(), Duration::ZERO);
     }
 
     #[test]

@@ -15,8 +15,9 @@ use crate::answer::Answer;
 use crate::authorize::Proof;
 use crate::client::Shared;
 use crate::error::Error;
+use crate::pace::{Closed, Hints, Permit, Quota};
 use crate::redact::redacted;
-use crate::retry::{Tries, is_transient_status, retry_after};
+use crate::retry::{Tries, is_transient_status};
 use crate::token::Scope;
 use crate::warning;
 use crate::wire::WireError;
@@ -26,6 +27,21 @@ const MAX_ERROR_BODY: usize = 1024 * 1024;
 
 /// How many redirects are followed, as in Go.
 const MAX_REDIRECTS: usize = 10;
+
+/// When a registry that refuses may be asked again.
+enum Until {
+    Over(Duration),
+    Refilled(Quota),
+}
+
+impl Until {
+    fn tell(&self, refusal: Error, host: &str) -> Error {
+        match self {
+            Self::Over(wait) => refusal.later(host, *wait),
+            Self::Refilled(quota) => refusal.spent(host, quota),
+        }
+    }
+}
 
 /// A request that can be sent again.
 #[derive(Clone, Debug)]
@@ -105,9 +121,14 @@ impl Shared {
             let outcome = self.send_once(call).await;
             let (pause, why) = match &outcome {
                 Ok(response) if is_transient_status(response.status().as_u16()) => {
-                    let wish = retry_after(response.headers(), SystemTime::now());
+                    let hints = Hints::of(response.headers(), SystemTime::now());
                     let status = response.status();
-                    (tries.next(Some(status), wish), status.to_string())
+                    if let Some(until) = self.too_late(status, &hints, tries.left()) {
+                        let host = self.called(response.url()).to_owned();
+                        let refusal = self.refusal(outcome?).await;
+                        return Err(until.tell(refusal, &host).after(tries.done() + 1));
+                    }
+                    (tries.next(Some(status), hints.wait()), status.to_string())
                 }
                 // A host that was never reached is rather a wrong name than a bad moment.
                 Err(Error::Ping { .. }) => return outcome,
@@ -126,6 +147,23 @@ impl Shared {
             drop(outcome);
             wait(pause, &why).await;
         }
+    }
+
+    /// Whether it makes no sense to wait until this refusal would not be one any more.
+    fn too_late(&self, status: StatusCode, hints: &Hints, left: Duration) -> Option<Until> {
+        if status != StatusCode::TOO_MANY_REQUESTS {
+            return None;
+        }
+        if let Some(wait) = hints.wait() {
+            return (wait > left).then_some(Until::Over(wait));
+        }
+        let spent = self.pace.spent()?;
+        (spent.reset.or(spent.window)? > left).then_some(Until::Refilled(spent))
+    }
+
+    /// What a host is called where people read it: the registry as it was named.
+    fn called<'a>(&'a self, url: &'a Url) -> &'a str {
+        if self.is_paced(url) { &self.options.host } else { url.host_str().unwrap_or_default() }
     }
 
     /// Sends `call` and reads an answer of at most `limit` bytes, with fresh tries if it breaks.
@@ -302,10 +340,14 @@ impl Shared {
         }
         for _ in 0..=MAX_REDIRECTS {
             let body = call.body.clone().map(reqwest::Body::from);
+            let permit = self.permit(&url).await?;
             let response = self
                 .limited(&call.method, self.exchange(&call.method, &url, &headers, body, proof))
                 .await
                 .map_err(|error| Error::request(&call.method, &url, error))?;
+            if let Some(permit) = permit {
+                permit.answered(response.status().as_u16(), response.headers());
+            }
             let Some(next) = redirect(&call.method, &response)
                 .map_err(|error| Error::request(&call.method, &url, error))?
             else {
@@ -323,6 +365,21 @@ impl Shared {
         }
         let error = WireError::bad_request(format!("stopped after {MAX_REDIRECTS} redirects"));
         Err(Error::request(&call.method, &url, error))
+    }
+
+    /// Waits until the registry may be asked; other hosts may always.
+    pub(crate) async fn permit(&self, url: &Url) -> Result<Option<Permit>, Error> {
+        if !self.is_paced(url) {
+            return Ok(None);
+        }
+        self.pace.enter().await.map(Some).map_err(|Closed(wait)| {
+            Error::Answer(Answer::too_many()).later(&self.options.host, wait)
+        })
+    }
+
+    /// Whether a request to `url` is one to the registry, by whatever scheme.
+    pub(crate) fn is_paced(&self, url: &Url) -> bool {
+        self.url(url.scheme(), "/").is_ok_and(|ours| is_same_origin(&ours, url))
     }
 
     /// Gives an answer only so long to come.

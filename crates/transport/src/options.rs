@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use skopeo_config::Config;
 use skopeo_image::{Reference, Secret};
-use skopeo_registry::Credentials;
+use skopeo_registry::{Credentials, PaceOptions};
 
 use crate::Connections;
 
@@ -65,6 +65,8 @@ pub struct RegistryOptions {
     pub tls_verify: Option<bool>,
     /// How long a connection may be silent before another one is tried; `None` for the usual time.
     pub idle_timeout: Option<Duration>,
+    /// How much is asked of a registry at once.
+    pub pace: PaceOptions,
     /// The `User-Agent`; empty for the usual one.
     pub user_agent: String,
     /// Whether blobs of unknown digest are written to a temporary file, so that those the registry

@@ -1,10 +1,15 @@
 //! Flags of every command.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+
+use anyhow::Context as _;
+use skopeo_registry::PaceOptions;
 
 use super::flag::{Flag, Kind, Offers};
 use super::value::{self, GoDuration, Value, Values};
 use crate::exit::{ErrorFormat, ExitCodes, Manner};
+use crate::go;
 
 /// The flags that every command takes.
 pub(crate) fn flags() -> Vec<Flag> {
@@ -27,6 +32,16 @@ pub(crate) fn flags() -> Vec<Flag> {
             "original: 1, and 2 for what does not exist; detailed: a code for each kind of error",
         )
         .offers(Offers::Words(&EXIT_CODES)),
+        Flag::new(
+            "max-connections",
+            Kind::Uint,
+            "how many requests may be under way at each registry; 0 is as many as there are",
+        ),
+        Flag::text(
+            "max-requests-per-second",
+            "how many requests may be sent to each registry in a second, such as 10 or 0.5",
+        )
+        .placeholder("NUMBER"),
         Flag::switch("insecure-policy", "accept every image: read no trust policy"),
         Flag::text(
             "override-arch",
@@ -99,6 +114,9 @@ pub(crate) struct Global {
     pub(crate) timeout: GoDuration,
     /// How long a connection may be silent.
     pub(crate) idle_timeout: GoDuration,
+    /// How many requests may be in flight at a registry.
+    pub(crate) max_connections: Option<NonZeroUsize>,
+    pub(crate) max_requests_per_second: Option<String>,
     pub(crate) insecure_policy: bool,
     pub(crate) require_signed: bool,
     pub(crate) policy: Option<PathBuf>,
@@ -123,6 +141,10 @@ impl Global {
             exit_codes: manner(values).map(|manner| manner.exit_codes).unwrap_or_default(),
             timeout: values.duration("command-timeout"),
             idle_timeout: values.duration("idle-timeout"),
+            max_connections: values
+                .uint("max-connections")
+                .and_then(|most| NonZeroUsize::new(usize::try_from(most).unwrap_or(usize::MAX))),
+            max_requests_per_second: text("max-requests-per-second"),
             insecure_policy: values.switch("insecure-policy"),
             require_signed: values.switch("require-signed"),
             policy: path("policy"),
@@ -150,6 +172,23 @@ impl Global {
         if self.insecure_policy && self.require_signed {
             anyhow::bail!("--insecure-policy and --require-signed are mutually exclusive");
         }
+        self.per_second()?;
         Ok(())
+    }
+
+    /// How much is asked of a registry at once.
+    pub(crate) fn pace(&self) -> PaceOptions {
+        // The flag has been checked.
+        let per_second = self.per_second().unwrap_or_default();
+        PaceOptions { in_flight: self.max_connections, per_second }
+    }
+
+    fn per_second(&self) -> anyhow::Result<Option<f64>> {
+        let Some(text) = &self.max_requests_per_second else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| (0.001..=1e6).contains(number));
+        number.map(Some).with_context(|| {
+            let quoted = go::quote(text);
+            format!("--max-requests-per-second {quoted}: want a number, such as 10 or 0.5")
+        })
     }
 }

@@ -118,6 +118,10 @@ fn request(app: &App, copy: &Copy, lists: Lists) -> Result<Request> {
     if let Some(parallel) = usize::try_from(copy.parallel).ok().and_then(NonZeroUsize::new) {
         request.parallel = parallel;
     }
+    // Each blob on its way is a connection.
+    if let Some(most) = app.max_connections() {
+        request.parallel = request.parallel.min(most);
+    }
     Ok(request)
 }
 

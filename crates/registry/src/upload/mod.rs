@@ -17,6 +17,7 @@ use tracing::debug;
 use url::Url;
 
 use crate::error::Error;
+use crate::pace::Permit;
 use crate::redact::redacted;
 use crate::repository::Repository;
 use crate::retry::is_transient_status;
@@ -329,10 +330,15 @@ impl Repository {
             true => shared.proof(&self.to_write(), None).await?,
             false => None,
         };
+        // What is uploaded may come from this very registry, and need more requests to come.
+        let permit = shared.permit(url).await?.map(Permit::into_stream);
         let body = reqwest::Body::wrap_stream(watch.over(body));
         let answer = shared.exchange(&method, url, headers, Some(body), proof.as_ref());
         let problem = match watch.guard(answer, &shared.options.timeouts).await {
             Ok(response) => {
+                if let Some(permit) = permit {
+                    permit.answered(response.status().as_u16(), response.headers());
+                }
                 // A refusal may come before the body was read; whether that failed matters less.
                 return Ok(response);
             }

@@ -8,6 +8,7 @@ mod authorization;
 mod connections;
 mod downloads;
 mod manifests;
+mod pace;
 mod tags;
 mod tls;
 mod uploads;

@@ -147,6 +147,7 @@ impl Connections {
         client.credentials = identity.credentials.clone();
         client.insecure = identity.insecure;
         client.tls = tls(options, host)?;
+        client.pace = flagged.pace;
         if !flagged.user_agent.is_empty() {
             client.user_agent.clone_from(&flagged.user_agent);
         }
