@@ -70,7 +70,8 @@ fn in_seconds(seconds: u64, now: SystemTime) -> Option<Duration> {
 fn quota(headers: &HeaderMap, now: SystemTime) -> Option<Quota> {
     let seconds = |text: &str| in_seconds(text.parse().ok()?, now);
     let policies = items(headers, "ratelimit-policy");
-    let policy = |name: &str| policies.iter().find(|item| item.head == name).or(policies.first());
+    let policy =
+        |name: &str| policies.iter().find(|item| item.head == name).or_else(|| policies.first());
     let window = |item: &Item<'_>| item.parameter("w").and_then(seconds);
     let now_left = items(headers, "ratelimit");
     let named = now_left.iter().filter_map(|item| {
