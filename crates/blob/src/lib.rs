@@ -8,6 +8,7 @@
 //! - `codec`: decoding and encoding, on blocking threads
 //! - `diff_id`: the digest of what is inside, on the way past
 //! - `meter`: counting for progress
+//! - `split`: one blob for several readers
 //! - `file`: from and to files, each by one blocking thread
 //! - `file_error`: what the system said about a file, for users
 //! - `pipe`: what these threads share: bounded channels that a stream is fed into
@@ -25,6 +26,7 @@ mod file_error;
 mod meter;
 mod pipe;
 mod sniff;
+mod split;
 mod verify;
 
 use std::fmt;
@@ -39,6 +41,7 @@ pub use error::{BoxError, StreamError, WriteError};
 pub use file_error::FileError;
 pub use meter::meter;
 pub use sniff::{sniff, sniff_bytes};
+pub use split::{Pump, split};
 
 use verify::Check;
 

@@ -26,7 +26,7 @@ pub(crate) const DEPTH: usize = 1;
 
 /// What goes through a channel. A channel that closes without `End` or `Failed` was abandoned:
 /// silence is never taken for the end.
-enum Message {
+pub(crate) enum Message {
     Pieces(Vec<Bytes>),
     End,
     Failed(StreamError),
@@ -172,7 +172,7 @@ pub(crate) fn pull(blob: Blob) -> (Feed, Puller) {
     let (to, from) = mpsc::channel(DEPTH);
     let hasher = blob.check.as_ref().map(|check| Hasher::new(check.digest.algorithm()));
     let puller = Puller { from, check: blob.check, hasher, seen: 0, ended: false };
-    (Box::pin(feed(blob.stream, Pusher { to, batch: Vec::new(), len: 0 })), puller)
+    (Box::pin(feed(blob.stream, Pusher::new(to))), puller)
 }
 
 async fn feed(mut stream: ByteStream, mut pusher: Pusher) {
@@ -200,6 +200,10 @@ pub(crate) struct Pusher {
 }
 
 impl Pusher {
+    pub(crate) fn new(to: mpsc::Sender<Message>) -> Self {
+        Self { to, batch: Vec::new(), len: 0 }
+    }
+
     /// Hands a piece on. `false` once nobody reads.
     pub(crate) async fn push(&mut self, piece: Bytes) -> bool {
         if piece.is_empty() {
@@ -221,13 +225,18 @@ impl Pusher {
             let _ = self.to.send(Message::End).await;
         }
     }
+
+    /// Says that no more will come, and why.
+    pub(crate) async fn fail(self, error: StreamError) {
+        let _ = self.to.send(Message::Failed(error)).await;
+    }
 }
 
 /// A pair of ends for one more reader of a stream's bytes, unverified.
 pub(crate) fn branch() -> (Pusher, Puller) {
     let (to, from) = mpsc::channel(DEPTH);
     let puller = Puller { from, check: None, hasher: None, seen: 0, ended: false };
-    (Pusher { to, batch: Vec::new(), len: 0 }, puller)
+    (Pusher::new(to), puller)
 }
 
 /// Where a blocking thread puts the pieces it makes.

@@ -366,6 +366,9 @@ pub enum Error {
     /// Signatures for a place that has none.
     #[error("{0}")]
     NoSignatures(&'static str),
+    /// Of several places that were written to at once, none is left; each has its own reason.
+    #[error("writing to several destinations: all of them failed")]
+    NoDestinationLeft,
     /// Others write the list of referrers as often as we do.
     #[error(
         "adding to the list of referrers under tag {tag}: others changed it {tries} times meanwhile"

@@ -4,5 +4,6 @@ pub mod file;
 pub mod names;
 pub mod place;
 pub mod shard;
+pub mod tee;
 
 pub use file::v1 as yaml;

@@ -6,6 +6,7 @@ mod platforms;
 mod price;
 mod shelf;
 mod single;
+mod tee;
 mod variants;
 
 use std::sync::{Arc, Mutex};

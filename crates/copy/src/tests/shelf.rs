@@ -254,10 +254,11 @@ impl Destination for FakeDestination {
             state.writing += 1;
             state.most_at_once = state.most_at_once.max(state.writing);
         }
+        let writing = Writing(self.state.clone());
         let known = blob.digest().cloned();
         let written = skopeo_blob::file::write(blob, Vec::new()).await;
+        drop(writing);
         let mut state = self.state();
-        state.writing -= 1;
         let written = written?;
         assert_eq!(written.digest, Digest::sha256(&written.file), "verified by the stream");
         assert!(known.is_none_or(|known| known == written.digest));
@@ -328,6 +329,15 @@ impl Destination for FakeDestination {
 
     async fn abandon(self: Box<Self>) {
         self.state().abandoned = true;
+    }
+}
+
+/// A blob on its way, which may be given up.
+struct Writing(Arc<Mutex<State>>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().writing -= 1;
     }
 }
 

@@ -1,0 +1,569 @@
+//! Several destinations as one: what is read once is written to all of them.
+//!
+//! A [`Tee`] is a [`Destination`] made of others, so that the pipeline knows nothing of it. The
+//! slowest of them sets the pace of a blob; one that fails is left behind, and the others go on.
+//! Only such destinations are joined as would be written to in the same way alone.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::future::{self, BoxFuture};
+use skopeo_blob::Blob;
+use skopeo_image::{Digest, ImageManifest, Manifest, RawManifest, Reference, Signature, Which};
+use skopeo_transport::{
+    Accepts, Destination, Error as TransportError, How, ImageName, PutManifestError, Referrer,
+    Role, Source, Stored, Wish,
+};
+use skopeo_trust::Policy;
+use tokio::sync::watch;
+use tracing::debug;
+
+use crate::error::sentence;
+use crate::{Copied, Error, Outcome, Request, Session, copy};
+
+/// Copies what `source` names to all of the destinations, and says of each, in their order, what
+/// became of it. What can be written to several of them alike is read once; where they differ (an
+/// OCI layout beside a registry, a manifest that one of them refuses) it is read again. A failure
+/// of one destination is that one's; a failure of the source is everybody's, and so shared.
+pub async fn copy_to_all(
+    session: &Session,
+    source: &dyn Source,
+    destinations: Vec<Box<dyn Destination>>,
+    policy: &Policy,
+    request: &Request,
+) -> Vec<Result<Copied, Arc<Error>>> {
+    let mut results = Vec::with_capacity(destinations.len());
+    let alone = |door| async {
+        let copied: BoxFuture<'_, _> = Box::pin(copy(session, source, door, policy, request));
+        copied.await.map_err(Arc::new)
+    };
+    for group in Tee::groups(destinations) {
+        let group = match <[_; 1]>::try_from(group) {
+            Ok([(at, door)]) => {
+                results.push((at, alone(door).await));
+                continue;
+            }
+            Err(group) => group,
+        };
+        let (tee, ends) = Tee::new(group);
+        let copied: BoxFuture<'_, _> =
+            Box::pin(copy(session, source, Box::new(tee), policy, request));
+        let copied = copied.await.map_err(Arc::new);
+        for (at, end) in ends.take() {
+            let result = match (end, &copied) {
+                (End::Failed(error), _) => Err(Arc::new(error)),
+                (End::Done(outcome), Ok(copied)) => Ok(Copied { outcome, ..copied.clone() }),
+                (End::Open(door), Err(error)) if !is_own(error) => {
+                    door.abandon().await;
+                    Err(Arc::clone(error))
+                }
+                (End::Open(door), _) => alone(door).await,
+                (End::Done(_), Err(error)) => Err(Arc::clone(error)),
+            };
+            results.push((at, result));
+        }
+    }
+    results.sort_unstable_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Whether a failure of several destinations together says nothing about one of them alone.
+fn is_own(error: &Error) -> bool {
+    match error {
+        Error::SystemImage(source)
+        | Error::OfList { source, .. }
+        | Error::Replicating { source, .. }
+        | Error::Referrer { source, .. } => is_own(source),
+        Error::Plan(_) | Error::NoType { .. } | Error::NoListType { .. } => true,
+        Error::Reuse { source, .. } | Error::WriteBlob { source, .. } => is_none_left(source),
+        Error::WriteSignatures(source) | Error::FindReferrer(source) | Error::Commit(source) => {
+            is_none_left(source)
+        }
+        Error::WriteManifest(source) => match &**source {
+            PutManifestError::TypeRejected { .. } => true,
+            PutManifestError::Other(source) => is_none_left(source),
+        },
+        _ => false,
+    }
+}
+
+fn is_none_left(error: &TransportError) -> bool {
+    matches!(error, TransportError::NoDestinationLeft)
+}
+
+/// Several destinations that take an image in the same form.
+pub struct Tee {
+    name: ImageName,
+    accepts: Accepts,
+    children: Vec<Child>,
+    ends: Ends,
+}
+
+/// A destination with its place among those that the caller has.
+type Placed = (usize, Box<dyn Destination>);
+
+impl Tee {
+    /// Sorts destinations into groups that can share a reading: in each group all would be written
+    /// to in the same way alone. The numbers are their places in `destinations`.
+    #[must_use]
+    pub fn groups(destinations: Vec<Box<dyn Destination>>) -> Vec<Vec<Placed>> {
+        let mut groups: Vec<Vec<Placed>> = Vec::new();
+        for (at, door) in destinations.into_iter().enumerate() {
+            match groups.iter_mut().find(|group| are_alike(&*group[0].1, &*door)) {
+                Some(group) => group.push((at, door)),
+                None => groups.push(vec![(at, door)]),
+            }
+        }
+        groups
+    }
+
+    /// One of the [groups](Self::groups), and where what became of each is said in the end.
+    fn new(group: Vec<Placed>) -> (Self, Ends) {
+        let mut accepts = group[0].1.accepts().clone();
+        let concurrency = group.iter().map(|(_, door)| door.accepts().concurrency);
+        accepts.concurrency = concurrency.min().unwrap_or(NonZeroUsize::MIN);
+        let name = group[0].1.name().clone();
+        let children = group.into_iter().map(|(at, door)| Child::new(at, door)).collect();
+        let ends = Ends::default();
+        (Self { name, accepts, children, ends: ends.clone() }, ends)
+    }
+
+    fn inside(&self) -> impl Iterator<Item = &Child> {
+        self.children.iter().filter(|child| child.is_in())
+    }
+
+    fn require_any(&self) -> Result<(), TransportError> {
+        self.inside().next().map(drop).ok_or(TransportError::NoDestinationLeft)
+    }
+
+    /// What all that are still in say to something; one that goes out meanwhile says nothing.
+    async fn ask<'a, T: Send>(
+        &'a self,
+        question: impl Fn(&'a Child) -> BoxFuture<'a, T>,
+    ) -> Result<Vec<(&'a Child, T)>, TransportError> {
+        let asked: Vec<BoxFuture<'_, _>> = self
+            .inside()
+            .map(|child| {
+                let answer = question(child);
+                Box::pin(async move { Some((child, child.while_in(answer).await?)) })
+                    as BoxFuture<'_, _>
+            })
+            .collect();
+        let said: Vec<_> = future::join_all(asked).await.into_iter().flatten().collect();
+        if said.is_empty() { Err(TransportError::NoDestinationLeft) } else { Ok(said) }
+    }
+
+    /// Writes a manifest to all. One that does not take what another takes is copied to alone: it
+    /// may take another type, and if not, it says why. Only what all refuse is refused.
+    async fn put_alike<'a>(
+        &'a self,
+        put: impl Fn(&'a Child) -> BoxFuture<'a, Result<(), PutManifestError>>,
+    ) -> Result<(), PutManifestError> {
+        let mut said = self.ask(put).await?;
+        let is_refusal = |(_, put): &(_, Result<_, _>)| {
+            matches!(put, Err(PutManifestError::TypeRejected { .. }))
+        };
+        if said.iter().all(is_refusal) {
+            return said.swap_remove(0).1;
+        }
+        for (child, put) in said {
+            if let Err(error) = put {
+                debug!("{} is copied to alone: {}", child.door.name(), sentence(&error));
+                child.leave(Fate::Apart);
+            }
+        }
+        Ok(self.require_any()?)
+    }
+
+    /// Marks those to which the manifest that gets the name need not be written, or must not.
+    fn pass_over(&self, manifest: &RawManifest) -> Result<(), TransportError> {
+        let digest = manifest.digest()?;
+        for child in self.inside().filter(|child| child.is_present(&digest)) {
+            child.leave(Fate::Unchanged);
+        }
+        if !manifest.media_type.is_schema1() {
+            return Ok(());
+        }
+        let Manifest::Image(image) = manifest.parse()? else { return Ok(()) };
+        for child in self.inside().filter(|child| child.embeds_another_name(&image)) {
+            child.leave(Fate::Apart);
+        }
+        self.require_any()
+    }
+
+    /// The end of those that are in, by `finish`, and of those that are out, by their fate.
+    async fn end(self, finish: Finish, top: Option<&RawManifest>) -> Result<(), TransportError> {
+        let work: Vec<BoxFuture<'_, _>> = self
+            .children
+            .into_iter()
+            .map(|child| {
+                Box::pin(async move { (child.at, child.end(finish, top).await) })
+                    as BoxFuture<'_, _>
+            })
+            .collect();
+        let ended = future::join_all(work).await;
+        let is_done = ended.iter().any(|(_, end)| matches!(end, End::Done(_)));
+        self.ends.0.lock().unwrap_or_else(PoisonError::into_inner).extend(ended);
+        if is_done { Ok(()) } else { Err(TransportError::NoDestinationLeft) }
+    }
+}
+
+impl fmt::Debug for Tee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.children.iter().map(|child| child.door.name())).finish()
+    }
+}
+
+fn together(places: impl Iterator<Item = String>) -> Option<String> {
+    let mut places: Vec<String> = places.collect();
+    places.sort_unstable();
+    places.dedup();
+    (!places.is_empty()).then(|| places.join(" "))
+}
+
+/// Whether two destinations would be written to in the same way.
+fn are_alike(one: &dyn Destination, other: &dyn Destination) -> bool {
+    // The name that schema 1 embeds is looked at when there is such a manifest.
+    let Accepts { manifests, layers, signatures, foreign_layers, digest, .. } = one.accepts();
+    let accepts = other.accepts();
+    *manifests == accepts.manifests
+        && *layers == accepts.layers
+        && signatures.is_ok() == accepts.signatures.is_ok()
+        && *foreign_layers == accepts.foreign_layers
+        && *digest == accepts.digest
+        && one.keeps_referrers().is_ok() == other.keeps_referrers().is_ok()
+}
+
+/// One of the destinations.
+struct Child {
+    at: usize,
+    door: Box<dyn Destination>,
+    fate: watch::Sender<Fate>,
+    /// The blobs that are known to be there, with their lengths in bytes.
+    held: Mutex<HashMap<Digest, u64>>,
+    /// What its name leads to.
+    present: Mutex<Option<Digest>>,
+}
+
+enum Fate {
+    In,
+    /// The image is there under its name already; nothing is written.
+    Unchanged,
+    /// What it wants is not what the others want, or it may do better the next time: it is
+    /// copied to alone, when the others are done.
+    Apart,
+    Failed(Error),
+}
+
+/// What becomes of a destination that is still in.
+#[derive(Clone, Copy)]
+enum Finish {
+    Commit,
+    CommitReferrers,
+    Leave,
+}
+
+/// What became of a destination.
+enum End {
+    Done(Outcome),
+    Failed(Error),
+    /// Neither ended nor failed.
+    Open(Box<dyn Destination>),
+}
+
+/// What became of all destinations of a [`Tee`], once that has ended.
+#[derive(Clone, Default)]
+struct Ends(Arc<Mutex<Vec<(usize, End)>>>);
+
+impl Ends {
+    fn take(self) -> Vec<(usize, End)> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Child {
+    fn new(at: usize, door: Box<dyn Destination>) -> Self {
+        let fate = watch::Sender::new(Fate::In);
+        Self { at, door, fate, held: Mutex::default(), present: Mutex::default() }
+    }
+
+    fn is_in(&self) -> bool {
+        matches!(*self.fate.borrow(), Fate::In | Fate::Unchanged)
+    }
+
+    fn is_unchanged(&self) -> bool {
+        matches!(*self.fate.borrow(), Fate::Unchanged)
+    }
+
+    /// Takes it out, with what else it is doing. Its first fate is its last.
+    fn leave(&self, fate: Fate) {
+        if let Fate::Failed(error) = &fate {
+            debug!("writing to {} no more: {}", self.door.name(), sentence(error));
+        }
+        self.fate.send_if_modified(|now| {
+            let is_first = matches!(now, Fate::In | Fate::Unchanged);
+            if is_first {
+                *now = fate;
+            }
+            is_first
+        });
+    }
+
+    /// Takes it out for what went wrong with a blob. What another try may mend is for another
+    /// copy: here the others would have to wait for it.
+    fn lose(&self, error: TransportError, failed: impl FnOnce(Box<TransportError>) -> Error) {
+        if error.is_transient() && error.tried() <= 1 {
+            debug!("{} is copied to alone: {error}", self.door.name());
+            self.leave(Fate::Apart);
+        } else {
+            self.leave(Fate::Failed(failed(error.into())));
+        }
+    }
+
+    async fn while_in<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut fate = self.fate.subscribe();
+        let out = |fate: &Fate| matches!(fate, Fate::Apart | Fate::Failed(_));
+        tokio::select! {
+            biased;
+            _ = fate.wait_for(out) => None,
+            done = work => Some(done),
+        }
+    }
+
+    fn hold(&self, digest: &Digest, size: u64) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), size);
+    }
+
+    fn holds(&self, digest: &Digest) -> Option<u64> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied()
+    }
+
+    fn is_present(&self, digest: &Digest) -> bool {
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        present.as_ref() == Some(digest)
+    }
+
+    /// Whether schema 1 would have to carry another name for it.
+    fn embeds_another_name(&self, image: &ImageManifest) -> bool {
+        let name = self.door.accepts().embedded_name.as_deref();
+        let name = name.and_then(|name| Reference::parse_normalized(name).ok());
+        name.is_some_and(|name| image.embedded_name_conflicts(&name))
+    }
+
+    async fn end(self, finish: Finish, top: Option<&RawManifest>) -> End {
+        let is_unchanged = match self.fate.send_replace(Fate::In) {
+            Fate::In => false,
+            Fate::Unchanged => true,
+            Fate::Apart => return End::Open(self.door),
+            Fate::Failed(error) => {
+                self.door.abandon().await;
+                return End::Failed(error);
+            }
+        };
+        let (ended, outcome) = match (finish, top) {
+            (Finish::Leave, _) => return End::Open(self.door),
+            (Finish::Commit, Some(top)) if !is_unchanged => {
+                (self.door.commit(top).await, Outcome::Written)
+            }
+            _ => (self.door.commit_referrers().await, Outcome::Present),
+        };
+        match ended {
+            Ok(()) => End::Done(outcome),
+            Err(error) => End::Failed(Error::Commit(error.into())),
+        }
+    }
+}
+
+#[async_trait]
+impl Destination for Tee {
+    fn name(&self) -> &ImageName {
+        &self.name
+    }
+
+    fn accepts(&self) -> &Accepts {
+        &self.accepts
+    }
+
+    /// What all of them have.
+    async fn present(&self) -> Result<Option<Digest>, TransportError> {
+        let mut all: Option<Option<Digest>> = None;
+        for (child, present) in self.ask(|child| child.door.present()).await? {
+            let present = present.unwrap_or_else(|error| {
+                debug!("asking what is at {}: {error}", child.door.name());
+                None
+            });
+            child.present.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&present);
+            all = match all {
+                None => Some(present),
+                Some(before) => Some(before.filter(|before| present.as_ref() == Some(before))),
+            };
+        }
+        Ok(all.flatten())
+    }
+
+    /// Asks all; those that lack the blob are sent it by [`put_blob`](Self::put_blob).
+    async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, TransportError> {
+        let digest = &wish.blob.digest;
+        let mut found: Option<Stored> = None;
+        let mut all = true;
+        for (child, stored) in self.ask(|child| child.door.reuse(wish)).await? {
+            match stored {
+                Ok(Some(stored)) if stored.digest == *digest => {
+                    child.hold(digest, stored.size);
+                    // What had to be mounted anywhere was no mere presence.
+                    let mounted = found.as_ref().is_some_and(|before| before.how != How::Present);
+                    let how = if mounted { How::Mounted } else { stored.how };
+                    found = Some(Stored { how, ..stored });
+                }
+                Ok(_) => all = false,
+                Err(error) => child.lose(error, |source| {
+                    let digest = digest.clone();
+                    Error::Reuse { digest, source }
+                }),
+            }
+        }
+        self.require_any()?;
+        Ok(found.filter(|_| all))
+    }
+
+    /// All pools together, so that what one copy brings to all of them is not begun by another.
+    fn pool(&self) -> Option<String> {
+        together(self.children.iter().filter_map(|child| child.door.pool()))
+    }
+
+    fn room(&self) -> Option<String> {
+        together(self.children.iter().filter_map(|child| child.door.room()))
+    }
+
+    fn is_remote(&self) -> bool {
+        self.children.iter().any(|child| child.door.is_remote())
+    }
+
+    async fn put_blob(&self, blob: Blob, role: Role) -> Result<Stored, TransportError> {
+        let digest = blob.digest().cloned();
+        let held = |child: &Child| digest.as_ref().and_then(|digest| child.holds(digest));
+        let lacking: Vec<&Child> = self.inside().filter(|child| held(child).is_none()).collect();
+        let (blobs, pump) = skopeo_blob::split(blob, lacking.len());
+        let sent: Vec<BoxFuture<'_, Option<(&Child, Result<Stored, TransportError>)>>> = lacking
+            .into_iter()
+            .zip(blobs)
+            .map(|(child, blob)| {
+                let put = child.door.put_blob(blob, role);
+                let put = async move { Some((child, child.while_in(put).await?)) };
+                Box::pin(put) as BoxFuture<'_, _>
+            })
+            .collect();
+        let (sent, broken) = pump.feed(future::join_all(sent)).await;
+        if let Some(broken) = broken {
+            // Nobody's fault here. All that lack it get it the next time.
+            return Err(broken.into());
+        }
+        let mut expected = digest.clone();
+        let mut moved = None;
+        for (child, sent) in sent.into_iter().flatten() {
+            match sent {
+                Ok(stored) => {
+                    let expected = expected.get_or_insert_with(|| stored.digest.clone());
+                    if *expected == stored.digest {
+                        child.hold(&stored.digest, stored.size);
+                        moved = Some(stored);
+                    } else {
+                        let expected = expected.clone();
+                        let stored = stored.digest;
+                        child.leave(Fate::Failed(Error::Stored { expected, stored }));
+                    }
+                }
+                Err(error) => child.lose(error, |source| Error::WriteBlob { tried: 1, source }),
+            }
+        }
+        let elsewhere = || {
+            let size = self.inside().find_map(held)?;
+            Some(Stored { digest: digest.clone()?, size, how: How::Present })
+        };
+        moved
+            .filter(|_| self.inside().next().is_some())
+            .or_else(elsewhere)
+            .ok_or(TransportError::NoDestinationLeft)
+    }
+
+    async fn put_manifest(
+        &self,
+        manifest: &RawManifest,
+        which: &Which,
+    ) -> Result<(), PutManifestError> {
+        if *which == Which::Top {
+            self.pass_over(manifest)?;
+        }
+        self.put_alike(|child| {
+            if *which == Which::Top && child.is_unchanged() {
+                return Box::pin(async { Ok(()) });
+            }
+            child.door.put_manifest(manifest, which)
+        })
+        .await
+    }
+
+    async fn put_signatures(
+        &self,
+        signatures: &[Signature],
+        which: &Which,
+    ) -> Result<(), TransportError> {
+        let unchanged = self.inside().filter(|child| child.is_unchanged() && *which == Which::Top);
+        for child in unchanged {
+            // They are stored beside a manifest that has been put.
+            child.leave(Fate::Apart);
+        }
+        for (child, put) in self.ask(|child| child.door.put_signatures(signatures, which)).await? {
+            if let Err(error) = put {
+                child.leave(Fate::Failed(Error::WriteSignatures(error.into())));
+            }
+        }
+        self.require_any()
+    }
+
+    fn keeps_referrers(&self) -> Result<(), &'static str> {
+        self.children[0].door.keeps_referrers()
+    }
+
+    async fn has_referrer(
+        &self,
+        subject: &Digest,
+        referrer: &Referrer,
+    ) -> Result<bool, TransportError> {
+        let mut all = true;
+        for (child, has) in self.ask(|child| child.door.has_referrer(subject, referrer)).await? {
+            match has {
+                Ok(has) => all &= has,
+                Err(error) => child.lose(error, Error::FindReferrer),
+            }
+        }
+        self.require_any()?;
+        Ok(all)
+    }
+
+    async fn put_referrer(
+        &self,
+        subject: &Digest,
+        referrer: &Referrer,
+        manifest: &RawManifest,
+    ) -> Result<(), PutManifestError> {
+        self.put_alike(|child| child.door.put_referrer(subject, referrer, manifest)).await
+    }
+
+    /// Goes well if it does for any.
+    async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), TransportError> {
+        self.end(Finish::Commit, Some(top)).await
+    }
+
+    async fn commit_referrers(self: Box<Self>) -> Result<(), TransportError> {
+        self.end(Finish::CommitReferrers, None).await
+    }
+
+    async fn abandon(self: Box<Self>) {
+        // Those that are in are given back: whose failure it is, is not known here.
+        let _ = self.end(Finish::Leave, None).await;
+    }
+}
