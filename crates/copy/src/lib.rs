@@ -32,6 +32,7 @@ mod session;
 mod single;
 pub mod sync;
 mod transfer;
+mod turns;
 
 #[cfg(test)]
 mod tests;
@@ -40,9 +41,9 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicUsize;
 
 use skopeo_image::{Digest, RawManifest, Which};
-use skopeo_transport::{Destination, LayerForm, Source};
+use skopeo_transport::{Destination, Head, LayerForm, Source};
 use skopeo_trust::Policy;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tracing::debug;
 
 pub use error::Error;
@@ -54,7 +55,7 @@ pub use request::{
     SourceSignatures,
 };
 pub use selection::{Referrers, Selection, UnknownKind};
-pub use session::{Patience, Session};
+pub use session::{Limits, Patience, Session};
 
 use commit::{Place, Written};
 use plan::{PlanError, Surroundings};
@@ -142,6 +143,8 @@ struct Job<'a> {
     /// How many blobs, and how many images, are under way at once.
     at_once: usize,
     permits: Semaphore,
+    /// What this image holds of the run's images under way, once its blobs move.
+    slot: OnceCell<Option<OwnedSemaphorePermit>>,
     /// Questions for blobs in flight; they are small, and their answers decide what moves.
     checks: Semaphore,
     once: Once,
@@ -170,6 +173,7 @@ impl<'a> Job<'a> {
             request,
             at_once,
             permits: Semaphore::new(at_once),
+            slot: OnceCell::new(),
             checks: Semaphore::new(2 * at_once),
             once: Once::default(),
             seen: referrers::Seen::default(),
@@ -189,6 +193,18 @@ impl<'a> Job<'a> {
 
     async fn run_image(&self) -> Result<End, Error> {
         let (present, top) = match self.request.lists {
+            _ if self.request.heads_first => {
+                let (present, head) =
+                    futures_util::future::join(self.present(), self.source.head()).await;
+                if let (Some(digest), Ok(Some(head))) = (&present, &head)
+                    && self.is_same(digest, head)
+                    && self.is_trusted_unsigned()
+                    && !self.has_signatures(&Which::Top).await?
+                {
+                    return Ok(End::Present { digest: digest.clone(), manifest: None });
+                }
+                (present, self.top().await)
+            }
             // Only the manifest tells which of its instances are wanted. Neither question needs
             // the other's answer.
             Lists::System | Lists::Platforms { .. } => {
@@ -197,7 +213,8 @@ impl<'a> Job<'a> {
             Lists::All | Lists::IndexOnly => {
                 let present = self.present().await;
                 if let Some(digest) = present.clone().filter(|_| self.is_trusted_unsigned())
-                    && self.source.head().await.ok().flatten() == Some(digest.clone())
+                    && let Ok(Some(head)) = self.source.head().await
+                    && head.digest == digest
                     && !self.has_signatures(&Which::Top).await?
                 {
                     return Ok(End::Present { digest, manifest: None });
@@ -295,6 +312,17 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// Whether what the source's head says means that all of it is under that digest already.
+    fn is_same(&self, present: &Digest, head: &Head) -> bool {
+        let whole = match self.request.lists {
+            Lists::All | Lists::IndexOnly => true,
+            Lists::System => head.is_single(),
+            // Only the manifest tells what a single image is for.
+            Lists::Platforms { .. } => false,
+        };
+        whole && head.digest == *present
+    }
+
     /// The end of a copy whose image is there already: only if the policy wants no signature, and
     /// there is none that might be missing there.
     async fn if_present(
@@ -309,6 +337,11 @@ impl<'a> Job<'a> {
             return Ok(None);
         }
         Ok(Some(End::Present { digest: digest.clone(), manifest: Some(manifest.clone()) }))
+    }
+
+    /// Waits until this image is one of those that may be under way at once.
+    async fn begin(&self) {
+        self.slot.get_or_init(|| self.session.image()).await;
     }
 
     fn is_trusted_unsigned(&self) -> bool {

@@ -36,6 +36,10 @@ pub struct Request {
     pub encryption: Option<Encryption>,
     /// What to do with what hangs on the image.
     pub referrers: Referrers,
+    /// Whether both sides are asked for digests before a manifest is read. It costs one question
+    /// more where something has to be copied, and is one cheap question instead of a download
+    /// where nothing has.
+    pub heads_first: bool,
     /// How many blobs may move at once.
     pub parallel: NonZeroUsize,
 }
@@ -57,6 +61,7 @@ impl Request {
             gzip_level: None,
             encryption: None,
             referrers: Referrers::Leave,
+            heads_first: false,
             parallel: const { NonZeroUsize::new(6).expect("six is not zero") },
         }
     }

@@ -1,23 +1,36 @@
 //! What outlives one copy.
 
 use std::fmt;
-use std::num::NonZero;
+use std::num::{NonZero, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use skopeo_image::Digest;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::Event;
 use crate::known::Known;
+use crate::turns::{Turn, Turns};
 
-/// What the copies of one run share: who watches, what was learnt, how much runs at once.
+/// What the copies of one run share: what was learnt, how much runs at once, who is bringing which
+/// blob. Cheap to clone; each copy may have its own watcher.
+#[derive(Clone)]
 pub struct Session {
     pub(crate) events: Arc<dyn Fn(Event) + Send + Sync>,
     pub(crate) patience: Patience,
-    pub(crate) known: Known,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    known: Known,
     /// Layers that are compressed or unpacked at once: more than there are processors would only
     /// cost memory.
-    pub(crate) codecs: Semaphore,
+    codecs: Semaphore,
+    turns: Arc<Turns>,
+    /// Images of which blobs are on their way at once.
+    images: Arc<Semaphore>,
+    /// Blobs that are on their way at once.
+    blobs: Semaphore,
 }
 
 impl Session {
@@ -25,13 +38,30 @@ impl Session {
     /// helpers. It must not block.
     #[must_use]
     pub fn new(events: Arc<dyn Fn(Event) + Send + Sync>) -> Self {
+        Self::limited(events, &Limits::default())
+    }
+
+    /// The same with limits on what runs at once.
+    #[must_use]
+    pub fn limited(events: Arc<dyn Fn(Event) + Send + Sync>, limits: &Limits) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self {
-            events,
-            patience: Patience::default(),
+        let at_once = |limit: Option<NonZeroUsize>| {
+            limit.map_or(Semaphore::MAX_PERMITS, |limit| limit.get().min(Semaphore::MAX_PERMITS))
+        };
+        let shared = Shared {
             known: Known::default(),
             codecs: Semaphore::new(processors),
-        }
+            turns: Arc::default(),
+            images: Arc::new(Semaphore::new(at_once(limits.images))),
+            blobs: Semaphore::new(at_once(limits.blobs)),
+        };
+        Self { events, patience: Patience::default(), shared: Arc::new(shared) }
+    }
+
+    /// The same run, seen by another watcher.
+    #[must_use]
+    pub fn watched(&self, events: Arc<dyn Fn(Event) + Send + Sync>) -> Self {
+        Self { events, ..self.clone() }
     }
 
     /// The same with another patience.
@@ -43,12 +73,44 @@ impl Session {
     pub(crate) fn tell(&self, event: Event) {
         (self.events)(event);
     }
+
+    pub(crate) fn known(&self) -> &Known {
+        &self.shared.known
+    }
+
+    pub(crate) async fn codec(&self) -> Option<SemaphorePermit<'_>> {
+        // None of these is ever closed.
+        self.shared.codecs.acquire().await.ok()
+    }
+
+    pub(crate) async fn image(&self) -> Option<OwnedSemaphorePermit> {
+        self.shared.images.clone().acquire_owned().await.ok()
+    }
+
+    pub(crate) async fn blob(&self) -> Option<SemaphorePermit<'_>> {
+        self.shared.blobs.acquire().await.ok()
+    }
+
+    /// Waits until nobody else of the run brings this blob to that pool.
+    pub(crate) async fn turn(&self, pool: Option<String>, digest: &Digest) -> Option<Turn> {
+        Some(self.shared.turns.take(pool?, digest.clone()).await)
+    }
 }
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("patience", &self.patience).finish_non_exhaustive()
     }
+}
+
+/// How much of a run is under way at once; without a number there is no limit besides those of
+/// each copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Images of which blobs are on their way.
+    pub images: Option<NonZeroUsize>,
+    /// Blobs on their way.
+    pub blobs: Option<NonZeroUsize>,
 }
 
 /// How often, and how far apart, a blob that breaks on its way is fetched and sent again. What can

@@ -39,7 +39,7 @@ pub use options::{
 pub use referrer::{CosignTag, Found, Look, Referrer};
 pub use registry::{Connections, DockerName, Untagged};
 pub use signature_file::Malformed as MalformedSignature;
-pub use source::Source;
+pub use source::{Head, Source};
 pub use synthetic::{SifError, SifName, SquashfsError, TarballName};
 pub use table::{TRANSPORTS, Transport, find, offered};
 pub use tar::{Fault as TarFault, TarError, UnpackError};

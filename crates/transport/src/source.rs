@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use skopeo_blob::Unverified;
-use skopeo_image::{Descriptor, Digest, RawManifest, Signature, Which};
+use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Signature, Which};
 
 use crate::{Error, ImageName, Look, Referrer};
 
@@ -14,9 +14,9 @@ pub trait Source: Send + Sync {
     /// The name the user gave. Trust is decided about this, never about what the image claims.
     fn name(&self) -> &ImageName;
 
-    /// The digest that the name leads to, where it can be had without the manifest itself
+    /// What the name leads to, where it can be had without the manifest itself
     /// (a HEAD request). `None` says nothing; a missing image is an error.
-    async fn head(&self) -> Result<Option<Digest>, Error> {
+    async fn head(&self) -> Result<Option<Head>, Error> {
         Ok(None)
     }
 
@@ -49,5 +49,23 @@ pub trait Source: Send + Sync {
     /// How many blobs are worth reading at once.
     fn concurrency(&self) -> NonZeroUsize {
         NonZeroUsize::MIN
+    }
+}
+
+/// What is known of a manifest that has not been read. Only claimed, never verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its type, where that is told.
+    pub media_type: Option<MediaType>,
+}
+
+impl Head {
+    /// Whether it is known to be one image, and no list of images.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        let single = [MediaType::OCI_MANIFEST, MediaType::DOCKER_MANIFEST];
+        self.media_type.as_ref().is_some_and(|it| single.contains(it))
     }
 }

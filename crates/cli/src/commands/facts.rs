@@ -60,7 +60,7 @@ impl<'a> Asking<'a> {
     async fn one(&self, tag: &str) -> Result<Facts> {
         let name = tagged(self.repository, tag)?;
         let source = skopeo_transport::open(&name, self.options).await?;
-        let digest = match source.head().await? {
+        let digest = match source.head().await?.map(|head| head.digest) {
             Some(digest) => digest,
             None => source.manifest(&Which::Top).await?.digest()?,
         };

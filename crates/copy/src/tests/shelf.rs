@@ -10,8 +10,8 @@ use futures_util::stream::{self, StreamExt};
 use skopeo_blob::{Blob, StreamError, Unverified};
 use skopeo_image::{Descriptor, Digest, Manifest, MediaType, RawManifest, Signature, Which};
 use skopeo_transport::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, PutManifestError, Role, Source, Stored,
-    Wish,
+    Accepts, Destination, Error, Head, How, ImageName, LayerForm, PutManifestError, Role, Source,
+    Stored, Wish,
 };
 
 /// What goes wrong with a blob at the source, once.
@@ -71,9 +71,12 @@ impl Source for FakeSource {
         source_name()
     }
 
-    async fn head(&self) -> Result<Option<Digest>, Error> {
+    async fn head(&self) -> Result<Option<Head>, Error> {
         self.note("head".to_owned());
-        Ok(self.manifests.get(&Which::Top).map(|manifest| manifest.digest().unwrap()))
+        Ok(self.manifests.get(&Which::Top).map(|manifest| Head {
+            digest: manifest.digest().unwrap(),
+            media_type: Some(manifest.media_type.clone()),
+        }))
     }
 
     async fn manifest(&self, which: &Which) -> Result<RawManifest, Error> {

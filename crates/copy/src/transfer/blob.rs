@@ -112,6 +112,11 @@ impl Job<'_> {
     }
 
     async fn bring_once(&self, item: &Item) -> Result<Moved, Error> {
+        // Another image of the run may be bringing it just now: then it will be there.
+        let _turn = match item.crypt {
+            Crypt::Keep => self.session.turn(self.destination.pool(), &item.blob.digest).await,
+            _ => None,
+        };
         // What is encrypted is never the same twice, and what is in an encrypted layer is not known.
         let reused = if item.crypt == Crypt::Keep { self.reuse(item).await? } else { None };
         if let Some(mut moved) = reused {
@@ -132,7 +137,7 @@ impl Job<'_> {
         let _codec = if plan::recode(declared, item.wanted) == Recode::Keep {
             None
         } else {
-            self.session.codecs.acquire().await.ok()
+            self.session.codec().await
         };
         self.patiently(&item.blob.digest, || self.send(item)).await
     }
@@ -148,7 +153,7 @@ impl Job<'_> {
         }
         let Some(declared) = declared else { return Ok(None) };
         let recode = plan::recode(declared, item.wanted);
-        let Some(made) = self.session.known.recoded(&item.blob.digest, recode) else {
+        let Some(made) = self.session.known().recoded(&item.blob.digest, recode) else {
             return Ok(None);
         };
         let size = Some(made.size);
@@ -225,7 +230,7 @@ impl Job<'_> {
             None => None,
         };
         if let Some(diff_id) = diff_id.as_ref().filter(|_| item.crypt != Crypt::Decrypt) {
-            self.session.known.learn_diff_id(digest, diff_id);
+            self.session.known().learn_diff_id(digest, diff_id);
         }
         let annotations = annotations.get().await;
         if item.crypt != Crypt::Keep {
@@ -236,7 +241,7 @@ impl Job<'_> {
             debug!("blob {digest} became {} by {recode:?}", stored.digest);
             let (annotations, size) = (annotations.clone(), stored.size);
             let made = Made { digest: stored.digest.clone(), size, annotations };
-            self.session.known.learn_recoded(digest, recode, made);
+            self.session.known().learn_recoded(digest, recode, made);
         }
         let compression = sniffed
             .filter(|_| item.wanted != Wanted::Opaque)
@@ -291,7 +296,7 @@ impl Job<'_> {
 
     /// The digest of what is in a blob, which need not be written.
     pub(crate) async fn diff_id(&self, blob: &Descriptor) -> Result<Digest, Error> {
-        if let Some(diff_id) = self.session.known.diff_id(&blob.digest) {
+        if let Some(diff_id) = self.session.known().diff_id(&blob.digest) {
             return Ok(diff_id);
         }
         let _permit = self.permit().await;
@@ -310,7 +315,7 @@ impl Job<'_> {
                 diff_id.get().await.map_err(failed)
             })
             .await?;
-        self.session.known.learn_diff_id(&blob.digest, &diff_id);
+        self.session.known().learn_diff_id(&blob.digest, &diff_id);
         Ok(diff_id)
     }
 
@@ -376,9 +381,11 @@ impl Job<'_> {
         Ok(())
     }
 
-    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+    /// The right to move a blob: of this image, and of the run.
+    async fn permit(&self) -> (Option<SemaphorePermit<'_>>, Option<SemaphorePermit<'_>>) {
         // It is never closed.
-        self.permits.acquire().await.ok()
+        let own = self.permits.acquire().await.ok();
+        (own, self.session.blob().await)
     }
 
     /// Tries again what broke on its way, a few times, further and further apart.

@@ -34,6 +34,7 @@ enum Came {
 
 /// Brings all blobs of an image, with what else its plan needs of them. The first error stops all.
 pub(crate) async fn transfer(job: &Job<'_>, plan: &ImagePlan) -> Result<Transferred, Error> {
+    job.begin().await;
     // All are in flight at once: what they wait for is a permit, and before that nothing.
     let mut work: FuturesUnordered<BoxFuture<'_, Result<Came, Error>>> = FuturesUnordered::new();
     for (at, layer) in plan.layers.iter().enumerate() {

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use super::folder::Folder;
 use super::index::{Index, Target};
 use super::{Entry, LayoutName, hanging};
-use crate::{Error, ImageName, Look, Options, Referrer, Source, files, manifest, registry};
+use crate::{Error, Head, ImageName, Look, Options, Referrer, Source, files, manifest, registry};
 
 /// Where a layout lies: what reading asks of it.
 pub(super) trait Place: fmt::Debug + Send + Sync {
@@ -74,8 +74,9 @@ impl Source for LayoutSource {
         &self.image
     }
 
-    async fn head(&self) -> Result<Option<Digest>, Error> {
-        Ok(Some(self.top.digest.clone()))
+    async fn head(&self) -> Result<Option<Head>, Error> {
+        let Target { digest, media_type } = self.top.clone();
+        Ok(Some(Head { digest, media_type: Some(media_type) }))
     }
 
     async fn manifest(&self, which: &Which) -> Result<RawManifest, Error> {

@@ -82,7 +82,7 @@ impl RegistryDestination {
     }
 
     fn stored(&self, digest: &Digest, size: u64, how: How) -> Stored {
-        self.options.connections.saw_blob(&self.name.reference, digest);
+        self.options.connections.saw_blob(&self.name.reference, digest, size);
         Stored { digest: digest.clone(), size, how }
     }
 
@@ -100,7 +100,13 @@ impl RegistryDestination {
 
     /// Asks the registry to take the blob from another of its repositories.
     async fn mount(&self, digest: &Digest, size: u64, from: &str) -> Result<Option<Stored>, Error> {
-        match self.repository.mount(digest, from).await {
+        let mounted = self.repository.mount(digest, from).await;
+        if let Ok(mounted) = &mounted {
+            let registry = self.name.reference.name.domain();
+            let mounted = matches!(mounted, Mount::Mounted);
+            self.options.connections.saw_mount(registry, mounted);
+        }
+        match mounted {
             Ok(Mount::Mounted) => return Ok(Some(self.stored(digest, size, How::Mounted))),
             Ok(Mount::NotMounted(session)) => {
                 if let Some(session) = session {
@@ -177,21 +183,32 @@ impl Destination for RegistryDestination {
             return Ok(None);
         }
         let digest = &wish.blob.digest;
-        let own = self.name.reference.name.path();
-        // Where the bytes come from the same registry, one question is the answer. Its size is the
-        // manifest's word; without that, HEAD has to say it.
-        let mut asked = None;
-        if let (Some(from), Some(size)) = (same_registry(wish.from, &self.name), wish.blob.size)
-            && from.reference.name.path() != own
+        let fits = |size| wish.blob.size.is_none_or(|wished| wished == size);
+        let connections = &self.options.connections;
+        if let Some(size) = connections.blob_in(&self.name.reference, digest).filter(|it| fits(*it))
         {
-            let from = from.reference.name.path();
-            if let Some(stored) = self.mount(digest, size, from).await? {
+            return Ok(Some(Stored { digest: digest.clone(), size, how: How::Present }));
+        }
+        let own = self.name.reference.name.path();
+        let registry = self.name.reference.name.domain();
+        // Where the registry has the bytes elsewhere, one question is the answer. Its size is the
+        // manifest's word; without that, HEAD has to say it.
+        let from = same_registry(wish.from, &self.name).map(|it| it.reference.name.path());
+        let elsewhere = || {
+            let known = connections.repository_with(registry, digest);
+            from.map(str::to_owned).or(known).filter(|from| from != own)
+        };
+        let mut asked = None;
+        if let (true, Some(size)) = (connections.mounts(registry), wish.blob.size) {
+            asked = elsewhere();
+            if let Some(from) = &asked
+                && let Some(stored) = self.mount(digest, size, from).await?
+            {
                 return Ok(Some(stored));
             }
-            asked = Some(from);
         }
         if let Some(stored) = self.exists(digest).await? {
-            if wish.blob.size.is_some_and(|size| size != stored.size) {
+            if !fits(stored.size) {
                 return Ok(None);
             }
             let session = self.state().sessions.remove(digest);
@@ -200,11 +217,8 @@ impl Destination for RegistryDestination {
             }
             return Ok(Some(stored));
         }
-        let connections = &self.options.connections;
-        if let (Some(from), Some(size)) =
-            (connections.repository_with(self.name.reference.name.domain(), digest), wish.blob.size)
-            && from != own
-            && asked != Some(from.as_str())
+        if let (Some(from), Some(size)) = (elsewhere(), wish.blob.size)
+            && asked.as_ref() != Some(&from)
         {
             return self.mount(digest, size, &from).await;
         }

@@ -1,7 +1,7 @@
 //! Which endpoint answered: mirrors first, the place itself last.
 
 use skopeo_config::Endpoint;
-use skopeo_image::{Digest, RawManifest, Reference, Which};
+use skopeo_image::{Digest, MediaType, RawManifest, Reference, Which};
 use skopeo_registry::Repository;
 
 use super::{DockerName, raw, tag_or_digest};
@@ -15,6 +15,8 @@ pub(super) struct Chosen {
     pub(super) repository: Repository,
     /// What the name led to when it was asked first. It may lead elsewhere by now; this does not.
     pub(super) digest: Digest,
+    /// What the registry said of its type.
+    pub(super) media_type: Option<MediaType>,
     /// The manifest, once it has been read.
     pub(super) top: Option<RawManifest>,
 }
@@ -72,7 +74,8 @@ async fn ask(
                 if let Some(digest) = head.digest
                     && named.is_none_or(|named| named == digest)
                 {
-                    return Ok(Chosen { reference, repository, digest, top: None });
+                    let media_type = head.media_type;
+                    return Ok(Chosen { reference, repository, digest, media_type, top: None });
                 }
             }
             // The answer to HEAD has no words. GET has, and some registries know only that.
@@ -95,7 +98,8 @@ async fn ask(
             top.digest()?
         }
     };
-    Ok(Chosen { reference, repository, digest, top: Some(top) })
+    let media_type = Some(top.media_type.clone());
+    Ok(Chosen { reference, repository, digest, media_type, top: Some(top) })
 }
 
 impl Chosen {

@@ -12,7 +12,7 @@ use super::foreign::{elsewhere_through, unverified};
 use super::lookaside::Lookaside;
 use super::mirrors::{Chosen, Want, choose};
 use super::{DockerName, attachments, referrers};
-use crate::{Error, ImageName, Look, Options, Referrer, Source, files};
+use crate::{Error, Head, ImageName, Look, Options, Referrer, Source, files};
 
 /// Prepares to read an image. No request is sent yet: whether it is there shows when its digest or
 /// its manifest is asked for.
@@ -57,8 +57,9 @@ impl Source for RegistrySource {
         &self.image
     }
 
-    async fn head(&self) -> Result<Option<Digest>, Error> {
-        Ok(Some(self.chosen(Want::Digest).await?.digest))
+    async fn head(&self) -> Result<Option<Head>, Error> {
+        let Chosen { digest, media_type, .. } = self.chosen(Want::Digest).await?;
+        Ok(Some(Head { digest, media_type }))
     }
 
     async fn manifest(&self, which: &Which) -> Result<RawManifest, Error> {

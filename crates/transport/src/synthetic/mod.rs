@@ -20,7 +20,7 @@ use skopeo_image::{
     Descriptor, Digest, ImageConfig, MediaType, RawManifest, RootFs, Which, go_json, manifest::oci,
 };
 
-use crate::{Error, ImageName, Source, files, manifest};
+use crate::{Error, Head, ImageName, Source, files, manifest};
 
 pub(crate) use sif::open as open_sif;
 pub use sif::{SifError, SifName};
@@ -83,8 +83,9 @@ impl Source for Invented {
         &self.name
     }
 
-    async fn head(&self) -> Result<Option<Digest>, Error> {
-        Ok(Some(Digest::sha256(&self.manifest.bytes)))
+    async fn head(&self) -> Result<Option<Head>, Error> {
+        let digest = Digest::sha256(&self.manifest.bytes);
+        Ok(Some(Head { digest, media_type: Some(self.manifest.media_type.clone()) }))
     }
 
     async fn manifest(&self, which: &Which) -> Result<RawManifest, Error> {
