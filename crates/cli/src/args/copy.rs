@@ -103,8 +103,8 @@ fn destination() -> [Flag; 7] {
     ]
 }
 
-/// Flags that `sync` will take too.
-fn shared() -> [Flag; 9] {
+/// Flags about images that `sync` takes too.
+pub(super) fn shared() -> [Flag; 9] {
     [
         Flag::switch("remove-signatures", "leave the signatures of the source behind"),
         Flag::switch(

@@ -11,6 +11,7 @@ pub(crate) mod login;
 pub(crate) mod parse;
 pub(crate) mod report;
 pub(crate) mod serve;
+pub(crate) mod sync;
 pub(crate) mod tags;
 pub(crate) mod value;
 
@@ -29,11 +30,12 @@ pub(crate) fn tree(authfile: Option<String>) -> Command {
             delete(authfile.clone()),
             help_command(),
             inspect(authfile.clone(), &transports),
-            list_tags(authfile),
+            list_tags(authfile.clone()),
             login::login(),
             login::logout(),
             manifest_digest(),
             serve::command(),
+            sync::command(authfile),
         ],
         persistent: global::flags(),
         ..Command::new(
@@ -277,10 +279,6 @@ mod tests {
                 "-- copy",
                 "Unrecognized command `skopeo copy`\n\nDid you mean this?\n\tcopy\n\nTry 'skopeo --help' for more information",
             ),
-            (
-                "sync --src docker a b",
-                "Unrecognized command `skopeo sync`\nTry 'skopeo --help' for more information",
-            ),
             ("copy --foo", "unknown flag: --foo"),
             ("--foo copy", "unknown flag: --foo"),
             ("copy -z", "unknown shorthand flag: 'z' in -z"),
@@ -307,7 +305,6 @@ mod tests {
                 Ok(parsed) => panic!("{line}: {parsed:?}"),
             }
         }
-        assert!(run("sync").unwrap_err().hint.is_some());
     }
 
     #[test]

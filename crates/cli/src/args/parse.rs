@@ -55,7 +55,6 @@ pub(crate) const LATER: &[&str] = &[
     "layers",
     "standalone-sign",
     "standalone-verify",
-    "sync",
     "untrusted-signature-dump-without-verification",
 ];
 

@@ -145,7 +145,8 @@ fn referrers(copy: &Copy) -> Result<Referrers> {
     })
 }
 
-fn format(name: &str) -> Result<Format> {
+/// The kind of manifest that `--format` asks for.
+pub(super) fn format(name: &str) -> Result<Format> {
     match name {
         "oci" => Ok(Format::Oci),
         "v2s1" => Ok(Format::DockerSchema1),

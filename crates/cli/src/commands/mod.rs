@@ -9,6 +9,7 @@ mod login;
 mod logout;
 mod manifest_digest;
 mod serve;
+mod sync;
 
 use std::io::Write as _;
 
@@ -54,6 +55,7 @@ fn dispatch(app: &App, path: &[&str], flags: &Values, arguments: &[String]) -> R
         ["logout"] => deliver("logout", logout::run),
         ["manifest-digest"] => manifest_digest::run(arguments),
         ["serve"] => serve::run(app, flags, arguments),
+        ["sync"] => deliver("sync", sync::run),
         other => bail!("{} is not built into this program", other.join(" ")),
     }
 }

@@ -1,0 +1,111 @@
+//! Flags of `sync`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use super::command::Command;
+use super::flag::{Flag, Kind, Offers};
+use super::value::Values;
+use super::{copy, image, lists, report};
+
+pub(crate) fn command(authfile: Option<String>) -> Command {
+    Command::new(
+        "sync",
+        "[command options] --src TRANSPORT --dest TRANSPORT SOURCE DESTINATION",
+        "Copy many images from one place to another, as far as they are not there yet",
+    )
+    .long(
+        "Copies all the images of SOURCE to DESTINATION. What is there already is left alone, and \
+         no blob is moved twice.\n\n\
+         SOURCE is, with --src docker, a repository or an image of a registry; with dir, a folder \
+         with folders of\ndir: images in it; with yaml, a file that names repositories and tags.\n\
+         DESTINATION is, with --dest docker, a registry or a path in it; with dir, a folder.\n\n\
+         See skopeo-sync(1) for details.",
+    )
+    .examples(&[
+        "skopeo sync --src docker --dest dir --scoped registry.example.com/busybox /media/usb",
+        "skopeo sync --src dir --dest docker /media/usb registry.local.lan/mirror",
+        "skopeo sync --src yaml --dest docker --all images.yml registry.local.lan",
+    ])
+    .flags([image::shared(authfile)])
+    .flags([Flag::switch("tls-verify", "insist on HTTPS on both sides").hidden()])
+    .flags(image::registry("src-", Some("screds")))
+    .flags(image::registry("dest-", Some("dcreds")))
+    .flags(image::retry())
+    .flags(copy::shared())
+    .flags(ends())
+    .flags([
+        Flag::switch("scoped", "keep the whole name of the source, registry included"),
+        Flag::text("append-suffix", "text to put behind every tag, or folder"),
+        Flag::text("digestfile", "file to write the digest and the name of every image to")
+            .offers(Offers::Files),
+        lists::all(),
+        Flag::switch("dry-run", "only say what would be copied"),
+        Flag::switch("keep-going", "do not stop at what fails, but fail at the end"),
+        Flag::new(
+            "jobs",
+            Kind::Uint,
+            "how many images may be on their way at once; 0 leaves it to the number of processors",
+        )
+        .placeholder("N"),
+        report::output(),
+    ])
+}
+
+fn ends() -> [Flag; 2] {
+    [
+        Flag::text("src", "what SOURCE is (docker, dir, or yaml)")
+            .short('s')
+            .offers(Offers::Words(&["docker", "dir", "yaml"])),
+        Flag::text("dest", "what DESTINATION is (docker or dir)")
+            .short('d')
+            .offers(Offers::Words(&["docker", "dir"])),
+    ]
+}
+
+/// What the flags of `sync` said, apart from those about registries and retries.
+#[derive(Clone, Debug)]
+pub(crate) struct Sync {
+    pub(crate) src: String,
+    pub(crate) dest: String,
+    pub(crate) scoped: bool,
+    pub(crate) suffix: String,
+    pub(crate) digestfile: Option<PathBuf>,
+    pub(crate) all: bool,
+    pub(crate) dry_run: bool,
+    pub(crate) keep_going: bool,
+    pub(crate) jobs: Option<NonZeroUsize>,
+    pub(crate) remove_signatures: bool,
+    pub(crate) remove_list_signatures: bool,
+    pub(crate) format: Option<String>,
+    pub(crate) preserve_digests: bool,
+    /// The deprecated `--tls-verify` for both sides was given.
+    pub(crate) deprecated_tls_verify: bool,
+}
+
+impl Sync {
+    /// # Errors
+    /// If a value is out of range.
+    pub(crate) fn new(values: &Values) -> Result<Self> {
+        let text = |name| values.text(name).unwrap_or_default().to_owned();
+        let jobs = usize::try_from(values.uint("jobs").unwrap_or_default());
+        Ok(Self {
+            src: text("src"),
+            dest: text("dest"),
+            scoped: values.switch("scoped"),
+            suffix: text("append-suffix"),
+            digestfile: values.text("digestfile").map(PathBuf::from),
+            all: values.switch("all"),
+            dry_run: values.switch("dry-run"),
+            keep_going: values.switch("keep-going"),
+            jobs: NonZeroUsize::new(jobs.context("--jobs is out of range")?),
+            remove_signatures: values.switch("remove-signatures"),
+            remove_list_signatures: values.switch("remove-list-signatures"),
+            format: values.maybe_text("format").map(str::to_owned),
+            preserve_digests: values.switch("preserve-digests"),
+            deprecated_tls_verify: values.has("tls-verify"),
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! The file of `--src yaml`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use skopeo_copy::select::Filter;
+use skopeo_copy::sync::yaml::{Credentials, Registry, SourceFile};
+use skopeo_image::{Digest, Reference};
+use skopeo_registry::Credentials as Known;
+use skopeo_transport::Options;
+use tracing::{error, info, warn};
+
+use super::source::{Tags, Wanted};
+use crate::exit::sentence;
+use crate::go;
+
+/// The repositories that a file names, and how many of its names are none.
+///
+/// # Errors
+/// If it cannot be read, or says what makes no sense.
+pub(super) fn read(path: &Path, options: &Arc<Options>) -> Result<(Vec<Wanted>, usize)> {
+    let file = go::quote(&path.to_string_lossy());
+    let text = fs_err::read_to_string(path).with_context(|| format!("reading {file}"))?;
+    let registries =
+        SourceFile::parse(&text).with_context(|| format!("Failed to unmarshal {file}"))?.registries;
+    let mut reading = Reading::default();
+    for (host, registry) in &registries.0 {
+        if registry.is_empty() {
+            warn!(registry = host.as_str(), "No images specified for registry");
+            continue;
+        }
+        let options = Arc::new(of_registry(options, registry));
+        for (image, tags) in &registry.images.0 {
+            reading.add(host, image, &options, tags.as_deref().map_or(Asked::All, Asked::Named));
+        }
+        for (image, regex) in &registry.images_by_tag_regex.0 {
+            let filter = Filter::new(&[regex], &[], None)
+                .with_context(|| format!("{file}: images-by-tag-regex of {host}/{image}"))?;
+            reading.add(host, image, &options, Asked::Chosen(filter));
+        }
+        for (image, range) in &registry.images_by_semver.0 {
+            let filter = Filter::new::<&str>(&[], &[], Some(range))
+                .with_context(|| format!("{file}: images-by-semver of {host}/{image}"))?;
+            reading.add(host, image, &options, Asked::Chosen(filter));
+        }
+    }
+    Ok((reading.wanted, reading.failed))
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Reading {
+    wanted: Vec<Wanted>,
+    failed: usize,
+}
+
+/// What a file asks of one repository.
+enum Asked<'a> {
+    All,
+    Named(&'a [String]),
+    Chosen(Filter),
+}
+
+impl Reading {
+    fn add(&mut self, registry: &str, image: &str, options: &Arc<Options>, asked: Asked<'_>) {
+        let repository = match repository(registry, image) {
+            Ok(repository) => repository,
+            Err(problem) => {
+                error!(registry, repo = image, "Error parsing repository name, skipping");
+                error!("{}", sentence(&problem));
+                self.failed += 1;
+                return;
+            }
+        };
+        info!(registry, repo = image, "Processing repo");
+        let tags = match asked {
+            Asked::Named(names) if !names.is_empty() => {
+                let references: Vec<_> =
+                    names.iter().filter_map(|name| reference(&repository, name)).collect();
+                self.failed += names.len() - references.len();
+                Tags::Named(references)
+            }
+            Asked::All | Asked::Named(_) => Tags::Listed(Filter::default()),
+            Asked::Chosen(filter) => Tags::Listed(filter),
+        };
+        if let Tags::Listed(_) = tags {
+            info!(registry, repo = image, "Querying registry for image tags");
+        }
+        self.wanted.push(Wanted { repository, tags, options: options.clone() });
+    }
+}
+
+/// What it takes to reach a registry: what the file does not say, the flags do.
+fn of_registry(options: &Options, registry: &Registry) -> Options {
+    let mut options = options.clone();
+    if let Some(verify) = registry.tls_verify {
+        options.registry.tls_verify = Some(verify);
+    }
+    if let Some(folder) = &registry.cert_dir {
+        options.registry.cert_dir = Some(folder.clone());
+    }
+    if registry.credentials.are_given() {
+        let Credentials { username, password, identitytoken } = &registry.credentials;
+        options.registry.credentials = Some(match identitytoken {
+            Some(token) => Known::IdentityToken(token.clone()),
+            None => Known::Basic {
+                username: username.clone(),
+                password: password.clone().unwrap_or_else(|| String::new().into()),
+            },
+        });
+    }
+    options
+}
+
+fn repository(host: &str, image: &str) -> Result<Reference> {
+    let reference = Reference::parse_normalized(&format!("{host}/{image}"))?;
+    if !reference.is_name_only() {
+        anyhow::bail!("input names a reference, not a repository");
+    }
+    Ok(reference)
+}
+
+/// The image of a tag or a digest; what is neither is skipped alone.
+fn reference(repository: &Reference, text: &str) -> Option<Reference> {
+    let name = repository.name.clone();
+    let reference = match text.parse::<Digest>() {
+        Ok(digest) => Ok(Reference::with_digest(name, digest)),
+        Err(_) => Reference::with_tag(name, text),
+    };
+    match reference {
+        Ok(reference) => Some(reference),
+        Err(problem) => {
+            error!("Error parsing ref {}, skipping", go::quote(text));
+            error!("{problem}");
+            None
+        }
+    }
+}
