@@ -382,6 +382,9 @@ pub enum Error {
     /// The tag leads to something that has what the new one has not, and the reverse.
     #[error("writing tag {0}: what is there would be lost")]
     WouldLose(String),
+    /// A name that another collection gave.
+    #[error("writing {0}: it is no name in this place")]
+    OtherCollection(String),
     /// A blob was deleted between its reuse and the commit.
     #[error("committing the image: blob {0} has been deleted meanwhile")]
     Vanished(Digest),

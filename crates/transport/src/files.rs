@@ -2,7 +2,7 @@
 //! renamed to it.
 
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -89,6 +89,27 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
 pub(crate) fn read_blob(path: &Path, inside: Option<&Path>) -> Result<Unverified, Error> {
     let (file, size) = open(path, inside)?;
     Ok(Unverified::new(file::read(file, size), Some(size)))
+}
+
+/// What tells a file from what it was before it was written to or replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    place: (u64, u64),
+    size: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Of the file at `path`; `None` if there is none that can be seen.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        fs_err::metadata(path).ok().map(|found| Self {
+            place: (found.dev(), found.ino()),
+            size: found.len(),
+            written: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        })
+    }
 }
 
 /// The length of a regular file; `None` if there is none.

@@ -15,6 +15,7 @@ mod glance;
 mod layout;
 mod manifest;
 mod name;
+mod opened;
 mod options;
 mod referrer;
 mod registry;
@@ -33,6 +34,7 @@ pub use docker_tar::{DaemonError, DaemonName, DockerArchiveName, SavedError};
 pub use error::Error;
 pub use layout::{ArchiveName, LayoutName};
 pub use name::{ImageName, NameError};
+pub use opened::Opened;
 pub use options::{
     DaemonOptions, DirOptions, DockerArchiveOptions, LayoutOptions, Options, RegistryOptions,
 };

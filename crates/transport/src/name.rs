@@ -238,6 +238,9 @@ pub enum NameError {
     /// A reference inside a layout that the OCI grammar does not have.
     #[error("Invalid image {0}")]
     LayoutReference(String),
+    /// A path that the names of its transport cannot have.
+    #[error("path {0:?} has a colon, where the path ends in names of images in it")]
+    Colon(String),
     /// `@` in a layout's name must be followed by a number.
     #[error("Invalid source index @{text}: not an integer")]
     IndexNotInteger {

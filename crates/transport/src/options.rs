@@ -8,7 +8,7 @@ use skopeo_config::Config;
 use skopeo_image::{Reference, Secret};
 use skopeo_registry::{Credentials, PaceOptions};
 
-use crate::Connections;
+use crate::{Connections, Opened};
 
 /// The options of one side of a copy.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Options {
     pub config: Arc<Config>,
     /// The connections of the process.
     pub connections: Arc<Connections>,
+    /// What images have been read from with these.
+    pub opened: Arc<Opened>,
     /// Where big temporary files go.
     pub tmpdir: PathBuf,
 }
@@ -42,6 +44,7 @@ impl Options {
             daemon: DaemonOptions::default(),
             docker_archive: DockerArchiveOptions::default(),
             tmpdir: config.tmpdir().to_owned(),
+            opened: Arc::default(),
             config,
             connections,
         }

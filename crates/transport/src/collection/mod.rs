@@ -4,6 +4,7 @@
 //! what its name says apart from the place, as `docker.io/library/busybox:1`.
 
 mod folder;
+mod layout;
 mod path;
 mod registry;
 
@@ -111,7 +112,8 @@ pub async fn collection(
     Ok(match kind {
         CollectionKind::Docker => Box::new(registry::Registry::new(place, options)),
         CollectionKind::Dir => Box::new(folder::Folder::new(place, options)),
-        CollectionKind::Oci | CollectionKind::OciArchive | CollectionKind::DockerArchive => {
+        CollectionKind::Oci => Box::new(layout::Layout::new(place, options)?),
+        CollectionKind::OciArchive | CollectionKind::DockerArchive => {
             return Err(Error::Unsupported {
                 transport: kind.as_str(),
                 operation: "Writing many images",
@@ -128,10 +130,11 @@ pub async fn collection(
 pub async fn held(
     kind: CollectionKind,
     place: &str,
-    _options: &Options,
+    options: &Options,
 ) -> Result<Vec<Held>, Error> {
     match kind {
         CollectionKind::Dir => folder::held(place).await,
+        CollectionKind::Oci => crate::layout::held(place, &options.layout).await,
         _ => Err(Error::Unsupported { transport: kind.as_str(), operation: "Listing many images" }),
     }
 }

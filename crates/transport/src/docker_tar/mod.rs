@@ -26,7 +26,7 @@ pub(crate) use daemon::{create as create_in_daemon, open as open_from_daemon};
 pub(crate) use destination::{create, look};
 pub(crate) use source::open;
 
-use saved::Saved;
+pub(crate) use saved::Saved;
 
 /// The tags of all images in an archive, as they are written there; `@N` for an image without.
 pub(crate) async fn tags(

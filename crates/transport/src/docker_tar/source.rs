@@ -18,8 +18,11 @@ pub(crate) async fn open(
     name: &DockerArchiveName,
     options: &Options,
 ) -> Result<SavedSource, Error> {
-    let (path, tmpdir) = (name.path().to_owned(), options.tmpdir.clone());
-    let saved = files::blocking(move || Saved::open(&path, &tmpdir)).await?;
+    let (path, options) = (name.path().to_owned(), options.clone());
+    let saved = files::blocking(move || {
+        options.opened.saved.get(&path, || Saved::open(&path, &options.tmpdir))
+    });
+    let saved = saved.await?;
     Ok(SavedSource::new(ImageName::DockerArchive(name.clone()), saved, name.which().clone()))
 }
 
@@ -33,8 +36,8 @@ pub(crate) struct SavedSource {
 }
 
 impl SavedSource {
-    pub(crate) fn new(name: ImageName, saved: Saved, which: Item) -> Self {
-        Self { name, saved: Arc::new(saved), which, image: OnceCell::new() }
+    pub(crate) fn new(name: ImageName, saved: Arc<Saved>, which: Item) -> Self {
+        Self { name, saved, which, image: OnceCell::new() }
     }
 
     async fn image(&self) -> Result<&SavedImage, Error> {

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use skopeo_blob::Blob;
 use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Signature, Which};
 
+use super::editor::{Edit, Editor, Replaced};
 use super::folder::Folder;
 use super::hanging::{self, Hanging};
-use super::index::{Entry as IndexEntry, Index, Target};
+use super::index::{Entry as IndexEntry, Target};
 use super::reach::Reach;
 use super::source::Place;
 use super::{Entry, LayoutName};
@@ -28,20 +29,32 @@ pub(crate) fn create(
     name: &LayoutName,
     options: &LayoutOptions,
 ) -> Result<LayoutDestination, Error> {
-    let reference = reference(&name.entry)?;
+    // Before anything is made.
+    reference(&name.entry)?;
     if name.path.is_empty() {
         fs_err::create_dir(&name.path)?; // which fails: an empty path is nowhere
     }
-    let folder = Folder::new(name, options);
+    let editor = Editor::new(Folder::new(name, options), Replaced::StaysNameless);
+    create_in(&editor, name, accepts(options))
+}
+
+/// Opens one of several places in a layout; makes the layout if it is not there.
+pub(crate) fn create_in(
+    editor: &Arc<Editor>,
+    name: &LayoutName,
+    accepts: Accepts,
+) -> Result<LayoutDestination, Error> {
+    let reference = reference(&name.entry)?;
+    let folder = editor.folder();
     // What cannot be read now could not be added to at the end.
-    folder.index_if_any()?;
+    editor.index_if_any()?;
     folder.make()?;
     let writer = files::Writer::new(folder.temporary().to_owned(), "oci-put-blob")?;
     Ok(LayoutDestination {
         image: ImageName::Oci(name.clone()),
         reference,
-        folder,
-        accepts: accepts(options),
+        editor: editor.clone(),
+        accepts,
         writer,
         used: Mutex::default(),
         top: Mutex::default(),
@@ -51,24 +64,34 @@ pub(crate) fn create(
 
 /// Looks at a layout that an image could be written to.
 pub(crate) fn look(name: &LayoutName, options: &LayoutOptions) -> Result<Glance<Seen>, Error> {
-    let sight = Seen { folder: Folder::new(name, options), reference: reference(&name.entry)? };
-    Ok(Glance { name: ImageName::Oci(name.clone()), accepts: accepts(options), sight })
+    let editor = Editor::new(Folder::new(name, options), Replaced::StaysNameless);
+    look_in(&editor, name, accepts(options))
+}
+
+/// Looks at one of several places in a layout.
+pub(crate) fn look_in(
+    editor: &Arc<Editor>,
+    name: &LayoutName,
+    accepts: Accepts,
+) -> Result<Glance<Seen>, Error> {
+    let sight = Seen { editor: editor.clone(), reference: reference(&name.entry)? };
+    Ok(Glance { name: ImageName::Oci(name.clone()), accepts, sight })
 }
 
 /// A layout that is looked at.
 pub(crate) struct Seen {
-    folder: Folder,
+    editor: Arc<Editor>,
     reference: Option<String>,
 }
 
 #[async_trait]
 impl Sight for Seen {
     async fn present(&self) -> Result<Option<Digest>, Error> {
-        present(&self.folder, self.reference.as_deref()).await
+        present(&self.editor, self.reference.as_deref()).await
     }
 
     fn blob_path(&self, digest: &Digest) -> Option<PathBuf> {
-        Some(self.folder.blob_path(digest))
+        Some(self.editor.folder().blob_path(digest))
     }
 
     fn keeps_referrers(&self) -> Result<(), &'static str> {
@@ -76,7 +99,7 @@ impl Sight for Seen {
     }
 
     fn pool(&self) -> Option<String> {
-        Some(self.folder.blobs().display().to_string())
+        Some(self.editor.folder().pool())
     }
 }
 
@@ -134,7 +157,7 @@ pub(super) fn entry(top: &RawManifest, reference: Option<&str>) -> IndexEntry {
 pub(crate) struct LayoutDestination {
     image: ImageName,
     reference: Option<String>,
-    folder: Folder,
+    editor: Arc<Editor>,
     accepts: Accepts,
     writer: files::Writer,
     /// What the image needs of what is there.
@@ -144,11 +167,8 @@ pub(crate) struct LayoutDestination {
 }
 
 /// The digest that a reference leads to, if all that it needs is there.
-pub(super) async fn present(
-    folder: &Folder,
-    reference: Option<&str>,
-) -> Result<Option<Digest>, Error> {
-    let Some(index) = folder.index_if_any()? else { return Ok(None) };
+async fn present(editor: &Editor, reference: Option<&str>) -> Result<Option<Digest>, Error> {
+    let Some(index) = editor.index_if_any()? else { return Ok(None) };
     let wanted = reference.map_or(Entry::Only, |reference| Entry::Reference(reference.to_owned()));
     let Ok(at) = index.find(&wanted) else { return Ok(None) };
     let entry = &index.entries()[at];
@@ -157,7 +177,7 @@ pub(super) async fn present(
     }
     let target = entry.descriptor()?;
     let digest = target.digest.clone();
-    let folder = folder.clone();
+    let folder = editor.folder().clone();
     files::blocking(move || {
         let mut reach = Reach::default();
         let whole = reach.follow(&folder, target).is_ok() && reach.is_whole(&folder);
@@ -167,6 +187,10 @@ pub(super) async fn present(
 }
 
 impl LayoutDestination {
+    fn folder(&self) -> &Folder {
+        self.editor.folder()
+    }
+
     fn used(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -183,20 +207,25 @@ impl Destination for LayoutDestination {
     }
 
     async fn present(&self) -> Result<Option<Digest>, Error> {
-        present(&self.folder, self.reference.as_deref()).await
+        present(&self.editor, self.reference.as_deref()).await
     }
 
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
         let digest = &wish.blob.digest;
-        let Some(size) = files::reusable(&self.folder.blob_path(digest), wish) else {
+        let Some(size) = files::reusable(&self.folder().blob_path(digest), wish) else {
             return Ok(None);
         };
         self.used().insert(digest.clone());
         Ok(Some(Stored { digest: digest.clone(), size, how: How::Present }))
     }
 
+    fn pool(&self) -> Option<String> {
+        Some(self.folder().pool())
+    }
+
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {
-        let (digest, size) = self.writer.put(blob, |digest| self.folder.blob_path(digest)).await?;
+        let (digest, size) =
+            self.writer.put(blob, |digest| self.folder().blob_path(digest)).await?;
         self.used().insert(digest.clone());
         Ok(Stored { digest, size, how: How::Moved })
     }
@@ -207,7 +236,7 @@ impl Destination for LayoutDestination {
         which: &Which,
     ) -> Result<(), PutManifestError> {
         let digest = digest_of(manifest, which)?;
-        let path = self.folder.blob_path(&digest);
+        let path = self.folder().blob_path(&digest);
         if files::size_of(&path) != Some(manifest.bytes.len() as u64) {
             self.writer.put_bytes(&path, &manifest.bytes)?;
         }
@@ -227,8 +256,8 @@ impl Destination for LayoutDestination {
     }
 
     async fn has_referrer(&self, subject: &Digest, referrer: &Referrer) -> Result<bool, Error> {
-        let Some(index) = self.folder.index_if_any()? else { return Ok(false) };
-        let (folder, subject, wanted) = (self.folder.clone(), subject.clone(), referrer.clone());
+        let Some(index) = self.editor.index_if_any()? else { return Ok(false) };
+        let (folder, subject, wanted) = (self.folder().clone(), subject.clone(), referrer.clone());
         let needed = files::blocking(move || {
             let there = hanging::named(&folder, &index, &subject)?;
             let tag = |it: &Referrer| it.found.tag(&subject);
@@ -282,26 +311,10 @@ impl LayoutDestination {
     /// Gives what has been put its names, all at once.
     async fn publish(self, top: Option<RawManifest>) -> Result<(), Error> {
         self.writer.sync().await?;
-        let Self { folder, reference, used, hanging, writer, .. } = self;
+        let Self { editor, reference, used, hanging, writer, .. } = self;
         let used = used.into_inner().unwrap_or_else(PoisonError::into_inner);
         let hanging = hanging.into_inner().unwrap_or_else(PoisonError::into_inner);
-        files::blocking(move || {
-            let lock = folder.lock()?;
-            // Who deletes an image holds the lock too: what is there now stays.
-            for digest in used {
-                if files::size_of(&folder.blob_path(&digest)).is_none() {
-                    return Err(Error::Vanished(digest));
-                }
-            }
-            let mut index = folder.index_if_any()?.unwrap_or_else(Index::new);
-            if let Some(top) = top {
-                index.add(entry(&top, reference.as_deref()));
-            }
-            for (digest, list) in hanging.apply(&folder, &mut index)? {
-                writer.put_bytes_at_once(&folder.blob_path(&digest), &list)?;
-            }
-            folder.replace_index(&index.encode(), &lock)
-        })
-        .await
+        let top = top.map(|top| entry(&top, reference.as_deref()));
+        editor.publish(Edit { used, top, hanging, writer }).await
     }
 }

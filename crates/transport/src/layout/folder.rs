@@ -55,6 +55,13 @@ impl Folder {
         self.shared.clone().unwrap_or_else(|| self.path.join("blobs"))
     }
 
+    /// What tells the place of the blobs from all others.
+    pub(super) fn pool(&self) -> String {
+        let place = self.temporary();
+        let resolved = fs_err::canonicalize(place).unwrap_or_else(|_| place.to_owned());
+        format!("oci:{}", resolved.display())
+    }
+
     /// Makes the folders that a layout must have.
     pub(super) fn make(&self) -> Result<(), Error> {
         files::make_folder(&self.path.join("blobs"))?;
@@ -69,13 +76,11 @@ impl Folder {
         self.shared.as_deref().unwrap_or(&self.path)
     }
 
-    /// The index; `None` if there is none yet.
-    pub(super) fn index_if_any(&self) -> Result<Option<Index>, Error> {
-        match self.index() {
-            Ok(index) => Ok(Some(index)),
-            Err(error) if error.is_missing_file() => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// The index, which must be there.
+    pub(super) fn index(&self) -> Result<Index, Error> {
+        let path = self.index_path();
+        let bytes = files::read(&path, None, files::MAX_INDEX)?;
+        Index::parse(&bytes).map_err(|source| Error::Json { path, source })
     }
 
     /// Waits until nobody else edits the index. The lock ends with the value, or the process.
@@ -101,18 +106,12 @@ impl Folder {
         files::replace(&self.index_path(), text)
     }
 
-    fn index_path(&self) -> PathBuf {
+    pub(super) fn index_path(&self) -> PathBuf {
         self.path.join("index.json")
     }
 }
 
 impl Place for Folder {
-    fn index(&self) -> Result<Index, Error> {
-        let path = self.index_path();
-        let bytes = files::read(&path, None, files::MAX_INDEX)?;
-        Index::parse(&bytes).map_err(|source| Error::Json { path, source })
-    }
-
     fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         files::read(&self.blob_path(digest), Some(&self.blobs()), files::MAX_MANIFEST)
     }

@@ -1,5 +1,6 @@
 //! `index.json`: find, replace, remove. Pure.
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 use skopeo_image::{Digest, MediaType, go_json};
 
@@ -18,7 +19,11 @@ pub(crate) struct Index {
 
 /// One descriptor of an index.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry(Map<String, Value>);
+pub(crate) struct Entry {
+    raw: Map<String, Value>,
+    /// The reference in it, which is looked for more often than all else.
+    name: Option<String>,
+}
 
 /// What is needed of a descriptor here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,16 +46,13 @@ impl Index {
         let mut document: Map<String, Value> = serde_json::from_slice(bytes)?;
         let entries = document.get_mut("manifests").map_or(Value::Null, Value::take);
         let entries: Option<Vec<Map<String, Value>>> = serde_json::from_value(entries)?;
-        let entries = entries.unwrap_or_default().into_iter().map(Entry).collect();
+        let entries = entries.unwrap_or_default().into_iter().map(Entry::of).collect();
         Ok(Self { document, entries })
     }
 
     /// The document on one line, as Go writes it.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut document = self.document.clone();
-        let entries = self.entries.iter().map(|entry| Value::Object(entry.0.clone())).collect();
-        document.insert("manifests".into(), Value::Array(entries));
-        go_json::to_vec(&document).expect("a JSON value always encodes")
+        go_json::to_vec(self).expect("a JSON value always encodes")
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
@@ -80,14 +82,7 @@ impl Index {
                         continue;
                     }
                     let media_type = entry.media_type();
-                    if [
-                        MediaType::OCI_MANIFEST,
-                        MediaType::OCI_INDEX,
-                        MediaType::DOCKER_MANIFEST,
-                        MediaType::DOCKER_LIST,
-                    ]
-                    .contains(&media_type)
-                    {
+                    if is_manifest(&media_type) {
                         return Ok(at);
                     }
                     types.push(media_type.to_string());
@@ -101,16 +96,24 @@ impl Index {
         }
     }
 
+    /// The place of the first descriptor under a reference, whatever it is.
+    pub(super) fn find_first(&self, reference: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.ref_name() == Some(reference))
+    }
+
     /// The descriptor under a reference, whatever it is.
     pub(super) fn by_ref(&self, reference: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.ref_name() == Some(reference))
     }
 
-    /// Adds a descriptor in the place of the one that has its reference.
-    pub(super) fn put(&mut self, new: Entry) {
+    /// Adds a descriptor in the place of the one that has its reference, which is given back.
+    pub(super) fn put(&mut self, new: Entry) -> Option<Entry> {
         match self.entries.iter_mut().find(|entry| entry.ref_name() == new.ref_name()) {
-            Some(entry) => *entry = new,
-            None => self.entries.push(new),
+            Some(entry) => Some(std::mem::replace(entry, new)),
+            None => {
+                self.entries.push(new);
+                None
+            }
         }
     }
 
@@ -143,6 +146,14 @@ impl Index {
     }
 }
 
+/// Whether it says what an image is. Schema 1 comes only from who keeps what was there.
+pub(super) fn is_manifest(media_type: &MediaType) -> bool {
+    media_type.is_list()
+        || media_type.is_schema1()
+        || *media_type == MediaType::OCI_MANIFEST
+        || *media_type == MediaType::DOCKER_MANIFEST
+}
+
 impl Entry {
     /// A new descriptor, its members in Go's order.
     pub(crate) fn new(target: &Target, size: usize, reference: Option<&str>) -> Self {
@@ -154,7 +165,13 @@ impl Entry {
             let annotations = Map::from_iter([(REF_NAME.to_owned(), reference.into())]);
             raw.insert("annotations".into(), Value::Object(annotations));
         }
-        Self(raw)
+        Self { raw, name: reference.filter(|it| !it.is_empty()).map(str::to_owned) }
+    }
+
+    fn of(raw: Map<String, Value>) -> Self {
+        let mut entry = Self { raw, name: None };
+        entry.name = entry.annotation(REF_NAME).map(str::to_owned);
+        entry
     }
 
     pub(crate) fn descriptor(&self) -> Result<Target, Error> {
@@ -166,7 +183,7 @@ impl Entry {
     }
 
     pub(super) fn size(&self) -> Option<u64> {
-        self.0.get("size")?.as_u64()
+        self.raw.get("size")?.as_u64()
     }
 
     pub(crate) fn media_type(&self) -> MediaType {
@@ -174,20 +191,49 @@ impl Entry {
     }
 
     pub(crate) fn ref_name(&self) -> Option<&str> {
-        self.0.get("annotations")?.get(REF_NAME)?.as_str().filter(|name| !name.is_empty())
+        self.name.as_deref()
+    }
+
+    /// An annotation that says something.
+    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
+        self.raw.get("annotations")?.get(key)?.as_str().filter(|text| !text.is_empty())
     }
 
     fn text(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.as_str()
+        self.raw.get(key)?.as_str()
     }
 
     fn forget_reference(&mut self) {
-        if let Some(Value::Object(annotations)) = self.0.get_mut("annotations") {
+        self.name = None;
+        if let Some(Value::Object(annotations)) = self.raw.get_mut("annotations") {
             annotations.shift_remove(REF_NAME);
             if annotations.is_empty() {
-                self.0.shift_remove("annotations");
+                self.raw.shift_remove("annotations");
             }
         }
+    }
+}
+
+impl Serialize for Index {
+    /// What it holds beyond our knowledge stays where it was.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in &self.document {
+            match key.as_str() {
+                "manifests" => map.serialize_entry(key, &self.entries)?,
+                _ => map.serialize_entry(key, value)?,
+            }
+        }
+        if !self.document.contains_key("manifests") {
+            map.serialize_entry("manifests", &self.entries)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.raw.serialize(serializer)
     }
 }
 

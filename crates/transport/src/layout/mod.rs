@@ -7,30 +7,36 @@
 
 mod archive;
 mod destination;
+mod editor;
 mod folder;
 mod hanging;
 mod index;
+mod labels;
+mod many;
 mod reach;
 mod source;
 
 use std::fmt;
 use std::path::Path;
 
-use skopeo_image::{Digest, PolicyScope};
+use skopeo_image::{Digest, PolicyScope, Reference};
 
 use crate::Error;
 use crate::name::{Name, NameError, parents, resolve};
 use crate::options::LayoutOptions;
 
 pub use archive::ArchiveName;
-pub(crate) use archive::{create as create_archive, look as look_at_archive, open as open_archive};
+pub(crate) use archive::{
+    PackedLayout, create as create_archive, look as look_at_archive, open as open_archive,
+};
 pub(crate) use destination::{create, look};
+pub(crate) use index::Index;
+pub(crate) use many::{Many, held};
 pub(crate) use source::open;
 
-use folder::Folder;
-use index::Index;
+use folder::{Folder, Lock};
+use index::Target;
 use reach::Reach;
-use source::Place;
 
 /// The name of an image in a layout, or of a place for one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,11 +75,22 @@ impl LayoutName {
         };
         let resolved = resolve(path)?;
         if let Entry::Reference(reference) = &entry
-            && !is_reference(reference)
+            && !is_name(reference)
         {
             return Err(NameError::LayoutReference(reference.clone()));
         }
         Ok(Self { path: path.to_owned(), resolved, entry })
+    }
+
+    /// The name of one of several images that a place has, or will have.
+    pub(crate) fn within(place: &str, label: &str) -> Result<Self, NameError> {
+        if place.contains(':') {
+            return Err(NameError::Colon(place.to_owned()));
+        }
+        if !is_name(label) {
+            return Err(NameError::LayoutReference(label.to_owned()));
+        }
+        Self::parse(&format!("{place}:{label}"))
     }
 
     /// The folder, as the user named it.
@@ -112,6 +129,12 @@ impl fmt::Display for LayoutName {
     }
 }
 
+/// Whether an image can be called so in a layout. What registries call images is more than the
+/// grammar of the specification has.
+fn is_name(text: &str) -> bool {
+    is_reference(text) || Reference::parse_normalized(text).is_ok()
+}
+
 /// Whether a text is a reference as the OCI image specification has it for
 /// `org.opencontainers.image.ref.name`: alphanumeric runs, joined by one of `-._:@+` or by `--`, in
 /// components joined by `/`.
@@ -147,19 +170,32 @@ pub(crate) async fn delete(name: &LayoutName, options: &LayoutOptions) -> Result
         let lock = folder.lock()?;
         let mut index = folder.index()?;
         let gone = index.remove(index.find(&name.entry)?);
-        let mut reached = Reach::default();
-        reached.follow(&folder, gone.descriptor()?)?;
-        let needed = drop_orphans(&folder, &mut index, &mut reached)?;
-        let mut text = index.encode();
-        text.push(b'\n');
-        // The name goes first: killed in between, blobs may be left over but none is missing.
-        folder.replace_index(&text, &lock)?;
-        for digest in reached.digests().filter(|digest| !needed.contains(digest)) {
-            remove_blob(&folder, digest)?;
-        }
-        Ok(())
+        sweep_images(&folder, vec![gone.descriptor()?], index, &lock)
     })
     .await
+}
+
+/// Writes the index that those which are `gone` are no longer in, without what hung on them, and
+/// removes the blobs that nothing else needs.
+fn sweep_images(
+    folder: &Folder,
+    gone: Vec<Target>,
+    mut index: Index,
+    lock: &Lock,
+) -> Result<(), Error> {
+    let mut reached = Reach::default();
+    for gone in gone {
+        reached.follow(folder, gone)?;
+    }
+    let needed = drop_orphans(folder, &mut index, &mut reached)?;
+    let mut text = index.encode();
+    text.push(b'\n');
+    // The name goes first: killed in between, blobs may be left over but none is missing.
+    folder.replace_index(&text, lock)?;
+    for digest in reached.digests().filter(|digest| !needed.contains(digest)) {
+        remove_blob(folder, digest)?;
+    }
+    Ok(())
 }
 
 /// Removes what hung on nothing but what was `reached` from an image that is gone, and adds it to

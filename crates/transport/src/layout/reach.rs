@@ -8,7 +8,7 @@ use skopeo_image::{Digest, MediaType};
 use skopeo_registry::referrers_tag;
 
 use super::folder::Folder;
-use super::index::Target;
+use super::index::{Target, is_manifest};
 use super::source::Place;
 use crate::{Error, files};
 
@@ -104,11 +104,4 @@ impl Reach {
             None => expected.foreign,
         })
     }
-}
-
-fn is_manifest(media_type: &MediaType) -> bool {
-    media_type.is_list()
-        || media_type.is_schema1()
-        || *media_type == MediaType::OCI_MANIFEST
-        || *media_type == MediaType::DOCKER_MANIFEST
 }

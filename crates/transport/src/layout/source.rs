@@ -17,9 +17,6 @@ use crate::{Error, Head, ImageName, Look, Options, Referrer, Source, files, mani
 
 /// Where a layout lies: what reading asks of it.
 pub(super) trait Place: fmt::Debug + Send + Sync {
-    /// The index, which must be there.
-    fn index(&self) -> Result<Index, Error>;
-
     /// The bytes of a manifest, unverified.
     fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error>;
 
@@ -33,7 +30,8 @@ pub(super) trait Place: fmt::Debug + Send + Sync {
 /// Opens an image of a layout in a folder.
 pub(crate) fn open(name: &LayoutName, options: &Options) -> Result<LayoutSource, Error> {
     let place = Folder::new(name, &options.layout);
-    LayoutSource::new(ImageName::Oci(name.clone()), &name.entry, place, options)
+    let index = options.opened.indexes.get(&place.index_path(), || place.index())?;
+    LayoutSource::new(ImageName::Oci(name.clone()), &name.entry, place, index, options)
 }
 
 /// An image in a layout.
@@ -42,7 +40,7 @@ pub(crate) struct LayoutSource {
     image: ImageName,
     options: Options,
     place: Arc<dyn Place>,
-    index: Index,
+    index: Arc<Index>,
     top: Target,
     /// What says itself what it hangs on, once somebody asked.
     by_subject: OnceCell<HashMap<Digest, Vec<Referrer>>>,
@@ -53,9 +51,9 @@ impl LayoutSource {
         image: ImageName,
         entry: &Entry,
         place: impl Place + 'static,
+        index: Arc<Index>,
         options: &Options,
     ) -> Result<Self, Error> {
-        let index = place.index()?;
         let top = index.entries()[index.find(entry)?].descriptor()?;
         Ok(Self {
             image,

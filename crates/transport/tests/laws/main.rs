@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
 
+mod collection;
 mod dir;
 mod docker;
 mod docker_archive;

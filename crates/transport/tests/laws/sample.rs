@@ -80,6 +80,16 @@ impl Sample {
         RawManifest { media_type: MediaType::OCI_INDEX, bytes: text.into() }
     }
 
+    /// The same with a manifest in Docker's words.
+    pub(crate) fn as_docker(&self) -> Self {
+        let text = String::from_utf8_lossy(&self.manifest.bytes)
+            .replace(MediaType::OCI_MANIFEST.as_str(), MediaType::DOCKER_MANIFEST.as_str())
+            .replace(MediaType::OCI_CONFIG.as_str(), MediaType::DOCKER_CONFIG.as_str())
+            .replace(MediaType::OCI_LAYER_GZIP.as_str(), MediaType::DOCKER_LAYER_GZIP.as_str());
+        let media_type = MediaType::DOCKER_MANIFEST;
+        Self { manifest: RawManifest { media_type, bytes: text.into() }, ..self.clone() }
+    }
+
     pub(crate) fn digest(&self) -> Digest {
         Digest::sha256(&self.manifest.bytes)
     }

@@ -11,6 +11,7 @@ mod load;
 mod name;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use skopeo_blob::file;
 
@@ -38,5 +39,5 @@ pub(crate) async fn open(name: &DaemonName, options: &Options) -> Result<SavedSo
         Saved::read(Archive::of_file(spool, Path::new(&format!("docker-daemon:{label}")))?)
     })
     .await?;
-    Ok(SavedSource::new(ImageName::DockerDaemon(name.clone()), saved, Item::Only))
+    Ok(SavedSource::new(ImageName::DockerDaemon(name.clone()), Arc::new(saved), Item::Only))
 }

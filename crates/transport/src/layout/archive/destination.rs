@@ -240,10 +240,6 @@ impl Shared {
 struct Nothing;
 
 impl Place for Nothing {
-    fn index(&self) -> Result<Index, Error> {
-        Ok(Index::new())
-    }
-
     fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         Err(Error::Vanished(digest.clone()))
     }

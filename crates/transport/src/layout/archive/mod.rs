@@ -16,7 +16,7 @@ use super::{Entry, LayoutName};
 use crate::name::{Name, NameError};
 
 pub(crate) use destination::{create, look};
-pub(crate) use source::open;
+pub(crate) use source::{PackedLayout, open};
 
 /// The name of an image in a layout in a tar, or of a place for one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,8 @@
 //! Reading a layout in a tar.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use skopeo_blob::Unverified;
 use skopeo_image::Digest;
 
@@ -7,6 +10,7 @@ use super::super::folder::Folder;
 use super::super::index::Index;
 use super::super::source::{LayoutSource, Place};
 use super::{ArchiveName, INDEX, blob_name};
+use crate::options::LayoutOptions;
 use crate::tar::{Archive, Member, TarError};
 use crate::{Error, ImageName, Options, files};
 
@@ -14,43 +18,66 @@ use crate::{Error, ImageName, Options, files};
 pub(crate) async fn open(name: &ArchiveName, options: &Options) -> Result<LayoutSource, Error> {
     let (name, options) = (name.clone(), options.clone());
     files::blocking(move || {
-        let archive = Archive::open(name.resolved(), &options.tmpdir).map_err(|error| {
-            if error.is_missing_file() {
-                Error::NoArchive(name.resolved().display().to_string())
-            } else {
-                error.into()
-            }
-        })?;
-        archive.must_be_inside()?;
-        let shared = options.layout.shared_blob_dir.clone().map(Folder::of_blobs);
-        let place = Packed { archive, shared };
-        LayoutSource::new(ImageName::OciArchive(name.clone()), name.entry(), place, &options)
+        let PackedLayout { archive, index } = &*PackedLayout::open(name.resolved(), &options)?;
+        let place = Packed::new(archive.clone(), &options.layout);
+        let image = ImageName::OciArchive(name.clone());
+        LayoutSource::new(image, name.entry(), place, index.clone(), &options)
     })
     .await
 }
 
+/// A tar with a layout in it, and the index of that.
+#[derive(Debug)]
+pub(crate) struct PackedLayout {
+    pub(crate) archive: Archive,
+    pub(crate) index: Arc<Index>,
+}
+
+impl PackedLayout {
+    /// Opens the archive at `path`, if it is not open already.
+    pub(crate) fn open(path: &Path, options: &Options) -> Result<Arc<Self>, Error> {
+        options.opened.layouts.get(path, || {
+            let archive = Archive::open(path, &options.tmpdir).map_err(|error| {
+                if error.is_missing_file() {
+                    Error::NoArchive(path.display().to_string())
+                } else {
+                    error.into()
+                }
+            })?;
+            Self::read(archive)
+        })
+    }
+
+    /// Reads the index of an archive.
+    pub(crate) fn read(archive: Archive) -> Result<Self, Error> {
+        archive.must_be_inside()?;
+        let bytes = archive.read(INDEX, files::MAX_INDEX)?;
+        let bytes = bytes.ok_or_else(|| archive.missing(INDEX))?;
+        let path = archive.path().join(INDEX);
+        let index = Index::parse(&bytes).map_err(|source| Error::Json { path, source })?;
+        Ok(Self { archive, index: Arc::new(index) })
+    }
+}
+
 /// A layout in a tar.
 #[derive(Debug)]
-struct Packed {
+pub(crate) struct Packed {
     archive: Archive,
     /// Where its blobs are if they are not in it.
     shared: Option<Folder>,
 }
 
 impl Packed {
+    pub(crate) fn new(archive: Archive, options: &LayoutOptions) -> Self {
+        Self { archive, shared: options.shared_blob_dir.clone().map(Folder::of_blobs) }
+    }
+
     fn find(&self, digest: &Digest) -> Result<Option<Member>, TarError> {
         self.archive.find(&blob_name(digest))
     }
 }
 
 impl Place for Packed {
-    fn index(&self) -> Result<Index, Error> {
-        let bytes = self.archive.read(INDEX, files::MAX_INDEX)?;
-        let bytes = bytes.ok_or_else(|| self.archive.missing(INDEX))?;
-        let path = self.archive.path().join(INDEX);
-        Index::parse(&bytes).map_err(|source| Error::Json { path, source })
-    }
-
     fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         if let Some(shared) = &self.shared {
             return shared.manifest(digest);

@@ -1,0 +1,75 @@
+//! A layout with many images.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::LayoutName;
+use super::destination::{self, LayoutDestination};
+use super::editor::{Editor, Replaced};
+use super::folder::Folder;
+use super::labels::labels;
+use crate::options::LayoutOptions;
+use crate::{Accepts, Destination, Error, Held, ImageName, NameError, files};
+
+/// A layout that many images are written to, as they are.
+#[derive(Debug)]
+pub(crate) struct Many {
+    editor: Arc<Editor>,
+    accepts: Accepts,
+}
+
+impl Many {
+    pub(crate) fn new(place: &str, options: &LayoutOptions) -> Result<Self, NameError> {
+        let folder = Folder::new(&LayoutName::of_all(place)?, options);
+        Ok(Self { editor: Editor::new(folder, Replaced::Goes), accepts: accepts(options) })
+    }
+
+    pub(crate) async fn create(&self, name: &LayoutName) -> Result<LayoutDestination, Error> {
+        destination::create_in(&self.editor, name, self.accepts.clone())
+    }
+
+    pub(crate) fn look(&self, name: &LayoutName) -> Result<impl Destination + use<>, Error> {
+        destination::look_in(&self.editor, name, self.accepts.clone())
+    }
+
+    /// Removes the images whose names others have got.
+    pub(crate) async fn finish(&self) -> Result<(), Error> {
+        let editor = self.editor.clone();
+        files::blocking(move || editor.sweep()).await
+    }
+}
+
+/// What a layout takes that keeps what it gets: manifests of any type.
+pub(super) fn accepts(options: &LayoutOptions) -> Accepts {
+    Accepts { manifests: Vec::new(), ..destination::accepts(options) }
+}
+
+/// The images in a layout.
+pub(crate) async fn held(place: &str, options: &LayoutOptions) -> Result<Vec<Held>, Error> {
+    let all = LayoutName::of_all(place)?;
+    let folder = Folder::new(&all, options);
+    files::blocking(move || {
+        let found = labels(&folder.index()?, all.home(), &format!("oci:{}", all.path));
+        let held = found.into_iter().map(|(entry, label)| Held {
+            name: ImageName::Oci(LayoutName { entry, ..all.clone() }),
+            label,
+        });
+        Ok(held.collect())
+    })
+    .await
+}
+
+impl LayoutName {
+    /// The place itself.
+    pub(super) fn of_all(place: &str) -> Result<Self, NameError> {
+        if place.contains(':') {
+            return Err(NameError::Colon(place.to_owned()));
+        }
+        Self::parse(place)
+    }
+
+    /// What tags without a repository are tags of: the last part of the path.
+    pub(super) fn home(&self) -> &str {
+        Path::new(&self.resolved).file_name().and_then(|name| name.to_str()).unwrap_or("image")
+    }
+}
