@@ -236,6 +236,9 @@ pub enum Error {
     /// What hangs on what hangs on the image, and so on.
     #[error("reading referrers of {0}: nested too deeply")]
     ReferrersTooDeep(Digest),
+    /// The place could not be made ready for writing.
+    #[error("preparing the destination")]
+    Begin(#[source] Box<TransportError>),
     /// Everything was there, but the name could not be given.
     #[error("committing the finished image")]
     Commit(#[source] Box<TransportError>),
@@ -267,6 +270,7 @@ impl Error {
             | Self::WriteSignatures(source)
             | Self::ListReferrers(source)
             | Self::FindReferrer(source)
+            | Self::Begin(source)
             | Self::Commit(source) => source.is_transient(),
             Self::SystemImage(source)
             | Self::OfList { source, .. }
@@ -321,6 +325,7 @@ impl Error {
             | Self::WriteSignatures(source)
             | Self::ListReferrers(source)
             | Self::FindReferrer(source)
+            | Self::Begin(source)
             | Self::Commit(source) => source.hint(),
             Self::WriteManifest(source) => match &**source {
                 PutManifestError::Other(source) => source.hint(),

@@ -319,7 +319,7 @@ impl Pricing<'_> {
                 sum.present.add(amount);
                 1
             }
-            Some(How::Mounted) => {
+            Some(How::Mounted | How::Linked) => {
                 sum.mount.add(amount);
                 if self.mounts_first { 1 } else { 2 }
             }

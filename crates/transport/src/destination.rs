@@ -23,6 +23,12 @@ pub trait Destination: Send + Sync {
         Ok(None)
     }
 
+    /// Prepares the place: folders are made, locks waited for. Called once it is known that something
+    /// has to be written and before anything is; until then nothing may be changed.
+    async fn begin(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The blob, if it is here already or can be had without its bytes (mounting, an equivalent
     /// layer, a link to a file).
     async fn reuse(&self, _wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
@@ -174,6 +180,8 @@ pub enum How {
     Present,
     /// The registry took it from another of its repositories.
     Mounted,
+    /// Another image in the same folder had it: now both have the same file.
+    Linked,
 }
 
 /// Why a manifest was not taken.

@@ -277,6 +277,9 @@ pub enum Error {
         limit: u64,
     },
 
+    /// A folder that holds an image, and must not get another.
+    #[error("Refusing to overwrite destination directory {0:?}")]
+    FolderExists(String),
     /// A folder that is not empty and not ours.
     #[error("not a containers image directory, don't want to overwrite important data")]
     NotImageFolder,
@@ -476,6 +479,7 @@ impl Error {
             Self::TagMoved(_)
             | Self::TagStays(_)
             | Self::NotImageFolder
+            | Self::FolderExists(_)
             | Self::FolderBusy(_)
             | Self::Vanished(_)
             | Self::ReferrersTag { .. }

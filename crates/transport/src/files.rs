@@ -1,10 +1,11 @@
 //! Files as all transports in folders use them: read with limits, written beside their place and
 //! renamed to it.
 
+use std::any::Any;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fs_err::File;
@@ -33,7 +34,7 @@ pub(crate) const CONCURRENCY: std::num::NonZeroUsize = std::num::NonZeroUsize::n
 const DEAD_AFTER: Duration = Duration::from_secs(600);
 
 /// How temporary files are called that lie beside what they are to replace.
-const BESIDE: &str = ".skopeo-";
+pub(crate) const BESIDE: &str = ".skopeo-";
 
 /// Opens a regular file and gives its length. If it is a link, it must lead to somewhere below
 /// `inside`, where that is given.
@@ -126,6 +127,30 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
+/// As [`replace`]; the new file is ours alone until it is closed.
+pub(crate) fn replace_locked(path: &Path, bytes: &[u8]) -> Result<File, Error> {
+    let temp = beside(path, bytes)?;
+    flock(temp.as_file(), FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
+    temp.as_file().sync_data()?;
+    let file = temp.persist(path).map_err(|error| error.error)?;
+    Ok(File::from_parts(file, path))
+}
+
+/// Whether `path` still leads to this very file.
+pub(crate) fn is_at(file: &File, path: &Path) -> Result<bool, Error> {
+    let inode = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    match fs_err::metadata(path) {
+        Ok(there) => Ok(inode(there) == inode(file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a file is called as those are that become others.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    [BESIDE, "dir-put-blob", "oci-put-blob"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 fn beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, Error> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mode = fs_err::metadata(path).ok().map(|metadata| metadata.permissions().mode() & 0o777);
@@ -160,6 +185,7 @@ pub(crate) fn temporary_for(path: &Path) -> Result<(TempPath, File), Error> {
 pub(crate) struct Writer {
     folder: PathBuf,
     prefix: &'static str,
+    held: Option<Guard>,
     syncing: Mutex<Vec<JoinHandle<io::Result<()>>>>,
 }
 
@@ -169,7 +195,13 @@ impl Writer {
     pub(crate) fn new(folder: PathBuf, prefix: &'static str) -> Result<Self, Error> {
         sweep(&folder, prefix)?;
         sweep(&folder, BESIDE)?;
-        Ok(Self { folder, prefix, syncing: Mutex::default() })
+        Ok(Self { folder, prefix, held: None, syncing: Mutex::default() })
+    }
+
+    /// The same, whose temporary files keep `guard` alive: what is abandoned is written on until
+    /// its thread notices.
+    pub(crate) fn holding(self, guard: Guard) -> Self {
+        Self { held: Some(guard), ..self }
     }
 
     /// Writes a blob to the place of its digest.
@@ -178,8 +210,9 @@ impl Writer {
         blob: Blob,
         place: impl Fn(&Digest) -> PathBuf,
     ) -> Result<(Digest, u64), Error> {
-        let written = file::write(blob, self.temporary()?).await?;
-        let temp = written.file;
+        let temp = Guarded { file: self.temporary()?, _guard: self.held.clone() };
+        let written = file::write(blob, temp).await?;
+        let temp = written.file.file;
         temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
         let place = place(&written.digest);
         if let Some(parent) = place.parent() {
@@ -232,6 +265,25 @@ impl Writer {
         for handle in syncing {
             handle.await.map_err(io::Error::other)??;
         }
+        Ok(())
+    }
+}
+
+/// Something that goes when the last who needs it has gone.
+pub(crate) type Guard = Arc<dyn Any + Send + Sync>;
+
+/// A temporary file, which goes before what guards it.
+struct Guarded {
+    file: NamedTempFile,
+    _guard: Option<Guard>,
+}
+
+impl Write for Guarded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_file_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

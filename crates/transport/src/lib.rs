@@ -36,7 +36,8 @@ pub use layout::{ArchiveName, LayoutName};
 pub use name::{ImageName, NameError};
 pub use opened::Opened;
 pub use options::{
-    DaemonOptions, DirOptions, DockerArchiveOptions, LayoutOptions, Options, RegistryOptions,
+    DaemonOptions, DirOptions, DockerArchiveOptions, LayoutOptions, Options, Overwrite,
+    RegistryOptions,
 };
 pub use referrer::{CosignTag, Found, Look, Referrer};
 pub use registry::{Connections, DockerName, Untagged};

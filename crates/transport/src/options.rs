@@ -100,11 +100,38 @@ pub struct DaemonOptions {
     pub host: Option<String>,
 }
 
-/// Options of `dir:` destinations. Both at once are refused.
+/// Options of `dir:` destinations. To compress and to decompress at once is refused.
 #[derive(Clone, Debug, Default)]
 pub struct DirOptions {
     /// Plain tars become gzip.
     pub compress: bool,
     /// Layers become plain tars.
     pub decompress: bool,
+    /// What becomes of images that are there already, in a [collection](crate::Collection).
+    pub overwrite: Overwrite,
+}
+
+/// What becomes of an image that is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// It is an error.
+    Never,
+    /// It is written if it is another one, or not whole.
+    #[default]
+    Changed,
+    /// It is written in any case, and no byte of what was there before is trusted.
+    Always,
+}
+
+impl Overwrite {
+    /// The value that the flag calls so.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "never" => Some(Self::Never),
+            "changed" => Some(Self::Changed),
+            "always" => Some(Self::Always),
+            _ => None,
+        }
+    }
 }

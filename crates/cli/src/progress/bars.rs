@@ -67,6 +67,7 @@ impl Bars {
                 digest,
                 match how {
                     How::Mounted => "skipped: mounted from another repository",
+                    How::Linked => "skipped: linked from another image",
                     How::Moved | How::Present => "skipped: already exists",
                 },
             ),

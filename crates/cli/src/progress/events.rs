@@ -138,6 +138,7 @@ pub(crate) fn how_of(how: How) -> &'static str {
         How::Moved => "copied",
         How::Present => "reused",
         How::Mounted => "mounted",
+        How::Linked => "linked",
     }
 }
 

@@ -34,6 +34,7 @@ impl Steps {
                 self.begun.remove(digest);
                 match how {
                     How::Mounted => format!("Mounted {digest} from another repository"),
+                    How::Linked => format!("Linked {digest} from another image"),
                     How::Moved | How::Present => format!("Reused {digest}, which was there"),
                 }
             }

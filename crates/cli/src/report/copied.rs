@@ -134,6 +134,7 @@ impl Seen {
             written: sum(How::Moved),
             reused: sum(How::Present),
             mounted: sum(How::Mounted),
+            linked: sum(How::Linked),
         }
     }
 }

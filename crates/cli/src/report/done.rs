@@ -62,6 +62,8 @@ pub(crate) struct Bytes {
     pub(crate) reused: u64,
     /// Came from another repository of the registry.
     pub(crate) mounted: u64,
+    /// Came from another image in the same folder.
+    pub(crate) linked: u64,
 }
 
 /// A manifest that was written.
@@ -81,7 +83,7 @@ pub(crate) struct Blob {
     pub(crate) kind: &'static str,
     /// At the source, where the manifest says it.
     pub(crate) size: Option<u64>,
-    /// `copied`, `reused`, `mounted`, or `unfinished`.
+    /// `copied`, `reused`, `mounted`, `linked`, or `unfinished`.
     pub(crate) outcome: &'static str,
     /// At the destination.
     pub(crate) stored_digest: Option<Digest>,

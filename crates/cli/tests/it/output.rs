@@ -50,7 +50,7 @@ fn a_copy_says_what_has_moved() {
     assert_eq!((&result["source_digest"], &result["digest"]), (&digest, &digest), "{run}");
     assert_eq!(result["media_type"], image.media_type().to_string());
     let all: u64 = image.blobs().values().map(|blob| blob.len() as u64).sum();
-    let bytes = json!({"read": all, "written": all, "reused": 0, "mounted": 0});
+    let bytes = json!({"read": all, "written": all, "reused": 0, "mounted": 0, "linked": 0});
     assert_eq!(result["bytes"], bytes, "{run}");
     let blobs = result["blobs"].as_array().unwrap();
     assert_eq!(blobs.len(), image.blobs().len());
@@ -71,10 +71,18 @@ fn a_copy_says_what_has_moved() {
 
     let run = at_home(&home, &["copy", JSON, &from, &registry.docker("b:1")]).success();
     let bytes = &document(&run, "copy")["results"][0]["bytes"];
-    assert_eq!(*bytes, json!({"read": 0, "written": 0, "reused": 0, "mounted": all}), "{run}");
+    assert_eq!(
+        *bytes,
+        json!({"read": 0, "written": 0, "reused": 0, "mounted": all, "linked": 0}),
+        "{run}"
+    );
     let run = at_home(&home, &["copy", JSON, &from, "oci:to:y"]).success();
     let bytes = &document(&run, "copy")["results"][0]["bytes"];
-    assert_eq!(*bytes, json!({"read": 0, "written": 0, "reused": all, "mounted": 0}), "{run}");
+    assert_eq!(
+        *bytes,
+        json!({"read": 0, "written": 0, "reused": all, "mounted": 0, "linked": 0}),
+        "{run}"
+    );
 }
 
 #[test]

@@ -1,22 +1,26 @@
 //! A folder with folders of `dir:` images in it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::{Collection, Held, base, join};
-use crate::dir::DirName;
+use crate::dir::{self, DirName, Pool};
+use crate::options::DirOptions;
 use crate::{Destination, Error, ImageName, NameError, Options, files};
 
 #[derive(Debug)]
 pub(super) struct Folder {
     place: String,
-    options: Options,
+    options: DirOptions,
+    pool: Arc<Pool>,
 }
 
 impl Folder {
     pub(super) fn new(place: &str, options: &Options) -> Self {
-        Self { place: place.to_owned(), options: options.clone() }
+        let pool = Arc::new(Pool::new(place));
+        Self { place: place.to_owned(), options: options.dir.clone(), pool }
     }
 }
 
@@ -27,11 +31,16 @@ impl Collection for Folder {
     }
 
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
-        crate::create(name, &self.options).await
+        let ImageName::Dir(name) = name else {
+            let transport = name.transport();
+            return Err(Error::Unsupported { transport, operation: "Writing to a folder" });
+        };
+        Ok(Box::new(dir::create_in(&self.pool, name, &self.options)?))
     }
 
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
-        crate::look(name, &self.options).await
+        // Nothing is made before something is put.
+        self.create(name).await
     }
 }
 

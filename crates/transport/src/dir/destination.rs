@@ -6,28 +6,35 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use fs_err::File;
-use rustix::fs::{FlockOperation, flock};
 use skopeo_blob::Blob;
 use skopeo_image::{Algorithm, Digest, RawManifest, Signature, Which};
+use tokio::sync::OnceCell;
+use tracing::info;
 
-use super::{DirName, Version};
+use super::version::VersionFile;
+use super::{DirName, Pool, Version, version, whole};
 use crate::glance::{Glance, Sight};
-use crate::options::DirOptions;
+use crate::options::{DirOptions, Overwrite};
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, PutManifestError, Role, Stored, Wish,
     files, signature_file,
 };
 
+/// How often a folder that another program writes to is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How often a folder is made that others remove, as it is empty.
+const MAX_VANISHED: u32 = 100;
+
 /// Opens a folder for writing: one that is missing, empty or a `dir:` image already.
 pub(crate) fn create(name: &DirName, options: &DirOptions) -> Result<DirDestination, Error> {
-    let accepts = accepts(options)?;
+    let this = DirDestination::new(name, options, None)?;
     let folder = Path::new(&name.resolved);
     if !folder.exists() {
         files::make_folder(folder).map_err(|source| Error::Folder {
@@ -35,16 +42,25 @@ pub(crate) fn create(name: &DirName, options: &DirOptions) -> Result<DirDestinat
             source: source.into(),
         })?;
     }
-    let version = VersionFile::open(name)?;
-    let writer = files::Writer::new(name.path().to_owned(), "dir-put-blob")?;
-    Ok(DirDestination {
-        image: ImageName::Dir(name.clone()),
-        name: name.clone(),
-        accepts,
-        version,
-        writer,
-        pending: Mutex::default(),
-    })
+    let opened = Opened { version: Some(VersionFile::open(name)?), made: Vec::new() };
+    this.begun.set(Begun::new(name, opened)?).ok();
+    Ok(this)
+}
+
+/// Prepares to write a folder as one of many in a collection. Nothing is made before something is
+/// put; then it is waited for others that write there.
+pub(crate) fn create_in(
+    pool: &Arc<Pool>,
+    name: &DirName,
+    options: &DirOptions,
+) -> Result<DirDestination, Error> {
+    if options.overwrite == Overwrite::Never && whole::has_image(name) {
+        return Err(Error::FolderExists(name.to_string()));
+    }
+    version::check(name)?;
+    let shared =
+        Shared { pool: pool.clone(), folder: name.path().into(), overwrite: options.overwrite };
+    DirDestination::new(name, options, Some(shared))
 }
 
 /// Looks at a folder that an image could be written to.
@@ -84,9 +100,54 @@ pub(crate) struct DirDestination {
     image: ImageName,
     name: DirName,
     accepts: Accepts,
-    version: VersionFile,
-    writer: files::Writer,
+    /// Set where it is one of many.
+    shared: Option<Shared>,
+    begun: OnceCell<Begun>,
     pending: Mutex<Pending>,
+}
+
+/// What an image has in common with others.
+#[derive(Clone, Debug)]
+struct Shared {
+    pool: Arc<Pool>,
+    folder: Arc<Path>,
+    overwrite: Overwrite,
+}
+
+/// What is there once the folder is written to.
+#[derive(Debug)]
+struct Begun {
+    writer: files::Writer,
+    opened: Arc<Mutex<Opened>>,
+}
+
+impl Begun {
+    fn new(name: &DirName, opened: Opened) -> Result<Self, Error> {
+        let opened = Arc::new(Mutex::new(opened));
+        let writer = files::Writer::new(name.path().to_owned(), "dir-put-blob")?;
+        Ok(Self { writer: writer.holding(opened.clone()), opened })
+    }
+}
+
+/// The folder, ours alone until all that write to it have ended.
+#[derive(Debug)]
+struct Opened {
+    version: Option<VersionFile>,
+    /// The folders that were made for it, the innermost first. They go with this value if nothing
+    /// has come into them.
+    made: Vec<PathBuf>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let (Some(folder), Some(version)) = (self.made.first(), self.version.take()) else {
+            return;
+        };
+        let mut entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+        if entries.all(|entry| entry.file_name() == "version") && version.remove().is_ok() {
+            self.made.iter().all(|folder| fs_err::remove_dir(folder).is_ok());
+        }
+    }
 }
 
 /// What the commit will do.
@@ -116,6 +177,56 @@ impl Pending {
 }
 
 impl DirDestination {
+    fn new(name: &DirName, options: &DirOptions, shared: Option<Shared>) -> Result<Self, Error> {
+        Ok(Self {
+            image: ImageName::Dir(name.clone()),
+            name: name.clone(),
+            accepts: accepts(options)?,
+            shared,
+            begun: OnceCell::new(),
+            pending: Mutex::default(),
+        })
+    }
+
+    /// The folder, made and ours alone.
+    async fn begun(&self) -> Result<&Begun, Error> {
+        let begin = || async {
+            let mut told = false;
+            let mut vanished = 0;
+            loop {
+                match self.open_folder() {
+                    Err(Error::FolderBusy(_)) if !told => {
+                        told = true;
+                        info!("Waiting for another program to end its work in {}", self.name);
+                    }
+                    Err(Error::FolderBusy(_)) => {}
+                    // Who made it, or the one above, found no use for it.
+                    Err(error) if error.is_missing_file() && vanished < MAX_VANISHED => {
+                        vanished += 1;
+                    }
+                    opened => return Begun::new(&self.name, opened?),
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        self.begun.get_or_try_init(begin).await
+    }
+
+    fn open_folder(&self) -> Result<Opened, Error> {
+        let folder = Path::new(&self.name.resolved);
+        let missing = folder.ancestors().take_while(|above| !above.exists());
+        let mut made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        files::make_folder(folder).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => Error::from(source),
+            _ => Error::Folder { path: self.name.resolved.clone(), source: source.into() },
+        })?;
+        let version = VersionFile::open(&self.name)?;
+        if made.first().is_none_or(|made| made != folder) {
+            made.clear();
+        }
+        Ok(Opened { version: Some(version), made })
+    }
+
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,18 +242,68 @@ impl Destination for DirDestination {
         &self.accepts
     }
 
+    /// The image that is in the folder now. A plain folder is always written.
+    async fn present(&self) -> Result<Option<Digest>, Error> {
+        if self.shared.as_ref().is_none_or(|it| it.overwrite == Overwrite::Always) {
+            return Ok(None);
+        }
+        let name = self.name.clone();
+        files::blocking(move || whole::digest(&name)).await
+    }
+
+    async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
+        let there = files::reusable(&self.name.blob(&wish.blob.digest), wish);
+        let Some(Shared { pool, overwrite, .. }) = self.shared.clone() else {
+            return Ok(there.map(|_| How::Present));
+        };
+        if overwrite == Overwrite::Always {
+            return Ok(None);
+        }
+        if there.is_some() {
+            return Ok(Some(How::Present));
+        }
+        if wish.blob.size.is_none_or(|size| !files::is_wished(size, wish)) {
+            return Ok(None);
+        }
+        let blob = wish.blob.clone();
+        files::blocking(move || Ok(pool.has(&blob).then_some(How::Linked))).await
+    }
+
+    fn room(&self) -> Option<String> {
+        self.shared.as_ref().map(|shared| shared.folder.display().to_string())
+    }
+
+    fn pool(&self) -> Option<String> {
+        let shared = self.shared.as_ref()?;
+        Some(format!("dir:{}", shared.pool.root().display()))
+    }
+
+    async fn begin(&self) -> Result<(), Error> {
+        self.begun().await.map(drop)
+    }
+
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
+        self.begun().await?;
         let digest = &wish.blob.digest;
         let path = self.name.blob(digest);
-        let Some(size) = files::reusable(&path, wish) else { return Ok(None) };
+        let found = files::reusable(&path, wish).map(|size| (size, How::Present));
+        let found = match &self.shared {
+            Some(shared) => self.reuse_shared(wish, shared, &path, found).await?,
+            None => found,
+        };
+        let Some((size, how)) = found else { return Ok(None) };
         let mut pending = self.pending();
         pending.keep(&path);
         pending.mind(digest.algorithm());
-        Ok(Some(Stored { digest: digest.clone(), size, how: How::Present }))
+        Ok(Some(Stored { digest: digest.clone(), size, how }))
     }
 
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {
-        let (digest, size) = self.writer.put(blob, |digest| self.name.blob(digest)).await?;
+        let writer = &self.begun().await?.writer;
+        let (digest, size) = writer.put(blob, |digest| self.name.blob(digest)).await?;
+        if let Some(Shared { pool, folder, .. }) = &self.shared {
+            pool.add(&digest, folder);
+        }
         let mut pending = self.pending();
         pending.keep(&self.name.blob(&digest));
         pending.mind(digest.algorithm());
@@ -159,7 +320,7 @@ impl Destination for DirDestination {
             return Ok(());
         }
         let path = self.name.manifest(which);
-        self.writer.put_bytes(&path, &manifest.bytes)?;
+        self.begun().await?.writer.put_bytes(&path, &manifest.bytes)?;
         let mut pending = self.pending();
         pending.keep(&path);
         pending.mind_instance(which);
@@ -179,22 +340,29 @@ impl Destination for DirDestination {
     }
 
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
-        self.writer.sync().await?;
-        let Self { name, mut version, pending, .. } = *self;
+        self.begun().await?.writer.sync().await?;
+        let Self { name, begun, pending, shared, .. } = *self;
         let top = top.bytes.clone();
         files::blocking(move || {
+            let Some(Begun { opened, .. }) = begun.into_inner() else {
+                return Err(Error::NothingToCommit);
+            };
+            let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
             let mut pending = pending.into_inner().unwrap_or_else(PoisonError::into_inner);
             if pending.manifest.take().is_none_or(|manifest| manifest.bytes != top) {
                 return Err(Error::NothingToCommit);
             }
-            version.write(if pending.beyond_sha256 {
-                Version::NEWEST
-            } else {
-                Version::SHA256_ONLY
-            })?;
+            if let Some(version) = &mut opened.version {
+                version.write(match pending.beyond_sha256 {
+                    true => Version::NEWEST,
+                    false => Version::SHA256_ONLY,
+                })?;
+            }
+            // Other images may lie in those of a collection.
+            let folders = if shared.is_some() { Folders::Stay } else { Folders::Go };
             // The old signatures go first: killed between these steps, an image may lack its
             // signatures, but never has another's.
-            remove(&name, |file| file.contains("signature-"))?;
+            remove(&name, folders, |file| file.contains("signature-"))?;
             files::replace(&name.manifest(&Which::Top), &top)?;
             for (which, signatures) in &pending.signatures {
                 for (index, bytes) in signatures.iter().enumerate() {
@@ -204,77 +372,63 @@ impl Destination for DirDestination {
                 }
             }
             pending.keep.extend(["version", "manifest.json"].map(OsString::from));
-            remove(&name, |file| !pending.keep.contains(std::ffi::OsStr::new(file)))
+            remove(&name, folders, |file| !pending.keep.contains(std::ffi::OsStr::new(file)))
         })
         .await
     }
 }
 
+/// What becomes of folders in the folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Folders {
+    Go,
+    Stay,
+}
+
 /// Removes what has a name for which `gone` holds.
-fn remove(name: &DirName, gone: impl Fn(&str) -> bool) -> Result<(), Error> {
+fn remove(name: &DirName, folders: Folders, gone: impl Fn(&str) -> bool) -> Result<(), Error> {
     for entry in fs_err::read_dir(name.path())? {
         let entry = entry?;
         if !gone(&entry.file_name().to_string_lossy()) {
             continue;
         }
-        if entry.file_type()?.is_dir() {
-            fs_err::remove_dir_all(entry.path())?;
-        } else {
-            fs_err::remove_file(entry.path())?;
+        match (entry.file_type()?.is_dir(), folders) {
+            (false, _) => fs_err::remove_file(entry.path())?,
+            (true, Folders::Go) => fs_err::remove_dir_all(entry.path())?,
+            (true, Folders::Stay) => {}
         }
     }
     Ok(())
 }
 
-/// The `version` file, by which a folder is known to be ours. It is written first, so that what a
-/// killed copy leaves is still known, and locked while a copy lasts.
-#[derive(Debug)]
-struct VersionFile {
-    file: File,
-}
-
-impl VersionFile {
-    fn open(name: &DirName) -> Result<Self, Error> {
-        let path = name.version();
-        let empty = fs_err::read_dir(&name.resolved)?.next().is_none();
-        if !empty && !path.exists() {
-            return Err(Error::NotImageFolder);
+impl DirDestination {
+    /// The blob, if it is in the folder or in that of another image.
+    async fn reuse_shared(
+        &self,
+        wish: &Wish<'_>,
+        shared: &Shared,
+        path: &Path,
+        found: Option<(u64, How)>,
+    ) -> Result<Option<(u64, How)>, Error> {
+        let fresh = shared.overwrite == Overwrite::Always;
+        if found.is_some() && !fresh {
+            return Ok(found);
         }
-        let mut options = fs_err::OpenOptions::new();
-        options.read(true).write(true).create_new(empty).options_mut().mode(0o644);
-        let file = options.open(&path)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(Error::FolderBusy(name.to_string()));
+        if wish.blob.size.is_none_or(|size| !files::is_wished(size, wish)) {
+            return Ok(None);
         }
-        let mut this = Self { file };
-        if empty {
-            this.write(Version::SHA256_ONLY)?;
-        } else {
-            let text = this.read()?;
-            // Killed between making the file and writing it.
-            if text.is_empty() && fs_err::read_dir(name.path())?.nth(1).is_none() {
-                this.write(Version::SHA256_ONLY)?;
-                return Ok(this);
+        let (shared, blob, path) = (shared.clone(), wish.blob.clone(), path.to_owned());
+        files::blocking(move || {
+            let Shared { pool, folder, .. } = shared;
+            if found.is_some() && pool.has_proven(&blob.digest, &path) {
+                return Ok(found);
             }
-            Version::parse(&text).ok_or(Error::NotImageFolder)?.check(&text, name)?;
-        }
-        Ok(this)
-    }
-
-    fn read(&mut self) -> Result<String, Error> {
-        let mut bytes = Vec::new();
-        self.file.rewind()?;
-        (&mut self.file).take(1024).read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    fn write(&mut self, version: Version) -> Result<(), Error> {
-        let text = version.to_string();
-        if self.read()? != text {
-            self.file.rewind()?;
-            self.file.write_all(text.as_bytes())?;
-            self.file.set_len(text.len() as u64)?;
-        }
-        Ok(())
+            let linked = pool.link(&blob, &path, fresh)?;
+            if linked.is_some() {
+                pool.add(&blob.digest, &folder);
+            }
+            Ok(linked.map(|size| (size, How::Linked)))
+        })
+        .await
     }
 }

@@ -6,7 +6,10 @@
 //! not sha256, `HEX` is `ALGORITHM-HEX` and the format is 1.2 instead of 1.1.
 
 mod destination;
+mod pool;
 mod source;
+mod version;
+mod whole;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +19,8 @@ use skopeo_image::{Algorithm, Digest, PolicyScope, Which};
 use crate::Error;
 use crate::name::{Name, NameError, parents, resolve};
 
-pub(crate) use destination::{create, look};
+pub(crate) use destination::{create, create_in, look};
+pub(crate) use pool::Pool;
 pub(crate) use source::open;
 
 /// The path of a `dir:` image.
@@ -111,6 +115,12 @@ fn file_name(digest: &Digest) -> String {
     }
 }
 
+/// The digest that a file has in its name, if it has one.
+fn digest_of(file: &str) -> Option<Digest> {
+    let plain = || format!("{}:{file}", Algorithm::Sha256);
+    file.split_once('-').map_or_else(plain, |(name, hex)| format!("{name}:{hex}")).parse().ok()
+}
+
 /// The format of a folder, from its `version` file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version {
@@ -186,6 +196,9 @@ mod tests {
         let file = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
         assert_eq!(file(name.blob(&short)), short.hex());
         assert_eq!(file(name.blob(&long)), format!("sha512-{}", long.hex()));
+        assert_eq!(digest_of(&file(name.blob(&short))), Some(short.clone()));
+        assert_eq!(digest_of(&file(name.blob(&long))), Some(long.clone()));
+        assert_eq!(digest_of("version"), None);
         let instance = Which::Instance(long.clone());
         assert_eq!(file(name.manifest(&Which::Top)), "manifest.json");
         assert_eq!(file(name.manifest(&instance)), format!("sha512-{}.manifest.json", long.hex()));

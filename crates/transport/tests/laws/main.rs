@@ -7,6 +7,7 @@ mod collection;
 mod dir;
 mod docker;
 mod docker_archive;
+mod folder;
 mod killed;
 mod laws;
 mod layout;

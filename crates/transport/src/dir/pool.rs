@@ -1,0 +1,275 @@
+//! The blobs of all images in a folder, so that what one has the others can link.
+//!
+//! A file says of itself that it is a blob, by its name; one that lies in an image which this
+//! program did not write just now may be damaged. So its bytes are hashed before it is linked for
+//! the first time, once in a run: a link must not carry damage from one image into another. What
+//! this run has written is known to be right.
+
+use std::collections::HashMap;
+use std::fs::Metadata;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use skopeo_image::{Algorithm, Descriptor, Digest, Hasher};
+use tracing::{debug, warn};
+
+use super::{digest_of, file_name};
+use crate::{Error, files};
+
+/// How many digests are remembered: some 20 MiB. The blobs beyond are not found, but written.
+const MAX_BLOBS: usize = 1 << 18;
+
+/// How many folders are looked into, and how deep.
+const MAX_FOLDERS: usize = 1 << 20;
+const MAX_DEPTH: usize = 32;
+
+/// How many images are remembered for a blob: any will do, but some may go.
+const MAX_HOLDERS: usize = 4;
+
+/// The blobs below a folder. They are looked for when the first is asked for.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    root: PathBuf,
+    index: OnceLock<Mutex<Index>>,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    blobs: HashMap<[u8; 32], Held>,
+}
+
+/// Where a blob is.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    /// The folders of images, the last that got it last.
+    by: Vec<Arc<Path>>,
+    /// The file that is known to be the blob.
+    proven: Option<Inode>,
+}
+
+/// What makes a file the same whatever it is called: device, number, and the time of its last
+/// change of content.
+type Inode = (u64, u64, i64, i64);
+
+impl Pool {
+    pub(crate) fn new(root: &str) -> Self {
+        let root = PathBuf::from(if root.is_empty() { "." } else { root });
+        Self { root, index: OnceLock::new() }
+    }
+
+    /// The folder.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether another image seems to have a blob. Blocks.
+    pub(super) fn has(&self, blob: &Descriptor) -> bool {
+        let held = key(&blob.digest).and_then(|key| self.index().blobs.get(&key).cloned());
+        held.is_some_and(|held| {
+            let paths = held.by.iter().map(|folder| folder.join(file_name(&blob.digest)));
+            paths.filter_map(|path| files::size_of(&path)).any(|size| Some(size) == blob.size)
+        })
+    }
+
+    /// Makes a blob that another image has appear at `to`, and gives its length. Blocks; and reads
+    /// the whole file where nobody has proven it yet, unless only those of this run will do.
+    pub(super) fn link(
+        &self,
+        blob: &Descriptor,
+        to: &Path,
+        fresh: bool,
+    ) -> Result<Option<u64>, Error> {
+        let (Some(key), Some(size)) = (key(&blob.digest), blob.size) else { return Ok(None) };
+        let Some(Held { by, mut proven }) = self.index().blobs.get(&key).cloned() else {
+            return Ok(None);
+        };
+        // The last first: it is the least likely to be full of links or to go.
+        for holder in by.iter().rev() {
+            let path = holder.join(file_name(&blob.digest));
+            if path == to {
+                continue;
+            }
+            let inode = match fs_err::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_file() && metadata.len() == size => inode(&metadata),
+                _ => {
+                    self.forget(&key, holder);
+                    continue;
+                }
+            };
+            if proven != Some(inode) {
+                if fresh {
+                    continue;
+                }
+                if !is_right(&path, &blob.digest) {
+                    warn!("{} is damaged: its content is not what its name says", path.display());
+                    self.forget(&key, holder);
+                    continue;
+                }
+                proven = Some(inode);
+                self.prove(&key, inode);
+            }
+            if bring(&path, inode, to)? {
+                return Ok(Some(size));
+            }
+            self.forget(&key, holder);
+        }
+        Ok(None)
+    }
+
+    /// Remembers that the file of a blob in an image's folder is right.
+    pub(super) fn add(&self, digest: &Digest, folder: &Arc<Path>) {
+        // Whoever looks for the first time will find it.
+        let (Some(key), Some(_)) = (key(digest), self.index.get()) else { return };
+        let Ok(metadata) = fs_err::symlink_metadata(folder.join(file_name(digest))) else { return };
+        let mut index = self.index();
+        index.hold(key, folder);
+        if let Some(held) = index.blobs.get_mut(&key) {
+            held.proven = Some(inode(&metadata));
+        }
+    }
+
+    /// Whether the file at `path` is known to be the blob.
+    pub(super) fn has_proven(&self, digest: &Digest, path: &Path) -> bool {
+        let Some(key) = key(digest) else { return false };
+        let proven = self.index().blobs.get(&key).and_then(|held| held.proven);
+        let there = fs_err::symlink_metadata(path).ok();
+        proven.is_some() && there.map(|there| inode(&there)) == proven
+    }
+
+    fn prove(&self, key: &[u8; 32], inode: Inode) {
+        if let Some(held) = self.index().blobs.get_mut(key) {
+            held.proven = Some(inode);
+        }
+    }
+
+    fn forget(&self, key: &[u8; 32], holder: &Path) {
+        if let Some(held) = self.index().blobs.get_mut(key) {
+            held.by.retain(|it| **it != *holder);
+        }
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        let index = self.index.get_or_init(|| Mutex::new(Index::of(&self.root)));
+        // Every change is one insertion or removal, so a panic elsewhere leaves nothing half done.
+        index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    /// Walks through the folder. What cannot be read is passed over: then blobs are written that
+    /// could have been linked.
+    fn of(root: &Path) -> Self {
+        let mut index = Self::default();
+        let mut waiting = vec![(root.to_owned(), 0)];
+        let mut seen = 0_usize;
+        while let Some((folder, depth)) = waiting.pop() {
+            seen += 1;
+            if seen > MAX_FOLDERS {
+                break;
+            }
+            let Ok(entries) = fs_err::read_dir(&folder) else { continue };
+            let folder: Arc<Path> = folder.into();
+            for entry in entries.flatten() {
+                let Ok(kind) = entry.file_type() else { continue };
+                if kind.is_dir() && depth < MAX_DEPTH {
+                    waiting.push((entry.path(), depth + 1));
+                } else if kind.is_file()
+                    && let Some(digest) = entry.file_name().to_str().and_then(digest_of)
+                    && let Some(key) = key(&digest)
+                {
+                    index.hold(key, &folder);
+                }
+            }
+        }
+        debug!("{} holds {} different blobs in images", root.display(), index.blobs.len());
+        index
+    }
+
+    fn hold(&mut self, key: [u8; 32], folder: &Arc<Path>) {
+        if self.blobs.len() >= MAX_BLOBS && !self.blobs.contains_key(&key) {
+            return;
+        }
+        let by = &mut self.blobs.entry(key).or_default().by;
+        if by.len() >= MAX_HOLDERS {
+            by.remove(0);
+        }
+        by.push(folder.clone());
+    }
+}
+
+/// Sha256 only: images of others are rare, and are not shared.
+fn key(digest: &Digest) -> Option<[u8; 32]> {
+    if digest.algorithm() != Algorithm::Sha256 {
+        return None;
+    }
+    let mut key = [0; 32];
+    for (byte, pair) in key.iter_mut().zip(digest.hex().as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(key)
+}
+
+fn inode(metadata: &Metadata) -> Inode {
+    (metadata.dev(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec())
+}
+
+/// Whether a file holds what its name says.
+fn is_right(path: &Path, digest: &Digest) -> bool {
+    let hash = || -> Result<Digest, Error> {
+        let (mut file, _) = files::open(path, None)?;
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(hasher.finish()),
+                read => hasher.update(&buffer[..read]),
+            }
+        }
+    };
+    hash().is_ok_and(|actual| actual == *digest)
+}
+
+/// Makes the file `from`, which has that inode, appear at `to`, too: as a link, or where that is
+/// not possible as a copy, which file systems that can make share its blocks. `false` if it is
+/// another file by now, or cannot be had so.
+fn bring(from: &Path, expected: Inode, to: &Path) -> Result<bool, Error> {
+    let folder = to.parent().unwrap_or_else(|| Path::new("."));
+    if fs_err::symlink_metadata(to).is_ok_and(|there| inode(&there) == expected) {
+        return Ok(true);
+    }
+    let linked = tempfile::Builder::new().prefix(files::BESIDE).make_in(folder, |temporary| {
+        fs_err::hard_link(from, temporary)?;
+        Ok(())
+    });
+    match linked {
+        Ok(linked) => {
+            let is_same = inode(&fs_err::symlink_metadata(linked.path())?) == expected;
+            if is_same {
+                linked.into_temp_path().persist(to).map_err(|error| error.error)?;
+            }
+            Ok(is_same)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => {
+            debug!("linking {}: {error}", from.display());
+            Ok(copy(from, expected, to).unwrap_or_else(|error| {
+                debug!("copying {}: {error}", from.display());
+                false
+            }))
+        }
+    }
+}
+
+fn copy(from: &Path, expected: Inode, to: &Path) -> Result<bool, Error> {
+    let (mut file, _) = files::open(from, None)?;
+    if inode(&file.metadata()?) != expected {
+        return Ok(false);
+    }
+    let (temporary, mut copy) = files::temporary_for(to)?;
+    io::copy(file.file_mut(), copy.file_mut())?;
+    copy.sync_data()?;
+    temporary.persist(to).map_err(|error| error.error)?;
+    Ok(true)
+}
