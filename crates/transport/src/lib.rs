@@ -143,6 +143,14 @@ pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Er
     }
 }
 
+/// The repositories of a registry, by its host, in its own order.
+///
+/// # Errors
+/// If the registry does not tell them; many do not.
+pub async fn repositories(host: &str, options: &Options) -> Result<Vec<String>, Error> {
+    registry::repositories(host, options).await
+}
+
 /// The digest that a name leads to at its own registry, whatever mirrors there are.
 ///
 /// # Errors

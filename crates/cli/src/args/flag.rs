@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     Duration,
     /// A list of texts, comma-separated, repeatable.
     Texts,
+    /// A list of texts with commas in them, one at a time.
+    Array,
     /// A list of numbers, comma-separated, repeatable.
     Ints,
     /// The name of a digest algorithm.
@@ -162,6 +164,7 @@ impl Flag {
             Kind::Uint => "uint",
             Kind::Duration => "duration",
             Kind::Texts => "strings",
+            Kind::Array => "stringArray",
             Kind::Ints => "ints",
             Kind::Algorithm => "algorithm",
         }

@@ -8,6 +8,7 @@ pub(crate) mod help;
 pub(crate) mod image;
 pub(crate) mod lists;
 pub(crate) mod login;
+pub(crate) mod naming;
 pub(crate) mod parse;
 pub(crate) mod report;
 pub(crate) mod serve;

@@ -1,25 +1,56 @@
 //! Flags that choose among the tags of a repository.
 
 use anyhow::{Context as _, Result, bail};
-use skopeo_copy::select::{Filter, Order};
+use skopeo_copy::select::{Choice, Filter, Order, Since};
 
 use super::flag::{Flag, Kind, Offers};
-use super::value::{Value, Values, choice};
+use super::value::{self, Value, Values};
 use crate::go;
 
 const ORDERS: [&str; 3] = ["semver", "name", "created"];
 
-/// Flags of every command that chooses among tags.
-pub(crate) fn choosing() -> [Flag; 4] {
+/// Flags of every command that chooses among the tags of one repository.
+pub(crate) fn choosing() -> [Flag; 5] {
     [
-        Flag::text("match", "only tags in which the regular expression REGEX matches")
-            .placeholder("REGEX"),
-        Flag::text("exclude", "no tags in which the regular expression REGEX matches")
-            .placeholder("REGEX"),
-        Flag::text("semver", "only tags that are versions in RANGE, as \">=1.2 <2 || ~3.4\"")
-            .placeholder("RANGE"),
+        matching("match"),
+        Flag::new("include", Kind::Array, "").alias_of("match"),
+        excluding(),
+        range(),
         Flag::switch("explain", "say on stderr of each tag that is left out why it is"),
     ]
+}
+
+/// Flags of `sync` alone.
+pub(crate) fn syncing() -> [Flag; 6] {
+    [
+        matching("include"),
+        excluding(),
+        range(),
+        Flag::new(
+            "newest",
+            Kind::Uint,
+            "of the tags that are left only N: the highest versions with --semver, else the images made last",
+        )
+        .placeholder("N"),
+        Flag::text("since", "only images made since DATE, as 2026-01-31, 12h, 30d or 4w")
+            .placeholder("DATE"),
+        Flag::switch("explain", "say on stderr of each tag why it is chosen, or why it is not"),
+    ]
+}
+
+fn matching(name: &str) -> Flag {
+    let usage = "only tags in which the regular expression REGEX matches; of several, one of them";
+    Flag::new(name, Kind::Array, usage).placeholder("REGEX")
+}
+
+fn excluding() -> Flag {
+    let usage = "no tags in which the regular expression REGEX matches; of several, any of them";
+    Flag::new("exclude", Kind::Array, usage).placeholder("REGEX")
+}
+
+fn range() -> Flag {
+    Flag::text("semver", "only tags that are versions in RANGE, as \">=1.2 <2 || ~3.4\"")
+        .placeholder("RANGE")
 }
 
 /// Flags of `list-tags` alone.
@@ -60,8 +91,26 @@ pub(crate) fn chooses(values: &Values) -> bool {
 /// # Errors
 /// If a value is no expression, or no range.
 pub(crate) fn filter(values: &Values) -> Result<Filter> {
-    let (matching, exclude) = (values.text("match"), values.text("exclude"));
-    Ok(Filter::new(matching.as_slice(), exclude.as_slice(), values.text("semver"))?)
+    Ok(Filter::new(values.texts("match"), values.texts("exclude"), values.text("semver"))?)
+}
+
+/// What the choosing flags of `sync` said.
+///
+/// # Errors
+/// If a value is none of those there may be.
+pub(crate) fn choice(values: &Values) -> Result<Choice> {
+    let semver = values.text("semver");
+    let filter = Filter::new(values.texts("include"), values.texts("exclude"), semver)?;
+    let since = values.text("since").map(str::parse::<Since>).transpose();
+    let order = if semver.is_some() { Order::Semver } else { Order::Created };
+    Ok(Choice { filter, since: since.context("--since")?, newest: newest(values)?, order })
+}
+
+fn newest(values: &Values) -> Result<Option<usize>> {
+    match values.uint("newest") {
+        Some(0) => bail!("--newest must be at least 1"),
+        newest => newest.map(usize::try_from).transpose().context("--newest is out of range"),
+    }
 }
 
 /// What the flags of `list-tags` said.
@@ -78,13 +127,8 @@ impl Listing {
     /// # Errors
     /// If a value is none of those there may be.
     pub(crate) fn new(values: &Values) -> Result<Self> {
-        let newest = match values.uint("newest") {
-            Some(0) => bail!("--newest must be at least 1"),
-            newest => {
-                newest.map(usize::try_from).transpose().context("--newest is out of range")?
-            }
-        };
-        let order = match choice(values, "sort", &ORDERS)? {
+        let newest = newest(values)?;
+        let order = match value::choice(values, "sort", &ORDERS)? {
             Some("semver") => Order::Semver,
             Some("name") => Order::Name,
             Some(_) => Order::Created,

@@ -50,6 +50,7 @@ impl Value {
             Kind::Uint => Self::Uint(parse_uint(text)?),
             Kind::Duration => Self::Duration(GoDuration(parse_duration(text)?)),
             Kind::Texts => Self::Texts(parse_list(text)),
+            Kind::Array => Self::Texts(vec![text.to_owned()]),
             Kind::Ints => Self::Ints(
                 text.split(',').map(|part| parse_int(part, "Atoi")).collect::<Result<_, _>>()?,
             ),
@@ -343,6 +344,7 @@ mod tests {
             (Kind::Duration, "-.5ms", Value::Duration(GoDuration(-500_000))),
             (Kind::Duration, "0", Value::Duration(GoDuration(0))),
             (Kind::Texts, "a,\"b,c\"", Value::Texts(vec!["a".into(), "b,c".into()])),
+            (Kind::Array, "a{1,2}", Value::Texts(vec!["a{1,2}".into()])),
             (Kind::Ints, "0,-1", Value::Ints(vec![0, -1])),
         ];
         for (kind, text, value) in good {

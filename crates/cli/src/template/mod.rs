@@ -16,7 +16,7 @@ use gotmpl::parse::Parser;
 use eval::Program;
 use value::Value;
 
-/// The template's name in errors.
+/// The template's name in errors of `inspect`.
 const NAME: &str = "skopeo inspect";
 
 /// Whether the format asks for plain JSON.
@@ -32,6 +32,7 @@ pub(crate) fn is_json(format: &str) -> bool {
 
 /// A template that was parsed, for one value.
 pub(crate) struct Format {
+    name: &'static str,
     source: String,
     table: bool,
 }
@@ -48,24 +49,36 @@ impl Format {
             }
         };
         // `\n` typed as two letters means a newline, unless that breaks the template.
-        let source = match parse(&normal) {
+        let source = match parse(NAME, &normal) {
             Ok(_) => normal,
             Err(_) => {
-                parse(&plain)?;
+                parse(NAME, &plain)?;
                 plain
             }
         };
-        Ok(Self { source, table })
+        Ok(Self { name: NAME, source, table })
+    }
+
+    /// Parses a template for one value that is meant as it is written, and not for people to read.
+    /// The error is Go's sentence.
+    pub(crate) fn plain(name: &'static str, template: &str) -> Result<Self, String> {
+        parse(name, template)?;
+        Ok(Self { name, source: template.to_owned(), table: false })
+    }
+
+    /// Fills a [plain](Self::plain) template in. The error is Go's sentence.
+    pub(crate) fn fill(&self, data: &Value) -> Result<String, String> {
+        parse(self.name, &self.source)?.run(data)
     }
 
     /// Whether printing may look at a field of the value.
     pub(crate) fn looks_at(&self, field: &str) -> bool {
-        parse(&self.source).map_or(true, |program| needs::looks_at(&program.body, field))
+        parse(self.name, &self.source).map_or(true, |program| needs::looks_at(&program.body, field))
     }
 
     /// Prints what the template makes of a value. The error is Go's sentence.
     pub(crate) fn print(&self, data: Value) -> Result<String, String> {
-        let text = parse(&self.source)?.run(&Value::list([data], "[]interface {}"))?;
+        let text = parse(self.name, &self.source)?.run(&Value::list([data], "[]interface {}"))?;
         Ok(if self.table { table::align(&text) } else { text })
     }
 }
@@ -100,7 +113,7 @@ fn ranges_over_all(format: &str) -> bool {
 
 /// Fails if there is an `{{end}}` too many or too few: the parser does not mind. The error is Go's
 /// sentence.
-fn check_ends(source: &str) -> Result<(), String> {
+fn check_ends(name: &str, source: &str) -> Result<(), String> {
     let mut depth = 0_usize;
     let (mut at, mut rest) = (0, source);
     let line = |at: usize| source[..at].matches('\n').count() + 1;
@@ -113,7 +126,7 @@ fn check_ends(source: &str) -> Result<(), String> {
         match word {
             "if" | "range" | "with" | "block" | "define" => depth += 1,
             "end" if depth == 0 => {
-                return Err(format!("template: {NAME}:{}: unexpected {{{{end}}}}", line(at)));
+                return Err(format!("template: {name}:{}: unexpected {{{{end}}}}", line(at)));
             }
             "end" => depth -= 1,
             _ => {}
@@ -121,7 +134,7 @@ fn check_ends(source: &str) -> Result<(), String> {
         at += length;
         rest = &action[length..];
     }
-    if depth == 0 { Ok(()) } else { Err(format!("template: {NAME}:{}: unexpected EOF", line(at))) }
+    if depth == 0 { Ok(()) } else { Err(format!("template: {name}:{}: unexpected EOF", line(at))) }
 }
 
 /// How long an action is up to its `}}`, which may stand in strings and comments before.
@@ -145,22 +158,22 @@ fn action_length(action: &str) -> usize {
     action.len()
 }
 
-fn parse(source: &str) -> Result<Program<'_>, String> {
-    let parsed = Parser::with_name(Some(NAME), source, "{{", "}}").and_then(Parser::parse);
-    let (body, defines) = parsed.map_err(|error| sentence(&error))?;
+fn parse<'a>(name: &'static str, source: &'a str) -> Result<Program<'a>, String> {
+    let parsed = Parser::with_name(Some(name), source, "{{", "}}").and_then(Parser::parse);
+    let (body, defines) = parsed.map_err(|error| sentence(name, &error))?;
     let defined =
         defines.into_iter().map(|define| (define.name.to_string(), define.body)).collect();
-    check_ends(source)?;
-    let program = Program { name: NAME, source, body, defined };
+    check_ends(name, source)?;
+    let program = Program { name, source, body, defined };
     program.check_functions()?;
     Ok(program)
 }
 
 /// Go names the line only where it parses.
-fn sentence(error: &TemplateError) -> String {
+fn sentence(name: &str, error: &TemplateError) -> String {
     match error {
         TemplateError::Parse { line, message, .. } | TemplateError::Lex { line, message, .. } => {
-            format!("template: {NAME}:{line}: {message}")
+            format!("template: {name}:{line}: {message}")
         }
         other => other.to_string(),
     }
@@ -266,6 +279,15 @@ mod tests {
         ] {
             assert_eq!(print(format, data()).as_deref(), Ok(printed), "{format}");
         }
+    }
+
+    #[test]
+    fn plain_templates_are_filled_in_as_they_are() {
+        let fill = |text| Format::plain("name", text)?.fill(&data());
+        assert_eq!(fill("{{.Name}}:{{len .Layers}}"), Ok("docker.io/library/alpine:2".to_owned()));
+        let sentence = "template: name:1:2: executing \"name\" at <.X>: can't evaluate field X in type interface {}";
+        assert_eq!(fill("{{.X}}"), Err(sentence.to_owned()));
+        assert_eq!(fill("{{"), Err("template: name:1: unclosed action".to_owned()));
     }
 
     #[test]

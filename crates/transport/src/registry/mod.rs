@@ -154,6 +154,12 @@ pub(crate) async fn tags(name: &DockerName, options: &Options) -> Result<Vec<Str
     Ok(place(name, options).await?.tags().await?)
 }
 
+/// All repositories of a host, in its own order.
+pub(crate) async fn repositories(host: &str, options: &Options) -> Result<Vec<String>, Error> {
+    let insecure = options.config.registries()?.insecure_host(host)?;
+    Ok(options.connections.client(options, host, insecure).await?.catalog().await?)
+}
+
 /// The digest that a name leads to.
 pub(crate) async fn resolve(name: &DockerName, options: &Options) -> Result<Digest, Error> {
     let reference = name.tag_or_digest().ok_or_else(|| Error::ReadingUntagged(name.to_string()))?;
