@@ -39,6 +39,29 @@ pub(crate) fn multi_arch() -> [Flag; 4] {
     ]
 }
 
+/// `--platform`, for many images.
+pub(crate) fn platform() -> Flag {
+    Flag::new(
+        "platform",
+        Kind::Texts,
+        "PLATFORM to copy of lists, as linux/amd64; the index is cut down to those that are named",
+    )
+    .placeholder("PLATFORM")
+}
+
+/// What `--all` and `--platform` say of lists.
+pub(crate) fn of_many(values: &Values) -> Result<Lists> {
+    match (values.texts("platform"), values.switch("all")) {
+        ([], true) => Ok(Lists::All),
+        ([], false) => Ok(Lists::System),
+        (_, true) => bail!("Cannot use --all and --platform flags together"),
+        (named, false) => {
+            let wanted = platforms(named.iter().map(String::as_str), "--platform")?;
+            Ok(Lists::Platforms { wanted, others: Others::Remove })
+        }
+    }
+}
+
 /// What the flags say of lists.
 pub(crate) fn lists(values: &Values) -> Result<Lists> {
     let multi_arch = values.maybe_text("multi-arch");
@@ -53,9 +76,10 @@ pub(crate) fn lists(values: &Values) -> Result<Lists> {
             bail!("requested operation filtered out all platforms and would create an empty image")
         }
         Some("index-only") => Lists::IndexOnly,
-        Some(list) if list.contains('/') => {
-            Lists::Platforms { wanted: platforms(list)?, others: others.unwrap_or_default() }
-        }
+        Some(list) if list.contains('/') => Lists::Platforms {
+            wanted: platforms(list.split(','), "--multi-arch")?,
+            others: others.unwrap_or_default(),
+        },
         Some(other) => bail!(
             "unknown multi-arch option {}. Choose one of the supported options: 'system', 'all', \
              'index-only', or a comma-separated platform list like 'linux/amd64,linux/arm64'",
@@ -81,15 +105,15 @@ fn others(values: &Values) -> Result<Option<Others>> {
     }
 }
 
-fn platforms(list: &str) -> Result<Vec<PlatformFilter>> {
+fn platforms<'a>(list: impl Iterator<Item = &'a str>, flag: &str) -> Result<Vec<PlatformFilter>> {
     let platform = |text: &str| match text.trim().parse() {
         Ok(filter) => Ok(filter),
         Err(error) => bail!(
-            "{error} in --multi-arch, expected OS/Architecture (e.g., linux/amd64) or \
+            "{error} in {flag}, expected OS/Architecture (e.g., linux/amd64) or \
              OS/Architecture/Variant"
         ),
     };
-    list.split(',').map(platform).collect()
+    list.map(platform).collect()
 }
 
 #[cfg(test)]
@@ -105,6 +129,26 @@ mod tests {
             values.set(name, Value::parse(flag.kind, text).unwrap());
         }
         lists(&values).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn platforms_of_many_are_read() {
+        let read = |words: &[(&str, &str)]| {
+            let mut values = Values::default();
+            for (name, text) in words {
+                let flag = if *name == "all" { all() } else { platform() };
+                values.set(name, Value::parse(flag.kind, text).unwrap());
+            }
+            of_many(&values).map_err(|error| error.to_string())
+        };
+        let wanted = ["linux/amd64", "linux/arm64/v8"].map(|text| text.parse().unwrap()).to_vec();
+        let lists = Lists::Platforms { wanted, others: Others::Remove };
+        assert_eq!(read(&[("platform", "linux/amd64,linux/arm64/v8")]), Ok(lists.clone()));
+        assert_eq!(read(&[("platform", "linux/amd64"), ("platform", "linux/arm64/v8")]), Ok(lists));
+        assert_eq!(read(&[("all", "true")]), Ok(Lists::All));
+        assert_eq!(read(&[]), Ok(Lists::System));
+        assert!(read(&[("platform", "amd64")]).unwrap_err().contains("in --platform, expected"));
+        assert!(read(&[("platform", "linux/amd64"), ("all", "true")]).is_err());
     }
 
     #[test]

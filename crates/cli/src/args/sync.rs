@@ -3,12 +3,16 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use skopeo_copy::Lists;
+use skopeo_copy::select::{Choice, Filter};
+use skopeo_copy::sync::names::Naming;
+use skopeo_copy::sync::shard::Shard;
 
 use super::command::Command;
 use super::flag::{Flag, Kind, Offers};
 use super::value::Values;
-use super::{copy, image, lists, report};
+use super::{copy, image, lists, naming, report, tags};
 
 pub(crate) fn command(authfile: Option<String>) -> Command {
     Command::new(
@@ -19,8 +23,10 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
     .long(
         "Copies all the images of SOURCE to DESTINATION. What is there already is left alone, and \
          no blob is moved twice.\n\n\
-         SOURCE is, with --src docker, a repository or an image of a registry; with dir, a folder \
-         with folders of\ndir: images in it; with yaml, a file that names repositories and tags.\n\
+         SOURCE is, with --src docker, a repository or an image of a registry; with registry, the \
+         host of one, all of\nwhose repositories are meant; with dir, a folder with folders of dir: \
+         images in it; with yaml, a file that\nnames repositories and tags. What a file of version 2 \
+         says of destinations needs no DESTINATION and no --dest.\n\
          DESTINATION is, with --dest docker, a registry or a path in it; with dir, a folder.\n\n\
          See skopeo-sync(1) for details.",
     )
@@ -36,12 +42,21 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
     .flags(image::retry())
     .flags(copy::shared())
     .flags(ends())
+    .flags(naming::flags())
+    .flags(tags::syncing())
     .flags([
-        Flag::switch("scoped", "keep the whole name of the source, registry included"),
-        Flag::text("append-suffix", "text to put behind every tag, or folder"),
+        Flag::text("repos", "with --src registry: only repositories in whose names REGEX matches")
+            .placeholder("REGEX"),
+        Flag::text(
+            "shard",
+            "copy only the repositories that are part K of N (1/3); auto or auto/N takes K from \
+             JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID",
+        )
+        .placeholder("K/N"),
         Flag::text("digestfile", "file to write the digest and the name of every image to")
             .offers(Offers::Files),
         lists::all(),
+        lists::platform(),
         Flag::switch("dry-run", "only say what would be copied"),
         Flag::switch("keep-going", "do not stop at what fails, but fail at the end"),
         Flag::new(
@@ -56,9 +71,9 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
 
 fn ends() -> [Flag; 2] {
     [
-        Flag::text("src", "what SOURCE is (docker, dir, or yaml)")
+        Flag::text("src", "what SOURCE is (docker, registry, dir, or yaml)")
             .short('s')
-            .offers(Offers::Words(&["docker", "dir", "yaml"])),
+            .offers(Offers::Words(&["docker", "registry", "dir", "yaml"])),
         Flag::text("dest", "what DESTINATION is (docker or dir)")
             .short('d')
             .offers(Offers::Words(&["docker", "dir"])),
@@ -70,10 +85,18 @@ fn ends() -> [Flag; 2] {
 pub(crate) struct Sync {
     pub(crate) src: String,
     pub(crate) dest: String,
-    pub(crate) scoped: bool,
-    pub(crate) suffix: String,
+    pub(crate) naming: Naming,
+    /// Whether any flag about names was given.
+    pub(crate) names: bool,
+    pub(crate) choice: Choice,
+    /// Whether any flag that chooses was given.
+    pub(crate) chooses: bool,
+    pub(crate) explain: bool,
+    /// The expression, which is one.
+    pub(crate) repositories: Option<String>,
+    pub(crate) shard: Option<Shard>,
     pub(crate) digestfile: Option<PathBuf>,
-    pub(crate) all: bool,
+    pub(crate) lists: Lists,
     pub(crate) dry_run: bool,
     pub(crate) keep_going: bool,
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -94,10 +117,18 @@ impl Sync {
         Ok(Self {
             src: text("src"),
             dest: text("dest"),
-            scoped: values.switch("scoped"),
-            suffix: text("append-suffix"),
+            naming: naming::naming(values)?,
+            names: naming::is_said(values),
+            choice: tags::choice(values)?,
+            chooses: tags::syncing_chooses(values),
+            explain: values.switch("explain"),
+            repositories: repositories(values)?,
+            shard: values
+                .text("shard")
+                .map(|text| Shard::parse(text, |name| std::env::var(name).ok()))
+                .transpose()?,
             digestfile: values.text("digestfile").map(PathBuf::from),
-            all: values.switch("all"),
+            lists: lists::of_many(values)?,
             dry_run: values.switch("dry-run"),
             keep_going: values.switch("keep-going"),
             jobs: NonZeroUsize::new(jobs.context("--jobs is out of range")?),
@@ -108,4 +139,13 @@ impl Sync {
             deprecated_tls_verify: values.has("tls-verify"),
         })
     }
+}
+
+fn repositories(values: &Values) -> Result<Option<String>> {
+    let Some(regex) = values.text("repos") else { return Ok(None) };
+    if values.text("src") != Some("registry") {
+        bail!("--repos can only be used with --src registry");
+    }
+    Filter::new(&[regex], &[], None).context("--repos")?;
+    Ok(Some(regex.to_owned()))
 }

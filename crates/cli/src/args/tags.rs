@@ -94,6 +94,11 @@ pub(crate) fn filter(values: &Values) -> Result<Filter> {
     Ok(Filter::new(values.texts("match"), values.texts("exclude"), values.text("semver"))?)
 }
 
+/// Whether any of the flags that choose for `sync` was given.
+pub(crate) fn syncing_chooses(values: &Values) -> bool {
+    ["include", "exclude", "semver", "newest", "since"].iter().any(|flag| values.has(flag))
+}
+
 /// What the choosing flags of `sync` said.
 ///
 /// # Errors

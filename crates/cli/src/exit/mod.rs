@@ -12,6 +12,8 @@ use std::time::Duration;
 use anyhow::Error;
 use skopeo_blob::{FileError, StreamError};
 use skopeo_copy::Error as CopyError;
+use skopeo_copy::sync::names::Clash;
+use skopeo_copy::sync::shard::ShardError;
 use skopeo_image::{ErrorClass, ManifestError};
 use skopeo_registry::Error as RegistryError;
 use skopeo_transport::{Error as TransportError, NameError};
@@ -168,6 +170,8 @@ fn hint(error: &Error) -> Option<String> {
             .or_else(|| error.downcast_ref::<TransportError>()?.hint())
             .or_else(|| error.downcast_ref::<NameError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<RegistryError>()?.hint().map(str::to_owned))
+            .or_else(|| Some(error.downcast_ref::<Clash>()?.hint().to_owned()))
+            .or_else(|| error.downcast_ref::<ShardError>()?.hint().map(str::to_owned))
     })
 }
 

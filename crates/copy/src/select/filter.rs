@@ -11,9 +11,10 @@ const REGEX_LIMIT: usize = 4 << 20;
 /// What a tag must be like to be chosen. Without anything set, every tag is.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    include: Vec<Regex>,
+    /// One of each of these lists must match.
+    include: Vec<Vec<Regex>>,
     exclude: Vec<Regex>,
-    range: Option<(String, Constraint)>,
+    ranges: Vec<(String, Constraint)>,
 }
 
 /// Why a filter is none.
@@ -58,17 +59,30 @@ impl Filter {
         let expressions = |texts: &[T]| -> Result<Vec<Regex>, FilterError> {
             texts.iter().map(|it| expression(it.as_ref())).collect()
         };
-        Ok(Self {
-            include: expressions(include)?,
-            exclude: expressions(exclude)?,
-            range: range.map(constraint).transpose()?,
-        })
+        let include = if include.is_empty() { Vec::new() } else { vec![expressions(include)?] };
+        let ranges = range.map(constraint).transpose()?.into_iter().collect();
+        Ok(Self { include, exclude: expressions(exclude)?, ranges })
+    }
+
+    /// What both choose.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.include.extend(other.include);
+        self.exclude.extend(other.exclude);
+        self.ranges.extend(other.ranges);
+        self
+    }
+
+    /// Whether tags must be versions.
+    #[must_use]
+    pub fn wants_versions(&self) -> bool {
+        !self.ranges.is_empty()
     }
 
     /// Whether every tag is chosen.
     #[must_use]
     pub fn is_all(&self) -> bool {
-        self.include.is_empty() && self.exclude.is_empty() && self.range.is_none()
+        self.include.is_empty() && self.exclude.is_empty() && self.ranges.is_empty()
     }
 
     /// Whether a tag is chosen, and by what.
@@ -77,9 +91,9 @@ impl Filter {
     /// Why it is not.
     pub fn judge(&self, tag: &str) -> Result<Kept, Dropped> {
         let mut kept = Kept::default();
-        if !self.include.is_empty() {
-            let Some(regex) = self.include.iter().find(|regex| regex.is_match(tag)) else {
-                let all = self.include.iter().map(|regex| regex.as_str().to_owned());
+        for include in &self.include {
+            let Some(regex) = include.iter().find(|regex| regex.is_match(tag)) else {
+                let all = include.iter().map(|regex| regex.as_str().to_owned());
                 return Err(Dropped::NotMatching(all.collect()));
             };
             kept = kept.and(Kept::matching(regex.as_str()));
@@ -87,7 +101,7 @@ impl Filter {
         if let Some(regex) = self.exclude.iter().find(|regex| regex.is_match(tag)) {
             return Err(Dropped::Excluded(regex.as_str().to_owned()));
         }
-        if let Some((text, constraint)) = &self.range {
+        for (text, constraint) in &self.ranges {
             let version = Version::parse(tag).ok_or(Dropped::NoVersion)?;
             if !constraint.allows(&version) {
                 return Err(Dropped::OutOfRange(text.clone()));

@@ -53,6 +53,16 @@ pub enum Order {
 }
 
 impl Choice {
+    /// The same choice among those that a filter lets through.
+    #[must_use]
+    pub fn within(mut self, filter: Filter) -> Self {
+        self.filter = filter.and(self.filter);
+        if self.filter.wants_versions() {
+            self.order = Order::Semver;
+        }
+        self
+    }
+
     /// Whether nothing is asked for, so that every tag is wanted.
     #[must_use]
     pub fn is_all(&self) -> bool {

@@ -89,6 +89,16 @@ fn several_expressions_are_alternatives() {
 }
 
 #[test]
+fn two_filters_choose_what_both_do() {
+    let filter = Filter::new(&["^1", "^2"], &["rc"], Some("<2.5")).unwrap();
+    let both = filter.and(Filter::new(&["5$"], &["beta"], Some(">=1.5")).unwrap());
+    let tags = ["1.5", "1.5-rc.5", "1.5-beta.5", "2.4", "1.0.5", "2.5", "2.0.5"];
+    let kept: Vec<_> = tags.into_iter().filter(|tag| both.judge(tag).is_ok()).collect();
+    assert_eq!(kept, ["1.5", "2.0.5"]);
+    assert!(both.wants_versions());
+}
+
+#[test]
 fn dates_and_ages_are_read() {
     let time = |text: &str| text.parse::<Timestamp>().ok();
     let now = time("2026-03-01T00:00:00Z").unwrap().unix().0;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use skopeo_image::Reference;
 use skopeo_transport::{CollectionKind, join};
 
+use super::names::Naming;
+
 /// A place of many images.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -13,6 +15,15 @@ pub struct Place {
     pub kind: CollectionKind,
     /// Where it is: a registry with or without a path, a folder, a file.
     pub place: String,
+}
+
+/// A place to copy to.
+#[derive(Clone, Debug)]
+pub struct Goal {
+    /// Where it is.
+    pub place: Place,
+    /// How images are named there.
+    pub naming: Naming,
 }
 
 /// Why a text is no [`Place`].

@@ -4,28 +4,44 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use skopeo_copy::select::Filter;
-use skopeo_copy::sync::yaml::{Credentials, Registry, SourceFile};
+use skopeo_copy::select::{Choice, Filter};
+use skopeo_copy::sync::file::v1::{Credentials, Registry, SourceFile};
+use skopeo_copy::sync::file::{SyncFile, World};
 use skopeo_image::{Digest, Reference};
 use skopeo_registry::Credentials as Known;
 use skopeo_transport::Options;
 use tracing::{error, info, warn};
 
-use super::source::{Tags, Wanted};
+use super::goals::Aim;
+use super::source::{Tags, Wanted, What};
+use crate::args::naming;
 use crate::exit::sentence;
 use crate::go;
 
-/// The repositories that a file names, and how many of its names are none.
+/// Reads a file of either version.
 ///
 /// # Errors
 /// If it cannot be read, or says what makes no sense.
-pub(super) fn read(path: &Path, options: &Arc<Options>) -> Result<(Vec<Wanted>, usize)> {
+pub(super) fn read(path: &Path) -> Result<SyncFile> {
     let file = go::quote(&path.to_string_lossy());
     let text = fs_err::read_to_string(path).with_context(|| format!("reading {file}"))?;
-    let registries =
-        SourceFile::parse(&text).with_context(|| format!("Failed to unmarshal {file}"))?.registries;
-    let mut reading = Reading::default();
-    for (host, registry) in &registries.0 {
+    let world = World { variable: &|name| std::env::var(name).ok(), template: &naming::template };
+    SyncFile::parse(&text, world).with_context(|| format!("Failed to unmarshal {file}"))
+}
+
+/// What a file of version 1 names, and how many of its names are none. `choice` is among the tags
+/// that the file lets through.
+///
+/// # Errors
+/// If it says what makes no sense.
+pub(super) fn wanted(
+    file: &SourceFile,
+    options: &Arc<Options>,
+    choice: &Choice,
+    aim: &Arc<Aim>,
+) -> Result<(Vec<Wanted>, usize)> {
+    let mut reading = Reading { choice, aim, wanted: Vec::new(), failed: 0 };
+    for (host, registry) in &file.registries.0 {
         if registry.is_empty() {
             warn!(registry = host.as_str(), "No images specified for registry");
             continue;
@@ -36,12 +52,12 @@ pub(super) fn read(path: &Path, options: &Arc<Options>) -> Result<(Vec<Wanted>, 
         }
         for (image, regex) in &registry.images_by_tag_regex.0 {
             let filter = Filter::new(&[regex], &[], None)
-                .with_context(|| format!("{file}: images-by-tag-regex of {host}/{image}"))?;
+                .with_context(|| format!("images-by-tag-regex of {host}/{image}"))?;
             reading.add(host, image, &options, Asked::Chosen(filter));
         }
         for (image, range) in &registry.images_by_semver.0 {
             let filter = Filter::new::<&str>(&[], &[], Some(range))
-                .with_context(|| format!("{file}: images-by-semver of {host}/{image}"))?;
+                .with_context(|| format!("images-by-semver of {host}/{image}"))?;
             reading.add(host, image, &options, Asked::Chosen(filter));
         }
     }
@@ -49,8 +65,9 @@ pub(super) fn read(path: &Path, options: &Arc<Options>) -> Result<(Vec<Wanted>, 
 }
 
 /// What has been read so far.
-#[derive(Default)]
-struct Reading {
+struct Reading<'a> {
+    choice: &'a Choice,
+    aim: &'a Arc<Aim>,
     wanted: Vec<Wanted>,
     failed: usize,
 }
@@ -62,7 +79,7 @@ enum Asked<'a> {
     Chosen(Filter),
 }
 
-impl Reading {
+impl Reading<'_> {
     fn add(&mut self, registry: &str, image: &str, options: &Arc<Options>, asked: Asked<'_>) {
         let repository = match repository(registry, image) {
             Ok(repository) => repository,
@@ -81,27 +98,39 @@ impl Reading {
                 self.failed += names.len() - references.len();
                 Tags::Named(references)
             }
-            Asked::All | Asked::Named(_) => Tags::Listed(Filter::default()),
-            Asked::Chosen(filter) => Tags::Listed(filter),
+            Asked::All | Asked::Named(_) => Tags::Listed(Arc::new(self.choice.clone())),
+            Asked::Chosen(filter) => Tags::Listed(Arc::new(self.choice.clone().within(filter))),
         };
         if let Tags::Listed(_) = tags {
             info!(registry, repo = image, "Querying registry for image tags");
         }
-        self.wanted.push(Wanted { repository, tags, options: options.clone() });
+        let (options, aim) = (options.clone(), self.aim.clone());
+        self.wanted.push(Wanted { what: What::Repository(repository, tags), options, aim });
     }
 }
 
 /// What it takes to reach a registry: what the file does not say, the flags do.
 fn of_registry(options: &Options, registry: &Registry) -> Options {
+    let Registry { credentials, tls_verify, cert_dir, .. } = registry;
+    reached(options, credentials, *tls_verify, cert_dir.as_deref())
+}
+
+/// The options with what a file says of a registry.
+pub(super) fn reached(
+    options: &Options,
+    credentials: &Credentials,
+    tls_verify: Option<bool>,
+    cert_dir: Option<&Path>,
+) -> Options {
     let mut options = options.clone();
-    if let Some(verify) = registry.tls_verify {
-        options.registry.tls_verify = Some(verify);
+    if tls_verify.is_some() {
+        options.registry.tls_verify = tls_verify;
     }
-    if let Some(folder) = &registry.cert_dir {
-        options.registry.cert_dir = Some(folder.clone());
+    if let Some(folder) = cert_dir {
+        options.registry.cert_dir = Some(folder.to_owned());
     }
-    if registry.credentials.are_given() {
-        let Credentials { username, password, identitytoken } = &registry.credentials;
+    if credentials.are_given() {
+        let Credentials { username, password, identitytoken } = credentials;
         options.registry.credentials = Some(match identitytoken {
             Some(token) => Known::IdentityToken(token.clone()),
             None => Known::Basic {
@@ -122,7 +151,7 @@ fn repository(host: &str, image: &str) -> Result<Reference> {
 }
 
 /// The image of a tag or a digest; what is neither is skipped alone.
-fn reference(repository: &Reference, text: &str) -> Option<Reference> {
+pub(super) fn reference(repository: &Reference, text: &str) -> Option<Reference> {
     let name = repository.name.clone();
     let reference = match text.parse::<Digest>() {
         Ok(digest) => Ok(Reference::with_digest(name, digest)),

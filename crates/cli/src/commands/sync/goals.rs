@@ -1,13 +1,25 @@
 //! Where each image goes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use skopeo_copy::sync::names::{self, Naming, Origin as Named};
-use skopeo_transport::{Collection, CollectionKind, ImageName, Options};
+use skopeo_copy::Request;
+use skopeo_copy::sync::names;
+use skopeo_copy::sync::place::{Goal, Place};
+use skopeo_transport::{Collection, ImageName, Options};
 
-use super::source::{Group, Origin};
+use super::source::Group;
 use crate::go;
+
+/// What is asked of the images of a source, besides where they come from.
+#[derive(Debug)]
+pub(super) struct Aim {
+    /// Where they go, and under which names.
+    pub(super) goals: Vec<Goal>,
+    /// What is asked of each copy.
+    pub(super) request: Arc<Request>,
+}
 
 /// An image and where it goes.
 #[derive(Clone, Debug)]
@@ -16,51 +28,92 @@ pub(super) struct Image {
     /// What it takes to read it.
     pub(super) options: Arc<Options>,
     pub(super) to: ImageName,
+    /// Where that is.
+    pub(super) collection: Arc<dyn Collection>,
+    pub(super) request: Arc<Request>,
     /// Its place among those of its source, counted from 1.
     pub(super) at: usize,
     /// How many these are.
     pub(super) of: usize,
 }
 
-/// Gives every image its name at the destination.
-///
-/// # Errors
-/// If there is none for one of them, or two would have the same.
-pub(super) fn name(
-    groups: Vec<Group>,
-    naming: &Naming,
-    kind: CollectionKind,
-    collection: &dyn Collection,
-) -> Result<Vec<Image>> {
-    let mut images: Vec<Image> = Vec::new();
-    for group in groups {
-        let of = group.images.len();
-        for (at, found) in group.images.into_iter().enumerate() {
-            let origin = match &found.origin {
-                Origin::Reference(reference) => Named::Reference(reference),
-                Origin::Label(label) => Named::Label(label),
-            };
-            let label = naming.label(origin, kind)?;
-            let to = collection.name(&label).with_context(|| {
-                format!(
-                    "Cannot obtain a valid image reference for transport {} and reference {}",
-                    go::quote(kind.as_str()),
-                    go::quote(&label)
-                )
-            })?;
-            images.push(Image {
-                from: found.name,
-                options: group.options.clone(),
-                to,
-                at: at + 1,
-                of,
-            });
+/// The places of a run, each opened once.
+#[derive(Debug)]
+pub(super) struct Places(Vec<(Place, Arc<dyn Collection>)>);
+
+impl Places {
+    /// Opens all places that images of these groups go to.
+    ///
+    /// # Errors
+    /// If nothing can be written to one of them.
+    pub(super) async fn open(
+        groups: &[Group],
+        options: impl Fn(&Place) -> Options,
+    ) -> Result<Self> {
+        let mut places: Vec<(Place, Arc<dyn Collection>)> = Vec::new();
+        for place in groups.iter().flat_map(|group| &group.aim.goals).map(|goal| &goal.place) {
+            if places.iter().all(|(known, _)| known != place) {
+                let options = options(place);
+                let opened = skopeo_transport::collection(place.kind, &place.place, &options);
+                places.push((place.clone(), Arc::from(opened.await?)));
+            }
         }
+        Ok(Self(places))
     }
-    // Named twice, as by a list of tags and by a filter, is copied once.
-    let mut seen = std::collections::HashSet::new();
-    images.retain(|image| seen.insert((image.from.clone(), image.to.clone())));
-    let pairs = images.iter().map(|image| (image.from.to_string(), image.to.to_string()));
-    names::clash(pairs)?;
-    Ok(images)
+
+    /// Gives every image its name at each of its destinations.
+    ///
+    /// # Errors
+    /// If there is none for one of them, or two would have the same.
+    pub(super) fn name(&self, groups: Vec<Group>) -> Result<Vec<Image>> {
+        let mut images: Vec<Image> = Vec::new();
+        for group in groups {
+            let of = group.images.len();
+            for (at, found) in group.images.into_iter().enumerate() {
+                for goal in &group.aim.goals {
+                    let kind = goal.place.kind;
+                    let label = goal.naming.label(found.origin.named(), kind)?;
+                    let collection = self.get(&goal.place);
+                    let to = collection.name(&label).with_context(|| {
+                        format!(
+                            "Cannot obtain a valid image reference for transport {} and reference {}",
+                            go::quote(kind.as_str()),
+                            go::quote(&label)
+                        )
+                    })?;
+                    images.push(Image {
+                        from: found.name.clone(),
+                        options: group.options.clone(),
+                        to,
+                        collection: collection.clone(),
+                        request: group.aim.request.clone(),
+                        at: at + 1,
+                        of,
+                    });
+                }
+            }
+        }
+        // Named twice, as by a list of tags and by a filter, is copied once.
+        let mut seen = HashSet::new();
+        images.retain(|image| seen.insert((image.from.clone(), image.to.clone())));
+        let pairs = images.iter().map(|image| (image.from.to_string(), image.to.to_string()));
+        names::clash(pairs)?;
+        Ok(images)
+    }
+
+    /// Ends the writing to all of them.
+    ///
+    /// # Errors
+    /// The first place that cannot be ended.
+    pub(super) async fn finish(&self) -> Result<()> {
+        for (_, collection) in &self.0 {
+            collection.finish().await?;
+        }
+        Ok(())
+    }
+
+    fn get(&self, place: &Place) -> &Arc<dyn Collection> {
+        let found = self.0.iter().find(|(known, _)| known == place);
+        &found.expect("all places of all groups were opened").1
+    }
 }

@@ -1,19 +1,25 @@
 //! `sync --src TRANSPORT --dest TRANSPORT SOURCE DESTINATION`.
 //!
-//! `source` finds what there is to copy, `goals` gives each image its name at the destination,
-//! `work` copies many of them at once, `digests` and `lines` tell of it.
+//! `input` is what was named, `source` finds what there is to copy in it (`file` and `pairs` read
+//! files, `catalog` walks registries, `choose` chooses tags), `goals` gives each image its name at
+//! the destination, `work` copies many of them at once, `digests` and `lines` tell of it.
 
+mod catalog;
+mod choose;
 mod digests;
 mod file;
 mod goals;
+mod input;
 mod lines;
+mod pairs;
 mod source;
 mod work;
 
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use skopeo_copy::{Digests, Lists, Request, SourceSignatures};
+use skopeo_copy::sync::place::Place;
+use skopeo_copy::{Digests, Request, SourceSignatures};
 use skopeo_image::{ErrorClass, Platform};
 use skopeo_transport::CollectionKind;
 use tracing::{info, warn};
@@ -26,45 +32,51 @@ use crate::exit::{Classed, UsageError};
 use crate::go;
 use crate::report::Report;
 
-use source::SourceKind;
+use choose::Choosing;
+use goals::Places;
+use input::Input;
+use source::{Search, SourceKind};
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
-    let [source, destination] = arguments else {
-        return Err(UsageError("Exactly two arguments expected").into());
-    };
     let sync = Sync::new(flags)?;
+    let (source, destination) = match arguments {
+        [source, destination] => (source, Some(destination)),
+        [source] if sync.src == "yaml" => (source, None),
+        _ => return Err(UsageError("Exactly two arguments expected").into()),
+    };
     if sync.deprecated_tls_verify {
         warn!("'--tls-verify' is deprecated, instead use: --src-tls-verify, --dest-tls-verify");
     }
     let policy = app.policy()?;
-    let (from, to) = ends(&sync)?;
+    let (from, place) = ends(&sync, destination)?;
+    let input = Input::new(from, source, place, &sync)?;
     let source_options = Arc::new(app.options(&app.image(flags, "src-")?));
     let options = app.options(&app.image(flags, "dest-")?);
+    input.check(&source_options, &options)?;
     let request = Arc::new(request(app, &sync)?);
     let retry = Retry::new(flags);
+    let choosing = Choosing { explain: sync.explain, platforms: app.platforms() };
 
-    app.doing(format!("syncing {source} to {destination}"));
+    app.doing(match destination {
+        Some(destination) => format!("syncing {source} to {destination}"),
+        None => format!("syncing {source}"),
+    });
     app.run(async {
-        let found = source::find(from, source, &source_options, retry, sync.keep_going).await?;
-        let collection = skopeo_transport::collection(to, destination, &options).await?;
+        let search =
+            Search { retry, keep_going: sync.keep_going, shard: sync.shard, choosing: &choosing };
+        let found = input.find(&search, &sync, &source_options, &request).await?;
         let sources = found.groups.len();
-        let images = goals::name(found.groups, &naming(&sync), to, &*collection)?;
+        let places = Places::open(&found.groups, |place| input.reaching(&options, place)).await?;
+        let images = places.name(found.groups)?;
         if sync.dry_run {
             warn!("Running in dry-run mode");
         }
-        let work = work::Work {
-            sync: &sync,
-            policy: &policy,
-            request,
-            retry,
-            collection: &*collection,
-            report,
-        };
+        let work = work::Work { sync: &sync, policy: &policy, retry, report };
         let done = work.run(images).await?;
         if sync.dry_run {
             info!("Would have synced {} images from {sources} sources", done.well);
         } else {
-            collection.finish().await?;
+            places.finish().await?;
             info!("Synced {} images from {sources} sources", done.well);
         }
         if done.failed == 0 && found.failed == 0 {
@@ -78,32 +90,29 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
 }
 
 /// What the two sides are, in the original's order and words.
-fn ends(sync: &Sync) -> Result<(SourceKind, CollectionKind)> {
+fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Option<Place>)> {
     if sync.src.is_empty() {
         bail!("A source transport must be specified");
     }
     let Some(from) = SourceKind::parse(&sync.src) else {
         bail!("{} is not a valid source transport", go::quote(&sync.src));
     };
+    let Some(destination) = destination else {
+        if !sync.dest.is_empty() {
+            bail!("--dest says what DESTINATION is, and there is none");
+        }
+        return Ok((from, None));
+    };
     if sync.dest.is_empty() {
         bail!("A destination transport must be specified");
     }
-    let Some(to) = CollectionKind::parse(&sync.dest) else {
+    let Some(kind) = CollectionKind::parse(&sync.dest) else {
         bail!("{} is not a valid destination transport", go::quote(&sync.dest));
     };
-    if from == SourceKind::Held(CollectionKind::Dir) && to == CollectionKind::Dir {
+    if from == SourceKind::Held(CollectionKind::Dir) && kind == CollectionKind::Dir {
         bail!("sync from 'dir' to 'dir' not implemented, consider using rsync instead");
     }
-    Ok((from, to))
-}
-
-fn naming(sync: &Sync) -> skopeo_copy::sync::names::Naming {
-    use skopeo_copy::sync::names::{Naming, Scope};
-    Naming {
-        scope: if sync.scoped { Scope::Full } else { Scope::Last },
-        suffix: sync.suffix.clone(),
-        ..Naming::default()
-    }
+    Ok((from, Some(Place { kind, place: destination.clone() })))
 }
 
 /// What is asked for every image, in the words of the pipeline.
@@ -111,9 +120,7 @@ fn request(app: &App, sync: &Sync) -> Result<Request> {
     let mut request = Request::new(Platform::host());
     request.platforms = app.platforms();
     request.heads_first = true;
-    if sync.all {
-        request.lists = Lists::All;
-    }
+    request.lists = sync.lists.clone();
     request.format = sync.format.as_deref().map(super::copy::format).transpose()?;
     if sync.preserve_digests {
         request.digests = Digests::Preserve;

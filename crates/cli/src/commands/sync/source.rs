@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 use futures_util::stream::{self, StreamExt as _};
+use skopeo_copy::select::Choice;
+use skopeo_copy::sync::names;
+use skopeo_copy::sync::place::Place;
+use skopeo_copy::sync::shard::Shard;
 use skopeo_image::Reference;
 use skopeo_transport::{CollectionKind, ImageName, Options};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use super::file;
+use super::choose::Choosing;
+use super::goals::Aim;
 use crate::args::image::Retry;
 use crate::exit::sentence;
 use crate::{go, retry};
@@ -22,6 +27,8 @@ const LISTINGS: usize = 16;
 pub(super) enum SourceKind {
     /// A repository or an image of a registry.
     Docker,
+    /// All repositories of a registry.
+    Registry,
     /// A place that holds images, all of which are meant.
     Held(CollectionKind),
     /// A file that names repositories.
@@ -32,6 +39,7 @@ impl SourceKind {
     pub(super) fn parse(text: &str) -> Option<Self> {
         match (text, CollectionKind::parse(text)) {
             ("yaml", _) => Some(Self::Yaml),
+            ("registry", _) => Some(Self::Registry),
             (_, Some(CollectionKind::Docker)) => Some(Self::Docker),
             (_, kind) => kind.map(Self::Held),
         }
@@ -44,6 +52,7 @@ pub(super) struct Group {
     pub(super) images: Vec<Found>,
     /// What it takes to read them.
     pub(super) options: Arc<Options>,
+    pub(super) aim: Arc<Aim>,
 }
 
 /// An image that is to be copied.
@@ -62,70 +71,153 @@ pub(super) enum Origin {
     Label(String),
 }
 
-/// A repository of which images are wanted.
-#[derive(Debug)]
+impl Origin {
+    pub(super) fn named(&self) -> names::Origin<'_> {
+        match self {
+            Self::Reference(reference) => names::Origin::Reference(reference),
+            Self::Label(label) => names::Origin::Label(label),
+        }
+    }
+}
+
+/// A source of which images are wanted.
+#[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    /// Without tag and digest.
-    pub(super) repository: Reference,
-    pub(super) tags: Tags,
+    pub(super) what: What,
+    /// What it takes to read it.
     pub(super) options: Arc<Options>,
+    pub(super) aim: Arc<Aim>,
+}
+
+/// What of it.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// Images of a repository, which is without tag and digest.
+    Repository(Reference, Tags),
+    /// All that a place holds.
+    Place(Place),
 }
 
 /// Which of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Tags {
     /// These, by tag or digest; nobody is asked whether they are there.
     Named(Vec<Reference>),
-    /// All that the registry lists and the filter lets through.
-    Listed(skopeo_copy::select::Filter),
+    /// Those of all that the registry lists that are chosen.
+    Listed(Arc<Choice>),
 }
 
 /// What was found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Finding {
     pub(super) groups: Vec<Group>,
     /// How many sources could not be asked; it has been said of each.
     pub(super) failed: usize,
 }
 
-/// Finds all the images that are meant.
-///
-/// # Errors
-/// If a source cannot be read, and the others are not to be read all the same.
-pub(super) async fn find(
-    kind: SourceKind,
-    source: &str,
-    options: &Arc<Options>,
-    retry: Retry,
-    keep_going: bool,
-) -> Result<Finding> {
-    match kind {
-        SourceKind::Docker => {
-            let wanted = named(source, options)?;
-            let group = retry::with(retry, async || list(&wanted).await).await?;
-            if group.images.is_empty() {
-                bail!("No images to sync found in {}", go::quote(source));
+/// How images are found.
+pub(super) struct Search<'a> {
+    pub(super) retry: Retry,
+    pub(super) keep_going: bool,
+    /// The part of all repositories that is meant.
+    pub(super) shard: Option<Shard>,
+    pub(super) choosing: &'a Choosing,
+}
+
+impl Search<'_> {
+    /// The images of the one source that was named; it must have some.
+    ///
+    /// # Errors
+    /// If it cannot be read, or has none.
+    pub(super) async fn one(&self, wanted: Wanted, source: &str) -> Result<Finding> {
+        if !self.is_meant(&wanted) {
+            return Ok(Finding::default());
+        }
+        let group = retry::with(self.retry, async || self.list(&wanted).await).await?;
+        if group.images.is_empty() && self.shard.is_none() {
+            bail!("No images to sync found in {}", go::quote(source));
+        }
+        Ok(Finding { groups: vec![group], failed: 0 })
+    }
+
+    /// The images of many sources, in their order.
+    ///
+    /// # Errors
+    /// If one cannot be read, and the others are not to be read all the same.
+    pub(super) async fn all(&self, mut wanted: Vec<Wanted>) -> Result<Finding> {
+        wanted.retain(|wanted| self.is_meant(wanted));
+        let listings =
+            wanted.iter().map(|wanted| retry::with(self.retry, async || self.list(wanted).await));
+        // Collected first: borrowing closures inside a stream cost its future its `Send`.
+        let listings: Vec<_> = listings.collect();
+        let mut listings = stream::iter(listings).buffered(LISTINGS).zip(stream::iter(&wanted));
+        let mut finding = Finding::default();
+        while let Some((listed, wanted)) = listings.next().await {
+            match (listed, &wanted.what) {
+                (Ok(group), What::Repository(repository, _)) if group.images.is_empty() => warn!(
+                    registry = repository.name.domain(),
+                    repo = repository.name.path(),
+                    "No refs to sync found"
+                ),
+                (Ok(group), What::Place(place)) if group.images.is_empty() => {
+                    warn!("No images to sync found in {place}");
+                }
+                (Ok(group), _) => finding.groups.push(group),
+                (Err(failure), _) if !self.keep_going => return Err(failure),
+                (Err(failure), what) => {
+                    match what {
+                        What::Repository(repository, _) => error!(
+                            registry = repository.name.domain(),
+                            repo = repository.name.path(),
+                            "Error processing repo, skipping"
+                        ),
+                        What::Place(place) => error!("Error reading {place}, skipping"),
+                    }
+                    error!("{}", sentence(&failure));
+                    finding.failed += 1;
+                }
             }
-            Ok(Finding { groups: vec![group], failed: 0 })
         }
-        SourceKind::Held(kind) => {
-            let group = retry::with(retry, async || held(kind, source, options).await).await?;
-            if group.images.is_empty() {
-                bail!("No images to sync found in {}", go::quote(source));
+        Ok(finding)
+    }
+
+    /// Whether a source can have images that are meant.
+    fn is_meant(&self, wanted: &Wanted) -> bool {
+        match (&wanted.what, self.shard) {
+            (What::Repository(repository, _), Some(shard)) => {
+                shard.has(&repository.name.to_string())
             }
-            Ok(Finding { groups: vec![group], failed: 0 })
+            _ => true,
         }
-        SourceKind::Yaml => {
-            let (wanted, failed) = file::read(Path::new(source), options)?;
-            let mut finding = all(wanted, retry, keep_going).await?;
-            finding.failed += failed;
-            Ok(finding)
-        }
+    }
+
+    /// The images that are wanted of one source.
+    async fn list(&self, wanted: &Wanted) -> Result<Group> {
+        let images = match &wanted.what {
+            What::Repository(_, Tags::Named(references)) => found(references.clone())?,
+            What::Repository(repository, Tags::Listed(choice)) => {
+                let tags = tags(repository, &wanted.options).await?;
+                let tags = self.choosing.tags(repository, tags, choice, &wanted.options).await?;
+                let tagged = |tag: &String| Reference::with_tag(repository.name.clone(), tag);
+                found(tags.iter().map(tagged).collect::<Result<_, _>>()?)?
+            }
+            What::Place(place) => {
+                let mut images = held(place, &wanted.options).await?;
+                images.retain(|image| {
+                    self.shard.is_none_or(|shard| shard.has(&image.origin.named().repository()))
+                });
+                images
+            }
+        };
+        Ok(Group { images, options: wanted.options.clone(), aim: wanted.aim.clone() })
     }
 }
 
 /// What the argument of `--src docker` names.
-fn named(source: &str, options: &Arc<Options>) -> Result<Wanted> {
+///
+/// # Errors
+/// If that is nothing that can be.
+pub(super) fn named(source: &str, choice: &Arc<Choice>) -> Result<What> {
     let reference = Reference::parse_normalized(source).with_context(|| {
         format!(
             "Cannot obtain a valid image reference for transport \"docker\" and reference {}",
@@ -135,64 +227,21 @@ fn named(source: &str, options: &Arc<Options>) -> Result<Wanted> {
     let tagged = !reference.is_name_only();
     info!(imagename = source, tagged, "Tag presence check");
     let repository = Reference { tag: None, digest: None, ..reference.clone() };
-    let tags = if tagged {
-        Tags::Named(vec![reference])
-    } else {
-        Tags::Listed(skopeo_copy::select::Filter::default())
-    };
-    Ok(Wanted { repository, tags, options: options.clone() })
+    let tags = if tagged { Tags::Named(vec![reference]) } else { Tags::Listed(choice.clone()) };
+    Ok(What::Repository(repository, tags))
 }
 
-/// The images of many repositories, in their order.
-async fn all(wanted: Vec<Wanted>, retry: Retry, keep_going: bool) -> Result<Finding> {
-    let listings = wanted.iter().map(|wanted| retry::with(retry, async || list(wanted).await));
-    // Collected first: borrowing closures inside a stream cost its future its `Send`.
-    let listings: Vec<_> = listings.collect();
-    let mut listings = stream::iter(listings).buffered(LISTINGS).zip(stream::iter(&wanted));
-    let (mut groups, mut failed) = (Vec::new(), 0);
-    while let Some((listed, wanted)) = listings.next().await {
-        match listed {
-            Ok(group) if group.images.is_empty() => {
-                tracing::warn!(
-                    registry = wanted.repository.name.domain(),
-                    repo = wanted.repository.name.path(),
-                    "No refs to sync found"
-                );
-            }
-            Ok(group) => groups.push(group),
-            Err(failure) if keep_going => {
-                error!(
-                    registry = wanted.repository.name.domain(),
-                    repo = wanted.repository.name.path(),
-                    "Error processing repo, skipping"
-                );
-                error!("{}", sentence(&failure));
-                failed += 1;
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
-    Ok(Finding { groups, failed })
+/// All tags of a repository.
+async fn tags(repository: &Reference, options: &Options) -> Result<Vec<String>> {
+    let name = repository.name.to_string();
+    info!(image = name, "Getting tags");
+    let image = ImageName::docker(repository.clone().or_latest())?;
+    let tags = skopeo_transport::tags(&image, options).await;
+    tags.with_context(|| format!("Error determining repository tags for repo {name}"))
 }
 
-/// The images that are wanted of one repository.
-async fn list(wanted: &Wanted) -> Result<Group> {
-    let references = match &wanted.tags {
-        Tags::Named(references) => references.clone(),
-        Tags::Listed(filter) => {
-            let repository = &wanted.repository;
-            let name = repository.name.to_string();
-            info!(image = name, "Getting tags");
-            let image = ImageName::docker(repository.clone().or_latest())?;
-            let tags = skopeo_transport::tags(&image, &wanted.options).await;
-            let tags =
-                tags.with_context(|| format!("Error determining repository tags for repo {name}"))?;
-            let chosen = tags.into_iter().filter(|tag| filter.judge(tag).is_ok());
-            let tagged = chosen.map(|tag| Reference::with_tag(repository.name.clone(), &tag));
-            tagged.collect::<Result<_, _>>()?
-        }
-    };
-    let images = references.into_iter().map(|reference| {
+fn found(references: Vec<Reference>) -> Result<Vec<Found>> {
+    let found = references.into_iter().map(|reference| {
         let name = ImageName::docker(reference.clone()).with_context(|| {
             format!(
                 "Cannot obtain a valid image reference for transport \"docker\" and reference {}",
@@ -201,11 +250,12 @@ async fn list(wanted: &Wanted) -> Result<Group> {
         })?;
         Ok(Found { name, origin: Origin::Reference(reference) })
     });
-    Ok(Group { images: images.collect::<Result<_>>()?, options: wanted.options.clone() })
+    found.collect()
 }
 
 /// The images of a place.
-async fn held(kind: CollectionKind, place: &str, options: &Arc<Options>) -> Result<Group> {
+async fn held(place: &Place, options: &Options) -> Result<Vec<Found>> {
+    let Place { kind, place } = place;
     let failed = |error: skopeo_transport::Error| -> Error {
         match Path::new(place).try_exists() {
             Ok(true) => {
@@ -214,8 +264,7 @@ async fn held(kind: CollectionKind, place: &str, options: &Arc<Options>) -> Resu
             _ => anyhow!(error).context("Invalid source directory specified"),
         }
     };
-    let held = skopeo_transport::held(kind, place, options).await.map_err(failed)?;
-    let images =
-        held.into_iter().map(|held| Found { name: held.name, origin: Origin::Label(held.label) });
-    Ok(Group { images: images.collect(), options: options.clone() })
+    let held = skopeo_transport::held(*kind, place, options).await.map_err(failed)?;
+    let held = held.into_iter();
+    Ok(held.map(|held| Found { name: held.name, origin: Origin::Label(held.label) }).collect())
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use skopeo_copy::{Copied, Limits, Request, Session};
+use skopeo_copy::{Copied, Limits, Session};
 use skopeo_image::ErrorClass;
-use skopeo_transport::Collection;
 use skopeo_trust::Policy;
 use tracing::{error, info};
 
@@ -29,9 +28,7 @@ const LOOKED_AT: usize = 32;
 pub(super) struct Work<'a> {
     pub(super) sync: &'a Sync,
     pub(super) policy: &'a Policy,
-    pub(super) request: Arc<Request>,
     pub(super) retry: Retry,
-    pub(super) collection: &'a dyn Collection,
     pub(super) report: &'a Report,
 }
 
@@ -119,10 +116,10 @@ impl Work<'_> {
     async fn copy(&self, session: &Session, image: &Image) -> Result<Copied> {
         let source = skopeo_transport::open(&image.from, &image.options).await;
         let source = source.with_context(|| format!("initializing source {}", image.from))?;
-        let destination = self.collection.create(&image.to).await;
+        let destination = image.collection.create(&image.to).await;
         let destination =
             destination.with_context(|| format!("initializing destination {}", image.to))?;
-        let request = &self.request;
+        let request = &image.request;
         Ok(skopeo_copy::copy(session, &*source, destination, self.policy, request).await?)
     }
 }

@@ -171,6 +171,14 @@ impl Naming {
     }
 }
 
+impl Origin<'_> {
+    /// What images of the same repository have in common: the name without tag and digest.
+    #[must_use]
+    pub fn repository(self) -> String {
+        Parts::of(self).repository()
+    }
+}
+
 impl Template {
     /// A template that is this function; its error is a whole sentence.
     pub fn new(make: impl Fn(&Fields) -> Result<String, String> + Send + Sync + 'static) -> Self {

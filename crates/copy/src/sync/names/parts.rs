@@ -71,6 +71,11 @@ impl<'a> Parts<'a> {
         (registry, &self.path[gone.min(self.path.len().saturating_sub(1))..])
     }
 
+    pub(super) fn repository(&self) -> String {
+        let registry = self.registry.as_deref().into_iter();
+        registry.chain(self.path.iter().map(String::as_str)).collect::<Vec<_>>().join("/")
+    }
+
     pub(super) fn digest(&self) -> Option<&str> {
         self.tail.split_once('@').map(|(_, digest)| digest)
     }

@@ -165,6 +165,17 @@ fn nothing_leads_out_of_the_place() {
 }
 
 #[test]
+fn images_of_a_repository_have_its_name_in_common() {
+    let busybox = Reference::parse_normalized("busybox:1").unwrap();
+    assert_eq!(Origin::Reference(&busybox).repository(), "docker.io/library/busybox");
+    for label in ["docker.io/library/busybox:2", &format!("docker.io/library/busybox@{}", digest())]
+    {
+        assert_eq!(Origin::Label(label).repository(), "docker.io/library/busybox");
+    }
+    assert_eq!(Origin::Label("a/busybox:1").repository(), "a/busybox");
+}
+
+#[test]
 fn a_name_is_given_once() {
     assert_eq!(clash([("a/x:1", "r/x:1"), ("b/y:1", "r/y:1"), ("a/x:1", "r/x:1")]), Ok(()));
     let found = clash([("a/x:1", "r/x:1"), ("b/x:1", "r/x:1")]).unwrap_err();

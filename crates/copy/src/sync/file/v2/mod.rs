@@ -15,7 +15,7 @@ use super::v1::Credentials;
 use super::{Malformed, Pairs, World, nullable, read};
 use crate::select::Choice;
 use crate::sync::names::Naming;
-use crate::sync::place::Place;
+use crate::sync::place::{Goal, Place};
 
 use entry::{RawDefaults, RawEntry};
 
@@ -95,15 +95,6 @@ pub enum Platforms {
     All,
     /// These.
     These(Vec<PlatformFilter>),
-}
-
-/// One place to copy to.
-#[derive(Clone, Debug)]
-pub struct Goal {
-    /// Where it is.
-    pub place: Place,
-    /// How images are named there.
-    pub naming: Naming,
 }
 
 /// The keys of a file.

@@ -1,0 +1,45 @@
+//! `--src registry`: all repositories of a registry.
+
+use anyhow::{Context as _, Result, bail};
+use skopeo_copy::select::Filter;
+use skopeo_image::{Named, Reference};
+use skopeo_transport::Options;
+use tracing::error;
+
+use crate::args::image::Retry;
+use crate::{go, retry};
+
+/// The repositories of a registry in whose names the expression matches somewhere, in the
+/// registry's order, and how many of its names are none.
+///
+/// # Errors
+/// If the host is none, or does not tell.
+pub(super) async fn repositories(
+    host: &str,
+    matching: Option<&str>,
+    options: &Options,
+    retry: Retry,
+) -> Result<(Vec<Reference>, usize)> {
+    // What a repository can be in is a host.
+    let domain = Named::parse_normalized(&format!("{host}/x"));
+    if !domain.is_ok_and(|name| name.domain() == host) {
+        bail!("{} is no host of a registry", go::quote(host));
+    }
+    let filter = Filter::new(matching.as_slice(), &[], None)?;
+    let listed =
+        retry::with(retry, async || Ok(skopeo_transport::repositories(host, options).await?));
+    let listed = listed.await.with_context(|| format!("listing the repositories of {host}"))?;
+    let (mut repositories, mut failed) = (Vec::new(), 0);
+    for path in listed.into_iter().filter(|path| filter.judge(path).is_ok()) {
+        match Named::parse_normalized(&format!("{host}/{path}")) {
+            // Docker Hub would have library/ added.
+            Ok(name) if name.path() == path => repositories.push(name.into()),
+            _ => {
+                let repo = path.as_str();
+                error!(registry = host, repo, "Error parsing repository name, skipping");
+                failed += 1;
+            }
+        }
+    }
+    Ok((repositories, failed))
+}

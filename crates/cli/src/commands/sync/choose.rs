@@ -1,0 +1,68 @@
+//! Which tags of a repository are copied.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, Result};
+use skopeo_copy::select::{Choice, Chosen};
+use skopeo_image::{Platform, Reference, Timestamp};
+use skopeo_transport::Options;
+
+use crate::commands::facts::Asking;
+use crate::logging::visible;
+
+/// How tags are chosen in a run.
+#[derive(Clone, Debug)]
+pub(super) struct Choosing {
+    /// Whether it is said of each tag why it is chosen, or not.
+    pub(super) explain: bool,
+    /// The platforms that serve, best first: whose image says when a tag was made.
+    pub(super) platforms: Vec<Platform>,
+}
+
+impl Choosing {
+    /// The tags of a repository that are meant, in their order.
+    ///
+    /// # Errors
+    /// If it has to be known when images were made, and cannot be found out.
+    pub(super) async fn tags(
+        &self,
+        repository: &Reference,
+        tags: Vec<String>,
+        choice: &Choice,
+        options: &Options,
+    ) -> Result<Vec<String>> {
+        let mut chosen = choice.by_words(tags);
+        let mut times: HashMap<String, Option<Timestamp>> = HashMap::new();
+        if choice.needs_times() {
+            let left: Vec<String> = chosen.kept.iter().map(|(tag, _)| tag.clone()).collect();
+            let facts = Asking::new(repository, options, self.platforms.clone()).all(&left).await;
+            for (tag, facts) in left.into_iter().zip(facts) {
+                // Which are the newest cannot be told of those that nothing is known of.
+                let facts = facts
+                    .with_context(|| format!("asking when {}:{tag} was made", repository.name))?;
+                times.insert(tag, facts.created);
+            }
+        }
+        let now = jiff::Timestamp::now().as_second();
+        chosen = choice.by_time(chosen, |tag| times.get(tag).copied().flatten(), now);
+        if self.explain {
+            explain(repository, &chosen);
+        }
+        Ok(chosen.kept.into_iter().map(|(tag, _)| tag).collect())
+    }
+}
+
+/// A closed stderr is nobody's business.
+fn explain(repository: &Reference, chosen: &Chosen) {
+    let mut lines = String::new();
+    for (tag, why) in &chosen.kept {
+        let _ = writeln!(lines, "{}", visible(&format!("{}:{tag}: kept: {why}", repository.name)));
+    }
+    for (tag, why) in &chosen.dropped {
+        let _ =
+            writeln!(lines, "{}", visible(&format!("{}:{tag}: dropped: {why}", repository.name)));
+    }
+    let _ = io::stderr().write_all(lines.as_bytes());
+}

@@ -1,0 +1,153 @@
+//! The file of `--src yaml`, version 2: pairs of what to copy and where to.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use skopeo_copy::sync::file::v2::{Access, Entry, File, From, Platforms, Tags as Asked};
+use skopeo_copy::sync::place::{Goal, Place};
+use skopeo_copy::{Lists, Others, Request};
+use skopeo_image::Reference;
+use skopeo_transport::{CollectionKind, Options, join};
+
+use super::catalog;
+use super::file::{reached, reference};
+use super::goals::Aim;
+use super::source::{Tags, Wanted, What};
+use crate::args::image::Retry;
+use crate::go;
+
+/// What a file says, with what the command line says about all of it.
+pub(super) struct Pairs<'a> {
+    pub(super) file: &'a File,
+    /// As the file is called in errors.
+    pub(super) path: &'a Path,
+    /// The place on the command line.
+    pub(super) place: Option<Place>,
+    pub(super) options: Arc<Options>,
+    pub(super) request: Arc<Request>,
+    pub(super) retry: Retry,
+}
+
+impl Pairs<'_> {
+    /// What is to be copied, and how many of the names of a registry's repositories are none.
+    ///
+    /// # Errors
+    /// If an entry does not say enough, or a registry does not tell its repositories.
+    pub(super) async fn wanted(&self) -> Result<(Vec<Wanted>, usize)> {
+        let (mut wanted, mut failed) = (Vec::new(), 0);
+        // What is wrong with a later entry is known before anybody is asked anything.
+        let aims = self.file.entries.iter().map(|entry| self.aim(entry));
+        let aims: Vec<Arc<Aim>> = aims.map(|aim| aim.map(Arc::new)).collect::<Result<_>>()?;
+        for (entry, aim) in self.file.entries.iter().zip(&aims) {
+            let options = Arc::new(self.source_options(&entry.from));
+            let mut add = |what| {
+                wanted.push(Wanted { what, options: options.clone(), aim: aim.clone() });
+            };
+            match &entry.from {
+                From::Held(place) => add(What::Place(place.clone())),
+                From::Image(image) => {
+                    let tags = Tags::Named(vec![image.clone()]);
+                    add(What::Repository(Reference::from(image.name.clone()), tags));
+                }
+                From::Repository(repository) => {
+                    add(What::Repository(repository.clone(), tags(repository, &entry.tags)));
+                }
+                From::Registry { host, repositories } => {
+                    let matching = repositories.as_deref();
+                    let listed = catalog::repositories(host, matching, &options, self.retry);
+                    let (repositories, none) = listed.await?;
+                    failed += none;
+                    for repository in repositories {
+                        let tags = tags(&repository, &entry.tags);
+                        add(What::Repository(repository, tags));
+                    }
+                }
+            }
+        }
+        Ok((wanted, failed))
+    }
+
+    fn aim(&self, entry: &Entry) -> Result<Aim> {
+        let mut goals = entry.goals.clone();
+        if goals.is_empty() {
+            let place = self.place.clone().into_iter();
+            goals.extend(place.map(|place| Goal { place, naming: entry.naming.clone() }));
+        }
+        let (file, line, key) = (go::quote(&self.path.to_string_lossy()), entry.line, &entry.key);
+        if goals.is_empty() {
+            bail!(
+                "{file}: line {line}: {key}: neither to nor into says where to, nor does the command line"
+            );
+        }
+        let folder = |place: &Place| place.kind == CollectionKind::Dir;
+        if matches!(&entry.from, From::Held(place) if folder(place))
+            && goals.iter().any(|goal| folder(&goal.place))
+        {
+            bail!(
+                "{file}: line {line}: {key}: sync from 'dir' to 'dir' not implemented, consider using rsync instead"
+            );
+        }
+        let mut request = self.request.clone();
+        if let Some(platforms) = &entry.platforms {
+            Arc::make_mut(&mut request).lists = match platforms {
+                Platforms::System => Lists::System,
+                Platforms::All => Lists::All,
+                Platforms::These(wanted) => {
+                    Lists::Platforms { wanted: wanted.clone(), others: Others::Remove }
+                }
+            };
+        }
+        Ok(Aim { goals, request })
+    }
+
+    fn source_options(&self, from: &From) -> Options {
+        match from {
+            From::Repository(reference) | From::Image(reference) => {
+                reaching(self.file, &self.options, reference.name.domain())
+            }
+            From::Registry { host, .. } => reaching(self.file, &self.options, host),
+            From::Held(_) => (*self.options).clone(),
+        }
+    }
+}
+
+/// What it takes to write to a place. What the command line says of credentials is for the place
+/// that is named there.
+pub(super) fn destination_options(
+    file: &File,
+    options: &Options,
+    place: &Place,
+    named: Option<&Place>,
+) -> Options {
+    let mut options = options.clone();
+    if named != Some(place) {
+        options.registry.credentials = None;
+        options.registry.registry_token = None;
+    }
+    match Reference::parse_normalized(&join(&place.place, "x")) {
+        Ok(reference) if place.kind == CollectionKind::Docker => {
+            reaching(file, &options, reference.name.domain())
+        }
+        _ => options,
+    }
+}
+
+/// The options with what the file says of a host.
+fn reaching(file: &File, options: &Options, host: &str) -> Options {
+    match file.registries.0.iter().find(|(known, _)| known == host) {
+        Some((_, Access { credentials, tls_verify, cert_dir })) => {
+            reached(options, credentials, *tls_verify, cert_dir.as_deref())
+        }
+        None => options.clone(),
+    }
+}
+
+fn tags(repository: &Reference, asked: &Asked) -> Tags {
+    match asked {
+        Asked::These(tags) => {
+            Tags::Named(tags.iter().filter_map(|tag| reference(repository, tag)).collect())
+        }
+        Asked::Chosen(choice) => Tags::Listed(Arc::new(choice.clone())),
+    }
+}
