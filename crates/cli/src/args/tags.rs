@@ -13,7 +13,7 @@ const ORDERS: [&str; 3] = ["semver", "name", "created"];
 pub(crate) fn choosing() -> [Flag; 5] {
     [
         matching("match"),
-        Flag::new("include", Kind::Array, "").alias_of("match"),
+        Flag::new("include", Kind::Array, "another name of --match").alias_of("match"),
         excluding(),
         range(),
         Flag::switch("explain", "say on stderr of each tag that is left out why it is"),

@@ -24,6 +24,7 @@ pub struct Builder {
     subject: Option<(MediaType, Digest, usize)>,
     name: (String, String),
     attested: Option<Digest>,
+    created: String,
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +49,7 @@ impl Builder {
             subject: None,
             name: ("testkit".into(), "latest".into()),
             attested: None,
+            created: CREATED.to_owned(),
         }
     }
 
@@ -148,6 +150,13 @@ impl Builder {
     #[must_use]
     pub fn named(mut self, repository: &str, tag: &str) -> Self {
         self.name = (repository.to_owned(), tag.to_owned());
+        self
+    }
+
+    /// When its config says that it was made, in place of the usual time.
+    #[must_use]
+    pub fn created(mut self, time: &str) -> Self {
+        time.clone_into(&mut self.created);
         self
     }
 
@@ -255,7 +264,7 @@ impl Builder {
     fn config(&self, layers: &[Layer]) -> Value {
         let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.as_str()).collect();
         let mut config = json!({
-            "created": CREATED,
+            "created": self.created,
             "author": "testkit",
             "architecture": self.platform.architecture,
             "os": self.platform.os,
