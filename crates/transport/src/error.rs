@@ -385,6 +385,14 @@ pub enum Error {
     /// The tag leads to something that has what the new one has not, and the reverse.
     #[error("writing tag {0}: what is there would be lost")]
     WouldLose(String),
+    /// An archive that is written anew has not what it should have.
+    #[error("taking over blob {digest} from {}: it is broken there", path.display())]
+    BrokenArchive {
+        /// The archive.
+        path: PathBuf,
+        /// The blob.
+        digest: Digest,
+    },
     /// A name that another collection gave.
     #[error("writing {0}: it is no name in this place")]
     OtherCollection(String),
@@ -493,6 +501,7 @@ impl Error {
             | Self::UnsupportedEntry { .. }
             | Self::UnknownEntry(_)
             | Self::TooManyManifests(_)
+            | Self::BrokenArchive { .. }
             | Self::BadDigest { .. } => ErrorClass::InvalidImage,
             _ => return None,
         })

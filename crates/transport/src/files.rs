@@ -179,6 +179,16 @@ pub(crate) fn temporary_for(path: &Path) -> Result<(TempPath, File), Error> {
     Ok((temp, File::from_parts(file, path)))
 }
 
+/// Opens a file that is to be replaced, by who may write to it, and locks it, so that of two who do
+/// so none loses what the other writes.
+pub(crate) fn lock_to_replace(path: &Path) -> Result<File, Error> {
+    let file = fs_err::OpenOptions::new().read(true).write(true).open(path)?;
+    let held = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    // Somebody may have replaced it between opening and locking.
+    let is_there = fs_err::metadata(path)?.ino() == file.metadata()?.ino();
+    if held && is_there { Ok(file) } else { Err(Error::FolderBusy(path.display().to_string())) }
+}
+
 /// Writes blobs beside their places, renames them when they are whole, and has them on the disk
 /// before it says so.
 #[derive(Debug)]

@@ -23,6 +23,11 @@ pub(crate) trait Sight: Send + Sync {
         None
     }
 
+    /// The length of a blob in bytes, if it is there.
+    fn size(&self, digest: &Digest) -> Option<u64> {
+        files::size_of(&self.blob_path(digest)?)
+    }
+
     /// As [`Destination::keeps_referrers`].
     fn keeps_referrers(&self) -> Result<(), &'static str> {
         Err("nothing can hang on an image there")
@@ -68,9 +73,8 @@ impl<S: Sight> Destination for Glance<S> {
     }
 
     async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
-        let path = self.sight.blob_path(&wish.blob.digest);
-        let size = path.and_then(|path| files::reusable(&path, wish));
-        Ok(size.map(|_| How::Present))
+        let size = self.sight.size(&wish.blob.digest);
+        Ok(size.filter(|size| files::is_wished(*size, wish)).map(|_| How::Present))
     }
 
     fn pool(&self) -> Option<String> {

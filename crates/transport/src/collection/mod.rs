@@ -3,6 +3,7 @@
 //! A registry, a folder of `dir:` images, a layout, an archive. Each image has a *label* there:
 //! what its name says apart from the place, as `docker.io/library/busybox:1`.
 
+mod archive;
 mod folder;
 mod layout;
 mod path;
@@ -113,7 +114,8 @@ pub async fn collection(
         CollectionKind::Docker => Box::new(registry::Registry::new(place, options)),
         CollectionKind::Dir => Box::new(folder::Folder::new(place, options)),
         CollectionKind::Oci => Box::new(layout::Layout::new(place, options)?),
-        CollectionKind::OciArchive | CollectionKind::DockerArchive => {
+        CollectionKind::OciArchive => Box::new(archive::Archive::new(place, options).await?),
+        CollectionKind::DockerArchive => {
             return Err(Error::Unsupported {
                 transport: kind.as_str(),
                 operation: "Writing many images",
@@ -135,6 +137,7 @@ pub async fn held(
     match kind {
         CollectionKind::Dir => folder::held(place).await,
         CollectionKind::Oci => crate::layout::held(place, &options.layout).await,
+        CollectionKind::OciArchive => crate::layout::held_in_archive(place, options).await,
         _ => Err(Error::Unsupported { transport: kind.as_str(), operation: "Listing many images" }),
     }
 }

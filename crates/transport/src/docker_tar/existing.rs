@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
 use skopeo_blob::sniff_bytes;
 use skopeo_image::Compression;
 
@@ -14,8 +12,8 @@ use super::SavedError;
 use super::legacy::REPOSITORIES;
 use super::manifest::MANIFEST;
 use super::saved::Saved;
-use crate::Error;
 use crate::tar::{Existing, Writer, is_special};
+use crate::{Error, files};
 
 /// A place for an archive, and what is there already. Waits for the disk, and where the place is a
 /// pipe for somebody to read from it.
@@ -55,16 +53,8 @@ impl Target {
 impl Old {
     /// The archive at `path`; `None` if there is an empty file.
     fn open(path: &Path, tmpdir: &Path) -> Result<Option<Self>, Error> {
-        // Replaced by its name, but only by who may write to it.
-        let lock = fs_err::OpenOptions::new().read(true).write(true).open(path)?;
-        let held = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
-        let metadata = lock.metadata()?;
-        // Another copy may have replaced it between opening and locking.
-        let is_there = fs_err::metadata(path)?.ino() == metadata.ino();
-        if !held || !is_there {
-            return Err(Error::FolderBusy(path.display().to_string()));
-        }
-        if metadata.len() == 0 {
+        let lock = files::lock_to_replace(path)?;
+        if lock.metadata()?.len() == 0 {
             return Ok(None);
         }
         let mut head = Vec::new();

@@ -1,7 +1,6 @@
 //! Writing `oci:`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -90,8 +89,8 @@ impl Sight for Seen {
         present(&self.editor, self.reference.as_deref()).await
     }
 
-    fn blob_path(&self, digest: &Digest) -> Option<PathBuf> {
-        Some(self.editor.folder().blob_path(digest))
+    fn size(&self, digest: &Digest) -> Option<u64> {
+        self.editor.folder().size(digest)
     }
 
     fn keeps_referrers(&self) -> Result<(), &'static str> {

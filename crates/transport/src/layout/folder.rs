@@ -116,8 +116,12 @@ impl Place for Folder {
         files::read(&self.blob_path(digest), Some(&self.blobs()), files::MAX_MANIFEST)
     }
 
-    fn has(&self, digest: &Digest) -> bool {
-        files::size_of(&self.blob_path(digest)).is_some()
+    fn size(&self, digest: &Digest) -> Option<u64> {
+        files::size_of(&self.blob_path(digest))
+    }
+
+    fn locate(&self, digest: &Digest) -> PathBuf {
+        self.blob_path(digest)
     }
 
     fn blob(&self, digest: &Digest) -> Result<Unverified, Error> {

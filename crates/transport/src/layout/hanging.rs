@@ -142,6 +142,11 @@ impl Hanging {
         Ok(())
     }
 
+    /// What is to be under names of cosign's.
+    pub(super) fn tagged(&self) -> impl Iterator<Item = &RawManifest> {
+        self.tagged.values()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.listed.is_empty() && self.tagged.is_empty()
     }

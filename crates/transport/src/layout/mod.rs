@@ -27,7 +27,8 @@ use crate::options::LayoutOptions;
 
 pub use archive::ArchiveName;
 pub(crate) use archive::{
-    PackedLayout, create as create_archive, look as look_at_archive, open as open_archive,
+    ManyPacked, PackedLayout, create as create_archive, held as held_in_archive,
+    look as look_at_archive, open as open_archive,
 };
 pub(crate) use destination::{create, look};
 pub(crate) use index::Index;
@@ -37,6 +38,7 @@ pub(crate) use source::open;
 use folder::{Folder, Lock};
 use index::Target;
 use reach::Reach;
+use source::Place;
 
 /// The name of an image in a layout, or of a place for one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -200,13 +202,13 @@ fn sweep_images(
 
 /// Removes what hung on nothing but what was `reached` from an image that is gone, and adds it to
 /// that. Gives back what is still needed. What hangs on what was not here at all stays.
-fn drop_orphans(folder: &Folder, index: &mut Index, reached: &mut Reach) -> Result<Reach, Error> {
+fn drop_orphans(place: &dyn Place, index: &mut Index, reached: &mut Reach) -> Result<Reach, Error> {
     let mut needed = Reach::default();
     let mut waiting = Vec::new();
     for entry in index.entries() {
         match entry.ref_name().and_then(hanging::subject_tag) {
             Some(tag) => waiting.push((tag.to_owned(), entry.clone())),
-            None => needed.follow(folder, entry.descriptor()?)?,
+            None => needed.follow(place, entry.descriptor()?)?,
         }
     }
     // What hangs on what hangs is reached step by step.
@@ -216,7 +218,7 @@ fn drop_orphans(folder: &Folder, index: &mut Index, reached: &mut Reach) -> Resu
             waiting.into_iter().partition(|(tag, _)| tags.contains(tag));
         waiting = rest;
         for (_, entry) in &kept {
-            needed.follow(folder, entry.descriptor()?)?;
+            needed.follow(place, entry.descriptor()?)?;
         }
         if kept.is_empty() {
             break;
@@ -228,7 +230,7 @@ fn drop_orphans(folder: &Folder, index: &mut Index, reached: &mut Reach) -> Resu
             waiting.into_iter().partition(|(tag, _)| tags.contains(tag));
         waiting = rest;
         for (_, entry) in &gone {
-            reached.follow(folder, entry.descriptor()?)?;
+            reached.follow(place, entry.descriptor()?)?;
             index.forget(entry);
         }
         if gone.is_empty() {
@@ -236,7 +238,7 @@ fn drop_orphans(folder: &Folder, index: &mut Index, reached: &mut Reach) -> Resu
         }
     }
     for (_, entry) in waiting {
-        needed.follow(folder, entry.descriptor()?)?;
+        needed.follow(place, entry.descriptor()?)?;
     }
     Ok(needed)
 }

@@ -7,10 +7,9 @@ use serde::Deserialize;
 use skopeo_image::{Digest, MediaType};
 use skopeo_registry::referrers_tag;
 
-use super::folder::Folder;
 use super::index::{Target, is_manifest};
 use super::source::Place;
-use crate::{Error, files};
+use crate::Error;
 
 /// The digests reached so far, and what is known of each.
 #[derive(Debug, Default)]
@@ -52,23 +51,23 @@ struct Schema1Link {
 impl Reach {
     /// Adds a manifest and all that hangs on it. Instances that are not there are taken as they
     /// are: a sparse list is no broken one.
-    pub(super) fn follow(&mut self, folder: &Folder, top: Target) -> Result<(), Error> {
+    pub(super) fn follow(&mut self, place: &dyn Place, top: Target) -> Result<(), Error> {
         let mut waiting = vec![(top, None)];
         while let Some((target, size)) = waiting.pop() {
             let known = Expected { size, foreign: false };
             if self.0.insert(target.digest.clone(), known).is_some() {
                 continue;
             }
-            let bytes = match folder.manifest(&target.digest) {
-                Ok(bytes) => bytes,
-                Err(error) if error.is_missing_file() => continue,
-                Err(error) => return Err(error),
-            };
+            // A manifest that is not there is not followed.
+            if !place.has(&target.digest) {
+                continue;
+            }
+            let bytes = place.manifest(&target.digest)?;
             if !is_manifest(&target.media_type) {
                 return Err(Error::UnknownEntry(target.media_type.to_string()));
             }
             let named: Named = serde_json::from_slice(&bytes)
-                .map_err(|source| Error::Json { path: folder.blob_path(&target.digest), source })?;
+                .map_err(|source| Error::Json { path: place.locate(&target.digest), source })?;
             for link in named.manifests.into_iter().flatten() {
                 let Link { media_type, digest, size, .. } = link;
                 waiting.push((Target { media_type, digest }, size));
@@ -98,8 +97,8 @@ impl Reach {
     }
 
     /// Whether every blob is there in its right length, but for layers that lie elsewhere.
-    pub(super) fn is_whole(&self, folder: &Folder) -> bool {
-        self.0.iter().all(|(digest, expected)| match files::size_of(&folder.blob_path(digest)) {
+    pub(super) fn is_whole(&self, place: &dyn Place) -> bool {
+        self.0.iter().all(|(digest, expected)| match place.size(digest) {
             Some(size) => expected.size.is_none_or(|wanted| wanted == size),
             None => expected.foreign,
         })

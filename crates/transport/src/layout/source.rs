@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,8 +21,16 @@ pub(super) trait Place: fmt::Debug + Send + Sync {
     /// The bytes of a manifest, unverified.
     fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error>;
 
+    /// The length of a blob in bytes; `None` if it is not there.
+    fn size(&self, digest: &Digest) -> Option<u64>;
+
     /// Whether there is a blob.
-    fn has(&self, digest: &Digest) -> bool;
+    fn has(&self, digest: &Digest) -> bool {
+        self.size(digest).is_some()
+    }
+
+    /// Where a blob is, for errors.
+    fn locate(&self, digest: &Digest) -> PathBuf;
 
     /// The bytes of a blob, which must be there.
     fn blob(&self, digest: &Digest) -> Result<Unverified, Error>;

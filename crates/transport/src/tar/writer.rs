@@ -3,11 +3,16 @@
 //! In a file, a member of which nothing is known yet is written at the end, and its header when its
 //! name and size are known; members whose size is known get their place at once and are written
 //! side by side. What goes through a pipe cannot be gone back to: there, what has no size yet is
-//! kept in a temporary file until it has one.
+//! kept in a temporary file until it has one; and so it is where several images are written at
+//! once, lest all wait for the one that has the end.
+//!
+//! A place that was given to what never came is closed up when the tar ends.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Seek, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +20,7 @@ use fs_err::os::unix::fs::FileExt;
 use skopeo_blob::{Blob, Unverified, file};
 use skopeo_image::Digest;
 use tempfile::TempPath;
-use tokio::sync::MutexGuard;
+use tokio::sync::OwnedMutexGuard;
 
 use super::ustar::{self, BLOCK, Kind};
 use crate::{Error, files};
@@ -24,11 +29,13 @@ use crate::{Error, files};
 #[derive(Debug)]
 pub(crate) struct Writer {
     sink: Sink,
-    place: Option<Place>,
+    place: Mutex<Option<Place>>,
     tmpdir: PathBuf,
     /// The permissions of its files.
     mode: u64,
-    tail: tokio::sync::Mutex<Tail>,
+    /// Whether what has no size yet waits elsewhere until it has.
+    spools: bool,
+    tail: Arc<tokio::sync::Mutex<Tail>>,
 }
 
 /// What is to be done about a file that is where a tar is to be.
@@ -84,10 +91,19 @@ struct Place {
 #[derive(Debug, Default)]
 struct Tail {
     at: u64,
-    /// Where those begin that have a place but are not whole.
-    open: HashMap<Digest, u64>,
-    /// Half of a member went through a pipe.
-    broken: bool,
+    /// Those that have a place but are not whole.
+    open: HashMap<(Digest, u64), Region>,
+    /// Half of a member went through a pipe, or the end has been written.
+    closed: bool,
+}
+
+/// The place of a member.
+#[derive(Clone, Debug)]
+struct Region {
+    start: u64,
+    end: u64,
+    /// Held by the thread that writes there, which may live longer than who began it.
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Writer {
@@ -97,10 +113,11 @@ impl Writer {
         let (temporary, file) = files::temporary_for(path)?;
         Ok(Self {
             sink: Sink::File(Arc::new(file)),
-            place: Some(Place { temporary, path: path.to_owned(), existing }),
+            place: Mutex::new(Some(Place { temporary, path: path.to_owned(), existing })),
             tmpdir: tmpdir.to_owned(),
             mode: 0o444,
-            tail: tokio::sync::Mutex::default(),
+            spools: false,
+            tail: Arc::default(),
         })
     }
 
@@ -108,10 +125,11 @@ impl Writer {
     pub(crate) fn stream(pipe: impl Write + Send + 'static, tmpdir: &Path) -> Self {
         Self {
             sink: Sink::Stream(Arc::new(Mutex::new(Box::new(pipe)))),
-            place: None,
+            place: Mutex::default(),
             tmpdir: tmpdir.to_owned(),
             mode: 0o444,
-            tail: tokio::sync::Mutex::default(),
+            spools: true,
+            tail: Arc::default(),
         }
     }
 
@@ -130,6 +148,12 @@ impl Writer {
     /// nobody.
     pub(crate) fn with_mode(self, mode: u64) -> Self {
         Self { mode, ..self }
+    }
+
+    /// The same for several images at once: none waits for a member of another that has no size
+    /// yet.
+    pub(crate) fn for_many(self) -> Self {
+        Self { spools: true, ..self }
     }
 
     /// Writes small members one after the other.
@@ -164,13 +188,13 @@ impl Writer {
         blob: Blob,
         name: impl FnOnce(&Digest) -> Option<String> + Send,
     ) -> Result<(Digest, u64), Error> {
-        match (blob.digest().cloned(), blob.size(), &self.sink) {
-            (Some(digest), Some(size), _) => {
+        match (blob.digest().cloned(), blob.size()) {
+            (Some(digest), Some(size)) => {
                 let Some(name) = name(&digest) else { return Ok((digest, size)) };
                 self.put_known(blob, &digest, size, &name).await
             }
-            (_, _, Sink::File(_)) => self.put_unknown(blob, name).await,
-            (_, _, Sink::Stream(_)) => {
+            _ if !self.spools => self.put_unknown(blob, name).await,
+            _ => {
                 let spool = tempfile::tempfile_in(&self.tmpdir)?;
                 let file::Written { digest, size, file: mut spool } =
                     file::write(blob, spool).await?;
@@ -194,28 +218,37 @@ impl Writer {
         let body = head.len() as u64;
         let mut tail = self.tail().await?;
         // What broke half-way is written again to where it began.
-        let begun = tail.open.get(digest).copied();
-        let start = begun.unwrap_or(tail.at);
-        if begun.is_none() {
-            tail.at = start + body + ustar::padded(size);
-            tail.open.insert(digest.clone(), start);
-        }
+        let key = (digest.clone(), size);
+        let region = match tail.open.get(&key) {
+            Some(begun) => begun.clone(),
+            None => {
+                let start = tail.at;
+                let end = start + body + ustar::padded(size);
+                let region = Region { start, end, writing: Arc::default() };
+                tail.open.insert(key.clone(), region.clone());
+                tail.at = end;
+                region
+            }
+        };
+        let start = region.start;
+        let alone = region.writing.lock_owned();
         if let Sink::Stream(_) = self.sink {
-            tail.broken = true;
+            tail.closed = true;
             let sent = async {
                 self.write(start, head).await?;
-                self.write_body(blob, start + body, Some(size)).await
+                self.write_body(blob, start + body, Some(size), alone.await).await
             };
             let sent = sent.await.map_err(|source| Error::PipeBroken(Box::new(source)))?;
-            tail.broken = false;
-            tail.open.remove(digest);
-            return Ok(sent);
+            tail.closed = false;
+            tail.open.remove(&key);
+            return Ok((sent.0, sent.1));
         }
         drop(tail);
+        let alone = alone.await;
         self.write(start, head).await?;
-        let written = self.write_body(blob, start + body, Some(size)).await?;
-        self.tail.lock().await.open.remove(digest);
-        Ok(written)
+        let (digest, size, _) = self.write_body(blob, start + body, Some(size), alone).await?;
+        self.tail.lock().await.open.remove(&key);
+        Ok((digest, size))
     }
 
     /// Writes a blob to the end of a file, and only then its header. Others wait meanwhile.
@@ -224,8 +257,9 @@ impl Writer {
         blob: Blob,
         name: impl FnOnce(&Digest) -> Option<String> + Send,
     ) -> Result<(Digest, u64), Error> {
-        let mut tail = self.tail().await?;
-        let (digest, size) = self.write_body(blob, tail.at + BLOCK, None).await?;
+        let tail = self.tail().await?;
+        let body = tail.at + BLOCK;
+        let (digest, size, mut tail) = self.write_body(blob, body, None, tail).await?;
         if let Some(name) = name(&digest) {
             let head = ustar::encode(&name, Kind::File(size), self.mode);
             if head.len() as u64 != BLOCK {
@@ -237,33 +271,48 @@ impl Writer {
         Ok((digest, size))
     }
 
-    /// Writes the bytes of a blob, and what fills its last block.
-    async fn write_body(
+    /// Writes the bytes of a blob, and what fills its last block. `held` is let go of only when
+    /// nothing is written there any more, even if nobody waits for this.
+    async fn write_body<T: Send + 'static>(
         &self,
         blob: Blob,
         at: u64,
         size: Option<u64>,
-    ) -> Result<(Digest, u64), Error> {
+        held: T,
+    ) -> Result<(Digest, u64, T), Error> {
         let left = size.unwrap_or(u64::MAX);
-        let section = Section { sink: self.sink.clone(), at, left };
+        let section = Section { sink: self.sink.clone(), at, left, held };
         let written = file::write(blob, section).await?;
         let fill = ustar::padded(written.size) - written.size;
         if fill > 0 {
             self.write(at + written.size, vec![0; usize::try_from(fill).unwrap_or(0)]).await?;
         }
-        Ok((written.digest, written.size))
+        Ok((written.digest, written.size, written.file.held))
     }
 
-    /// Ends the tar and gives it its name.
-    pub(crate) async fn finish(self) -> Result<(), Error> {
-        let Self { sink, place, tail, .. } = self;
-        let tail = tail.into_inner();
-        if tail.broken || !tail.open.is_empty() {
+    /// Ends the tar and gives it its name. Nothing can be written to it any more.
+    pub(crate) async fn finish(&self) -> Result<(), Error> {
+        let mut tail = self.tail.lock().await;
+        // Where there is one image only, all that has a place belongs to it.
+        if tail.closed || !(self.spools || tail.open.is_empty()) {
             return Err(Error::NothingToCommit);
         }
+        tail.closed = true;
+        let mut holes = Vec::new();
+        for (_, Region { start, end, writing }) in tail.open.drain() {
+            drop(writing.lock().await);
+            holes.push(start..end);
+        }
+        holes.sort_by_key(|hole| hole.start);
+        let (sink, at) = (self.sink.clone(), tail.at);
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
         files::blocking(move || {
-            let end = tail.at + 2 * BLOCK;
-            sink.write(tail.at, &[0; 2 * 512])?;
+            let at = match &sink {
+                Sink::File(file) => close_up(file, &holes, at)?,
+                Sink::Stream(_) => at,
+            };
+            let end = at + 2 * BLOCK;
+            sink.write(at, &[0; 2 * 512])?;
             match sink {
                 Sink::File(file) => {
                     // What was not needed after all may have been longer.
@@ -282,15 +331,35 @@ impl Writer {
         .await
     }
 
-    async fn tail(&self) -> Result<MutexGuard<'_, Tail>, Error> {
-        let tail = self.tail.lock().await;
-        if tail.broken { Err(Error::PipeSpent) } else { Ok(tail) }
+    async fn tail(&self) -> Result<OwnedMutexGuard<Tail>, Error> {
+        let tail = self.tail.clone().lock_owned().await;
+        if tail.closed { Err(Error::PipeSpent) } else { Ok(tail) }
     }
 
     async fn write(&self, at: u64, bytes: Vec<u8>) -> Result<(), Error> {
         let sink = self.sink.clone();
         files::blocking(move || Ok(sink.write(at, &bytes)?)).await
     }
+}
+
+/// Moves what is behind holes over them. Gives the new end.
+fn close_up(file: &fs_err::File, holes: &[Range<u64>], end: u64) -> io::Result<u64> {
+    let Some(first) = holes.first() else { return Ok(end) };
+    let mut to = first.start;
+    let mut buffer = vec![0; 256 * 1024];
+    for (at, hole) in holes.iter().enumerate() {
+        let mut from = hole.end;
+        let next = holes.get(at + 1).map_or(end, |next| next.start);
+        while from < next {
+            let piece = usize::try_from(next - from).unwrap_or(usize::MAX).min(buffer.len());
+            let piece = &mut buffer[..piece];
+            file.file().read_exact_at(piece, from)?;
+            file.file().write_all_at(piece, to)?;
+            from += piece.len() as u64;
+            to += piece.len() as u64;
+        }
+    }
+    Ok(to)
 }
 
 impl Place {
@@ -347,14 +416,15 @@ impl fmt::Debug for Sink {
 }
 
 /// The place of one member's bytes.
-struct Section {
+struct Section<T> {
     sink: Sink,
     at: u64,
     /// What may still come: what belongs to another is never written over.
     left: u64,
+    held: T,
 }
 
-impl Write for Section {
+impl<T> Write for Section<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let len = bytes.len() as u64;
         if len > self.left {

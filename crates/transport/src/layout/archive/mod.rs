@@ -2,9 +2,11 @@
 //!
 //! It is read where it lies, through the index of the tar, and written in one pass: blobs as they
 //! come, `index.json` and `oci-layout` last. What is there already is replaced, as the original
-//! does, and only when the new one is whole.
+//! does, and only when the new one is whole; but what `sync` finds there stays.
 
 mod destination;
+mod many;
+mod packing;
 mod source;
 
 use std::fmt;
@@ -16,6 +18,7 @@ use super::{Entry, LayoutName};
 use crate::name::{Name, NameError};
 
 pub(crate) use destination::{create, look};
+pub(crate) use many::{ManyPacked, held};
 pub(crate) use source::{PackedLayout, open};
 
 /// The name of an image in a layout in a tar, or of a place for one.
@@ -26,6 +29,11 @@ impl ArchiveName {
     /// Parses what stands behind the colon: a path up to the next colon, then a reference.
     pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
         LayoutName::parse(details).map(Self)
+    }
+
+    /// The name of one of several images that a file has, or will have.
+    pub(crate) fn within(place: &str, label: &str) -> Result<Self, NameError> {
+        LayoutName::within(place, label).map(Self)
     }
 
     /// The file, as the user named it.

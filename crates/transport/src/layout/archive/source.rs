@@ -1,6 +1,6 @@
 //! Reading a layout in a tar.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use skopeo_blob::Unverified;
@@ -87,10 +87,17 @@ impl Place for Packed {
         Ok(bytes.ok_or_else(|| self.archive.missing(&name))?.into())
     }
 
-    fn has(&self, digest: &Digest) -> bool {
+    fn size(&self, digest: &Digest) -> Option<u64> {
         match &self.shared {
-            Some(shared) => shared.has(digest),
-            None => self.find(digest).is_ok_and(|member| member.is_some()),
+            Some(shared) => shared.size(digest),
+            None => self.find(digest).ok().flatten().map(|member| member.size),
+        }
+    }
+
+    fn locate(&self, digest: &Digest) -> PathBuf {
+        match &self.shared {
+            Some(shared) => shared.locate(digest),
+            None => self.archive.path().join(blob_name(digest)),
         }
     }
 
