@@ -75,6 +75,15 @@ struct Names {
     given: bool,
 }
 
+/// What an archive comes to when all images are in it.
+struct Sum {
+    index: Index,
+    /// Those that are still to be written.
+    lists: Vec<(Digest, Vec<u8>)>,
+    /// The blobs of the old file that stay.
+    kept: Vec<Digest>,
+}
+
 impl Packing {
     /// A tar for one image, which replaces what is there.
     pub(super) async fn anew(name: &ArchiveName, options: &Options) -> Result<Self, Error> {
@@ -221,7 +230,7 @@ impl Packing {
             return Ok(());
         }
         let packing = self.clone();
-        let (index, lists, kept) = files::blocking(move || packing.sum_up()).await?;
+        let Sum { index, lists, kept } = files::blocking(move || packing.sum_up()).await?;
         let encoded = index.encode();
         if self.old.as_ref().is_some_and(|old| old.index.encode() == encoded) {
             return Ok(());
@@ -243,8 +252,8 @@ impl Packing {
         writer.finish().await
     }
 
-    /// The index, the lists that are still to be written, and the blobs of the old file that stay.
-    fn sum_up(&self) -> Result<(Index, Vec<(Digest, Vec<u8>)>, Vec<Digest>), Error> {
+    /// What the archive comes to.
+    fn sum_up(&self) -> Result<Sum, Error> {
         let names = &mut *self.names();
         let mut place = Overlay {
             manifests: std::mem::take(&mut names.lists),
@@ -281,7 +290,8 @@ impl Packing {
         }
         // As they lie, which disks like.
         kept.sort_by_key(|(offset, _)| *offset);
-        Ok((index.clone(), written, kept.into_iter().map(|(_, digest)| digest).collect()))
+        let kept = kept.into_iter().map(|(_, digest)| digest).collect();
+        Ok(Sum { index: index.clone(), lists: written, kept })
     }
 
     /// Brings a blob from the old file. What is broken there is as good as not there.
