@@ -3,6 +3,7 @@
 //! What goes wrong here panics: a test that cannot be set up has failed.
 
 pub mod certificate;
+pub mod distance;
 pub mod dockerd;
 pub mod home;
 pub mod image;
@@ -12,6 +13,7 @@ pub mod tar;
 pub mod twin;
 
 pub use certificate::Certificate;
+pub use distance::Distance;
 pub use dockerd::Dockerd;
 pub use home::Home;
 pub use image::{Format, Image};

@@ -1,5 +1,7 @@
 //! Faults as data: what goes wrong, when, how often.
 
+use std::time::{Duration, Instant};
+
 use http::Method;
 use skopeo_image::MediaType;
 
@@ -130,6 +132,10 @@ pub struct Fault {
     pub(crate) what: What,
     skip: u32,
     times: Option<u32>,
+    every: u32,
+    /// How long from the first time on.
+    lasts: Option<Duration>,
+    until: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -336,6 +342,25 @@ impl Fault {
         Self { skip, ..self }
     }
 
+    /// Only each so many-th time; the first of those that are not skipped is one.
+    #[must_use]
+    pub fn every(self, every: u32) -> Self {
+        Self { every: every.max(1), ..self }
+    }
+
+    /// Only for so long, from the first time on.
+    #[must_use]
+    pub fn lasting(self, time: Duration) -> Self {
+        Self { lasts: Some(time), ..self }
+    }
+
+    /// The registry is asked too much: 429, with the seconds in which to come back. With
+    /// [`Self::every`] and [`Self::lasting`] it is a storm.
+    #[must_use]
+    pub fn too_many(on: On, retry_after: u64) -> Self {
+        Self::status(on, 429).retry_after(retry_after)
+    }
+
     /// Once.
     #[must_use]
     pub fn once(self) -> Self {
@@ -343,7 +368,7 @@ impl Fault {
     }
 
     fn of(on: On, what: What) -> Self {
-        Self { on, what, skip: 0, times: None }
+        Self { on, what, skip: 0, times: None, every: 1, lasts: None, until: None }
     }
 
     /// Whether it happens to this request, which is counted.
@@ -355,6 +380,13 @@ impl Fault {
             self.skip -= 1;
             return false;
         }
+        if let Some(lasts) = self.lasts {
+            let now = Instant::now();
+            if now >= *self.until.get_or_insert(now + lasts) {
+                return false;
+            }
+        }
+        self.skip = self.every - 1;
         if let Some(times) = &mut self.times {
             *times -= 1;
         }
@@ -389,5 +421,13 @@ mod tests {
         let mut fault = Fault::hang_up(On::anything()).skip(1).times(2);
         let struck: Vec<_> = (0..5).map(|_| fault.strikes(&Method::GET, "/")).collect();
         assert_eq!(struck, [false, true, true, false, false]);
+        let mut fault = Fault::hang_up(On::anything()).skip(1).every(3).times(2);
+        let struck: Vec<_> = (0..9).map(|_| fault.strikes(&Method::GET, "/")).collect();
+        let expected = [false, true, false, false, true, false, false, false, false];
+        assert_eq!(struck, expected);
+        let mut fault = Fault::too_many(On::anything(), 1).lasting(Duration::ZERO);
+        assert!(!fault.strikes(&Method::GET, "/"));
+        let mut fault = Fault::too_many(On::anything(), 1).lasting(Duration::from_secs(3600));
+        assert!(fault.strikes(&Method::GET, "/") && fault.strikes(&Method::GET, "/"));
     }
 }

@@ -23,7 +23,8 @@ use super::{Seen, json_response};
 /// What all handlers of one registry share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) registry: skopeo_server::Registry,
+    /// Another one after each restart.
+    pub(super) registry: Mutex<skopeo_server::Registry>,
     /// The same folder without any access control: for the test itself, and the object store.
     pub(super) direct: skopeo_server::Registry,
     pub(super) realm: Option<Realm>,
@@ -128,6 +129,10 @@ impl Shared {
         record
     }
 
+    fn registry(&self) -> skopeo_server::Registry {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn strike(&self, method: &Method, target: &str) -> Option<What> {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         let mut faults = faults.iter_mut();
@@ -148,14 +153,14 @@ impl Shared {
         target: &str,
         realm: &str,
     ) -> io::Result<Response<Body>> {
-        let Some(tokens) = &self.realm else { return Ok(self.registry.respond(request).await) };
+        let Some(tokens) = &self.realm else { return Ok(self.registry().respond(request).await) };
         if request.uri().path() == "/token" {
             let (head, body) = request.into_parts();
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
             return Ok(tokens.issue(&head.method, &head.uri, &head.headers, &body));
         }
         match tokens.admit(request.method(), target, request.headers(), realm) {
-            Ok(()) => Ok(self.registry.respond(request).await),
+            Ok(()) => Ok(self.registry().respond(request).await),
             Err(challenge) => {
                 read_some(request.into_body(), u64::MAX).await;
                 Ok(unauthorized(&challenge))

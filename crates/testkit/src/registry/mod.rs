@@ -6,9 +6,9 @@ pub mod real;
 mod signer;
 mod token;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, mpsc};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -35,10 +35,24 @@ pub struct Registry {
     shared: Arc<Shared>,
     address: SocketAddr,
     certificate: Option<Certificate>,
-    root: PathBuf,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    setup: Setup,
+    running: Option<Running>,
     _folder: Option<tempfile::TempDir>,
+}
+
+/// What it takes to open the folder, once more after a restart.
+#[derive(Debug)]
+struct Setup {
+    root: PathBuf,
+    read_only: bool,
+    users: Vec<(String, String)>,
+}
+
+/// The thread that serves.
+#[derive(Debug)]
+struct Running {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 /// How a registry is to be.
@@ -129,7 +143,7 @@ impl Registry {
     /// The folder it serves. Each repository is an OCI layout below it.
     #[must_use]
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.setup.root
     }
 
     /// The certificate to trust, PEM.
@@ -175,6 +189,29 @@ impl Registry {
     /// From now on nothing goes wrong.
     pub fn mend(&self) {
         self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Ends it: connections break, nobody listens. What it holds, and what it was asked, stays.
+    pub fn stop(&mut self) {
+        if let Some(Running { stop, thread }) = self.running.take() {
+            let _ = stop.send(());
+            let _ = thread.join();
+        }
+    }
+
+    /// Starts it again where it was, as a new process would: uploads that were open are found in
+    /// the folder or not at all.
+    ///
+    /// # Panics
+    /// If somebody else listens there by now.
+    pub fn restart(&mut self) {
+        self.stop();
+        let port = self.shared.object_store.rsplit(':').next().and_then(|port| port.parse().ok());
+        let store = SocketAddr::from(([127, 0, 0, 1], port.expect("a port")));
+        *self.shared.registry.lock().unwrap_or_else(PoisonError::into_inner) = self.setup.open();
+        let tls = self.certificate.as_ref().map(Certificate::tls);
+        self.running =
+            Some(Running::start(self.shared.clone(), bind(self.address), bind(store), tls));
     }
 
     /// Puts a blob into it, past recording and faults.
@@ -281,75 +318,89 @@ impl Builder {
         });
         let certificate = self.tls.then(|| Certificate::new(&["localhost", "127.0.0.1"]));
         let tls = certificate.as_ref().map(Certificate::tls);
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let open = || {
-            let mut options = ServerOptions::new(&root);
-            options.durability = Durability::Kill;
-            options
-        };
-        let mut options = open();
+        let basic = !self.users.is_empty();
+        let setup = Setup { root, read_only: self.read_only, users: self.users };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (front, store) = (bind(any), bind(any));
+        let address = front.local_addr().expect("an address");
+        let signer = self.signer;
+        let shared = Arc::new(Shared {
+            registry: setup.open().into(),
+            direct: skopeo_server::Registry::open(setup.options()).expect("a folder to serve"),
+            realm: self.tokens.map(|tokens| Realm::new(tokens, signer)),
+            scheme: if tls.is_some() { "https" } else { "http" },
+            faults: self.faults.into(),
+            seen: Default::default(),
+            // Another name than the registry's, so another host to clients.
+            object_store: format!("localhost:{}", store.local_addr().expect("an address").port()),
+            basic,
+        });
+        let running = Some(Running::start(shared.clone(), front, store, tls));
+        Registry { shared, address, certificate, setup, running, _folder: folder }
+    }
+}
+
+impl Setup {
+    /// Without any access control.
+    fn options(&self) -> ServerOptions {
+        let mut options = ServerOptions::new(&self.root);
+        options.durability = Durability::Kill;
+        options
+    }
+
+    fn open(&self) -> skopeo_server::Registry {
+        let mut options = self.options();
         options.read_only = self.read_only;
         if !self.users.is_empty() {
             options.access = Access::Basic(htpasswd(&self.users));
         }
-        let registry = skopeo_server::Registry::open(options).expect("a folder to serve");
-        let direct = skopeo_server::Registry::open(open());
-        let direct = direct.expect("a folder to serve");
-        let (started, listening) = mpsc::channel();
+        skopeo_server::Registry::open(options).expect("a folder to serve")
+    }
+}
+
+impl Running {
+    fn start(
+        shared: Arc<Shared>,
+        front: TcpListener,
+        store: TcpListener,
+        tls: Option<Tls>,
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let basic = !self.users.is_empty();
-        let (signer, faults) = (self.signer, self.faults);
-        let realm = self.tokens.map(|tokens| Realm::new(tokens, signer));
         let thread = std::thread::spawn(move || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().build().expect("a runtime");
             runtime.block_on(async move {
-                let bind = || skopeo_server::bind("127.0.0.1:0");
-                let (front, store) = (bind().await, bind().await);
-                let (front, store) = (front.expect("a port"), store.expect("a port"));
-                let port = store.local_addr().expect("an address").port();
-                let shared = Arc::new(Shared {
-                    registry,
-                    direct,
-                    realm,
-                    scheme,
-                    faults: faults.into(),
-                    seen: Default::default(),
-                    // Another name than the registry's, so another host to clients.
-                    object_store: format!("localhost:{port}"),
-                    basic,
-                });
                 let store = serve(store, tls.clone(), ObjectStore(shared.clone()));
-                let front = serve(front, tls, Front(shared.clone()));
-                let _ = started.send((shared, front.address()));
+                let front = serve(front, tls, Front(shared));
                 let _ = stopped.await;
                 drop((store, front));
             });
             // Requests that were silent on purpose do not end by themselves.
             runtime.shutdown_background();
         });
-        let (shared, address) = listening.recv().expect("the registry's thread to start it");
-        let (stop, thread) = (Some(stop), Some(thread));
-        Registry { shared, address, certificate, root, stop, thread, _folder: folder }
+        Self { stop, thread }
     }
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 
+/// A listener there; connections are taken from now on.
+fn bind(address: SocketAddr) -> TcpListener {
+    let listener = TcpListener::bind(address).expect("a port");
+    listener.set_nonblocking(true).expect("a listener that waits for nobody");
+    listener
+}
+
 fn serve(
-    listener: tokio::net::TcpListener,
+    listener: TcpListener,
     tls: Option<Tls>,
     handler: impl skopeo_server::Handler,
 ) -> skopeo_server::Serving {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
     skopeo_server::serve(listener, tls, Limits::default(), handler).expect("a listener")
 }
 

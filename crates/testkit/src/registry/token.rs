@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +21,7 @@ pub struct TokenAuth {
     anonymous_pull: bool,
     expires_in: Option<u64>,
     uses: Option<u32>,
+    lasts: Option<Duration>,
     only_access_token: bool,
 }
 
@@ -31,6 +33,7 @@ impl Default for TokenAuth {
             anonymous_pull: true,
             expires_in: Some(300),
             uses: None,
+            lasts: None,
             only_access_token: false,
         }
     }
@@ -78,6 +81,13 @@ impl TokenAuth {
         self
     }
 
+    /// A token is good for so long, whatever `expires_in` says.
+    #[must_use]
+    pub fn lasts(mut self, time: Duration) -> Self {
+        self.lasts = Some(time);
+        self
+    }
+
     /// The answer has `access_token` but no `token`, as some registries' have.
     #[must_use]
     pub fn only_access_token(mut self) -> Self {
@@ -98,6 +108,13 @@ pub(super) struct Realm {
 struct Issued {
     scopes: Vec<String>,
     uses: Option<u32>,
+    until: Option<Instant>,
+}
+
+impl Issued {
+    fn is_good(&self) -> bool {
+        self.uses != Some(0) && self.until.is_none_or(|until| Instant::now() < until)
+    }
 }
 
 impl Realm {
@@ -145,7 +162,8 @@ impl Realm {
             Some(signer) => signer.token(number, &scopes, self.auth.expires_in),
             None => format!("token-{number}-{:x}", std::process::id()),
         };
-        issued.insert(token.clone(), Issued { scopes, uses: self.auth.uses });
+        let until = self.auth.lasts.map(|time| Instant::now() + time);
+        issued.insert(token.clone(), Issued { scopes, uses: self.auth.uses, until });
         let mut answer = json!({ "access_token": token });
         if !self.auth.only_access_token {
             answer["token"] = token.into();
@@ -188,7 +206,7 @@ impl Realm {
             .and_then(|value| value.strip_prefix("Bearer "));
         let Some(token) = token else { return Err(challenge) };
         let mut all = self.issued();
-        let Some(issued) = all.get_mut(token).filter(|issued| issued.uses != Some(0)) else {
+        let Some(issued) = all.get_mut(token).filter(|issued| issued.is_good()) else {
             return Err(format!("{challenge},error=\"invalid_token\""));
         };
         let granted = needed.iter().all(|(resource, actions)| {

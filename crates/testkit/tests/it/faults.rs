@@ -180,3 +180,36 @@ fn refused_types_and_redirects() {
     }
     assert_eq!(registry.requests().iter().filter(|seen| seen.object_store).count(), 2);
 }
+
+#[test]
+fn a_restart_forgets_connections_and_nothing_else() {
+    let (mut registry, target, bytes) = started(Fault::hang_up(On::blobs()).once());
+    registry.mend();
+    let mut open = TcpStream::connect(registry.address()).unwrap();
+    let before = registry.address();
+    registry.stop();
+    assert_eq!(open.read(&mut [0]).unwrap_or_default(), 0);
+    assert!(TcpStream::connect(before).is_err());
+    registry.restart();
+    assert_eq!(registry.address(), before);
+    let (_, body, _) = talk(&registry, "GET", &target, "", b"");
+    assert!(body == bytes);
+    assert_eq!(registry.count(&On::blobs()), 1);
+    registry.restart(); // without a stop before
+    let (_, body, _) = talk(&registry, "GET", &target, "", b"");
+    assert!(body == bytes);
+}
+
+#[test]
+fn storms() {
+    let storm = Fault::too_many(On::blobs(), 7).every(2);
+    let (registry, target, bytes) = started(storm);
+    for round in 0..4 {
+        let (head, body, _) = talk(&registry, "GET", &target, "", b"");
+        if round % 2 == 0 {
+            assert!(head.starts_with("http/1.1 429") && head.contains("retry-after: 7"), "{head}");
+        } else {
+            assert!(body == bytes);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The test kit, tested: a fault that does not happen would make tests pass that should not.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are no tests")]
 
+mod distance;
 mod faults;
 mod images;
 mod peers;

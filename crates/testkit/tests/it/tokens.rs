@@ -48,6 +48,13 @@ fn tokens_expire_when_they_should() {
     let (status, answer) = get(&registry, manifest, &other);
     assert!(status == 401 && answer.contains("insufficient_scope"), "{answer}");
     assert_eq!(registry.tokens(), 3);
+    let auth = TokenAuth::new().lasts(std::time::Duration::ZERO);
+    let registry = Registry::builder().token_auth(auth).start();
+    let (_, answer) = get(&registry, "/token?scope=repository:a/b:pull", "");
+    let at = answer.find("\"token\":\"").unwrap() + 9;
+    let late = format!("Bearer {}", answer[at..].split('"').next().unwrap());
+    let (status, answer) = get(&registry, manifest, &late);
+    assert!(status == 401 && answer.contains("invalid_token"), "{answer}");
 }
 
 fn skopeo(home: &Home, arguments: &[&str]) -> Run {
