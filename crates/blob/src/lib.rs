@@ -9,6 +9,7 @@
 //! - `diff_id`: the digest of what is inside, on the way past
 //! - `meter`: counting for progress
 //! - `split`: one blob for several readers
+//! - `rate`: so many bytes in a second
 //! - `file`: from and to files, each by one blocking thread
 //! - `file_error`: what the system said about a file, for users
 //! - `pipe`: what these threads share: bounded channels that a stream is fed into
@@ -25,6 +26,7 @@ pub mod file;
 mod file_error;
 mod meter;
 mod pipe;
+mod rate;
 mod sniff;
 mod split;
 mod verify;
@@ -40,6 +42,7 @@ pub use diff_id::{DiffId, diff_id};
 pub use error::{BoxError, StreamError, WriteError};
 pub use file_error::FileError;
 pub use meter::meter;
+pub use rate::{Rate, throttle};
 pub use sniff::{sniff, sniff_bytes};
 pub use split::{Pump, split};
 

@@ -55,7 +55,7 @@ pub use request::{
     SourceSignatures,
 };
 pub use selection::{Referrers, Selection, UnknownKind};
-pub use session::{Limits, Patience, Session};
+pub use session::{Limits, Patience, Rates, Session};
 
 use commit::{Place, Written};
 use plan::{PlanError, Surroundings};

@@ -5,6 +5,7 @@ use std::num::{NonZero, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
+use skopeo_blob::{Blob, Rate, throttle};
 use skopeo_image::Digest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
@@ -18,6 +19,7 @@ use crate::turns::{Turn, Turns};
 pub struct Session {
     pub(crate) events: Arc<dyn Fn(Event) + Send + Sync>,
     pub(crate) patience: Patience,
+    rates: Rates,
     shared: Arc<Shared>,
 }
 
@@ -55,7 +57,8 @@ impl Session {
             images: Arc::new(Semaphore::new(at_once(limits.images))),
             blobs: Semaphore::new(at_once(limits.blobs)),
         };
-        Self { events, patience: Patience::default(), shared: Arc::new(shared) }
+        let (patience, rates) = (Patience::default(), Rates::default());
+        Self { events, patience, rates, shared: Arc::new(shared) }
     }
 
     /// The same run, seen by another watcher.
@@ -68,6 +71,22 @@ impl Session {
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same with limits on how fast bytes move.
+    #[must_use]
+    pub fn with_rates(self, rates: Rates) -> Self {
+        Self { rates, ..self }
+    }
+
+    /// A blob of the source, no faster than it may be read.
+    pub(crate) fn read(&self, blob: Blob) -> Blob {
+        limited(blob, self.rates.read.as_ref())
+    }
+
+    /// A blob for the destination, no faster than it may be written.
+    pub(crate) fn write(&self, blob: Blob) -> Blob {
+        limited(blob, self.rates.write.as_ref())
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -111,6 +130,22 @@ pub struct Limits {
     pub images: Option<NonZeroUsize>,
     /// Blobs on their way.
     pub blobs: Option<NonZeroUsize>,
+}
+
+/// How fast the bytes of blobs may move, all those of a run together.
+#[derive(Clone, Debug, Default)]
+pub struct Rates {
+    /// From the source.
+    pub read: Option<Arc<Rate>>,
+    /// To the destination.
+    pub write: Option<Arc<Rate>>,
+}
+
+fn limited(blob: Blob, rate: Option<&Arc<Rate>>) -> Blob {
+    match rate {
+        Some(rate) => throttle(blob, Arc::clone(rate)),
+        None => blob,
+    }
 }
 
 /// How often, and how far apart, a blob that breaks on its way is fetched and sent again. What can

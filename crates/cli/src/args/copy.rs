@@ -7,7 +7,7 @@ use skopeo_image::Secret;
 use super::command::Command;
 use super::flag::{Flag, Kind, Offers};
 use super::value::Values;
-use super::{image, lists, report};
+use super::{image, limits, lists, report};
 
 pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     Command::new(
@@ -32,6 +32,7 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     .flags(image::retry())
     .flags(shared())
     .flags(lists::multi_arch())
+    .flags(limits::flags())
     .flags([
         Flag::new("additional-tag", Kind::Texts, "further tags (docker-archive: only)"),
         Flag::switch("quiet", "print nothing about the progress").short('q'),

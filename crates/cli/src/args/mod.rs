@@ -6,6 +6,7 @@ pub(crate) mod flag;
 pub(crate) mod global;
 pub(crate) mod help;
 pub(crate) mod image;
+pub(crate) mod limits;
 pub(crate) mod lists;
 pub(crate) mod login;
 pub(crate) mod naming;

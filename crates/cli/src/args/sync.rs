@@ -12,7 +12,7 @@ use skopeo_copy::sync::shard::Shard;
 use super::command::Command;
 use super::flag::{Flag, Kind, Offers};
 use super::value::Values;
-use super::{copy, image, lists, naming, report, tags};
+use super::{copy, image, limits, lists, naming, report, tags};
 
 pub(crate) fn command(authfile: Option<String>) -> Command {
     Command::new(
@@ -44,6 +44,7 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
     .flags(ends())
     .flags(naming::flags())
     .flags(tags::syncing())
+    .flags(limits::flags())
     .flags([
         Flag::text("repos", "with --src registry: only repositories in whose names REGEX matches")
             .placeholder("REGEX"),

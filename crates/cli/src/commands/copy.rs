@@ -15,9 +15,9 @@ use tracing::warn;
 use crate::app::App;
 use crate::args::copy::Copy;
 use crate::args::image::Retry;
-use crate::args::lists;
 use crate::args::report::{Output, Show};
 use crate::args::value::Values;
+use crate::args::{limits, lists};
 use crate::exit::UsageError;
 use crate::progress::Progress;
 use crate::report::{Copying, Report};
@@ -43,6 +43,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     options.dir.decompress = copy.decompress;
     options.layout.accept_uncompressed_layers = copy.accept_uncompressed;
     let request = request(app, &copy, lists::lists(flags)?)?;
+    let rates = limits::rates(flags)?;
     warn_of_ineffective(&copy, &to);
 
     // What is written there must be all that is.
@@ -64,7 +65,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         let session = Session::new(Arc::new(move |event| {
             watchers.0.tell(&event);
             watchers.1.tell(&event);
-        }));
+        }))
+        .with_rates(rates.clone());
         let work = async {
             let source = skopeo_transport::open(&from, &source_options).await;
             let source = source.with_context(|| format!("initializing source {from}"))?;

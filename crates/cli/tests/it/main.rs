@@ -36,6 +36,7 @@ mod sif;
 mod stage;
 mod surface;
 mod sync_choice;
+mod sync_limits;
 mod sync_names;
 mod sync_yaml;
 mod tarball;

@@ -218,6 +218,7 @@ impl Job<'_> {
         } else {
             (blob, None)
         };
+        let blob = self.session.write(blob);
         let stored = self.destination.put_blob(blob, item.role).await;
         let stored = stored.map_err(|error| Error::of_blob(digest, error, Side::Writing))?;
         let diff_id = match diff_id {
@@ -291,7 +292,8 @@ impl Job<'_> {
         let events = self.session.events.clone();
         let digest = blob.digest.clone();
         let count = move |bytes| events(Event::BlobMoved { digest: digest.clone(), bytes });
-        Ok(skopeo_blob::meter(unverified.expect(&blob.digest, blob.size), Arc::new(count)))
+        let blob = self.session.read(unverified.expect(&blob.digest, blob.size));
+        Ok(skopeo_blob::meter(blob, Arc::new(count)))
     }
 
     /// The digest of what is in a blob, which need not be written.

@@ -26,6 +26,7 @@ use tracing::{info, warn};
 
 use crate::app::App;
 use crate::args::image::Retry;
+use crate::args::limits;
 use crate::args::sync::Sync;
 use crate::args::value::Values;
 use crate::exit::{Classed, UsageError};
@@ -56,6 +57,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     let request = Arc::new(request(app, &sync)?);
     let retry = Retry::new(flags);
     let choosing = Choosing { explain: sync.explain, platforms: app.platforms() };
+    let rates = limits::rates(flags)?;
 
     app.doing(match destination {
         Some(destination) => format!("syncing {source} to {destination}"),
@@ -71,7 +73,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         if sync.dry_run {
             warn!("Running in dry-run mode");
         }
-        let work = work::Work { sync: &sync, policy: &policy, retry, report };
+        let connections = app.max_connections();
+        let work = work::Work { sync: &sync, policy: &policy, retry, report, rates, connections };
         let done = work.run(images).await?;
         if sync.dry_run {
             info!("Would have synced {} images from {sources} sources", done.well);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use skopeo_copy::{Copied, Limits, Session};
+use skopeo_copy::{Copied, Limits, Rates, Session};
 use skopeo_image::ErrorClass;
 use skopeo_trust::Policy;
 use tracing::{error, info};
@@ -30,6 +30,9 @@ pub(super) struct Work<'a> {
     pub(super) policy: &'a Policy,
     pub(super) retry: Retry,
     pub(super) report: &'a Report,
+    pub(super) rates: Rates,
+    /// How many connections each registry may have.
+    pub(super) connections: Option<NonZeroUsize>,
 }
 
 /// What has come of them.
@@ -51,7 +54,10 @@ impl Work<'_> {
     pub(super) async fn run(&self, images: Vec<Image>) -> Result<Done> {
         let jobs = self.sync.jobs.unwrap_or_else(jobs);
         let blobs = NonZeroUsize::new(2 * jobs.get() + 4);
-        let session = Session::limited(Arc::new(|_| ()), &Limits { images: Some(jobs), blobs });
+        // Each blob on its way is a connection.
+        let blobs = blobs.map(|blobs| self.connections.map_or(blobs, |most| blobs.min(most)));
+        let session = Session::limited(Arc::new(|_| ()), &Limits { images: Some(jobs), blobs })
+            .with_rates(self.rates.clone());
         let digestfile = self.sync.digestfile.as_deref().filter(|_| !self.sync.dry_run);
         let mut digests = DigestFile::create(digestfile)?;
         let looked_at = LOOKED_AT.max(jobs.get());

@@ -1,0 +1,128 @@
+//! `--limit-rate`, for both sides or one.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use skopeo_blob::Rate;
+use skopeo_copy::Rates;
+
+use super::flag::Flag;
+use super::value::Values;
+use crate::go;
+
+pub(crate) fn flags() -> [Flag; 3] {
+    [
+        Flag::text(
+            "limit-rate",
+            "let at most RATE of blobs pass on each side: bytes in a second, such as 20MiB/s or 500kB/s",
+        )
+        .placeholder("RATE"),
+        Flag::text("src-limit-rate", "the same for what is read from the source")
+            .placeholder("RATE"),
+        Flag::text("dest-limit-rate", "the same for what is written to the destination")
+            .placeholder("RATE"),
+    ]
+}
+
+/// What those flags said. The limits hold for all that shares them.
+///
+/// # Errors
+/// If a value is no rate.
+pub(crate) fn rates(values: &Values) -> Result<Rates> {
+    let rate = |name: &str| -> Result<Option<NonZeroU64>> {
+        let Some(text) = values.maybe_text(name) else { return Ok(None) };
+        parse(text).with_context(|| format!("invalid --{name} {}", go::quote(text))).map(Some)
+    };
+    let both = rate("limit-rate")?;
+    let side =
+        |name: &str| -> Result<Option<Arc<Rate>>> { Ok(rate(name)?.or(both).map(Rate::new)) };
+    Ok(Rates { read: side("src-limit-rate")?, write: side("dest-limit-rate")? })
+}
+
+/// Bytes in a second: a number, a unit, and what everybody knows, `/s`.
+fn parse(text: &str) -> Result<NonZeroU64> {
+    const WANTED: &str = "want bytes in a second, such as 20MiB/s, 500kB/s or 1000000";
+    let text = text.trim();
+    let size = text.strip_suffix("/s").unwrap_or(text).trim_end();
+    let digits = size.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+    let (number, unit) = size.split_at(digits);
+    let factor = match unit.trim_start() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        // One kind of people means 1000 by these, and another 1024.
+        "k" | "K" | "M" | "G" => bail!("{unit}B or {}iB? {WANTED}", unit.trim().to_uppercase()),
+        bits if bits.ends_with('b') || bits.ends_with("bit") || bits.ends_with("bps") => {
+            bail!("bits are not counted here: {WANTED}")
+        }
+        _ => bail!(WANTED),
+    };
+    let number: f64 = number.parse().ok().context(WANTED)?;
+    // As a number of bytes; beyond its range it is as large as can be.
+    let bytes = (number * f64::from(factor)).floor() as u64;
+    NonZeroU64::new(bytes).context("with less than a byte in a second nothing ever arrives")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::value::Value;
+
+    #[test]
+    fn rates_are_sizes_in_a_second() {
+        for (text, expected) in [
+            ("20MiB/s", 20 << 20),
+            ("20MiB", 20 << 20),
+            (" 1.5 KiB/s ", 1536),
+            ("500kB/s", 500_000),
+            ("2MB", 2_000_000),
+            ("0.5GB/s", 500_000_000),
+            ("1GiB/s", 1 << 30),
+            ("1000", 1000),
+            ("7B/s", 7),
+        ] {
+            assert_eq!(parse(text).unwrap().get(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_rate_is_refused_with_a_reason() {
+        for (text, said) in [
+            ("", "want bytes"),
+            ("fast", "want bytes"),
+            ("-1", "want bytes"),
+            ("1e9", "want bytes"),
+            ("1.2.3", "want bytes"),
+            (".", "want bytes"),
+            ("MiB", "want bytes"),
+            ("20MiB/m", "want bytes"),
+            ("20M", "MB or MiB?"),
+            ("20k/s", "kB or KiB?"),
+            ("100Mbit/s", "bits"),
+            ("100Mb/s", "bits"),
+            ("100Mbps", "bits"),
+            ("0", "less than a byte"),
+            ("0.5", "less than a byte"),
+            ("0MiB/s", "less than a byte"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_side_is_nearer_than_both() {
+        let mut values = Values::default();
+        assert!(rates(&values).unwrap().read.is_none());
+        values.set("limit-rate", Value::Text("1000".to_owned()));
+        values.set("dest-limit-rate", Value::Text("1MiB/s".to_owned()));
+        let rates = rates(&values).unwrap();
+        assert!(format!("{rates:?}").contains("1000 B/s"), "{rates:?}");
+        assert!(format!("{rates:?}").contains("1048576 B/s"), "{rates:?}");
+    }
+}
