@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use skopeo_testkit::{Home, Image, Registry};
+use skopeo_testkit::{Fault, Home, Image, On, Registry};
 
 use crate::program::{at_home, fatal};
 use crate::sync_names::{images_in, two};
@@ -64,6 +64,29 @@ fn it_is_explained() {
     );
     // Versions need no times, and a dry run of one image no more than the list of tags.
     assert!(!from.lines().iter().any(|line| line.contains("/blobs/")), "{:?}", from.lines());
+}
+
+#[test]
+fn what_nobody_knows_the_age_of_is_left_out_and_said_to_be() {
+    let (from, to, home) = two();
+    let age = |time: &str| Image::builder(1).created(time).build();
+    age("2026-05-01T00:00:00Z").push(&from, "a:new");
+    age("0001-01-01T00:00:00Z").push(&from, "a:unknown");
+    age("2025-05-01T00:00:00Z").push(&from, "a:old");
+    let (source, place) = (format!("{}/a", from.host()), to.host());
+    let ends = ["sync", "--src=docker", "--dest=docker", &source, &place];
+    let run = at_home(&home, &[&ends[..], &["--since=2026-01-01"]].concat()).success();
+    assert_eq!(images_in(&to), "a:new");
+    assert!(run.stderr.contains("/a:unknown was made, so it is left out"), "{run}");
+    assert!(!run.stderr.contains("a:old"), "{run}");
+    // What cannot be asked is a failure, and nothing is taken for the newest instead.
+    from.fault(Fault::status(On::blobs(), 403));
+    let to = Registry::start();
+    home.insecure(&[&from.host(), &to.host()]);
+    let place = to.host();
+    let ends = ["sync", "--src=docker", "--dest=docker", &source, &place, "--newest=1"];
+    at_home(&home, &ends).failure(1);
+    assert_eq!(images_in(&to), "");
 }
 
 #[test]

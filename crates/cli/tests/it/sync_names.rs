@@ -72,6 +72,58 @@ fn names_are_made_as_the_flags_say() {
     }
 }
 
+/// Folders and registries get the names that the original gives.
+#[test]
+fn names_are_those_of_the_original() {
+    let Some(original) = skopeo_testkit::run::original() else { return };
+    let from = Registry::start();
+    for name in ["a/b/c:1", "a/b/c:2"] {
+        Image::new(1).push(&from, name);
+    }
+    let source = format!("{}/a/b/c", from.host());
+    let one = format!("{source}:1");
+    let by_digest = format!("{source}@{}", Image::new(1).digest());
+    for (source, words) in [
+        (&source, &[][..]),
+        (&source, &["--scoped"]),
+        (&one, &[]),
+        (&one, &["--scoped"]),
+        (&by_digest, &[]),
+        (&by_digest, &["--scoped"]),
+    ] {
+        let named = |program: &Path| {
+            let (to, home) = (Registry::start(), Home::new());
+            home.insecure(&[&from.host(), &to.host()]);
+            let words = [&["sync", "--src=docker", "--dest=dir", source, "usb"], words].concat();
+            skopeo_testkit::run(&home, program, &words).success();
+            let mut folders = Vec::new();
+            let root = home.path("work");
+            folders_in(&root, &root, &mut folders);
+            folders.sort();
+            // And from there into a registry.
+            let place = format!("{}/m", to.host());
+            if !by_digest.contains(source.as_str()) {
+                let words = ["sync", "--src=dir", "--dest=docker", "usb", &place];
+                skopeo_testkit::run(&home, program, &words).success();
+            }
+            (folders, images_in(&to))
+        };
+        let ours = Path::new(env!("CARGO_BIN_EXE_skopeo"));
+        assert_eq!(named(ours), named(&original), "{source} {words:?}");
+    }
+}
+
+fn folders_in(folder: &Path, root: &Path, folders: &mut Vec<String>) {
+    for entry in fs_err::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            folders_in(&path, root, folders);
+        } else if path.ends_with("manifest.json") {
+            folders.push(folder.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+}
+
 #[test]
 fn what_is_wrong_with_names_is_said_before_anything_moves() {
     let (from, to, home) = two();

@@ -69,7 +69,8 @@ fn a_folder_goes_back_where_it_came_from() {
     at_home(&home, &words).success();
     assert_eq!(images_in(&to), "org/app:1");
     home.write("work/dirs.yaml", "version: 2\nimages:\n- {from: 'dir:usb', into: 'dir:x'}\n");
-    let run = at_home(&home, &["sync", "--src=yaml", "dirs.yaml"]).failure(1);
+    let words = ["sync", "--src=yaml", "--exit-codes=detailed", "dirs.yaml"];
+    let run = at_home(&home, &words).failure(11);
     assert!(fatal(&run).contains("\"dirs.yaml\": line 3: images[0]: sync from 'dir' to"), "{run}");
 }
 

@@ -1,12 +1,13 @@
 //! `--src registry`: all repositories of a registry.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use skopeo_copy::select::Filter;
-use skopeo_image::{Named, Reference};
+use skopeo_image::{ErrorClass, Named, Reference};
 use skopeo_transport::Options;
 use tracing::error;
 
 use crate::args::image::Retry;
+use crate::exit::Classed;
 use crate::{go, retry};
 
 /// The repositories of a registry in whose names the expression matches somewhere, in the
@@ -23,7 +24,8 @@ pub(super) async fn repositories(
     // What a repository can be in is a host.
     let domain = Named::parse_normalized(&format!("{host}/x"));
     if !domain.is_ok_and(|name| name.domain() == host) {
-        bail!("{} is no host of a registry", go::quote(host));
+        let sentence = format!("{} is no host of a registry", go::quote(host));
+        return Err(Classed { class: ErrorClass::InvalidInput, sentence, hint: None }.into());
     }
     let filter = Filter::new(matching.as_slice(), &[], None)?;
     let listed =

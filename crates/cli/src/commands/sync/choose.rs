@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result};
-use skopeo_copy::select::{Choice, Chosen};
+use skopeo_copy::select::{Choice, Chosen, Dropped};
 use skopeo_image::{Platform, Reference, Timestamp};
 use skopeo_transport::Options;
+use tracing::warn;
 
 use crate::commands::facts::Asking;
 use crate::logging::visible;
@@ -49,6 +50,9 @@ impl Choosing {
         chosen = choice.by_time(chosen, |tag| times.get(tag).copied().flatten(), now);
         if self.explain {
             explain(repository, &chosen);
+        }
+        for (tag, _) in chosen.dropped.iter().filter(|(_, why)| *why == Dropped::UnknownAge) {
+            warn!("It is not known when {}:{tag} was made, so it is left out", repository.name);
         }
         Ok(chosen.kept.into_iter().map(|(tag, _)| tag).collect())
     }

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use skopeo_copy::sync::file::v2::{Access, Entry, File, From, Platforms, Tags as Asked};
 use skopeo_copy::sync::place::{Goal, Place};
 use skopeo_copy::{Lists, Others, Request};
-use skopeo_image::Reference;
+use skopeo_image::{ErrorClass, Reference};
 use skopeo_transport::{CollectionKind, Options, join};
 
 use super::catalog;
@@ -15,6 +15,7 @@ use super::file::{reached, reference};
 use super::goals::Aim;
 use super::source::{Tags, Wanted, What};
 use crate::args::image::Retry;
+use crate::exit::Classed;
 use crate::go;
 
 /// What a file says, with what the command line says about all of it.
@@ -74,19 +75,19 @@ impl Pairs<'_> {
             let place = self.place.clone().into_iter();
             goals.extend(place.map(|place| Goal { place, naming: entry.naming.clone() }));
         }
-        let (file, line, key) = (go::quote(&self.path.to_string_lossy()), entry.line, &entry.key);
+        let wrong = |what: &str| {
+            let file = go::quote(&self.path.to_string_lossy());
+            let sentence = format!("{file}: line {}: {}: {what}", entry.line, entry.key);
+            Err(Classed { class: ErrorClass::InvalidInput, sentence, hint: None }.into())
+        };
         if goals.is_empty() {
-            bail!(
-                "{file}: line {line}: {key}: neither to nor into says where to, nor does the command line"
-            );
+            return wrong("neither to nor into says where to, nor does the command line");
         }
         let folder = |place: &Place| place.kind == CollectionKind::Dir;
         if matches!(&entry.from, From::Held(place) if folder(place))
             && goals.iter().any(|goal| folder(&goal.place))
         {
-            bail!(
-                "{file}: line {line}: {key}: sync from 'dir' to 'dir' not implemented, consider using rsync instead"
-            );
+            return wrong("sync from 'dir' to 'dir' not implemented, consider using rsync instead");
         }
         let mut request = self.request.clone();
         if let Some(platforms) = &entry.platforms {
