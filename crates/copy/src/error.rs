@@ -242,6 +242,9 @@ pub enum Error {
     /// Everything was there, but the name could not be given.
     #[error("committing the finished image")]
     Commit(#[source] Box<TransportError>),
+    /// What several copies failed with together.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Self>),
 }
 
 impl Error {
@@ -253,6 +256,7 @@ impl Error {
             Self::SystemImage(source)
             | Self::OfList { source, .. }
             | Self::Replicating { source, .. } => source.is_not_found(),
+            Self::Shared(error) => error.is_not_found(),
             _ => false,
         }
     }
@@ -282,6 +286,7 @@ impl Error {
             Self::ReadBlob { transient, .. }
             | Self::NoType { transient, .. }
             | Self::NoListType { transient, .. } => *transient,
+            Self::Shared(error) => error.is_transient(),
             _ => false,
         }
     }
@@ -308,6 +313,7 @@ impl Error {
                 PutManifestError::Other(error) => return error.class(),
             },
             Self::NoType { class, .. } | Self::NoListType { class, .. } => return *class,
+            Self::Shared(error) => return error.class(),
             _ => return None,
         })
     }
@@ -337,6 +343,7 @@ impl Error {
             | Self::Referrer { source, .. } => source.hint(),
             Self::Plan(source) => source.hint().map(str::to_owned),
             Self::Choose { source, .. } => source.hint().map(str::to_owned),
+            Self::Shared(error) => error.hint(),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use skopeo_copy::Lists;
 use skopeo_copy::select::{Choice, Filter};
 use skopeo_copy::sync::names::Naming;
+use skopeo_copy::sync::place::Place;
 use skopeo_copy::sync::shard::Shard;
 
 use super::command::Command;
@@ -27,7 +28,8 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
          host of one, all of\nwhose repositories are meant; with dir, a folder with folders of dir: \
          images in it; with yaml, a file that\nnames repositories and tags. What a file of version 2 \
          says of destinations needs no DESTINATION and no --dest.\n\
-         DESTINATION is, with --dest docker, a registry or a path in it; with dir, a folder.\n\n\
+         DESTINATION is, with --dest docker, a registry or a path in it; with dir, a folder. It may \
+         be left out where\n--to says where to.\n\n\
          See skopeo-sync(1) for details.",
     )
     .examples(&[
@@ -70,7 +72,7 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
     ])
 }
 
-fn ends() -> [Flag; 2] {
+fn ends() -> [Flag; 3] {
     [
         Flag::text("src", "what SOURCE is (docker, registry, dir, or yaml)")
             .short('s')
@@ -78,6 +80,13 @@ fn ends() -> [Flag; 2] {
         Flag::text("dest", "what DESTINATION is (docker or dir)")
             .short('d')
             .offers(Offers::Words(&["docker", "dir"])),
+        Flag::new(
+            "to",
+            Kind::Array,
+            "one more place to copy to (docker://HOST/PATH, dir:FOLDER), beside DESTINATION or \
+             instead of it; what several places need is read once (repeatable)",
+        )
+        .placeholder("TRANSPORT:PLACE"),
     ]
 }
 
@@ -86,6 +95,8 @@ fn ends() -> [Flag; 2] {
 pub(crate) struct Sync {
     pub(crate) src: String,
     pub(crate) dest: String,
+    /// More places to copy to.
+    pub(crate) to: Vec<Place>,
     pub(crate) naming: Naming,
     /// Whether any flag about names was given.
     pub(crate) names: bool,
@@ -118,6 +129,7 @@ impl Sync {
         Ok(Self {
             src: text("src"),
             dest: text("dest"),
+            to: places(values)?,
             naming: naming::naming(values)?,
             names: naming::is_said(values),
             choice: tags::choice(values)?,
@@ -140,6 +152,18 @@ impl Sync {
             deprecated_tls_verify: values.has("tls-verify"),
         })
     }
+}
+
+fn places(values: &Values) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    for text in values.texts("to") {
+        let place = text.parse::<Place>().context("--to")?;
+        if places.contains(&place) {
+            bail!("--to {place} is given twice");
+        }
+        places.push(place);
+    }
+    Ok(places)
 }
 
 fn repositories(values: &Values) -> Result<Option<String>> {

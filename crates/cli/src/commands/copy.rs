@@ -58,7 +58,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     app.doing(format!("copying {from} to {to}"));
     app.run(retry::with(Retry::new(flags), async || {
         report.attempt();
-        let copying = Arc::new(Copying::new(&from, &to));
+        let copying = Arc::new(Copying::new(&from));
         let progress = Arc::new(Progress::new(show, output));
         progress.begin(&from, &to);
         let watchers = (progress.clone(), copying.clone());
@@ -80,7 +80,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             never = progress.beat() => match never {},
         };
         progress.end();
-        report.add(copying.done(done.as_ref().ok()));
+        let ends = [(&to, done.as_ref().ok())];
+        copying.done(ends).into_iter().for_each(|done| report.add(done));
         let copied = done?;
         progress.finish(&copied);
         if let Some(file) = &copy.digestfile {

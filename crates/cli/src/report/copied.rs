@@ -12,11 +12,10 @@ use super::done::{Blob, Bytes, Copy, Done, Image, Referrer};
 use super::seconds;
 use crate::progress::{how_of, kind_of, outcome_of};
 
-/// A copy under way.
+/// A copy under way, to one place or to several at once.
 #[derive(Debug)]
 pub(crate) struct Copying {
     source: String,
-    destination: String,
     begun: Instant,
     seen: Mutex<Seen>,
 }
@@ -33,9 +32,8 @@ struct Seen {
 }
 
 impl Copying {
-    pub(crate) fn new(from: &ImageName, to: &ImageName) -> Self {
-        let (source, destination) = (from.to_string(), to.to_string());
-        Self { source, destination, begun: Instant::now(), seen: Mutex::default() }
+    pub(crate) fn new(from: &ImageName) -> Self {
+        Self { source: from.to_string(), begun: Instant::now(), seen: Mutex::default() }
     }
 
     /// Notes an event.
@@ -43,24 +41,33 @@ impl Copying {
         self.seen().tell(event);
     }
 
-    /// What it has come to; `None` if it failed.
-    pub(crate) fn done(&self, copied: Option<&Copied>) -> Done {
-        let seen = std::mem::take(&mut *self.seen());
-        let media_type = copied.and_then(|copied| copied.manifest.as_ref());
-        Done::Copy(Box::new(Copy {
-            outcome: copied.map_or("failed", |copied| outcome_of(copied.outcome)),
-            source: self.source.clone(),
-            destination: self.destination.clone(),
-            source_digest: copied.map(|copied| copied.source.clone()),
-            digest: copied.map(|copied| copied.digest.clone()),
-            media_type: media_type.map(|manifest| manifest.media_type.to_string()),
-            seconds: seconds(self.begun),
-            bytes: seen.bytes(),
-            images: seen.images,
-            blobs: seen.blobs,
-            referrers: seen.referrers,
-            left_behind: seen.left_behind,
-        }))
+    /// What it has come to at each destination; `None` if it failed there. What was read is with
+    /// the first of them: it was read once.
+    pub(crate) fn done<'a>(
+        &self,
+        ends: impl IntoIterator<Item = (&'a ImageName, Option<&'a Copied>)>,
+    ) -> Vec<Done> {
+        let mut seen = std::mem::take(&mut *self.seen());
+        let ends = ends.into_iter().map(|(destination, copied)| {
+            let media_type = copied.and_then(|copied| copied.manifest.as_ref());
+            let bytes = seen.bytes();
+            seen.read = 0;
+            Done::Copy(Box::new(Copy {
+                outcome: copied.map_or("failed", |copied| outcome_of(copied.outcome)),
+                source: self.source.clone(),
+                destination: destination.to_string(),
+                source_digest: copied.map(|copied| copied.source.clone()),
+                digest: copied.map(|copied| copied.digest.clone()),
+                media_type: media_type.map(|manifest| manifest.media_type.to_string()),
+                seconds: seconds(self.begun),
+                bytes,
+                images: seen.images.clone(),
+                blobs: seen.blobs.clone(),
+                referrers: seen.referrers.clone(),
+                left_behind: seen.left_behind.clone(),
+            }))
+        });
+        ends.collect()
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

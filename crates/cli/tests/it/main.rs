@@ -38,6 +38,7 @@ mod surface;
 mod sync_choice;
 mod sync_limits;
 mod sync_names;
+mod sync_to;
 mod sync_yaml;
 mod tarball;
 mod tutorials;

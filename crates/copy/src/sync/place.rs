@@ -37,6 +37,16 @@ pub enum PlaceError {
     NoPlace(String),
 }
 
+impl Place {
+    /// The host of the registry that it is in, if it is in one.
+    #[must_use]
+    pub fn registry(&self) -> Option<String> {
+        let is_registry = self.kind == CollectionKind::Docker;
+        let inside = is_registry.then(|| Reference::parse_normalized(&join(&self.place, "x")))?;
+        inside.ok().map(|inside| inside.name.domain().to_owned())
+    }
+}
+
 impl FromStr for Place {
     type Err = PlaceError;
 

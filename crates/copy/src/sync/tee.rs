@@ -34,11 +34,11 @@ pub async fn copy_to_all(
     destinations: Vec<Box<dyn Destination>>,
     policy: &Policy,
     request: &Request,
-) -> Vec<Result<Copied, Arc<Error>>> {
+) -> Vec<Result<Copied, Error>> {
     let mut results = Vec::with_capacity(destinations.len());
     let alone = |door| async {
         let copied: BoxFuture<'_, _> = Box::pin(copy(session, source, door, policy, request));
-        copied.await.map_err(Arc::new)
+        copied.await
     };
     for group in Tee::groups(destinations) {
         let group = match <[_; 1]>::try_from(group) {
@@ -54,14 +54,14 @@ pub async fn copy_to_all(
         let copied = copied.await.map_err(Arc::new);
         for (at, end) in ends.take() {
             let result = match (end, &copied) {
-                (End::Failed(error), _) => Err(Arc::new(error)),
+                (End::Failed(error), _) => Err(error),
                 (End::Done(outcome), Ok(copied)) => Ok(Copied { outcome, ..copied.clone() }),
                 (End::Open(door), Err(error)) if !is_own(error) => {
                     door.abandon().await;
-                    Err(Arc::clone(error))
+                    Err(Error::Shared(Arc::clone(error)))
                 }
                 (End::Open(door), _) => alone(door).await,
-                (End::Done(_), Err(error)) => Err(Arc::clone(error)),
+                (End::Done(_), Err(error)) => Err(Error::Shared(Arc::clone(error))),
             };
             results.push((at, result));
         }

@@ -181,7 +181,7 @@ async fn run(source: &FakeSource, to: Vec<Box<dyn Destination>>, request: &Reque
     let events = Arc::<Mutex<Vec<_>>>::default();
     let session = session(&events);
     let results = copy_to_all(&session, source, to, &Policy::insecure(), request).await;
-    let results = results.into_iter().map(|result| result.map_err(|error| sentence(&*error)));
+    let results = results.into_iter().map(|result| result.map_err(|error| sentence(&error)));
     let events = events.lock().unwrap().clone();
     Run { results: results.collect(), events }
 }

@@ -37,6 +37,15 @@ pub(super) struct Image {
     pub(super) of: usize,
 }
 
+impl Image {
+    /// Whether it is the same image on its way to another place: what both need is read once.
+    pub(super) fn is_read_with(&self, other: &Self) -> bool {
+        self.from == other.from
+            && Arc::ptr_eq(&self.options, &other.options)
+            && Arc::ptr_eq(&self.request, &other.request)
+    }
+}
+
 /// The places of a run, each opened once.
 #[derive(Debug)]
 pub(super) struct Places(Vec<(Place, Arc<dyn Collection>)>);

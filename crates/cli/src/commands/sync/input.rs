@@ -1,5 +1,6 @@
 //! What was named as the source.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,12 +20,12 @@ use crate::go;
 
 /// What was named as the source, with what is known of it before anybody is asked.
 pub(super) enum Input {
-    /// A source of which there is one, and a place for its images.
-    One { kind: SourceKind, source: String, place: Place },
-    /// A file of version 1, and a place for its images.
-    Registries { file: v1::SourceFile, place: Place },
-    /// A file of version 2, and a place for images that it has none for.
-    Pairs { file: v2::File, path: PathBuf, place: Option<Place> },
+    /// A source of which there is one, and the places for its images.
+    One { kind: SourceKind, source: String, places: Vec<Place> },
+    /// A file of version 1, and the places for its images.
+    Registries { file: v1::SourceFile, places: Vec<Place> },
+    /// A file of version 2, and the places for images that it has none for.
+    Pairs { file: v2::File, path: PathBuf, places: Vec<Place> },
 }
 
 impl Input {
@@ -33,31 +34,29 @@ impl Input {
     pub(super) fn new(
         kind: SourceKind,
         source: &str,
-        place: Option<Place>,
+        places: Vec<Place>,
         sync: &Sync,
     ) -> Result<Self> {
         let missing = || UsageError("Exactly two arguments expected");
         match kind {
-            SourceKind::Yaml => match (file::read(source.as_ref())?, place) {
+            SourceKind::Yaml => match (file::read(source.as_ref())?, places) {
                 (SyncFile::V2(_), _) if sync.names || sync.chooses => bail!(
                     "{} is of version 2, and says itself how images are chosen and named",
                     go::quote(source)
                 ),
-                (SyncFile::V2(file), place) => {
-                    Ok(Self::Pairs { file, path: PathBuf::from(source), place })
+                (SyncFile::V2(file), places) => {
+                    Ok(Self::Pairs { file, path: PathBuf::from(source), places })
                 }
-                (SyncFile::V1(file), Some(place)) => Ok(Self::Registries { file, place }),
-                (SyncFile::V1(_), None) => Err(missing().into()),
+                (SyncFile::V1(_), places) if places.is_empty() => Err(missing().into()),
+                (SyncFile::V1(file), places) => Ok(Self::Registries { file, places }),
             },
             SourceKind::Held(_) if sync.chooses => {
                 bail!(
                     "--include, --exclude, --semver, --newest and --since choose among the tags of repositories"
                 )
             }
-            kind => {
-                let place = place.ok_or_else(missing)?;
-                Ok(Self::One { kind, source: source.to_owned(), place })
-            }
+            _ if places.is_empty() => Err(missing().into()),
+            kind => Ok(Self::One { kind, source: source.to_owned(), places }),
         }
     }
 
@@ -69,14 +68,25 @@ impl Input {
         let given = |options: &Options| {
             options.registry.credentials.is_some() || options.registry.registry_token.is_some()
         };
-        match self {
-            Self::Pairs { place, .. } if given(source) || place.is_none() && given(destination) => {
+        let places = match self {
+            Self::Pairs { places, .. }
+                if given(source) || places.is_empty() && given(destination) =>
+            {
                 bail!(
                     "a file of version 2 names several registries, and has the credentials for them itself"
                 )
             }
-            _ => Ok(()),
+            Self::One { places, .. }
+            | Self::Registries { places, .. }
+            | Self::Pairs { places, .. } => places,
+        };
+        let registries: HashSet<_> = places.iter().filter_map(Place::registry).collect();
+        if registries.len() > 1 && given(destination) {
+            bail!(
+                "the images go to several registries, and the credentials are for one: log in to all of them"
+            );
         }
+        Ok(())
     }
 
     /// Finds all the images that are meant.
@@ -90,19 +100,20 @@ impl Input {
         options: &Arc<Options>,
         request: &Arc<Request>,
     ) -> Result<Finding> {
-        let aim = |place: &Place| {
-            let goals = vec![Goal { place: place.clone(), naming: sync.naming.clone() }];
-            Arc::new(Aim { goals, request: request.clone() })
+        let aim = |places: &[Place]| {
+            let naming = &sync.naming;
+            let goals = places.iter().cloned().map(|place| Goal { place, naming: naming.clone() });
+            Arc::new(Aim { goals: goals.collect(), request: request.clone() })
         };
         let (wanted, failed) = match self {
-            Self::One { kind: SourceKind::Registry, source, place } => {
+            Self::One { kind: SourceKind::Registry, source, places } => {
                 let matching = sync.repositories.as_deref();
                 let listed = catalog::repositories(source, matching, options, search.retry);
                 let (repositories, failed) = listed.await?;
                 if repositories.is_empty() {
                     bail!("No images to sync found in {}", go::quote(source));
                 }
-                let (aim, choice) = (aim(place), Arc::new(sync.choice.clone()));
+                let (aim, choice) = (aim(places), Arc::new(sync.choice.clone()));
                 let wanted = repositories.into_iter().map(|repository| Wanted {
                     what: What::Repository(repository, Tags::Listed(choice.clone())),
                     options: options.clone(),
@@ -110,7 +121,7 @@ impl Input {
                 });
                 (wanted.collect(), failed)
             }
-            Self::One { kind, source, place } => {
+            Self::One { kind, source, places } => {
                 let what = match kind {
                     SourceKind::Held(kind) => {
                         What::Place(Place { kind: *kind, place: source.clone() })
@@ -120,17 +131,17 @@ impl Input {
                 if sync.chooses && matches!(what, What::Repository(_, Tags::Named(_))) {
                     bail!("{} is one image, and there is nothing to choose", go::quote(source));
                 }
-                let wanted = Wanted { what, options: options.clone(), aim: aim(place) };
+                let wanted = Wanted { what, options: options.clone(), aim: aim(places) };
                 return search.one(wanted, source).await;
             }
-            Self::Registries { file, place } => {
-                file::wanted(file, options, &sync.choice, &aim(place))?
+            Self::Registries { file, places } => {
+                file::wanted(file, options, &sync.choice, &aim(places))?
             }
-            Self::Pairs { file, path, place } => {
+            Self::Pairs { file, path, places } => {
                 let pairs = Pairs {
                     file,
                     path,
-                    place: place.clone(),
+                    places,
                     options: options.clone(),
                     request: request.clone(),
                     retry: search.retry,
@@ -146,8 +157,8 @@ impl Input {
     /// What it takes to write to a place.
     pub(super) fn reaching(&self, options: &Options, place: &Place) -> Options {
         match self {
-            Self::Pairs { file, place: named, .. } => {
-                pairs::destination_options(file, options, place, named.as_ref())
+            Self::Pairs { file, places, .. } => {
+                pairs::destination_options(file, options, place, places)
             }
             _ => options.clone(),
         }

@@ -42,15 +42,15 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     let sync = Sync::new(flags)?;
     let (source, destination) = match arguments {
         [source, destination] => (source, Some(destination)),
-        [source] if sync.src == "yaml" => (source, None),
+        [source] if sync.src == "yaml" || !sync.to.is_empty() => (source, None),
         _ => return Err(UsageError("Exactly two arguments expected").into()),
     };
     if sync.deprecated_tls_verify {
         warn!("'--tls-verify' is deprecated, instead use: --src-tls-verify, --dest-tls-verify");
     }
     let policy = app.policy()?;
-    let (from, place) = ends(&sync, destination)?;
-    let input = Input::new(from, source, place, &sync)?;
+    let (from, places) = ends(&sync, destination)?;
+    let input = Input::new(from, source, places, &sync)?;
     let source_options = Arc::new(app.options(&app.image(flags, "src-")?));
     let options = app.options(&app.image(flags, "dest-")?);
     input.check(&source_options, &options)?;
@@ -93,29 +93,38 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
 }
 
 /// What the two sides are, in the original's order and words.
-fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Option<Place>)> {
+fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Place>)> {
     if sync.src.is_empty() {
         bail!("A source transport must be specified");
     }
     let Some(from) = SourceKind::parse(&sync.src) else {
         bail!("{} is not a valid source transport", go::quote(&sync.src));
     };
-    let Some(destination) = destination else {
-        if !sync.dest.is_empty() {
+    let mut places = Vec::new();
+    match destination {
+        Some(_) if sync.dest.is_empty() => bail!("A destination transport must be specified"),
+        Some(destination) => {
+            let Some(kind) = CollectionKind::parse(&sync.dest) else {
+                bail!("{} is not a valid destination transport", go::quote(&sync.dest));
+            };
+            places.push(Place { kind, place: destination.clone() });
+        }
+        None if !sync.dest.is_empty() => {
             bail!("--dest says what DESTINATION is, and there is none");
         }
-        return Ok((from, None));
-    };
-    if sync.dest.is_empty() {
-        bail!("A destination transport must be specified");
+        None => {}
     }
-    let Some(kind) = CollectionKind::parse(&sync.dest) else {
-        bail!("{} is not a valid destination transport", go::quote(&sync.dest));
-    };
-    if from == SourceKind::Held(CollectionKind::Dir) && kind == CollectionKind::Dir {
+    for place in &sync.to {
+        if places.contains(place) {
+            bail!("--to {place} is DESTINATION again");
+        }
+        places.push(place.clone());
+    }
+    let to_folder = places.iter().any(|place| place.kind == CollectionKind::Dir);
+    if from == SourceKind::Held(CollectionKind::Dir) && to_folder {
         bail!("sync from 'dir' to 'dir' not implemented, consider using rsync instead");
     }
-    Ok((from, Some(Place { kind, place: destination.clone() })))
+    Ok((from, places))
 }
 
 /// What is asked for every image, in the words of the pipeline.

@@ -23,8 +23,8 @@ pub(super) struct Pairs<'a> {
     pub(super) file: &'a File,
     /// As the file is called in errors.
     pub(super) path: &'a Path,
-    /// The place on the command line.
-    pub(super) place: Option<Place>,
+    /// The places on the command line.
+    pub(super) places: &'a [Place],
     pub(super) options: Arc<Options>,
     pub(super) request: Arc<Request>,
     pub(super) retry: Retry,
@@ -72,8 +72,8 @@ impl Pairs<'_> {
     fn aim(&self, entry: &Entry) -> Result<Aim> {
         let mut goals = entry.goals.clone();
         if goals.is_empty() {
-            let place = self.place.clone().into_iter();
-            goals.extend(place.map(|place| Goal { place, naming: entry.naming.clone() }));
+            let places = self.places.iter().cloned();
+            goals.extend(places.map(|place| Goal { place, naming: entry.naming.clone() }));
         }
         let wrong = |what: &str| {
             let file = go::quote(&self.path.to_string_lossy());
@@ -113,16 +113,16 @@ impl Pairs<'_> {
     }
 }
 
-/// What it takes to write to a place. What the command line says of credentials is for the place
-/// that is named there.
+/// What it takes to write to a place. What the command line says of credentials is for the places
+/// that are named there.
 pub(super) fn destination_options(
     file: &File,
     options: &Options,
     place: &Place,
-    named: Option<&Place>,
+    named: &[Place],
 ) -> Options {
     let mut options = options.clone();
-    if named != Some(place) {
+    if !named.contains(place) {
         options.registry.credentials = None;
         options.registry.registry_token = None;
     }

@@ -3,8 +3,9 @@
 use std::num::{NonZero, NonZeroUsize};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use skopeo_copy::sync::tee::copy_to_all;
 use skopeo_copy::{Copied, Limits, Rates, Session};
 use skopeo_image::ErrorClass;
 use skopeo_trust::Policy;
@@ -16,7 +17,7 @@ use super::lines::Lines;
 use crate::args::image::Retry;
 use crate::args::report::Output;
 use crate::args::sync::Sync;
-use crate::exit::{class, sentence};
+use crate::exit::{class, is_transient, sentence};
 use crate::report::{Copying, Report};
 use crate::{go, retry};
 
@@ -63,71 +64,145 @@ impl Work<'_> {
         let looked_at = LOOKED_AT.max(jobs.get());
 
         let mut done = Done::default();
-        let mut rest = images.iter().enumerate();
+        let (mut rest, mut at) = (images.chunk_by(Image::is_read_with), 0);
         let mut under_way = FuturesUnordered::new();
         loop {
             let room = looked_at - under_way.len();
-            under_way.extend(rest.by_ref().take(room).map(|(at, image)| {
-                let session = &session;
-                async move { (at, image, self.one(session, image).await) }
+            under_way.extend(rest.by_ref().take(room).map(|images| {
+                let (session, first) = (&session, at);
+                at += images.len();
+                async move { (first, images, self.some(session, images).await) }
             }));
-            let Some((at, image, result)) = under_way.next().await else { break };
-            let digest = match result {
-                Ok(copied) => {
-                    done.well += 1;
-                    copied.map(|copied| copied.digest)
-                }
-                Err(failure) => {
-                    let what = format!("Error copying ref {}", go::quote(&image.from.to_string()));
-                    if !self.sync.keep_going {
-                        return Err(failure.context(what));
+            let Some((first, images, results)) = under_way.next().await else { break };
+            let mut stopped = None;
+            for ((at, image), result) in (first..).zip(images).zip(results) {
+                let digest = match result {
+                    Ok(copied) => {
+                        done.well += 1;
+                        copied.map(|copied| copied.digest)
                     }
-                    error!(error = sentence(&failure), "{what}");
-                    done.fail(class(&failure));
-                    None
-                }
-            };
-            digests.add(at, digest.as_ref(), &image.to)?;
+                    Err(failure) => {
+                        let what = what_failed(image, images.len());
+                        if self.sync.keep_going {
+                            error!(error = sentence(&failure), "{what}");
+                            done.fail(class(&failure));
+                        } else {
+                            stopped.get_or_insert_with(|| failure.context(what));
+                        }
+                        None
+                    }
+                };
+                digests.add(at, digest.as_ref(), &image.to)?;
+            }
+            if let Some(failure) = stopped {
+                return Err(failure);
+            }
         }
         Ok(done)
     }
 
-    /// Copies one image, or says that it would.
-    async fn one(&self, session: &Session, image: &Image) -> Result<Option<Copied>> {
-        let (from, to) = (image.from.to_string(), image.to.to_string());
-        if self.sync.dry_run {
-            info!(from, to, "Would have copied image ref {}/{}", image.at, image.of);
-            return Ok(None);
+    /// Copies one image to all its places, or says that it would. All have a result.
+    async fn some(&self, session: &Session, images: &[Image]) -> Vec<Result<Option<Copied>>> {
+        for image in images {
+            let (from, to) = (image.from.to_string(), image.to.to_string());
+            if self.sync.dry_run {
+                info!(from, to, "Would have copied image ref {}/{}", image.at, image.of);
+            } else {
+                info!(from, to, "Copying image ref {}/{}", image.at, image.of);
+            }
         }
-        info!(from, to, "Copying image ref {}/{}", image.at, image.of);
-        retry::with(self.retry, async || self.attempt(session, image).await).await.map(Some)
+        if self.sync.dry_run {
+            return images.iter().map(|_| Ok(None)).collect();
+        }
+        let mut results: Vec<Option<Result<Copied>>> = images.iter().map(|_| None).collect();
+        let mut failed = 0;
+        let tried = retry::with(self.retry, async || {
+            let is_left = |result: &Option<Result<Copied>>| match result {
+                None => true,
+                Some(Err(failure)) => is_transient(failure),
+                Some(Ok(_)) => false,
+            };
+            let left: Vec<usize> = (0..images.len()).filter(|at| is_left(&results[*at])).collect();
+            let places: Vec<&Image> = left.iter().map(|at| &images[*at]).collect();
+            for (at, copied) in left.into_iter().zip(self.attempt(session, &places).await) {
+                results[at] = Some(copied);
+            }
+            // For whichever of them another try may do, it is for that one.
+            let again = results.iter().position(is_left);
+            match again.and_then(|at| Some((at, results[at].take()?.err()?))) {
+                Some((at, failure)) => {
+                    failed = at;
+                    Err(failure)
+                }
+                None => Ok(()),
+            }
+        });
+        if let Err(failure) = tried.await {
+            results[failed] = Some(Err(failure));
+        }
+        results.into_iter().flatten().map(|result| result.map(Some)).collect()
     }
 
-    async fn attempt(&self, session: &Session, image: &Image) -> Result<Copied> {
+    async fn attempt(&self, session: &Session, images: &[&Image]) -> Vec<Result<Copied>> {
         let lines = Arc::new(Lines::default());
-        let copying = Arc::new(Copying::new(&image.from, &image.to));
+        let copying = Arc::new(Copying::new(&images[0].from));
         let watchers = (lines.clone(), copying.clone());
         let session = session.watched(Arc::new(move |event| {
             watchers.0.tell(&event);
             watchers.1.tell(&event);
         }));
-        let copied = self.copy(&session, image).await;
+        let copied = self.copy(&session, images).await;
         lines.print(self.report.output());
         if self.report.output() == Output::Json {
-            self.report.add(copying.done(copied.as_ref().ok()));
+            let ends = images.iter().zip(&copied);
+            let ends = ends.map(|(image, copied)| (&image.to, copied.as_ref().ok()));
+            copying.done(ends).into_iter().for_each(|done| self.report.add(done));
         }
         copied
     }
 
-    async fn copy(&self, session: &Session, image: &Image) -> Result<Copied> {
-        let source = skopeo_transport::open(&image.from, &image.options).await;
-        let source = source.with_context(|| format!("initializing source {}", image.from))?;
-        let destination = image.collection.create(&image.to).await;
-        let destination =
-            destination.with_context(|| format!("initializing destination {}", image.to))?;
-        let request = &image.request;
-        Ok(skopeo_copy::copy(session, &*source, destination, self.policy, request).await?)
+    async fn copy(&self, session: &Session, images: &[&Image]) -> Vec<Result<Copied>> {
+        let Image { from, options, request, .. } = images[0];
+        let source = match skopeo_transport::open(from, options).await {
+            Ok(source) => source,
+            Err(error) => {
+                let (name, source) = (from.to_string(), error.into());
+                let failed = Arc::new(skopeo_copy::Error::Source { name, source });
+                let failed = || skopeo_copy::Error::Shared(failed.clone()).into();
+                return images.iter().map(|_| Err(failed())).collect();
+            }
+        };
+        let (mut results, mut doors) = (Vec::new(), Vec::new());
+        for image in images {
+            let door = image.collection.create(&image.to).await;
+            results.push(match door {
+                Ok(door) => {
+                    doors.push(door);
+                    None
+                }
+                Err(error) => {
+                    let failed = anyhow::Error::new(error);
+                    Some(failed.context(format!("initializing destination {}", image.to)))
+                }
+            });
+        }
+        let copied = copy_to_all(session, &*source, doors, self.policy, request).await;
+        let mut copied = copied.into_iter();
+        let mut next = || Some(copied.next()?.map_err(anyhow::Error::new));
+        results
+            .into_iter()
+            .filter_map(|failed| failed.map_or_else(&mut next, |it| Some(Err(it))))
+            .collect()
     }
+}
+
+/// Which of the copies of an image to several places failed.
+fn what_failed(image: &Image, places: usize) -> String {
+    let from = go::quote(&image.from.to_string());
+    if places == 1 {
+        return format!("Error copying ref {from}");
+    }
+    format!("Error copying ref {from} to {}", go::quote(&image.to.to_string()))
 }
 
 impl Done {
