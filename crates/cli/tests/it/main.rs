@@ -39,6 +39,7 @@ mod sync_choice;
 mod sync_limits;
 mod sync_names;
 mod sync_to;
+mod sync_twin;
 mod sync_yaml;
 mod tarball;
 mod tutorials;

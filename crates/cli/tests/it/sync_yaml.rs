@@ -157,7 +157,7 @@ fn what_is_wrong_with_a_file_is_said_with_its_place() {
         (&["sync", "--src=yaml", "f"][..], "Exactly two arguments expected"),
         (&["sync", "--src=docker", "a"], "Exactly two arguments expected"),
         (&["sync", "--src=yaml", "--dest=dir", "f"], "there is none"),
-        (&["sync", "--src=yaml", "none"], "reading \"none\": "),
+        (&["sync", "--src=yaml", "none"], "open none: no such file or directory"),
     ] {
         let run = at_home(&home, words).failure(1);
         assert!(fatal(&run).contains(sentence), "{words:?}: {run}");

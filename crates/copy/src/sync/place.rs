@@ -45,6 +45,13 @@ impl Place {
         let inside = is_registry.then(|| Reference::parse_normalized(&join(&self.place, "x")))?;
         inside.ok().map(|inside| inside.name.domain().to_owned())
     }
+
+    /// What stands behind the transport's colon in the name of an image there.
+    #[must_use]
+    pub fn reference(&self, label: &str) -> String {
+        let slashes = if self.kind == CollectionKind::Docker { "//" } else { "" };
+        format!("{slashes}{}", join(&self.place, label))
+    }
 }
 
 impl FromStr for Place {

@@ -74,10 +74,11 @@ fn walk(folder: &Path, held: &mut Vec<Held>, root: &str) -> Result<(), Error> {
 
 fn image(folder: &Path, root: &str) -> Result<Held, Error> {
     let not_utf8 = || NameError::NotUtf8(folder.display().to_string());
-    let path = folder.to_str().ok_or_else(not_utf8)?;
-    let label = match path.strip_prefix(root).unwrap_or(path).trim_start_matches('/') {
+    let path = join(folder.to_str().ok_or_else(not_utf8)?, "");
+    // As in the original: the folder is taken off as it was written, so `./a/` stays part of it.
+    let label = match path.strip_prefix(root).unwrap_or(&path).trim_start_matches('/') {
         "" => base(root),
-        below => below,
+        below => below.trim_start_matches("../"),
     };
     let name = ImageName::parse(&format!("dir:{path}"))?;
     Ok(Held { name, label: label.to_owned() })

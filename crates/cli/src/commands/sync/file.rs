@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use skopeo_blob::FileError;
 use skopeo_copy::select::{Choice, Filter};
 use skopeo_copy::sync::file::v1::{Credentials, Registry, SourceFile};
 use skopeo_copy::sync::file::{SyncFile, World};
@@ -24,7 +25,7 @@ use crate::go;
 /// If it cannot be read, or says what makes no sense.
 pub(super) fn read(path: &Path) -> Result<SyncFile> {
     let file = go::quote(&path.to_string_lossy());
-    let text = fs_err::read_to_string(path).with_context(|| format!("reading {file}"))?;
+    let text = fs_err::read_to_string(path).map_err(FileError::from)?;
     let world = World { variable: &|name| std::env::var(name).ok(), template: &naming::template };
     SyncFile::parse(&text, world).with_context(|| format!("Failed to unmarshal {file}"))
 }

@@ -87,7 +87,7 @@ impl Places {
                         format!(
                             "Cannot obtain a valid image reference for transport {} and reference {}",
                             go::quote(kind.as_str()),
-                            go::quote(&label)
+                            go::quote(&goal.place.reference(&label))
                         )
                     })?;
                     images.push(Image {
