@@ -90,6 +90,27 @@ fn what_nobody_knows_the_age_of_is_left_out_and_said_to_be() {
 }
 
 #[test]
+fn images_of_folders_and_layouts_are_chosen_too() {
+    let (from, home) = repository();
+    home.insecure(&[&from.host()]);
+    let source = format!("{}/a", from.host());
+    for (kind, place) in [("dir", "folder"), ("oci", "layout")] {
+        let words = ["sync", "--src=docker", "--scoped", "--dest", kind, &source, place];
+        at_home(&home, &words).success();
+        let to = Registry::start();
+        home.insecure(&[&from.host(), &to.host()]);
+        let host = to.host();
+        let words = ["sync", "--src", kind, "--dest=docker", "--explain", place, &host];
+        let more = ["--semver=*", "--newest=2", "--exclude=^1.0$"];
+        let run = at_home(&home, &[&words[..], &more].concat()).success();
+        assert_eq!(images_in(&to), "a:1.1 a:2.0", "{run}");
+        assert!(run.stderr.contains("/a:1.0: dropped: is excluded by \"^1.0$\""), "{run}");
+        let run = at_home(&home, &[&words[..], &["--newest=1"]].concat()).failure(1);
+        assert!(fatal(&run).contains("only registries are asked when images were made"), "{run}");
+    }
+}
+
+#[test]
 fn what_cannot_be_chosen_is_refused() {
     let (from, home) = repository();
     home.insecure(&[&from.host()]);
@@ -110,9 +131,6 @@ fn what_cannot_be_chosen_is_refused() {
         let run = at_home(&home, &[&ends[..], words].concat()).failure(1);
         assert!(fatal(&run).contains(sentence), "{words:?}: {run}");
     }
-    let words = ["sync", "--src=dir", "--dest=docker", "--include=x", "d", "localhost:1"];
-    let run = at_home(&home, &words).failure(1);
-    assert!(fatal(&run).contains("choose among the tags of repositories"), "{run}");
     assert!(!home.path("work/d").exists());
 }
 

@@ -50,11 +50,6 @@ impl Input {
                 (SyncFile::V1(_), places) if places.is_empty() => Err(missing().into()),
                 (SyncFile::V1(file), places) => Ok(Self::Registries { file, places }),
             },
-            SourceKind::Held(_) if sync.chooses => {
-                bail!(
-                    "--include, --exclude, --semver, --newest and --since choose among the tags of repositories"
-                )
-            }
             _ if places.is_empty() => Err(missing().into()),
             kind => Ok(Self::One { kind, source: source.to_owned(), places }),
         }
@@ -124,7 +119,8 @@ impl Input {
             Self::One { kind, source, places } => {
                 let what = match kind {
                     SourceKind::Held(kind) => {
-                        What::Place(Place { kind: *kind, place: source.clone() })
+                        let place = Place { kind: *kind, place: source.clone() };
+                        What::Place(place, Arc::new(sync.choice.clone()))
                     }
                     _ => source::named(source, &Arc::new(sync.choice.clone()))?,
                 };

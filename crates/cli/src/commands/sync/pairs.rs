@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use skopeo_copy::select::Choice;
 use skopeo_copy::sync::file::v2::{Access, Entry, File, From, Platforms, Tags as Asked};
 use skopeo_copy::sync::place::{Goal, Place};
 use skopeo_copy::{Lists, Others, Request};
@@ -46,7 +47,13 @@ impl Pairs<'_> {
                 wanted.push(Wanted { what, options: options.clone(), aim: aim.clone() });
             };
             match &entry.from {
-                From::Held(place) => add(What::Place(place.clone())),
+                From::Held(place) => {
+                    let choice = match &entry.tags {
+                        Asked::Chosen(choice) => choice.clone(),
+                        Asked::These(_) => Choice::default(),
+                    };
+                    add(What::Place(place.clone(), Arc::new(choice)));
+                }
                 From::Image(image) => {
                     let tags = Tags::Named(vec![image.clone()]);
                     add(What::Repository(Reference::from(image.name.clone()), tags));

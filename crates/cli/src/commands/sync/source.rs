@@ -94,8 +94,8 @@ pub(super) struct Wanted {
 pub(super) enum What {
     /// Images of a repository, which is without tag and digest.
     Repository(Reference, Tags),
-    /// All that a place holds.
-    Place(Place),
+    /// Images that a place holds.
+    Place(Place, Arc<Choice>),
 }
 
 /// Which of them.
@@ -159,7 +159,7 @@ impl Search<'_> {
                     repo = repository.name.path(),
                     "No refs to sync found"
                 ),
-                (Ok(group), What::Place(place)) if group.images.is_empty() => {
+                (Ok(group), What::Place(place, _)) if group.images.is_empty() => {
                     warn!("No images to sync found in {place}");
                 }
                 (Ok(group), _) => finding.groups.push(group),
@@ -171,7 +171,7 @@ impl Search<'_> {
                             repo = repository.name.path(),
                             "Error processing repo, skipping"
                         ),
-                        What::Place(place) => error!("Error reading {place}, skipping"),
+                        What::Place(place, _) => error!("Error reading {place}, skipping"),
                     }
                     error!("{}", sentence(&failure));
                     finding.failed += 1;
@@ -201,12 +201,12 @@ impl Search<'_> {
                 let tagged = |tag: &String| Reference::with_tag(repository.name.clone(), tag);
                 found(tags.iter().map(tagged).collect::<Result<_, _>>()?)?
             }
-            What::Place(place) => {
+            What::Place(place, choice) => {
                 let mut images = held(place, &wanted.options).await?;
                 images.retain(|image| {
                     self.shard.is_none_or(|shard| shard.has(&image.origin.named().repository()))
                 });
-                images
+                self.choosing.held(images, choice)?
             }
         };
         Ok(Group { images, options: wanted.options.clone(), aim: wanted.aim.clone() })

@@ -177,6 +177,12 @@ impl Origin<'_> {
     pub fn repository(self) -> String {
         Parts::of(self).repository()
     }
+
+    /// The tag; nothing if there is none.
+    #[must_use]
+    pub fn tag(self) -> String {
+        Parts::of(self).tag().to_owned()
+    }
 }
 
 impl Template {

@@ -76,6 +76,10 @@ impl<'a> Parts<'a> {
         registry.chain(self.path.iter().map(String::as_str)).collect::<Vec<_>>().join("/")
     }
 
+    pub(super) fn tag(&self) -> &str {
+        self.tail.split('@').next().unwrap_or_default().trim_start_matches(':')
+    }
+
     pub(super) fn digest(&self) -> Option<&str> {
         self.tail.split_once('@').map(|(_, digest)| digest)
     }
@@ -85,13 +89,12 @@ impl<'a> Parts<'a> {
             Some((name, above)) => (name.clone(), above.join("/")),
             None => (String::new(), String::new()),
         };
-        let tag = self.tail.split('@').next().unwrap_or_default();
         Fields {
             registry: self.registry.as_deref().map(|it| as_part(it, kind)).unwrap_or_default(),
             path: above,
             name,
             repository: self.path.join("/"),
-            tag: tag.trim_start_matches(':').to_owned(),
+            tag: self.tag().to_owned(),
             digest: self.digest().unwrap_or_default().to_owned(),
         }
     }

@@ -173,6 +173,9 @@ fn images_of_a_repository_have_its_name_in_common() {
         assert_eq!(Origin::Label(label).repository(), "docker.io/library/busybox");
     }
     assert_eq!(Origin::Label("a/busybox:1").repository(), "a/busybox");
+    for (label, tag) in [("q.io/a/b:1", "1"), ("b", ""), ("a/b:x-1", "x-1"), ("", "")] {
+        assert_eq!(Origin::Label(label).tag(), tag);
+    }
 }
 
 #[test]

@@ -75,19 +75,21 @@ impl RawEntry {
         if self.repos.is_some() && !matches!(from, From::Registry { .. }) {
             return Err(wrong("repos", "only a registry has repositories to choose from".into()));
         }
-        if self.chooses() && !matches!(from, From::Registry { .. } | From::Repository(_)) {
-            let problem = "tags are chosen of repositories only, and this is none";
-            return Err(wrong("from", problem.into()));
+        if self.filters() && matches!(from, From::Image(_)) {
+            return Err(wrong("from", "this is one image, and there is nothing to choose".into()));
         }
         let tags = match &self.tags {
             Some(_) if self.filters() => {
                 return Err(wrong("tags", "either tags are named or they are chosen".into()));
             }
-            Some(_) if matches!(from, From::Registry { .. }) => {
-                return Err(wrong("tags", "a whole registry has no tags of its own".into()));
+            Some(_) if !matches!(from, From::Repository(_)) => {
+                return Err(wrong(
+                    "tags",
+                    "tags are those of a repository, and this is none".into(),
+                ));
             }
             Some(tags) => Tags::These(tags.iter().map(|tag| tag.0.clone()).collect()),
-            None => Tags::Chosen(self.choice(defaults, &from).map_err(|it| wrong("include", it))?),
+            None => Tags::Chosen(self.choice(defaults, &from).map_err(|it| wrong("from", it))?),
         };
         let naming = self.naming(&key, defaults, world)?;
         let goals = self.goals(&key, &from, &naming, defaults)?;
@@ -103,14 +105,14 @@ impl RawEntry {
             || self.since.is_some()
     }
 
-    fn chooses(&self) -> bool {
-        self.filters() || self.tags.is_some()
-    }
-
     fn choice(&self, defaults: &RawDefaults, from: &From) -> Result<Choice, String> {
-        if matches!(from, From::Image(_) | From::Held(_)) {
-            return Ok(Choice::default());
-        }
+        // Defaults are about repositories: a place is taken as it is unless its entry says more.
+        let nothing = RawDefaults::default();
+        let defaults = if let From::Repository(_) | From::Registry { .. } = from {
+            defaults
+        } else {
+            &nothing
+        };
         let texts = |own: &Option<Vec<Expression>>, other: &Option<Vec<Expression>>| {
             let list = own.as_ref().or(other.as_ref()).map(Vec::as_slice).unwrap_or_default();
             list.iter().map(|it| it.0.clone()).collect::<Vec<_>>()
@@ -122,7 +124,11 @@ impl RawEntry {
         let newest = self.newest.as_ref().or(defaults.newest.as_ref()).map(|it| it.0.get());
         let since = self.since.as_ref().or(defaults.since.as_ref()).map(|it| it.0.clone());
         let order = if semver.is_some() { Order::Semver } else { Order::Created };
-        Ok(Choice { filter, since, newest, order })
+        let choice = Choice { filter, since, newest, order };
+        if matches!(from, From::Held(_)) && choice.needs_times() {
+            return Err("only registries are asked when images were made".to_owned());
+        }
+        Ok(choice)
     }
 
     fn naming(

@@ -190,11 +190,15 @@ fn says_what_is_wrong_and_where() {
         ("version: 2\nimages:\n- from: registry://a/b".to_owned(), "\"a/b\" is no host"),
         (
             "version: 2\nimages:\n- {from: dir:x, newest: 1}".to_owned(),
-            "tags are chosen of repositories only",
+            "images[0].from: only registries are asked when images were made",
         ),
         (
             "version: 2\nimages:\n- {from: registry://a.b, tags: [x]}".to_owned(),
-            "a whole registry has no tags",
+            "tags are those of a repository, and this is none",
+        ),
+        (
+            "version: 2\nimages:\n- {from: docker://a:1, semver: '1'}".to_owned(),
+            "images[0].from: this is one image",
         ),
         (
             "version: 2\nimages:\n- {from: docker://a:1, to: 'oci:x'}".to_owned(),
