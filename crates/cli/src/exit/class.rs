@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use anyhow::Error;
 use skopeo_blob::{FileError, StreamError};
-use skopeo_copy::sync::names::{Clash, NamingError};
+use skopeo_copy::sync::names::{Clash, NamingError, Nested};
 use skopeo_copy::{Error as CopyError, plan::PlanError};
 use skopeo_image::{ErrorClass, ManifestError};
 use skopeo_registry::{Error as RegistryError, WireError};
@@ -112,6 +112,7 @@ fn of_link(link: &(dyn StdError + 'static)) -> Option<ErrorClass> {
         .or_else(|| Some(as_a::<NameError>(link)?.class()))
         .or_else(|| Some(as_a::<ManifestError>(link)?.class()))
         .or_else(|| Some(as_a::<Clash>(link)?.class()))
+        .or_else(|| Some(as_a::<Nested>(link)?.class()))
         .or_else(|| Some(as_a::<NamingError>(link)?.class()))
 }
 

@@ -58,6 +58,54 @@ images:
 }
 
 #[test]
+fn what_goes_to_several_places_is_read_once() {
+    let (from, _, home) = two();
+    Image::new(1).push(&from, "a:1");
+    let source = from.host();
+    home.write(
+        "work/f",
+        &format!(
+            "version: 2
+images:
+  - from: docker://{source}/a
+    into: ['dir:usb', 'dir:other']
+"
+        ),
+    );
+    let run = at_home(&home, &["sync", "--src=yaml", "f"]).success();
+    let read = |line: &&String| line.starts_with("GET") && line.contains("/blobs/");
+    assert_eq!(from.lines().iter().filter(read).count(), 3, "{run}");
+    home.write(
+        "work/f",
+        &format!(
+            "version: 2
+images:
+  - {{from: docker://{source}/a, into: 'oci-archive:b.tar'}}
+  - {{from: docker://{source}/a:1, to: 'oci-archive:./b.tar:again'}}
+"
+        ),
+    );
+    at_home(&home, &["sync", "--src=yaml", "f"]).success();
+    // An archive is one, however it is written.
+    let name = format!("oci-archive:b.tar:{source}/a:1");
+    for name in [name.as_str(), "oci-archive:b.tar:again", "dir:usb/a:1", "dir:other/a:1"] {
+        let run = at_home(&home, &["inspect", "--format={{.Digest}}", name]).success();
+        assert_eq!(run.stdout.trim(), Image::new(1).digest().to_string(), "{name}");
+    }
+}
+
+#[test]
+fn folders_do_not_lie_in_each_other() {
+    let (from, _, home) = two();
+    Image::new(1).push(&from, "a:1");
+    Image::new(1).push(&from, "a/b:1");
+    let words = ["sync", "--src=registry", "--dest=dir", "--dest-template={{.Repository}}"];
+    let run = at_home(&home, &[&words[..], &[&from.host(), "d"]].concat()).failure(1);
+    assert!(fatal(&run).contains("would be written to dir:d/a/b, within docker://"), "{run}");
+    assert!(!home.path("work/d").exists());
+}
+
+#[test]
 fn a_folder_goes_back_where_it_came_from() {
     let (from, to, home) = two();
     Image::new(1).push(&from, "org/app:1");

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use skopeo_copy::Request;
 use skopeo_copy::sync::names;
 use skopeo_copy::sync::place::{Goal, Place};
-use skopeo_transport::{Collection, ImageName, Options};
+use skopeo_transport::{Collection, CollectionKind, ImageName, Options, join};
 
 use super::source::Group;
 use crate::go;
@@ -61,7 +61,7 @@ impl Places {
     ) -> Result<Self> {
         let mut places: Vec<(Place, Arc<dyn Collection>)> = Vec::new();
         for place in groups.iter().flat_map(|group| &group.aim.goals).map(|goal| &goal.place) {
-            if places.iter().all(|(known, _)| known != place) {
+            if places.iter().all(|(known, _)| !is_same(known, place)) {
                 let options = options(place);
                 let opened = skopeo_transport::collection(place.kind, &place.place, &options);
                 places.push((place.clone(), Arc::from(opened.await?)));
@@ -107,6 +107,9 @@ impl Places {
         images.retain(|image| seen.insert((image.from.clone(), image.to.clone())));
         let pairs = images.iter().map(|image| (image.from.to_string(), image.to.to_string()));
         names::clash(pairs)?;
+        let folders = images.iter().filter(|image| image.to.transport() == "dir");
+        let folders = folders.map(|image| (image.from.to_string(), image.to.to_string()));
+        names::nested(&folders.collect::<Vec<_>>())?;
         Ok(images)
     }
 
@@ -122,7 +125,19 @@ impl Places {
     }
 
     fn get(&self, place: &Place) -> &Arc<dyn Collection> {
-        let found = self.0.iter().find(|(known, _)| known == place);
+        let found = self.0.iter().find(|(known, _)| is_same(known, place));
         &found.expect("all places of all groups were opened").1
     }
+}
+
+/// Whether two places are one, however they are written: an archive must not be written by two.
+fn is_same(one: &Place, other: &Place) -> bool {
+    let whole = |place: &Place| match place.kind {
+        CollectionKind::Docker => join(&place.place, ""),
+        _ => {
+            let absolute = std::path::absolute(&place.place).unwrap_or_default();
+            join(&absolute.to_string_lossy(), "")
+        }
+    };
+    one == other || one.kind == other.kind && whole(one) == whole(other)
 }

@@ -30,6 +30,51 @@ impl Clash {
     }
 }
 
+/// Two images in folders of which one would lie in the other, where nobody would find it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{inner} would be written to {inside}, within {outer} in {name}")]
+pub struct Nested {
+    /// The image that would be in the other one's folder.
+    pub inner: String,
+    /// Its folder.
+    pub inside: String,
+    /// The image in whose folder it would be.
+    pub outer: String,
+    /// That folder.
+    pub name: String,
+}
+
+impl Nested {
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::InvalidInput
+    }
+}
+
+/// Makes sure that no folder of an image lies in that of another, where each pair is a source and
+/// the folder it is written to.
+///
+/// # Errors
+/// The first two of which one does.
+pub fn nested<S: AsRef<str>, D: AsRef<str>>(images: &[(S, D)]) -> Result<(), Nested> {
+    let folders: HashMap<&str, &str> =
+        images.iter().map(|(source, folder)| (folder.as_ref(), source.as_ref())).collect();
+    for (source, inside) in images {
+        let (source, inside) = (source.as_ref(), inside.as_ref());
+        let mut above = inside;
+        while let Some((folder, _)) = above.rsplit_once('/') {
+            if let Some(outer) = folders.get(folder) {
+                let (inner, inside) = (source.to_owned(), inside.to_owned());
+                let (outer, name) = ((*outer).to_owned(), folder.to_owned());
+                return Err(Nested { inner, inside, outer, name });
+            }
+            above = folder;
+        }
+    }
+    Ok(())
+}
+
 /// Makes sure that no name is given twice, where each pair is a source and its destination. The
 /// same source may be there again.
 ///

@@ -17,7 +17,7 @@ use skopeo_transport::CollectionKind;
 
 use parts::Parts;
 
-pub use clash::{Clash, clash};
+pub use clash::{Clash, Nested, clash, nested};
 pub use target::{Target, TargetKind};
 
 /// How an image's name is made of what it is called where it comes from.

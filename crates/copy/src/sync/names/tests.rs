@@ -185,6 +185,15 @@ fn a_name_is_given_once() {
     assert_eq!(found.to_string(), "a/x:1 and b/x:1 would both be written to r/x:1");
 }
 
+#[test]
+fn no_folder_lies_in_another() {
+    let apart = [("q.io/a:1", "d/a:1"), ("q.io/a/b:1", "d/a/b:1"), ("q.io/a:1", "d/a:1")];
+    assert_eq!(nested(&apart), Ok(()));
+    let found = nested(&[("q.io/a/b:1", "d/a/b"), ("q.io/a:1", "d/a")]).unwrap_err();
+    let sentence = "q.io/a/b:1 would be written to d/a/b, within q.io/a:1 in d/a";
+    assert_eq!(found.to_string(), sentence);
+}
+
 proptest! {
     #[test]
     fn no_label_is_outside(label in "[./:@a-c]{0,12}", strip in "[./a-c]{0,4}") {
