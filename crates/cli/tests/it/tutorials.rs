@@ -118,3 +118,41 @@ fn an_unknown_certificate_says_what_to_do() {
     home.certificate(&registry.host(), "ca.crt", registry.ca());
     at_home(&home, &["inspect", &name]).success();
 }
+
+#[test]
+fn syncs_repositories_and_folders() {
+    let (home, open, guarded) = field();
+    let (o, g) = (open.host(), guarded.host());
+    home.insecure(&[&o, &g]);
+    let auths = format!("{{\"auths\":{{\"{g}\":{{\"auth\":\"dXNlcjp0b2tlbg==\"}}}}}}");
+    home.write("work/gitlab-auth.json", &auths);
+    home.write("work/auth.json", &auths);
+    for line in [
+        format!(
+            "skopeo sync --dest-creds user:token --src docker --dest docker {o}/test/buildah {g}/sensilabs"
+        ),
+        format!(
+            "skopeo sync --src-creds user:token --src docker --dest dir {g}/sensilabs/buildah ./dockersync"
+        ),
+        format!(
+            "skopeo sync --dest-creds user:token --src dir --dest docker ./dockersync/ {g}/u/ssorder"
+        ),
+        format!(
+            "skopeo sync --src docker --dest dir --scoped {o}/test/buildah registry.svc.local/staging"
+        ),
+        format!(
+            "skopeo sync --dest-authfile=./gitlab-auth.json --src docker --dest docker {o}/centos {g}/u/skopeo-test"
+        ),
+        format!(
+            "skopeo sync --prepend-image-suffix proj- --src docker --dest docker --dest-authfile ./auth.json {o}/test/buildah {g}/u"
+        ),
+    ] {
+        say(&home, &line);
+    }
+    home.auth(&g, "user", "token");
+    for name in ["u/ssorder/buildah:v1", "u/skopeo-test/centos:7.5.1804", "u/proj-buildah:v1"] {
+        at_home(&home, &["inspect", &guarded.docker(name)]).success();
+    }
+    let scoped = format!("work/registry.svc.local/staging/{o}/test/buildah:v1/manifest.json");
+    assert!(home.path(scoped).exists());
+}

@@ -5,5 +5,3 @@ pub mod names;
 pub mod place;
 pub mod shard;
 pub mod tee;
-
-pub use file::v1 as yaml;

@@ -5,7 +5,6 @@
 
 mod clash;
 mod parts;
-mod target;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +17,6 @@ use skopeo_transport::CollectionKind;
 use parts::Parts;
 
 pub use clash::{Clash, Nested, clash, nested};
-pub use target::{Target, TargetKind};
 
 /// How an image's name is made of what it is called where it comes from.
 #[derive(Clone, Debug, Default)]

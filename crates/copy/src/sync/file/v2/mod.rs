@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
-use skopeo_image::{PlatformFilter, Reference, Secret};
+use skopeo_image::{Named, PlatformFilter, Reference, Secret};
 
 use super::v1::Credentials;
 use super::{Malformed, Pairs, World, nullable, read};
@@ -107,7 +107,7 @@ struct RawFile {
     #[serde(deserialize_with = "nullable")]
     defaults: RawDefaults,
     #[serde(deserialize_with = "nullable")]
-    registries: Pairs<RawAccess>,
+    registries: Pairs<Spanned<RawAccess>>,
     #[serde(deserialize_with = "nullable")]
     images: Vec<RawEntry>,
 }
@@ -144,7 +144,15 @@ impl File {
     /// If it is no YAML, has a key that is unknown, or what a key says cannot be meant.
     pub fn parse(text: &str, world: World<'_>) -> Result<Self, Malformed> {
         let raw: RawFile = read(text)?;
-        let access = |(host, raw): (String, RawAccess)| {
+        let access = |(host, raw): (String, Spanned<RawAccess>)| {
+            // What is written for something else would be looked up never.
+            let domain = Named::parse_normalized(&format!("{host}/x"));
+            if !domain.is_ok_and(|name| name.domain() == host) {
+                let key = format!("registries.{host}");
+                let problem = "this is no host of a registry, with its port if it has one";
+                return Err(Malformed::at(raw.referenced, &key, problem));
+            }
+            let raw = raw.value;
             let credentials = raw.credentials.filled(&host, world)?;
             let (tls_verify, cert_dir) = (raw.tls_verify, raw.cert_dir);
             Ok((host, Access { credentials, tls_verify, cert_dir }))

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use proptest::prelude::*;
 use serde_json::Value as Json;
 use skopeo_transport::CollectionKind;
 
@@ -215,6 +216,14 @@ fn says_what_is_wrong_and_where() {
             "line 5, column 17: registries.a.b.credentials.password: the environment has no NOT_THERE",
         ),
         (
+            "version: 2\nregistries:\n  a.b/c:\n    tls-verify: false".to_owned(),
+            "line 4, column 5: registries.a.b/c: this is no host",
+        ),
+        (
+            "version: 2\nregistries:\n  user: {tls-verify: false}".to_owned(),
+            "registries.user: this is no host",
+        ),
+        (
             "version: 2\ndefaults:\n  from: x".to_owned(),
             "line 3, column 3: defaults.from: unknown key",
         ),
@@ -224,6 +233,22 @@ fn says_what_is_wrong_and_where() {
         let error = parse(&text).unwrap_err();
         assert!(error.starts_with("yaml: ") && error.contains(expected), "{text}\n{error}");
         assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_is_read_or_refused(at in 0_usize..4_000, with in ".{0,3}", gone in 0_usize..40) {
+        let [first, second] = examples()[..] else { panic!("two examples") };
+        for text in [first, second] {
+            let at = text.floor_char_boundary(at % text.len());
+            let rest = text.floor_char_boundary((at + gone).min(text.len()));
+            let text = format!("{}{with}{}", &text[..at], &text[rest..]);
+            let world = World { variable: &|_| None, template: &|_| Err("no".to_owned()) };
+            if let Err(error) = SyncFile::parse(&text, world) {
+                prop_assert!(error.to_string().starts_with("yaml: "));
+            }
+        }
     }
 }
 
@@ -241,8 +266,8 @@ fn the_schema_has_the_keys_that_are_read() {
         ("", "version: 2\nnothing: 1"),
         ("/$defs/defaults", "version: 2\ndefaults: {nothing: 1}"),
         ("/$defs/entry", "version: 2\nimages: [{nothing: 1}]"),
-        ("/$defs/access", "version: 2\nregistries: {a: {nothing: 1}}"),
-        ("/$defs/credentials", "version: 2\nregistries: {a: {credentials: {nothing: 1}}}"),
+        ("/$defs/access", "version: 2\nregistries: {a.b: {nothing: 1}}"),
+        ("/$defs/credentials", "version: 2\nregistries: {a.b: {credentials: {nothing: 1}}}"),
     ] {
         let part = schema.pointer(within).unwrap();
         assert_eq!(part["additionalProperties"], false, "{within}");
