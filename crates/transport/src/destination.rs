@@ -35,6 +35,13 @@ pub trait Destination: Send + Sync {
         Ok(None)
     }
 
+    /// The digest that is under the name now, if that is the image of this manifest in the form in
+    /// which it would be written here. `None` where images stay as they are, and
+    /// [`present`](Self::present) tells.
+    async fn equals(&self, _manifest: &RawManifest) -> Result<Option<Digest>, Error> {
+        Ok(None)
+    }
+
     /// How the blob would come to be here if its bytes were not sent, found out without changing
     /// anything; `None` where they have to be, or where that is not cheap to know.
     async fn holds(&self, _wish: &Wish<'_>) -> Result<Option<How>, Error> {

@@ -8,6 +8,7 @@ mod folder;
 mod layout;
 mod path;
 mod registry;
+mod saved;
 
 use std::fmt;
 
@@ -115,12 +116,7 @@ pub async fn collection(
         CollectionKind::Dir => Box::new(folder::Folder::new(place, options)),
         CollectionKind::Oci => Box::new(layout::Layout::new(place, options)?),
         CollectionKind::OciArchive => Box::new(archive::Archive::new(place, options).await?),
-        CollectionKind::DockerArchive => {
-            return Err(Error::Unsupported {
-                transport: kind.as_str(),
-                operation: "Writing many images",
-            });
-        }
+        CollectionKind::DockerArchive => Box::new(saved::Saved::new(place, options).await?),
     })
 }
 
@@ -138,6 +134,9 @@ pub async fn held(
         CollectionKind::Dir => folder::held(place).await,
         CollectionKind::Oci => crate::layout::held(place, &options.layout).await,
         CollectionKind::OciArchive => crate::layout::held_in_archive(place, options).await,
-        _ => Err(Error::Unsupported { transport: kind.as_str(), operation: "Listing many images" }),
+        CollectionKind::DockerArchive => crate::docker_tar::held(place, options).await,
+        CollectionKind::Docker => {
+            Err(Error::Unsupported { transport: kind.as_str(), operation: "Listing many images" })
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! What is where an archive is to be written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use skopeo_blob::sniff_bytes;
-use skopeo_image::Compression;
+use skopeo_image::{Compression, Digest, Reference};
 
 use super::SavedError;
 use super::legacy::REPOSITORIES;
@@ -15,40 +15,73 @@ use super::saved::Saved;
 use crate::tar::{Existing, Writer, is_special};
 use crate::{Error, files};
 
-/// A place for an archive, and what is there already. Waits for the disk, and where the place is a
-/// pipe for somebody to read from it.
+/// A place for an archive, and what is there already.
 #[derive(Debug)]
 pub(crate) struct Target {
-    pub(crate) writer: Writer,
+    pub(crate) place: Place,
     pub(crate) old: Option<Old>,
 }
 
-/// An archive that another image is added to.
+/// Where an archive goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// Nothing has to be opened any more.
+    Open,
+    /// To a file, or to what [`is_special`].
+    Later { path: PathBuf, existing: Existing, tmpdir: PathBuf },
+}
+
+/// An archive that other images are added to.
 #[derive(Debug)]
 pub(crate) struct Old {
     pub(crate) saved: Arc<Saved>,
+    /// Where to look for what is there.
+    layers: HashMap<Digest, usize>,
+    images: HashMap<Reference, Config>,
     /// Locked, so that of two copies none loses what the other writes.
     _lock: fs_err::File,
 }
 
 impl Target {
     pub(crate) fn open(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
+        let place = |path: &Path, existing| {
+            let (path, tmpdir) = (path.to_owned(), tmpdir.to_owned());
+            Place::Later { path, existing, tmpdir }
+        };
         if is_special(path) {
-            return Ok(Self { writer: Writer::pipe(path, tmpdir)?, old: None });
+            return Ok(Self { place: place(path, Existing::None), old: None });
         }
         // A link stays, and what it leads to is replaced.
         let path = match fs_err::canonicalize(path) {
             Ok(path) => path,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let writer = Writer::create(path, Existing::None, tmpdir)?;
-                return Ok(Self { writer, old: None });
+                return Ok(Self { place: place(path, Existing::None), old: None });
             }
             Err(error) => return Err(error.into()),
         };
         let old = Old::open(&path, tmpdir)?;
-        Ok(Self { writer: Writer::create(&path, Existing::Replace, tmpdir)?, old })
+        Ok(Self { place: place(&path, Existing::Replace), old })
     }
 }
+
+impl Place {
+    /// Begins to write. Waits for the disk, and where the place is a pipe for somebody to read from
+    /// it.
+    pub(crate) fn create(&self) -> Result<Writer, Error> {
+        match self {
+            Self::Open => Err(Error::NothingToCommit),
+            Self::Later { path, tmpdir, .. } if is_special(path) => Writer::pipe(path, tmpdir),
+            Self::Later { path, existing, tmpdir } => Writer::create(path, *existing, tmpdir),
+        }
+    }
+
+    pub(crate) fn is_special(&self) -> bool {
+        matches!(self, Self::Later { path, .. } if is_special(path))
+    }
+}
+
+/// Which image of an archive it is, and the digest of its config.
+type Config = (usize, Digest);
 
 impl Old {
     /// The archive at `path`; `None` if there is an empty file.
@@ -73,7 +106,34 @@ impl Old {
         if saved.files().any(|name| !known.has(name)) {
             return Err(not_extensible(path, "holds more than docker's images"));
         }
-        Ok(Some(Self { saved: Arc::new(saved), _lock: lock }))
+        let (layers, images) = (HashMap::new(), HashMap::new());
+        Ok(Some(Self { saved: Arc::new(saved), layers, images, _lock: lock }))
+    }
+
+    /// Reads the configs of all images, so that what is there can be looked for.
+    pub(crate) fn look_into(mut self) -> Result<Self, Error> {
+        for (at, item) in self.saved.items().iter().enumerate() {
+            let (digest, diff_ids) = self.saved.config(item)?;
+            for layer in diff_ids {
+                self.layers.entry(layer).or_insert(at);
+            }
+            for tag in item.tags() {
+                if let Ok(tag) = Reference::parse_normalized(tag) {
+                    self.images.entry(tag).or_insert((at, digest.clone()));
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// The image that has a layer.
+    pub(crate) fn has_layer(&self, digest: &Digest) -> Option<usize> {
+        self.layers.get(digest).copied()
+    }
+
+    /// The image that has a tag, if it has this config.
+    pub(crate) fn with(&self, tag: &Reference, config: &Digest) -> Option<usize> {
+        self.images.get(tag).filter(|(_, there)| there == config).map(|(at, _)| *at)
     }
 }
 

@@ -12,8 +12,8 @@ use super::name::Item;
 
 /// The name of the file.
 pub(crate) const MANIFEST: &str = "manifest.json";
-/// The longest that is read, in bytes; the original's limit.
-pub(crate) const MAX_MANIFEST: u64 = 1 << 20;
+/// The longest that is read, in bytes: ten thousand images, of which the original reads a thousand.
+pub(crate) const MAX_MANIFEST: u64 = 16 << 20;
 /// The longest config that is read, in bytes; the original's limit.
 pub(crate) const MAX_CONFIG: u64 = 4 << 20;
 
@@ -54,6 +54,11 @@ pub(crate) fn choose(items: &[SavedItem], which: &Item) -> Result<usize, SavedEr
             Err(SavedError::NoSuchIndex { index: *index, available: items.len() })
         }
         Item::Tag(wanted) => {
+            // As we write them: of thousands of tags none has to be parsed then.
+            let text = wanted.to_string();
+            if let Some(at) = items.iter().position(|item| item.tags().contains(&text)) {
+                return Ok(at);
+            }
             for (at, item) in items.iter().enumerate() {
                 for tag in item.tags() {
                     let parsed = Reference::parse_normalized(tag)
@@ -63,7 +68,7 @@ pub(crate) fn choose(items: &[SavedItem], which: &Item) -> Result<usize, SavedEr
                     }
                 }
             }
-            Err(SavedError::NoSuchTag(wanted.to_string()))
+            Err(SavedError::NoSuchTag(text))
         }
     }
 }

@@ -12,8 +12,10 @@ mod error;
 mod existing;
 mod legacy;
 mod manifest;
+mod many;
 mod name;
 mod saved;
+mod saving;
 mod source;
 
 use crate::{Error, Options, files};
@@ -24,6 +26,7 @@ pub use name::DockerArchiveName;
 
 pub(crate) use daemon::{create as create_in_daemon, open as open_from_daemon};
 pub(crate) use destination::{create, look};
+pub(crate) use many::{ManySaved, held};
 pub(crate) use source::open;
 
 pub(crate) use saved::Saved;

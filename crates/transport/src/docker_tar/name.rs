@@ -38,6 +38,22 @@ impl DockerArchiveName {
         Ok(Self { path: path.to_owned(), which })
     }
 
+    /// The name of one of several images that a file has, or will have.
+    pub(crate) fn within(place: &str, label: &str) -> Result<Self, NameError> {
+        if place.contains(':') {
+            return Err(NameError::Colon(place.to_owned()));
+        }
+        match Item::parse(label)? {
+            which @ Item::Tag(_) => Ok(Self { path: place.to_owned(), which }),
+            _ => Err(NameError::NoTag(label.to_owned())),
+        }
+    }
+
+    /// One of the images that a file has.
+    pub(super) fn held(place: &str, which: Item) -> Self {
+        Self { path: place.to_owned(), which }
+    }
+
     /// The file, as the user named it.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -68,11 +68,21 @@ impl Saved {
         self.archive.members().map(|(name, _)| name)
     }
 
+    /// The digest of an image's config, and what that says is in the layers.
+    pub(crate) fn config(&self, item: &SavedItem) -> Result<(Digest, Vec<Digest>), Error> {
+        let config = self.read_config(item)?;
+        Ok((Digest::sha256(&config), manifest::diff_ids(&config, &item.config)?))
+    }
+
+    fn read_config(&self, item: &SavedItem) -> Result<Bytes, Error> {
+        let config = self.archive.read(&item.config, MAX_CONFIG)?;
+        Ok(config.ok_or_else(|| SavedError::Missing(item.config.clone()))?)
+    }
+
     /// Looks for all that belongs to an image. Layers that are packed are read to their end, since
     /// nothing else tells how long they are.
     pub(crate) fn image(&self, item: &SavedItem) -> Result<SavedImage, Error> {
-        let config = self.archive.read(&item.config, MAX_CONFIG)?;
-        let config = config.ok_or_else(|| SavedError::Missing(item.config.clone()))?;
+        let config = self.read_config(item)?;
         let diff_ids = manifest::diff_ids(&config, &item.config)?;
         let paths = item.layers();
         if paths.len() != diff_ids.len() {

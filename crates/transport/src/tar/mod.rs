@@ -11,6 +11,7 @@ mod error;
 mod header;
 mod index;
 mod pax;
+mod slots;
 mod spool;
 mod ustar;
 mod writer;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use skopeo_blob::{ByteStream, file};
 
 pub(crate) use index::Member;
+pub(crate) use slots::Slots;
 pub(crate) use writer::{Entry, Existing, Writer, is_special};
 
 pub use error::{Fault, TarError, UnpackError};

@@ -8,7 +8,7 @@
 //!
 //! A place that was given to what never came is closed up when the tar ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Seek, Write};
 use std::ops::Range;
@@ -93,6 +93,8 @@ struct Tail {
     at: u64,
     /// Those that have a place but are not whole.
     open: HashMap<(Digest, u64), Region>,
+    /// Those that are whole.
+    whole: HashSet<(Digest, u64)>,
     /// Half of a member went through a pipe, or the end has been written.
     closed: bool,
 }
@@ -174,9 +176,9 @@ impl Writer {
                 }
             }
         }
-        let mut tail = self.tail().await?;
-        let len = bytes.len() as u64;
-        self.write(tail.at, bytes).await?;
+        let tail = self.tail().await?;
+        let (at, len) = (tail.at, bytes.len() as u64);
+        let mut tail = self.write(at, bytes, tail).await?;
         tail.at += len;
         Ok(())
     }
@@ -217,8 +219,11 @@ impl Writer {
         let head = ustar::encode(name, Kind::File(size), self.mode);
         let body = head.len() as u64;
         let mut tail = self.tail().await?;
-        // What broke half-way is written again to where it began.
         let key = (digest.clone(), size);
+        if self.spools && tail.whole.contains(&key) {
+            return Ok(key);
+        }
+        // What broke half-way is written again to where it began.
         let region = match tail.open.get(&key) {
             Some(begun) => begun.clone(),
             None => {
@@ -235,8 +240,8 @@ impl Writer {
         if let Sink::Stream(_) = self.sink {
             tail.closed = true;
             let sent = async {
-                self.write(start, head).await?;
-                self.write_body(blob, start + body, Some(size), alone.await).await
+                let alone = self.write(start, head, alone.await).await?;
+                self.write_body(blob, start + body, Some(size), alone).await
             };
             let sent = sent.await.map_err(|source| Error::PipeBroken(Box::new(source)))?;
             tail.closed = false;
@@ -244,10 +249,11 @@ impl Writer {
             return Ok((sent.0, sent.1));
         }
         drop(tail);
-        let alone = alone.await;
-        self.write(start, head).await?;
+        let alone = self.write(start, head, alone.await).await?;
         let (digest, size, _) = self.write_body(blob, start + body, Some(size), alone).await?;
-        self.tail.lock().await.open.remove(&key);
+        let mut tail = self.tail.lock().await;
+        tail.open.remove(&key);
+        tail.whole.insert(key);
         Ok((digest, size))
     }
 
@@ -265,7 +271,8 @@ impl Writer {
             if head.len() as u64 != BLOCK {
                 return Err(Error::MemberName(name));
             }
-            self.write(tail.at, head).await?;
+            let at = tail.at;
+            tail = self.write(at, head, tail).await?;
             tail.at += BLOCK + ustar::padded(size);
         }
         Ok((digest, size))
@@ -284,10 +291,12 @@ impl Writer {
         let section = Section { sink: self.sink.clone(), at, left, held };
         let written = file::write(blob, section).await?;
         let fill = ustar::padded(written.size) - written.size;
+        let mut held = written.file.held;
         if fill > 0 {
-            self.write(at + written.size, vec![0; usize::try_from(fill).unwrap_or(0)]).await?;
+            let fill = vec![0; usize::try_from(fill).unwrap_or(0)];
+            held = self.write(at + written.size, fill, held).await?;
         }
-        Ok((written.digest, written.size, written.file.held))
+        Ok((written.digest, written.size, held))
     }
 
     /// Ends the tar and gives it its name. Nothing can be written to it any more.
@@ -336,9 +345,15 @@ impl Writer {
         if tail.closed { Err(Error::PipeSpent) } else { Ok(tail) }
     }
 
-    async fn write(&self, at: u64, bytes: Vec<u8>) -> Result<(), Error> {
+    /// Writes bytes to a place. `held` is let go of only when they are there, even if nobody waits
+    /// for this.
+    async fn write<T: Send + 'static>(&self, at: u64, bytes: Vec<u8>, held: T) -> Result<T, Error> {
         let sink = self.sink.clone();
-        files::blocking(move || Ok(sink.write(at, &bytes)?)).await
+        files::blocking(move || {
+            sink.write(at, &bytes)?;
+            Ok(held)
+        })
+        .await
     }
 }
 

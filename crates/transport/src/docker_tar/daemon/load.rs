@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 
 use super::client::Daemon;
 use super::{DaemonError, DaemonName};
-use crate::docker_tar::destination::SavedDestination;
+use crate::docker_tar::destination::{Rest, SavedDestination, accepts};
+use crate::docker_tar::saving::Saving;
 use crate::tar::Writer;
 use crate::{
     Accepts, Destination, Error, ImageName, LayerForm, Options, PutManifestError, Role, Stored,
@@ -53,7 +54,8 @@ pub(crate) async fn create(
     let writer = Writer::stream(pipe, &options.tmpdir);
     let image = ImageName::DockerDaemon(name.clone());
     // A daemon unpacks layers itself, so that they are sent as short as they come.
-    let archive = SavedDestination::new(image, writer, vec![tag], None, LayerForm::AsIs);
+    let (accepts, saving) = (accepts(LayerForm::AsIs), Arc::new(Saving::for_one(writer, None)));
+    let archive = SavedDestination::new(image, accepts, vec![tag], saving, Rest::Nothing);
     Ok(DaemonDestination { archive, daemon, end: to, refused, upload: Upload::new(upload) })
 }
 

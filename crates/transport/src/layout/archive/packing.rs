@@ -4,7 +4,7 @@
 //! what is new, and at the end what the names that stay need, read from the old file and verified.
 //! A blob that an image wishes for is looked for there too, so that it need not be fetched again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ use super::super::{Entry as Wanted, drop_orphans};
 use super::source::{Packed, PackedLayout};
 use super::{ArchiveName, INDEX, blob_name};
 use crate::glance::Sight;
-use crate::tar::{Archive, Entry, Existing, Writer, is_special};
+use crate::tar::{Archive, Entry, Existing, Slots, Writer, is_special};
 use crate::{Error, How, Options, Stored, files};
 
 /// A layout that is being written to a tar.
@@ -36,7 +36,7 @@ pub(crate) struct Packing {
     old: Option<Old>,
     /// Where blobs go instead.
     shared: Option<Shared>,
-    content: Mutex<BTreeMap<Digest, Slot>>,
+    content: Slots,
     names: Mutex<Names>,
 }
 
@@ -59,9 +59,6 @@ struct Old {
     /// So that of two who write the file anew none loses what the other writes.
     _lock: fs_err::File,
 }
-
-/// The size of a blob that is in the archive. Locked while it is on its way there.
-type Slot = Arc<tokio::sync::Mutex<Option<u64>>>;
 
 /// What the images are called.
 #[derive(Debug)]
@@ -130,7 +127,7 @@ impl Packing {
             writer: OnceCell::new(),
             old,
             shared: options.layout.shared_blob_dir.clone().map(Shared::new).transpose()?,
-            content: Mutex::default(),
+            content: Slots::default(),
             names: Mutex::new(names),
         })
     }
@@ -168,12 +165,7 @@ impl Packing {
         if let Some(shared) = &self.shared {
             return Ok(shared.folder.size(digest));
         }
-        let slot = self.slot(digest);
-        let mut there = slot.lock().await;
-        if there.is_none() {
-            *there = self.take_over(digest).await?;
-        }
-        Ok(*there)
+        self.content.size(digest, || self.take_over(digest)).await
     }
 
     pub(super) async fn put_blob(&self, blob: Blob) -> Result<Stored, Error> {
@@ -181,21 +173,9 @@ impl Packing {
             let (digest, size) = writer.put(blob, |digest| folder.blob_path(digest)).await?;
             return Ok(Stored { digest, size, how: How::Moved });
         }
-        let writer = self.writer().await?;
-        let Some(digest) = blob.digest().cloned() else {
-            let name = |digest: &Digest| (!self.has(digest)).then(|| blob_name(digest));
-            let (digest, size) = writer.put_blob(blob, name).await?;
-            *self.slot(&digest).lock().await = Some(size);
-            return Ok(Stored { digest, size, how: How::Moved });
-        };
-        let slot = self.slot(&digest);
-        let mut there = slot.lock().await;
-        if let Some(size) = *there {
-            return Ok(Stored { digest, size, how: How::Present });
-        }
-        let (digest, size) = writer.put_blob(blob, |digest| Some(blob_name(digest))).await?;
-        *there = Some(size);
-        Ok(Stored { digest, size, how: How::Moved })
+        let (digest, size, is_new) =
+            self.content.put(self.writer().await?, blob, blob_name).await?;
+        Ok(Stored { digest, size, how: if is_new { How::Moved } else { How::Present } })
     }
 
     pub(super) async fn put_manifest(
@@ -282,7 +262,7 @@ impl Packing {
             for entry in index.entries() {
                 reach.follow(&place, entry.descriptor()?)?;
             }
-            for digest in reach.digests().filter(|digest| !self.has(digest)) {
+            for digest in reach.digests().filter(|digest| !self.content.has(digest)) {
                 if let Ok(Some(member)) = old.archive.find(&blob_name(digest)) {
                     kept.push((member.offset, digest.clone()));
                 }
@@ -314,13 +294,7 @@ impl Packing {
         if let Some(Shared { folder, writer }) = &self.shared {
             return writer.put_bytes(&folder.blob_path(digest), bytes);
         }
-        let slot = self.slot(digest);
-        let mut there = slot.lock().await;
-        if there.is_none() {
-            self.writer().await?.put(&[file(blob_name(digest), bytes.to_vec())]).await?;
-            *there = Some(bytes.len() as u64);
-        }
-        Ok(())
+        self.content.put_bytes(self.writer().await?, digest, bytes, blob_name).await
     }
 
     async fn writer(&self) -> Result<&Writer, Error> {
@@ -341,16 +315,6 @@ impl Packing {
             Ok(writer)
         };
         self.writer.get_or_try_init(open).await
-    }
-
-    fn slot(&self, digest: &Digest) -> Slot {
-        let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
-        content.entry(digest.clone()).or_default().clone()
-    }
-
-    /// Whether a blob is there already, as far as can be said at once.
-    fn has(&self, digest: &Digest) -> bool {
-        self.slot(digest).try_lock().is_ok_and(|size| size.is_some())
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {

@@ -1,0 +1,125 @@
+//! A docker archive with many images.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use skopeo_image::Reference;
+use tracing::{debug, warn};
+
+use super::destination::{Rest, SavedDestination, accepts};
+use super::existing::{Old, Target};
+use super::name::Item;
+use super::saved::Saved;
+use super::saving::Saving;
+use super::{DockerArchiveName, manifest};
+use crate::glance::{Glance, Sight};
+use crate::name::Name;
+use crate::tar::is_special;
+use crate::{Accepts, Error, Held, ImageName, LayerForm, NameError, Options, files};
+
+/// An archive that many images are written to at once.
+#[derive(Debug)]
+pub(crate) struct ManySaved {
+    saving: Arc<Saving>,
+    accepts: Accepts,
+}
+
+impl ManySaved {
+    /// Opens what is there; nothing is written yet.
+    pub(crate) async fn new(place: &str, options: &Options) -> Result<Self, Error> {
+        if place.contains(':') {
+            return Err(NameError::Colon(place.to_owned()).into());
+        }
+        let mut accepts = accepts(LayerForm::Uncompressed);
+        if !is_special(Path::new(place)) {
+            accepts.concurrency = files::CONCURRENCY;
+        }
+        let (path, tmpdir) = (place.to_owned(), options.tmpdir.clone());
+        let saving = files::blocking(move || {
+            let Target { place, old } = Target::open(Path::new(&path), &tmpdir)?;
+            Ok(Saving::for_many(place, old.map(Old::look_into).transpose()?))
+        });
+        Ok(Self { saving: Arc::new(saving.await?), accepts })
+    }
+
+    pub(crate) fn create(&self, name: &DockerArchiveName) -> SavedDestination {
+        let tags = name.docker_reference().cloned().into_iter().collect();
+        let image = ImageName::DockerArchive(name.clone());
+        let (accepts, saving) = (self.accepts.clone(), self.saving.clone());
+        SavedDestination::new(image, accepts, tags, saving, Rest::Others)
+    }
+
+    pub(crate) fn look(&self, name: &DockerArchiveName) -> Glance<Seen> {
+        let name = ImageName::DockerArchive(name.clone());
+        Glance { name, accepts: self.accepts.clone(), sight: Seen(self.saving.clone()) }
+    }
+
+    /// Writes the file under its name, if images have come.
+    pub(crate) async fn finish(&self) -> Result<(), Error> {
+        self.saving.finish().await
+    }
+}
+
+/// A place in an archive that is looked at.
+pub(crate) struct Seen(Arc<Saving>);
+
+impl Sight for Seen {
+    fn pool(&self) -> Option<String> {
+        self.0.pool()
+    }
+}
+
+/// The images in an archive, each by all its tags.
+pub(crate) async fn held(place: &str, options: &Options) -> Result<Vec<Held>, Error> {
+    if place.contains(':') {
+        return Err(NameError::Colon(place.to_owned()).into());
+    }
+    let (place, options) = (place.to_owned(), options.clone());
+    files::blocking(move || {
+        let path = Path::new(&place);
+        let saved = options.opened.saved.get(path, || Saved::open(path, &options.tmpdir))?;
+        Ok(held_in(&place, saved.items()))
+    })
+    .await
+}
+
+fn held_in(place: &str, items: &[manifest::SavedItem]) -> Vec<Held> {
+    let held = |which, label| {
+        let name = DockerArchiveName::held(place, which);
+        Held { name: ImageName::DockerArchive(name), label }
+    };
+    if let [only] = items
+        && only.tags().is_empty()
+    {
+        let home = Path::new(place).file_name().and_then(|name| name.to_str()).unwrap_or("image");
+        let home = home.split_once(".tar").map_or(home, |(home, _)| home);
+        return vec![held(Item::Only, home.to_owned())];
+    }
+    let mut found = Vec::new();
+    let mut known = HashSet::new();
+    for (at, item) in items.iter().enumerate() {
+        if item.tags().is_empty() {
+            debug!("image @{at} in docker-archive:{place} has no tag");
+        }
+        for tag in item.tags() {
+            let reference = Reference::parse_normalized(tag);
+            let Ok(reference) = reference.map_err(drop).and_then(tagged) else {
+                warn!("Skipping {tag:?} in docker-archive:{place}: it is not the name of an image");
+                continue;
+            };
+            if !known.insert(reference.clone()) {
+                warn!("Skipping another {tag:?} in docker-archive:{place}: the first counts");
+                continue;
+            }
+            let label = reference.to_string();
+            found.push(held(Item::Tag(reference), label));
+        }
+    }
+    found
+}
+
+/// Only what has a tag and no digest is a tag.
+fn tagged(reference: Reference) -> Result<Reference, ()> {
+    if reference.tag.is_some() && reference.digest.is_none() { Ok(reference) } else { Err(()) }
+}
