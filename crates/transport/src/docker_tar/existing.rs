@@ -119,7 +119,7 @@ impl Old {
             }
             for tag in item.tags() {
                 if let Ok(tag) = Reference::parse_normalized(tag) {
-                    self.images.entry(tag).or_insert((at, digest.clone()));
+                    self.images.entry(tag).or_insert_with(|| (at, digest.clone()));
                 }
             }
         }
