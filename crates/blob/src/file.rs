@@ -35,10 +35,30 @@ pub async fn write<W>(blob: Blob, file: W) -> Result<Written<W>, WriteError>
 where
     W: Write + Send + 'static,
 {
+    pour_blob(blob, file, 0).await
+}
+
+/// As [`write`], into a file that has the first [kept](Blob::kept) bytes already: they are verified
+/// with the others, but not written.
+///
+/// # Errors
+/// As [`write`].
+pub async fn write_rest<W>(blob: Blob, file: W) -> Result<Written<W>, WriteError>
+where
+    W: Write + Send + 'static,
+{
+    let kept = blob.kept();
+    pour_blob(blob, file, kept).await
+}
+
+async fn pour_blob<W>(blob: Blob, file: W, kept: u64) -> Result<Written<W>, WriteError>
+where
+    W: Write + Send + 'static,
+{
     let known = blob.digest().cloned();
     let (feed, mut puller) = pipe::pull(blob);
     puller.hash_anyway(known.as_ref());
-    let (puller, file) = pour(feed, puller, file).await?;
+    let (puller, file) = pour(feed, puller, file, kept).await?;
     let digest = known.or_else(|| puller.digest()).ok_or_else(abandoned)?;
     Ok(Written { digest, size: puller.seen(), file })
 }
@@ -53,13 +73,14 @@ where
     W: Write + Send + 'static,
 {
     let (feed, puller) = pipe::pull(Blob::unnamed(stream));
-    Ok(pour(feed, puller, file).await?.1)
+    Ok(pour(feed, puller, file, 0).await?.1)
 }
 
 async fn pour<W>(
     mut feed: pipe::Feed,
     mut puller: pipe::Puller,
     mut file: W,
+    mut kept: u64,
 ) -> Result<(pipe::Puller, W), WriteError>
 where
     W: Write + Send + 'static,
@@ -69,7 +90,10 @@ where
             match puller.next() {
                 Ok(Some(pieces)) => {
                     for piece in pieces {
-                        file.write_all(&piece)?;
+                        let there = kept.min(piece.len() as u64);
+                        kept -= there;
+                        let there = usize::try_from(there).unwrap_or(usize::MAX);
+                        file.write_all(piece.get(there..).unwrap_or_default())?;
                     }
                 }
                 Ok(None) => break,

@@ -55,13 +55,21 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, StreamError>>;
 pub struct Unverified {
     stream: ByteStream,
     size: Option<u64>,
+    kept: u64,
 }
 
 impl Unverified {
     /// Bytes as a source gives them, and their length where the source says one.
     #[must_use]
     pub fn new(stream: ByteStream, size: Option<u64>) -> Self {
-        Self { stream, size }
+        Self { stream, size, kept: 0 }
+    }
+
+    /// The same behind its first `size` bytes, which whoever writes the blob has kept.
+    #[must_use]
+    pub fn after(self, start: ByteStream, size: u64) -> Self {
+        let whole = self.size.and_then(|rest| rest.checked_add(size));
+        Self { stream: start.chain(self.stream).boxed(), size: whole, kept: size }
     }
 
     /// The length that the source announced, in bytes.
@@ -83,7 +91,8 @@ impl Unverified {
             }
             _ => self.stream,
         };
-        Blob { stream, digest: Some(digest.clone()), size: check.size, check: Some(check) }
+        let (digest, size) = (Some(digest.clone()), check.size);
+        Blob { stream, digest, size, check: Some(check), kept: self.kept }
     }
 }
 
@@ -97,6 +106,7 @@ pub struct Blob {
     check: Option<Check>,
     digest: Option<Digest>,
     size: Option<u64>,
+    kept: u64,
 }
 
 impl Blob {
@@ -115,6 +125,7 @@ impl Blob {
             check: None,
             digest: Some(digest),
             size: Some(size),
+            kept: 0,
         }
     }
 
@@ -122,7 +133,7 @@ impl Blob {
     /// go through [`Unverified::expect`].
     #[must_use]
     pub fn unnamed(stream: ByteStream) -> Self {
-        Self { stream, check: None, digest: None, size: None }
+        Self { stream, check: None, digest: None, size: None, kept: 0 }
     }
 
     /// The digest the bytes will have when the stream has ended well; none after a recoding.
@@ -135,6 +146,12 @@ impl Blob {
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.size
+    }
+
+    /// How many of its first bytes whoever writes it gave out himself, and need not write.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.kept
     }
 
     /// The pieces, hashed on a thread beside the one that polls them.

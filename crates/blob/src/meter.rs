@@ -6,14 +6,20 @@ use futures_util::stream::StreamExt;
 
 use crate::Blob;
 
-/// Calls `count` with the length of each piece that passes, in bytes.
+/// Calls `count` with the length of each piece that passes, in bytes; not with those that are
+/// [kept](Blob::kept).
 #[must_use]
 pub fn meter(blob: Blob, count: Arc<dyn Fn(u64) + Send + Sync>) -> Blob {
+    let mut kept = blob.kept();
     blob.map_stream(|stream| {
         stream
             .inspect(move |piece| {
                 if let Ok(piece) = piece {
-                    count(piece.len() as u64);
+                    let size = piece.len() as u64;
+                    if size > kept {
+                        count(size - kept);
+                    }
+                    kept = kept.saturating_sub(size);
                 }
             })
             .boxed()
@@ -26,7 +32,10 @@ mod tests {
 
     use bytes::Bytes;
 
+    use skopeo_image::Digest;
+
     use super::*;
+    use crate::{Unverified, file};
 
     #[tokio::test]
     async fn counts_what_passes() {
@@ -41,5 +50,21 @@ mod tests {
         assert_eq!(blob.size(), Some(5));
         assert_eq!(blob.into_stream().count().await, 1);
         assert_eq!(count.load(Ordering::Relaxed), 5);
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_does_not_count() {
+        let pieces = |text: &'static [u8]| {
+            let pieces = text.chunks(2).map(|piece| Ok(Bytes::from_static(piece)));
+            futures_util::stream::iter(pieces).boxed()
+        };
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = count.clone();
+        let rest = Unverified::new(pieces(b"456789"), Some(6)).after(pieces(b"123"), 3);
+        let blob = rest.expect(&Digest::sha256(b"123456789"), Some(9));
+        let count_all = Arc::new(move |n| drop(counted.fetch_add(n, Ordering::Relaxed)));
+        let written = file::write_rest(meter(blob, count_all), Vec::new()).await.unwrap();
+        assert_eq!(written.file, b"456789");
+        assert_eq!((written.size, count.load(Ordering::Relaxed)), (9, 6));
     }
 }

@@ -51,14 +51,20 @@ impl Rate {
 #[must_use]
 pub fn throttle(blob: Blob, rate: Arc<Rate>) -> Blob {
     let portion = rate.portion;
+    // What is at the destination already goes over no line.
+    let mut kept = blob.kept();
     blob.map_stream(|pieces| {
         pieces
             .map_ok(move |piece| stream::iter(portions(piece, portion).map(Ok)))
             .try_flatten()
             .and_then(move |piece| {
                 let rate = Arc::clone(&rate);
+                let is_kept = kept >= piece.len() as u64;
+                kept = kept.saturating_sub(piece.len() as u64);
                 async move {
-                    rate.pass(piece.len()).await;
+                    if !is_kept {
+                        rate.pass(piece.len()).await;
+                    }
                     Ok(piece)
                 }
             })

@@ -23,7 +23,7 @@ pub fn split(blob: Blob, readers: usize) -> (Vec<Blob>, Pump) {
         .map(|_| {
             let (to, from) = mpsc::channel(DEPTH);
             let (digest, stream) = (digest.clone(), received(from));
-            (Pusher::new(to), Blob { stream, check: None, digest, size })
+            (Pusher::new(to), Blob { stream, check: None, digest, size, kept: 0 })
         })
         .unzip();
     (blobs, Pump { stream: blob.into_stream(), pushers, failure: Arc::default() })

@@ -73,6 +73,13 @@ pub enum Event {
         /// How many, in this piece.
         bytes: u64,
     },
+    /// The first bytes of a blob are at the destination since an earlier copy, and need not come.
+    BlobResumed {
+        /// The blob.
+        digest: Digest,
+        /// How many.
+        bytes: u64,
+    },
     /// A blob broke on its way, and is fetched again from its beginning.
     BlobAgain {
         /// The blob.
@@ -203,6 +210,7 @@ impl Event {
             | Self::ReferrerDone { .. }
             | Self::BlobMoved { .. }
             | Self::BlobAgain { .. }
+            | Self::BlobResumed { .. }
             | Self::BlobReused { .. }
             | Self::BlobDone { .. }
             | Self::ImageDone { .. }

@@ -47,6 +47,25 @@ impl Repository {
             .map_err(|error| error.doing("fetching blob"))
     }
 
+    /// Reads the rest of a blob of `size` bytes, from `offset` on: by a range, or where those are
+    /// not understood from all of it.
+    ///
+    /// # Errors
+    /// As [`Repository::blob`].
+    pub async fn blob_from(
+        &self,
+        digest: &Digest,
+        size: u64,
+        offset: u64,
+    ) -> Result<Download, Error> {
+        let call = self.call(Method::GET, format_args!("blobs/{digest}")).scopes(self.to_read());
+        let mut progress = Progress::new(self.client.clone(), call, Some(size));
+        (progress.at, progress.tries_since) = (offset, offset);
+        let response = progress.resume().await.map_err(|error| error.doing("fetching blob"))?;
+        progress.begin(response);
+        Ok(Download { stream: progress.stream(), size: Some(size.saturating_sub(offset)) })
+    }
+
     /// Reads a layer that lies somewhere else. No credentials are sent there.
     ///
     /// # Errors
@@ -109,31 +128,16 @@ async fn download(
         return Err(client.0.refusal(response).await);
     }
     let size = length(response.headers());
-    let counted = client.0.is_paced(response.url()).then(|| client.0.pace.stream());
-    let state = Box::new(Progress {
-        client,
-        _counted: counted,
-        call,
-        response: Some(response),
-        total: size.or(declared),
-        at: 0,
-        skip: 0,
-        tries: 0,
-        tries_since: 0,
-        ranges: true,
-    });
-    let stream = stream::try_unfold(state, |mut state| async move {
-        let piece = state.next().await?;
-        Ok(piece.map(|piece| (piece, state)))
-    });
-    Ok(Download { stream: stream.boxed(), size })
+    let mut progress = Progress::new(client, call, size.or(declared));
+    progress.begin(response);
+    Ok(Download { stream: progress.stream(), size })
 }
 
 /// How far a download is.
 struct Progress {
     client: Client,
     /// Where it comes from the registry itself.
-    _counted: Option<Permit>,
+    counted: Option<Permit>,
     call: Call<'static>,
     response: Option<Response>,
     total: Option<u64>,
@@ -150,6 +154,35 @@ struct Progress {
 }
 
 impl Progress {
+    fn new(client: Client, call: Call<'static>, total: Option<u64>) -> Box<Self> {
+        Box::new(Self {
+            client,
+            counted: None,
+            call,
+            response: None,
+            total,
+            at: 0,
+            skip: 0,
+            tries: 0,
+            tries_since: 0,
+            ranges: true,
+        })
+    }
+
+    fn begin(&mut self, response: Response) {
+        let shared = &self.client.0;
+        self.counted = shared.is_paced(response.url()).then(|| shared.pace.stream());
+        self.response = Some(response);
+    }
+
+    fn stream(self: Box<Self>) -> BoxStream<'static, Result<Bytes, Error>> {
+        let stream = stream::try_unfold(self, |mut state| async move {
+            let piece = state.next().await?;
+            Ok(piece.map(|piece| (piece, state)))
+        });
+        stream.boxed()
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             let mut response = match self.response.take() {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use skopeo_blob::Blob;
 use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, Signature, Which};
 
-use crate::{Error, ImageName, Referrer};
+use crate::{Error, ImageName, Partial, Referrer};
 
 /// The writing side of one image. Nothing is promised to exist before `commit`.
 #[async_trait]
@@ -63,6 +63,12 @@ pub trait Destination: Send + Sync {
     /// Whether what is asked of it goes over the network, one request each.
     fn is_remote(&self) -> bool {
         false
+    }
+
+    /// The first bytes of a blob, if an earlier copy that ended too soon has left them here. What
+    /// is then put may be the blob [behind them](skopeo_blob::Unverified::after), or all of it.
+    async fn partial(&self, _blob: &Descriptor) -> Result<Option<Partial>, Error> {
+        Ok(None)
     }
 
     /// Writes a blob. It exists under its digest only if its stream ended well.

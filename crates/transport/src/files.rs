@@ -2,20 +2,22 @@
 //! renamed to it.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fs_err::File;
 use rustix::fs::{FlockOperation, OFlags, flock};
-use skopeo_blob::{Blob, Unverified, file};
-use skopeo_image::Digest;
+use skopeo_blob::{Blob, StreamError, Unverified, WriteError, file};
+use skopeo_image::{Descriptor, Digest};
 use tempfile::{NamedTempFile, TempPath};
 use tokio::task::JoinHandle;
 
-use crate::Error;
+use crate::partial::{self, PartialFile};
+use crate::{Error, Partial};
 
 /// The longest manifest that is read, in bytes.
 pub(crate) const MAX_MANIFEST: u64 = skopeo_image::manifest::MAX_MANIFEST_SIZE as u64;
@@ -196,6 +198,8 @@ pub(crate) struct Writer {
     folder: PathBuf,
     prefix: &'static str,
     held: Option<Guard>,
+    /// What has come of blobs before, and is to be gone on with.
+    parts: Mutex<HashMap<Digest, PartialFile>>,
     syncing: Mutex<Vec<JoinHandle<io::Result<()>>>>,
 }
 
@@ -205,7 +209,8 @@ impl Writer {
     pub(crate) fn new(folder: PathBuf, prefix: &'static str) -> Result<Self, Error> {
         sweep(&folder, prefix)?;
         sweep(&folder, BESIDE)?;
-        Ok(Self { folder, prefix, held: None, syncing: Mutex::default() })
+        let (parts, syncing) = (Mutex::default(), Mutex::default());
+        Ok(Self { folder, prefix, held: None, parts, syncing })
     }
 
     /// The same, whose temporary files keep `guard` alive: what is abandoned is written on until
@@ -220,6 +225,12 @@ impl Writer {
         blob: Blob,
         place: impl Fn(&Digest) -> PathBuf,
     ) -> Result<(Digest, u64), Error> {
+        if let Some(digest) = blob.digest().cloned()
+            && blob.size().is_some_and(|size| size >= partial::WORTH)
+            && let Some(part) = self.part(&digest)?
+        {
+            return self.put_part(blob, part, &place(&digest)).await;
+        }
         let temp = Guarded { file: self.temporary()?, _guard: self.held.clone() };
         let written = file::write(blob, temp).await?;
         let temp = written.file.file;
@@ -231,6 +242,72 @@ impl Writer {
         let file = temp.persist(&place).map_err(|error| error.error)?;
         self.sync_soon(file);
         Ok((written.digest, written.size))
+    }
+
+    /// The part of a blob that has come before, if it is worth going on with.
+    pub(crate) fn partial(&self, blob: &Descriptor) -> Result<Option<Partial>, Error> {
+        let Some(size) = blob.size else { return Ok(None) };
+        let there = size_of(&self.part_path(&blob.digest)).unwrap_or_default();
+        if there < partial::WORTH || there > size {
+            return Ok(None);
+        }
+        let Some(part) = self.part(&blob.digest)? else { return Ok(None) };
+        let partial = Partial { size: part.size(), bytes: part.start()? };
+        self.parts().insert(blob.digest.clone(), part);
+        Ok(Some(partial))
+    }
+
+    /// Where the part of a blob is kept.
+    pub(crate) fn part_path(&self, digest: &Digest) -> PathBuf {
+        partial::path(&self.folder, digest)
+    }
+
+    fn part(&self, digest: &Digest) -> Result<Option<PartialFile>, Error> {
+        let part = self.parts().remove(digest);
+        match part {
+            Some(part) => Ok(Some(part)),
+            None => PartialFile::open(self.part_path(digest), self.held.clone()),
+        }
+    }
+
+    /// Writes a blob behind the part of it that is there, if it goes on from that.
+    async fn put_part(
+        &self,
+        blob: Blob,
+        mut part: PartialFile,
+        place: &Path,
+    ) -> Result<(Digest, u64), Error> {
+        let digest = blob.digest().cloned();
+        // A blob goes on from what `partial` gave out, and nobody else has written it since.
+        let kept = blob.kept();
+        if kept > part.size() {
+            let (expected, actual) = (kept, part.size());
+            return Err(StreamError::Size { expected, actual }.into());
+        }
+        part.keep(kept)?;
+        let written = match file::write_rest(blob, part).await {
+            Ok(written) => written,
+            Err(error) => {
+                // What is wrong is no beginning, and a full disk needs the room.
+                let is_beginning = matches!(&error, WriteError::Stream(StreamError::Read { .. }));
+                if !is_beginning
+                    && let Some(digest) = digest
+                    && let Some(mut part) = self.part(&digest)?
+                {
+                    part.keep(0)?;
+                }
+                return Err(error.into());
+            }
+        };
+        if let Some(parent) = place.parent() {
+            make_folder(parent)?;
+        }
+        self.sync_soon(written.file.publish(place)?);
+        Ok((written.digest, written.size))
+    }
+
+    fn parts(&self) -> MutexGuard<'_, HashMap<Digest, PartialFile>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a small file to a place of its own.
@@ -306,7 +383,9 @@ fn sweep(folder: &Path, prefix: &str) -> Result<(), Error> {
         }
         // It may be gone by now: then somebody else did our work.
         let Ok((file, _)) = open(&entry.path(), None) else { continue };
-        let old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > DEAD_AFTER);
+        let is_part = entry.file_name().to_string_lossy().starts_with(partial::PREFIX);
+        let lives = if is_part { partial::LIVES } else { DEAD_AFTER };
+        let old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > lives);
         if old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             tracing::debug!("removing {}, which a copy left when it died", entry.path().display());
             let _ = fs_err::remove_file(entry.path());

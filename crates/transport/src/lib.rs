@@ -17,6 +17,7 @@ mod manifest;
 mod name;
 mod opened;
 mod options;
+mod partial;
 mod referrer;
 mod registry;
 mod signature_file;
@@ -39,6 +40,7 @@ pub use options::{
     DaemonOptions, DirOptions, DockerArchiveOptions, LayoutOptions, Options, Overwrite,
     RegistryOptions,
 };
+pub use partial::Partial;
 pub use referrer::{CosignTag, Found, Look, Referrer};
 pub use registry::{Connections, DockerName, Untagged};
 pub use signature_file::Malformed as MalformedSignature;

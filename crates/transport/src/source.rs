@@ -26,6 +26,16 @@ pub trait Source: Send + Sync {
     /// The bytes of a blob that some manifest of this image names.
     async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error>;
 
+    /// The bytes of a blob from `offset` on, which is less than its size, where it can be read from
+    /// there; `None` where it cannot, or is not worth it.
+    async fn blob_from(
+        &self,
+        _blob: &Descriptor,
+        _offset: u64,
+    ) -> Result<Option<Unverified>, Error> {
+        Ok(None)
+    }
+
     /// The signatures stored beside the manifest.
     async fn signatures(&self, _which: &Which) -> Result<Vec<Signature>, Error> {
         Ok(Vec::new())

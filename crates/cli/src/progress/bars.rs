@@ -53,7 +53,7 @@ impl Bars {
                     self.all.remove(&twin);
                 }
             }
-            Event::BlobMoved { digest, bytes } => {
+            Event::BlobMoved { digest, bytes } | Event::BlobResumed { digest, bytes } => {
                 if let Some(bar) = lock(&self.blobs).get(digest) {
                     bar.inc(*bytes);
                 }

@@ -79,6 +79,11 @@ impl Events {
                 let (offset, size) = (blob.offset, blob.size);
                 json!({"event": "blob-progress", "digest": digest, "offset": offset, "size": size})
             }
+            Event::BlobResumed { digest, bytes } => {
+                let blob = self.blobs.get_mut(digest)?;
+                blob.offset = *bytes;
+                json!({"event": "blob-resumed", "digest": digest, "offset": bytes})
+            }
             Event::BlobAgain { digest, tried, error } => {
                 let attempt = tried.saturating_add(1);
                 if let Some(blob) = self.blobs.get_mut(digest) {

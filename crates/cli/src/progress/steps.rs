@@ -30,6 +30,9 @@ impl Steps {
                 let size = size.map(|size| format!(" ({})", HumanBytes(size))).unwrap_or_default();
                 format!("{}{size}", event.line()?)
             }
+            Event::BlobResumed { digest, bytes } => {
+                format!("Going on with {digest} after {}", HumanBytes(*bytes))
+            }
             Event::BlobReused { digest, how } => {
                 self.begun.remove(digest);
                 match how {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
 use skopeo_blob::crypt::{self, CryptError, LayerKey, Sealed};
-use skopeo_blob::{Blob, Recode};
+use skopeo_blob::{Blob, Recode, Unverified};
 use skopeo_image::{Compression, Descriptor, Digest};
-use skopeo_transport::{How, Role, Stored, Wish};
+use skopeo_transport::{How, Partial, Role, Stored, Wish};
 use tokio::sync::SemaphorePermit;
 use tracing::debug;
 
@@ -185,15 +185,50 @@ impl Job<'_> {
         Ok(Some(Moved { digest, size, how, compression, recoded, annotations, crypted, diff_id }))
     }
 
-    /// Fetches the blob and writes it, once through all steps.
+    /// Fetches the blob and writes it; where a part of it is at the destination, only the rest.
     async fn send(&self, item: &Item) -> Result<Moved, Error> {
-        let digest = &item.blob.digest;
+        if let Some(blob) = self.resume(item).await? {
+            match self.send_blob(item, blob).await {
+                Err(error @ Error::ReadBlob { transient: false, .. }) => {
+                    debug!("the part of a blob was none, or not of that one: {}", sentence(&error));
+                }
+                sent => return sent,
+            }
+        }
         let key = self.layer_key(item).await?;
         let blob = self.open(&item.blob).await?;
         let blob = match key {
             Some(key) => crypt::decrypt(blob, key),
             None => blob,
         };
+        self.send_blob(item, blob).await
+    }
+
+    /// The blob behind the part of it that an earlier copy has left at the destination.
+    async fn resume(&self, item: &Item) -> Result<Option<Blob>, Error> {
+        let Some(size) = item.blob.size.filter(|_| item.is_kept()) else { return Ok(None) };
+        let digest = &item.blob.digest;
+        let partial = self.destination.partial(&item.blob).await;
+        let partial = partial.unwrap_or_else(|error| {
+            debug!("looking for a part of blob {digest}: {error}");
+            None
+        });
+        let Some(Partial { size: offset, bytes }) = partial else { return Ok(None) };
+        let rest = if offset < size {
+            let rest = self.source.blob_from(&item.blob, offset).await;
+            rest.map_err(|error| Error::of_blob(digest, error, Side::Reading))?
+        } else {
+            Some(Unverified::new(futures_util::stream::empty().boxed(), Some(0)))
+        };
+        let Some(rest) = rest else { return Ok(None) };
+        debug!("going on with blob {digest} after {offset} bytes");
+        self.session.tell(Event::BlobResumed { digest: digest.clone(), bytes: offset });
+        Ok(Some(self.metered(rest.after(bytes, offset), &item.blob)))
+    }
+
+    /// Writes a blob, once through all steps.
+    async fn send_blob(&self, item: &Item, blob: Blob) -> Result<Moved, Error> {
+        let digest = &item.blob.digest;
         let looks = item.wanted != Wanted::Opaque || item.diff_ids == DiffIds::Needed;
         let (sniffed, blob) = if looks {
             let sniffed = skopeo_blob::sniff(blob).await;
@@ -289,11 +324,15 @@ impl Job<'_> {
         let unverified = self.source.blob(blob).await;
         let unverified =
             unverified.map_err(|error| Error::of_blob(&blob.digest, error, Side::Reading))?;
+        Ok(self.metered(unverified, blob))
+    }
+
+    fn metered(&self, unverified: Unverified, blob: &Descriptor) -> Blob {
         let events = self.session.events.clone();
         let digest = blob.digest.clone();
         let count = move |bytes| events(Event::BlobMoved { digest: digest.clone(), bytes });
         let blob = self.session.read(unverified.expect(&blob.digest, blob.size));
-        Ok(skopeo_blob::meter(blob, Arc::new(count)))
+        skopeo_blob::meter(blob, Arc::new(count))
     }
 
     /// The digest of what is in a blob, which need not be written.

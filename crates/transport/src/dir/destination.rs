@@ -22,8 +22,8 @@ use super::{DirName, Pool, Version, version, whole};
 use crate::glance::{Glance, Sight};
 use crate::options::{DirOptions, Overwrite};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, PutManifestError, Role, Stored, Wish,
-    files, signature_file,
+    Accepts, Destination, Error, How, ImageName, LayerForm, Partial, PutManifestError, Role,
+    Stored, Wish, files, signature_file,
 };
 
 /// How often a folder that another program writes to is looked at again.
@@ -296,6 +296,16 @@ impl Destination for DirDestination {
         pending.keep(&path);
         pending.mind(digest.algorithm());
         Ok(Some(Stored { digest: digest.clone(), size, how }))
+    }
+
+    async fn partial(&self, blob: &Descriptor) -> Result<Option<Partial>, Error> {
+        let writer = &self.begun().await?.writer;
+        if let Some(partial) = writer.partial(blob)? {
+            return Ok(Some(partial));
+        }
+        let Some(Shared { pool, .. }) = &self.shared else { return Ok(None) };
+        pool.take_part(&blob.digest, writer.part_path(&blob.digest));
+        writer.partial(blob)
     }
 
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {

@@ -16,6 +16,7 @@ use skopeo_image::{Algorithm, Descriptor, Digest, Hasher};
 use tracing::{debug, warn};
 
 use super::{digest_of, file_name};
+use crate::partial::{self, PartialFile};
 use crate::{Error, files};
 
 /// How many digests are remembered: some 20 MiB. The blobs beyond are not found, but written.
@@ -38,6 +39,8 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct Index {
     blobs: HashMap<[u8; 32], Held>,
+    /// Where a part of a blob was.
+    parts: HashMap<[u8; 32], Arc<Path>>,
 }
 
 /// Where a blob is.
@@ -118,6 +121,25 @@ impl Pool {
         Ok(None)
     }
 
+    /// Moves the part of a blob that a copy of another image has left to `path`, which is missing.
+    pub(super) fn take_part(&self, digest: &Digest, path: PathBuf) {
+        let Some(key) = key(digest) else { return };
+        let Some(index) = self.index.get() else { return };
+        let folder = index.lock().unwrap_or_else(PoisonError::into_inner).parts.remove(&key);
+        let Some(from) = folder.map(|folder| partial::path(&folder, digest)) else { return };
+        if files::size_of(&from).is_none() || from == path {
+            return;
+        }
+        // Held while it is moved: nobody else may be writing it.
+        let taken = PartialFile::open(from, None).and_then(|part| match part {
+            Some(mut part) => part.take_to(path),
+            None => Ok(()),
+        });
+        if let Err(error) = taken {
+            debug!("taking over the part of a blob: {error}");
+        }
+    }
+
     /// Remembers that the file of a blob in an image's folder is right.
     pub(super) fn add(&self, digest: &Digest, folder: &Arc<Path>) {
         // Whoever looks for the first time will find it.
@@ -175,16 +197,26 @@ impl Index {
                 let Ok(kind) = entry.file_type() else { continue };
                 if kind.is_dir() && depth < MAX_DEPTH {
                     waiting.push((entry.path(), depth + 1));
-                } else if kind.is_file()
-                    && let Some(digest) = entry.file_name().to_str().and_then(digest_of)
-                    && let Some(key) = key(&digest)
-                {
-                    index.hold(key, &folder);
+                } else if kind.is_file() {
+                    index.file(&folder, &entry.file_name().to_string_lossy());
                 }
             }
         }
         debug!("{} holds {} different blobs in images", root.display(), index.blobs.len());
         index
+    }
+
+    fn file(&mut self, folder: &Arc<Path>, name: &str) {
+        let of_part = name.strip_prefix(partial::PREFIX);
+        let of_part = of_part.and_then(|name| name.strip_prefix("sha256-"));
+        let Some(key) = digest_of(of_part.unwrap_or(name)).and_then(|digest| key(&digest)) else {
+            return;
+        };
+        if of_part.is_none() {
+            self.hold(key, folder);
+        } else if self.parts.len() < MAX_BLOBS {
+            self.parts.insert(key, folder.clone());
+        }
     }
 
     fn hold(&mut self, key: [u8; 32], folder: &Arc<Path>) {

@@ -17,8 +17,8 @@ use super::{Entry, LayoutName};
 use crate::glance::{Glance, Sight};
 use crate::options::LayoutOptions;
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, PutManifestError, Referrer, Role,
-    Stored, Wish, files,
+    Accepts, Destination, Error, How, ImageName, LayerForm, Partial, PutManifestError, Referrer,
+    Role, Stored, Wish, files,
 };
 
 const NO_SIGNATURES: &str = "Pushing signatures for OCI images is not supported";
@@ -220,6 +220,10 @@ impl Destination for LayoutDestination {
 
     fn pool(&self) -> Option<String> {
         Some(self.folder().pool())
+    }
+
+    async fn partial(&self, blob: &Descriptor) -> Result<Option<Partial>, Error> {
+        self.writer.partial(blob)
     }
 
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {

@@ -80,6 +80,12 @@ impl Source for RegistrySource {
         Ok(unverified(repository.blob(&blob.digest, blob.size).await?))
     }
 
+    async fn blob_from(&self, blob: &Descriptor, offset: u64) -> Result<Option<Unverified>, Error> {
+        let Some(size) = blob.size.filter(|_| blob.urls.is_empty()) else { return Ok(None) };
+        let repository = self.chosen(Want::Digest).await?.repository;
+        Ok(Some(unverified(repository.blob_from(&blob.digest, size, offset).await?)))
+    }
+
     async fn signatures(&self, which: &Which) -> Result<Vec<Signature>, Error> {
         let chosen = self.chosen(Want::Digest).await?;
         let digest = match which {
