@@ -9,11 +9,13 @@ use skopeo_copy::select::{Choice, Filter};
 use skopeo_copy::sync::names::Naming;
 use skopeo_copy::sync::place::Place;
 use skopeo_copy::sync::shard::Shard;
+use skopeo_transport::Overwrite;
 
 use super::command::Command;
 use super::flag::{Flag, Kind, Offers};
 use super::value::Values;
 use super::{copy, image, limits, lists, naming, report, tags};
+use crate::go;
 
 pub(crate) fn command(authfile: Option<String>) -> Command {
     Command::new(
@@ -61,6 +63,13 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
             .offers(Offers::Files),
         lists::all(),
         lists::platform(),
+        Flag::text(
+            "overwrite",
+            "with --dest dir: what becomes of an image that is there: never (an error), changed \
+             (written if it is another one or not whole, as without the flag), or always",
+        )
+        .placeholder("WHEN")
+        .offers(Offers::Words(&["never", "changed", "always"])),
         Flag::switch("dry-run", "only say what would be copied"),
         Flag::switch("keep-going", "do not stop at what fails, but fail at the end"),
         Flag::new(
@@ -109,6 +118,7 @@ pub(crate) struct Sync {
     pub(crate) repositories: Option<String>,
     pub(crate) shard: Option<Shard>,
     pub(crate) digestfile: Option<PathBuf>,
+    pub(crate) overwrite: Overwrite,
     pub(crate) lists: Lists,
     pub(crate) dry_run: bool,
     pub(crate) keep_going: bool,
@@ -142,6 +152,7 @@ impl Sync {
                 .map(|text| Shard::parse(text, |name| std::env::var(name).ok()))
                 .transpose()?,
             digestfile: values.text("digestfile").map(PathBuf::from),
+            overwrite: overwrite(values)?,
             lists: lists::of_many(values)?,
             dry_run: values.switch("dry-run"),
             keep_going: values.switch("keep-going"),
@@ -165,6 +176,19 @@ fn places(values: &Values) -> Result<Vec<Place>> {
         places.push(place);
     }
     Ok(places)
+}
+
+fn overwrite(values: &Values) -> Result<Overwrite> {
+    let Some(text) = values.maybe_text("overwrite") else { return Ok(Overwrite::default()) };
+    let is_dir = |place: &String| place.starts_with("dir:");
+    if values.text("dest").is_some_and(|dest| dest != "dir")
+        && !values.texts("to").iter().any(is_dir)
+    {
+        bail!("--overwrite can only be used with --dest dir");
+    }
+    Overwrite::parse(text).with_context(|| {
+        format!("--overwrite is {}, and can be never, changed or always", go::quote(text))
+    })
 }
 
 fn repositories(values: &Values) -> Result<Option<String>> {

@@ -404,6 +404,15 @@ impl Destination for Tee {
         Ok(all.flatten())
     }
 
+    async fn begin(&self) -> Result<(), TransportError> {
+        for (child, begun) in self.ask(|child| child.door.begin()).await? {
+            if let Err(error) = begun {
+                child.lose(error, Error::Begin);
+            }
+        }
+        self.require_any()
+    }
+
     /// Asks all; those that lack the blob are sent it by [`put_blob`](Self::put_blob).
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, TransportError> {
         let digest = &wish.blob.digest;

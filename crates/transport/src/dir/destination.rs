@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use skopeo_blob::Blob;
-use skopeo_image::{Algorithm, Digest, RawManifest, Signature, Which};
+use skopeo_image::{Algorithm, Descriptor, Digest, RawManifest, Signature, Which};
 use tokio::sync::OnceCell;
 use tracing::info;
 
@@ -42,7 +42,7 @@ pub(crate) fn create(name: &DirName, options: &DirOptions) -> Result<DirDestinat
             source: source.into(),
         })?;
     }
-    let opened = Opened { version: Some(VersionFile::open(name)?), made: Vec::new() };
+    let opened = Opened { version: Some(VersionFile::open(name)?), made: None };
     this.begun.set(Begun::new(name, opened)?).ok();
     Ok(this)
 }
@@ -133,19 +133,18 @@ impl Begun {
 #[derive(Debug)]
 struct Opened {
     version: Option<VersionFile>,
-    /// The folders that were made for it, the innermost first. They go with this value if nothing
-    /// has come into them.
-    made: Vec<PathBuf>,
+    /// The folder, if it was made for this image of a collection. It goes with this value if
+    /// nothing has come into it.
+    made: Option<(PathBuf, Arc<Pool>)>,
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        let (Some(folder), Some(version)) = (self.made.first(), self.version.take()) else {
-            return;
-        };
+        let Some(version) = self.version.take() else { return };
+        let Some((folder, pool)) = &self.made else { return };
         let mut entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
         if entries.all(|entry| entry.file_name() == "version") && version.remove().is_ok() {
-            self.made.iter().all(|folder| fs_err::remove_dir(folder).is_ok());
+            pool.unmake(folder);
         }
     }
 }
@@ -215,16 +214,19 @@ impl DirDestination {
     fn open_folder(&self) -> Result<Opened, Error> {
         let folder = Path::new(&self.name.resolved);
         let missing = folder.ancestors().take_while(|above| !above.exists());
-        let mut made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        let is_new = !missing.is_empty();
+        let shared = self.shared.as_ref().filter(|_| is_new);
+        if let Some(Shared { pool, .. }) = shared {
+            pool.make(missing);
+        }
         files::make_folder(folder).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::from(source),
             _ => Error::Folder { path: self.name.resolved.clone(), source: source.into() },
         })?;
-        let version = VersionFile::open(&self.name)?;
-        if made.first().is_none_or(|made| made != folder) {
-            made.clear();
-        }
-        Ok(Opened { version: Some(version), made })
+        let version = Some(VersionFile::open(&self.name)?);
+        let made = shared.map(|shared| (folder.to_owned(), shared.pool.clone()));
+        Ok(Opened { version, made })
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {

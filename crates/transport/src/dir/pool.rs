@@ -5,7 +5,7 @@
 //! the first time, once in a run: a link must not carry damage from one image into another. What
 //! this run has written is known to be right.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -34,6 +34,8 @@ const MAX_HOLDERS: usize = 4;
 pub(crate) struct Pool {
     root: PathBuf,
     index: OnceLock<Mutex<Index>>,
+    /// The folders that were made for images.
+    made: Mutex<HashSet<PathBuf>>,
 }
 
 #[derive(Debug, Default)]
@@ -59,12 +61,24 @@ type Inode = (u64, u64, i64, i64);
 impl Pool {
     pub(crate) fn new(root: &str) -> Self {
         let root = PathBuf::from(if root.is_empty() { "." } else { root });
-        Self { root, index: OnceLock::new() }
+        Self { root, index: OnceLock::new(), made: Mutex::default() }
     }
 
     /// The folder.
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Remembers folders that are going to be made.
+    pub(super) fn make(&self, folders: Vec<PathBuf>) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).extend(folders);
+    }
+
+    /// Removes an empty folder that was made in vain, and those above it of which that is true.
+    pub(super) fn unmake(&self, folder: &Path) {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_vain = folder.ancestors().take_while(|folder| made.contains(*folder));
+        in_vain.all(|folder| fs_err::remove_dir(folder).is_ok());
     }
 
     /// Whether another image seems to have a blob. Blocks.

@@ -52,7 +52,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     let (from, places) = ends(&sync, destination)?;
     let input = Input::new(from, source, places, &sync)?;
     let source_options = Arc::new(app.options(&app.image(flags, "src-")?));
-    let options = app.options(&app.image(flags, "dest-")?);
+    let mut options = app.options(&app.image(flags, "dest-")?);
+    options.dir.overwrite = sync.overwrite;
     input.check(&source_options, &options)?;
     let request = Arc::new(request(app, &sync)?);
     let retry = Retry::new(flags);
