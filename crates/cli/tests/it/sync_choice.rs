@@ -153,6 +153,25 @@ fn platforms_are_cut_out_of_lists() {
 }
 
 #[test]
+fn what_no_shard_can_see_is_said() {
+    let (from, to, home) = two();
+    for name in ["a/x:1", "b/x:2", "c/y:1"] {
+        Image::new(1).push(&from, name);
+    }
+    let (host, place) = (from.host(), to.host());
+    let ends = ["sync", "--src=registry", "--dest=docker", &host, &place];
+    for shard in ["1/2", "2/2"] {
+        let run = at_home(&home, &[&ends[..], &["--shard", shard]].concat()).success();
+        let sentence = format!(
+            "{host}/a/x and {host}/b/x become one repository in docker://{place}, and no shard may"
+        );
+        assert_eq!(run.stderr.matches(&sentence).count(), 1, "{run}");
+        assert!(!run.stderr.contains("c/y become"), "{run}");
+    }
+    assert_eq!(images_in(&to), "x:1 x:2 y:1");
+}
+
+#[test]
 fn shards_together_are_the_whole() {
     let (from, to, home) = two();
     let mut all = BTreeSet::new();

@@ -1,5 +1,6 @@
 //! What there is to copy.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -145,6 +146,9 @@ impl Search<'_> {
     /// # Errors
     /// If one cannot be read, and the others are not to be read all the same.
     pub(super) async fn all(&self, mut wanted: Vec<Wanted>) -> Result<Finding> {
+        if self.shard.is_some() {
+            warn_of_shared(&wanted);
+        }
         wanted.retain(|wanted| self.is_meant(wanted));
         let listings =
             wanted.iter().map(|wanted| retry::with(self.retry, async || self.list(wanted).await));
@@ -210,6 +214,31 @@ impl Search<'_> {
             }
         };
         Ok(Group { images, options: wanted.options.clone(), aim: wanted.aim.clone() })
+    }
+}
+
+/// Says which repositories of several become one: whether their tags clash is seen only where both
+/// are in one shard.
+fn warn_of_shared(wanted: &[Wanted]) {
+    let mut taken: HashMap<(&Place, String), String> = HashMap::new();
+    for wanted in wanted {
+        let What::Repository(repository, _) = &wanted.what else { continue };
+        let name = repository.name.to_string();
+        let image = repository.clone().or_latest();
+        for goal in &wanted.aim.goals {
+            let label = goal.naming.label(names::Origin::Reference(&image), goal.place.kind);
+            // What has no name is an error that is told later.
+            let Ok(label) = label else { continue };
+            match taken.get(&(&goal.place, label.clone())) {
+                Some(first) if *first != name => warn!(
+                    "{first} and {name} become one repository in {}, and no shard may see both: \
+                     whether their tags clash is not known",
+                    goal.place
+                ),
+                Some(_) => {}
+                None => _ = taken.insert((&goal.place, label), name.clone()),
+            }
+        }
     }
 }
 
