@@ -10,6 +10,7 @@ mod args;
 mod commands;
 mod completion;
 mod exit;
+mod files;
 mod go;
 mod keys;
 mod logging;

@@ -75,6 +75,10 @@ impl Command {
         self
     }
 
+    pub(crate) fn commands(self, commands: impl IntoIterator<Item = Self>) -> Self {
+        Self { commands: commands.into_iter().collect(), ..self }
+    }
+
     pub(crate) fn offers(self, offers: Offers) -> Self {
         Self { offers, ..self }
     }

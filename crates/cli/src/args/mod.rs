@@ -11,6 +11,7 @@ pub(crate) mod lists;
 pub(crate) mod login;
 pub(crate) mod naming;
 pub(crate) mod parse;
+pub(crate) mod recorded;
 pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod sync;

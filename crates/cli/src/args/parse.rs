@@ -148,7 +148,18 @@ fn next_command<'a>(
     words: &[String],
 ) -> Option<(usize, &'a Command)> {
     let at = first_argument_at(root, command, words)?;
-    Some((at, command.find(&words[at])?))
+    let next = command.find(&words[at])?;
+    // What takes arguments of its own may mean an argument of that name.
+    let is_argument = command.name != root.name
+        && command.runs
+        && (at > 0 || !is_spelled_out(next, &words[at..]));
+    (!is_argument).then_some((at, next))
+}
+
+/// Whether the words name a command below this one as well, or ask for its help.
+fn is_spelled_out(command: &Command, words: &[String]) -> bool {
+    let Some(below) = words.get(1) else { return false };
+    command.find(below).is_some() || ["--help", "-h"].contains(&below.as_str())
 }
 
 fn first_argument<'w>(root: &Command, command: &Command, words: &'w [String]) -> Option<&'w str> {

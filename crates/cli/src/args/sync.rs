@@ -80,6 +80,46 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
         .placeholder("N"),
         report::output(),
     ])
+    .flags(reports())
+    .commands([Command {
+        runs: false,
+        commands: vec![merge()],
+        ..Command::new("report", "", "Work with the files of --report")
+    }])
+}
+
+fn reports() -> [Flag; 2] {
+    [
+        Flag::text("report", "file to write as JSON what became of every image, however it ends")
+            .offers(Offers::Files),
+        Flag::text(
+            "retry-failed",
+            "copy again what failed or was not begun by the REPORT of an earlier run; without \
+             SOURCE and DESTINATION",
+        )
+        .placeholder("REPORT")
+        .offers(Offers::Files),
+    ]
+}
+
+/// `sync report merge`.
+fn merge() -> Command {
+    Command::new(
+        "merge",
+        "[command options] REPORT...",
+        "Make one report of several",
+    )
+    .long(
+        "Makes one report of those of several runs, such as the shards of one sync, and prints it. \
+         Of an image that\nseveral runs had, the one that began last counts. Ends with an error if \
+         an image is not where it should be.",
+    )
+    .examples(&["skopeo sync report merge shard-*.json -o all.json"])
+    .offers(Offers::Files)
+    .flags([Flag::text("output-file", "FILE to write it to instead of printing it")
+        .short('o')
+        .placeholder("FILE")
+        .offers(Offers::Files)])
 }
 
 fn ends() -> [Flag; 3] {
@@ -119,6 +159,7 @@ pub(crate) struct Sync {
     pub(crate) shard: Option<Shard>,
     pub(crate) digestfile: Option<PathBuf>,
     pub(crate) overwrite: Overwrite,
+    pub(crate) report: Option<PathBuf>,
     pub(crate) lists: Lists,
     pub(crate) dry_run: bool,
     pub(crate) keep_going: bool,
@@ -153,6 +194,7 @@ impl Sync {
                 .transpose()?,
             digestfile: values.text("digestfile").map(PathBuf::from),
             overwrite: overwrite(values)?,
+            report: values.text("report").map(PathBuf::from),
             lists: lists::of_many(values)?,
             dry_run: values.switch("dry-run"),
             keep_going: values.switch("keep-going"),

@@ -98,6 +98,11 @@ impl Values {
         self.0.contains_key(name)
     }
 
+    /// The value of a flag, if it was given.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     /// A switch that is off unless it was given.
     pub(crate) fn switch(&self, name: &str) -> bool {
         self.maybe_switch(name).unwrap_or_default()

@@ -56,6 +56,7 @@ fn dispatch(app: &App, path: &[&str], flags: &Values, arguments: &[String]) -> R
         ["manifest-digest"] => manifest_digest::run(arguments),
         ["serve"] => serve::run(app, flags, arguments),
         ["sync"] => deliver("sync", sync::run),
+        ["sync", "report", "merge"] => sync::merge::run(flags, arguments),
         other => bail!("{} is not built into this program", other.join(" ")),
     }
 }

@@ -21,7 +21,7 @@ use skopeo_transport::{Error as TransportError, NameError};
 use crate::args::parse::ParseError;
 use crate::logging::{self, Level};
 
-pub(crate) use class::{CLASSES, class};
+pub(crate) use class::{CLASSES, class, row_of};
 pub(crate) use failure::Failure;
 
 /// In which manner a failure is told.
@@ -122,7 +122,7 @@ fn exit_code(error: &Error, manner: &Manner) -> u8 {
     }
     match manner.exit_codes {
         ExitCodes::Original => code(error),
-        ExitCodes::Detailed => class::row_of(class(error).unwrap_or(ErrorClass::Other)).code,
+        ExitCodes::Detailed => row_of(class(error).unwrap_or(ErrorClass::Other)).code,
     }
 }
 

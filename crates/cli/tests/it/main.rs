@@ -40,6 +40,7 @@ mod sync_choice;
 mod sync_dir;
 mod sync_limits;
 mod sync_names;
+mod sync_report;
 mod sync_to;
 mod sync_twin;
 mod sync_yaml;

@@ -110,6 +110,14 @@ impl Reading<'_> {
     }
 }
 
+/// What it takes to reach a host, of which the file may say something.
+pub(super) fn reaching(file: &SourceFile, options: &Options, host: &str) -> Options {
+    match file.registries.0.iter().find(|(known, _)| known == host) {
+        Some((_, registry)) => of_registry(options, registry),
+        None => options.clone(),
+    }
+}
+
 /// What it takes to reach a registry: what the file does not say, the flags do.
 fn of_registry(options: &Options, registry: &Registry) -> Options {
     let Registry { credentials, tls_verify, cert_dir, .. } = registry;

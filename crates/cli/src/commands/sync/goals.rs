@@ -29,6 +29,7 @@ pub(super) struct Image {
     pub(super) options: Arc<Options>,
     pub(super) to: ImageName,
     /// Where that is.
+    pub(super) place: Place,
     pub(super) collection: Arc<dyn Collection>,
     pub(super) request: Arc<Request>,
     /// Its place among those of its source, counted from 1.
@@ -51,16 +52,16 @@ impl Image {
 pub(super) struct Places(Vec<(Place, Arc<dyn Collection>)>);
 
 impl Places {
-    /// Opens all places that images of these groups go to.
+    /// Opens all these places.
     ///
     /// # Errors
     /// If nothing can be written to one of them.
     pub(super) async fn open(
-        groups: &[Group],
+        all: impl Iterator<Item = &Place>,
         options: impl Fn(&Place) -> Options,
     ) -> Result<Self> {
         let mut places: Vec<(Place, Arc<dyn Collection>)> = Vec::new();
-        for place in groups.iter().flat_map(|group| &group.aim.goals).map(|goal| &goal.place) {
+        for place in all {
             if places.iter().all(|(known, _)| !is_same(known, place)) {
                 let options = options(place);
                 let opened = skopeo_transport::collection(place.kind, &place.place, &options);
@@ -94,6 +95,7 @@ impl Places {
                         from: found.name.clone(),
                         options: group.options.clone(),
                         to,
+                        place: goal.place.clone(),
                         collection: collection.clone(),
                         request: group.aim.request.clone(),
                         at: at + 1,
@@ -124,9 +126,10 @@ impl Places {
         Ok(())
     }
 
-    fn get(&self, place: &Place) -> &Arc<dyn Collection> {
+    /// One of those that were opened.
+    pub(super) fn get(&self, place: &Place) -> &Arc<dyn Collection> {
         let found = self.0.iter().find(|(known, _)| is_same(known, place));
-        &found.expect("all places of all groups were opened").1
+        &found.expect("all places of all images were opened").1
     }
 }
 

@@ -150,6 +150,15 @@ impl Input {
         Ok(finding)
     }
 
+    /// What it takes to read from a host.
+    pub(super) fn reading(&self, options: &Arc<Options>, host: &str) -> Arc<Options> {
+        match self {
+            Self::One { .. } => options.clone(),
+            Self::Registries { file, .. } => Arc::new(file::reaching(file, options, host)),
+            Self::Pairs { file, .. } => Arc::new(pairs::reaching(file, options, host)),
+        }
+    }
+
     /// What it takes to write to a place.
     pub(super) fn reaching(&self, options: &Options, place: &Place) -> Options {
         match self {

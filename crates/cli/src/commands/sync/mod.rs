@@ -2,8 +2,11 @@
 //!
 //! `input` is what was named, `source` finds what there is to copy in it (`file` and `pairs` read
 //! files, `catalog` walks registries, `choose` chooses tags), `goals` gives each image its name at
-//! the destination, `work` copies many of them at once, `digests` and `lines` tell of it.
+//! the destination, `work` copies many of them at once, `digests` and `lines` tell of it. `outcome`
+//! is what has come of each; `summary` and `record` say it at the end to people and to programs,
+//! `again` and `merge` read it.
 
+mod again;
 mod catalog;
 mod choose;
 mod digests;
@@ -11,8 +14,12 @@ mod file;
 mod goals;
 mod input;
 mod lines;
+pub(crate) mod merge;
+mod outcome;
 mod pairs;
+mod record;
 mod source;
+mod summary;
 mod work;
 
 use std::sync::Arc;
@@ -22,23 +29,34 @@ use skopeo_copy::sync::place::Place;
 use skopeo_copy::{Digests, Request, SourceSignatures};
 use skopeo_image::{ErrorClass, Platform};
 use skopeo_transport::CollectionKind;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::app::App;
 use crate::args::image::Retry;
 use crate::args::limits;
+use crate::args::recorded;
 use crate::args::sync::Sync;
 use crate::args::value::Values;
-use crate::exit::{Classed, UsageError};
-use crate::go;
+use crate::exit::{Classed, Failure, UsageError, sentence};
 use crate::report::Report;
+use crate::{files, go};
 
+use again::Again;
 use choose::Choosing;
 use goals::Places;
 use input::Input;
+use outcome::Outcomes;
+use record::{Document, RECORDED};
 use source::{Search, SourceKind};
+use summary::Totals;
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
+    let again = flags.text("retry-failed");
+    let again = again.map(|path| Again::new(path.as_ref(), arguments)).transpose()?;
+    let recalled = again.as_ref().map(|again| again.flags(flags)).transpose()?;
+    let flags = recalled.as_ref().unwrap_or(flags);
+    let arguments = again.as_ref().map_or(arguments, Again::arguments);
+
     let sync = Sync::new(flags)?;
     let (source, destination) = match arguments {
         [source, destination] => (source, Some(destination)),
@@ -47,6 +65,9 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     };
     if sync.deprecated_tls_verify {
         warn!("'--tls-verify' is deprecated, instead use: --src-tls-verify, --dest-tls-verify");
+    }
+    if let Some(path) = &sync.report {
+        files::check(path, "report")?;
     }
     let policy = app.policy()?;
     let (from, places) = ends(&sync, destination)?;
@@ -64,18 +85,41 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         Some(destination) => format!("syncing {source} to {destination}"),
         None => format!("syncing {source}"),
     });
-    app.run(async {
-        let search =
-            Search { retry, keep_going: sync.keep_going, shard: sync.shard, choosing: &choosing };
-        let found = input.find(&search, &sync, &source_options, &request).await?;
-        let sources = found.groups.len();
-        let places = Places::open(&found.groups, |place| input.reaching(&options, place)).await?;
-        let images = places.name(found.groups)?;
+    let outcomes = Arc::new(Outcomes::new());
+    let done = app.run(async {
+        let (places, images, sources, lost);
+        if let Some(again) = &again {
+            (places, images) = again.images(&input, &source_options, &options, &request).await?;
+            (sources, lost) = (1, 0);
+        } else {
+            let search = Search {
+                retry,
+                keep_going: sync.keep_going,
+                shard: sync.shard,
+                choosing: &choosing,
+                outcomes: &outcomes,
+            };
+            let found = input.find(&search, &sync, &source_options, &request).await?;
+            (sources, lost) = (found.groups.len(), found.failed);
+            let goals = found.groups.iter().flat_map(|group| &group.aim.goals);
+            let all = goals.map(|goal| &goal.place);
+            places = Places::open(all, |place| input.reaching(&options, place)).await?;
+            images = places.name(found.groups)?;
+        }
+        outcomes.expect(&images);
         if sync.dry_run {
             warn!("Running in dry-run mode");
         }
         let connections = app.max_connections();
-        let work = work::Work { sync: &sync, policy: &policy, retry, report, rates, connections };
+        let work = work::Work {
+            sync: &sync,
+            policy: &policy,
+            retry,
+            report,
+            outcomes: &outcomes,
+            rates,
+            connections,
+        };
         let done = work.run(images).await?;
         if sync.dry_run {
             info!("Would have synced {} images from {sources} sources", done.well);
@@ -83,14 +127,49 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             places.finish().await?;
             info!("Synced {} images from {sources} sources", done.well);
         }
-        if done.failed == 0 && found.failed == 0 {
-            return Ok(());
+        if done.failed == 0 && lost == 0 {
+            return again.as_ref().map_or(Ok(()), Again::check_unlisted);
         }
         let class = if done.well == 0 { done.class } else { None };
         let sentence = "Sync failed due to previous reported error(s) for one or more images";
         let class = class.unwrap_or(ErrorClass::Partial);
         Err(Classed { class, sentence: sentence.to_owned(), hint: None }.into())
-    })
+    });
+    end(app, &sync, (flags, arguments), &outcomes, done)
+}
+
+/// Says what has come of it all, in whatever way it ended.
+fn end(
+    app: &App,
+    sync: &Sync,
+    (flags, arguments): (&Values, &[String]),
+    outcomes: &Outcomes,
+    done: Result<()>,
+) -> Result<()> {
+    let (images, unlisted) = outcomes.so_far();
+    let mut document = Document::new();
+    document.ok = done.is_ok();
+    document.dry_run = sync.dry_run;
+    (document.started, document.seconds) = (outcomes.started(), outcomes.seconds());
+    document.requests = app.connections().requests();
+    document.arguments = arguments.to_vec();
+    document.options = recorded::record(flags, RECORDED);
+    document.totals = Totals::of(&images);
+    (document.images, document.unlisted) = (images, unlisted);
+    if !sync.dry_run || document.totals.failed > 0 {
+        summary::print(&document);
+    }
+    let Some(path) = &sync.report else { return done };
+    let error = done.as_ref().err().map(|error| Failure::new(error, app.exit_codes()));
+    document.error = error.map(serde_json::to_value).transpose()?;
+    match (done, document.write(path)) {
+        (Ok(()), written) => written,
+        (failed, Ok(())) => failed,
+        (failed, Err(problem)) => {
+            error!("{}", sentence(&problem));
+            failed
+        }
+    }
 }
 
 /// What the two sides are, in the original's order and words.

@@ -1,6 +1,7 @@
 //! What there is to copy.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use tracing::{error, info, warn};
 
 use super::choose::Choosing;
 use super::goals::Aim;
+use super::outcome::Outcomes;
 use crate::args::image::Retry;
 use crate::exit::sentence;
 use crate::{go, retry};
@@ -99,6 +101,15 @@ pub(super) enum What {
     Place(Place, Arc<Choice>),
 }
 
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repository(repository, _) => write!(f, "docker://{repository}"),
+            Self::Place(place, _) => place.fmt(f),
+        }
+    }
+}
+
 /// Which of them.
 #[derive(Clone, Debug)]
 pub(super) enum Tags {
@@ -123,6 +134,7 @@ pub(super) struct Search<'a> {
     /// The part of all repositories that is meant.
     pub(super) shard: Option<Shard>,
     pub(super) choosing: &'a Choosing,
+    pub(super) outcomes: &'a Outcomes,
 }
 
 impl Search<'_> {
@@ -169,6 +181,7 @@ impl Search<'_> {
                 (Ok(group), _) => finding.groups.push(group),
                 (Err(failure), _) if !self.keep_going => return Err(failure),
                 (Err(failure), what) => {
+                    self.outcomes.unlisted(what.to_string(), &failure);
                     match what {
                         What::Repository(repository, _) => error!(
                             registry = repository.name.domain(),

@@ -14,6 +14,7 @@ use tracing::{error, info};
 use super::digests::DigestFile;
 use super::goals::Image;
 use super::lines::Lines;
+use super::outcome::Outcomes;
 use crate::args::image::Retry;
 use crate::args::report::Output;
 use crate::args::sync::Sync;
@@ -31,6 +32,7 @@ pub(super) struct Work<'a> {
     pub(super) policy: &'a Policy,
     pub(super) retry: Retry,
     pub(super) report: &'a Report,
+    pub(super) outcomes: &'a Arc<Outcomes>,
     pub(super) rates: Rates,
     /// How many connections each registry may have.
     pub(super) connections: Option<NonZeroUsize>,
@@ -71,17 +73,20 @@ impl Work<'_> {
             under_way.extend(rest.by_ref().take(room).map(|images| {
                 let (session, first) = (&session, at);
                 at += images.len();
-                async move { (first, images, self.some(session, images).await) }
+                async move { (first, images, self.some(session, first, images).await) }
             }));
             let Some((first, images, results)) = under_way.next().await else { break };
+            self.outcomes.end(first);
             let mut stopped = None;
             for ((at, image), result) in (first..).zip(images).zip(results) {
                 let digest = match result {
                     Ok(copied) => {
+                        self.outcomes.well(at, copied.as_ref());
                         done.well += 1;
                         copied.map(|copied| copied.digest)
                     }
                     Err(failure) => {
+                        self.outcomes.failed(at, &failure);
                         let what = what_failed(image, images.len());
                         if self.sync.keep_going {
                             error!(error = sentence(&failure), "{what}");
@@ -101,8 +106,14 @@ impl Work<'_> {
         Ok(done)
     }
 
-    /// Copies one image to all its places, or says that it would. All have a result.
-    async fn some(&self, session: &Session, images: &[Image]) -> Vec<Result<Option<Copied>>> {
+    /// Copies one image to all its places, or says that it would. All have a result; `first` is the
+    /// number of the first.
+    async fn some(
+        &self,
+        session: &Session,
+        first: usize,
+        images: &[Image],
+    ) -> Vec<Result<Option<Copied>>> {
         for image in images {
             let (from, to) = (image.from.to_string(), image.to.to_string());
             if self.sync.dry_run {
@@ -124,7 +135,8 @@ impl Work<'_> {
             };
             let left: Vec<usize> = (0..images.len()).filter(|at| is_left(&results[*at])).collect();
             let places: Vec<&Image> = left.iter().map(|at| &images[*at]).collect();
-            for (at, copied) in left.into_iter().zip(self.attempt(session, &places).await) {
+            self.outcomes.attempt(first, &left);
+            for (at, copied) in left.into_iter().zip(self.attempt(session, first, &places).await) {
                 results[at] = Some(copied);
             }
             // For whichever of them another try may do, it is for that one.
@@ -143,13 +155,19 @@ impl Work<'_> {
         results.into_iter().flatten().map(|result| result.map(Some)).collect()
     }
 
-    async fn attempt(&self, session: &Session, images: &[&Image]) -> Vec<Result<Copied>> {
+    async fn attempt(
+        &self,
+        session: &Session,
+        first: usize,
+        images: &[&Image],
+    ) -> Vec<Result<Copied>> {
         let lines = Arc::new(Lines::default());
         let copying = Arc::new(Copying::new(&images[0].from));
-        let watchers = (lines.clone(), copying.clone());
+        let watchers = (lines.clone(), copying.clone(), self.outcomes.clone());
         let session = session.watched(Arc::new(move |event| {
             watchers.0.tell(&event);
             watchers.1.tell(&event);
+            watchers.2.tell(first, &event);
         }));
         let copied = self.copy(&session, images).await;
         lines.print(self.report.output());
