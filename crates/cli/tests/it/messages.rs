@@ -30,9 +30,10 @@ fn words_that_make_no_command() {
 
 #[test]
 fn what_is_not_built_is_named() {
-    let output = run(&["sync", "--src", "docker", "--dest", "dir", "a", "b"]);
+    let output = run(&["standalone-sign", "a", "b", "c"]);
     assert_eq!(output.code, 1);
-    assert!(output.fatal().starts_with("Unrecognized command `skopeo sync`"), "{output:?}");
+    let unknown = "Unrecognized command `skopeo standalone-sign`";
+    assert!(output.fatal().starts_with(unknown), "{output:?}");
     assert!(output.stderr.ends_with("that is not built yet\n"), "{output:?}");
     let output = run(&["copy", "--sign-by", "me", "a", "b"]);
     assert_eq!(output.fatal(), "--sign-by is not supported yet by this version of skopeo");
