@@ -29,10 +29,10 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
          SOURCE is, with --src docker, a repository or an image of a registry; with registry, the \
          host of one, all of\nwhose repositories are meant; with dir, a folder with folders of dir: \
          images in it; with oci or oci-archive,\na layout with many images, in a folder or a tar; with \
-         yaml, a file that names repositories and tags. What a file\nof version 2 says of destinations \
-         needs no DESTINATION and no --dest.\n\
-         DESTINATION is, with --dest docker, a registry or a path in it; with dir, a folder; with oci \
-         or oci-archive, a\nlayout. It may be left out where --to says where to.\n\n\
+         docker-archive, what docker save writes; with\nyaml, a file that names repositories and tags. What a file of version 2 says of \
+         destinations needs\nno DESTINATION and no --dest.\n\
+         DESTINATION is, with --dest docker, a registry or a path in it; with dir, a folder; with oci, \
+         oci-archive or\ndocker-archive, one layout or file for all images. It may be left out where --to says where to.\n\n\
          See skopeo-sync(1) for details.",
     )
     .examples(&[
@@ -124,12 +124,26 @@ fn merge() -> Command {
 
 fn ends() -> [Flag; 3] {
     [
-        Flag::text("src", "what SOURCE is (docker, registry, dir, oci, oci-archive, or yaml)")
-            .short('s')
-            .offers(Offers::Words(&["docker", "registry", "dir", "oci", "oci-archive", "yaml"])),
-        Flag::text("dest", "what DESTINATION is (docker, dir, oci, or oci-archive)")
-            .short('d')
-            .offers(Offers::Words(&["docker", "dir", "oci", "oci-archive"])),
+        Flag::text(
+            "src",
+            "what SOURCE is (docker, registry, dir, oci, oci-archive, docker-archive, or yaml)",
+        )
+        .short('s')
+        .offers(Offers::Words(&[
+            "docker",
+            "registry",
+            "dir",
+            "oci",
+            "oci-archive",
+            "docker-archive",
+            "yaml",
+        ])),
+        Flag::text(
+            "dest",
+            "what DESTINATION is (docker, dir, oci, oci-archive, or docker-archive)",
+        )
+        .short('d')
+        .offers(Offers::Words(&["docker", "dir", "oci", "oci-archive", "docker-archive"])),
         Flag::new(
             "to",
             Kind::Array,
