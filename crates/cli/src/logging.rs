@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use indicatif::MultiProgress;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span;
@@ -53,6 +55,22 @@ static STARTED: OnceLock<Instant> = OnceLock::new();
 /// The warnings so far, if somebody wants them.
 static WARNINGS: Mutex<Option<Vec<String>>> = Mutex::new(None);
 
+/// The bars at the foot of the terminal, above which lines are written.
+static ABOVE: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// Whether only warnings and what is worse are told.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on lines are written above these bars, or straight to stderr again.
+pub(crate) fn above(bars: Option<MultiProgress>) {
+    *ABOVE.lock().unwrap_or_else(PoisonError::into_inner) = bars;
+}
+
+/// From now on only warnings and what is worse are told.
+pub(crate) fn quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
 /// From now on warnings are kept, too.
 pub(crate) fn keep_warnings() {
     *WARNINGS.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
@@ -90,15 +108,25 @@ fn log_fields(level: Level, message: &str, fields: &[(&'static str, String)]) {
     if level == Level::Warning {
         keep(message);
     }
+    if level == Level::Info && QUIET.load(Ordering::Relaxed) {
+        return;
+    }
     let stderr = io::stderr();
     let line = if stderr.is_terminal() {
         coloured(level, message, fields, STARTED.get_or_init(Instant::now).elapsed().as_secs())
     } else {
         plain(level, message, fields, &now())
     };
-    let mut stderr = stderr.lock();
-    let _ = stderr.write_all(line.as_bytes());
-    let _ = stderr.flush();
+    let write = || {
+        let mut stderr = stderr.lock();
+        let _ = stderr.write_all(line.as_bytes());
+        let _ = stderr.flush();
+    };
+    let above = ABOVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match above {
+        Some(bars) => bars.suspend(write),
+        None => write(),
+    }
 }
 
 /// Local time to the second, as RFC 3339 has it.

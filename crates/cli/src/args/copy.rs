@@ -39,14 +39,7 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
         report::progress(),
         report::output(),
         lists::all(),
-        Flag::new(
-            "referrers",
-            Kind::Texts,
-            "copy what hangs on the image too: all, or some of signature, attestation, sbom, artifact types",
-        )
-        .placeholder("[=TYPE,...]")
-        .alone("all")
-        .offers(Offers::Words(&["all", "signature", "attestation", "sbom"])),
+        referrers(),
         Flag::text("sign-identity", "reference to sign the image as").later(),
         Flag::text("digestfile", "file to write the digest of the written manifest to")
             .offers(Offers::Files),
@@ -102,6 +95,18 @@ fn destination() -> [Flag; 7] {
             "let no layer stay or be reused in another format than --dest-compress-format",
         ),
     ]
+}
+
+/// `--referrers`.
+pub(super) fn referrers() -> Flag {
+    Flag::new(
+        "referrers",
+        Kind::Texts,
+        "copy what hangs on the image too: all, or some of signature, attestation, sbom, artifact types",
+    )
+    .placeholder("[=TYPE,...]")
+    .alone("all")
+    .offers(Offers::Words(&["all", "signature", "attestation", "sbom"]))
 }
 
 /// Flags about images that `sync` takes too.

@@ -78,6 +78,9 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
             "how many images may be on their way at once; 0 leaves it to the number of processors",
         )
         .placeholder("N"),
+        copy::referrers(),
+        Flag::switch("quiet", "print nothing but warnings and failures").short('q'),
+        report::progress(),
         report::output(),
     ])
     .flags(reports())
@@ -88,8 +91,16 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
     }])
 }
 
-fn reports() -> [Flag; 2] {
+fn reports() -> [Flag; 4] {
     [
+        Flag::text("lock", "file to write the digest of every image to, if all goes well")
+            .offers(Offers::Files),
+        Flag::text(
+            "locked",
+            "copy exactly the digests of this FILE of --lock, whatever the tags lead to now",
+        )
+        .placeholder("FILE")
+        .offers(Offers::Files),
         Flag::text("report", "file to write as JSON what became of every image, however it ends")
             .offers(Offers::Files),
         Flag::text(
@@ -174,6 +185,9 @@ pub(crate) struct Sync {
     pub(crate) digestfile: Option<PathBuf>,
     pub(crate) overwrite: Overwrite,
     pub(crate) report: Option<PathBuf>,
+    pub(crate) lock: Option<PathBuf>,
+    /// What hangs on images and is to be copied.
+    pub(crate) referrers: Option<Vec<String>>,
     pub(crate) lists: Lists,
     pub(crate) dry_run: bool,
     pub(crate) keep_going: bool,
@@ -209,6 +223,8 @@ impl Sync {
             digestfile: values.text("digestfile").map(PathBuf::from),
             overwrite: overwrite(values)?,
             report: values.text("report").map(PathBuf::from),
+            lock: values.text("lock").map(PathBuf::from),
+            referrers: values.has("referrers").then(|| values.texts("referrers").to_vec()),
             lists: lists::of_many(values)?,
             dry_run: values.switch("dry-run"),
             keep_going: values.switch("keep-going"),

@@ -140,9 +140,14 @@ fn additional_tags(copy: &Copy) -> Result<Vec<Reference>> {
     copy.additional_tags.iter().map(parse).collect()
 }
 
+/// What `--referrers` says.
+pub(super) fn chosen_referrers(kinds: &[String]) -> Result<Referrers> {
+    Ok(Referrers::Copy(Selection::parse(kinds).context("--referrers")?))
+}
+
 fn referrers(copy: &Copy) -> Result<Referrers> {
     Ok(match &copy.referrers {
-        Some(kinds) => Referrers::Copy(Selection::parse(kinds).context("--referrers")?),
+        Some(kinds) => chosen_referrers(kinds)?,
         None if copy.quiet => Referrers::Leave,
         None => Referrers::Mention,
     })

@@ -17,6 +17,8 @@ const BETWEEN: Duration = Duration::from_millis(500);
 /// The blobs under way.
 #[derive(Debug, Default)]
 pub(super) struct Events {
+    /// The image they belong to, where there are several.
+    source: Option<String>,
     blobs: HashMap<Digest, Blob>,
     /// Those that are there.
     done: HashSet<Digest>,
@@ -33,8 +35,16 @@ struct Blob {
 }
 
 impl Events {
+    /// Of one image among several.
+    pub(super) fn of(source: &str) -> Self {
+        Self { source: Some(source.to_owned()), ..Self::default() }
+    }
+
     pub(super) fn tell(&mut self, event: &Event) {
-        if let Some(object) = self.object(event, Instant::now()) {
+        if let Some(mut object) = self.object(event, Instant::now()) {
+            if let Some(source) = &self.source {
+                object["source"] = source.as_str().into();
+            }
             write(object);
         }
     }
@@ -163,7 +173,8 @@ pub(crate) fn kind_of(kind: BlobKind) -> &'static str {
     }
 }
 
-fn write(mut object: Value) {
+/// Writes an object, with the time, on a line of its own.
+pub(super) fn write(mut object: Value) {
     object["time"] = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string().into();
     Stream::Stderr.line(&object.to_string());
 }

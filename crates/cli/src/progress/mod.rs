@@ -4,6 +4,7 @@
 mod bars;
 mod counts;
 mod events;
+mod run;
 mod steps;
 
 use std::convert::Infallible;
@@ -21,6 +22,7 @@ use bars::Bars;
 use counts::Counts;
 use events::Events;
 pub(crate) use events::{how_of, kind_of, outcome_of};
+pub(crate) use run::{End, RunProgress};
 use steps::Steps;
 
 /// How often there is a sign of life.

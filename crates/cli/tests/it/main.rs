@@ -39,6 +39,7 @@ mod surface;
 mod sync_choice;
 mod sync_dir;
 mod sync_limits;
+mod sync_lock;
 mod sync_names;
 mod sync_report;
 mod sync_to;

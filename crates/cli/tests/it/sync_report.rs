@@ -317,3 +317,55 @@ fn a_source_may_be_called_report() {
     let help = at_home(&home, &["sync", "report", "--help"]).success();
     assert!(help.stdout.contains("skopeo sync report [command]"), "{help}");
 }
+
+#[test]
+fn progress_is_shown_as_it_is_wanted() {
+    let (from, to, home) = two();
+    three(&from);
+    from.fault(Fault::status(On::manifests().any_method().containing("manifests/2"), 404));
+    let source = format!("{}/app", from.host());
+    let sync = |more: &[&str]| {
+        let words = [
+            "sync",
+            "--src=docker",
+            "--dest=docker",
+            "--keep-going",
+            "--scoped",
+            &source,
+            &to.host(),
+        ];
+        at_home(&home, &[&words[..], more].concat()).failure(1)
+    };
+    let run = sync(&[]);
+    assert!(run.stdout.contains("Writing manifest to image destination"), "{run}");
+    let run = sync(&["--progress=plain"]);
+    assert_eq!(run.stdout, "");
+    let line = format!("/3 unchanged: docker://{source}:1 -> docker://");
+    assert!(run.stderr.contains(&line) && run.stderr.contains("/3 failed: docker://"), "{run}");
+    assert!(run.stderr.contains("\nunchanged        2\n"), "{run}");
+    let run = sync(&["-q"]);
+    assert_eq!(run.stdout, "");
+    assert!(
+        !run.stderr.contains("level=info") && run.stderr.contains("\nfailed           1\n"),
+        "{run}"
+    );
+    from.mend();
+    let words = ["sync", "-q", "--src=docker", "--dest=docker", "--scoped", &source, &to.host()];
+    let run = at_home(&home, &words).success();
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
+    let words = ["sync", "--progress=json", "--src=docker", "--dest=docker", &source, &to.host()];
+    let run = at_home(&home, &words).success();
+    let events = run.stderr.lines().filter(|line| line.starts_with('{'));
+    let events: Vec<Value> = events.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
+    assert_eq!(of("run-started")[0]["images"], 3);
+    assert_eq!((of("image-started").len(), of("image-done").len()), (3, 3), "{run}");
+    assert!(of("blob-done").iter().all(|event| event["source"].is_string()), "{run}");
+    assert_eq!((&of("run-done")[0]["done"], &of("run-done")[0]["failed"]), (&json!(3), &json!(0)));
+    assert!(!run.stderr.contains("\nsaved "), "{run}");
+    let run = at_home(
+        &home,
+        &["sync", "-q", "--progress=bar", "--src=docker", "--dest=docker", "a", "b"],
+    );
+    assert_eq!(fatal(&run.failure(1)), "Cannot use --quiet and --progress flags together");
+}

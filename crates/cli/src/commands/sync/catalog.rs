@@ -6,7 +6,7 @@ use skopeo_image::{ErrorClass, Named, Reference};
 use skopeo_transport::Options;
 use tracing::error;
 
-use crate::args::image::Retry;
+use super::source::Search;
 use crate::exit::Classed;
 use crate::{go, retry};
 
@@ -19,7 +19,7 @@ pub(super) async fn repositories(
     host: &str,
     matching: Option<&str>,
     options: &Options,
-    retry: Retry,
+    search: &Search<'_>,
 ) -> Result<(Vec<Reference>, usize)> {
     // What a repository can be in is a host.
     let domain = Named::parse_normalized(&format!("{host}/x"));
@@ -28,8 +28,14 @@ pub(super) async fn repositories(
         return Err(Classed { class: ErrorClass::InvalidInput, sentence, hint: None }.into());
     }
     let filter = Filter::new(matching.as_slice(), &[], None)?;
+    if let Some(lock) = search.locked {
+        return Ok((lock.repositories(host, matching)?, 0));
+    }
     let listed =
-        retry::with(retry, async || Ok(skopeo_transport::repositories(host, options).await?));
+        retry::with(
+            search.retry,
+            async || Ok(skopeo_transport::repositories(host, options).await?),
+        );
     let listed = listed.await.with_context(|| format!("listing the repositories of {host}"))?;
     let (mut repositories, mut failed) = (Vec::new(), 0);
     for path in listed.into_iter().filter(|path| filter.judge(path).is_ok()) {

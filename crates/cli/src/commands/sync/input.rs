@@ -103,7 +103,7 @@ impl Input {
         let (wanted, failed) = match self {
             Self::One { kind: SourceKind::Registry, source, places } => {
                 let matching = sync.repositories.as_deref();
-                let listed = catalog::repositories(source, matching, options, search.retry);
+                let listed = catalog::repositories(source, matching, options, search);
                 let (repositories, failed) = listed.await?;
                 if repositories.is_empty() {
                     bail!("No images to sync found in {}", go::quote(source));
@@ -140,7 +140,7 @@ impl Input {
                     places,
                     options: options.clone(),
                     request: request.clone(),
-                    retry: search.retry,
+                    search,
                 };
                 pairs.wanted().await?
             }

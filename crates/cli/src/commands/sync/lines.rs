@@ -6,25 +6,18 @@ use std::sync::{Mutex, PoisonError};
 use skopeo_copy::Event;
 
 use crate::args::report::Output;
-use crate::logging::{self, Level};
 
 /// What is to be said of one image once it is through.
 #[derive(Debug, Default)]
 pub(super) struct Lines(Mutex<String>);
 
 impl Lines {
-    /// Notes an event; what people should know is said at once.
+    /// Notes an event.
     pub(super) fn tell(&self, event: &Event) {
         if let Some(line) = event.line() {
             let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             lines.push_str(&line);
             lines.push('\n');
-        }
-        if let Some(message) = event.warning() {
-            logging::log(Level::Warning, &message);
-        }
-        if let Some(message) = event.notice() {
-            logging::log(Level::Info, &message);
         }
     }
 

@@ -4,7 +4,7 @@
 //! files, `catalog` walks registries, `choose` chooses tags), `goals` gives each image its name at
 //! the destination, `work` copies many of them at once, `digests` and `lines` tell of it. `outcome`
 //! is what has come of each; `summary` and `record` say it at the end to people and to programs,
-//! `again` and `merge` read it.
+//! `again` and `merge` read it. `lock` pins tags to digests.
 
 mod again;
 mod catalog;
@@ -14,6 +14,7 @@ mod file;
 mod goals;
 mod input;
 mod lines;
+mod lock;
 pub(crate) mod merge;
 mod outcome;
 mod pairs;
@@ -35,16 +36,19 @@ use crate::app::App;
 use crate::args::image::Retry;
 use crate::args::limits;
 use crate::args::recorded;
+use crate::args::report::Show;
 use crate::args::sync::Sync;
 use crate::args::value::Values;
 use crate::exit::{Classed, Failure, UsageError, sentence};
+use crate::progress::RunProgress;
 use crate::report::Report;
-use crate::{files, go};
+use crate::{files, go, logging};
 
 use again::Again;
 use choose::Choosing;
 use goals::Places;
 use input::Input;
+use lock::Lock;
 use outcome::Outcomes;
 use record::{Document, RECORDED};
 use source::{Search, SourceKind};
@@ -66,8 +70,13 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     if sync.deprecated_tls_verify {
         warn!("'--tls-verify' is deprecated, instead use: --src-tls-verify, --dest-tls-verify");
     }
-    if let Some(path) = &sync.report {
-        files::check(path, "report")?;
+    for (path, flag) in [(&sync.report, "report"), (&sync.lock, "lock")] {
+        path.as_ref().map_or(Ok(()), |path| files::check(path, flag))?;
+    }
+    let locked = flags.text("locked").map(|path| Lock::read(path.as_ref())).transpose()?;
+    let several = [sync.lock.is_some(), locked.is_some(), again.is_some()];
+    if several.into_iter().filter(|given| *given).count() > 1 {
+        bail!("Only one of --lock, --locked and --retry-failed can be specified");
     }
     let policy = app.policy()?;
     let (from, places) = ends(&sync, destination)?;
@@ -85,7 +94,11 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         Some(destination) => format!("syncing {source} to {destination}"),
         None => format!("syncing {source}"),
     });
-    let outcomes = Arc::new(Outcomes::new());
+    let show = Show::new(flags)?;
+    if flags.switch("quiet") {
+        logging::quiet();
+    }
+    let outcomes = Arc::new(Outcomes::new(RunProgress::new(show, report.output())));
     let done = app.run(async {
         let (places, images, sources, lost);
         if let Some(again) = &again {
@@ -98,9 +111,16 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
                 shard: sync.shard,
                 choosing: &choosing,
                 outcomes: &outcomes,
+                locked: locked.as_ref(),
             };
             let found = input.find(&search, &sync, &source_options, &request).await?;
             (sources, lost) = (found.groups.len(), found.failed);
+            if let Some(locked) = locked.as_ref().filter(|_| sync.shard.is_none()) {
+                locked.check(&found.groups)?;
+            }
+            if sync.lock.is_some() {
+                lock::check(&found.groups)?;
+            }
             let goals = found.groups.iter().flat_map(|group| &group.aim.goals);
             let all = goals.map(|goal| &goal.place);
             places = Places::open(all, |place| input.reaching(&options, place)).await?;
@@ -110,6 +130,10 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         if sync.dry_run {
             warn!("Running in dry-run mode");
         }
+        let digests = match &sync.lock {
+            Some(_) if sync.dry_run => Some(lock::asked(&images, retry).await?),
+            _ => None,
+        };
         let connections = app.max_connections();
         let work = work::Work {
             sync: &sync,
@@ -120,7 +144,10 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             rates,
             connections,
         };
-        let done = work.run(images).await?;
+        let done = tokio::select! {
+            done = work.run(images) => done?,
+            never = outcomes.progress().beat() => match never {},
+        };
         if sync.dry_run {
             info!("Would have synced {} images from {sources} sources", done.well);
         } else {
@@ -128,6 +155,10 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             info!("Synced {} images from {sources} sources", done.well);
         }
         if done.failed == 0 && lost == 0 {
+            if let Some(path) = &sync.lock {
+                let digests = digests.unwrap_or_else(|| lock::of_run(&outcomes.so_far().0));
+                lock::write(path, digests)?;
+            }
             return again.as_ref().map_or(Ok(()), Again::check_unlisted);
         }
         let class = if done.well == 0 { done.class } else { None };
@@ -146,6 +177,7 @@ fn end(
     outcomes: &Outcomes,
     done: Result<()>,
 ) -> Result<()> {
+    outcomes.progress().close();
     let (images, unlisted) = outcomes.so_far();
     let mut document = Document::new();
     document.ok = done.is_ok();
@@ -156,7 +188,8 @@ fn end(
     document.options = recorded::record(flags, RECORDED);
     document.totals = Totals::of(&images);
     (document.images, document.unlisted) = (images, unlisted);
-    if !sync.dry_run || document.totals.failed > 0 {
+    let failed = document.totals.failed > 0 || !document.unlisted.is_empty();
+    if outcomes.progress().wants_table(failed) && (failed || !sync.dry_run) {
         summary::print(&document);
     }
     let Some(path) = &sync.report else { return done };
@@ -225,5 +258,8 @@ fn request(app: &App, sync: &Sync) -> Result<Request> {
         (false, true) => SourceSignatures::RemoveOfLists,
         (false, false) => SourceSignatures::Keep,
     };
+    if let Some(kinds) = &sync.referrers {
+        request.referrers = super::copy::chosen_referrers(kinds)?;
+    }
     Ok(request)
 }

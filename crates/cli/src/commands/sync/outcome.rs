@@ -13,6 +13,7 @@ use skopeo_transport::How;
 
 use super::goals::Image;
 use crate::exit::{class, row_of, sentence};
+use crate::progress::{End, RunProgress};
 
 /// What has come of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,20 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    /// As it is written.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NotBegun => "not-begun",
+            Self::Unfinished => "unfinished",
+            Self::Copied => "copied",
+            Self::Unchanged => "unchanged",
+            Self::Deleted => "deleted",
+            Self::Skipped => "skipped",
+            Self::WouldCopy => "would-copy",
+            Self::Failed => "failed",
+        }
+    }
+
     /// Whether the image is not where it should be.
     pub(super) fn is_missing(self) -> bool {
         matches!(self, Self::NotBegun | Self::Unfinished | Self::Failed)
@@ -64,6 +79,18 @@ pub(super) struct Entry {
     pub(super) bytes: Bytes,
     /// Why it failed.
     pub(super) error: Option<Problem>,
+}
+
+impl Entry {
+    fn source(&self) -> &str {
+        self.source.as_deref().unwrap_or_default()
+    }
+
+    fn end(&self) -> End<'_> {
+        let error = self.error.as_ref().map(|error| (&*error.class, &*error.message));
+        let outcome = self.outcome.as_str();
+        End { source: self.source(), destination: &self.destination, outcome, error }
+    }
 }
 
 /// What has moved, and what has not.
@@ -124,9 +151,10 @@ pub(super) struct Unlisted {
     pub(super) error: Problem,
 }
 
-/// What has come of a run so far.
+/// What has come of a run so far; who watches is told.
 #[derive(Debug)]
 pub(super) struct Outcomes {
+    progress: RunProgress,
     begun: Instant,
     started: jiff::Timestamp,
     state: Mutex<State>,
@@ -153,9 +181,13 @@ struct Flight {
 
 impl Outcomes {
     /// Of nothing yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(progress: RunProgress) -> Self {
         let (begun, started) = (Instant::now(), jiff::Timestamp::now());
-        Self { begun, started, state: Mutex::default() }
+        Self { progress, begun, started, state: Mutex::default() }
+    }
+
+    pub(super) fn progress(&self) -> &RunProgress {
+        &self.progress
     }
 
     /// These are the images that there are.
@@ -167,6 +199,7 @@ impl Outcomes {
             platforms: platforms(&image.request.lists),
             ..Entry::default()
         }));
+        self.progress.expect(images.len());
     }
 
     /// A source could not be listed.
@@ -187,6 +220,7 @@ impl Outcomes {
         flight.places = places.iter().map(|place| place + 1).fold(flight.places, usize::max);
         for place in places {
             if let Some(image) = state.images.get_mut(first + place) {
+                self.progress.begin(first, image.source(), &image.destination);
                 image.outcome = Outcome::Unfinished;
                 image.attempts = image.attempts.saturating_add(1);
             }
@@ -198,11 +232,13 @@ impl Outcomes {
         if let Some(flight) = self.state().flights.get_mut(&first) {
             flight.tell(event);
         }
+        self.progress.tell(first, event);
     }
 
     /// They are on their way no more.
     pub(super) fn end(&self, first: usize) {
         self.state().end(first);
+        self.progress.end(first);
     }
 
     /// It is where it should be; nothing is known of what would have been copied.
@@ -220,6 +256,7 @@ impl Outcomes {
                 }
             }
         };
+        self.progress.count(&image.end());
     }
 
     /// It is not.
@@ -228,6 +265,7 @@ impl Outcomes {
         let Some(image) = state.images.get_mut(at) else { return };
         image.outcome = Outcome::Failed;
         image.error = Some(Problem::new(error));
+        self.progress.count(&image.end());
     }
 
     /// All images in their order, and what could not be listed. What is on its way is as far as it
@@ -317,6 +355,7 @@ mod tests {
     use skopeo_copy::BlobKind;
 
     use super::*;
+    use crate::args::report::{Output, Show};
 
     #[test]
     fn what_a_first_attempt_sent_is_not_saved_by_the_second() {
@@ -358,7 +397,8 @@ mod tests {
 
     #[test]
     fn what_is_on_its_way_is_told_as_far_as_it_is() {
-        let outcomes = Outcomes::new();
+        let progress = RunProgress::new(Show::Nothing, Output::Text);
+        let outcomes = Outcomes::new(progress);
         outcomes.state().images = vec![Entry::default(), Entry::default(), Entry::default()];
         outcomes.attempt(0, &[0]);
         outcomes.attempt(1, &[0]);

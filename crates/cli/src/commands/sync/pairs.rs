@@ -14,8 +14,7 @@ use skopeo_transport::{CollectionKind, Options, join};
 use super::catalog;
 use super::file::{reached, reference};
 use super::goals::Aim;
-use super::source::{Tags, Wanted, What};
-use crate::args::image::Retry;
+use super::source::{Search, Tags, Wanted, What};
 use crate::exit::Classed;
 use crate::go;
 
@@ -28,7 +27,7 @@ pub(super) struct Pairs<'a> {
     pub(super) places: &'a [Place],
     pub(super) options: Arc<Options>,
     pub(super) request: Arc<Request>,
-    pub(super) retry: Retry,
+    pub(super) search: &'a Search<'a>,
 }
 
 impl Pairs<'_> {
@@ -63,7 +62,7 @@ impl Pairs<'_> {
                 }
                 From::Registry { host, repositories } => {
                     let matching = repositories.as_deref();
-                    let listed = catalog::repositories(host, matching, &options, self.retry);
+                    let listed = catalog::repositories(host, matching, &options, self.search);
                     let (repositories, none) = listed.await?;
                     failed += none;
                     for repository in repositories {

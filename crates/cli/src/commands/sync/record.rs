@@ -31,6 +31,7 @@ pub(super) const RECORDED: &[&str] = &[
     "overwrite",
     "platform",
     "preserve-digests",
+    "referrers",
     "remove-list-signatures",
     "remove-signatures",
     "src",

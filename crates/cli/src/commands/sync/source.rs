@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 
 use super::choose::Choosing;
 use super::goals::Aim;
+use super::lock::Lock;
 use super::outcome::Outcomes;
 use crate::args::image::Retry;
 use crate::exit::sentence;
@@ -135,6 +136,8 @@ pub(super) struct Search<'a> {
     pub(super) shard: Option<Shard>,
     pub(super) choosing: &'a Choosing,
     pub(super) outcomes: &'a Outcomes,
+    /// What there is, if nobody is to be asked.
+    pub(super) locked: Option<&'a Lock>,
 }
 
 impl Search<'_> {
@@ -210,15 +213,16 @@ impl Search<'_> {
 
     /// The images that are wanted of one source.
     async fn list(&self, wanted: &Wanted) -> Result<Group> {
-        let images = match &wanted.what {
-            What::Repository(_, Tags::Named(references)) => found(references.clone())?,
-            What::Repository(repository, Tags::Listed(choice)) => {
+        let images = match (&wanted.what, self.locked) {
+            (What::Repository(repository, tags), Some(lock)) => lock.found(repository, tags)?,
+            (What::Repository(_, Tags::Named(references)), None) => found(references.clone())?,
+            (What::Repository(repository, Tags::Listed(choice)), None) => {
                 let tags = tags(repository, &wanted.options).await?;
                 let tags = self.choosing.tags(repository, tags, choice, &wanted.options).await?;
                 let tagged = |tag: &String| Reference::with_tag(repository.name.clone(), tag);
                 found(tags.iter().map(tagged).collect::<Result<_, _>>()?)?
             }
-            What::Place(place, choice) => {
+            (What::Place(place, choice), _) => {
                 let mut images = held(place, &wanted.options).await?;
                 images.retain(|image| {
                     self.shard.is_none_or(|shard| shard.has(&image.origin.named().repository()))

@@ -170,7 +170,9 @@ impl Work<'_> {
             watchers.2.tell(first, &event);
         }));
         let copied = self.copy(&session, images).await;
-        lines.print(self.report.output());
+        if self.outcomes.progress().wants_lines() {
+            lines.print(self.report.output());
+        }
         if self.report.output() == Output::Json {
             let ends = images.iter().zip(&copied);
             let ends = ends.map(|(image, copied)| (&image.to, copied.as_ref().ok()));
