@@ -1,6 +1,6 @@
 //! What goes into `Authorization`: a password, or a token fetched for the purpose.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -52,11 +52,12 @@ impl Proof {
 }
 
 impl Shared {
-    /// What to show for `scopes`, if anything is wanted. `rejected` was shown and not believed.
+    /// What to show for `scopes`, if anything is wanted; a token only if it was fetched `since`
+    /// then, when what was shown was not believed.
     pub(crate) async fn proof(
         &self,
         scopes: &[Scope],
-        rejected: Option<&Proof>,
+        since: Option<Instant>,
     ) -> Result<Option<Proof>, Error> {
         if let Credentials::RegistryToken(token) = &self.options.credentials {
             return Ok(Some(Proof::Bearer(token.clone())));
@@ -69,11 +70,7 @@ impl Shared {
                     return Ok(Some(Proof::Basic { username, password }));
                 }
                 ("bearer", _) => {
-                    let rejected = match rejected {
-                        Some(Proof::Bearer(token)) => Some(token),
-                        _ => None,
-                    };
-                    let token = self.token(challenge, scopes, rejected).await?;
+                    let token = self.token(challenge, scopes, since).await?;
                     return Ok(Some(Proof::Bearer(token)));
                 }
                 ("basic", _) => {}
@@ -133,14 +130,14 @@ impl Shared {
         &self,
         challenge: &Challenge,
         scopes: &[Scope],
-        rejected: Option<&Secret>,
+        since: Option<Instant>,
     ) -> Result<Secret, Error> {
-        if let Some(token) = self.tokens.find(scopes, rejected) {
+        if let Some(token) = self.tokens.find(scopes, since) {
             return Ok(token);
         }
         let slot = self.tokens.slot(scopes);
         let mut slot = slot.lock().await;
-        if let Some(token) = Tokens::usable(slot.as_ref(), rejected) {
+        if let Some(token) = Tokens::usable(slot.as_ref(), since) {
             return Ok(token);
         }
         let token = self.fetch_token(challenge, scopes).await?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, LOCATION, USER_AGENT};
@@ -251,6 +251,7 @@ impl Shared {
         // not enough and it tells what is missing.
         let (mut told, mut widened) = (false, false);
         loop {
+            let sent = Instant::now();
             let response = self.send_somewhere(call, proof.as_ref()).await?;
             let status = response.status();
             let trusted = self.is_ours(response.url());
@@ -273,7 +274,7 @@ impl Shared {
             if !again {
                 return Ok(response);
             }
-            let next = self.proof(&scopes, proof.as_ref()).await?;
+            let next = self.proof(&scopes, proof.is_some().then_some(sent)).await?;
             if next.is_none() || next == proof {
                 return Ok(response);
             }

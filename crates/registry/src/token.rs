@@ -53,6 +53,7 @@ impl fmt::Display for Scope {
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) secret: Secret,
+    fetched: Instant,
     expires: Instant,
 }
 
@@ -88,12 +89,15 @@ impl Token {
             .and_then(|issued| now.duration_since(SystemTime::from(issued)).ok())
             .unwrap_or_default();
         let left = life.max(SHORTEST_LIFE).saturating_sub(age).max(SHORTEST_LIFE.min(life));
-        let expires = Instant::now() + left.min(Duration::from_secs(u32::MAX.into()));
-        Ok(Self { secret: secret.into(), expires })
+        let fetched = Instant::now();
+        let expires = fetched + left.min(Duration::from_secs(u32::MAX.into()));
+        Ok(Self { secret: secret.into(), fetched, expires })
     }
 
-    fn is_usable(&self, rejected: Option<&Secret>) -> bool {
-        Instant::now() < self.expires && rejected != Some(&self.secret)
+    /// Who shows a token and is not believed does not believe any that is older than that: where
+    /// one ended before its time, those for other scopes have, too.
+    fn is_usable(&self, since: Option<Instant>) -> bool {
+        Instant::now() < self.expires && since.is_none_or(|since| self.fetched >= since)
     }
 }
 
@@ -105,8 +109,8 @@ pub(crate) type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 pub(crate) struct Tokens(Mutex<HashMap<Vec<Scope>, Slot>>);
 
 impl Tokens {
-    /// A token that is here, serves for all of `scopes`, and was not `rejected`.
-    pub(crate) fn find(&self, scopes: &[Scope], rejected: Option<&Secret>) -> Option<Secret> {
+    /// A token that is here, serves for all of `scopes`, and was fetched `since` then.
+    pub(crate) fn find(&self, scopes: &[Scope], since: Option<Instant>) -> Option<Secret> {
         let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let serves = |granted: &[Scope]| match scopes {
             [] => granted.is_empty(),
@@ -118,7 +122,7 @@ impl Tokens {
         slots
             .iter()
             .filter(|(granted, _)| serves(granted))
-            .find_map(|(_, slot)| Self::usable(slot.try_lock().ok()?.as_ref(), rejected))
+            .find_map(|(_, slot)| Self::usable(slot.try_lock().ok()?.as_ref(), since))
     }
 
     /// The place of the token for `scopes`.
@@ -128,8 +132,8 @@ impl Tokens {
     }
 
     /// What lies in a place, if it is of use.
-    pub(crate) fn usable(token: Option<&Token>, rejected: Option<&Secret>) -> Option<Secret> {
-        token.filter(|token| token.is_usable(rejected)).map(|token| token.secret.clone())
+    pub(crate) fn usable(token: Option<&Token>, since: Option<Instant>) -> Option<Secret> {
+        token.filter(|token| token.is_usable(since)).map(|token| token.secret.clone())
     }
 }
 
@@ -183,7 +187,11 @@ mod tests {
         let token: Secret = "t".into();
         assert_eq!(tokens.find(&push, None), Some(token.clone()));
         assert_eq!(tokens.find(&pull, None), Some(token.clone()));
-        assert_eq!(tokens.find(&pull, Some(&token)), None);
+        // What was fetched before something was refused is of no use after that.
+        let refused = Instant::now();
+        assert_eq!(tokens.find(&pull, Some(refused)), None);
+        *tokens.slot(&push).lock().await = Token::parse(body, SystemTime::now()).ok();
+        assert_eq!(tokens.find(&pull, Some(refused)), Some(token.clone()));
         assert_eq!(tokens.find(&[Scope::repository("a/c", "pull")], None), None);
         assert_eq!(tokens.find(&[], None), None);
         let both = [Scope::repository("a/b", "pull"), Scope::repository("a/c", "pull")];
