@@ -1,12 +1,12 @@
 //! `skopeo sync` by the installed original and by us: what is copied, what is said, how it ends.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use serde_json::Value;
 use skopeo_image::Compression;
 use skopeo_testkit::twin::{Side, canonical_tree, differences};
 use skopeo_testkit::{Format, Home, Image, Registry, Run, Twin};
+
+use crate::sync_stage::tags;
 
 /// What is run, and where it is known to be another thing than in 1.9.3, which distributions have.
 struct Row {
@@ -67,31 +67,6 @@ fn folders(home: &Home) {
     }
     Image::platforms(6, 2).write_dir(&home.path("work/lists/list:v1"));
     home.write("work/empty/nothing/here", "");
-}
-
-/// Tags and the digests they lead to.
-fn tags(root: &Path) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let mut waiting = vec![root.to_owned()];
-    while let Some(folder) = waiting.pop() {
-        let Ok(entries) = fs_err::read_dir(&folder) else { continue };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            if path.is_dir() && path.file_name().is_some_and(|name| name != "blobs") {
-                waiting.push(path);
-            } else if path.ends_with("index.json") {
-                let index: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
-                for entry in index["manifests"].as_array().unwrap() {
-                    let name = &entry["annotations"]["org.opencontainers.image.ref.name"];
-                    let Some(name) = name.as_str() else { continue };
-                    let repository = folder.strip_prefix(root).unwrap().display();
-                    let digest = entry["digest"].as_str().unwrap().to_owned();
-                    found.insert(format!("{repository}:{name}"), digest);
-                }
-            }
-        }
-    }
-    found
 }
 
 /// What came of a run: what was said, normalised, and what was written.
