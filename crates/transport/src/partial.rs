@@ -5,7 +5,7 @@
 //! next copy hashes it with what follows.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,6 +94,7 @@ impl PartialFile {
     /// Forgets all but the first `size` bytes; what is written comes behind them.
     pub(crate) fn keep(&mut self, size: u64) -> Result<(), Error> {
         self.file.set_len(size)?;
+        self.file.seek(SeekFrom::Start(size))?;
         self.size = size;
         Ok(())
     }
@@ -116,7 +117,7 @@ impl PartialFile {
 
 impl Write for PartialFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.file().write_at(bytes, self.size)?;
+        let written = self.file.write(bytes)?;
         self.size += written as u64;
         Ok(written)
     }

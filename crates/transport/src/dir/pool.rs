@@ -102,6 +102,7 @@ impl Pool {
         let Some(Held { by, mut proven }) = self.index().blobs.get(&key).cloned() else {
             return Ok(None);
         };
+        let mut to_copy = None;
         // The last first: it is the least likely to be full of links or to go.
         for holder in by.iter().rev() {
             let path = holder.join(file_name(&blob.digest));
@@ -127,12 +128,19 @@ impl Pool {
                 proven = Some(inode);
                 self.prove(&key, inode);
             }
-            if bring(&path, inode, to)? {
-                return Ok(Some(size));
+            match bring(&path, inode, to)? {
+                Brought::Linked => return Ok(Some(size)),
+                // Full of links, or on another device.
+                Brought::NotLinked => to_copy = Some((path, inode)),
+                Brought::Gone => self.forget(&key, holder),
             }
-            self.forget(&key, holder);
         }
-        Ok(None)
+        let Some((path, inode)) = to_copy else { return Ok(None) };
+        let copied = copy(&path, inode, to).unwrap_or_else(|error| {
+            debug!("copying {}: {error}", path.display());
+            false
+        });
+        Ok(copied.then_some(size))
     }
 
     /// Moves the part of a blob that a copy of another image has left to `path`, which is missing.
@@ -277,13 +285,19 @@ fn is_right(path: &Path, digest: &Digest) -> bool {
     hash().is_ok_and(|actual| actual == *digest)
 }
 
-/// Makes the file `from`, which has that inode, appear at `to`, too: as a link, or where that is
-/// not possible as a copy, which file systems that can make share its blocks. `false` if it is
-/// another file by now, or cannot be had so.
-fn bring(from: &Path, expected: Inode, to: &Path) -> Result<bool, Error> {
+/// What has come of making a link.
+enum Brought {
+    Linked,
+    NotLinked,
+    /// It is another file by now.
+    Gone,
+}
+
+/// Gives the file `from`, which has that inode, the name `to`, too.
+fn bring(from: &Path, expected: Inode, to: &Path) -> Result<Brought, Error> {
     let folder = to.parent().unwrap_or_else(|| Path::new("."));
     if fs_err::symlink_metadata(to).is_ok_and(|there| inode(&there) == expected) {
-        return Ok(true);
+        return Ok(Brought::Linked);
     }
     let linked = tempfile::Builder::new().prefix(files::BESIDE).make_in(folder, |temporary| {
         fs_err::hard_link(from, temporary)?;
@@ -292,22 +306,22 @@ fn bring(from: &Path, expected: Inode, to: &Path) -> Result<bool, Error> {
     match linked {
         Ok(linked) => {
             let is_same = inode(&fs_err::symlink_metadata(linked.path())?) == expected;
-            if is_same {
-                linked.into_temp_path().persist(to).map_err(|error| error.error)?;
+            if !is_same {
+                return Ok(Brought::Gone);
             }
-            Ok(is_same)
+            linked.into_temp_path().persist(to).map_err(|error| error.error)?;
+            Ok(Brought::Linked)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Brought::Gone),
         Err(error) => {
             debug!("linking {}: {error}", from.display());
-            Ok(copy(from, expected, to).unwrap_or_else(|error| {
-                debug!("copying {}: {error}", from.display());
-                false
-            }))
+            Ok(Brought::NotLinked)
         }
     }
 }
 
+/// Copies that file, where it cannot be linked; file systems that can make the two share their
+/// blocks. `false` if it is another one by now.
 fn copy(from: &Path, expected: Inode, to: &Path) -> Result<bool, Error> {
     let (mut file, _) = files::open(from, None)?;
     if inode(&file.metadata()?) != expected {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use fs_err as fs;
 use skopeo_image::{Digest, Which};
+use skopeo_testkit::skip;
 use skopeo_transport::{
     Collection, CollectionKind, Destination, Error, How, Options, Overwrite, Role, Wish,
     collection, held,
@@ -181,6 +182,27 @@ async fn links_to_elsewhere_are_no_blobs() {
     fs::create_dir_all(shelf.root.join("a:1")).unwrap();
     fs::os::unix::fs::symlink(&secret, shelf.layer("a:1", &sample)).unwrap();
     assert!(shelf.write("b:1", &sample).await.iter().all(|how| *how == How::Moved));
+}
+
+/// On another device there are no links to what is here: the bytes are copied, and not fetched.
+#[tokio::test]
+async fn where_no_links_are_possible_blobs_are_copied() {
+    let shelf = Shelf::new().await;
+    let sample = Sample::new(1);
+    shelf.write("a:1", &sample).await;
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    if fs::metadata(elsewhere.path()).unwrap().dev() == fs::metadata(&shelf.root).unwrap().dev() {
+        skip!("/dev/shm is no other device: nothing to copy to");
+    }
+    fs::os::unix::fs::symlink(elsewhere.path(), shelf.root.join("b:1")).unwrap();
+    assert!(shelf.write("b:1", &sample).await.iter().all(|how| *how == How::Linked));
+    let [a, b] = ["a:1", "b:1"].map(|label| fs::metadata(shelf.layer(label, &sample)).unwrap());
+    assert_ne!(a.dev(), b.dev());
+    assert_eq!(fs::read(shelf.layer("b:1", &sample)).unwrap(), *sample.layers[0]);
+    assert_eq!(
+        (names(elsewhere.path()), b.mode() & 0o777),
+        (names(&shelf.root.join("a:1")), 0o644)
+    );
 }
 
 #[tokio::test]
