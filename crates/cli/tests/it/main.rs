@@ -36,6 +36,7 @@ mod serve;
 mod sif;
 mod stage;
 mod surface;
+mod sync_archives;
 mod sync_choice;
 mod sync_dir;
 mod sync_faults;

@@ -151,8 +151,16 @@ impl<'a> Known<'a> {
         let legacy = ["VERSION", "json", "layer.tar"];
         [MANIFEST, REPOSITORIES].contains(&name)
             || self.0.contains(name)
+            || is_left(name)
             || name.split_once('/').is_some_and(|(_, file)| legacy.contains(&file))
     }
+}
+
+/// Whether it is a layer or a config as we write them: where one of many images fails, what has
+/// come of it is in the archive without belonging to any.
+fn is_left(name: &str) -> bool {
+    let digest = name.strip_suffix(".tar").or_else(|| name.strip_suffix(".json"));
+    digest.is_some_and(|it| it.len() == 64 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn not_extensible(path: &Path, reason: &'static str) -> Error {

@@ -36,7 +36,7 @@ use crate::app::App;
 use crate::args::image::Retry;
 use crate::args::limits;
 use crate::args::recorded;
-use crate::args::report::Show;
+use crate::args::report::{Output, Show};
 use crate::args::sync::Sync;
 use crate::args::value::Values;
 use crate::exit::{Classed, Failure, UsageError, sentence};
@@ -134,24 +134,29 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             Some(_) if sync.dry_run => Some(lock::asked(&images, retry).await?),
             _ => None,
         };
+        let output = output(report, &images)?;
         let connections = app.max_connections();
         let work = work::Work {
             sync: &sync,
             policy: &policy,
             retry,
             report,
+            output,
             outcomes: &outcomes,
             rates,
             connections,
         };
         let done = tokio::select! {
-            done = work.run(images) => done?,
+            done = work.run(images) => done,
             never = outcomes.progress().beat() => match never {},
         };
+        // What was copied before a failure is there, in archives as anywhere else.
+        let finished = if sync.dry_run { Ok(()) } else { places.finish().await };
+        let done = done?;
+        finished?;
         if sync.dry_run {
             info!("Would have synced {} images from {sources} sources", done.well);
         } else {
-            places.finish().await?;
             info!("Synced {} images from {sources} sources", done.well);
         }
         if done.failed == 0 && lost == 0 {
@@ -202,6 +207,18 @@ fn end(
             error!("{}", sentence(&problem));
             failed
         }
+    }
+}
+
+/// What stdout is for. What is written there must be all that is.
+fn output(report: &Report, images: &[goals::Image]) -> Result<Output> {
+    let to_stdout = images.iter().find(|image| image.to.is_stdout());
+    match (report.output(), to_stdout) {
+        (Output::Json, Some(image)) => {
+            bail!("--output json cannot share standard output with {}", image.to)
+        }
+        (Output::Text, Some(_)) => Ok(Output::Json),
+        (output, None) => Ok(output),
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Work<'a> {
     pub(super) retry: Retry,
     pub(super) report: &'a Report,
     pub(super) outcomes: &'a Arc<Outcomes>,
+    /// What stdout is for.
+    pub(super) output: Output,
     pub(super) rates: Rates,
     /// How many connections each registry may have.
     pub(super) connections: Option<NonZeroUsize>,
@@ -171,7 +173,7 @@ impl Work<'_> {
         }));
         let copied = self.copy(&session, images).await;
         if self.outcomes.progress().wants_lines() {
-            lines.print(self.report.output());
+            lines.print(self.output);
         }
         if self.report.output() == Output::Json {
             let ends = images.iter().zip(&copied);
