@@ -128,7 +128,7 @@ fn a_second_run_fetches_only_what_is_new() {
         let fetched: Vec<_> = from.lines();
         let fetched = fetched.iter().filter(|it| it.starts_with("GET") && it.contains("/blobs/"));
         let mut digests: Vec<_> =
-            fetched.filter_map(|it| Some(it.split("/blobs/").nth(1)?.split(' ').next()?)).collect();
+            fetched.filter_map(|it| it.split("/blobs/").nth(1)?.split(' ').next()).collect();
         digests.sort_unstable();
         let count = digests.len();
         digests.dedup();
