@@ -105,9 +105,19 @@ impl Layout {
     }
 
     /// Gives `descriptor` a name in index.json.
-    pub(crate) fn tag(&mut self, name: &str, mut descriptor: Value) -> Result<()> {
-        descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": name});
-        self.tagged.push(descriptor);
+    pub(crate) fn tag(&mut self, name: &str, descriptor: Value) -> Result<()> {
+        self.tag_all([(name.to_owned(), descriptor)])
+    }
+
+    /// Gives many their names at once.
+    pub(crate) fn tag_all(
+        &mut self,
+        named: impl IntoIterator<Item = (String, Value)>,
+    ) -> Result<()> {
+        self.tagged.extend(named.into_iter().map(|(name, mut descriptor)| {
+            descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+            descriptor
+        }));
         let index = json!({"schemaVersion": 2, "manifests": self.tagged});
         Ok(fs_err::write(self.root.join("index.json"), index.to_string())?)
     }

@@ -195,6 +195,6 @@ fn copy(arguments: &[&str]) -> Vec<String> {
     words(&[&flags, arguments].concat())
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }

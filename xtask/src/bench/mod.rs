@@ -4,7 +4,10 @@
 mod cases;
 pub(crate) mod measure;
 mod registry;
+mod sync;
 
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::cases::{CASES, Case};
 use self::measure::{Usage, measure};
-use self::registry::Registry;
+use self::registry::{Kind, Registry};
 use crate::image::Layout;
 use crate::{peers, shell};
 
@@ -66,7 +69,7 @@ impl World {
 
     /// The bytes that lie in that folder and in the destination registry.
     fn stored(&self) -> Result<u64> {
-        Ok(size(&self.folder())? + size(&self.place.join("destination/data"))?)
+        Ok(size(&self.folder())? + size(&self.destination.data())?)
     }
 
     fn fresh(&mut self) -> Result<()> {
@@ -80,13 +83,22 @@ impl World {
     }
 }
 
-/// The bytes of all files below `path`; none if it is not there.
+/// The bytes of all files below `path`, each once whatever its names; none if it is not there.
 fn size(path: &Path) -> Result<u64> {
+    size_besides(path, &mut HashSet::new())
+}
+
+fn size_besides(path: &Path, linked: &mut HashSet<u64>) -> Result<u64> {
     let Ok(metadata) = fs_err::metadata(path) else { return Ok(0) };
     if !metadata.is_dir() {
-        return Ok(metadata.len());
+        let is_new = metadata.nlink() == 1 || linked.insert(metadata.ino());
+        return Ok(if is_new { metadata.len() } else { 0 });
     }
-    fs_err::read_dir(path)?.map(|entry| size(&entry?.path())).sum()
+    let mut sum = 0;
+    for entry in fs_err::read_dir(path)? {
+        sum += size_besides(&entry?.path(), linked)?;
+    }
+    Ok(sum)
 }
 
 /// One program's figures over all runs of a case.
@@ -111,12 +123,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let place = tempfile::Builder::new().prefix("skopeo-bench-").tempdir_in("/var/tmp")?;
     let mut world = World {
         place: place.path().to_owned(),
-        source: Registry::start(&place.path().join("source"))?,
-        destination: Registry::start(&place.path().join("destination"))?,
+        source: Registry::start(&place.path().join("source"), Kind::Docker)?,
+        destination: Registry::start(&place.path().join("destination"), Kind::Docker)?,
         serial: 0,
     };
-    println!("making the images ...");
-    make_images(&world, wanted.layer, &theirs)?;
+    let is_wanted = |name: &str| wanted.only.as_ref().is_none_or(|only| name.contains(&**only));
+    let cases: Vec<&Case> = CASES.iter().filter(|case| is_wanted(case.name)).collect();
+    if !cases.is_empty() {
+        println!("making the images ...");
+        make_images(&world, wanted.layer, &theirs)?;
+    }
     println!(
         "ours: {} ({:.1} MB); theirs: {}; {} pairs, medians, ratio ours/theirs\n",
         version(&ours)?,
@@ -128,12 +144,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "{:<28} {:>25} {:>25} {:>25} {:>15} {:>17} {:>15}",
         "case", "wall s", "cpu s", "peak MiB", "requests", "stored MB", "temporary MB"
     );
-    for case in CASES {
-        if wanted.only.as_ref().is_none_or(|only| case.name.contains(only.as_str())) {
-            row(case, &mut world, &ours, &theirs, wanted.runs)?;
-        }
+    for case in cases {
+        row(case, &mut world, &ours, &theirs, wanted.runs)?;
     }
-    Ok(())
+    drop(world);
+    sync::run(place.path(), &ours, &theirs, &is_wanted, wanted.runs, wanted.layer)
 }
 
 fn row(case: &Case, world: &mut World, ours: &Path, theirs: &Path, runs: usize) -> Result<()> {
