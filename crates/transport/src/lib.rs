@@ -42,7 +42,7 @@ pub use options::{
 };
 pub use partial::Partial;
 pub use referrer::{CosignTag, Found, Look, Referrer};
-pub use registry::{Connections, DockerName, Untagged};
+pub use registry::{Connections, DockerName, KnownBlob, Ledger, OpenUpload, Untagged};
 pub use signature_file::Malformed as MalformedSignature;
 pub use source::{Head, Source};
 pub use synthetic::{SifError, SifName, SquashfsError, TarballName};

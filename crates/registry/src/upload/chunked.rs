@@ -33,7 +33,7 @@ impl Repository {
         size: Option<u64>,
         body: BoxStream<'static, Result<Bytes, BoxError>>,
     ) -> Result<(Digest, u64), UploadError> {
-        let mut session = self.open().await?;
+        let mut session = self.open_upload().await?;
         let outcome = self.send_chunks(&mut session, digest, size, body).await;
         if outcome.is_err() {
             self.cancel_upload(session).await;
@@ -162,7 +162,7 @@ fn chunk_size(min: u64) -> usize {
 }
 
 /// How many bytes `Range: 0-N` says are there.
-fn received(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn received(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(RANGE)?.to_str().ok()?;
     let (_, last) = value.strip_prefix("bytes=").unwrap_or(value).split_once('-')?;
     last.parse::<u64>().ok()?.checked_add(1)

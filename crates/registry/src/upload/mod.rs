@@ -2,6 +2,7 @@
 
 mod body;
 mod chunked;
+mod resume;
 mod session;
 
 use std::fmt;
@@ -174,7 +175,7 @@ impl Repository {
         }
         let session = match session {
             Some(session) => session,
-            None => self.open().await?,
+            None => self.open_upload().await?,
         };
         let outcome = match (digest, size) {
             (Some(digest), Some(size)) => self.put_whole(&session, digest, size, body).await,
@@ -196,7 +197,7 @@ impl Repository {
         let size = bytes.len() as u64;
         let mut session = match session {
             Some(session) => session,
-            None => self.open().await?,
+            None => self.open_upload().await?,
         };
         for last in [false, true] {
             match self.finish(&session, digest, bytes.clone(), size).await {
@@ -205,7 +206,7 @@ impl Repository {
                 Err(error) if !last && may_be_the_session(&error) => {
                     debug!("Sending a small blob again: {error}");
                     self.cancel_upload(session).await;
-                    session = self.open().await?;
+                    session = self.open_upload().await?;
                 }
                 Err(error) => {
                     self.cancel_upload(session).await;

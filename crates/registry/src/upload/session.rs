@@ -59,7 +59,10 @@ impl Repository {
     }
 
     /// `POST`: where to send a blob.
-    pub(super) async fn open(&self) -> Result<UploadSession, UploadError> {
+    ///
+    /// # Errors
+    /// As [`Repository::upload`](Self::upload), which does it where it is given no session.
+    pub async fn open_upload(&self) -> Result<UploadSession, UploadError> {
         let path = format!("/v2/{}/blobs/uploads/", self.path);
         let doing = format!("initiating layer upload to {path} in {}", self.shared().server);
         let call = Call::new(Method::POST, path).scopes(self.to_write()).body(Bytes::new());

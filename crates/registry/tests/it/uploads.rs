@@ -485,3 +485,56 @@ async fn a_slow_source_is_not_a_silent_registry() {
     repository.upload(None, Some(&digest), size, late.boxed()).await.unwrap();
     assert!(store.has(&bytes));
 }
+
+#[tokio::test]
+async fn an_upload_that_an_earlier_run_began_is_gone_on_with() {
+    let bytes = big();
+    let digest = Digest::sha256(&bytes);
+    let size = bytes.len() as u64;
+    // What the registry has, and whether that leads to a blob.
+    for (has, right) in [(6_000_000, true), (bytes.len(), true), (6_000_000, false)] {
+        let (store, server) = store(|_, _| None).await;
+        let repository = server.client().repository("a/b");
+        let session = repository.open_upload().await.unwrap();
+        let mut begun = bytes[..has].to_vec();
+        begun[17] ^= u8::from(!right);
+        *store.sessions.lock().unwrap().values_mut().next().unwrap() = begun;
+        let (session, from) = repository.find_upload(session.location()).await.unwrap();
+        assert_eq!(from, has as u64);
+        let sent = repository.continue_upload(session, from, &digest, size, body(&bytes)).await;
+        assert_eq!(store.has(&bytes), right);
+        let moved: usize = server.seen().iter().map(|seen| seen.body.len()).sum();
+        assert_eq!(moved, bytes.len() - has);
+        match sent {
+            Ok(sent) => assert_eq!((sent, right), ((digest.clone(), size), true)),
+            Err(error) => {
+                assert_eq!((error.retry_with(), right), (Some(RetryWith::Same), false));
+                assert_eq!(methods(&server), ["POST", "GET", "PATCH", "PUT", "DELETE"]);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_uploads_of_the_repository_are_looked_for() {
+    let (store, server) = store(|_, _| None).await;
+    let repository = server.client().repository("a/b");
+    let session = repository.open_upload().await.unwrap();
+    let location = session.location().to_owned();
+    // Nothing has come of it yet.
+    assert!(repository.find_upload(&location).await.is_none());
+    store.sessions.lock().unwrap().clear();
+    assert!(repository.find_upload(&location).await.is_none());
+    let asked = server.seen().len();
+    let here = location.split("/v2/").next().unwrap();
+    for elsewhere in [
+        "http://evil.example/v2/a/b/blobs/uploads/0".to_owned(),
+        format!("{here}/v2/a/c/blobs/uploads/0"),
+        format!("{here}/v2/a/b/blobs/uploads/../../manifests/latest"),
+        format!("{here}/v2/a/b/blobs/uploads/"),
+        "no address".to_owned(),
+    ] {
+        assert!(repository.find_upload(&elsewhere).await.is_none(), "{elsewhere}");
+    }
+    assert_eq!(server.seen().len(), asked);
+}

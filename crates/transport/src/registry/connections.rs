@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skopeo_config::auth::{self, AuthOptions, Stored};
 use skopeo_config::{Endpoint, certs};
-use skopeo_image::{Digest, Reference};
+use skopeo_image::Reference;
 use skopeo_registry::{
     Client, ClientOptions, ClientPair, Credentials, ProxyRules, Repository, Timeouts, TlsDetails,
     TlsOptions,
 };
 
+use super::ledger::Ledger;
 use crate::{Error, Options, files};
 
 /// The connections, tokens and credentials of this process, and which blobs its registries are
@@ -20,16 +21,7 @@ use crate::{Error, Options, files};
 pub struct Connections {
     clients: Mutex<Vec<(Identity, Client)>>,
     found: Mutex<HashMap<(String, Option<PathBuf>), Credentials>>,
-    seen: Mutex<HashMap<String, Seen>>,
-}
-
-/// What is known of one registry.
-#[derive(Debug, Default)]
-struct Seen {
-    /// The repositories that have a blob, and how long it is in bytes.
-    blobs: HashMap<Digest, (u64, Vec<String>)>,
-    /// Whether it mounted when it was asked to last.
-    mounts: Option<bool>,
+    ledger: Ledger,
 }
 
 /// What makes two clients one.
@@ -46,6 +38,12 @@ impl Connections {
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// What is known of the blobs and uploads in registries.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// The client of a registry for a repository, or a namespace, of it: for who speaks to the
@@ -172,43 +170,6 @@ impl Connections {
         let client = Client::new(client)?;
         clients.push((identity, client.clone()));
         Ok(client)
-    }
-
-    /// Remembers that a repository has a blob, so that others of its registry may mount it.
-    pub(super) fn saw_blob(&self, repository: &Reference, digest: &Digest, size: u64) {
-        let name = &repository.name;
-        let mut seen = lock(&self.seen);
-        let seen = seen.entry(name.domain().to_owned()).or_default();
-        let (known, repositories) = seen.blobs.entry(digest.clone()).or_default();
-        *known = size;
-        if !repositories.iter().any(|path| path == name.path()) {
-            repositories.push(name.path().to_owned());
-        }
-    }
-
-    /// The length of a blob in bytes, if this repository is known to have it.
-    pub(super) fn blob_in(&self, repository: &Reference, digest: &Digest) -> Option<u64> {
-        let seen = lock(&self.seen);
-        let (size, repositories) = seen.get(repository.name.domain())?.blobs.get(digest)?;
-        let path = repository.name.path();
-        repositories.iter().any(|known| known == path).then_some(*size)
-    }
-
-    /// A repository of the same registry that has a blob.
-    pub(super) fn repository_with(&self, registry: &str, digest: &Digest) -> Option<String> {
-        let seen = lock(&self.seen);
-        let (_, repositories) = seen.get(registry)?.blobs.get(digest)?;
-        repositories.first().cloned()
-    }
-
-    /// Remembers whether a registry mounted what it was known to have.
-    pub(super) fn saw_mount(&self, registry: &str, mounted: bool) {
-        lock(&self.seen).entry(registry.to_owned()).or_default().mounts = Some(mounted);
-    }
-
-    /// Whether it is worth asking a registry to mount before asking what it has.
-    pub(super) fn mounts(&self, registry: &str) -> bool {
-        lock(&self.seen).get(registry).and_then(|seen| seen.mounts).unwrap_or(true)
     }
 }
 

@@ -5,12 +5,15 @@ use std::io::Seek;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use skopeo_blob::{Blob, StreamError, Unverified, file};
 use skopeo_config::signatures::Access;
 use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
 use skopeo_registry::{BoxError, Mount, Repository, RetryWith, UploadError, UploadSession};
 
+use super::ledger::Ledger;
 use super::lookaside::Lookaside;
 use super::referrers::Shelf;
 use super::{DockerName, attachments, place, same_registry};
@@ -81,8 +84,12 @@ impl RegistryDestination {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn ledger(&self) -> &Ledger {
+        self.options.connections.ledger()
+    }
+
     fn stored(&self, digest: &Digest, size: u64, how: How) -> Stored {
-        self.options.connections.saw_blob(&self.name.reference, digest, size);
+        self.ledger().saw_blob(&self.name.reference.name, digest, size);
         Stored { digest: digest.clone(), size, how }
     }
 
@@ -104,7 +111,7 @@ impl RegistryDestination {
         if let Ok(mounted) = &mounted {
             let registry = self.name.reference.name.domain();
             let mounted = matches!(mounted, Mount::Mounted);
-            self.options.connections.saw_mount(registry, mounted);
+            self.ledger().saw_mount(registry, mounted);
         }
         match mounted {
             Ok(Mount::Mounted) => return Ok(Some(self.stored(digest, size, How::Mounted))),
@@ -128,6 +135,44 @@ impl RegistryDestination {
         temp.rewind()?;
         let stream = file::read(temp, written.size);
         Ok(Unverified::new(stream, Some(written.size)).expect(&written.digest, Some(written.size)))
+    }
+
+    /// Sends a blob in an upload that is written down while it lasts, or in one that is found to
+    /// have been.
+    async fn upload_noted(
+        &self,
+        session: Option<UploadSession>,
+        digest: &Digest,
+        size: u64,
+        body: BoxStream<'static, Result<Bytes, BoxError>>,
+    ) -> Result<(Digest, u64), UploadError> {
+        let (ledger, name) = (self.ledger(), &self.name.reference.name);
+        let repository = &self.repository;
+        let begun = match ledger.end_upload(name, digest) {
+            Some(location) => repository.find_upload(&location).await,
+            None => None,
+        };
+        let sent = match begun.filter(|(_, has)| *has <= size) {
+            Some((begun, has)) => {
+                if let Some(session) = session {
+                    repository.cancel_upload(session).await;
+                }
+                tracing::debug!("upload of {digest} goes on at byte {has}");
+                ledger.begin_upload(name, digest, begun.location());
+                repository.continue_upload(begun, has, digest, size, body).await
+            }
+            None => {
+                let session = match session {
+                    Some(session) => session,
+                    None => repository.open_upload().await?,
+                };
+                ledger.begin_upload(name, digest, session.location());
+                repository.upload(Some(session), Some(digest), Some(size), body).await
+            }
+        };
+        // It is done, or was given up.
+        ledger.end_upload(name, digest);
+        sent
     }
 
     fn upload_failed(&self, error: UploadError) -> Error {
@@ -184,22 +229,21 @@ impl Destination for RegistryDestination {
         }
         let digest = &wish.blob.digest;
         let fits = |size| wish.blob.size.is_none_or(|wished| wished == size);
-        let connections = &self.options.connections;
-        if let Some(size) = connections.blob_in(&self.name.reference, digest).filter(|it| fits(*it))
-        {
+        let ledger = self.ledger();
+        let name = &self.name.reference.name;
+        if let Some(size) = ledger.blob_in(name, digest).filter(|it| fits(*it)) {
             return Ok(Some(Stored { digest: digest.clone(), size, how: How::Present }));
         }
-        let own = self.name.reference.name.path();
-        let registry = self.name.reference.name.domain();
+        let (own, registry) = (name.path(), name.domain());
         // Where the registry has the bytes elsewhere, one question is the answer. Its size is the
         // manifest's word; without that, HEAD has to say it.
         let from = same_registry(wish.from, &self.name).map(|it| it.reference.name.path());
         let elsewhere = || {
-            let known = connections.repository_with(registry, digest);
+            let known = ledger.repository_with(registry, digest);
             from.map(str::to_owned).or(known).filter(|from| from != own)
         };
         let mut asked = None;
-        if let (true, Some(size)) = (connections.mounts(registry), wish.blob.size) {
+        if let (true, Some(size)) = (ledger.mounts(registry), wish.blob.size) {
             asked = elsewhere();
             if let Some(from) = &asked
                 && let Some(stored) = self.mount(digest, size, from).await?
@@ -217,12 +261,16 @@ impl Destination for RegistryDestination {
             }
             return Ok(Some(stored));
         }
+        let mut mounted = None;
         if let (Some(from), Some(size)) = (elsewhere(), wish.blob.size)
             && asked.as_ref() != Some(&from)
         {
-            return self.mount(digest, size, &from).await;
+            mounted = self.mount(digest, size, &from).await?;
         }
-        Ok(None)
+        if mounted.is_none() {
+            ledger.forget_blob(registry, digest);
+        }
+        Ok(mounted)
     }
 
     async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
@@ -237,7 +285,7 @@ impl Destination for RegistryDestination {
         }
         let name = &self.name.reference.name;
         let shares = same_registry(wish.from, &self.name).is_some();
-        let known = self.options.connections.repository_with(name.domain(), digest);
+        let known = self.ledger().repository_with(name.domain(), digest);
         let elsewhere = shares || known.is_some_and(|known| known != name.path());
         Ok((elsewhere && wish.blob.size.is_some()).then_some(How::Mounted))
     }
@@ -274,6 +322,10 @@ impl Destination for RegistryDestination {
         };
         let sent = if chunked {
             self.repository.upload_chunked(digest.as_ref(), size, body).await
+        } else if let (Some(digest), Some(size)) = (&digest, size)
+            && self.ledger().wants_upload(size)
+        {
+            self.upload_noted(session, digest, size, body).await
         } else {
             self.repository.upload(session, digest.as_ref(), size, body).await
         };
