@@ -17,6 +17,11 @@ pub(crate) struct Welcome {
 /// Reads a manifest. What was asked for by digest is what comes, whatever the source promises.
 pub(crate) async fn fetch(job: &Job<'_>, which: &Which) -> Result<RawManifest, Error> {
     let name = job.source.name();
+    if let Which::Instance(digest) = which
+        && let Some(list) = job.session.lists().get(digest)
+    {
+        return Ok(list);
+    }
     let manifest = job.source.manifest(which).await.map_err(|source| match which {
         // The words of the original, which reads files later than it asks registries.
         Which::Top if matches!(source, TransportError::Io(_)) => {
@@ -37,6 +42,7 @@ pub(crate) async fn fetch(job: &Job<'_>, which: &Which) -> Result<RawManifest, E
             return Err(Error::ManifestMismatch(digest.clone()));
         }
     }
+    job.session.lists().learn(&manifest);
     Ok(manifest)
 }
 

@@ -52,6 +52,16 @@ pub enum Error {
         #[source]
         source: ManifestError,
     },
+    /// The source's name leads elsewhere than when it was asked first.
+    #[error("{name} has moved: it was {expected}, and is {found} now")]
+    Moved {
+        /// The source as the user named it.
+        name: String,
+        /// What it led to.
+        expected: Digest,
+        /// What it leads to.
+        found: Digest,
+    },
     /// No instance serves.
     #[error("choosing an image from manifest list {name}")]
     Choose {
@@ -297,6 +307,7 @@ impl Error {
         Some(match self {
             Self::Rejected(error) => error.class(),
             Self::ManifestMismatch(_) | Self::Stored { .. } => ErrorClass::DigestMismatch,
+            Self::Moved { .. } => ErrorClass::Conflict,
             Self::Manifest { source, .. } | Self::Choose { source, .. } => source.class(),
             Self::Plan(error) => error.class(),
             Self::Decrypt { source, .. } | Self::Encrypt { source, .. } => return source.class(),
@@ -344,6 +355,7 @@ impl Error {
             Self::Plan(source) => source.hint().map(str::to_owned),
             Self::Choose { source, .. } => source.hint().map(str::to_owned),
             Self::Shared(error) => error.hint(),
+            Self::Moved { .. } => Some("--allow-moved goes on with what is there now".to_owned()),
             _ => None,
         }
     }

@@ -21,6 +21,7 @@ mod commit;
 mod error;
 mod event;
 mod known;
+mod known_lists;
 mod list;
 pub mod plan;
 mod price;
@@ -48,6 +49,7 @@ use tracing::debug;
 
 pub use error::Error;
 pub use event::{BlobKind, Event};
+pub use known_lists::KnownLists;
 pub use price::{Amount, Book, Change, Price, price};
 pub use referrers::Left;
 pub use request::{
@@ -196,6 +198,9 @@ impl<'a> Job<'a> {
             _ if self.request.heads_first => {
                 let (present, head) =
                     futures_util::future::join(self.present(), self.source.head()).await;
+                if let Ok(Some(head)) = &head {
+                    self.require_expected(&head.digest)?;
+                }
                 if let (Some(digest), Ok(Some(head))) = (&present, &head)
                     && self.is_same(digest, head)
                     && self.is_trusted_unsigned()
@@ -203,7 +208,8 @@ impl<'a> Job<'a> {
                 {
                     return Ok(End::Present { digest: digest.clone(), manifest: None });
                 }
-                (present, self.top().await)
+                let head = head.ok().flatten();
+                (present, self.top_of(head.as_ref().map(|head| &head.digest)).await)
             }
             // Only the manifest tells which of its instances are wanted. Neither question needs
             // the other's answer.
@@ -289,8 +295,34 @@ impl<'a> Job<'a> {
 
     /// The manifest that the source's name leads to.
     async fn top(&self) -> Result<&RawManifest, Error> {
-        let manifest = admit::fetch(self, &Which::Top).await?;
+        self.top_of(None).await
+    }
+
+    /// The same, where the source may have said which digest it has.
+    async fn top_of(&self, head: Option<&Digest>) -> Result<&RawManifest, Error> {
+        let known = head.and_then(|digest| self.session.lists().get(digest));
+        let manifest = match known {
+            Some(list) => list,
+            None => admit::fetch(self, &Which::Top).await?,
+        };
+        let found = commit::digest_of(self, &manifest)?;
+        self.require_expected(&found)?;
         Ok(self.top.get_or_init(|| manifest))
+    }
+
+    /// Refuses what is not what was expected.
+    fn require_expected(&self, found: &Digest) -> Result<(), Error> {
+        match &self.request.expected {
+            // By another algorithm it says nothing.
+            Some(expected) if expected.algorithm() == found.algorithm() && expected != found => {
+                Err(Error::Moved {
+                    name: self.source.name().to_string(),
+                    expected: expected.clone(),
+                    found: found.clone(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the destination's name leads to, if the same there could mean that nothing is to do.

@@ -156,6 +156,9 @@ impl Pricing<'_> {
         if job.source.is_remote() {
             sum.requests += self.manifests.load(Ordering::Relaxed);
         }
+        if job.source.is_remote() && job.request.heads_first {
+            sum.requests += 1;
+        }
         if job.destination.is_remote() && job.may_be_same() {
             sum.requests += 1;
         }

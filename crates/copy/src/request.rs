@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use skopeo_blob::Encoder;
 use skopeo_blob::crypt::{Keys, Recipients};
-use skopeo_image::{Compression, MediaType, Platform, PlatformFilter, wanted_platforms};
+use skopeo_image::{Compression, Digest, MediaType, Platform, PlatformFilter, wanted_platforms};
 
 use crate::selection::Referrers;
 
@@ -14,6 +14,8 @@ use crate::selection::Referrers;
 pub struct Request {
     /// What to do with a list.
     pub lists: Lists,
+    /// The digest that the source's name must lead to, if it was asked before.
+    pub expected: Option<Digest>,
     /// The platforms that serve, best first: which instance of a list is chosen.
     pub platforms: Vec<Platform>,
     /// This machine, which instances without a platform are said to be for where a list must say.
@@ -51,6 +53,7 @@ impl Request {
     pub fn new(host: Platform) -> Self {
         Self {
             lists: Lists::System,
+            expected: None,
             platforms: wanted_platforms(None, None, None, &host),
             host,
             format: None,

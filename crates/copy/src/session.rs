@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::Event;
 use crate::known::Known;
+use crate::known_lists::KnownLists;
 use crate::turns::{Turn, Turns};
 
 /// What the copies of one run share: what was learnt, how much runs at once, who is bringing which
@@ -25,6 +26,7 @@ pub struct Session {
 
 struct Shared {
     known: Known,
+    lists: Arc<KnownLists>,
     /// Layers that are compressed or unpacked at once: more than there are processors would only
     /// cost memory.
     codecs: Semaphore,
@@ -52,6 +54,7 @@ impl Session {
         };
         let shared = Shared {
             known: Known::default(),
+            lists: Arc::default(),
             codecs: Semaphore::new(processors),
             turns: Arc::default(),
             images: Arc::new(Semaphore::new(at_once(limits.images))),
@@ -87,6 +90,12 @@ impl Session {
     /// A blob for the destination, no faster than it may be written.
     pub(crate) fn write(&self, blob: Blob) -> Blob {
         limited(blob, self.rates.write.as_ref())
+    }
+
+    /// The lists that have been read.
+    #[must_use]
+    pub fn lists(&self) -> &Arc<KnownLists> {
+        &self.shared.lists
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -1,0 +1,65 @@
+//! The lists that were read: who has a digest from the source's own word need not read the list of
+//! that digest again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use skopeo_image::{Digest, RawManifest};
+
+/// Lists by their digests, those of earlier runs too if they were [told](Self::tell). Each is what
+/// its digest says, whoever told it.
+#[derive(Debug, Default)]
+pub struct KnownLists(Mutex<HashMap<Digest, Known>>);
+
+#[derive(Debug)]
+struct Known {
+    list: RawManifest,
+    /// Whether this run has had to do with it.
+    used: bool,
+}
+
+impl KnownLists {
+    /// Tells of a list that was read before. What is none is ignored.
+    pub fn tell(&self, bytes: Bytes) {
+        let list = RawManifest::new(None, bytes);
+        if !list.media_type.is_list() {
+            return;
+        }
+        if let Ok(digest) = list.digest() {
+            self.known().entry(digest).or_insert(Known { list, used: false });
+        }
+    }
+
+    /// All of them: the bytes, and whether this run has used them.
+    #[must_use]
+    pub fn all(&self) -> Vec<(Digest, Bytes, bool)> {
+        let known = self.known();
+        let all = known.iter();
+        all.map(|(digest, it)| (digest.clone(), it.list.bytes.clone(), it.used)).collect()
+    }
+
+    /// The list of that digest.
+    pub(crate) fn get(&self, digest: &Digest) -> Option<RawManifest> {
+        let mut known = self.known();
+        let found = known.get_mut(digest)?;
+        found.used = true;
+        Some(found.list.clone())
+    }
+
+    /// Keeps a list that was read, if its bytes say themselves what it is.
+    pub(crate) fn learn(&self, manifest: &RawManifest) {
+        if !manifest.media_type.is_list()
+            || RawManifest::new(None, manifest.bytes.clone()).media_type != manifest.media_type
+        {
+            return;
+        }
+        if let Ok(digest) = manifest.digest() {
+            self.known().insert(digest, Known { list: manifest.clone(), used: true });
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Digest, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
