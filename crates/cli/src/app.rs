@@ -79,7 +79,7 @@ impl App {
         &self.config
     }
 
-    pub(crate) fn connections(&self) -> &Connections {
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
         &self.connections
     }
 

@@ -73,6 +73,8 @@ impl Amount {
 pub struct Book {
     /// What was asked already of a room. An answer serves whoever asks for the same.
     asked: Mutex<HashMap<(String, Digest), Answer>>,
+    /// What was read of an image, which may go to several places.
+    read: Mutex<HashSet<(String, Digest)>>,
     /// The rooms of a pool that a blob will be in.
     coming: Mutex<HashMap<(String, Digest), HashSet<String>>>,
 }
@@ -145,13 +147,28 @@ impl Pricing<'_> {
         referrers::require_place(job)?;
         let there = job.there().await;
         let present = there.as_ref().filter(|_| job.may_be_same());
-        let top = job.top().await?;
-        self.reads(1);
-        let is_present = self.image_or_list(top, present).await?;
+        let head = match job.request.heads_first {
+            true => job.source.head().await.ok().flatten(),
+            false => None,
+        };
+        let same = match (present, &head) {
+            (Some(digest), Some(head)) if job.is_same(digest, head) => {
+                job.require_expected(digest)?;
+                job.is_trusted_unsigned() && !job.has_signatures(&Which::Top).await?
+            }
+            _ => false,
+        };
+        let (is_present, source) = match head {
+            Some(head) if same => (true, head.digest),
+            head => {
+                let top = job.top_of(head.as_ref().map(|head| &head.digest)).await?;
+                self.reads(1);
+                (self.image_or_list(top, present).await?, commit::digest_of(job, top)?)
+            }
+        };
         if is_present && let Some(digest) = present {
             self.referrers_of(digest).await?;
         }
-        let source = commit::digest_of(job, top)?;
         let mut sum = std::mem::take(&mut *lock(&self.sum));
         if job.source.is_remote() {
             sum.requests += self.manifests.load(Ordering::Relaxed);
@@ -313,6 +330,8 @@ impl Pricing<'_> {
         let how = if item.is_usable() { self.how(item).await? } else { None };
         let is_kept = item.is_kept();
         let (source, destination) = (self.job.source.is_remote(), self.job.destination.is_remote());
+        let key = (self.job.source.name().to_string(), item.blob.digest.clone());
+        let is_first = !matches!(how, None | Some(How::Moved)) || lock(&self.book.read).insert(key);
         let mut sum = lock(&self.sum);
         let amount = Amount { blobs: 1, bytes: item.blob.size.unwrap_or_default() };
         sum.exact &= item.blob.size.is_some();
@@ -327,10 +346,12 @@ impl Pricing<'_> {
                 if self.mounts_first { 1 } else { 2 }
             }
             Some(How::Moved) | None => {
-                sum.fetch.add(amount);
+                if is_first {
+                    sum.fetch.add(amount);
+                    sum.requests += u64::from(source);
+                }
                 sum.send.add(amount);
                 sum.exact &= is_kept;
-                sum.requests += u64::from(source);
                 if self.mounts_first { 4 } else { 3 }
             }
         };

@@ -15,6 +15,7 @@ use super::command::Command;
 use super::flag::{Flag, Kind, Offers};
 use super::value::Values;
 use super::{copy, image, limits, lists, naming, report, tags};
+use crate::commands::sync::Immutable;
 use crate::go;
 
 pub(crate) fn command(authfile: Option<String>) -> Command {
@@ -71,6 +72,20 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
         .placeholder("WHEN")
         .offers(Offers::Words(&["never", "changed", "always"])),
         Flag::switch("dry-run", "only say what would be copied"),
+        Flag::text(
+            "plan",
+            "FILE of --dry-run --output json to execute, instead of SOURCE and DESTINATION",
+        )
+        .offers(Offers::Files),
+        Flag::switch("allow-moved", "with --plan: go on where the source is another by now"),
+        Flag::new(
+            "immutable-tags",
+            Kind::Texts,
+            "REGEX of tags that never move: those that are at the destination are not asked about",
+        )
+        .placeholder("REGEX"),
+        Flag::text("state", "FILE to keep what was learnt in, for the next run")
+            .offers(Offers::Files),
         Flag::switch("keep-going", "do not stop at what fails, but fail at the end"),
         Flag::new(
             "jobs",
@@ -191,6 +206,9 @@ pub(crate) struct Sync {
     pub(crate) lists: Lists,
     pub(crate) dry_run: bool,
     pub(crate) keep_going: bool,
+    pub(crate) allow_moved: bool,
+    pub(crate) immutable: Immutable,
+    pub(crate) state: Option<PathBuf>,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) remove_signatures: bool,
     pub(crate) remove_list_signatures: bool,
@@ -228,6 +246,9 @@ impl Sync {
             lists: lists::of_many(values)?,
             dry_run: values.switch("dry-run"),
             keep_going: values.switch("keep-going"),
+            allow_moved: values.switch("allow-moved"),
+            immutable: Immutable::new(values.texts("immutable-tags"))?,
+            state: values.text("state").map(PathBuf::from),
             jobs: NonZeroUsize::new(jobs.context("--jobs is out of range")?),
             remove_signatures: values.switch("remove-signatures"),
             remove_list_signatures: values.switch("remove-list-signatures"),

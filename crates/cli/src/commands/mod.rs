@@ -9,7 +9,7 @@ mod login;
 mod logout;
 mod manifest_digest;
 mod serve;
-mod sync;
+pub(crate) mod sync;
 
 use std::io::Write as _;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use skopeo_copy::{Copied, Event};
+use skopeo_copy::{Copied, Event, Outcome};
 use skopeo_image::Digest;
 use skopeo_transport::{How, ImageName};
 
@@ -68,6 +68,17 @@ impl Copying {
             }))
         });
         ends.collect()
+    }
+
+    /// What it has come to at one destination where nobody had to be asked.
+    pub(crate) fn settled(&self, destination: &ImageName) -> Vec<Done> {
+        let mut done = self.done([(destination, None)]);
+        for done in &mut done {
+            if let Done::Copy(copy) = done {
+                copy.outcome = outcome_of(Outcome::Present);
+            }
+        }
+        done
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use skopeo_image::Digest;
 
+use crate::commands::sync::Planned;
+
 /// What was done to one thing, and how it ended.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
@@ -11,6 +13,8 @@ pub(crate) enum Done {
     Copy(Box<Copy>),
     /// `delete`, each tag.
     Delete(Deleted),
+    /// `sync --dry-run`, each image.
+    Plan(Box<Planned>),
     /// `login`.
     Login { registry: String, username: String, stored_in: Option<String> },
     /// `logout`; no registry means all.

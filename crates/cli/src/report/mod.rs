@@ -17,6 +17,7 @@ use skopeo_image::go_json;
 use crate::app::App;
 use crate::args::report::Output;
 use crate::args::value::Values;
+use crate::commands::sync::Plan;
 use crate::exit::{Failure, print};
 use crate::logging;
 
@@ -24,7 +25,7 @@ pub(crate) use copied::Copying;
 pub(crate) use done::{Deleted, Done};
 
 /// The version of the document: grows if a field changes its meaning or goes.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// What a command has done so far.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub(crate) struct Report {
 struct State {
     attempts: u32,
     results: Vec<Done>,
+    plan: Option<Plan>,
 }
 
 #[derive(Serialize)]
@@ -48,6 +50,8 @@ struct Document<'a> {
     seconds: f64,
     attempts: u32,
     requests: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<&'a Plan>,
     results: &'a [Done],
     warnings: Vec<String>,
     error: Option<Failure>,
@@ -81,6 +85,7 @@ pub(crate) fn deliver(
         seconds: seconds(begun),
         attempts: state.attempts.max(1),
         requests: app.connections().requests(),
+        plan: state.plan.as_ref(),
         results: &state.results,
         warnings: logging::kept_warnings(),
         error: done.as_ref().err().map(|error| Failure::new(error, app.exit_codes())),
@@ -119,6 +124,11 @@ impl Report {
     /// Something was done.
     pub(crate) fn add(&self, done: Done) {
         self.state().results.push(done);
+    }
+
+    /// What the results are a plan of.
+    pub(crate) fn plan(&self, plan: Plan) {
+        self.state().plan = Some(plan);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -251,10 +251,11 @@ fn what_makes_no_sense_is_said_before_anything_is_asked() {
 fn a_dry_run_names_all_places() {
     let (from, ..) = source();
     let home = home(&[&from]);
-    let goals = ["one.example", "two.example"];
-    let goals = goals.map(|host| ["--to".to_owned(), format!("docker://{host}/m")]);
-    let run = sync(&home, &["--dry-run"], &from, &goals).success();
-    for goal in ["docker://one.example/m/a:1", "docker://two.example/m/a:3"] {
-        assert!(run.stderr.contains(goal), "{run}");
+    let goals = ["one", "two"].map(|path| format!("docker://{}/{path}", from.host()));
+    let to = goals.clone().map(|goal| ["--to".to_owned(), goal]);
+    let run = sync(&home, &["--dry-run"], &from, &to).success();
+    for goal in [format!("{}/a:1", goals[0]), format!("{}/a:3", goals[1])] {
+        assert!(run.stderr.contains(&goal), "{run}");
+        assert!(run.stdout.contains(&format!(" -> {goal}")), "{run}");
     }
 }

@@ -103,6 +103,7 @@ impl Again {
                 }),
                 at: images.len() + 1,
                 of,
+                settled: false,
             });
         }
         Ok((opened, images))

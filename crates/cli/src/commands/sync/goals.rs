@@ -36,6 +36,8 @@ pub(super) struct Image {
     pub(super) at: usize,
     /// How many these are.
     pub(super) of: usize,
+    /// Whether it is known to be there without asking.
+    pub(super) settled: bool,
 }
 
 impl Image {
@@ -44,12 +46,16 @@ impl Image {
         self.from == other.from
             && Arc::ptr_eq(&self.options, &other.options)
             && Arc::ptr_eq(&self.request, &other.request)
+            && self.settled == other.settled
     }
 }
 
 /// The places of a run, each opened once.
 #[derive(Debug)]
-pub(super) struct Places(Vec<(Place, Arc<dyn Collection>)>);
+pub(super) struct Places(Vec<Opened>);
+
+/// A place, what it takes to write to it, and the way in.
+type Opened = (Place, Options, Arc<dyn Collection>);
 
 impl Places {
     /// Opens all these places.
@@ -60,12 +66,13 @@ impl Places {
         all: impl Iterator<Item = &Place>,
         options: impl Fn(&Place) -> Options,
     ) -> Result<Self> {
-        let mut places: Vec<(Place, Arc<dyn Collection>)> = Vec::new();
+        let mut places: Vec<Opened> = Vec::new();
         for place in all {
-            if places.iter().all(|(known, _)| !is_same(known, place)) {
+            if places.iter().all(|(known, ..)| !is_same(known, place)) {
                 let options = options(place);
                 let opened = skopeo_transport::collection(place.kind, &place.place, &options);
-                places.push((place.clone(), Arc::from(opened.await?)));
+                let opened = Arc::from(opened.await?);
+                places.push((place.clone(), options, opened));
             }
         }
         Ok(Self(places))
@@ -100,6 +107,7 @@ impl Places {
                         request: group.aim.request.clone(),
                         at: at + 1,
                         of,
+                        settled: false,
                     });
                 }
             }
@@ -107,11 +115,7 @@ impl Places {
         // Named twice, as by a list of tags and by a filter, is copied once.
         let mut seen = HashSet::new();
         images.retain(|image| seen.insert((image.from.clone(), image.to.clone())));
-        let pairs = images.iter().map(|image| (image.from.to_string(), image.to.to_string()));
-        names::clash(pairs)?;
-        let folders = images.iter().filter(|image| image.to.transport() == "dir");
-        let folders = folders.map(|image| (image.from.to_string(), image.to.to_string()));
-        names::nested(&folders.collect::<Vec<_>>())?;
+        require_apart(&images)?;
         Ok(images)
     }
 
@@ -120,7 +124,7 @@ impl Places {
     /// # Errors
     /// The first place that cannot be ended.
     pub(super) async fn finish(&self) -> Result<()> {
-        for (_, collection) in &self.0 {
+        for (.., collection) in &self.0 {
             collection.finish().await?;
         }
         Ok(())
@@ -128,9 +132,35 @@ impl Places {
 
     /// One of those that were opened.
     pub(super) fn get(&self, place: &Place) -> &Arc<dyn Collection> {
-        let found = self.0.iter().find(|(known, _)| is_same(known, place));
-        &found.expect("all places of all images were opened").1
+        &self.find(place).expect("all places of all images were opened").2
     }
+
+    /// Whether it was opened, and what it takes to write to it.
+    pub(super) fn options(&self, place: &Place) -> Option<&Options> {
+        self.find(place).map(|(_, options, _)| options)
+    }
+
+    /// All of them, with what it takes to write there.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Place, &Options)> {
+        self.0.iter().map(|(place, options, _)| (place, options))
+    }
+
+    fn find(&self, place: &Place) -> Option<&Opened> {
+        self.0.iter().find(|(known, ..)| is_same(known, place))
+    }
+}
+
+/// Refuses images that would be in each other's way.
+///
+/// # Errors
+/// If two have the same name, or one is in the folder of another.
+pub(super) fn require_apart(images: &[Image]) -> Result<()> {
+    let pairs = images.iter().map(|image| (image.from.to_string(), image.to.to_string()));
+    names::clash(pairs)?;
+    let folders = images.iter().filter(|image| image.to.transport() == "dir");
+    let folders = folders.map(|image| (image.from.to_string(), image.to.to_string()));
+    names::nested(&folders.collect::<Vec<_>>())?;
+    Ok(())
 }
 
 /// Whether two places are one, however they are written: an archive must not be written by two.

@@ -4,7 +4,9 @@
 //! files, `catalog` walks registries, `choose` chooses tags), `goals` gives each image its name at
 //! the destination, `work` copies many of them at once, `digests` and `lines` tell of it. `outcome`
 //! is what has come of each; `summary` and `record` say it at the end to people and to programs,
-//! `again` and `merge` read it. `lock` pins tags to digests.
+//! `again` and `merge` read it. `lock` pins tags to digests. `settled` knows what needs no question,
+//! `price` says what a run would take, `plan` keeps it for another, `state` keeps what was learnt
+//! for all of them.
 
 mod again;
 mod catalog;
@@ -18,11 +20,16 @@ mod lock;
 pub(crate) mod merge;
 mod outcome;
 mod pairs;
+mod plan;
+mod price;
 mod record;
+mod settled;
 mod source;
+mod state;
 mod summary;
 mod work;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -30,7 +37,7 @@ use skopeo_copy::sync::place::Place;
 use skopeo_copy::{Digests, Request, SourceSignatures};
 use skopeo_image::{ErrorClass, Platform};
 use skopeo_transport::CollectionKind;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::app::App;
 use crate::args::image::Retry;
@@ -52,9 +59,23 @@ use lock::Lock;
 use outcome::Outcomes;
 use record::{Document, RECORDED};
 use source::{Search, SourceKind};
+use state::State;
 use summary::Totals;
 
+pub(crate) use plan::{Plan, Planned};
+pub(crate) use settled::Immutable;
+
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
+    match flags.text("plan") {
+        None => sync(app, flags, arguments, report),
+        Some(plan) if arguments.is_empty() && !flags.has("retry-failed") => {
+            execute(app, flags, plan.as_ref(), report)
+        }
+        Some(_) => Err(UsageError("No arguments expected with --plan").into()),
+    }
+}
+
+fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     let again = flags.text("retry-failed");
     let again = again.map(|path| Again::new(path.as_ref(), arguments)).transpose()?;
     let recalled = again.as_ref().map(|again| again.flags(flags)).transpose()?;
@@ -88,7 +109,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     let request = Arc::new(request(app, &sync)?);
     let retry = Retry::new(flags);
     let choosing = Choosing { explain: sync.explain, platforms: app.platforms() };
-    let rates = limits::rates(flags)?;
+    let session = work::session(&sync, app.max_connections(), limits::rates(flags)?);
 
     app.doing(match destination {
         Some(destination) => format!("syncing {source} to {destination}"),
@@ -99,7 +120,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         logging::quiet();
     }
     let outcomes = Arc::new(Outcomes::new(RunProgress::new(show, report.output())));
-    let done = app.run(async {
+    let done = app.run(State::keep(app, &sync, &session, async {
         let (places, images, sources, lost);
         if let Some(again) = &again {
             (places, images) = again.images(&input, &source_options, &options, &request).await?;
@@ -127,15 +148,12 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             images = places.name(found.groups)?;
         }
         outcomes.expect(&images);
-        if sync.dry_run {
-            warn!("Running in dry-run mode");
-        }
         let digests = match &sync.lock {
             Some(_) if sync.dry_run => Some(lock::asked(&images, retry).await?),
             _ => None,
         };
         let output = output(report, &images)?;
-        let connections = app.max_connections();
+        let plan = Plan::new(flags, &request.platforms, &places, &options);
         let work = work::Work {
             sync: &sync,
             policy: &policy,
@@ -143,22 +161,9 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             report,
             output,
             outcomes: &outcomes,
-            rates,
-            connections,
+            session: session.clone(),
         };
-        let done = tokio::select! {
-            done = work.run(images) => done,
-            never = outcomes.progress().beat() => match never {},
-        };
-        // What was copied before a failure is there, in archives as anywhere else.
-        let finished = if sync.dry_run { Ok(()) } else { places.finish().await };
-        let done = done?;
-        finished?;
-        if sync.dry_run {
-            info!("Would have synced {} images from {sources} sources", done.well);
-        } else {
-            info!("Synced {} images from {sources} sources", done.well);
-        }
+        let done = work.do_all(images, &places, plan, &source_options, sources).await?;
         if done.failed == 0 && lost == 0 {
             if let Some(path) = &sync.lock {
                 let digests = digests.unwrap_or_else(|| lock::of_run(&outcomes.so_far().0));
@@ -166,12 +171,62 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             }
             return again.as_ref().map_or(Ok(()), Again::check_unlisted);
         }
-        let class = if done.well == 0 { done.class } else { None };
-        let sentence = "Sync failed due to previous reported error(s) for one or more images";
-        let class = class.unwrap_or(ErrorClass::Partial);
-        Err(Classed { class, sentence: sentence.to_owned(), hint: None }.into())
-    });
+        Err(partly(&done))
+    }));
     end(app, &sync, (flags, arguments), &outcomes, done)
+}
+
+/// Does what was planned.
+fn execute(app: &App, flags: &Values, path: &Path, report: &Report) -> Result<()> {
+    let read = plan::read(path)?;
+    let flags = &read.plan.flags(flags)?;
+    let sync = Sync::new(flags)?;
+    if let Some(path) = &sync.report {
+        files::check(path, "report")?;
+    }
+    let policy = app.policy()?;
+    let source_options = Arc::new(app.options(&app.image(flags, "src-")?));
+    let mut options = app.options(&app.image(flags, "dest-")?);
+    options.dir.overwrite = sync.overwrite;
+    let mut request = request(app, &sync)?;
+    request.platforms.clone_from(&read.plan.platforms);
+    let retry = Retry::new(flags);
+    let session = work::session(&sync, app.max_connections(), limits::rates(flags)?);
+
+    app.doing(format!("syncing as planned in {}", path.display()));
+    let show = Show::new(flags)?;
+    if flags.switch("quiet") {
+        logging::quiet();
+    }
+    let outcomes = Arc::new(Outcomes::new(RunProgress::new(show, report.output())));
+    let done = app.run(State::keep(app, &sync, &session, async {
+        let wanted = read.places()?;
+        let places = Places::open(wanted.iter(), |place| read.reaching(&options, place)).await?;
+        let images = read.images(&source_options, &request, &places, sync.allow_moved)?;
+        outcomes.expect(&images);
+        let output = output(report, &images)?;
+        let plan = Plan::new(flags, &request.platforms, &places, &options);
+        let work = work::Work {
+            sync: &sync,
+            policy: &policy,
+            retry,
+            report,
+            output,
+            outcomes: &outcomes,
+            session: session.clone(),
+        };
+        let done = work.do_all(images, &places, plan, &source_options, 1).await?;
+        if done.failed == 0 { Ok(()) } else { Err(partly(&done)) }
+    }));
+    end(app, &sync, (flags, &[]), &outcomes, done)
+}
+
+/// The end of a run of which some images failed.
+fn partly(done: &work::Done) -> anyhow::Error {
+    let class = if done.well == 0 { done.class } else { None };
+    let sentence = "Sync failed due to previous reported error(s) for one or more images";
+    let class = class.unwrap_or(ErrorClass::Partial);
+    Classed { class, sentence: sentence.to_owned(), hint: None }.into()
 }
 
 /// Says what has come of it all, in whatever way it ended.

@@ -259,6 +259,13 @@ impl Outcomes {
         self.progress.count(&image.end());
     }
 
+    /// It was there without a question.
+    pub(super) fn skipped(&self, at: usize) {
+        if let Some(image) = self.state().images.get_mut(at) {
+            image.outcome = Outcome::Skipped;
+        }
+    }
+
     /// It is not.
     pub(super) fn failed(&self, at: usize, error: &Error) {
         let mut state = self.state();

@@ -8,13 +8,15 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use skopeo_copy::sync::tee::copy_to_all;
 use skopeo_copy::{Copied, Limits, Rates, Session};
 use skopeo_image::ErrorClass;
+use skopeo_transport::Options;
 use skopeo_trust::Policy;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::digests::DigestFile;
-use super::goals::Image;
+use super::goals::{Image, Places};
 use super::lines::Lines;
 use super::outcome::Outcomes;
+use super::plan::Plan;
 use crate::args::image::Retry;
 use crate::args::report::Output;
 use crate::args::sync::Sync;
@@ -35,9 +37,8 @@ pub(super) struct Work<'a> {
     pub(super) outcomes: &'a Arc<Outcomes>,
     /// What stdout is for.
     pub(super) output: Output,
-    pub(super) rates: Rates,
-    /// How many connections each registry may have.
-    pub(super) connections: Option<NonZeroUsize>,
+    /// What all images share.
+    pub(super) session: Session,
 }
 
 /// What has come of them.
@@ -52,20 +53,47 @@ pub(super) struct Done {
 }
 
 impl Work<'_> {
+    /// Copies all images that are found in so many `sources`, or says what that would take.
+    ///
+    /// # Errors
+    /// The first failure, unless it was asked to go on.
+    pub(super) async fn do_all(
+        &self,
+        mut images: Vec<Image>,
+        places: &Places,
+        plan: Plan,
+        flagged: &Options,
+        sources: usize,
+    ) -> Result<Done> {
+        self.sync.immutable.settle(&mut images, places).await?;
+        if self.sync.dry_run {
+            warn!("Running in dry-run mode");
+        }
+        let done = tokio::select! {
+            done = self.run(&images) => done,
+            never = self.outcomes.progress().beat() => match never {},
+        };
+        // What was copied before a failure is there, in archives as anywhere else.
+        let finished = if self.sync.dry_run { Ok(()) } else { places.finish().await };
+        let mut done = done?;
+        finished?;
+        if self.sync.dry_run {
+            info!("Would have synced {} images from {sources} sources", done.well);
+            self.price(&images, plan, flagged, &mut done).await?;
+        } else {
+            info!("Synced {} images from {sources} sources", done.well);
+        }
+        Ok(done)
+    }
+
     /// Copies all images.
     ///
     /// # Errors
     /// The first failure, which stops all others, unless it was asked to go on.
-    pub(super) async fn run(&self, images: Vec<Image>) -> Result<Done> {
-        let jobs = self.sync.jobs.unwrap_or_else(jobs);
-        let blobs = NonZeroUsize::new(2 * jobs.get() + 4);
-        // Each blob on its way is a connection.
-        let blobs = blobs.map(|blobs| self.connections.map_or(blobs, |most| blobs.min(most)));
-        let session = Session::limited(Arc::new(|_| ()), &Limits { images: Some(jobs), blobs })
-            .with_rates(self.rates.clone());
+    async fn run(&self, images: &[Image]) -> Result<Done> {
         let digestfile = self.sync.digestfile.as_deref().filter(|_| !self.sync.dry_run);
         let mut digests = DigestFile::create(digestfile)?;
-        let looked_at = LOOKED_AT.max(jobs.get());
+        let looked_at = LOOKED_AT.max(jobs(self.sync).get());
 
         let mut done = Done::default();
         let (mut rest, mut at) = (images.chunk_by(Image::is_read_with), 0);
@@ -73,9 +101,9 @@ impl Work<'_> {
         loop {
             let room = looked_at - under_way.len();
             under_way.extend(rest.by_ref().take(room).map(|images| {
-                let (session, first) = (&session, at);
+                let first = at;
                 at += images.len();
-                async move { (first, images, self.some(session, first, images).await) }
+                async move { (first, images, self.some(first, images).await) }
             }));
             let Some((first, images, results)) = under_way.next().await else { break };
             self.outcomes.end(first);
@@ -83,7 +111,10 @@ impl Work<'_> {
             for ((at, image), result) in (first..).zip(images).zip(results) {
                 let digest = match result {
                     Ok(copied) => {
-                        self.outcomes.well(at, copied.as_ref());
+                        match image.settled && !self.sync.dry_run {
+                            true => self.outcomes.skipped(at),
+                            false => self.outcomes.well(at, copied.as_ref()),
+                        }
                         done.well += 1;
                         copied.map(|copied| copied.digest)
                     }
@@ -110,21 +141,22 @@ impl Work<'_> {
 
     /// Copies one image to all its places, or says that it would. All have a result; `first` is the
     /// number of the first.
-    async fn some(
-        &self,
-        session: &Session,
-        first: usize,
-        images: &[Image],
-    ) -> Vec<Result<Option<Copied>>> {
+    async fn some(&self, first: usize, images: &[Image]) -> Vec<Result<Option<Copied>>> {
         for image in images {
             let (from, to) = (image.from.to_string(), image.to.to_string());
             if self.sync.dry_run {
                 info!(from, to, "Would have copied image ref {}/{}", image.at, image.of);
+            } else if image.settled {
+                info!(from, to, "Skipping image ref {}/{}: its tag never moves", image.at, image.of);
+                if self.report.output() == Output::Json {
+                    let done = Copying::new(&image.from).settled(&image.to);
+                    done.into_iter().for_each(|done| self.report.add(done));
+                }
             } else {
                 info!(from, to, "Copying image ref {}/{}", image.at, image.of);
             }
         }
-        if self.sync.dry_run {
+        if self.sync.dry_run || images[0].settled {
             return images.iter().map(|_| Ok(None)).collect();
         }
         let mut results: Vec<Option<Result<Copied>>> = images.iter().map(|_| None).collect();
@@ -138,7 +170,7 @@ impl Work<'_> {
             let left: Vec<usize> = (0..images.len()).filter(|at| is_left(&results[*at])).collect();
             let places: Vec<&Image> = left.iter().map(|at| &images[*at]).collect();
             self.outcomes.attempt(first, &left);
-            for (at, copied) in left.into_iter().zip(self.attempt(session, first, &places).await) {
+            for (at, copied) in left.into_iter().zip(self.attempt(first, &places).await) {
                 results[at] = Some(copied);
             }
             // For whichever of them another try may do, it is for that one.
@@ -157,16 +189,11 @@ impl Work<'_> {
         results.into_iter().flatten().map(|result| result.map(Some)).collect()
     }
 
-    async fn attempt(
-        &self,
-        session: &Session,
-        first: usize,
-        images: &[&Image],
-    ) -> Vec<Result<Copied>> {
+    async fn attempt(&self, first: usize, images: &[&Image]) -> Vec<Result<Copied>> {
         let lines = Arc::new(Lines::default());
         let copying = Arc::new(Copying::new(&images[0].from));
         let watchers = (lines.clone(), copying.clone(), self.outcomes.clone());
-        let session = session.watched(Arc::new(move |event| {
+        let session = self.session.watched(Arc::new(move |event| {
             watchers.0.tell(&event);
             watchers.1.tell(&event);
             watchers.2.tell(first, &event);
@@ -228,7 +255,7 @@ fn what_failed(image: &Image, places: usize) -> String {
 }
 
 impl Done {
-    fn fail(&mut self, class: Option<ErrorClass>) {
+    pub(super) fn fail(&mut self, class: Option<ErrorClass>) {
         self.class = match (self.failed, self.class) {
             (0, _) => class,
             (_, before) => before.filter(|_| before == class),
@@ -237,9 +264,22 @@ impl Done {
     }
 }
 
-/// How many images are on their way at once if nothing else is said: enough to keep the line busy
-/// while manifests are written.
-fn jobs() -> NonZeroUsize {
-    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    NonZeroUsize::new((2 * processors).clamp(4, 16)).unwrap_or(NonZeroUsize::MIN)
+/// What all images of a run share. Each registry may have so many `connections`.
+pub(super) fn session(sync: &Sync, connections: Option<NonZeroUsize>, rates: Rates) -> Session {
+    let jobs = jobs(sync);
+    let blobs = NonZeroUsize::new(2 * jobs.get() + 4);
+    // Each blob on its way is a connection.
+    let blobs = blobs.map(|blobs| connections.map_or(blobs, |most| blobs.min(most)));
+    let limits = Limits { images: Some(jobs), blobs };
+    Session::limited(Arc::new(|_| ()), &limits).with_rates(rates)
+}
+
+/// How many images are on their way at once. If nothing is said, enough to keep the line busy while
+/// manifests are written.
+fn jobs(sync: &Sync) -> NonZeroUsize {
+    let usual = || {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        NonZeroUsize::new((2 * processors).clamp(4, 16)).unwrap_or(NonZeroUsize::MIN)
+    };
+    sync.jobs.unwrap_or_else(usual)
 }

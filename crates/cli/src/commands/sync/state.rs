@@ -1,0 +1,393 @@
+//! `--state FILE`: what was learnt, kept between runs.
+//!
+//! Nothing in it is believed: lists are what their digests say, blobs are only asked to be mounted,
+//! uploads are looked for before they are gone on with. So a lost, stale or damaged file costs
+//! requests.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use fs_err::File;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use skopeo_copy::{KnownLists, Session};
+use skopeo_image::Digest;
+use skopeo_transport::{Connections, KnownBlob, OpenUpload};
+use tracing::{debug, warn};
+
+use crate::app::App;
+use crate::args::sync::Sync;
+use crate::go;
+
+/// The version of the file: what another program wrote is not read.
+const VERSION: u32 = 1;
+
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 128 << 20;
+
+/// How many runs an entry stays that none of them had to do with.
+const RUNS: u64 = 20;
+
+/// How many bytes of lists, how many blobs and how many uploads are kept; the oldest go first.
+const MOST_LISTS: usize = 32 << 20;
+const MOST_BLOBS: usize = 200_000;
+const MOST_UPLOADS: usize = 1000;
+
+/// Registries throw open uploads away after a while: after that, so do we.
+const UPLOADS_LAST: u64 = 7 * 24 * 3600;
+
+/// How often the file is written while the work goes on.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// What is in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Document {
+    version: u32,
+    /// How many runs have written it.
+    run: u64,
+    lists: Vec<List>,
+    /// By registry and repository, with the last run that saw them there.
+    blobs: BTreeMap<String, BTreeMap<String, BTreeMap<Digest, u64>>>,
+    uploads: Vec<Upload>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct List {
+    /// The last run that had to do with it.
+    run: u64,
+    /// The manifest, which is text.
+    manifest: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Upload {
+    repository: String,
+    digest: Digest,
+    location: String,
+    /// When it was begun, in seconds since 1970.
+    begun: u64,
+}
+
+impl std::fmt::Debug for Upload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Upload({}, {})", self.repository, self.digest)
+    }
+}
+
+/// The file of a run, and what the run learns.
+#[derive(Debug)]
+pub(super) struct State {
+    path: PathBuf,
+    /// What was in it.
+    before: Document,
+    lists: Arc<KnownLists>,
+    connections: Arc<Connections>,
+    written: Mutex<Written>,
+    /// No other run writes the file as long as this is open.
+    _lock: File,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    /// When each upload was first seen.
+    begun: HashMap<(String, Digest), u64>,
+    /// What was written last.
+    text: Vec<u8>,
+}
+
+impl State {
+    /// Reads the file, and tells what is in it to those who may use it. `None` if another run has
+    /// it: then this one goes without.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(super) fn open(
+        path: &Path,
+        session: &Session,
+        connections: &Arc<Connections>,
+    ) -> Result<Option<Arc<Self>>> {
+        let quoted = go::quote(&path.to_string_lossy());
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".lock");
+        let lock =
+            fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(beside)?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            warn!("The state {quoted} is in use by another sync: going on without it");
+            return Ok(None);
+        }
+        let before = read(path).unwrap_or_else(|problem| {
+            warn!("The state {quoted} cannot be used, and is begun anew: {problem:#}");
+            Document::default()
+        });
+        for list in &before.lists {
+            session.lists().tell(list.manifest.clone().into());
+        }
+        let blobs = before.blobs.iter().flat_map(|(registry, repositories)| {
+            repositories.iter().flat_map(move |(repository, blobs)| {
+                blobs.keys().map(move |digest| KnownBlob {
+                    registry: registry.clone(),
+                    repository: repository.clone(),
+                    digest: digest.clone(),
+                })
+            })
+        });
+        let now = now();
+        let uploads = before.uploads.iter().filter(|it| is_recent(it.begun, now));
+        let uploads = uploads.map(|it| OpenUpload {
+            repository: it.repository.clone(),
+            digest: it.digest.clone(),
+            location: it.location.clone(),
+        });
+        connections.ledger().tell(blobs, uploads);
+        let key = |it: &Upload| ((it.repository.clone(), it.digest.clone()), it.begun);
+        let begun = before.uploads.iter().map(key).collect();
+        let state = Self {
+            path: path.to_owned(),
+            before,
+            lists: session.lists().clone(),
+            connections: connections.clone(),
+            written: Mutex::new(Written { begun, text: Vec::new() }),
+            _lock: lock,
+        };
+        // Who cannot write it should know that now.
+        state.save()?;
+        Ok(Some(Arc::new(state)))
+    }
+
+    /// Does the work, and writes the file meanwhile and at its end.
+    ///
+    /// # Errors
+    /// Those of the work, or if the file cannot be written at the end.
+    pub(super) async fn keep<T>(
+        app: &App,
+        sync: &Sync,
+        session: &Session,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        // A dry run changes nothing.
+        let path = sync.state.as_deref().filter(|_| !sync.dry_run);
+        let opened = path.map(|path| Self::open(path, session, app.connections())).transpose()?;
+        let Some(this) = opened.flatten() else { return work.await };
+        let mut work = std::pin::pin!(work);
+        let done = loop {
+            match tokio::time::timeout(INTERVAL, &mut work).await {
+                Ok(done) => break done,
+                Err(_) => {
+                    let this = this.clone();
+                    match tokio::task::spawn_blocking(move || this.save()).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(problem)) => debug!("writing the state: {problem:#}"),
+                        Err(problem) => debug!("writing the state: {problem}"),
+                    }
+                }
+            }
+        };
+        let saved = this.save();
+        let done = done?;
+        saved?;
+        Ok(done)
+    }
+
+    /// Writes the file, if there is anything new.
+    fn save(&self) -> Result<()> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let document = self.document(&mut written.begun);
+        let text = serde_json::to_vec(&document)?;
+        if text == written.text {
+            return Ok(());
+        }
+        replace(&self.path, &text).with_context(|| {
+            format!("writing state {}", go::quote(&self.path.to_string_lossy()))
+        })?;
+        written.text = text;
+        Ok(())
+    }
+
+    /// What is known now.
+    fn document(&self, begun: &mut HashMap<(String, Digest), u64>) -> Document {
+        let run = self.before.run.saturating_add(1);
+        let oldest = run.saturating_sub(RUNS);
+        let ledger = self.connections.ledger();
+
+        let seen_before: HashMap<&str, u64> =
+            self.before.lists.iter().map(|it| (it.manifest.as_str(), it.run)).collect();
+        let mut lists: Vec<List> = Vec::new();
+        for (_, bytes, used) in self.lists.all() {
+            let Ok(manifest) = String::from_utf8(bytes.to_vec()) else { continue };
+            let run = if used { run } else { *seen_before.get(manifest.as_str()).unwrap_or(&0) };
+            lists.push(List { run, manifest });
+        }
+        lists.retain(|list| list.run > oldest || list.run == run);
+        lists.sort_by(|a, b| b.run.cmp(&a.run).then_with(|| a.manifest.cmp(&b.manifest)));
+        let mut room = MOST_LISTS;
+        lists.retain(|list| {
+            let fits = list.manifest.len() <= room;
+            room = room.saturating_sub(list.manifest.len());
+            fits
+        });
+
+        let mut known: BTreeMap<(String, Digest), (u64, String)> = BTreeMap::new();
+        for (registry, repositories) in &self.before.blobs {
+            for (repository, blobs) in repositories {
+                let old = blobs.iter().filter(|(digest, seen)| {
+                    **seen > oldest && ledger.still_told(registry, digest)
+                });
+                known.extend(old.map(|(digest, seen)| {
+                    ((registry.clone(), digest.clone()), (*seen, repository.clone()))
+                }));
+            }
+        }
+        let seen = ledger.blobs().into_iter();
+        known.extend(seen.map(|it| ((it.registry, it.digest), (run, it.repository))));
+        let mut known: Vec<_> = known.into_iter().collect();
+        known.sort_by(|(a, (run_a, _)), (b, (run_b, _))| run_b.cmp(run_a).then_with(|| a.cmp(b)));
+        known.truncate(MOST_BLOBS);
+        let mut blobs: BTreeMap<String, BTreeMap<String, BTreeMap<Digest, u64>>> = BTreeMap::new();
+        for ((registry, digest), (run, repository)) in known {
+            let repositories = blobs.entry(registry).or_default();
+            repositories.entry(repository).or_default().insert(digest, run);
+        }
+
+        let now = now();
+        let open = ledger.uploads().into_iter().map(|it| {
+            let key = (it.repository.clone(), it.digest.clone());
+            let begun = *begun.entry(key).or_insert(now);
+            Upload { repository: it.repository, digest: it.digest, location: it.location, begun }
+        });
+        let mut uploads: Vec<Upload> = open.filter(|it| is_recent(it.begun, now)).collect();
+        uploads.sort_by(|a, b| {
+            b.begun
+                .cmp(&a.begun)
+                .then_with(|| (&a.repository, &a.digest).cmp(&(&b.repository, &b.digest)))
+        });
+        uploads.truncate(MOST_UPLOADS);
+        Document { version: VERSION, run, lists, blobs, uploads }
+    }
+}
+
+/// What is in the file; nothing if there is none.
+fn read(path: &Path) -> Result<Document> {
+    use std::io::Read as _;
+    let metadata = match fs_err::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Document::default());
+        }
+        metadata => metadata?,
+    };
+    if !metadata.is_file() {
+        anyhow::bail!("it is no regular file");
+    }
+    let mut text = Vec::new();
+    File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        anyhow::bail!("it is longer than {} MiB", LONGEST >> 20);
+    }
+    let document: Document = serde_json::from_slice(&text)?;
+    if document.version != VERSION {
+        anyhow::bail!("it is of version {}, not {VERSION}", document.version);
+    }
+    Ok(document)
+}
+
+/// Writes the file so that it is there whole or not at all, for nobody else to read.
+fn replace(path: &Path, text: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    // Made with mode 0600.
+    let mut beside = tempfile::Builder::new().prefix(".skopeo-state-").tempfile_in(folder)?;
+    beside.write_all(text)?;
+    beside.as_file().sync_data()?;
+    beside.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn is_recent(begun: u64, now: u64) -> bool {
+    // What is of the future is of a wrong clock.
+    begun <= now && now - begun < UPLOADS_LAST
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn session() -> Session {
+        Session::new(Arc::new(|_| ()))
+    }
+
+    fn open(path: &Path) -> Option<Arc<State>> {
+        State::open(path, &session(), &Connections::new()).unwrap()
+    }
+
+    #[test]
+    fn one_run_at_a_time_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let first = open(&path);
+        assert!(first.is_some() && open(&path).is_none());
+        drop(first);
+        assert!(open(&path).is_some());
+        assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(
+            State::open(&folder.path().join("no/state"), &session(), &Connections::new()).is_err()
+        );
+    }
+
+    #[test]
+    fn what_is_damaged_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        for text in [
+            "",
+            "{",
+            "[]",
+            r#"{"version":2,"run":1,"lists":[],"blobs":{},"uploads":[]}"#,
+            r#"{"version":1,"run":1,"lists":[],"blobs":{"r":{"a":{"sha256:x":1}}},"uploads":[]}"#,
+        ] {
+            fs_err::write(&path, text).unwrap();
+            assert!(open(&path).is_some());
+            assert_eq!(read(&path).unwrap().run, 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn entries_that_nobody_needs_go_after_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let list = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+        let digest = Digest::sha256(b"");
+        let text = serde_json::json!({
+            "version": 1, "run": 1,
+            "lists": [{ "run": 1, "manifest": list }, { "run": 1, "manifest": "no list" }],
+            "blobs": { "r": { "a": { digest.to_string(): 1 } } },
+            "uploads": [
+                { "repository": "r/a", "digest": digest, "location": "http://r/1", "begun": now() },
+                { "repository": "r/b", "digest": digest, "location": "http://r/2", "begun": 1 },
+                { "repository": "r/c", "digest": digest, "location": "http://r/3", "begun": u64::MAX },
+            ],
+        });
+        fs_err::write(&path, text.to_string()).unwrap();
+        for run in 2..=RUNS + 2 {
+            drop(open(&path));
+            let read = read(&path).unwrap();
+            let is_kept = run < RUNS + 1;
+            assert_eq!(read.run, run);
+            assert_eq!(
+                (read.lists.len(), read.blobs.len()),
+                (is_kept.into(), is_kept.into()),
+                "{run}"
+            );
+            let open: Vec<_> = read.uploads.iter().map(|it| it.repository.as_str()).collect();
+            assert_eq!(open, ["r/a"]);
+        }
+    }
+}
