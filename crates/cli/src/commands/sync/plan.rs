@@ -21,7 +21,8 @@ const LONGEST: u64 = 512 << 20;
 
 /// The flags that a plan keeps, unless `--plan` comes with others. Names, places and platforms are
 /// in the plan itself.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 11] = [
+    "dest",
     "dest-cert-dir",
     "dest-compress",
     "dest-tls-verify",

@@ -36,8 +36,10 @@ impl Immutable {
             .filter(|image| self.tag_of(image).is_some())
             .filter_map(|image| Some((repository(&image.to)?, image)))
             .collect();
-        let listings: Vec<_> =
-            repositories.into_iter().filter_map(|(name, image)| Some(list(name, image, places.options(&image.place)?))).collect();
+        let listings: Vec<_> = repositories
+            .into_iter()
+            .filter_map(|(name, image)| Some(list(name, image, places.options(&image.place)?)))
+            .collect();
         let listed: HashMap<String, HashSet<String>> =
             stream::iter(listings).buffer_unordered(LISTINGS).try_collect().await?;
         for image in images {
@@ -66,7 +68,11 @@ fn repository(name: &ImageName) -> Option<String> {
     Some(reference(name)?.name.to_string())
 }
 
-async fn list(repository: String, image: &Image, options: &Options) -> Result<(String, HashSet<String>)> {
+async fn list(
+    repository: String,
+    image: &Image,
+    options: &Options,
+) -> Result<(String, HashSet<String>)> {
     let tags = match skopeo_transport::tags(&image.to, options).await {
         Ok(tags) => tags,
         // It will be made.

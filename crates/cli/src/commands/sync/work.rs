@@ -147,7 +147,10 @@ impl Work<'_> {
             if self.sync.dry_run {
                 info!(from, to, "Would have copied image ref {}/{}", image.at, image.of);
             } else if image.settled {
-                info!(from, to, "Skipping image ref {}/{}: its tag never moves", image.at, image.of);
+                info!(
+                    from,
+                    to, "Skipping image ref {}/{}: its tag never moves", image.at, image.of
+                );
                 if self.report.output() == Output::Json {
                     let done = Copying::new(&image.from).settled(&image.to);
                     done.into_iter().for_each(|done| self.report.add(done));
