@@ -21,8 +21,7 @@ const LONGEST: u64 = 512 << 20;
 
 /// The flags that a plan keeps, unless `--plan` comes with others. Names, places and platforms are
 /// in the plan itself.
-const KEPT: [&str; 11] = [
-    "dest",
+const KEPT: [&str; 10] = [
     "dest-cert-dir",
     "dest-compress",
     "dest-tls-verify",
