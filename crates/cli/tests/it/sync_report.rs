@@ -369,3 +369,29 @@ fn progress_is_shown_as_it_is_wanted() {
     );
     assert_eq!(fatal(&run.failure(1)), "Cannot use --quiet and --progress flags together");
 }
+
+#[test]
+fn what_is_in_an_archive_without_a_name_is_nowhere() {
+    let (from, _to, home) = two();
+    let images = three(&from);
+    let silent = Fault::silence(On::blobs().containing(&images[2].layers()[0].digest));
+    from.fault(silent);
+    let source = format!("{}/app", from.host());
+    let sync = ["sync", "--src=docker", "--dest=oci-archive", "--report=one.json"];
+    at_home(&home, &[&["--command-timeout=2s"], &sync[..], &[&source, "all.tar"]].concat())
+        .failure(1);
+    let told = outcomes(&report(&home, "one.json"));
+    assert_eq!(told, "1=unfinished 2=unfinished 3=unfinished");
+    from.mend();
+    at_home(&home, &["sync", "--retry-failed=one.json", "--report=two.json"]).success();
+    assert_eq!(outcomes(&report(&home, "two.json")), "1=copied 2=copied 3=copied");
+    // What others left out is added to what is there.
+    from.fault(Fault::status(On::manifests().any_method().containing("manifests/3"), 403));
+    at_home(&home, &[&sync[..], &["--keep-going", &source, "some.tar"]].concat()).failure(1);
+    assert_eq!(outcomes(&report(&home, "one.json")), "1=copied 2=copied 3=failed");
+    from.mend();
+    at_home(&home, &["sync", "--retry-failed=one.json"]).success();
+    for tag in 1..4 {
+        at_home(&home, &["inspect", &format!("oci-archive:some.tar:{source}:{tag}")]).success();
+    }
+}

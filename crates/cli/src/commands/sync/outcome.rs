@@ -165,6 +165,8 @@ struct State {
     images: Vec<Entry>,
     unlisted: Vec<Unlisted>,
     flights: HashMap<usize, Flight>,
+    /// Whether the places were ended: before that, no archive has its name.
+    finished: bool,
 }
 
 /// An image on its way, to one destination or to several at once.
@@ -275,6 +277,11 @@ impl Outcomes {
         self.progress.count(&image.end());
     }
 
+    /// The places have been ended.
+    pub(super) fn finished(&self) {
+        self.state().finished = true;
+    }
+
     /// All images in their order, and what could not be listed. What is on its way is as far as it
     /// is.
     pub(super) fn so_far(&self) -> (Vec<Entry>, Vec<Unlisted>) {
@@ -282,6 +289,12 @@ impl Outcomes {
         let on_their_way: Vec<usize> = state.flights.keys().copied().collect();
         for at in on_their_way {
             state.end(at);
+        }
+        if !state.finished {
+            let lost = |image: &&mut Entry| {
+                image.outcome == Outcome::Copied && image.place.contains("-archive:")
+            };
+            state.images.iter_mut().filter(lost).for_each(|it| it.outcome = Outcome::Unfinished);
         }
         (state.images, state.unlisted)
     }

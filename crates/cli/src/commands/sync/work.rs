@@ -75,6 +75,9 @@ impl Work<'_> {
         };
         // What was copied before a failure is there, in archives as anywhere else.
         let finished = if self.sync.dry_run { Ok(()) } else { places.finish().await };
+        if finished.is_ok() {
+            self.outcomes.finished();
+        }
         let mut done = done?;
         finished?;
         if self.sync.dry_run {

@@ -106,11 +106,11 @@ impl Bars {
 
     /// Leaves the terminal to others.
     pub(super) fn close(&self) {
-        lock(&self.images)
-            .drain()
-            .filter_map(|(_, image)| image.bar)
-            .for_each(|bar| self.remove(&bar));
-        self.run.finish_and_clear();
+        self.run.disable_steady_tick();
+        // At once: ended one by one, the bars of what is still on its way leave a line behind.
+        let _ = self.all.clear();
+        self.all.set_draw_target(ProgressDrawTarget::hidden());
+        lock(&self.images).clear();
         logging::above(None);
     }
 

@@ -111,7 +111,12 @@ impl RunProgress {
     pub(crate) fn tell(&self, number: usize, event: &Event) {
         lock(&self.counts).tell(event);
         match &self.watcher {
-            Watcher::Bars(bars) => bars.tell(number, event),
+            Watcher::Bars(bars) => {
+                bars.tell(number, event);
+                if let Event::BlobMoved { .. } = event {
+                    bars.count(&lock(&self.counts));
+                }
+            }
             Watcher::Events(events) => {
                 if let Some(events) = lock(events).get_mut(&number) {
                     events.tell(event);
