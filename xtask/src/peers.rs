@@ -21,6 +21,12 @@ const PEERS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("curl", "curl"),
     ("jq", "jq"),
+    ("munged", "munge"),
+    ("slurmctld", "slurmctld"),
+    ("slurmd", "slurmd"),
+    ("sbatch", "slurm-client"),
+    ("python3", "python3"),
+    ("pip3", "python3-pip"),
     ("zsh", "zsh"),
     ("fish", "fish"),
 ];

@@ -32,6 +32,20 @@ impl Repository {
     /// # Errors
     /// A repository that is not there; tags that are none; whatever keeps it from answering.
     pub async fn tags(&self) -> Result<Vec<String>, Error> {
+        let (tags, invalid) = self.valid_tags().await?;
+        match invalid.first() {
+            None => Ok(tags),
+            Some(tag) => Err(Error::Protocol(format!(
+                "registry returned invalid tag {tag:?}: invalid tag format"
+            ))),
+        }
+    }
+
+    /// All tags, in the registry's order, and apart from them what it lists that can be none.
+    ///
+    /// # Errors
+    /// A repository that is not there; whatever keeps it from answering.
+    pub async fn valid_tags(&self) -> Result<(Vec<String>, Vec<String>), Error> {
         #[derive(Deserialize)]
         struct Page {
             // Nexus has null in the list, or no list at all.
@@ -45,7 +59,7 @@ impl Repository {
             reading: "decoding tag list response",
         };
         let pages: Vec<Page> = pages(self.shared(), path, &self.to_read(), &wording).await?;
-        let mut tags = Vec::new();
+        let (mut tags, mut invalid) = (Vec::new(), Vec::new());
         for tag in pages.into_iter().filter_map(|page| page.tags).flatten().flatten() {
             if is_valid_tag(&tag) {
                 tags.push(tag);
@@ -53,12 +67,10 @@ impl Repository {
                 // Artifactory lists digests, too.
                 debug!("Ignoring invalid tag {tag:?}");
             } else {
-                return Err(Error::Protocol(format!(
-                    "registry returned invalid tag {tag:?}: invalid tag format"
-                )));
+                invalid.push(tag);
             }
         }
-        Ok(tags)
+        Ok((tags, invalid))
     }
 }
 

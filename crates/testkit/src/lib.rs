@@ -9,6 +9,7 @@ pub mod home;
 pub mod image;
 pub mod registry;
 pub mod run;
+pub mod slurm;
 pub mod tar;
 pub mod twin;
 
@@ -19,5 +20,6 @@ pub use home::Home;
 pub use image::{Format, Image};
 pub use registry::{Fault, On, Registry, Seen, TokenAuth};
 pub use run::{Run, run};
+pub use slurm::Slurm;
 pub use tar::Tar;
 pub use twin::Twin;

@@ -153,6 +153,21 @@ pub async fn repositories(host: &str, options: &Options) -> Result<Vec<String>, 
     registry::repositories(host, options).await
 }
 
+/// Lists the tags of a repository as [`tags`] does, and apart from them what its registry lists
+/// that can be no tag.
+///
+/// # Errors
+/// If the registry does not tell them, or the name is in none.
+pub async fn valid_tags(
+    name: &ImageName,
+    options: &Options,
+) -> Result<(Vec<String>, Vec<String>), Error> {
+    match name.docker_name() {
+        Some(name) => registry::valid_tags(name, options).await,
+        None => Err(Error::Unsupported { transport: name.transport(), operation: "Listing tags" }),
+    }
+}
+
 /// The digest that a name leads to at its own registry, whatever mirrors there are.
 ///
 /// # Errors

@@ -138,7 +138,8 @@ fn merge() -> Command {
     .long(
         "Makes one report of those of several runs, such as the shards of one sync, and prints it. \
          Of an image that\nseveral runs had, the one that began last counts. Ends with an error if \
-         an image is not where it should be.",
+         an image is not where it should be.\n\nREPORT is a file, or a folder: then all \
+         *.report.json in it.",
     )
     .examples(&["skopeo sync report merge shard-*.json -o all.json"])
     .offers(Offers::Files)

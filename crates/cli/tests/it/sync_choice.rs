@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use skopeo_testkit::{Fault, Home, Image, On, Registry};
 
 use crate::program::{at_home, fatal};
+use crate::script::{Script, respond};
 use crate::sync_names::{images_in, two};
 
 /// A repository of versions, made one after the other.
@@ -212,4 +213,22 @@ fn shards_together_are_the_whole() {
     };
     assert_eq!(copied(&as_task), copied(&as_flag));
     assert!(!copied(&as_task).is_empty(), "{as_task}");
+}
+
+#[test]
+fn what_can_be_no_tag_is_skipped_alone() {
+    let registry = Script::start(|ask, stream| match ask.target.ends_with("/tags/list") {
+        true => respond(stream, "200 OK", &[], b"{\"tags\":[\"../x\",\"good\"]}"),
+        false => respond(stream, "404 Not Found", &[], b""),
+    });
+    let home = Home::new();
+    home.insecure(&[&registry.host()]);
+    let source = format!("{}/a", registry.host());
+    let run = at_home(&home, &["sync", "--src", "docker", "--dest", "dir", &source, "out"]);
+    assert!(
+        run.stderr.contains("Error creating a tagged reference from registry tag list"),
+        "{run}"
+    );
+    assert!(run.stderr.contains("tag=../x"), "{run}");
+    assert!(run.stderr.contains("Copying image ref 1/1"), "{run}");
 }

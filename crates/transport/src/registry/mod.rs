@@ -162,6 +162,14 @@ pub(crate) async fn repositories(host: &str, options: &Options) -> Result<Vec<St
     Ok(options.connections.client(options, host, insecure).await?.catalog().await?)
 }
 
+/// The same, and apart from them what can be no tag.
+pub(crate) async fn valid_tags(
+    name: &DockerName,
+    options: &Options,
+) -> Result<(Vec<String>, Vec<String>), Error> {
+    Ok(place(name, options).await?.valid_tags().await?)
+}
+
 /// The digest that a name leads to.
 pub(crate) async fn resolve(name: &DockerName, options: &Options) -> Result<Digest, Error> {
     let reference = name.tag_or_digest().ok_or_else(|| Error::ReadingUntagged(name.to_string()))?;

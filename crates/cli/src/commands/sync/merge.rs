@@ -12,6 +12,9 @@ use crate::args::value::Values;
 use crate::exit::{Classed, print};
 use crate::files;
 
+/// How reports are called that a folder is searched for.
+const REPORT: &str = ".report.json";
+
 pub(crate) fn run(flags: &Values, arguments: &[String]) -> Result<()> {
     if arguments.is_empty() {
         bail!("At least one report expected");
@@ -20,7 +23,11 @@ pub(crate) fn run(flags: &Values, arguments: &[String]) -> Result<()> {
     if let Some(path) = &into {
         files::check(path, "output-file")?;
     }
-    let reports = arguments.iter().map(|path| Document::read(Path::new(path)));
+    let mut files = Vec::new();
+    for argument in arguments {
+        add(Path::new(argument), &mut files)?;
+    }
+    let reports = files.iter().map(|path| Document::read(path));
     let merged = merge(reports.collect::<Result<_>>()?);
     match &into {
         Some(path) => merged.write(path)?,
@@ -36,6 +43,23 @@ pub(crate) fn run(flags: &Values, arguments: &[String]) -> Result<()> {
         _ => format!("{missing} of {images} images are not where they should be"),
     };
     Err(Classed { class: ErrorClass::Partial, sentence, hint: None }.into())
+}
+
+/// Adds a report, or those in a folder: who runs in a container has no shell to list them.
+fn add(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    if !path.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    let entries = fs_err::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
+    let is_report = |path: &PathBuf| path.to_string_lossy().ends_with(REPORT);
+    let before = files.len();
+    files.extend(entries.iter().map(fs_err::DirEntry::path).filter(is_report));
+    if files.len() == before {
+        bail!("No reports (*{REPORT}) found in {}", crate::go::quote(&path.to_string_lossy()));
+    }
+    files[before..].sort();
+    Ok(())
 }
 
 /// The reports as one. Of an image that several have, the run that began last counts.

@@ -282,8 +282,16 @@ async fn tags(repository: &Reference, options: &Options) -> Result<Vec<String>> 
     let name = repository.name.to_string();
     info!(image = name, "Getting tags");
     let image = ImageName::docker(repository.clone().or_latest())?;
-    let tags = skopeo_transport::tags(&image, options).await;
-    tags.with_context(|| format!("Error determining repository tags for repo {name}"))
+    let tags = skopeo_transport::valid_tags(&image, options).await;
+    let (tags, invalid) =
+        tags.with_context(|| format!("Error determining repository tags for repo {name}"))?;
+    for tag in invalid {
+        error!(
+            repo = name,
+            tag, "Error creating a tagged reference from registry tag list: invalid tag format"
+        );
+    }
+    Ok(tags)
 }
 
 fn found(references: Vec<Reference>) -> Result<Vec<Found>> {
