@@ -369,6 +369,9 @@ pub enum Error {
     /// Signatures for a place that has none.
     #[error("{0}")]
     NoSignatures(&'static str),
+    /// A place of many images from which none can be taken away.
+    #[error("images cannot be removed from an archive: write a new one")]
+    NotDeletable,
     /// Of several places that were written to at once, none is left; each has its own reason.
     #[error("writing to several destinations: all of them failed")]
     NoDestinationLeft,
@@ -471,9 +474,10 @@ impl Error {
             Self::ReadOnly(_) => ErrorClass::Unsupported,
             Self::Reading { source, .. } => return source.class(),
             Self::ManifestMismatch(_) => ErrorClass::DigestMismatch,
-            Self::Unsupported { .. } | Self::NoSignatures(_) | Self::AttachmentsDisabled => {
-                ErrorClass::Unsupported
-            }
+            Self::Unsupported { .. }
+            | Self::NotDeletable
+            | Self::NoSignatures(_)
+            | Self::AttachmentsDisabled => ErrorClass::Unsupported,
             Self::NothingToDelete(_)
             | Self::NoSuchReference(_)
             | Self::NoSuchEntry { .. }

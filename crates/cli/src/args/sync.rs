@@ -3,9 +3,10 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use skopeo_copy::Lists;
 use skopeo_copy::select::{Choice, Filter};
+use skopeo_copy::sync::mirror::Rules;
 use skopeo_copy::sync::names::Naming;
 use skopeo_copy::sync::place::Place;
 use skopeo_copy::sync::shard::Shard;
@@ -71,6 +72,23 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
         )
         .placeholder("WHEN")
         .offers(Offers::Words(&["never", "changed", "always"])),
+        Flag::switch(
+            "delete",
+            "delete at the destination what the selection does not have: only tags that these \
+             names could have, only where all tags of the source are known, after all was copied",
+        ),
+        Flag::text(
+            "max-delete",
+            "with --delete: if more than N images, or than P percent of those there are, would go, \
+             none does",
+        )
+        .placeholder("N|P%"),
+        Flag::new(
+            "protect",
+            Kind::Array,
+            "with --delete: what matches stays; the tag, or its repository with it (repeatable)",
+        )
+        .placeholder("REGEX"),
         Flag::switch("dry-run", "only say what would be copied"),
         Flag::text(
             "plan",
@@ -186,6 +204,8 @@ fn ends() -> [Flag; 3] {
 pub(crate) struct Sync {
     pub(crate) src: String,
     pub(crate) dest: String,
+    /// What is deleted that the selection does not have, if anything.
+    pub(crate) mirror: Option<Rules>,
     /// More places to copy to.
     pub(crate) to: Vec<Place>,
     pub(crate) naming: Naming,
@@ -229,6 +249,7 @@ impl Sync {
             src: text("src"),
             dest: text("dest"),
             to: places(values)?,
+            mirror: mirror(values)?,
             naming: naming::naming(values)?,
             names: naming::is_said(values),
             choice: tags::choice(values)?,
@@ -258,6 +279,30 @@ impl Sync {
             deprecated_tls_verify: values.has("tls-verify"),
         })
     }
+}
+
+fn mirror(values: &Values) -> Result<Option<Rules>> {
+    if !values.switch("delete") {
+        for flag in ["max-delete", "protect"] {
+            if values.has(flag) {
+                bail!("--{flag} can only be used with --delete");
+            }
+        }
+        return Ok(None);
+    }
+    if values.has("shard") {
+        bail!("--delete cannot be used with --shard: a part does not know what the others write");
+    }
+    if values.has("locked") {
+        bail!("--delete cannot be used with --locked, which asks no source for its tags");
+    }
+    let mut rules = Rules::default();
+    for text in values.texts("protect") {
+        rules.protect(text).context("--protect")?;
+    }
+    let most = values.text("max-delete").map(str::parse).transpose();
+    rules.most = most.map_err(|error: String| anyhow!("--max-delete: {error}"))?;
+    Ok(Some(rules))
 }
 
 fn places(values: &Values) -> Result<Vec<Place>> {

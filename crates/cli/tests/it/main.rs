@@ -39,6 +39,7 @@ mod stage;
 mod surface;
 mod sync_archives;
 mod sync_choice;
+mod sync_delete;
 mod sync_dir;
 mod sync_faults;
 mod sync_field;

@@ -116,7 +116,7 @@ impl Filter {
 ///
 /// # Errors
 /// If it is none, or too large.
-fn expression(text: &str) -> Result<Regex, FilterError> {
+pub(crate) fn expression(text: &str) -> Result<Regex, FilterError> {
     RegexBuilder::new(&unquoted(text))
         .size_limit(REGEX_LIMIT)
         .build()

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 
 use skopeo_image::{Timestamp, Version};
 
+pub(crate) use filter::expression;
 pub use filter::{Filter, FilterError};
 pub use reason::{Dropped, Kept};
 pub use since::{Since, SinceError};

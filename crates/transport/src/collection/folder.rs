@@ -1,9 +1,11 @@
 //! A folder with folders of `dir:` images in it.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use skopeo_image::Digest;
 
 use super::{Collection, Held, base, join};
 use crate::dir::{self, DirName, Pool};
@@ -38,10 +40,48 @@ impl Collection for Folder {
         Ok(Box::new(dir::create_in(&self.pool, name, &self.options)?))
     }
 
+    async fn tags(&self, repository: &str) -> Result<Vec<String>, Error> {
+        let path = join(&self.place, repository);
+        files::blocking(move || tags(Path::new(&path))).await
+    }
+
+    async fn remove(&self, name: &ImageName, _expected: Option<&Digest>) -> Result<(), Error> {
+        let ImageName::Dir(name) = name.clone() else {
+            return Err(Error::OtherCollection(name.to_string()));
+        };
+        files::blocking(move || dir::remove(&name)).await
+    }
+
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
         // Nothing is made before something is put.
         self.create(name).await
     }
+}
+
+/// What stands behind the colon in the names of the images beside `path` that begin so.
+fn tags(path: &Path) -> Result<Vec<String>, Error> {
+    let (Some(folder), Some(last)) = (path.parent(), path.file_name()) else {
+        return Ok(Vec::new());
+    };
+    let entries = match fs_err::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let start = format!("{}:", last.to_string_lossy());
+    let mut tags = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        // A link is not what was written here.
+        if let Some(tag) = name.to_str().and_then(|name| name.strip_prefix(&start))
+            && entry.file_type()?.is_dir()
+            && entry.path().join("manifest.json").is_file()
+        {
+            tags.push(tag.to_owned());
+        }
+    }
+    tags.sort_unstable();
+    Ok(tags)
 }
 
 /// All `dir:` images in the folder and below it, sorted by name.

@@ -1,20 +1,24 @@
 //! An OCI layout in a folder.
 
 use async_trait::async_trait;
+use skopeo_image::Digest;
 
 use super::Collection;
 use crate::layout::{LayoutName, Many};
+use crate::options::LayoutOptions;
 use crate::{Destination, Error, ImageName, NameError, Options};
 
 #[derive(Debug)]
 pub(super) struct Layout {
     place: String,
+    options: LayoutOptions,
     many: Many,
 }
 
 impl Layout {
     pub(super) fn new(place: &str, options: &Options) -> Result<Self, Error> {
-        Ok(Self { place: place.to_owned(), many: Many::new(place, &options.layout)? })
+        let (options, many) = (options.layout.clone(), Many::new(place, &options.layout)?);
+        Ok(Self { place: place.to_owned(), options, many })
     }
 }
 
@@ -27,6 +31,25 @@ impl Collection for Layout {
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
         match name {
             ImageName::Oci(name) => Ok(Box::new(self.many.create(name).await?)),
+            other => Err(Error::OtherCollection(other.to_string())),
+        }
+    }
+
+    async fn tags(&self, repository: &str) -> Result<Vec<String>, Error> {
+        let held = match crate::layout::held(&self.place, &self.options).await {
+            // Nothing has been written yet.
+            Err(error) if error.is_missing_file() => return Ok(Vec::new()),
+            held => held?,
+        };
+        let labels = held.iter().filter_map(|held| held.label.strip_prefix(repository));
+        let tags = labels.filter_map(|rest| rest.strip_prefix(':'));
+        // In `registry:5000/x:1` the first colon is before no tag.
+        Ok(tags.filter(|tag| !tag.contains(['/', '@'])).map(str::to_owned).collect())
+    }
+
+    async fn remove(&self, name: &ImageName, _expected: Option<&Digest>) -> Result<(), Error> {
+        match name {
+            ImageName::Oci(name) => crate::layout::delete(name, &self.options).await,
             other => Err(Error::OtherCollection(other.to_string())),
         }
     }

@@ -13,6 +13,7 @@ mod saved;
 use std::fmt;
 
 use async_trait::async_trait;
+use skopeo_image::Digest;
 
 use crate::{Destination, Error, ImageName, NameError, Options};
 
@@ -92,6 +93,32 @@ pub trait Collection: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`look`](crate::look).
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error>;
+
+    /// The tags of a repository that there are images of: of all whose labels are this one, a
+    /// colon and a tag. None if there is no such repository.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    async fn tags(&self, _repository: &str) -> Result<Vec<String>, Error> {
+        Err(Error::NotDeletable)
+    }
+
+    /// The digest that a name leads to; `None` where that is not cheap to know.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    async fn digest(&self, _name: &ImageName) -> Result<Option<Digest>, Error> {
+        Ok(None)
+    }
+
+    /// Removes one image: of a registry, the tag only. If `expected` is given, only if the name
+    /// leads there.
+    ///
+    /// # Errors
+    /// If it is not there, or cannot be removed.
+    async fn remove(&self, _name: &ImageName, _expected: Option<&Digest>) -> Result<(), Error> {
+        Err(Error::NotDeletable)
+    }
 
     /// Ends the writing. What has to be whole to have a name, as an archive, gets it only here.
     ///

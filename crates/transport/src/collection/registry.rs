@@ -1,6 +1,7 @@
 //! A registry, or a path in it.
 
 use async_trait::async_trait;
+use skopeo_image::Digest;
 
 use super::{Collection, join};
 use crate::{Destination, Error, ImageName, NameError, Options};
@@ -25,6 +26,22 @@ impl Collection for Registry {
 
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
         crate::create(name, &self.options).await
+    }
+
+    async fn tags(&self, repository: &str) -> Result<Vec<String>, Error> {
+        let name = self.name(&format!("{repository}:latest"))?;
+        match crate::tags(&name, &self.options).await {
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            tags => tags,
+        }
+    }
+
+    async fn digest(&self, name: &ImageName) -> Result<Option<Digest>, Error> {
+        crate::resolve(name, &self.options).await.map(Some)
+    }
+
+    async fn remove(&self, name: &ImageName, expected: Option<&Digest>) -> Result<(), Error> {
+        crate::untag(name, &self.options, expected).await.map(drop)
     }
 
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {

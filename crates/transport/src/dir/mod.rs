@@ -7,6 +7,7 @@
 
 mod destination;
 mod pool;
+mod removal;
 mod source;
 mod version;
 mod whole;
@@ -21,6 +22,7 @@ use crate::name::{Name, NameError, parents, resolve};
 
 pub(crate) use destination::{create, create_in, look};
 pub(crate) use pool::Pool;
+pub(crate) use removal::remove;
 pub(crate) use source::open;
 
 /// The path of a `dir:` image.

@@ -130,6 +130,16 @@ impl Places {
         Ok(())
     }
 
+    /// All of them, to be asked and written to.
+    pub(super) fn collections(&self) -> Vec<(&Place, &Arc<dyn Collection>)> {
+        self.0.iter().map(|(place, _, collection)| (place, collection)).collect()
+    }
+
+    /// Where one is among all; nothing if no image goes there.
+    pub(super) fn number(&self, place: &Place) -> Option<usize> {
+        self.0.iter().position(|(known, ..)| is_same(known, place))
+    }
+
     /// One of those that were opened.
     pub(super) fn get(&self, place: &Place) -> &Arc<dyn Collection> {
         &self.find(place).expect("all places of all images were opened").2

@@ -147,6 +147,7 @@ impl Input {
         };
         let mut finding = search.all(wanted).await?;
         finding.failed += failed;
+        finding.unnamed = failed;
         Ok(finding)
     }
 

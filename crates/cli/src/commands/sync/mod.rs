@@ -2,7 +2,8 @@
 //!
 //! `input` is what was named, `source` finds what there is to copy in it (`file` and `pairs` read
 //! files, `catalog` walks registries, `choose` chooses tags), `goals` gives each image its name at
-//! the destination, `work` copies many of them at once, `digests` and `lines` tell of it. `outcome`
+//! the destination, `work` copies many of them at once, `mirror` finds what is there too
+//! much, `digests` and `lines` tell of it. `outcome`
 //! is what has come of each; `summary` and `record` say it at the end to people and to programs,
 //! `again` and `merge` read it. `lock` pins tags to digests. `settled` knows what needs no question,
 //! `price` says what a run would take, `plan` keeps it for another, `state` keeps what was learnt
@@ -18,6 +19,7 @@ mod input;
 mod lines;
 mod lock;
 pub(crate) mod merge;
+mod mirror;
 mod outcome;
 mod pairs;
 mod plan;
@@ -56,6 +58,7 @@ use choose::Choosing;
 use goals::Places;
 use input::Input;
 use lock::Lock;
+use mirror::Mirror;
 use outcome::Outcomes;
 use record::{Document, RECORDED};
 use source::{Search, SourceKind};
@@ -88,6 +91,9 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
         [source] if sync.src == "yaml" || !sync.to.is_empty() => (source, None),
         _ => return Err(UsageError("Exactly two arguments expected").into()),
     };
+    if again.is_some() && sync.mirror.is_some() {
+        bail!("--delete cannot be used with --retry-failed, which looks at what failed only");
+    }
     if sync.deprecated_tls_verify {
         warn!("'--tls-verify' is deprecated, instead use: --src-tls-verify, --dest-tls-verify");
     }
@@ -122,6 +128,7 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
     let outcomes = Arc::new(Outcomes::new(RunProgress::new(show, report.output())));
     let done = app.run(State::keep(app, &sync, &session, async {
         let (places, images, sources, lost);
+        let mut doomed = None;
         if let Some(again) = &again {
             (places, images) = again.images(&input, &source_options, &options, &request).await?;
             (sources, lost) = (1, 0);
@@ -145,6 +152,10 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
             let goals = found.groups.iter().flat_map(|group| &group.aim.goals);
             let all = goals.map(|goal| &goal.place);
             places = Places::open(all, |place| input.reaching(&options, place)).await?;
+            if let Some(rules) = &sync.mirror {
+                let mirror = Mirror::new(&found, &places)?;
+                doomed = Some(mirror.judge(&places, rules, retry).await);
+            }
             images = places.name(found.groups)?;
         }
         outcomes.expect(&images);
@@ -164,7 +175,12 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
             session: session.clone(),
         };
         let done = work.do_all(images, &places, plan, &source_options, sources).await?;
-        if done.failed == 0 && lost == 0 {
+        let undeleted = match doomed {
+            Some(doomed) if sync.dry_run => doomed?.foretell(report),
+            Some(doomed) => doomed?.delete(&done, retry, report).await,
+            None => 0,
+        };
+        if done.failed == 0 && lost == 0 && undeleted == 0 {
             if let Some(path) = &sync.lock {
                 let digests = digests.unwrap_or_else(|| lock::of_run(&outcomes.so_far().0));
                 lock::write(path, digests)?;

@@ -54,6 +54,8 @@ impl SourceKind {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) images: Vec<Found>,
+    /// Whether these are all that are wanted of it: what else it may have is not.
+    pub(super) whole: bool,
     /// What it takes to read them.
     pub(super) options: Arc<Options>,
     pub(super) aim: Arc<Aim>,
@@ -126,6 +128,10 @@ pub(super) struct Finding {
     pub(super) groups: Vec<Group>,
     /// How many sources could not be asked; it has been said of each.
     pub(super) failed: usize,
+    /// Names among them that are none, so that nobody knows what they stand for.
+    pub(super) unnamed: usize,
+    /// Sources of which it is not known what they have, or that seem to have nothing, and why.
+    pub(super) missing: Vec<(Wanted, String)>,
 }
 
 /// How images are found.
@@ -153,7 +159,7 @@ impl Search<'_> {
         if group.images.is_empty() && self.shard.is_none() {
             bail!("No images to sync found in {}", go::quote(source));
         }
-        Ok(Finding { groups: vec![group], failed: 0 })
+        Ok(Finding { groups: vec![group], ..Finding::default() })
     }
 
     /// The images of many sources, in their order.
@@ -172,6 +178,12 @@ impl Search<'_> {
         let mut listings = stream::iter(listings).buffered(LISTINGS).zip(stream::iter(&wanted));
         let mut finding = Finding::default();
         while let Some((listed, wanted)) = listings.next().await {
+            let why = match &listed {
+                Ok(group) if group.images.is_empty() => Some("it has nothing to copy".to_owned()),
+                Ok(_) => None,
+                Err(failure) => Some(sentence(failure)),
+            };
+            finding.missing.extend(why.map(|why| (wanted.clone(), why)));
             match (listed, &wanted.what) {
                 (Ok(group), What::Repository(repository, _)) if group.images.is_empty() => warn!(
                     registry = repository.name.domain(),
@@ -230,7 +242,8 @@ impl Search<'_> {
                 self.choosing.held(images, choice)?
             }
         };
-        Ok(Group { images, options: wanted.options.clone(), aim: wanted.aim.clone() })
+        let whole = !matches!(wanted.what, What::Repository(_, Tags::Named(_)));
+        Ok(Group { images, whole, options: wanted.options.clone(), aim: wanted.aim.clone() })
     }
 }
 

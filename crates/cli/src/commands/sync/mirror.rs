@@ -1,0 +1,268 @@
+//! `--delete`: what the destinations have and the selection has not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use skopeo_copy::sync::mirror::{self, Rules, Shelf, Tag, Writer, parted, subject};
+use skopeo_copy::sync::place::Goal;
+use skopeo_image::{Digest, Reference};
+use skopeo_transport::{Collection, CollectionKind, ImageName};
+use tracing::{debug, error, info, warn};
+
+use super::goals::Places;
+use super::source::{Finding, Group, Origin, What};
+use super::work::Done;
+use crate::args::image::Retry;
+use crate::exit::{Classed, sentence};
+use crate::report::{self, Deleted, Report};
+use crate::{go, retry};
+
+/// A tag by which it shows how tags are named at a destination.
+const PROBE: &str = "skopeo-probe-of-tag";
+
+/// How many tags are asked about at once.
+const AT_ONCE: usize = 8;
+
+/// What a run writes, by place and repository.
+pub(super) struct Mirror(BTreeMap<(usize, String), Shelf>);
+
+/// What is to go.
+#[derive(Default)]
+pub(super) struct Doomed {
+    images: Vec<(Arc<dyn Collection>, ImageName, Option<Digest>)>,
+    /// Repositories of which nothing goes, as too little is known; it has been said of each.
+    pub(super) refused: usize,
+}
+
+impl Mirror {
+    /// # Errors
+    /// If nothing can be deleted in one of the places, or an image can have no name there.
+    pub(super) fn new(found: &Finding, places: &Places) -> Result<Self> {
+        for (place, _) in places.collections() {
+            if !matches!(
+                place.kind,
+                CollectionKind::Docker | CollectionKind::Dir | CollectionKind::Oci
+            ) {
+                bail!("--delete: images cannot be removed from {place}: write a new archive");
+            }
+        }
+        let mut this = Self(BTreeMap::new());
+        let mut unclear: BTreeMap<usize, BTreeSet<Writer>> = BTreeMap::new();
+        for group in &found.groups {
+            for goal in &group.aim.goals {
+                if let Some(number) = places.number(&goal.place) {
+                    this.note(group, goal, number)?;
+                }
+            }
+        }
+        for (wanted, why) in &found.missing {
+            for goal in &wanted.aim.goals {
+                let Some(number) = places.number(&goal.place) else { continue };
+                let (name, probe) = match &wanted.what {
+                    What::Repository(repository, _) => {
+                        (repository.name.to_string(), probe(&Origin::Reference(repository.clone())))
+                    }
+                    What::Place(place, _) => (place.to_string(), None),
+                };
+                let unsure = Writer::Unsure(format!("{name}: {why}"));
+                let label = probe.map(|probe| goal.naming.label(probe.named(), goal.place.kind));
+                match label.transpose()?.as_deref().and_then(parted) {
+                    Some((repository, _)) => {
+                        this.shelf(number, repository).writers.insert(unsure);
+                    }
+                    // It could be any of them.
+                    None => _ = unclear.entry(number).or_default().insert(unsure),
+                }
+            }
+        }
+        if found.unnamed > 0 {
+            let unsure = Writer::Unsure("not all that is meant could be read".to_owned());
+            for number in 0..places.collections().len() {
+                unclear.entry(number).or_default().insert(unsure.clone());
+            }
+        }
+        for ((number, _), shelf) in &mut this.0 {
+            shelf.writers.extend(unclear.get(number).into_iter().flatten().cloned());
+        }
+        Ok(this)
+    }
+
+    fn note(&mut self, group: &Group, goal: &Goal, number: usize) -> Result<()> {
+        let mut sources = BTreeSet::new();
+        for image in &group.images {
+            let label = goal.naming.label(image.origin.named(), goal.place.kind)?;
+            if let Some((repository, tag)) = parted(&label) {
+                self.shelf(number, repository).wanted.insert(tag.to_owned());
+            }
+            // Of tags that were named nobody knows which others there are.
+            if !group.whole || !sources.insert(image.origin.named().repository()) {
+                continue;
+            }
+            let Some(probe) = probe(&image.origin) else { continue };
+            let label = goal.naming.label(probe.named(), goal.place.kind)?;
+            match Writer::of_probe(&label, PROBE) {
+                Some((repository, writer)) => {
+                    self.shelf(number, &repository).writers.insert(writer);
+                }
+                None => warn!(
+                    "--delete: the names of the images of {} do not tell their tags, so nothing of \
+                     them is deleted",
+                    image.origin.named().repository()
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    fn shelf(&mut self, number: usize, repository: &str) -> &mut Shelf {
+        let shelf = self.0.entry((number, repository.to_owned())).or_default();
+        repository.clone_into(&mut shelf.repository);
+        shelf
+    }
+
+    /// Looks at what is there, and decides what goes.
+    ///
+    /// # Errors
+    /// If more would go than may.
+    pub(super) async fn judge(
+        self,
+        places: &Places,
+        rules: &Rules,
+        retry: Retry,
+    ) -> Result<Doomed> {
+        let mut doomed = Doomed::default();
+        let (mut shelves, mut collections) = (Vec::new(), Vec::new());
+        for ((number, _), mut shelf) in self.0 {
+            let (place, collection) = places.collections()[number];
+            let is_unsure = |writer: &Writer| matches!(writer, Writer::Unsure(_));
+            if shelf.writers.is_empty() {
+                continue;
+            }
+            if !shelf.writers.iter().any(is_unsure) {
+                match retry::with(retry, async || inventory(&**collection, &shelf).await).await {
+                    Ok(has) => shelf.has = has,
+                    Err(failure) => {
+                        let unsure = Writer::Unsure(sentence(&failure));
+                        shelf.writers.insert(unsure);
+                    }
+                }
+            }
+            shelves.push(shelf);
+            collections.push((place, collection));
+        }
+        let verdicts = mirror::judge(&shelves, rules).map_err(|error| {
+            let hint = Some("--dry-run says what would go".to_owned());
+            Classed { class: error.class(), sentence: error.to_string(), hint }
+        })?;
+        for ((shelf, verdict), (place, collection)) in shelves.iter().zip(verdicts).zip(collections)
+        {
+            let repository = &shelf.repository;
+            if !verdict.unsure.is_empty() {
+                let why = verdict.unsure.join("; ");
+                error!("Not deleting anything of {repository} in {place}: {why}");
+                doomed.refused += 1;
+            }
+            for (tag, why) in verdict.kept {
+                debug!("{repository}:{tag} in {place} stays: {why}");
+            }
+            for tag in verdict.doomed {
+                let name = collection.name(&format!("{repository}:{}", tag.name))?;
+                let digest = match tag.digest {
+                    None => collection.digest(&name).await.unwrap_or_else(|error| {
+                        debug!("asking for the digest of {name}: {error}");
+                        None
+                    }),
+                    digest => digest,
+                };
+                doomed.images.push((Arc::clone(collection), name, digest));
+            }
+        }
+        Ok(doomed)
+    }
+}
+
+impl Doomed {
+    /// Says what would go. Gives back of how many repositories nothing would.
+    pub(super) fn foretell(&self, report: &Report) -> usize {
+        for (_, name, digest) in &self.images {
+            info!(image = name.to_string(), "Would have deleted image");
+            report.add(told("would-delete", name, digest.clone(), None));
+        }
+        info!("Would have deleted {} images", self.images.len());
+        self.refused
+    }
+
+    /// Deletes it, one after the other: what fails does not stop the others. Gives back how many
+    /// failed, and of how many repositories nothing was deleted.
+    pub(super) async fn delete(self, done: &Done, retry: Retry, report: &Report) -> usize {
+        if done.failed > 0 {
+            error!("Not deleting anything: not all images could be copied");
+            return self.refused;
+        }
+        let (all, mut failed) = (self.images.len(), 0);
+        for (collection, name, digest) in self.images {
+            info!(image = name.to_string(), "Deleting image");
+            let removed =
+                retry::with(retry, async || Ok(collection.remove(&name, digest.as_ref()).await?));
+            match removed.await {
+                Ok(()) => report.add(told("deleted", &name, digest, None)),
+                Err(failure) => {
+                    let reason = sentence(&failure);
+                    error!(error = reason, "Error deleting {}", go::quote(&name.to_string()));
+                    report.add(told("failed", &name, digest, Some(reason)));
+                    failed += 1;
+                }
+            }
+        }
+        info!("Deleted {} images", all - failed);
+        failed + self.refused
+    }
+}
+
+/// The same with a tag that no image has.
+fn probe(origin: &Origin) -> Option<Origin> {
+    Some(match origin {
+        Origin::Reference(reference) => {
+            Origin::Reference(Reference::with_tag(reference.name.clone(), PROBE).ok()?)
+        }
+        Origin::Label(label) => {
+            let (repository, _) = parted(label)?;
+            Origin::Label(format!("{repository}:{PROBE}"))
+        }
+    })
+}
+
+/// The tags of a repository, with what they lead to if that counts.
+async fn inventory(collection: &dyn Collection, shelf: &Shelf) -> Result<Vec<Tag>> {
+    let repository = &shelf.repository;
+    let tags = collection.tags(repository).await?;
+    let hangs = |tag: &String| !shelf.wanted.contains(tag) && subject(tag).is_some();
+    if !tags.iter().any(hangs) {
+        return Ok(tags.into_iter().map(|name| Tag { name, digest: None }).collect());
+    }
+    let asked = tags.into_iter().map(async |tag| {
+        let name = collection.name(&format!("{repository}:{tag}"))?;
+        let digest = match collection.digest(&name).await {
+            // It has gone meanwhile.
+            Err(error) if error.is_not_found() => None,
+            digest => digest?,
+        };
+        anyhow::Ok(Tag { name: tag, digest })
+    });
+    let asked: Vec<_> = asked.collect();
+    stream::iter(asked).buffered(AT_ONCE).try_collect().await
+}
+
+fn told(
+    outcome: &'static str,
+    name: &ImageName,
+    digest: Option<Digest>,
+    reason: Option<String>,
+) -> report::Done {
+    let image = name.to_string();
+    let method = if name.is_in_registry() { "tag" } else { "image" };
+    let method = reason.is_none().then_some(method);
+    report::Done::Delete(Deleted { outcome, image, digest, method, with: Vec::new(), reason })
+}

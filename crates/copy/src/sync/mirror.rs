@@ -1,0 +1,439 @@
+//! What an exact mirror has too much: pure.
+//!
+//! Only what the mapping of a run could have written is ever to go, and nothing of a repository of
+//! which it is not known what should be there.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+use std::str::FromStr;
+
+use regex::Regex;
+use skopeo_image::{Digest, ErrorClass};
+
+use crate::select::{FilterError, expression};
+
+/// A repository at a destination, as far as a run is concerned with it.
+#[derive(Clone, Debug, Default)]
+pub struct Shelf {
+    /// Its name in the place.
+    pub repository: String,
+    /// The tags that the run writes.
+    pub wanted: BTreeSet<String>,
+    /// Who writes there.
+    pub writers: BTreeSet<Writer>,
+    /// What is there.
+    pub has: Vec<Tag>,
+}
+
+/// A source whose tags go to a repository.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Writer {
+    /// All its tags are known: each of them is written with these around it.
+    Whole {
+        /// What stands before the source's tag.
+        before: String,
+        /// What stands behind it.
+        after: String,
+    },
+    /// It is not known which tags it has; the sentence says why.
+    Unsure(String),
+}
+
+/// A tag that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Its name.
+    pub name: String,
+    /// What it leads to, where that is known.
+    pub digest: Option<Digest>,
+}
+
+/// What may go.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// What stays: expressions that match the tag somewhere, or the repository with it.
+    protected: Vec<Regex>,
+    /// How much may go at once.
+    pub most: Option<Most>,
+}
+
+impl Rules {
+    /// What matches stays, too.
+    ///
+    /// # Errors
+    /// If it is no expression.
+    pub fn protect(&mut self, regex: &str) -> Result<(), FilterError> {
+        self.protected.push(expression(regex)?);
+        Ok(())
+    }
+}
+
+/// How many tags may go at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Most {
+    /// So many.
+    Count(usize),
+    /// So many of a hundred that there are in the repositories of the run.
+    Percent(u8),
+}
+
+/// What is to become of a repository's tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What goes, in the order in which it was listed.
+    pub doomed: Vec<Tag>,
+    /// What stays although the run does not write it, and why.
+    pub kept: Vec<(String, Kept)>,
+    /// Why nothing of it goes; each a sentence.
+    pub unsure: Vec<String>,
+}
+
+/// Why a tag stays that the run does not write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The mapping could not have written it.
+    Foreign,
+    /// It is protected.
+    Protected,
+    /// It hangs on an image that stays, or that nothing is known of.
+    Hanging,
+}
+
+/// More would go than may.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--delete would remove {doomed} of {of} images, more than --max-delete {most}: nothing was deleted"
+)]
+pub struct TooMany {
+    /// How many would go.
+    pub doomed: usize,
+    /// Of how many.
+    pub of: usize,
+    /// How many may.
+    pub most: Most,
+}
+
+impl TooMany {
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::Conflict
+    }
+}
+
+/// Decides what goes; a verdict for each shelf.
+///
+/// # Errors
+/// If that is more than may. Then nothing does.
+pub fn judge(shelves: &[Shelf], rules: &Rules) -> Result<Vec<Verdict>, TooMany> {
+    let verdicts: Vec<Verdict> = shelves.iter().map(|shelf| judge_shelf(shelf, rules)).collect();
+    let doomed = verdicts.iter().map(|verdict| verdict.doomed.len()).sum();
+    let of = shelves.iter().map(|shelf| shelf.has.len()).sum();
+    match rules.most {
+        Some(most) if most.is_less_than(doomed, of) => Err(TooMany { doomed, of, most }),
+        _ => Ok(verdicts),
+    }
+}
+
+fn judge_shelf(shelf: &Shelf, rules: &Rules) -> Verdict {
+    let mut verdict = Verdict::default();
+    for writer in &shelf.writers {
+        if let Writer::Unsure(why) = writer {
+            verdict.unsure.push(why.clone());
+        }
+    }
+    if !verdict.unsure.is_empty() {
+        return verdict;
+    }
+    let is_protected = |tag: &str| {
+        let whole = format!("{}:{tag}", shelf.repository);
+        rules.protected.iter().any(|regex| regex.is_match(tag) || regex.is_match(&whole))
+    };
+    let (mut hanging, mut gone) = (Vec::new(), HashSet::new());
+    let mut staying = HashSet::new();
+    for tag in &shelf.has {
+        let stays = if shelf.wanted.contains(&tag.name) {
+            true
+        } else if !shelf.writers.iter().any(|writer| writer.could_write(&tag.name)) {
+            verdict.kept.push((tag.name.clone(), Kept::Foreign));
+            true
+        } else if is_protected(&tag.name) {
+            verdict.kept.push((tag.name.clone(), Kept::Protected));
+            true
+        } else if let Some(subject) = subject(&tag.name) {
+            hanging.push((tag, subject));
+            continue;
+        } else {
+            verdict.doomed.push(tag.clone());
+            false
+        };
+        let set = if stays { &mut staying } else { &mut gone };
+        set.extend(tag.digest.clone());
+    }
+    for (tag, subject) in hanging {
+        if gone.contains(&subject) && !staying.contains(&subject) {
+            verdict.doomed.push(tag.clone());
+        } else {
+            verdict.kept.push((tag.name.clone(), Kept::Hanging));
+        }
+    }
+    verdict
+}
+
+/// The image that a tag belongs to whose name is made of its digest: `sha256-HEX`, alone or with
+/// what cosign puts behind it.
+#[must_use]
+pub fn subject(tag: &str) -> Option<Digest> {
+    let whole = tag.split_once('.').map_or(tag, |(digest, _)| digest);
+    let (algorithm, hex) = whole.split_once('-')?;
+    format!("{algorithm}:{hex}").parse().ok()
+}
+
+impl Writer {
+    /// How a source names its tags, read off the label it gave to the tag `probe`; with the
+    /// repository. `None` if the tag is no part of the label's tag, so that nobody can tell.
+    #[must_use]
+    pub fn of_probe(label: &str, probe: &str) -> Option<(String, Self)> {
+        let (repository, tag) = parted(label)?;
+        let (before, after) = tag.split_once(probe)?;
+        let (before, after) = (before.to_owned(), after.to_owned());
+        (!repository.contains(probe))
+            .then(|| (repository.to_owned(), Self::Whole { before, after }))
+    }
+
+    fn could_write(&self, tag: &str) -> bool {
+        match self {
+            Self::Whole { before, after } => tag
+                .strip_prefix(before.as_str())
+                .and_then(|rest| rest.strip_suffix(after.as_str()))
+                .is_some_and(|middle| !middle.is_empty()),
+            Self::Unsure(_) => false,
+        }
+    }
+}
+
+/// The repository and the tag of a label, if it has a tag.
+#[must_use]
+pub fn parted(label: &str) -> Option<(&str, &str)> {
+    let (repository, tag) = label.rsplit_once(':')?;
+    let is_tag = !tag.is_empty() && !tag.contains('/') && !repository.contains('@');
+    (is_tag && !repository.is_empty()).then_some((repository, tag))
+}
+
+impl Most {
+    fn is_less_than(self, doomed: usize, of: usize) -> bool {
+        match self {
+            Self::Count(most) => doomed > most,
+            Self::Percent(most) => {
+                // Even of nothing, nothing may go.
+                doomed.saturating_mul(100) > of.saturating_mul(usize::from(most))
+            }
+        }
+    }
+}
+
+impl FromStr for Most {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = match text.strip_suffix('%') {
+            Some(percent) => {
+                percent.parse().ok().filter(|percent| *percent <= 100).map(Self::Percent)
+            }
+            None => text.parse().ok().map(Self::Count),
+        };
+        parsed.ok_or_else(|| format!("{text:?} is neither a number nor a percentage, as 10 or 5%"))
+    }
+}
+
+impl fmt::Display for Most {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(most) => write!(f, "{most}"),
+            Self::Percent(most) => write!(f, "{most}%"),
+        }
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Foreign => "no tag of the source would be called so",
+            Self::Protected => "is protected",
+            Self::Hanging => "belongs to an image that is not deleted",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(before: &str, after: &str) -> Writer {
+        Writer::Whole { before: before.to_owned(), after: after.to_owned() }
+    }
+
+    fn shelf(writers: &[Writer], wanted: &[&str], has: &[&str]) -> Shelf {
+        Shelf {
+            repository: "m/x".to_owned(),
+            wanted: wanted.iter().map(ToString::to_string).collect(),
+            writers: writers.iter().cloned().collect(),
+            has: has.iter().map(|name| tag(name, "")).collect(),
+        }
+    }
+
+    /// A tag; what it leads to is of that text.
+    fn tag(name: &str, of: &str) -> Tag {
+        let digest = (!of.is_empty()).then(|| Digest::sha256(of.as_bytes()));
+        Tag { name: name.to_owned(), digest }
+    }
+
+    fn doomed(shelf: &Shelf, rules: &Rules) -> Vec<String> {
+        let verdicts = judge(std::slice::from_ref(shelf), rules).unwrap();
+        verdicts[0].doomed.iter().map(|tag| tag.name.clone()).collect()
+    }
+
+    #[test]
+    fn what_the_selection_no_longer_has_goes() {
+        let unsure = || Writer::Unsure("a: nobody answers".to_owned());
+        for (writers, wanted, has, expected) in [
+            (&[whole("", "")][..], &["1"][..], &["1", "2", "3"][..], &["2", "3"][..]),
+            (&[whole("", "")], &["1"], &[], &[]),
+            (&[whole("", "")], &["1", "2"], &["1"], &[]),
+            // Only what this mapping could have written.
+            (&[whole("", "-eu")], &["1-eu"], &["1-eu", "2-eu", "2", "-eu", "x-eu-"], &["2-eu"]),
+            (&[whole("v", "")], &["v1"], &["v1", "v2", "2", "v"], &["v2"]),
+            (&[whole("a-", "-b")], &[], &["a-b", "a--b", "a-1-b"], &["a-1-b"]),
+            (&[whole("", "-a"), whole("", "-b")], &[], &["1-a", "1-b", "1-c"], &["1-a", "1-b"]),
+            // Named tags are wanted, and that is all.
+            (&[], &["1"], &["1", "2"], &[]),
+            // One source that is not known protects all, whoever else writes there.
+            (&[unsure()], &["1"], &["1", "2"], &[]),
+            (&[whole("", ""), unsure()], &["1"], &["1", "2"], &[]),
+        ] {
+            let shelf = shelf(writers, wanted, has);
+            assert_eq!(doomed(&shelf, &Rules::default()), expected, "{shelf:?}");
+        }
+        let shelf = shelf(&[whole("", ""), unsure()], &[], &["1"]);
+        let verdicts = judge(&[shelf], &Rules::default()).unwrap();
+        assert_eq!(verdicts[0].unsure, ["a: nobody answers"]);
+    }
+
+    #[test]
+    fn what_is_protected_stays() {
+        let shelf = shelf(&[whole("", "")], &["1"], &["1", "latest", "v2", "v20"]);
+        for (protect, expected) in [
+            (&[][..], &["latest", "v2", "v20"][..]),
+            (&["^latest$"], &["v2", "v20"]),
+            (&["v2"], &["latest"]),
+            (&["^m/x:v2$"], &["latest", "v20"]),
+            (&["^m/x:"], &[]),
+            (&["^lat", "0$"], &["v2"]),
+        ] {
+            let protected = protect.iter().map(|regex| Regex::new(regex).unwrap()).collect();
+            assert_eq!(doomed(&shelf, &Rules { protected, most: None }), expected, "{protect:?}");
+        }
+    }
+
+    #[test]
+    fn what_hangs_on_an_image_goes_with_it_only() {
+        let named = |of: &str, suffix: &str| {
+            format!("{}{suffix}", Digest::sha256(of.as_bytes()).as_str().replace(':', "-"))
+        };
+        let signature = |of: &str| tag(&named(of, ".sig"), "a signature");
+        for (has, expected) in [
+            // Of one that goes, of one that stays, of one that is not here.
+            (vec![tag("1", "a"), tag("2", "b"), signature("a")], vec!["2".to_owned()]),
+            (
+                vec![tag("1", "a"), tag("2", "b"), signature("b")],
+                vec!["2".to_owned(), named("b", ".sig")],
+            ),
+            (vec![tag("1", "a"), signature("c")], vec![]),
+            // The image has another name that stays.
+            (vec![tag("1", "a"), tag("2", "a"), signature("a")], vec!["2".to_owned()]),
+            // Nothing is known of what the tags lead to.
+            (vec![tag("1", ""), tag("2", ""), signature("b")], vec!["2".to_owned()]),
+            ([".att", ".sbom", ""].map(|end| tag(&named("b", end), "x")).to_vec(), vec![]),
+            (
+                [tag("2", "b")]
+                    .into_iter()
+                    .chain([".att", ".sbom", ""].map(|end| tag(&named("b", end), "x")))
+                    .collect(),
+                ["2".to_owned()]
+                    .into_iter()
+                    .chain([".att", ".sbom", ""].map(|end| named("b", end)))
+                    .collect(),
+            ),
+        ] {
+            let shelf = Shelf { has, ..shelf(&[whole("", "")], &["1"], &[]) };
+            assert_eq!(doomed(&shelf, &Rules::default()), expected, "{shelf:?}");
+        }
+        for (name, is_one) in [("sha256-abc", false), ("1.2.3", false), ("v1-2", false)] {
+            assert_eq!(subject(name).is_some(), is_one, "{name}");
+        }
+    }
+
+    #[test]
+    fn too_many_is_none() {
+        // Eight and two; seven of them go.
+        let shelves = [
+            shelf(&[whole("", "")], &["1"], &["1", "2", "3", "4", "5", "6", "7", "8"]),
+            shelf(&[], &["1"], &["1", "9"]),
+        ];
+        for (most, fits) in [
+            ("7", true),
+            ("6", false),
+            ("0", false),
+            ("70%", true),
+            ("69%", false),
+            ("100%", true),
+            ("0%", false),
+        ] {
+            let rules = Rules { most: Some(most.parse().unwrap()), ..Rules::default() };
+            let judged = judge(&shelves, &rules);
+            assert_eq!(judged.is_ok(), fits, "{most}");
+            if let Err(error) = judged {
+                assert!(
+                    error
+                        .to_string()
+                        .contains(&format!("7 of 10 images, more than --max-delete {most}:"))
+                );
+            }
+        }
+        let nothing = [shelf(&[whole("", "")], &["1"], &["1"])];
+        for most in ["0", "0%"] {
+            let rules = Rules { most: Some(most.parse().unwrap()), ..Rules::default() };
+            assert!(judge(&nothing, &rules).is_ok());
+        }
+        for text in ["", "%", "-1", "101%", "1.5%", "ten", "5 %"] {
+            assert!(text.parse::<Most>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn how_tags_are_named_is_read_off_a_label() {
+        for (label, expected) in [
+            ("x:PROBE", Some(("x", "", ""))),
+            ("r:5000/a/x:PROBE-eu", Some(("r:5000/a/x", "", "-eu"))),
+            ("x:v-PROBE", Some(("x", "v-", ""))),
+            ("x:latest", None),
+            ("x-PROBE:latest", None),
+            ("x-PROBE:PROBE", None),
+            ("PROBE", None),
+        ] {
+            let expected = expected
+                .map(|(repository, before, after)| (repository.to_owned(), whole(before, after)));
+            assert_eq!(Writer::of_probe(label, "PROBE"), expected, "{label}");
+        }
+        for (label, expected) in [
+            ("a/x:1", Some(("a/x", "1"))),
+            ("r:5000/x", None),
+            ("x", None),
+            ("x@sha256:00", None),
+            (":1", None),
+            ("x:", None),
+        ] {
+            assert_eq!(parted(label), expected, "{label}");
+        }
+    }
+}
