@@ -197,6 +197,9 @@ fn execute(app: &App, flags: &Values, path: &Path, report: &Report) -> Result<()
     let read = plan::read(path)?;
     let flags = &read.plan.flags(flags)?;
     let sync = Sync::new(flags)?;
+    if sync.mirror.is_some() {
+        bail!("--delete cannot be used with --plan: what would be deleted is in no plan");
+    }
     if let Some(path) = &sync.report {
         files::check(path, "report")?;
     }
