@@ -74,8 +74,11 @@ fn what_the_source_no_longer_has_goes_by_its_tag() {
     let world = World::new();
     // The same image as one that stays: it must not go with its other name.
     Image::new(1).push(&world.to, "m/a:same");
-    let run = world.sync(&["--output", "json"]).success();
+    let run = world.sync(&["--output", "json", "--report", "report.json"]).success();
     world.has("m/a", "1 2");
+    let file = fs_err::read(world.home.path("work/report.json")).unwrap();
+    let file: serde_json::Value = serde_json::from_slice(&file).unwrap();
+    assert_eq!((&file["totals"]["unchanged"], &file["totals"]["deleted"]), (&json!(2), &json!(3)));
     world.has("m/other", "1");
     for (seed, tag) in [(1, "1"), (2, "2")] {
         let name = world.to.docker(&format!("m/a:{tag}"));
@@ -216,6 +219,8 @@ fn a_registry_that_deletes_no_tags_is_told_of_tag_by_tag() {
         let name = world.to.docker(&format!("m/a:{tag}"));
         assert!(run.stderr.contains(&format!("Error deleting \\\"{name}\\\"")), "{run}");
     }
+    let failed = run.stderr.lines().find(|line| line.starts_with("failed ")).unwrap();
+    assert_eq!(failed.split_whitespace().last(), Some("2"), "{run}");
     world.has("m/a", "1 2 3 4");
 }
 

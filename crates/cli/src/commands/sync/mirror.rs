@@ -12,6 +12,7 @@ use skopeo_transport::{Collection, CollectionKind, ImageName};
 use tracing::{debug, error, info, warn};
 
 use super::goals::Places;
+use super::outcome::Outcomes;
 use super::source::{Finding, Group, Origin, What};
 use super::work::Done;
 use crate::args::image::Retry;
@@ -31,9 +32,17 @@ pub(super) struct Mirror(BTreeMap<(usize, String), Shelf>);
 /// What is to go.
 #[derive(Default)]
 pub(super) struct Doomed {
-    images: Vec<(Arc<dyn Collection>, ImageName, Option<Digest>)>,
+    images: Vec<Excess>,
     /// Repositories of which nothing goes, as too little is known; it has been said of each.
     pub(super) refused: usize,
+}
+
+/// An image that is to go.
+struct Excess {
+    collection: Arc<dyn Collection>,
+    place: String,
+    name: ImageName,
+    digest: Option<Digest>,
 }
 
 impl Mirror {
@@ -176,7 +185,8 @@ impl Mirror {
                     }),
                     digest => digest,
                 };
-                doomed.images.push((Arc::clone(collection), name, digest));
+                let (collection, place) = (Arc::clone(collection), place.to_string());
+                doomed.images.push(Excess { collection, place, name, digest });
             }
         }
         Ok(doomed)
@@ -186,7 +196,7 @@ impl Mirror {
 impl Doomed {
     /// Says what would go. Gives back of how many repositories nothing would.
     pub(super) fn foretell(&self, report: &Report) -> usize {
-        for (_, name, digest) in &self.images {
+        for Excess { name, digest, .. } in &self.images {
             info!(image = name.to_string(), "Would have deleted image");
             report.add(told("would-delete", name, digest.clone(), None));
         }
@@ -196,17 +206,26 @@ impl Doomed {
 
     /// Deletes it, one after the other: what fails does not stop the others. Gives back how many
     /// failed, and of how many repositories nothing was deleted.
-    pub(super) async fn delete(self, done: &Done, retry: Retry, report: &Report) -> usize {
+    pub(super) async fn delete(
+        self,
+        done: &Done,
+        retry: Retry,
+        report: &Report,
+        outcomes: &Outcomes,
+    ) -> usize {
         if done.failed > 0 {
             error!("Not deleting anything: not all images could be copied");
             return self.refused;
         }
         let (all, mut failed) = (self.images.len(), 0);
-        for (collection, name, digest) in self.images {
+        for Excess { collection, place, name, digest } in self.images {
             info!(image = name.to_string(), "Deleting image");
             let removed =
                 retry::with(retry, async || Ok(collection.remove(&name, digest.as_ref()).await?));
-            match removed.await {
+            let removed = removed.await;
+            let done = removed.as_ref().map(|()| ());
+            outcomes.deleted(&place, &name, digest.clone(), done);
+            match removed {
                 Ok(()) => report.add(told("deleted", &name, digest, None)),
                 Err(failure) => {
                     let reason = sentence(&failure);

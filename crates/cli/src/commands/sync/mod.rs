@@ -2,12 +2,11 @@
 //!
 //! `input` is what was named, `source` finds what there is to copy in it (`file` and `pairs` read
 //! files, `catalog` walks registries, `choose` chooses tags), `goals` gives each image its name at
-//! the destination, `work` copies many of them at once, `mirror` finds what is there too
-//! much, `digests` and `lines` tell of it. `outcome`
-//! is what has come of each; `summary` and `record` say it at the end to people and to programs,
-//! `again` and `merge` read it. `lock` pins tags to digests. `settled` knows what needs no question,
-//! `price` says what a run would take, `plan` keeps it for another, `state` keeps what was learnt
-//! for all of them.
+//! the destination, `work` copies many of them at once, `mirror` finds what is there too much,
+//! `digests` and `lines` tell of it. `outcome` is what has come of each; `summary` and `record` say
+//! it at the end to people and to programs, `again` and `merge` read it. `lock` pins tags to digests.
+//! `settled` knows what needs no question, `price` says what a run would take, `plan` keeps it for
+//! another, `state` keeps what was learnt for all of them.
 
 mod again;
 mod catalog;
@@ -177,7 +176,7 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
         let done = work.do_all(images, &places, plan, &source_options, sources).await?;
         let undeleted = match doomed {
             Some(doomed) if sync.dry_run => doomed?.foretell(report),
-            Some(doomed) => doomed?.delete(&done, retry, report).await,
+            Some(doomed) => doomed?.delete(&done, retry, report, &outcomes).await,
             None => 0,
         };
         if done.failed == 0 && lost == 0 && undeleted == 0 {

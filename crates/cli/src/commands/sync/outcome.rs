@@ -9,7 +9,7 @@ use anyhow::Error;
 use serde::{Deserialize, Serialize};
 use skopeo_copy::{Copied, Event, Lists};
 use skopeo_image::{Digest, ErrorClass};
-use skopeo_transport::How;
+use skopeo_transport::{How, ImageName};
 
 use super::goals::Image;
 use crate::exit::{class, row_of, sentence};
@@ -190,6 +190,25 @@ impl Outcomes {
 
     pub(super) fn progress(&self) -> &RunProgress {
         &self.progress
+    }
+
+    /// An image that nobody wants any more was removed, or could not be.
+    pub(super) fn deleted(
+        &self,
+        place: &str,
+        name: &ImageName,
+        digest: Option<Digest>,
+        done: Result<(), &Error>,
+    ) {
+        self.state().images.push(Entry {
+            destination: name.to_string(),
+            place: place.to_owned(),
+            outcome: if done.is_ok() { Outcome::Deleted } else { Outcome::Failed },
+            digest,
+            attempts: 1,
+            error: done.err().map(Problem::new),
+            ..Entry::default()
+        });
     }
 
     /// These are the images that there are.
