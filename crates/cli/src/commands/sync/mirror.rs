@@ -223,7 +223,7 @@ impl Doomed {
             let removed =
                 retry::with(retry, async || Ok(collection.remove(&name, digest.as_ref()).await?));
             let removed = removed.await;
-            let done = removed.as_ref().map(|()| ());
+            let done = removed.as_ref().copied();
             outcomes.deleted(&place, &name, digest.clone(), done);
             match removed {
                 Ok(()) => report.add(told("deleted", &name, digest, None)),
