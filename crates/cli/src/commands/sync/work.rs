@@ -285,7 +285,7 @@ pub(super) fn session(sync: &Sync, connections: Option<NonZeroUsize>, rates: Rat
 fn jobs(sync: &Sync) -> NonZeroUsize {
     let usual = || {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        NonZeroUsize::new((2 * processors).clamp(4, 16)).unwrap_or(NonZeroUsize::MIN)
+        NonZeroUsize::new((2 * processors).clamp(8, 16)).unwrap_or(NonZeroUsize::MIN)
     };
     sync.jobs.unwrap_or_else(usual)
 }
