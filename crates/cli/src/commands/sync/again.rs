@@ -83,7 +83,7 @@ impl Again {
         let (mut images, of) = (Vec::new(), meant.len());
         for (image, place) in meant.into_iter().zip(places) {
             let Some(from) = &image.source else {
-                warn!("{} failed to be deleted, which is not tried again", image.destination);
+                warn!("Deleting {} is not tried again", image.destination);
                 continue;
             };
             let parse = |name: &str| ImageName::parse(name).with_context(|| self.file());

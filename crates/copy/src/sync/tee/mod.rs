@@ -4,25 +4,27 @@
 //! slowest of them sets the pace of a blob; one that fails is left behind, and the others go on.
 //! Only such destinations are joined as would be written to in the same way alone.
 
-use std::collections::HashMap;
+mod child;
+
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::future::{self, BoxFuture};
 use skopeo_blob::Blob;
-use skopeo_image::{Digest, ImageManifest, Manifest, RawManifest, Reference, Signature, Which};
+use skopeo_image::{Digest, Manifest, RawManifest, Signature, Which};
 use skopeo_transport::{
     Accepts, Destination, Error as TransportError, How, ImageName, PutManifestError, Referrer,
     Role, Source, Stored, Wish,
 };
 use skopeo_trust::Policy;
-use tokio::sync::watch;
 use tracing::debug;
 
 use crate::error::sentence;
-use crate::{Copied, Error, Outcome, Request, Session, copy};
+use crate::{Copied, Error, Request, Session, copy};
+
+use child::{Child, End, Ends, Fate, Finish};
 
 /// Copies what `source` names to all of the destinations, and says of each, in their order, what
 /// became of it. What can be written to several of them alike is read once; where they differ (an
@@ -235,146 +237,6 @@ fn are_alike(one: &dyn Destination, other: &dyn Destination) -> bool {
         && *foreign_layers == accepts.foreign_layers
         && *digest == accepts.digest
         && one.keeps_referrers().is_ok() == other.keeps_referrers().is_ok()
-}
-
-/// One of the destinations.
-struct Child {
-    at: usize,
-    door: Box<dyn Destination>,
-    fate: watch::Sender<Fate>,
-    /// The blobs that are known to be there, with their lengths in bytes.
-    held: Mutex<HashMap<Digest, u64>>,
-    /// What its name leads to.
-    present: Mutex<Option<Digest>>,
-}
-
-enum Fate {
-    In,
-    /// The image is there under its name already; nothing is written.
-    Unchanged,
-    /// What it wants is not what the others want, or it may do better the next time: it is
-    /// copied to alone, when the others are done.
-    Apart,
-    Failed(Error),
-}
-
-/// What becomes of a destination that is still in.
-#[derive(Clone, Copy)]
-enum Finish {
-    Commit,
-    CommitReferrers,
-    Leave,
-}
-
-/// What became of a destination.
-enum End {
-    Done(Outcome),
-    Failed(Error),
-    /// Neither ended nor failed.
-    Open(Box<dyn Destination>),
-}
-
-/// What became of all destinations of a [`Tee`], once that has ended.
-#[derive(Clone, Default)]
-struct Ends(Arc<Mutex<Vec<(usize, End)>>>);
-
-impl Ends {
-    fn take(self) -> Vec<(usize, End)> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Child {
-    fn new(at: usize, door: Box<dyn Destination>) -> Self {
-        let fate = watch::Sender::new(Fate::In);
-        Self { at, door, fate, held: Mutex::default(), present: Mutex::default() }
-    }
-
-    fn is_in(&self) -> bool {
-        matches!(*self.fate.borrow(), Fate::In | Fate::Unchanged)
-    }
-
-    fn is_unchanged(&self) -> bool {
-        matches!(*self.fate.borrow(), Fate::Unchanged)
-    }
-
-    /// Takes it out, with what else it is doing. Its first fate is its last.
-    fn leave(&self, fate: Fate) {
-        if let Fate::Failed(error) = &fate {
-            debug!("writing to {} no more: {}", self.door.name(), sentence(error));
-        }
-        self.fate.send_if_modified(|now| {
-            let is_first = matches!(now, Fate::In | Fate::Unchanged);
-            if is_first {
-                *now = fate;
-            }
-            is_first
-        });
-    }
-
-    /// Takes it out for what went wrong with a blob. What another try may mend is for another
-    /// copy: here the others would have to wait for it.
-    fn lose(&self, error: TransportError, failed: impl FnOnce(Box<TransportError>) -> Error) {
-        if error.is_transient() && error.tried() <= 1 {
-            debug!("{} is copied to alone: {error}", self.door.name());
-            self.leave(Fate::Apart);
-        } else {
-            self.leave(Fate::Failed(failed(error.into())));
-        }
-    }
-
-    async fn while_in<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut fate = self.fate.subscribe();
-        let out = |fate: &Fate| matches!(fate, Fate::Apart | Fate::Failed(_));
-        tokio::select! {
-            biased;
-            _ = fate.wait_for(out) => None,
-            done = work => Some(done),
-        }
-    }
-
-    fn hold(&self, digest: &Digest, size: u64) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), size);
-    }
-
-    fn holds(&self, digest: &Digest) -> Option<u64> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied()
-    }
-
-    fn is_present(&self, digest: &Digest) -> bool {
-        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        present.as_ref() == Some(digest)
-    }
-
-    /// Whether schema 1 would have to carry another name for it.
-    fn embeds_another_name(&self, image: &ImageManifest) -> bool {
-        let name = self.door.accepts().embedded_name.as_deref();
-        let name = name.and_then(|name| Reference::parse_normalized(name).ok());
-        name.is_some_and(|name| image.embedded_name_conflicts(&name))
-    }
-
-    async fn end(self, finish: Finish, top: Option<&RawManifest>) -> End {
-        let is_unchanged = match self.fate.send_replace(Fate::In) {
-            Fate::In => false,
-            Fate::Unchanged => true,
-            Fate::Apart => return End::Open(self.door),
-            Fate::Failed(error) => {
-                self.door.abandon().await;
-                return End::Failed(error);
-            }
-        };
-        let (ended, outcome) = match (finish, top) {
-            (Finish::Leave, _) => return End::Open(self.door),
-            (Finish::Commit, Some(top)) if !is_unchanged => {
-                (self.door.commit(top).await, Outcome::Written)
-            }
-            _ => (self.door.commit_referrers().await, Outcome::Present),
-        };
-        match ended {
-            Ok(()) => End::Done(outcome),
-            Err(error) => End::Failed(Error::Commit(error.into())),
-        }
-    }
 }
 
 #[async_trait]
