@@ -32,6 +32,8 @@ pub(crate) struct App {
     connections: Arc<Connections>,
     begun: AtomicBool,
     doing: Mutex<Option<String>>,
+    /// How to go on after an interruption.
+    going_on: Mutex<Option<&'static str>>,
 }
 
 impl App {
@@ -51,6 +53,7 @@ impl App {
             connections: Connections::new(),
             begun: AtomicBool::new(false),
             doing: Mutex::default(),
+            going_on: Mutex::default(),
         }
     }
 
@@ -73,6 +76,11 @@ impl App {
     /// Says what is being done, in the gerund, for the case that `--command-timeout` ends it.
     pub(crate) fn doing(&self, doing: impl Into<String>) {
         *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = Some(doing.into());
+    }
+
+    /// Says how the user goes on if the command is interrupted.
+    pub(crate) fn going_on(&self, hint: &'static str) {
+        *self.going_on.lock().unwrap_or_else(PoisonError::into_inner) = Some(hint);
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -199,7 +207,7 @@ impl App {
                 biased;
                 done = work => done,
                 late = deadline => Err(late),
-                interrupted = interrupted => Err(interrupted),
+                interrupted = interrupted => Err(self.interrupted(interrupted)),
             }
         });
         if done.is_ok() {
@@ -208,6 +216,15 @@ impl App {
             runtime.shutdown_timeout(LAST_WORDS);
         }
         done
+    }
+
+    /// The error of what a signal ended.
+    fn interrupted(&self, mut error: anyhow::Error) -> anyhow::Error {
+        if let Some(Interrupted { hint, .. }) = error.downcast_mut() {
+            let going_on = self.going_on.lock().unwrap_or_else(PoisonError::into_inner).take();
+            *hint = going_on.map(str::to_owned);
+        }
+        error
     }
 
     /// The error of what `--command-timeout` ended.
@@ -250,7 +267,7 @@ impl Signals {
             _ = self.interrupt.recv() => 130,
             _ = self.terminate.recv() => 143,
         };
-        Interrupted { code }
+        Interrupted { code, hint: None }
     }
 }
 

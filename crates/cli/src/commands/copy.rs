@@ -56,6 +56,11 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     };
 
     app.doing(format!("copying {from} to {to}"));
+    app.going_on(if to.keeps_what_came() {
+        "run the same command again; what was copied already is not copied again"
+    } else {
+        "run the same command again; nothing was written yet"
+    });
     app.run(retry::with(Retry::new(flags), async || {
         report.attempt();
         let copying = Arc::new(Copying::new(&from));

@@ -186,7 +186,7 @@ fn read_typed(keys: &mut impl io::BufRead) -> Result<Secret> {
     for key in keys.bytes() {
         match key? {
             b'\r' | b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned().into()),
-            INTERRUPT => return Err(Interrupted { code: 130 }.into()),
+            INTERRUPT => return Err(Interrupted { code: 130, hint: None }.into()),
             END if line.is_empty() => break,
             BACKSPACE | DELETE => {
                 // A letter may be several bytes: the first is no continuation.

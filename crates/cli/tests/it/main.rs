@@ -57,6 +57,7 @@ mod sync_to;
 mod sync_twin;
 mod sync_yaml;
 mod tarball;
+mod terminal;
 mod tutorials;
 mod twin;
 mod twin_commands;
