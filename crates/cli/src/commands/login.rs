@@ -43,9 +43,9 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     let mut options = app.plain_options();
     options.registry.cert_dir.clone_from(&flags.cert_dir);
     options.registry.tls_verify = flags.tls_verify;
-    // Nothing is half done at any moment, and who waits at a prompt must be able to leave.
     app.doing(format!("logging into {}", key.key));
-    app.run_uninterrupted(async {
+    // Who waits at a prompt must be able to leave.
+    let given = app.run_uninterrupted(async {
         if let Stored::Basic { username, password: kept } = &kept
             && flags.username.is_empty()
             && password.is_empty()
@@ -56,7 +56,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             if check(app, &options, &key, username, kept).await.is_ok() {
                 let sentence = "Existing credentials are valid. Already logged in to";
                 report.add(logged_in(&key, username, None));
-                return report.say(&format!("{sentence} {}\n", key.registry));
+                report.say(&format!("{sentence} {}\n", key.registry))?;
+                return Ok(None);
             }
             report.say(
                 "Existing credentials are invalid, please enter valid username and password\n",
@@ -71,13 +72,17 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             password
         };
         check_new(app, &options, &key, &username, &password).await?;
-        let place = auth::login(app.config(), &files, &key, &username, &password)?;
-        if flags.verbose {
-            report.say(&format!("Used:  {place}\n"))?;
-        }
-        report.add(logged_in(&key, &username, Some(place)));
-        report.say("Login Succeeded!\n")
-    })
+        Ok(Some((username, password)))
+    })?;
+    let Some((username, password)) = given else { return Ok(()) };
+    // What is written meanwhile has the password in it, and must not be left behind.
+    let place =
+        app.run(async { Ok(auth::login(app.config(), &files, &key, &username, &password)?) })?;
+    if flags.verbose {
+        report.say(&format!("Used:  {place}\n"))?;
+    }
+    report.add(logged_in(&key, &username, Some(place)));
+    report.say("Login Succeeded!\n")
 }
 
 fn logged_in(key: &Key, username: &str, stored_in: Option<String>) -> Done {

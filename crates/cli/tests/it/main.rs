@@ -35,6 +35,7 @@ mod resume;
 mod script;
 mod serve;
 mod sif;
+mod signals;
 mod stage;
 mod surface;
 mod sync_archives;
