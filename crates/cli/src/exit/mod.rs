@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Error;
 use skopeo_blob::{FileError, StreamError};
+use skopeo_config::Error as ConfigError;
 use skopeo_copy::Error as CopyError;
 use skopeo_copy::sync::names::Clash;
 use skopeo_copy::sync::shard::ShardError;
@@ -171,6 +172,7 @@ fn hint(error: &Error) -> Option<String> {
             .or_else(|| error.downcast_ref::<TransportError>()?.hint())
             .or_else(|| error.downcast_ref::<NameError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<RegistryError>()?.hint().map(str::to_owned))
+            .or_else(|| error.downcast_ref::<ConfigError>()?.hint().map(str::to_owned))
             .or_else(|| Some(error.downcast_ref::<Clash>()?.hint().to_owned()))
             .or_else(|| error.downcast_ref::<ShardError>()?.hint().map(str::to_owned))
     })

@@ -18,6 +18,7 @@ mod hostile;
 mod hostile_tar;
 mod inspect;
 mod killed;
+mod links;
 mod list_tags;
 mod login;
 mod man;
