@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, Read as _};
 use anyhow::{Context as _, Result, bail};
 use skopeo_blob::FileError;
 use skopeo_config::auth::{self, AuthOptions, Key, Stored};
+use skopeo_config::links;
 use skopeo_image::{ErrorClass, Secret};
 use skopeo_registry::Credentials;
 use skopeo_transport::Options;
@@ -25,6 +26,9 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         compat_authfile: flags.compat_auth_file.clone(),
     }
     .for_login(app.config().environment())?;
+    for path in [&files.authfile, &files.compat_authfile].into_iter().flatten() {
+        links::check(path)?;
+    }
     let key = match arguments {
         [registry] => Key::parse(registry)?,
         [] => bail!("please provide a registry to log in to"),

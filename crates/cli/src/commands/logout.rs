@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use skopeo_config::auth::{self, AuthOptions, Key, Logout as Found, Stored};
+use skopeo_config::links;
 
 use crate::app::App;
 use crate::args::login::Logout;
@@ -18,6 +19,9 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         compat_authfile: flags.compat_auth_file.clone(),
     }
     .for_login(app.config().environment())?;
+    for path in [&files.authfile, &files.compat_authfile].into_iter().flatten() {
+        links::check(path)?;
+    }
     if flags.all {
         if !arguments.is_empty() {
             bail!("--all takes no arguments");

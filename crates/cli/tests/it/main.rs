@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod architecture;
+mod archive_added;
 mod completion;
 mod copy;
 mod delete;
