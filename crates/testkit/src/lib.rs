@@ -11,7 +11,6 @@ pub mod registry;
 pub mod run;
 pub mod slurm;
 pub mod tar;
-pub mod terminal;
 pub mod twin;
 
 pub use certificate::Certificate;

@@ -12,14 +12,12 @@ mod docker_tar;
 mod error;
 mod files;
 mod glance;
-mod inside;
 mod layout;
 mod manifest;
 mod name;
 mod opened;
 mod options;
 mod partial;
-mod proof;
 mod referrer;
 mod registry;
 mod signature_file;
@@ -114,7 +112,7 @@ pub async fn look(name: &ImageName, options: &Options) -> Result<Box<dyn Destina
 pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
     match name {
         ImageName::Docker(name) => registry::delete(name, options).await,
-        ImageName::Oci(name) => layout::delete(name, &options.layout).await,
+        ImageName::Oci(name) => layout::delete(name, &options.layout, None).await,
         ImageName::OciArchive(_) => {
             Err(Error::Unsupported { transport: "oci", operation: "Deleting images" })
         }
@@ -213,6 +211,18 @@ pub async fn untag(
     match name.docker_name() {
         Some(name) => registry::untag(name, options, expected).await,
         None => Err(Error::Unsupported { transport: name.transport(), operation: "Deleting tags" }),
+    }
+}
+
+/// Gives a tag back to an image that is there by its digest still, unless the tag is there. Gives
+/// back whether it was missing.
+///
+/// # Errors
+/// If the image is gone too, the tag cannot be written, or the transport has no tags.
+pub async fn retag(name: &ImageName, options: &Options, digest: &Digest) -> Result<bool, Error> {
+    match name.docker_name() {
+        Some(name) => registry::retag(name, options, digest).await,
+        None => Err(Error::Unsupported { transport: name.transport(), operation: "Writing tags" }),
     }
 }
 

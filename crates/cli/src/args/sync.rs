@@ -92,10 +92,16 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
         Flag::switch("dry-run", "only say what would be copied"),
         Flag::text(
             "plan",
-            "FILE of --dry-run --output json to execute, instead of SOURCE and DESTINATION",
+            "FILE of --dry-run --output json to execute, deletions included, instead of SOURCE and \
+             DESTINATION",
         )
         .offers(Offers::Files),
         Flag::switch("allow-moved", "with --plan: go on where the source is another by now"),
+        Flag::switch(
+            "trust-file",
+            "with --plan or --retry-failed: take from FILE also what lowers security: that TLS is not \
+             verified, and where certificates and credentials are",
+        ),
         Flag::new(
             "immutable-tags",
             Kind::Texts,
@@ -282,7 +288,9 @@ impl Sync {
 }
 
 fn mirror(values: &Values) -> Result<Option<Rules>> {
-    if !values.switch("delete") {
+    // A plan says itself whether it deletes anything.
+    let planned = values.has("plan") && !values.has("delete");
+    if !values.switch("delete") && !planned {
         for flag in ["max-delete", "protect"] {
             if values.has(flag) {
                 bail!("--{flag} can only be used with --delete");

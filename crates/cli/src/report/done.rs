@@ -109,4 +109,7 @@ pub(crate) struct Deleted {
     pub(crate) with: Vec<String>,
     /// Why it was kept, or failed.
     pub(crate) reason: Option<String>,
+    /// Of a `sync`, the place that it is, or was, in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) place: Option<String>,
 }

@@ -66,9 +66,25 @@ impl Rules {
         self.protected.push(expression(regex)?);
         Ok(())
     }
+
+    /// The expressions of what stays.
+    pub fn protected(&self) -> impl Iterator<Item = &str> {
+        self.protected.iter().map(Regex::as_str)
+    }
+
+    /// Whether so many may go of so many that there are.
+    ///
+    /// # Errors
+    /// If they are too many. Then nothing may.
+    pub fn allow(&self, doomed: usize, of: usize) -> Result<(), TooMany> {
+        match self.most {
+            Some(most) if most.is_less_than(doomed, of) => Err(TooMany { doomed, of, most }),
+            _ => Ok(()),
+        }
+    }
 }
 
-/// How many tags may go at once.
+/// How many tags may go at once: `N` or `P%`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Most {
     /// So many.
@@ -128,14 +144,13 @@ impl TooMany {
 pub fn judge(shelves: &[Shelf], rules: &Rules) -> Result<Vec<Verdict>, TooMany> {
     let verdicts: Vec<Verdict> = shelves.iter().map(|shelf| judge_shelf(shelf, rules)).collect();
     let doomed = verdicts.iter().map(|verdict| verdict.doomed.len()).sum();
-    let of = shelves.iter().map(|shelf| shelf.has.len()).sum();
-    match rules.most {
-        Some(most) if most.is_less_than(doomed, of) => Err(TooMany { doomed, of, most }),
-        _ => Ok(verdicts),
-    }
+    rules.allow(doomed, shelves.iter().map(|shelf| shelf.has.len()).sum())?;
+    Ok(verdicts)
 }
 
-fn judge_shelf(shelf: &Shelf, rules: &Rules) -> Verdict {
+/// Decides what goes of one repository, however much that is.
+#[must_use]
+pub fn judge_shelf(shelf: &Shelf, rules: &Rules) -> Verdict {
     let mut verdict = Verdict::default();
     for writer in &shelf.writers {
         if let Writer::Unsure(why) = writer {

@@ -170,6 +170,9 @@ pub(crate) enum What {
     Redirect,
     /// The registry does it, but the answer never comes.
     DoneButCut,
+    /// Deleting a tag deletes what it leads to, with every tag of it; perhaps the answer never
+    /// comes.
+    TakesImage { cut: bool },
 }
 
 impl Fault {
@@ -195,6 +198,18 @@ impl Fault {
     #[must_use]
     pub fn done_but_cut(on: On) -> Self {
         Self::of(on, What::DoneButCut)
+    }
+
+    /// Deleting a tag deletes the manifest that it leads to, and so every tag of it.
+    #[must_use]
+    pub fn tag_takes_image() -> Self {
+        Self::of(On::manifests().method("DELETE"), What::TakesImage { cut: false })
+    }
+
+    /// The same, and the connection breaks instead of the answer.
+    #[must_use]
+    pub fn tag_takes_image_but_cut() -> Self {
+        Self::of(On::manifests().method("DELETE"), What::TakesImage { cut: true })
     }
 
     /// The answer's body falls silent, [`Self::after`] so many bytes; the connection stays.

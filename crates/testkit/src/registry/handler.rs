@@ -168,6 +168,18 @@ impl Shared {
         }
     }
 
+    /// The path of a manifest by its digest, where it is one by its tag.
+    async fn by_digest(&self, target: &str) -> Option<String> {
+        let (repository, reference) = target.rsplit_once('/')?;
+        if reference.contains(':') {
+            return None;
+        }
+        let head = Request::builder().method(Method::HEAD).uri(target).body(Body::empty()).ok()?;
+        let response = self.direct.respond(head).await;
+        let digest = response.headers().get("docker-content-digest")?.to_str().ok()?;
+        Some(format!("{repository}/{digest}"))
+    }
+
     /// The answer that a fault makes of it, as far as it is about the request.
     async fn faulty(
         &self,
@@ -189,6 +201,14 @@ impl Shared {
             What::DoneButCut => {
                 let _ = self.honest(request, target, realm).await;
                 Err(broken())
+            }
+            What::TakesImage { cut } => {
+                if let Some(whole) = self.by_digest(target).await {
+                    *request.uri_mut() = whole.parse().map_err(io::Error::other)?;
+                }
+                let target = request.uri().path().to_owned();
+                let response = self.honest(request, &target, realm).await?;
+                if *cut { Err(broken()) } else { Ok(response) }
             }
             What::Status { code, retry_after, body, read } => {
                 read_some(request.into_body(), *read).await;

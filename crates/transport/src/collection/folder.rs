@@ -45,16 +45,26 @@ impl Collection for Folder {
         files::blocking(move || tags(Path::new(&path))).await
     }
 
-    async fn remove(&self, name: &ImageName, _expected: Option<&Digest>) -> Result<(), Error> {
-        let ImageName::Dir(name) = name.clone() else {
-            return Err(Error::OtherCollection(name.to_string()));
-        };
-        files::blocking(move || dir::remove(&name)).await
+    async fn digest(&self, name: &ImageName) -> Result<Option<Digest>, Error> {
+        let name = of_folder(name)?;
+        files::blocking(move || dir::digest(&name).map(Some)).await
+    }
+
+    async fn remove(&self, name: &ImageName, expected: &Digest) -> Result<Vec<String>, Error> {
+        let (name, expected) = (of_folder(name)?, expected.clone());
+        files::blocking(move || dir::remove(&name, &expected)).await
     }
 
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
         // Nothing is made before something is put.
         self.create(name).await
+    }
+}
+
+fn of_folder(name: &ImageName) -> Result<DirName, Error> {
+    match name {
+        ImageName::Dir(name) => Ok(name.clone()),
+        other => Err(Error::OtherCollection(other.to_string())),
     }
 }
 
@@ -75,7 +85,7 @@ fn tags(path: &Path) -> Result<Vec<String>, Error> {
         // A link is not what was written here.
         if let Some(tag) = name.to_str().and_then(|name| name.strip_prefix(&start))
             && entry.file_type()?.is_dir()
-            && entry.path().join("manifest.json").is_file()
+            && dir::is_image(&entry.path())
         {
             tags.push(tag.to_owned());
         }

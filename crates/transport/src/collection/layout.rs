@@ -41,15 +41,28 @@ impl Collection for Layout {
             Err(error) if error.is_missing_file() => return Ok(Vec::new()),
             held => held?,
         };
-        let labels = held.iter().filter_map(|held| held.label.strip_prefix(repository));
+        // What others name otherwise, such as by a tag alone, was not written here.
+        let labels = held.iter().filter(|held| {
+            matches!(&held.name, ImageName::Oci(name) if name.reference() == Some(&held.label))
+        });
+        let labels = labels.filter_map(|held| held.label.strip_prefix(repository));
         let tags = labels.filter_map(|rest| rest.strip_prefix(':'));
         // In `registry:5000/x:1` the first colon is before no tag.
         Ok(tags.filter(|tag| !tag.contains(['/', '@'])).map(str::to_owned).collect())
     }
 
-    async fn remove(&self, name: &ImageName, _expected: Option<&Digest>) -> Result<(), Error> {
+    async fn digest(&self, name: &ImageName) -> Result<Option<Digest>, Error> {
         match name {
-            ImageName::Oci(name) => crate::layout::delete(name, &self.options).await,
+            ImageName::Oci(name) => crate::layout::digest(name, &self.options).await.map(Some),
+            other => Err(Error::OtherCollection(other.to_string())),
+        }
+    }
+
+    async fn remove(&self, name: &ImageName, expected: &Digest) -> Result<Vec<String>, Error> {
+        match name {
+            ImageName::Oci(name) => crate::layout::delete(name, &self.options, Some(expected))
+                .await
+                .map(|()| Vec::new()),
             other => Err(Error::OtherCollection(other.to_string())),
         }
     }

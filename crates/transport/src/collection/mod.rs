@@ -95,7 +95,7 @@ pub trait Collection: Send + Sync + fmt::Debug {
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error>;
 
     /// The tags of a repository that there are images of: of all whose labels are this one, a
-    /// colon and a tag. None if there is no such repository.
+    /// colon and a tag, as they are written here. None if there is no such repository.
     ///
     /// # Errors
     /// If it cannot be told.
@@ -103,20 +103,29 @@ pub trait Collection: Send + Sync + fmt::Debug {
         Err(Error::NotDeletable)
     }
 
-    /// The digest that a name leads to; `None` where that is not cheap to know.
+    /// The digest that a name leads to; `None` where nothing can be deleted.
     ///
     /// # Errors
-    /// If it cannot be asked.
+    /// If it is not there, or cannot be asked.
     async fn digest(&self, _name: &ImageName) -> Result<Option<Digest>, Error> {
         Ok(None)
     }
 
-    /// Removes one image: of a registry, the tag only. If `expected` is given, only if the name
-    /// leads there.
+    /// Removes one image, if its name leads to this digest: of a registry, the tag only. Gives back
+    /// what stays where it was, as it is no part of the image.
     ///
     /// # Errors
-    /// If it is not there, or cannot be removed.
-    async fn remove(&self, _name: &ImageName, _expected: Option<&Digest>) -> Result<(), Error> {
+    /// If it is not there, is another one by now, or cannot be removed.
+    async fn remove(&self, _name: &ImageName, _expected: &Digest) -> Result<Vec<String>, Error> {
+        Err(Error::NotDeletable)
+    }
+
+    /// Gives a name back to an image of this digest, which is there still, unless something has the
+    /// name. Gives back whether nothing had it.
+    ///
+    /// # Errors
+    /// If the image is gone, or has no names apart from itself here.
+    async fn give_back(&self, _name: &ImageName, _digest: &Digest) -> Result<bool, Error> {
         Err(Error::NotDeletable)
     }
 

@@ -31,7 +31,7 @@ impl Collection for Registry {
     async fn tags(&self, repository: &str) -> Result<Vec<String>, Error> {
         let name = self.name(&format!("{repository}:latest"))?;
         match crate::tags(&name, &self.options).await {
-            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            Err(error) if error.is_unknown_repository() => Ok(Vec::new()),
             tags => tags,
         }
     }
@@ -40,8 +40,12 @@ impl Collection for Registry {
         crate::resolve(name, &self.options).await.map(Some)
     }
 
-    async fn remove(&self, name: &ImageName, expected: Option<&Digest>) -> Result<(), Error> {
-        crate::untag(name, &self.options, expected).await.map(drop)
+    async fn remove(&self, name: &ImageName, expected: &Digest) -> Result<Vec<String>, Error> {
+        crate::untag(name, &self.options, Some(expected)).await.map(|_| Vec::new())
+    }
+
+    async fn give_back(&self, name: &ImageName, digest: &Digest) -> Result<bool, Error> {
+        crate::retag(name, &self.options, digest).await
     }
 
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {

@@ -22,7 +22,7 @@ use crate::name::{Name, NameError, parents, resolve};
 
 pub(crate) use destination::{create, create_in, look};
 pub(crate) use pool::Pool;
-pub(crate) use removal::remove;
+pub(crate) use removal::{digest, is_image, remove};
 pub(crate) use source::open;
 
 /// The path of a `dir:` image.

@@ -29,11 +29,7 @@ pub(super) fn has_image(name: &DirName) -> bool {
 }
 
 fn read(name: &DirName, which: &Which) -> Result<Option<RawManifest>, Error> {
-    let path = name.manifest(which);
-    if files::plain_size(&path).is_none() {
-        return Ok(None);
-    }
-    match files::read(&path, None, files::MAX_MANIFEST) {
+    match files::read(&name.manifest(which), None, files::MAX_MANIFEST) {
         Ok(bytes) => Ok(manifest::checked(None, bytes, which).ok()),
         Err(error) if error.is_missing_file() => Ok(None),
         Err(error) => Err(error),
@@ -88,8 +84,7 @@ impl Needed {
                 }
                 continue;
             };
-            // A link does not count: what it leads to belongs to others.
-            let metadata = match entry.metadata() {
+            let metadata = match fs_err::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_file() => metadata,
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
                 _ => return Ok(false),
@@ -105,7 +100,40 @@ impl Needed {
 const MANIFEST: &str = ".manifest.json";
 
 /// Whether a file has a name that is given to blobs, instances, signatures or what becomes one.
-fn is_of_images(file: &str) -> bool {
+pub(super) fn is_of_images(file: &str) -> bool {
     let blob = file.strip_suffix(MANIFEST).unwrap_or(file);
-    digest_of(blob).is_some() || file.contains("signature-") || files::is_temporary(file)
+    digest_of(blob).is_some() || is_signature(file) || files::is_temporary(file)
+}
+
+/// Whether a file is called `signature-N`, or so with a digest before it.
+pub(super) fn is_signature(file: &str) -> bool {
+    let (of, number) = match file.rsplit_once(".signature-") {
+        Some((digest, number)) => (Some(digest), number),
+        None => (None, file.strip_prefix("signature-").unwrap_or_default()),
+    };
+    number.parse::<u32>().is_ok() && of.is_none_or(|digest| digest_of(digest).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_of_images_is_known_by_its_name() {
+        let hex = Digest::sha256(b"").hex().to_owned();
+        for (file, expected) in [
+            (hex.clone(), true),
+            (format!("{hex}.manifest.json"), true),
+            (format!("{hex}.signature-12"), true),
+            ("signature-1".to_owned(), true),
+            (".skopeo-partial-x".to_owned(), true),
+            ("signature-of-the-boss.txt".to_owned(), false),
+            ("x.signature-1".to_owned(), false),
+            ("my-signature-1".to_owned(), false),
+            ("notes.manifest.json".to_owned(), false),
+            ("README".to_owned(), false),
+        ] {
+            assert_eq!(is_of_images(&file), expected, "{file}");
+        }
+    }
 }

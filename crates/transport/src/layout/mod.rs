@@ -95,6 +95,14 @@ impl LayoutName {
         Self::parse(&format!("{place}:{label}"))
     }
 
+    /// The reference in it, if it has one.
+    pub(crate) fn reference(&self) -> Option<&String> {
+        match &self.entry {
+            Entry::Reference(reference) => Some(reference),
+            Entry::Only | Entry::Index(_) => None,
+        }
+    }
+
     /// The folder, as the user named it.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -162,17 +170,35 @@ fn is_reference(text: &str) -> bool {
 
 /// Deletes an image: its descriptor, what hangs on it under names made of its digest, and the blobs
 /// that nothing else in the layout needs. Blobs in
-/// a shared folder stay, since nobody knows who else needs them.
-pub(crate) async fn delete(name: &LayoutName, options: &LayoutOptions) -> Result<(), Error> {
+/// a shared folder stay, since nobody knows who else needs them. If `expected` is given, the image
+/// is deleted only if it is of this digest.
+pub(crate) async fn delete(
+    name: &LayoutName,
+    options: &LayoutOptions,
+    expected: Option<&Digest>,
+) -> Result<(), Error> {
     let folder = Folder::new(name, options);
-    let name = name.clone();
+    let (name, expected) = (name.clone(), expected.cloned());
     crate::files::blocking(move || {
         // What is no layout gets no lock file, and the error says what is missing.
         folder.index()?;
         let lock = folder.lock()?;
         let mut index = folder.index()?;
-        let gone = index.remove(index.find(&name.entry)?);
-        sweep_images(&folder, vec![gone.descriptor()?], index, &lock)
+        let gone = index.remove(index.find(&name.entry)?).descriptor()?;
+        if expected.is_some_and(|expected| expected != gone.digest) {
+            return Err(Error::Rewritten(format!("oci:{name}")));
+        }
+        sweep_images(&folder, vec![gone], index, &lock)
+    })
+    .await
+}
+
+/// The digest of an image.
+pub(crate) async fn digest(name: &LayoutName, options: &LayoutOptions) -> Result<Digest, Error> {
+    let (folder, name) = (Folder::new(name, options), name.clone());
+    crate::files::blocking(move || {
+        let index = folder.index()?;
+        Ok(index.entries()[index.find(&name.entry)?].descriptor()?.digest)
     })
     .await
 }

@@ -13,6 +13,7 @@ use skopeo_registry::{
 };
 
 use super::ledger::Ledger;
+use super::untag::Habits;
 use crate::{Error, Options, files};
 
 /// The connections, tokens and credentials of this process, and which blobs its registries are
@@ -22,6 +23,7 @@ pub struct Connections {
     clients: Mutex<Vec<(Identity, Client)>>,
     found: Mutex<HashMap<(String, Option<PathBuf>), Credentials>>,
     ledger: Ledger,
+    habits: Habits,
 }
 
 /// What makes two clients one.
@@ -44,6 +46,11 @@ impl Connections {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What registries were seen to do when tags are deleted.
+    pub(super) fn habits(&self) -> &Habits {
+        &self.habits
     }
 
     /// The client of a registry for a repository, or a namespace, of it: for who speaks to the

@@ -31,7 +31,7 @@ pub(crate) use foreign::elsewhere;
 pub use ledger::{KnownBlob, Ledger, OpenUpload};
 pub(crate) use source::open;
 pub use untag::Untagged;
-pub(crate) use untag::{siblings, untag};
+pub(crate) use untag::{retag, siblings, untag};
 
 use lookaside::Lookaside;
 

@@ -14,7 +14,6 @@ mod layout;
 mod lookaside;
 mod original;
 mod place;
-mod reuse;
 mod sample;
 mod sif;
 

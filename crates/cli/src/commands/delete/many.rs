@@ -1,13 +1,13 @@
 //! Tags of a repository that are chosen by words, version or age.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, Result, bail};
 use skopeo_copy::select;
 use skopeo_image::{Digest, ErrorClass, Reference, Timestamp};
 use skopeo_transport::{ImageName, Options};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{method, remark, told};
 use crate::app::App;
@@ -38,7 +38,7 @@ pub(super) fn run(
     let Some(reference) = repository.docker_reference() else { bail!("no repository") };
     app.doing(format!("deleting tags of {}", reference.name));
     app.run(async {
-        let doomed = retry::with(retry, async || {
+        let (doomed, staying) = retry::with(retry, async || {
             report.attempt();
             choose(app, repository, reference, options, wish, chosen, report).await
         })
@@ -62,11 +62,53 @@ pub(super) fn run(
         if !wish.yes {
             ask(doomed.len()).await?;
         }
-        delete(app, reference, options, retry, doomed, report).await
+        let deleted = delete(app, reference, options, retry, doomed, report).await;
+        look(reference, options, retry, &staying).await?;
+        deleted
     })
 }
 
-/// Decides which tags go, and which of them take their image along.
+/// Looks whether the tags that were to stay are there: a registry may have taken more than it was
+/// asked to. What is missing is put back.
+///
+/// # Errors
+/// If some are gone, or not known to be there.
+async fn look(
+    reference: &Reference,
+    options: &Options,
+    retry: Retry,
+    staying: &BTreeMap<String, Digest>,
+) -> Result<()> {
+    let any = ImageName::docker(Reference { digest: None, ..reference.clone().or_latest() })?;
+    let listed = async || match skopeo_transport::tags(&any, options).await {
+        Err(error) if error.is_unknown_repository() => Ok(Vec::new()),
+        tags => Ok(tags?),
+    };
+    let listed = retry::with(retry, listed).await;
+    let listed = listed.context("it is not known whether the tags that stay are still there")?;
+    let listed: HashSet<String> = listed.into_iter().collect();
+    let mut lost = 0;
+    for (tag, digest) in staying.iter().filter(|(tag, _)| !listed.contains(*tag)) {
+        let name = facts::tagged(reference, tag)?;
+        let give = async || Ok(skopeo_transport::retag(&name, options, digest).await?);
+        match retry::with(retry, give).await {
+            Ok(false) => {}
+            Ok(true) => warn!("{name} went with another tag, and has been put back"),
+            Err(problem) => {
+                error!("{name} must stay, and is not there: {}", sentence(&problem));
+                lost += 1;
+            }
+        }
+    }
+    if lost == 0 {
+        return Ok(());
+    }
+    let sentence = format!("{lost} tags that were to stay are not there any more");
+    Err(Classed { class: ErrorClass::Partial, sentence, hint: None }.into())
+}
+
+/// Decides which tags go, and which of them take their image along. Gives back the tags that stay,
+/// too, with what they lead to.
 async fn choose(
     app: &App,
     repository: &ImageName,
@@ -75,7 +117,7 @@ async fn choose(
     wish: &Deleting,
     chosen: &Chosen,
     report: &Report,
-) -> Result<Vec<Doomed>> {
+) -> Result<(Vec<Doomed>, BTreeMap<String, Digest>)> {
     let tags = skopeo_transport::tags(repository, options).await;
     let tags = tags.context("Error listing repository tags")?;
     if tags.is_empty() {
@@ -117,27 +159,30 @@ async fn choose(
         }
     }
     if going.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), BTreeMap::new()));
     }
     // What stays may be of the same digest, so all tags are asked about, just before the deed.
     let digests = facts::digests(reference, options, &tags).await?;
     let digests: HashMap<&String, Digest> =
         tags.iter().zip(digests).filter_map(|(tag, digest)| Some((tag, digest?))).collect();
     let set: HashSet<&String> = going.iter().collect();
-    let staying = digests.iter().filter(|(tag, _)| !set.contains(**tag));
-    let mut staying: HashSet<Digest> = staying.map(|(_, digest)| digest.clone()).collect();
+    let left = digests.iter().filter(|(tag, _)| !set.contains(**tag));
+    let left: BTreeMap<String, Digest> =
+        left.map(|(tag, digest)| ((*tag).clone(), digest.clone())).collect();
+    let mut staying: HashSet<Digest> = left.values().cloned().collect();
     if !wish.tag_only {
         let listed = facts::instances(reference, options, staying.iter().cloned()).await;
         staying.extend(listed.context("reading what the tags that stay need")?);
     }
-    going
+    let doomed: Result<Vec<Doomed>> = going
         .iter()
         .filter_map(|tag| Some((tag, digests.get(tag)?)))
         .map(|(tag, digest)| {
             let whole = !wish.tag_only && !staying.contains(digest);
             Ok(Doomed { name: facts::tagged(reference, tag)?, digest: digest.clone(), whole })
         })
-        .collect()
+        .collect();
+    Ok((doomed?, left))
 }
 
 /// The tags with the times at which their images were made, where those count.

@@ -125,6 +125,7 @@ fn told(
         method: Some(method),
         with,
         reason: None,
+        place: None,
     }
 }
 

@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use serde_json::Value as Json;
 use skopeo_copy::sync::place::Place;
 use skopeo_copy::{Lists, Others, Request};
 use skopeo_transport::{ImageName, Options};
 use tracing::{info, warn};
 
-use super::goals::{Image, Places};
+use super::goals::{Image, Places, is_same};
 use super::input::Input;
+use super::lowered::{self, Lowered};
 use super::outcome::Entry;
 use super::record::{Document, RECORDED};
+use super::within;
 use crate::args::value::Values;
 use crate::args::{self, recorded};
 use crate::exit::UsageError;
@@ -47,6 +50,39 @@ impl Again {
         all.with_context(|| self.file())
     }
 
+    /// Refuses what the report lowers of what the command line asks for, unless that says so too, and
+    /// says what is taken from the report.
+    ///
+    /// # Errors
+    /// If there is something.
+    pub(super) fn check(&self, given: &Values) -> Result<()> {
+        let mut lowered = Lowered::new("report", &self.path);
+        let recorded = &self.report.options;
+        for side in ["", "src-", "dest-"] {
+            let flag = format!("{side}tls-verify");
+            let verify = recorded.get(&flag).and_then(Json::as_bool);
+            if !given.has(&flag) {
+                lowered.tls(verify, given, &flag, "its registries");
+            }
+            for (name, of) in [("authfile", "credentials"), ("cert-dir", "certificates")] {
+                let flag = format!("{side}{name}");
+                let path = recorded.get(&flag).and_then(Json::as_str);
+                if !given.has(&flag) {
+                    lowered.path(path, given, &flag, of);
+                }
+            }
+        }
+        lowered.check(given)?;
+        let flags = recorded.iter().map(|(name, value)| format!(" --{name}={value}"));
+        info!(
+            "Again, as {} says: sync{} {}",
+            self.file(),
+            flags.collect::<String>(),
+            self.report.arguments.join(" ")
+        );
+        Ok(())
+    }
+
     /// SOURCE and DESTINATION of then.
     pub(super) fn arguments(&self) -> &[String] {
         &self.report.arguments
@@ -77,6 +113,11 @@ impl Again {
         }
         let places = meant.iter().map(|image| image.place.parse::<Place>());
         let places: Vec<Place> = places.collect::<Result<_, _>>().with_context(|| self.file())?;
+        let known = input.places();
+        if let Some(other) = places.iter().find(|place| known.iter().all(|it| !is_same(it, place)))
+        {
+            bail!("{} names {other}, which is no place of the run that it is of", self.file());
+        }
         let opened =
             Places::open(places.iter(), |place| input.reaching(destination, place)).await?;
         let mut options: HashMap<String, Arc<Options>> = HashMap::new();
@@ -86,8 +127,12 @@ impl Again {
                 warn!("Deleting {} is not tried again", image.destination);
                 continue;
             };
-            let parse = |name: &str| ImageName::parse(name).with_context(|| self.file());
-            let (from, to) = (parse(from)?, parse(&image.destination)?);
+            let from = ImageName::parse(from).with_context(|| self.file())?;
+            let to = &image.destination;
+            let Some(to) = within::name(&place, &**opened.get(&place), to) else {
+                let to = to.escape_debug();
+                bail!("{}: {to} is not in {place}, where it says that it is", self.file());
+            };
             let host = host(&from);
             let options =
                 options.entry(host.clone()).or_insert_with(|| input.reading(source, &host));
@@ -106,6 +151,8 @@ impl Again {
                 settled: false,
             });
         }
+        let sources = images.iter().map(|image| &image.from);
+        lowered::check_sources(sources, source).with_context(|| self.file())?;
         Ok((opened, images))
     }
 

@@ -174,7 +174,7 @@ pub(super) fn require_apart(images: &[Image]) -> Result<()> {
 }
 
 /// Whether two places are one, however they are written: an archive must not be written by two.
-fn is_same(one: &Place, other: &Place) -> bool {
+pub(super) fn is_same(one: &Place, other: &Place) -> bool {
     let whole = |place: &Place| match place.kind {
         CollectionKind::Docker => join(&place.place, ""),
         _ => {

@@ -151,6 +151,17 @@ impl Input {
         Ok(finding)
     }
 
+    /// All places that images go to.
+    pub(super) fn places(&self) -> Vec<&Place> {
+        match self {
+            Self::One { places, .. } | Self::Registries { places, .. } => places.iter().collect(),
+            Self::Pairs { file, places, .. } => {
+                let goals = file.entries.iter().flat_map(|entry| &entry.goals);
+                places.iter().chain(goals.map(|goal| &goal.place)).collect()
+            }
+        }
+    }
+
     /// What it takes to read from a host.
     pub(super) fn reading(&self, options: &Arc<Options>, host: &str) -> Arc<Options> {
         match self {

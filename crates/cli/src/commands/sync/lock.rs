@@ -36,6 +36,14 @@ struct File {
     images: Vec<Locked>,
 }
 
+/// The beginning of a file: what it is.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    kind: String,
+    version: u64,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Locked {
     /// `docker://REPOSITORY:TAG`.
@@ -111,15 +119,16 @@ impl Lock {
         let file = go::quote(&path.to_string_lossy());
         let bytes = go::read_at_most(path, LONGEST).with_context(|| format!("reading {file}"))?;
         let none = || format!("{file} is no file of --lock");
-        let json: serde_json::Value = serde_json::from_slice(&bytes).with_context(none)?;
-        match (json["kind"].as_str(), json["version"].as_u64()) {
-            (Some(KIND), Some(version)) if version == u64::from(VERSION) => {}
-            (Some(KIND), Some(version)) => {
+        // Never as a tree of values: that takes many times the memory.
+        let head: Head = serde_json::from_slice(&bytes).with_context(none)?;
+        match (head.kind.as_str(), head.version) {
+            (KIND, version) if version == u64::from(VERSION) => {}
+            (KIND, version) if version > 0 => {
                 bail!("{file} is of version {version}, and only {VERSION} is known")
             }
             _ => bail!(none()),
         }
-        let read: File = serde_json::from_value(json).with_context(none)?;
+        let read: File = serde_json::from_slice(&bytes).with_context(none)?;
         let images = read.images.into_iter().map(|Locked { source, digest }| {
             let name = source.strip_prefix("docker://").map(Reference::parse_normalized);
             match name {

@@ -6,7 +6,8 @@
 //! `digests` and `lines` tell of it. `outcome` is what has come of each; `summary` and `record` say
 //! it at the end to people and to programs, `again` and `merge` read it. `lock` pins tags to digests.
 //! `settled` knows what needs no question, `price` says what a run would take, `plan` keeps it for
-//! another, `state` keeps what was learnt for all of them.
+//! another, `state` keeps what was learnt for all of them. `lowered` and `within` hold what plans and
+//! reports may ask for.
 
 mod again;
 mod catalog;
@@ -17,6 +18,7 @@ mod goals;
 mod input;
 mod lines;
 mod lock;
+mod lowered;
 pub(crate) mod merge;
 mod mirror;
 mod outcome;
@@ -28,6 +30,7 @@ mod settled;
 mod source;
 mod state;
 mod summary;
+mod within;
 mod work;
 
 use std::path::Path;
@@ -67,10 +70,6 @@ use summary::Totals;
 pub(crate) use plan::{Plan, Planned};
 pub(crate) use settled::Immutable;
 
-/// What to do after an interruption.
-const GOING_ON: &str = "run the same command again; images that are at their destination already are \
-                        not copied again";
-
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     match flags.text("plan") {
         None => sync(app, flags, arguments, report),
@@ -84,6 +83,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
 fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     let again = flags.text("retry-failed");
     let again = again.map(|path| Again::new(path.as_ref(), arguments)).transpose()?;
+    again.as_ref().map_or(Ok(()), |again| again.check(flags))?;
     let recalled = again.as_ref().map(|again| again.flags(flags)).transpose()?;
     let flags = recalled.as_ref().unwrap_or(flags);
     let arguments = again.as_ref().map_or(arguments, Again::arguments);
@@ -120,7 +120,6 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
     let choosing = Choosing { explain: sync.explain, platforms: app.platforms() };
     let session = work::session(&sync, app.max_connections(), limits::rates(flags)?);
 
-    app.going_on(GOING_ON);
     app.doing(match destination {
         Some(destination) => format!("syncing {source} to {destination}"),
         None => format!("syncing {source}"),
@@ -132,7 +131,7 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
     let outcomes = Arc::new(Outcomes::new(RunProgress::new(show, report.output())));
     let done = app.run(State::keep(app, &sync, &session, async {
         let (places, images, sources, lost);
-        let mut doomed = None;
+        let (mut doomed, mut mirroring) = (None, None);
         if let Some(again) = &again {
             (places, images) = again.images(&input, &source_options, &options, &request).await?;
             (sources, lost) = (1, 0);
@@ -158,7 +157,8 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
             places = Places::open(all, |place| input.reaching(&options, place)).await?;
             if let Some(rules) = &sync.mirror {
                 let mirror = Mirror::new(&found, &places)?;
-                doomed = Some(mirror.judge(&places, rules, retry).await);
+                mirroring = Some(mirror.recorded(&places, rules));
+                doomed = Some(mirror.judge(&places, rules, retry, None).await);
             }
             images = places.name(found.groups)?;
         }
@@ -168,7 +168,8 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
             _ => None,
         };
         let output = output(report, &images)?;
-        let plan = Plan::new(flags, &request.platforms, &places, &options);
+        let mut plan = Plan::new(flags, &request.platforms, &places, &options);
+        plan.delete = mirroring;
         let work = work::Work {
             sync: &sync,
             policy: &policy,
@@ -178,10 +179,11 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
             outcomes: &outcomes,
             session: session.clone(),
         };
-        let done = work.do_all(images, &places, plan, &source_options, sources).await?;
+        let going = doomed.as_ref().and_then(|doomed| doomed.as_ref().ok());
+        let all = (sources, going);
+        let done = work.do_all(images, &places, plan, &source_options, all).await?;
         let undeleted = match doomed {
-            Some(doomed) if sync.dry_run => doomed?.foretell(report),
-            Some(doomed) => doomed?.delete(&done, retry, report, &outcomes).await,
+            Some(doomed) => doomed?.end(&sync, &done, report, &outcomes, retry).await,
             None => 0,
         };
         if done.failed == 0 && lost == 0 && undeleted == 0 {
@@ -199,11 +201,22 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
 /// Does what was planned.
 fn execute(app: &App, flags: &Values, path: &Path, report: &Report) -> Result<()> {
     let read = plan::read(path)?;
+    read.check(path, flags)?;
+    let asked = flags.switch("delete") || flags.has("max-delete") || flags.has("protect");
+    if read.plan.delete.is_none() && asked {
+        bail!("the plan was made without --delete, so nothing is known that could be deleted");
+    }
+    read.plan.say(path);
     let flags = &read.plan.flags(flags)?;
     let sync = Sync::new(flags)?;
-    if sync.mirror.is_some() {
-        bail!("--delete cannot be used with --plan: what would be deleted is in no plan");
-    }
+    let mirroring = match (&read.plan.delete, &sync.mirror) {
+        (Some(planned), Some(given)) => Some((planned, planned.rules(given)?)),
+        (Some(_), None) => {
+            warn!("Not deleting what the plan deletes: --delete=false");
+            None
+        }
+        (None, _) => None,
+    };
     if let Some(path) = &sync.report {
         files::check(path, "report")?;
     }
@@ -216,7 +229,6 @@ fn execute(app: &App, flags: &Values, path: &Path, report: &Report) -> Result<()
     let retry = Retry::new(flags);
     let session = work::session(&sync, app.max_connections(), limits::rates(flags)?);
 
-    app.going_on(GOING_ON);
     app.doing(format!("syncing as planned in {}", path.display()));
     let show = Show::new(flags)?;
     if flags.switch("quiet") {
@@ -229,7 +241,14 @@ fn execute(app: &App, flags: &Values, path: &Path, report: &Report) -> Result<()
         let images = read.images(&source_options, &request, &places, sync.allow_moved)?;
         outcomes.expect(&images);
         let output = output(report, &images)?;
-        let plan = Plan::new(flags, &request.platforms, &places, &options);
+        let mut plan = Plan::new(flags, &request.platforms, &places, &options);
+        let mut doomed = None;
+        if let Some((planned, rules)) = &mirroring {
+            let deletions = read.deletions(&images)?;
+            let mirror = Mirror::planned(planned, &places, &images)?;
+            plan.delete = Some(mirror.recorded(&places, rules));
+            doomed = Some(mirror.judge(&places, rules, retry, Some(&deletions)).await);
+        }
         let work = work::Work {
             sync: &sync,
             policy: &policy,
@@ -239,8 +258,14 @@ fn execute(app: &App, flags: &Values, path: &Path, report: &Report) -> Result<()
             outcomes: &outcomes,
             session: session.clone(),
         };
-        let done = work.do_all(images, &places, plan, &source_options, 1).await?;
-        if done.failed == 0 { Ok(()) } else { Err(partly(&done)) }
+        let going = doomed.as_ref().and_then(|doomed| doomed.as_ref().ok());
+        let all = (1, going);
+        let done = work.do_all(images, &places, plan, &source_options, all).await?;
+        let undeleted = match doomed {
+            Some(doomed) => doomed?.end(&sync, &done, report, &outcomes, retry).await,
+            None => 0,
+        };
+        if done.failed == 0 && undeleted == 0 { Ok(()) } else { Err(partly(&done)) }
     }));
     end(app, &sync, (flags, &[]), &outcomes, done)
 }

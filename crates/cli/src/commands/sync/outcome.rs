@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Error;
 use serde::{Deserialize, Serialize};
-use skopeo_copy::{Copied, Event, Lists};
+use skopeo_copy::{Change, Copied, Event, Lists, Price};
 use skopeo_image::{Digest, ErrorClass};
 use skopeo_transport::{How, ImageName};
 
@@ -34,6 +34,8 @@ pub(super) enum Outcome {
     Skipped,
     /// A dry run got to it.
     WouldCopy,
+    /// A dry run found it to be too much.
+    WouldDelete,
     Failed,
 }
 
@@ -48,6 +50,7 @@ impl Outcome {
             Self::Deleted => "deleted",
             Self::Skipped => "skipped",
             Self::WouldCopy => "would-copy",
+            Self::WouldDelete => "would-delete",
             Self::Failed => "failed",
         }
     }
@@ -209,6 +212,72 @@ impl Outcomes {
             error: done.err().map(Problem::new),
             ..Entry::default()
         });
+    }
+
+    /// An image that nobody wants any more would be removed.
+    pub(super) fn would_delete(&self, place: &str, name: &ImageName, digest: Digest) {
+        self.state().images.push(Entry {
+            destination: name.to_string(),
+            place: place.to_owned(),
+            outcome: Outcome::WouldDelete,
+            digest: Some(digest),
+            ..Entry::default()
+        });
+    }
+
+    /// What an image should be is not there any more, or not known to be.
+    pub(super) fn lost(
+        &self,
+        place: &str,
+        name: &ImageName,
+        digest: Option<Digest>,
+        error: &Error,
+    ) {
+        let (name, mut state) = (name.to_string(), self.state());
+        let known = state.images.iter_mut().find(|image| {
+            image.destination == name && image.place == place && image.source.is_some()
+        });
+        if let Some(image) = known {
+            (image.outcome, image.error) = (Outcome::Failed, Some(Problem::new(error)));
+            return;
+        }
+        state.images.push(Entry {
+            destination: name,
+            place: place.to_owned(),
+            outcome: Outcome::Failed,
+            digest,
+            error: Some(Problem::new(error)),
+            ..Entry::default()
+        });
+    }
+
+    /// What the names of all images lead to that are where they should be, as far as that is known.
+    pub(super) fn digests(&self) -> HashMap<String, Digest> {
+        let state = self.state();
+        let there = state.images.iter().filter(|image| {
+            matches!(image.outcome, Outcome::Copied | Outcome::Unchanged | Outcome::Skipped)
+        });
+        there.filter_map(|image| Some((image.destination.clone(), image.digest.clone()?))).collect()
+    }
+
+    /// What a dry run has found out about an image: `None` if nobody had to be asked.
+    pub(super) fn priced(&self, at: usize, price: Option<&Price>) {
+        if let Some(image) = self.state().images.get_mut(at) {
+            image.outcome = match price.map(|price| price.change) {
+                None => Outcome::Skipped,
+                Some(Change::Unchanged) => Outcome::Unchanged,
+                Some(Change::New | Change::Changed) => Outcome::WouldCopy,
+            };
+            image.source_digest = price.map(|price| price.source.clone());
+            image.digest = price.and_then(|price| price.destination.clone());
+        }
+    }
+
+    /// A dry run could not find it out.
+    pub(super) fn unpriced(&self, at: usize, error: &Error) {
+        if let Some(image) = self.state().images.get_mut(at) {
+            (image.outcome, image.error) = (Outcome::Failed, Some(Problem::new(error)));
+        }
     }
 
     /// These are the images that there are.

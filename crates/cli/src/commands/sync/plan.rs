@@ -1,23 +1,34 @@
 //! What `--dry-run --output json` writes, and `--plan` reads: names, digests, and the flags that
 //! decide what is done. Credentials are none of these.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 use skopeo_copy::sync::place::Place;
 use skopeo_copy::{Amount, Change, Lists, Others, Price, Request};
 use skopeo_image::{Digest, Platform};
 use skopeo_transport::{ImageName, Options};
+use tracing::info;
 
 use super::goals::{Image, Places, require_apart};
+use super::lowered::{self, Lowered};
+use super::mirror::{Deletion, Deletions, Mirroring};
+use super::within;
 use crate::args::value::{Value, Values};
 use crate::go;
 
 /// The longest plan that is read, in bytes: some hundred thousand images.
-const LONGEST: u64 = 512 << 20;
+const LONGEST: usize = 512 << 20;
+
+/// The longest part of it that is about all images, and about one, in bytes.
+const LONGEST_HEAD: usize = 16 << 20;
+const LONGEST_RESULT: usize = 64 << 10;
 
 /// The flags that a plan keeps, unless `--plan` comes with others. Names, places and platforms are
 /// in the plan itself.
@@ -46,6 +57,9 @@ pub(crate) struct Plan {
     /// The sum of what it takes.
     #[serde(default)]
     pub(crate) sum: Sum,
+    /// How deletions were judged; none if there was no `--delete`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delete: Option<Mirroring>,
 }
 
 /// A place that images go to.
@@ -71,6 +85,9 @@ pub(crate) struct Sum {
     pub(crate) new: u64,
     pub(crate) changed: u64,
     pub(crate) unchanged: u64,
+    /// Images that are deleted.
+    #[serde(default)]
+    pub(crate) delete: u64,
     pub(crate) fetch: Blobs,
     pub(crate) send: Blobs,
     pub(crate) mount: Blobs,
@@ -238,7 +255,7 @@ impl Plan {
             access: Access::new(options, flagged),
         });
         let (places, platforms) = (places.collect(), platforms.to_vec());
-        Self { places, platforms, flags: Self::kept(flags), sum: Sum::default() }
+        Self { places, platforms, flags: Self::kept(flags), sum: Sum::default(), delete: None }
     }
 
     fn kept(flags: &Values) -> Map<String, Json> {
@@ -251,6 +268,22 @@ impl Plan {
             Some(((*name).to_owned(), value))
         });
         kept.collect()
+    }
+
+    /// Says what is taken from the plan.
+    pub(super) fn say(&self, path: &Path) {
+        let flags = self.flags.iter().map(|(name, value)| match value {
+            Json::String(text) => format!(" --{name}={}", go::quote(text)),
+            value => format!(" --{name}={value}"),
+        });
+        let flags: String = flags.collect();
+        let places: Vec<&str> = self.places.iter().map(|it| it.place.as_str()).collect();
+        info!(
+            "As planned in {}, images go to {}{}{flags}",
+            go::quote(&path.to_string_lossy()),
+            places.join(", "),
+            if flags.is_empty() { "" } else { ", with" },
+        );
     }
 
     /// The flags of this run, and those of the plan where this run has none.
@@ -281,16 +314,71 @@ impl Plan {
 pub(super) struct Read {
     pub(super) plan: Plan,
     images: Vec<Planned>,
+    deletions: Vec<Deletion>,
 }
 
 /// The document, as far as a plan is in it.
 #[derive(Deserialize)]
-struct Document {
+struct Document<'a> {
     version: u32,
     command: String,
     ok: bool,
-    plan: Option<Plan>,
-    results: Vec<Json>,
+    #[serde(borrow)]
+    plan: Option<&'a RawValue>,
+    results: Results,
+}
+
+/// The results that are part of a plan.
+#[derive(Default)]
+struct Results {
+    images: Vec<Planned>,
+    deletions: Vec<Deletion>,
+}
+
+/// What a result is.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    outcome: String,
+}
+
+impl<'de> Deserialize<'de> for Results {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Reading)
+    }
+}
+
+/// Reads one result after the other, so that what is none takes no memory.
+struct Reading;
+
+impl<'de> Visitor<'de> for Reading {
+    type Value = Results;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of results")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Results, A::Error> {
+        fn read<'de, T: Deserialize<'de>, E: de::Error>(text: &'de str) -> Result<T, E> {
+            serde_json::from_str(text).map_err(E::custom)
+        }
+        let mut results = Results::default();
+        while let Some(one) = list.next_element::<&'de RawValue>()? {
+            if one.get().len() > LONGEST_RESULT {
+                let most = LONGEST_RESULT >> 10;
+                return Err(de::Error::custom(format!("a result is longer than {most} KiB")));
+            }
+            let Kind { kind, outcome } = read(one.get())?;
+            match (kind.as_str(), outcome.as_str()) {
+                ("plan", _) => results.images.push(read(one.get())?),
+                ("delete", "would-delete") => results.deletions.push(read(one.get())?),
+                _ => {}
+            }
+        }
+        Ok(results)
+    }
 }
 
 /// Reads what a dry run has written.
@@ -298,18 +386,14 @@ struct Document {
 /// # Errors
 /// If it cannot be read, or is no whole plan.
 pub(super) fn read(path: &Path) -> Result<Read> {
-    use std::io::Read as _;
     let file = go::quote(&path.to_string_lossy());
-    let mut text = Vec::new();
-    fs_err::File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LONGEST {
-        bail!("reading plan {file}: it is longer than {} MiB", LONGEST >> 20);
-    }
+    let text = go::read_at_most(path, LONGEST).with_context(|| format!("reading plan {file}"))?;
     parse(&text).with_context(|| format!("reading plan {file}"))
 }
 
 fn parse(text: &[u8]) -> Result<Read> {
-    let document: Document = serde_json::from_slice(text)?;
+    let text = std::str::from_utf8(text).context("it is no UTF-8")?;
+    let document: Document<'_> = serde_json::from_str(text)?;
     let Document { version, command, ok, plan, results } = document;
     if version != crate::report::VERSION || command != "sync" {
         bail!("it is no plan of this version");
@@ -317,15 +401,61 @@ fn parse(text: &[u8]) -> Result<Read> {
     let Some(plan) = plan else {
         bail!("there is no plan in it: --dry-run --output json writes one")
     };
+    if plan.get().len() > LONGEST_HEAD {
+        bail!("what it says of all images is longer than {} MiB", LONGEST_HEAD >> 20);
+    }
+    let plan: Plan = serde_json::from_str(plan.get())?;
     if !ok {
         bail!("it is of a dry run that failed");
     }
-    let planned = results.into_iter().filter(|it| it.get("type") == Some(&Json::from("plan")));
-    let images = planned.map(serde_json::from_value).collect::<Result<_, _>>()?;
-    Ok(Read { plan, images })
+    let Results { images, deletions } = results;
+    if !deletions.is_empty() && plan.delete.is_none() {
+        bail!("it deletes images, and does not say how these were chosen");
+    }
+    Ok(Read { plan, images, deletions })
 }
 
 impl Read {
+    /// Refuses what the plan lowers of what the command line asks for, unless that says so too.
+    ///
+    /// # Errors
+    /// If there is something.
+    pub(super) fn check(&self, path: &Path, given: &Values) -> Result<()> {
+        let mut lowered = Lowered::new("plan", path);
+        for (side, all) in [("src", "all sources"), ("dest", "all destinations")] {
+            let flag = |name: &str| format!("{side}-{name}");
+            let switch = self.plan.flags.get(&flag("tls-verify")).and_then(Json::as_bool);
+            if !given.has(&flag("tls-verify")) {
+                lowered.tls(switch, given, &flag("tls-verify"), all);
+            }
+            let folder = self.plan.flags.get(&flag("cert-dir")).and_then(Json::as_str);
+            if !given.has(&flag("cert-dir")) {
+                lowered.path(folder, given, &flag("cert-dir"), "certificates");
+            }
+        }
+        let mut access = |side: &str, access: &Access, of: &str| {
+            lowered.tls(access.tls_verify, given, &format!("{side}-tls-verify"), of);
+            let folder = access.cert_dir.as_ref().map(|folder| folder.to_string_lossy());
+            let of = format!("certificates for {of}");
+            lowered.path(folder.as_deref(), given, &format!("{side}-cert-dir"), of);
+        };
+        for place in &self.plan.places {
+            access("dest", &place.access, &place.place);
+        }
+        for image in self.images.iter().filter(|image| image.access != Access::default()) {
+            access("src", &image.access, &registry(&image.source));
+        }
+        lowered.check(given)
+    }
+
+    /// What the plan deletes.
+    ///
+    /// # Errors
+    /// If that is also what it writes.
+    pub(super) fn deletions(&self, images: &[Image]) -> Result<Deletions> {
+        Deletions::new(self.deletions.clone(), images)
+    }
+
     /// The places of the plan.
     ///
     /// # Errors
@@ -359,6 +489,11 @@ impl Read {
             if places.options(&place).is_none() {
                 bail!("{place} is none of the places of the plan");
             }
+            let from = ImageName::parse(&planned.source)?;
+            let Some(to) = within::name(&place, &**places.get(&place), &planned.destination) else {
+                let to = &planned.destination;
+                bail!("{} is not in {place}, where the plan says that it is", to.escape_debug());
+            };
             // An image on its way to several places is read once.
             let before = (at > 0).then(|| (&self.images[at - 1], &images[at - 1]));
             let (options, request) = match before {
@@ -376,9 +511,9 @@ impl Read {
                 }
             };
             images.push(Image {
-                from: ImageName::parse(&planned.source)?,
+                from,
                 options,
-                to: ImageName::parse(&planned.destination)?,
+                to,
                 collection: places.get(&place).clone(),
                 place,
                 request,
@@ -387,8 +522,19 @@ impl Read {
                 settled: false,
             });
         }
+        lowered::check_sources(images.iter().map(|image| &image.from), options)?;
         require_apart(&images)?;
         Ok(images)
+    }
+}
+
+/// The registry of a source, or the whole name of another.
+fn registry(source: &str) -> String {
+    match ImageName::parse(source) {
+        Ok(name) => name
+            .docker_reference()
+            .map_or_else(|| source.to_owned(), |it| it.name.domain().to_owned()),
+        Err(_) => source.to_owned(),
     }
 }
 
@@ -431,7 +577,7 @@ mod tests {
         given.set("format", Value::Text("oci".to_owned()));
         let (places, platforms) = (Vec::new(), Vec::new());
         let flags = Plan::kept(&given);
-        let plan = Plan { places, platforms, flags, sum: Sum::default() };
+        let plan = Plan { places, platforms, flags, sum: Sum::default(), delete: None };
         assert!(!serde_json::to_string(&plan).unwrap().contains("secret"));
         let mut now = Values::default();
         now.set("preserve-digests", Value::Switch(false));

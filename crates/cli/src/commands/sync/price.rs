@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use futures_util::stream::{self, StreamExt as _};
-use skopeo_copy::{Book, Price, Session};
+use skopeo_copy::{Book, Change, Price, Session};
 use skopeo_transport::Options;
-use tracing::error;
+use tracing::{error, info};
 
 use super::goals::Image;
+use super::mirror::Doomed;
 use super::plan::{Blobs, Plan, Planned, Sum};
 use super::work::Work;
 use crate::args::report::Output;
@@ -30,19 +31,22 @@ impl Work<'_> {
         images: &[Image],
         mut plan: Plan,
         flagged: &Options,
+        (sources, doomed): (usize, Option<&Doomed>),
         done: &mut super::work::Done,
     ) -> Result<()> {
         let session = Session::new(Arc::new(|_| ()));
         let book = Book::default();
         let prices: Vec<_> =
             images.iter().map(|image| self.one_price(&session, image, &book)).collect();
+        let images = images.iter().enumerate();
         let mut prices = stream::iter(prices).buffered(AT_ONCE).zip(stream::iter(images));
         let mut rows = Vec::new();
-        while let Some((price, image)) = prices.next().await {
+        while let Some((price, (at, image))) = prices.next().await {
             let price = match price {
                 Ok(price) => price,
                 Err(failure) => {
                     let what = format!("Error pricing ref {}", go::quote(&image.from.to_string()));
+                    self.outcomes.unpriced(at, &failure);
                     if !self.sync.keep_going {
                         return Err(failure.context(what));
                     }
@@ -52,12 +56,16 @@ impl Work<'_> {
                     continue;
                 }
             };
+            say(image, price.as_ref());
+            self.outcomes.priced(at, price.as_ref());
             let planned = Planned::new(image, price.as_ref(), flagged);
             plan.sum.add(&planned);
             rows.push(planned);
         }
+        info!("Would have synced {} images from {sources} sources", done.well);
+        plan.sum.delete = doomed.map_or(0, |doomed| doomed.names().count() as u64);
         match self.report.output() {
-            Output::Text => self.report.say(&table(&rows, &plan.sum))?,
+            Output::Text => self.report.say(&table(&rows, doomed, &plan.sum))?,
             Output::Json => {
                 for planned in rows {
                     self.report.add(Report::Plan(Box::new(planned)));
@@ -91,8 +99,23 @@ impl Work<'_> {
     }
 }
 
+/// Says what would be done with an image.
+fn say(image: &Image, price: Option<&Price>) {
+    let (from, to) = (image.from.to_string(), image.to.to_string());
+    let Image { at, of, .. } = image;
+    match price.map(|price| price.change) {
+        Some(Change::New | Change::Changed) => {
+            info!(from, to, "Would have copied image ref {at}/{of}");
+        }
+        Some(Change::Unchanged) => {
+            info!(from, to, "Would have skipped image ref {at}/{of}: it is unchanged");
+        }
+        None => info!(from, to, "Would have skipped image ref {at}/{of}: its tag never moves"),
+    }
+}
+
 /// A line for each image, and the sum.
-fn table(rows: &[Planned], sum: &Sum) -> String {
+fn table(rows: &[Planned], doomed: Option<&Doomed>, sum: &Sum) -> String {
     let mut text = format!(
         "{:<9}  {:>10}  {:>10}  {:>10}  {:>8}  IMAGE\n",
         "CHANGE", "FETCH", "SEND", "MOUNT", "REQUESTS"
@@ -111,10 +134,18 @@ fn table(rows: &[Planned], sum: &Sum) -> String {
             row.destination
         );
     }
+    for name in doomed.into_iter().flat_map(Doomed::names) {
+        let _ = writeln!(
+            text,
+            "{:<9}  {:>10}  {:>10}  {:>10}  {:>8}  {name}",
+            "delete", "-", "-", "-", "-"
+        );
+    }
+    let deleted = doomed.map(|_| format!(", {} to delete", sum.delete)).unwrap_or_default();
     let part = |blobs: Blobs| format!("{} ({} blobs)", size(blobs.bytes), blobs.blobs);
     let _ = writeln!(
         text,
-        "{} new, {} changed, {} unchanged: {} to fetch, {} to send, {} to mount, {} present, {} \
+        "{} new, {} changed, {} unchanged{deleted}: {} to fetch, {} to send, {} to mount, {} present, {} \
          requests",
         sum.new,
         sum.changed,

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 use skopeo_image::go_json;
 
 use super::outcome::{Entry, Unlisted};
@@ -17,6 +19,9 @@ const VERSION: u32 = 1;
 
 /// The longest report that is read, in bytes: half a million images.
 const LONGEST: usize = 1 << 29;
+
+/// The longest part of it that can be of any form, in bytes.
+const LONGEST_PART: usize = 1 << 20;
 
 /// The flags that are recorded: what they say is no secret, and needed to do the same again.
 pub(super) const RECORDED: &[&str] = &[
@@ -55,13 +60,38 @@ pub(super) struct Document {
     pub(super) seconds: f64,
     pub(super) requests: u64,
     /// SOURCE and DESTINATION.
+    #[serde(deserialize_with = "limited")]
     pub(super) arguments: Vec<String>,
+    #[serde(deserialize_with = "limited")]
     pub(super) options: Recorded,
     pub(super) totals: Totals,
     pub(super) images: Vec<Entry>,
     pub(super) unlisted: Vec<Unlisted>,
     /// Why it ended as it did: what `--error-format json` says.
+    #[serde(default, deserialize_with = "limited")]
     pub(super) error: Option<Json>,
+}
+
+/// The beginning of every document: what it is.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    command: String,
+    version: u64,
+}
+
+/// Reads what may be of any form only if it is short.
+fn limited<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let text = <&'de RawValue>::deserialize(deserializer)?.get();
+    if text.len() > LONGEST_PART {
+        let most = LONGEST_PART >> 20;
+        return Err(D::Error::custom(format!("a part of it is longer than {most} MiB")));
+    }
+    serde_json::from_str(text).map_err(D::Error::custom)
 }
 
 impl Document {
@@ -89,16 +119,18 @@ impl Document {
     pub(super) fn read(path: &Path) -> Result<Self> {
         let file = go::quote(&path.to_string_lossy());
         let bytes = go::read_at_most(path, LONGEST).with_context(|| format!("reading {file}"))?;
-        let json: Json = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{file} is no report of sync"))?;
-        match (json["command"].as_str(), json["version"].as_u64()) {
-            (Some("sync"), Some(version)) if version == u64::from(VERSION) => {}
-            (Some("sync"), Some(version)) => {
+        let none = || format!("{file} is no report of sync");
+        // Never as a tree of values: that takes many times the memory.
+        let text = std::str::from_utf8(&bytes).with_context(none)?;
+        let head: Head = serde_json::from_str(text).with_context(none)?;
+        match (head.command.as_str(), head.version) {
+            ("sync", version) if version == u64::from(VERSION) => {}
+            ("sync", version) if version > 0 => {
                 bail!("{file} is a report of version {version}, and only {VERSION} is known")
             }
-            _ => bail!("{file} is no report of sync"),
+            _ => bail!(none()),
         }
-        serde_json::from_value(json).with_context(|| format!("{file} is no report of sync"))
+        serde_json::from_str(text).with_context(none)
     }
 
     /// # Errors

@@ -76,7 +76,7 @@ async fn list(
     let tags = match skopeo_transport::tags(&image.to, options).await {
         Ok(tags) => tags,
         // It will be made.
-        Err(error) if error.is_not_found() => Vec::new(),
+        Err(error) if error.is_unknown_repository() => Vec::new(),
         Err(error) => {
             let what = format!("Error determining repository tags for repo {repository}");
             return Err(anyhow::Error::from(error).context(what));

@@ -20,6 +20,7 @@ pub(super) struct Totals {
     pub(super) deleted: usize,
     pub(super) skipped: usize,
     pub(super) would_copy: usize,
+    pub(super) would_delete: usize,
     pub(super) failed: usize,
     pub(super) unfinished: usize,
     pub(super) not_begun: usize,
@@ -36,6 +37,7 @@ impl Totals {
                 Outcome::Deleted => &mut totals.deleted,
                 Outcome::Skipped => &mut totals.skipped,
                 Outcome::WouldCopy => &mut totals.would_copy,
+                Outcome::WouldDelete => &mut totals.would_delete,
                 Outcome::Failed => &mut totals.failed,
                 Outcome::Unfinished => &mut totals.unfinished,
                 Outcome::NotBegun => &mut totals.not_begun,
@@ -58,6 +60,7 @@ impl Totals {
             ("deleted", self.deleted),
             ("skipped", self.skipped),
             ("would copy", self.would_copy),
+            ("would delete", self.would_delete),
             ("failed", self.failed),
             ("unfinished", self.unfinished),
             ("not begun", self.not_begun),
@@ -77,7 +80,7 @@ fn table(document: &Document) -> String {
     let Document { totals, seconds, requests, images, unlisted, .. } = document;
     let mut text = String::from("\n");
     for (name, count) in totals.rows() {
-        let _ = writeln!(text, "{name:<10} {count:>7}");
+        let _ = writeln!(text, "{name:<12} {count:>5}");
     }
     let Bytes { read, written, reused, mounted, linked } = totals.bytes;
     let _ = writeln!(text, "fetched    {}, sent {}", HumanBytes(read), HumanBytes(written));

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use super::digests::DigestFile;
 use super::goals::{Image, Places};
 use super::lines::Lines;
+use super::mirror::Doomed;
 use super::outcome::Outcomes;
 use super::plan::Plan;
 use crate::args::image::Retry;
@@ -63,7 +64,7 @@ impl Work<'_> {
         places: &Places,
         plan: Plan,
         flagged: &Options,
-        sources: usize,
+        (sources, doomed): (usize, Option<&Doomed>),
     ) -> Result<Done> {
         self.sync.immutable.settle(&mut images, places).await?;
         if self.sync.dry_run {
@@ -81,8 +82,7 @@ impl Work<'_> {
         let mut done = done?;
         finished?;
         if self.sync.dry_run {
-            info!("Would have synced {} images from {sources} sources", done.well);
-            self.price(&images, plan, flagged, &mut done).await?;
+            self.price(&images, plan, flagged, (sources, doomed), &mut done).await?;
         } else {
             info!("Synced {} images from {sources} sources", done.well);
         }
@@ -148,8 +148,10 @@ impl Work<'_> {
         for image in images {
             let (from, to) = (image.from.to_string(), image.to.to_string());
             if self.sync.dry_run {
-                info!(from, to, "Would have copied image ref {}/{}", image.at, image.of);
-            } else if image.settled {
+                // It is said once it is known whether there is anything to do.
+                continue;
+            }
+            if image.settled {
                 info!(
                     from,
                     to, "Skipping image ref {}/{}: its tag never moves", image.at, image.of

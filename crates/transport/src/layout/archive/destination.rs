@@ -10,33 +10,28 @@ use skopeo_image::{Digest, RawManifest, Signature, Which};
 use super::super::destination::{accepts, digest_of, entry, reference, refuse};
 use super::super::hanging::Hanging;
 use super::ArchiveName;
-use super::packing::{Images, Packing};
+use super::packing::Packing;
 use crate::glance::{Glance, Unseen};
-use crate::tar::{Hold, is_special, place};
+use crate::tar::is_special;
 use crate::{
     Accepts, Destination, Error, How, ImageName, Options, PutManifestError, Referrer, Role, Stored,
     Wish, files,
 };
 
-/// What would be written to an archive, of which nothing is known before it is opened.
+/// What would be written to an archive, of which nothing that is there stays.
 pub(crate) fn look(name: &ArchiveName, options: &Options) -> Result<Glance<Unseen>, Error> {
     reference(name.entry())?;
     let accepts = accepts(&options.layout);
     Ok(Glance { name: ImageName::OciArchive(name.clone()), accepts, sight: Unseen })
 }
 
-/// Opens a file, or a pipe, that a layout is to be written to. The images that are there stay.
-/// Waits until no other program writes it.
+/// Opens a file, or a pipe, that a layout is to be written to.
 pub(crate) async fn create(
     name: &ArchiveName,
     options: &Options,
 ) -> Result<ArchiveDestination, Error> {
     reference(name.entry())?;
-    let place = place(name.path())?;
-    let hold = Hold::take(&place).await?;
-    let packing = Arc::new(Packing::added_to(&place, options, Images::One).await?);
-    packing.hold(hold);
-    packing.begin().await?;
+    let packing = Arc::new(Packing::anew(name, options).await?);
     ArchiveDestination::new(name, packing, accepts(&options.layout), Rest::Nothing)
 }
 
@@ -103,7 +98,10 @@ impl Destination for ArchiveDestination {
     }
 
     async fn present(&self) -> Result<Option<Digest>, Error> {
-        self.packing.present(self.reference.as_deref()).await
+        match &self.reference {
+            Some(reference) => self.packing.present(reference).await,
+            None => Ok(None),
+        }
     }
 
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {

@@ -1,24 +1,28 @@
-//! `--delete`: what the destinations have and the selection has not.
+//! `--delete`: what the destinations have and the selection has not. `doomed` deletes it, `planned`
+//! keeps it in a plan.
+
+mod doomed;
+mod planned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use skopeo_copy::sync::mirror::{self, Rules, Shelf, Tag, Writer, parted, subject};
-use skopeo_copy::sync::place::Goal;
-use skopeo_image::{Digest, Reference};
+use skopeo_copy::sync::mirror::{self, Rules, Shelf, Tag, Verdict, Writer, parted, subject};
+use skopeo_copy::sync::place::{Goal, Place};
+use skopeo_image::Reference;
 use skopeo_transport::{Collection, CollectionKind, ImageName};
-use tracing::{debug, error, info, warn};
+use tracing::warn;
 
 use super::goals::Places;
-use super::outcome::Outcomes;
 use super::source::{Finding, Group, Origin, What};
-use super::work::Done;
 use crate::args::image::Retry;
 use crate::exit::{Classed, sentence};
-use crate::report::{self, Deleted, Report};
-use crate::{go, retry};
+use crate::retry;
+
+pub(super) use doomed::Doomed;
+pub(super) use planned::{Deletion, Deletions, Mirroring};
 
 /// A tag by which it shows how tags are named at a destination.
 const PROBE: &str = "skopeo-probe-of-tag";
@@ -28,22 +32,6 @@ const AT_ONCE: usize = 8;
 
 /// What a run writes, by place and repository.
 pub(super) struct Mirror(BTreeMap<(usize, String), Shelf>);
-
-/// What is to go.
-#[derive(Default)]
-pub(super) struct Doomed {
-    images: Vec<Excess>,
-    /// Repositories of which nothing goes, as too little is known; it has been said of each.
-    pub(super) refused: usize,
-}
-
-/// An image that is to go.
-struct Excess {
-    collection: Arc<dyn Collection>,
-    place: String,
-    name: ImageName,
-    digest: Option<Digest>,
-}
 
 impl Mirror {
     /// # Errors
@@ -131,7 +119,7 @@ impl Mirror {
         shelf
     }
 
-    /// Looks at what is there, and decides what goes.
+    /// Looks at what is there, and decides what goes; of what was planned, if there is a plan.
     ///
     /// # Errors
     /// If more would go than may.
@@ -140,9 +128,28 @@ impl Mirror {
         places: &Places,
         rules: &Rules,
         retry: Retry,
+        planned: Option<&Deletions>,
     ) -> Result<Doomed> {
+        let mut judged = self.shelves(places, rules, retry).await;
         let mut doomed = Doomed::default();
-        let (mut shelves, mut collections) = (Vec::new(), Vec::new());
+        if let Some(planned) = planned {
+            planned.narrow(&mut judged)?;
+        }
+        let count = judged.iter().map(|it| it.verdict.doomed.len()).sum();
+        let of = judged.iter().map(|it| it.shelf.has.len()).sum();
+        rules.allow(count, of).map_err(|error| {
+            let hint = Some("--dry-run says what would go".to_owned());
+            Classed { class: error.class(), sentence: error.to_string(), hint }
+        })?;
+        for judged in judged {
+            doomed.add(judged, planned, retry).await?;
+        }
+        Ok(doomed)
+    }
+
+    /// What there is, and what is to become of it.
+    async fn shelves<'a>(self, places: &'a Places, rules: &Rules, retry: Retry) -> Vec<Judged<'a>> {
+        let mut judged = Vec::new();
         for ((number, _), mut shelf) in self.0 {
             let (place, collection) = places.collections()[number];
             let is_unsure = |writer: &Writer| matches!(writer, Writer::Unsure(_));
@@ -158,85 +165,24 @@ impl Mirror {
                     }
                 }
             }
-            shelves.push(shelf);
-            collections.push((place, collection));
+            let verdict = mirror::judge_shelf(&shelf, rules);
+            judged.push(Judged { place, collection, shelf, verdict });
         }
-        let verdicts = mirror::judge(&shelves, rules).map_err(|error| {
-            let hint = Some("--dry-run says what would go".to_owned());
-            Classed { class: error.class(), sentence: error.to_string(), hint }
-        })?;
-        for ((shelf, verdict), (place, collection)) in shelves.iter().zip(verdicts).zip(collections)
-        {
-            let repository = &shelf.repository;
-            if !verdict.unsure.is_empty() {
-                let why = verdict.unsure.join("; ");
-                error!("Not deleting anything of {repository} in {place}: {why}");
-                doomed.refused += 1;
-            }
-            for (tag, why) in verdict.kept {
-                debug!("{repository}:{tag} in {place} stays: {why}");
-            }
-            for tag in verdict.doomed {
-                let name = collection.name(&format!("{repository}:{}", tag.name))?;
-                let digest = match tag.digest {
-                    None => collection.digest(&name).await.unwrap_or_else(|error| {
-                        debug!("asking for the digest of {name}: {error}");
-                        None
-                    }),
-                    digest => digest,
-                };
-                let (collection, place) = (Arc::clone(collection), place.to_string());
-                doomed.images.push(Excess { collection, place, name, digest });
-            }
-        }
-        Ok(doomed)
+        judged
     }
 }
 
-impl Doomed {
-    /// Says what would go. Gives back of how many repositories nothing would.
-    pub(super) fn foretell(&self, report: &Report) -> usize {
-        for Excess { name, digest, .. } in &self.images {
-            info!(image = name.to_string(), "Would have deleted image");
-            report.add(told("would-delete", name, digest.clone(), None));
-        }
-        info!("Would have deleted {} images", self.images.len());
-        self.refused
-    }
+/// A repository at a destination, and what is to become of it.
+struct Judged<'a> {
+    place: &'a Place,
+    collection: &'a Arc<dyn Collection>,
+    shelf: Shelf,
+    verdict: Verdict,
+}
 
-    /// Deletes it, one after the other: what fails does not stop the others. Gives back how many
-    /// failed, and of how many repositories nothing was deleted.
-    pub(super) async fn delete(
-        self,
-        done: &Done,
-        retry: Retry,
-        report: &Report,
-        outcomes: &Outcomes,
-    ) -> usize {
-        if done.failed > 0 {
-            error!("Not deleting anything: not all images could be copied");
-            return self.refused;
-        }
-        let (all, mut failed) = (self.images.len(), 0);
-        for Excess { collection, place, name, digest } in self.images {
-            info!(image = name.to_string(), "Deleting image");
-            let removed =
-                retry::with(retry, async || Ok(collection.remove(&name, digest.as_ref()).await?));
-            let removed = removed.await;
-            let done = removed.as_ref().copied();
-            outcomes.deleted(&place, &name, digest.clone(), done);
-            match removed {
-                Ok(()) => report.add(told("deleted", &name, digest, None)),
-                Err(failure) => {
-                    let reason = sentence(&failure);
-                    error!(error = reason, "Error deleting {}", go::quote(&name.to_string()));
-                    report.add(told("failed", &name, digest, Some(reason)));
-                    failed += 1;
-                }
-            }
-        }
-        info!("Deleted {} images", all - failed);
-        failed + self.refused
+impl Judged<'_> {
+    fn name(&self, tag: &str) -> Result<ImageName> {
+        Ok(self.collection.name(&format!("{}:{tag}", self.shelf.repository))?)
     }
 }
 
@@ -272,16 +218,4 @@ async fn inventory(collection: &dyn Collection, shelf: &Shelf) -> Result<Vec<Tag
     });
     let asked: Vec<_> = asked.collect();
     stream::iter(asked).buffered(AT_ONCE).try_collect().await
-}
-
-fn told(
-    outcome: &'static str,
-    name: &ImageName,
-    digest: Option<Digest>,
-    reason: Option<String>,
-) -> report::Done {
-    let image = name.to_string();
-    let method = if name.is_in_registry() { "tag" } else { "image" };
-    let method = reason.is_none().then_some(method);
-    report::Done::Delete(Deleted { outcome, image, digest, method, with: Vec::new(), reason })
 }

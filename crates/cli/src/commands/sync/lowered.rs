@@ -1,0 +1,132 @@
+//! What a file that a run takes its orders from, a plan or a report, lowers of what the command line
+//! asks for: it is said, and done only if the command line says so too.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::Result;
+use skopeo_image::ErrorClass;
+use skopeo_transport::{ImageName, Options};
+use tracing::warn;
+
+use crate::args::value::Values;
+use crate::exit::Classed;
+use crate::go;
+
+/// The flag by which all that a file lowers is taken from it.
+pub(super) const TRUST: &str = "trust-file";
+
+/// Transports that `sync` reads from.
+const SOURCES: [&str; 5] = ["docker", "dir", "oci", "oci-archive", "docker-archive"];
+
+/// What a file lowers.
+#[derive(Debug)]
+pub(super) struct Lowered {
+    file: String,
+    what: Vec<String>,
+}
+
+impl Lowered {
+    /// Nothing yet; `file` says what it is, and how it is called.
+    pub(super) fn new(kind: &str, path: &Path) -> Self {
+        Self { file: format!("{kind} {}", go::quote(&path.to_string_lossy())), what: Vec::new() }
+    }
+
+    /// The file turns the verification of TLS off, unless the command line does with this flag.
+    pub(super) fn tls(
+        &mut self,
+        verify: Option<bool>,
+        given: &Values,
+        flag: &str,
+        of: impl fmt::Display,
+    ) {
+        if verify == Some(false) && given.maybe_switch(flag) != Some(false) {
+            self.note(format!("it does not verify TLS of {of} (--{flag}=false)"));
+        }
+    }
+
+    /// The file names something for this flag which the command line does not.
+    pub(super) fn path(
+        &mut self,
+        path: Option<&str>,
+        given: &Values,
+        flag: &str,
+        of: impl fmt::Display,
+    ) {
+        if let Some(path) = path
+            && given.maybe_text(flag) != Some(path)
+        {
+            self.note(format!("it takes {of} from {} (--{flag})", go::quote(path)));
+        }
+    }
+
+    fn note(&mut self, what: String) {
+        if !self.what.contains(&what) {
+            self.what.push(what);
+        }
+    }
+
+    /// # Errors
+    /// If something is lowered and the command line does not say so.
+    pub(super) fn check(self, given: &Values) -> Result<()> {
+        let Self { file, what } = self;
+        if what.is_empty() {
+            return Ok(());
+        }
+        let shown = match &what[..] {
+            [first, second, third, _, ..] => {
+                format!("{first}; {second}; {third}; and {} more", what.len() - 3)
+            }
+            all => all.join("; "),
+        };
+        if given.switch(TRUST) {
+            warn!("As {file} says: {shown}");
+            return Ok(());
+        }
+        Err(Classed {
+            class: ErrorClass::InvalidInput,
+            sentence: format!("{file} lowers what this command line asks for: {shown}"),
+            hint: Some(format!(
+                "give these flags here too, or --{TRUST} if you trust the file as you trust a script"
+            )),
+        }
+        .into())
+    }
+}
+
+/// Refuses sources that no run of `sync` has, and credentials of the command line that would go to
+/// whatever registries a file names.
+///
+/// # Errors
+/// If there are some.
+pub(super) fn check_sources<'a>(
+    sources: impl Iterator<Item = &'a ImageName>,
+    options: &Options,
+) -> Result<()> {
+    let given = options.registry.credentials.is_some() || options.registry.registry_token.is_some();
+    let mut host: Option<&str> = None;
+    for source in sources {
+        if !SOURCES.contains(&source.transport()) {
+            return wrong(format!("{source} is nothing that sync reads from"));
+        }
+        let Some(reference) =
+            source.docker_reference().filter(|_| given && source.is_in_registry())
+        else {
+            continue;
+        };
+        let domain = reference.name.domain();
+        if host.is_some_and(|host| host != domain) {
+            return wrong(
+                "the images come from several registries, and the credentials are for one: log in \
+                 to all of them"
+                    .to_owned(),
+            );
+        }
+        host = Some(domain);
+    }
+    Ok(())
+}
+
+fn wrong(sentence: String) -> Result<()> {
+    Err(Classed { class: ErrorClass::InvalidInput, sentence, hint: None }.into())
+}

@@ -1,0 +1,330 @@
+//! What goes: said, or deleted, and what stays is looked for after that.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Error, Result, anyhow};
+use futures_util::stream::{self, StreamExt as _};
+use skopeo_image::{Digest, ErrorClass};
+use skopeo_transport::{Collection, CollectionKind, ImageName};
+use tracing::{debug, error, info, warn};
+
+use super::super::outcome::Outcomes;
+use super::super::work::Done;
+use super::{AT_ONCE, Deletions, Judged};
+use crate::args::image::Retry;
+use crate::args::sync::Sync;
+use crate::exit::{class, sentence};
+use crate::report::{self, Deleted, Report};
+use crate::{go, retry};
+
+/// What is to go.
+#[derive(Default)]
+pub(crate) struct Doomed {
+    images: Vec<Excess>,
+    /// The repositories that it goes from.
+    shelves: Vec<Staying>,
+    /// How many repositories nothing goes of, and images do not go, as too little is known; it has
+    /// been said of each.
+    refused: usize,
+}
+
+/// An image that is to go.
+struct Excess {
+    /// The number of its repository.
+    shelf: usize,
+    name: ImageName,
+    digest: Digest,
+}
+
+/// A repository of which something goes, with what stays.
+struct Staying {
+    collection: Arc<dyn Collection>,
+    place: String,
+    is_registry: bool,
+    repository: String,
+    /// By tag, with what it leads to where that is known.
+    tags: BTreeMap<String, Option<Digest>>,
+    wanted: HashSet<String>,
+}
+
+impl Doomed {
+    /// Adds what goes of a repository.
+    ///
+    /// # Errors
+    /// If one of its images can have no name.
+    pub(super) async fn add(
+        &mut self,
+        judged: Judged<'_>,
+        planned: Option<&Deletions>,
+        retry: Retry,
+    ) -> Result<()> {
+        let (repository, place) = (&judged.shelf.repository, judged.place);
+        if !judged.verdict.unsure.is_empty() {
+            let why = judged.verdict.unsure.join("; ");
+            error!("Not deleting anything of {repository} in {place}: {why}");
+            self.refused += 1;
+        }
+        for (tag, why) in &judged.verdict.kept {
+            debug!("{repository}:{tag} in {place} stays: {why}");
+        }
+        let shelf = self.shelves.len();
+        let doomed: HashSet<&str> =
+            judged.verdict.doomed.iter().map(|tag| tag.name.as_str()).collect();
+        let asked = judged.verdict.doomed.iter().map(async |tag| {
+            let name = judged.name(&tag.name)?;
+            let digest = match &tag.digest {
+                Some(digest) => Ok(Some(digest.clone())),
+                None => {
+                    let ask = async || Ok(judged.collection.digest(&name).await?);
+                    retry::with(retry, ask).await
+                }
+            };
+            anyhow::Ok((name, digest))
+        });
+        let asked: Vec<_> = asked.collect();
+        let asked: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+        for asked in asked {
+            let (name, digest) = asked?;
+            let digest = match digest {
+                Ok(digest) => digest.context("its digest is not known"),
+                Err(failure) if class(&failure) == Some(ErrorClass::NotFound) => {
+                    debug!("{name} has gone meanwhile");
+                    continue;
+                }
+                Err(failure) => Err(failure),
+            };
+            let wanted = planned.and_then(|planned| planned.digest(&name));
+            match (digest, wanted) {
+                (Err(failure), _) => {
+                    error!("Not deleting {name}: {}", sentence(&failure));
+                    self.refused += 1;
+                }
+                (Ok(digest), Some(wanted)) if digest != *wanted => {
+                    error!(
+                        "Not deleting {name}: it has moved since it was planned, from {wanted} to \
+                         {digest}"
+                    );
+                    self.refused += 1;
+                }
+                (Ok(digest), _) => self.images.push(Excess { shelf, name, digest }),
+            }
+        }
+        let has = judged.shelf.has.iter();
+        let stays = has.filter(|tag| !doomed.contains(tag.name.as_str()));
+        self.shelves.push(Staying {
+            collection: Arc::clone(judged.collection),
+            place: place.to_string(),
+            is_registry: place.kind == CollectionKind::Docker,
+            repository: repository.clone(),
+            tags: stays.map(|tag| (tag.name.clone(), tag.digest.clone())).collect(),
+            wanted: judged.shelf.wanted.iter().cloned().collect(),
+        });
+        Ok(())
+    }
+
+    /// The names of what would go.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &ImageName> {
+        self.images.iter().map(|excess| &excess.name)
+    }
+
+    /// Deletes it, or says that it would be. Gives back how much of that failed.
+    pub(crate) async fn end(
+        self,
+        sync: &Sync,
+        done: &Done,
+        report: &Report,
+        outcomes: &Outcomes,
+        retry: Retry,
+    ) -> usize {
+        match sync.dry_run {
+            true => self.foretell(report, outcomes),
+            false => self.delete(done, retry, report, outcomes).await,
+        }
+    }
+
+    /// Says what would go. Gives back of how many repositories nothing would.
+    fn foretell(&self, report: &Report, outcomes: &Outcomes) -> usize {
+        for Excess { shelf, name, digest } in &self.images {
+            info!(image = name.to_string(), "Would have deleted image");
+            let place = &self.shelves[*shelf].place;
+            outcomes.would_delete(place, name, digest.clone());
+            report.add(told("would-delete", place, name, digest.clone(), None));
+        }
+        info!("Would have deleted {} images", self.images.len());
+        self.refused
+    }
+
+    /// Deletes it, one after the other: what fails does not stop the others. Gives back how many
+    /// failed, of how many repositories nothing was deleted, and how much is missing that should
+    /// have stayed.
+    async fn delete(
+        self,
+        done: &Done,
+        retry: Retry,
+        report: &Report,
+        outcomes: &Outcomes,
+    ) -> usize {
+        if done.failed > 0 {
+            error!("Not deleting anything: not all images could be copied");
+            return self.refused;
+        }
+        let (all, mut failed) = (self.images.len(), 0);
+        let mut tried: BTreeMap<usize, HashSet<Digest>> = BTreeMap::new();
+        for Excess { shelf, name, digest } in self.images {
+            info!(image = name.to_string(), "Deleting image");
+            tried.entry(shelf).or_default().insert(digest.clone());
+            let Staying { collection, place, .. } = &self.shelves[shelf];
+            let removed = remove(&**collection, &name, &digest, retry).await;
+            let done = removed.as_ref().map(|_| ());
+            outcomes.deleted(place, &name, Some(digest.clone()), done);
+            match removed {
+                Ok(left) => {
+                    if !left.is_empty() {
+                        warn!(
+                            "{name} is deleted, but its folder stays, as there is more in it: {}",
+                            go::quote(&left.join(", "))
+                        );
+                    }
+                    report.add(told("deleted", place, &name, digest, None));
+                }
+                Err(failure) => {
+                    let reason = sentence(&failure);
+                    error!(error = reason, "Error deleting {}", go::quote(&name.to_string()));
+                    report.add(told("failed", place, &name, digest, Some(reason)));
+                    failed += 1;
+                }
+            }
+        }
+        info!("Deleted {} images", all - failed);
+        let written = outcomes.digests();
+        for (shelf, gone) in tried {
+            failed += self.shelves[shelf].look(&gone, &written, retry, outcomes).await;
+        }
+        failed + self.refused
+    }
+}
+
+/// Removes an image. If another try finds that it is gone, the one before did it.
+async fn remove(
+    collection: &dyn Collection,
+    name: &ImageName,
+    digest: &Digest,
+    retry: Retry,
+) -> Result<Vec<String>> {
+    let mut tries = 0;
+    retry::with(retry, async || {
+        tries += 1;
+        match collection.remove(name, digest).await.map_err(Error::from) {
+            Err(failure) if tries > 1 && class(&failure) == Some(ErrorClass::NotFound) => {
+                Ok(Vec::new())
+            }
+            removed => removed,
+        }
+    })
+    .await
+}
+
+impl Staying {
+    /// Looks whether everything that was to stay is there: a registry may have taken more than it
+    /// was asked to. What is missing is put back. Gives back how much is not there, or not known to
+    /// be.
+    async fn look(
+        &self,
+        gone: &HashSet<Digest>,
+        written: &HashMap<String, Digest>,
+        retry: Retry,
+        outcomes: &Outcomes,
+    ) -> usize {
+        // A folder or a layout loses what it is asked to, and no more.
+        if !self.is_registry {
+            return 0;
+        }
+        let Self { collection, place, repository, .. } = self;
+        let listed = async || Ok(collection.tags(repository).await?);
+        let listed: HashSet<String> = match retry::with(retry, listed).await {
+            Ok(listed) => listed.into_iter().collect(),
+            Err(failure) => {
+                error!(
+                    "It is not known whether all images of {repository} in {place} are still there: {}",
+                    sentence(&failure)
+                );
+                return 1;
+            }
+        };
+        let mut doubtful = Vec::new();
+        for tag in
+            self.tags.keys().chain(self.wanted.iter().filter(|tag| !self.tags.contains_key(*tag)))
+        {
+            let Ok(name) = collection.name(&format!("{repository}:{tag}")) else { continue };
+            let digest = written.get(&name.to_string()).or_else(|| self.tags.get(tag)?.as_ref());
+            let is_wanted = self.wanted.contains(tag);
+            let may_be_gone = digest.map_or(is_wanted, |digest| gone.contains(digest));
+            if may_be_gone || !listed.contains(tag) {
+                doubtful.push((name, digest));
+            }
+        }
+        let asked = doubtful.into_iter().map(async |(name, digest)| {
+            let there = retry::with(retry, async || self.ensure(&name, digest).await).await;
+            (name, digest, there)
+        });
+        let asked: Vec<_> = asked.collect();
+        let mut missing = 0;
+        let mut asked = stream::iter(asked).buffered(AT_ONCE);
+        while let Some((name, digest, there)) = asked.next().await {
+            match there {
+                Ok(false) => {}
+                Ok(true) => {
+                    warn!("{name} went with a tag that was deleted, and has been put back");
+                }
+                Err(failure) => {
+                    let failure = failure.context(format!("{name} must stay"));
+                    error!("{}", sentence(&failure));
+                    outcomes.lost(place, &name, digest.cloned(), &failure);
+                    missing += 1;
+                }
+            }
+        }
+        missing
+    }
+
+    /// Puts an image back if it is missing, and gives back whether it was.
+    async fn ensure(&self, name: &ImageName, digest: Option<&Digest>) -> Result<bool> {
+        match self.collection.digest(name).await {
+            Ok(_) => return Ok(false),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => {
+                return Err(Error::from(error).context("it is not known whether it is there"));
+            }
+        }
+        match digest {
+            Some(digest) => {
+                let given = self.collection.give_back(name, digest).await;
+                given.context("it went with a tag that was deleted, and cannot be put back")
+            }
+            None => Err(anyhow!("it is gone, and its digest is not known")),
+        }
+    }
+}
+
+fn told(
+    outcome: &'static str,
+    place: &str,
+    name: &ImageName,
+    digest: Digest,
+    reason: Option<String>,
+) -> report::Done {
+    let (image, digest) = (name.to_string(), Some(digest));
+    let method = if name.is_in_registry() { "tag" } else { "image" };
+    let method = reason.is_none().then_some(method);
+    let place = Some(place.to_owned());
+    report::Done::Delete(Deleted {
+        outcome,
+        image,
+        digest,
+        method,
+        with: Vec::new(),
+        reason,
+        place,
+    })
+}
