@@ -4,6 +4,7 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -32,6 +33,8 @@ pub(crate) struct App {
     connections: Arc<Connections>,
     begun: AtomicBool,
     doing: Mutex<Option<String>>,
+    /// How to go on after an interruption.
+    going_on: Mutex<Option<&'static str>>,
 }
 
 impl App {
@@ -51,6 +54,7 @@ impl App {
             connections: Connections::new(),
             begun: AtomicBool::new(false),
             doing: Mutex::default(),
+            going_on: Mutex::default(),
         }
     }
 
@@ -73,6 +77,11 @@ impl App {
     /// Says what is being done, in the gerund, for the case that `--command-timeout` ends it.
     pub(crate) fn doing(&self, doing: impl Into<String>) {
         *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = Some(doing.into());
+    }
+
+    /// Says how the user goes on if the command is interrupted.
+    pub(crate) fn going_on(&self, hint: &'static str) {
+        *self.going_on.lock().unwrap_or_else(PoisonError::into_inner) = Some(hint);
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -169,23 +178,27 @@ impl App {
     /// Does the work, unless `--command-timeout` or a signal ends it: then its future is dropped,
     /// which takes temporary files with it.
     pub(crate) fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        self.run_or(work, interrupted())
+        self.run_or(work, true)
     }
 
     /// The same for work that sees to signals itself, or may be cut off anywhere.
     pub(crate) fn run_uninterrupted<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        self.run_or(work, std::future::pending())
+        self.run_or(work, false)
     }
 
-    fn run_or<T>(
-        &self,
-        work: impl Future<Output = Result<T>>,
-        interrupted: impl Future<Output = anyhow::Error>,
-    ) -> Result<T> {
+    fn run_or<T>(&self, work: impl Future<Output = Result<T>>, listens: bool) -> Result<T> {
         self.begun.store(true, Ordering::Relaxed);
         let runtime = runtime()?;
         let timeout = self.global.timeout.positive();
         let done = runtime.block_on(async {
+            // Before there can be anything that a signal would leave behind.
+            let signals = listens.then(Signals::listen).transpose()?;
+            let interrupted = async {
+                match signals {
+                    Some(signals) => signals.wait().await.into(),
+                    None => std::future::pending::<anyhow::Error>().await,
+                }
+            };
             let deadline = async {
                 match timeout {
                     Some(timeout) => {
@@ -199,7 +212,7 @@ impl App {
                 biased;
                 done = work => done,
                 late = deadline => Err(late),
-                interrupted = interrupted => Err(interrupted),
+                interrupted = interrupted => Err(self.interrupted(interrupted)),
             }
         });
         if done.is_ok() {
@@ -208,6 +221,15 @@ impl App {
             runtime.shutdown_timeout(LAST_WORDS);
         }
         done
+    }
+
+    /// The error of what a signal ended.
+    fn interrupted(&self, mut error: anyhow::Error) -> anyhow::Error {
+        if let Some(Interrupted { hint, .. }) = error.downcast_mut() {
+            let going_on = self.going_on.lock().unwrap_or_else(PoisonError::into_inner).take();
+            *hint = going_on.map(str::to_owned);
+        }
+        error
     }
 
     /// The error of what `--command-timeout` ended.
@@ -228,35 +250,42 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("starting the runtime")
 }
 
-/// SIGINT and SIGTERM, which end the program no more once this is there.
-pub(crate) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
+/// The signals that ask a program to end, which end this one no more once the value is there.
+///
+/// A signal that the program was started to ignore stays ignored: `nohup` does so with SIGHUP, a
+/// shell with the SIGINT of what it starts in the background.
+pub(crate) struct Signals(Vec<(u8, Signal)>);
 
 impl Signals {
     /// Begins to listen; inside a runtime.
     pub(crate) fn listen() -> Result<Self> {
-        let listen = |kind| signal(kind).context("listening for signals");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
+        let ignored = ignored();
+        let all = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()];
+        let numbered = all.into_iter().filter_map(|kind| {
+            let number = u8::try_from(kind.as_raw_value()).ok()?;
+            Some((number, kind))
+        });
+        let heard = numbered.filter(|(number, _)| ignored >> (number - 1) & 1 == 0);
+        let listen = |(number, kind)| Ok((number, signal(kind).context("listening for signals")?));
+        heard.map(listen).collect::<Result<_>>().map(Self)
     }
 
     /// Waits for one.
     pub(crate) async fn wait(mut self) -> Interrupted {
-        let code = tokio::select! {
-            _ = self.interrupt.recv() => 130,
-            _ = self.terminate.recv() => 143,
-        };
-        Interrupted { code }
+        let number = std::future::poll_fn(|context| {
+            let came = self.0.iter_mut().find_map(|(number, signal)| {
+                signal.poll_recv(context).is_ready().then_some(*number)
+            });
+            came.map_or(Poll::Pending, Poll::Ready)
+        });
+        Interrupted { code: 128 + number.await, hint: None }
     }
 }
 
-async fn interrupted() -> anyhow::Error {
-    match Signals::listen() {
-        Ok(signals) => signals.wait().await.into(),
-        Err(error) => error,
-    }
+/// The signals that the system does not give us, one bit each, from SIGHUP on. Where it does not
+/// say, none.
+fn ignored() -> u64 {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

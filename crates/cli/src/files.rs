@@ -1,24 +1,27 @@
 //! Files that programs read, written whole or not at all.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use fs_err::File;
+use skopeo_blob::FileError;
+use skopeo_config::links;
 
 use crate::go;
 
 /// Puts a file in its place once it is whole. What is no file, as a pipe, is written to.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If it cannot be written, or is behind a link of somebody else.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> io::Result<()> {
-        if is_special(path) {
-            return fs_err::write(path, bytes);
-        }
+    let write = || -> Result<()> {
         // Through a link: what it leads to is replaced.
-        let path = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path = links::target(path)?;
+        if is_special(&path) {
+            return Ok(fs_err::write(path, bytes)?);
+        }
         let permissions = std::fs::Permissions::from_mode(0o666); // less what the umask takes
         let mut builder = tempfile::Builder::new();
         let mut file =
@@ -31,11 +34,22 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     write().with_context(|| format!("writing {}", go::quote(&path.to_string_lossy())))
 }
 
+/// Opens a file to write to it from its beginning; what was in it is gone.
+///
+/// # Errors
+/// If it cannot be opened, or is behind a link of somebody else.
+pub(crate) fn create(path: &Path) -> Result<File> {
+    let target = links::target(path)?;
+    Ok(File::create(target).map_err(FileError::from)?)
+}
+
 /// Finds out early, and without touching the file, whether [`replace`] has a chance.
 ///
 /// # Errors
-/// If there is no folder that it could be in, or a folder is where it should be.
+/// If there is no folder that it could be in, a folder is where it should be, or it is behind a link
+/// of somebody else.
 pub(crate) fn check(path: &Path, flag: &str) -> Result<()> {
+    links::check(path).with_context(|| format!("--{flag}"))?;
     let folder = folder(path);
     if !is_special(path) && !folder.is_dir() {
         bail!("--{flag}: there is no folder {}", go::quote(&folder.to_string_lossy()));

@@ -16,11 +16,6 @@ pub(crate) fn read_at_most(path: &Path, limit: usize) -> Result<Vec<u8>, FileErr
     Ok(bytes)
 }
 
-/// Writes a file, replacing it.
-pub(crate) fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), FileError> {
-    fs_err::write(path, bytes).map_err(FileError::from)
-}
-
 /// The text in double quotes, as `%q` and `strconv.Quote` print it.
 pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);

@@ -2,13 +2,14 @@
 //! terminal.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use indicatif::MultiProgress;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span;
@@ -66,6 +67,14 @@ pub(crate) fn above(bars: Option<MultiProgress>) {
     *ABOVE.lock().unwrap_or_else(PoisonError::into_inner) = bars;
 }
 
+/// Removes the bars that are still there: what comes now is the last that is said.
+pub(crate) fn close_bars() {
+    if let Some(bars) = ABOVE.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let _ = bars.clear();
+        bars.set_draw_target(ProgressDrawTarget::hidden());
+    }
+}
+
 /// From now on only warnings and what is worse are told.
 pub(crate) fn quiet() {
     QUIET.store(true, Ordering::Relaxed);
@@ -113,7 +122,8 @@ fn log_fields(level: Level, message: &str, fields: &[(&'static str, String)]) {
     }
     let stderr = io::stderr();
     let line = if stderr.is_terminal() {
-        coloured(level, message, fields, STARTED.get_or_init(Instant::now).elapsed().as_secs())
+        let seconds = STARTED.get_or_init(Instant::now).elapsed().as_secs();
+        on_terminal(level, message, fields, seconds, wants_colours())
     } else {
         plain(level, message, fields, &now())
     };
@@ -127,6 +137,12 @@ fn log_fields(level: Level, message: &str, fields: &[(&'static str, String)]) {
         Some(bars) => bars.suspend(write),
         None => write(),
     }
+}
+
+/// Whether a terminal is to be coloured: <https://no-color.org>.
+fn wants_colours() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value: OsString| !value.is_empty());
+    !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Local time to the second, as RFC 3339 has it.
@@ -149,13 +165,23 @@ fn plain(level: Level, message: &str, fields: &[(&str, String)], time: &str) -> 
     line
 }
 
-fn coloured(level: Level, message: &str, fields: &[(&str, String)], seconds: u64) -> String {
+fn on_terminal(
+    level: Level,
+    message: &str,
+    fields: &[(&str, String)],
+    seconds: u64,
+    colours: bool,
+) -> String {
     let colour = level.colour();
-    let name = &level.name().to_uppercase()[..4];
+    let paint = |text: &str| match colours {
+        true => format!("\x1b[{colour}m{text}\x1b[0m"),
+        false => text.to_owned(),
+    };
+    let name = paint(&level.name().to_uppercase()[..4]);
     let message = visible(message.strip_suffix('\n').unwrap_or(message));
-    let mut line = format!("\x1b[{colour}m{name}\x1b[0m[{seconds:04}] {message:<44} ");
+    let mut line = format!("{name}[{seconds:04}] {message:<44} ");
     for (name, text) in fields {
-        let _ = write!(line, " \x1b[{colour}m{name}\x1b[0m={}", value(text));
+        let _ = write!(line, " {}={}", paint(name), value(text));
     }
     line.push('\n');
     line
@@ -287,8 +313,12 @@ mod tests {
             );
         }
         assert_eq!(
-            coloured(Level::Warning, "careful", &[], 7),
+            on_terminal(Level::Warning, "careful", &[], 7, true),
             format!("\x1b[33mWARN\x1b[0m[0007] {:<44} \n", "careful")
+        );
+        assert_eq!(
+            on_terminal(Level::Error, "careful", &[("at", "x".to_owned())], 7, false),
+            format!("ERRO[0007] {:<44}  at=x\n", "careful")
         );
     }
 
@@ -299,7 +329,7 @@ mod tests {
             ("\u{9b}31m", "\\u009b31m"),
             ("two\nlines\tand é", "two\nlines\tand é"),
         ] {
-            let line = coloured(Level::Warning, message, &[], 7);
+            let line = on_terminal(Level::Warning, message, &[], 7, true);
             assert_eq!(line, format!("\x1b[33mWARN\x1b[0m[0007] {shown:<44} \n"));
         }
     }

@@ -77,6 +77,20 @@ pub enum Error {
     /// Several sources of credentials failed.
     #[error("{0}")]
     Several(String),
+    /// A link on the way to what is to be written, made by who may not decide where that is.
+    #[error(
+        "not following the link {}: user {owner} has made it in {}, where everybody may make links",
+        link.display(),
+        folder.display()
+    )]
+    ForeignLink {
+        /// The link.
+        link: PathBuf,
+        /// The number of the user.
+        owner: u32,
+        /// The folder that the link is in.
+        folder: PathBuf,
+    },
     /// There are no credentials to remove or show.
     #[error("not logged into {0}")]
     NotLoggedIn(String),
@@ -100,10 +114,24 @@ impl Error {
             Self::While { source, .. } => source.class(),
             Self::Blocked { .. } => ErrorClass::RejectedByPolicy,
             Self::NotLoggedIn(_) => ErrorClass::Unauthorized,
+            Self::ForeignLink { .. } => ErrorClass::Denied,
             Self::File { source, .. } if source.0.kind() == io::ErrorKind::StorageFull => {
                 ErrorClass::DiskFull
             }
             _ => ErrorClass::Configuration,
+        }
+    }
+
+    /// What the user could do about it, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::While { source, .. } => source.hint(),
+            Self::ForeignLink { .. } => Some(
+                "it may lead to a file that must not be overwritten; name a file in a folder of \
+                 your own, or what the link leads to",
+            ),
+            _ => None,
         }
     }
 

@@ -12,6 +12,7 @@
 //! | [`auth`] | auth.json, Docker's config.json, credential helpers; `login` and `logout` |
 //! | [`certs`] | certs.d |
 //! | [`signatures`] | registries.d |
+//! | [`links`] | which links on the way to a written file are followed |
 
 pub mod auth;
 pub mod certs;
@@ -19,6 +20,7 @@ mod docker;
 pub mod env;
 mod error;
 mod key_providers;
+pub mod links;
 pub mod paths;
 mod policy;
 mod proxies;

@@ -11,6 +11,7 @@ pub mod registry;
 pub mod run;
 pub mod slurm;
 pub mod tar;
+pub mod terminal;
 pub mod twin;
 
 pub use certificate::Certificate;

@@ -342,6 +342,31 @@ pub enum Error {
         #[source]
         source: FileError,
     },
+    /// Somebody else writes it.
+    #[error(
+        "writing to {path}: another program{} is writing it",
+        process.map_or_else(String::new, |id| format!(" (process {id})"))
+    )]
+    ArchiveBusy {
+        /// The archive.
+        path: String,
+        /// The number of its process, if it is known.
+        process: Option<u32>,
+    },
+    /// An archive is no more what it was when it was opened to be added to.
+    #[error("writing to {0}: another program has written it meanwhile")]
+    ArchiveChanged(String),
+    /// A file that an image cannot be added to.
+    #[error("oci-archive doesn't support modifying {path}: it {reason}")]
+    NotExtensible {
+        /// The file.
+        path: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A folder of a layout is a link: what is written to it, or deleted, would be elsewhere.
+    #[error("writing to a layout: {0} is a link")]
+    LinkInLayout(String),
     /// Nothing in the layout has that reference.
     #[error("no descriptor found for reference {0:?}")]
     NoSuchReference(String),
@@ -420,6 +445,10 @@ pub enum Error {
     Vanished(Digest),
 }
 
+/// What to do about a file that an image cannot be added to.
+pub(crate) const NOT_EXTENSIBLE: &str = "images are added to what is there, so that nothing is lost; write to another file, or move \
+     this one away before";
+
 impl Error {
     /// Whether a file is missing that was to be opened.
     pub(crate) fn is_missing_file(&self) -> bool {
@@ -448,7 +477,10 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Stream(error) => error.is_transient(),
-            Self::Vanished(_) | Self::UploadAgain(_) | Self::ReferrersTag { .. } => true,
+            Self::Vanished(_)
+            | Self::UploadAgain(_)
+            | Self::ReferrersTag { .. }
+            | Self::ArchiveChanged(_) => true,
             Self::Registry(error) => error.is_transient(),
             Self::Deleting { source, .. } | Self::LookasideRead { source, .. } => {
                 source.is_transient()
@@ -517,10 +549,14 @@ impl Error {
             | Self::NotImageFolder
             | Self::FolderExists(_)
             | Self::FolderBusy(_)
+            | Self::ArchiveBusy { .. }
+            | Self::ArchiveChanged(_)
+            | Self::NotExtensible { .. }
             | Self::Vanished(_)
             | Self::ReferrersTag { .. }
             | Self::WouldLose(_) => ErrorClass::Conflict,
             Self::TooLarge { .. }
+            | Self::LinkInLayout(_)
             | Self::NotAFile { .. }
             | Self::Json { .. }
             | Self::Signature { .. }
@@ -556,6 +592,15 @@ impl Error {
                 Some("name one as oci:PATH:REFERENCE, or count them as oci:PATH:@0".to_owned())
             }
             Self::Saved(error) => error.hint().map(str::to_owned),
+            Self::Config(error) => error.hint().map(str::to_owned),
+            Self::LinkInLayout(_) => {
+                Some("for blobs that lie elsewhere there is --dest-shared-blob-dir".to_owned())
+            }
+            Self::NotExtensible { .. } => Some(NOT_EXTENSIBLE.to_owned()),
+            Self::ArchiveBusy { .. } | Self::ArchiveChanged(_) => Some(
+                "copy again when the other program has ended; what is there now is not touched"
+                    .to_owned(),
+            ),
             Self::WouldLose(_) => Some(
                 "the destination has signatures or attestations of its own; delete the tag there, \
                  or copy other types only"

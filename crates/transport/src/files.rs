@@ -17,7 +17,7 @@ use tempfile::{NamedTempFile, TempPath};
 use tokio::task::JoinHandle;
 
 use crate::partial::{self, PartialFile};
-use crate::{Error, Partial};
+use crate::{Error, Partial, inside};
 
 /// The longest manifest that is read, in bytes.
 pub(crate) const MAX_MANIFEST: u64 = skopeo_image::manifest::MAX_MANIFEST_SIZE as u64;
@@ -38,15 +38,11 @@ const DEAD_AFTER: Duration = Duration::from_secs(600);
 /// How temporary files are called that lie beside what they are to replace.
 pub(crate) const BESIDE: &str = ".skopeo-";
 
-/// Opens a regular file and gives its length. If it is a link, it must lead to somewhere below
-/// `inside`, where that is given.
+/// Opens a regular file and gives its length. Where `inside` is given, the file must be below it,
+/// and no link may lead out of that.
 pub(crate) fn open(path: &Path, inside: Option<&Path>) -> Result<(File, u64), Error> {
-    let no_file = |reason| Error::NotAFile { path: path.to_owned(), reason };
-    if let Some(inside) = inside
-        && fs_err::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
-        && !fs_err::canonicalize(path)?.starts_with(fs_err::canonicalize(inside)?)
-    {
-        return Err(no_file("a link that leads out of the layout"));
+    if let Some(root) = inside {
+        return inside::open(root, path);
     }
     // NONBLOCK, lest opening a pipe waits for its other end for ever.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
@@ -55,7 +51,7 @@ pub(crate) fn open(path: &Path, inside: Option<&Path>) -> Result<(File, u64), Er
     let file = options.open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(no_file("not a regular file"));
+        return Err(Error::NotAFile { path: path.to_owned(), reason: "not a regular file" });
     }
     Ok((file, metadata.len()))
 }
@@ -106,18 +102,41 @@ pub(crate) struct Stamp {
 impl Stamp {
     /// Of the file at `path`; `None` if there is none that can be seen.
     pub(crate) fn at(path: &Path) -> Option<Self> {
-        fs_err::metadata(path).ok().map(|found| Self {
+        fs_err::metadata(path).ok().map(|found| Self::of(&found))
+    }
+
+    /// Of the regular file at `path`; `None` if there is none, or a link.
+    pub(crate) fn of_file(path: &Path) -> Option<Self> {
+        let found = fs_err::symlink_metadata(path).ok();
+        found.filter(std::fs::Metadata::is_file).map(|found| Self::of(&found))
+    }
+
+    /// Of what the system knows of a file.
+    pub(crate) fn of(found: &std::fs::Metadata) -> Self {
+        Self {
             place: (found.dev(), found.ino()),
             size: found.len(),
             written: (found.mtime(), found.mtime_nsec()),
             changed: (found.ctime(), found.ctime_nsec()),
-        })
+        }
+    }
+
+    /// Whether it is the same file with the same content, but for its names: the time of the last
+    /// change, which nobody can set, moves when a file gets another name.
+    pub(crate) fn is_renamed(&self, before: &Self) -> bool {
+        Self { changed: before.changed, ..*self } == *before
     }
 }
 
 /// The length of a regular file; `None` if there is none.
 pub(crate) fn size_of(path: &Path) -> Option<u64> {
     fs_err::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
+}
+
+/// The length of a regular file that is no link; `None` if there is none.
+pub(crate) fn plain_size(path: &Path) -> Option<u64> {
+    let found = fs_err::symlink_metadata(path).ok();
+    found.filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
 }
 
 /// Writes a file so that it is there whole or not at all, and is on the disk then. The mode of what
@@ -181,14 +200,9 @@ pub(crate) fn temporary_for(path: &Path) -> Result<(TempPath, File), Error> {
     Ok((temp, File::from_parts(file, path)))
 }
 
-/// Opens a file that is to be replaced, by who may write to it, and locks it, so that of two who do
-/// so none loses what the other writes.
-pub(crate) fn lock_to_replace(path: &Path) -> Result<File, Error> {
-    let file = fs_err::OpenOptions::new().read(true).write(true).open(path)?;
-    let held = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-    // Somebody may have replaced it between opening and locking.
-    let is_there = fs_err::metadata(path)?.ino() == file.metadata()?.ino();
-    if held && is_there { Ok(file) } else { Err(Error::FolderBusy(path.display().to_string())) }
+/// Opens a file that is to be replaced, by who may write to it.
+pub(crate) fn open_to_replace(path: &Path) -> Result<File, Error> {
+    Ok(fs_err::OpenOptions::new().read(true).write(true).open(path)?)
 }
 
 /// Writes blobs beside their places, renames them when they are whole, and has them on the disk
@@ -399,12 +413,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-/// The length of the file at `path` if it is the blob that is wished for. Its content was proven
-/// before it got its name.
-pub(crate) fn reusable(path: &Path, wish: &crate::Wish<'_>) -> Option<u64> {
-    size_of(path).filter(|size| is_wished(*size, wish))
 }
 
 /// Whether a blob of the right digest and of this length is the one that is wished for.

@@ -25,7 +25,7 @@ pub(crate) trait Sight: Send + Sync {
 
     /// The length of a blob in bytes, if it is there.
     fn size(&self, digest: &Digest) -> Option<u64> {
-        files::size_of(&self.blob_path(digest)?)
+        files::plain_size(&self.blob_path(digest)?)
     }
 
     /// As [`Destination::keeps_referrers`].

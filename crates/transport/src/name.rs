@@ -117,6 +117,12 @@ impl ImageName {
         })
     }
 
+    /// Whether a copy to it that was cut short leaves there what the next one need not copy.
+    #[must_use]
+    pub fn keeps_what_came(&self) -> bool {
+        matches!(self, Self::Docker(_) | Self::Dir(_) | Self::Oci(_))
+    }
+
     pub(crate) fn docker_name(&self) -> Option<&DockerName> {
         match self {
             Self::Docker(name) => Some(name),

@@ -72,8 +72,10 @@ impl PartialFile {
             return Ok(None);
         }
         // The name may have gone to another file before the lock was ours: this one may be a blob
-        // by now. And what has a second name is not ours to write into.
-        if metadata.nlink() != 1 || !files::is_at(&file, &path)? {
+        // by now. What has a second name is not ours to write into, and what another user has made
+        // could be written to after it has become a blob.
+        let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+        if !is_ours || metadata.nlink() != 1 || !files::is_at(&file, &path)? {
             return Ok(None);
         }
         let size = file.metadata()?.len();

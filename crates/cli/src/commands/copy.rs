@@ -1,9 +1,12 @@
 //! `copy SOURCE DESTINATION`.
 
+use std::io::Write as _;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use skopeo_config::links;
 use skopeo_copy::{
     CompressTo, Copied, Digests, Encryption, Format, Lists, OtherFormats, Referrers, Request,
     Selection, Session, SourceSignatures,
@@ -21,7 +24,7 @@ use crate::args::{limits, lists};
 use crate::exit::UsageError;
 use crate::progress::Progress;
 use crate::report::{Copying, Report};
-use crate::{go, keys, retry};
+use crate::{files, go, keys, retry};
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     let [from, to] = arguments else {
@@ -42,6 +45,9 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     options.dir.compress = copy.compress;
     options.dir.decompress = copy.decompress;
     options.layout.accept_uncompressed_layers = copy.accept_uncompressed;
+    if let Some(file) = &copy.digestfile {
+        links::check(file).with_context(|| not_written(file))?;
+    }
     let request = request(app, &copy, lists::lists(flags)?)?;
     let rates = limits::rates(flags)?;
     warn_of_ineffective(&copy, &to);
@@ -56,6 +62,11 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     };
 
     app.doing(format!("copying {from} to {to}"));
+    app.going_on(if to.keeps_what_came() {
+        "run the same command again; what was copied already is not copied again"
+    } else {
+        "run the same command again; nothing was written yet"
+    });
     app.run(retry::with(Retry::new(flags), async || {
         report.attempt();
         let copying = Arc::new(Copying::new(&from));
@@ -85,12 +96,16 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         let copied = done?;
         progress.finish(&copied);
         if let Some(file) = &copy.digestfile {
-            go::write(file, copied.digest.to_string()).with_context(|| {
-                format!("Failed to write digest to file {}", go::quote(&file.to_string_lossy()))
-            })?;
+            let written = files::create(file)
+                .and_then(|mut open| Ok(open.write_all(copied.digest.to_string().as_bytes())?));
+            written.with_context(|| not_written(file))?;
         }
         Ok(())
     }))
+}
+
+fn not_written(digestfile: &Path) -> String {
+    format!("Failed to write digest to file {}", go::quote(&digestfile.to_string_lossy()))
 }
 
 /// What is asked, in the words of the pipeline.

@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, Read as _};
 use anyhow::{Context as _, Result, bail};
 use skopeo_blob::FileError;
 use skopeo_config::auth::{self, AuthOptions, Key, Stored};
+use skopeo_config::links;
 use skopeo_image::{ErrorClass, Secret};
 use skopeo_registry::Credentials;
 use skopeo_transport::Options;
@@ -25,6 +26,9 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         compat_authfile: flags.compat_auth_file.clone(),
     }
     .for_login(app.config().environment())?;
+    for path in [&files.authfile, &files.compat_authfile].into_iter().flatten() {
+        links::check(path)?;
+    }
     let key = match arguments {
         [registry] => Key::parse(registry)?,
         [] => bail!("please provide a registry to log in to"),
@@ -43,9 +47,9 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     let mut options = app.plain_options();
     options.registry.cert_dir.clone_from(&flags.cert_dir);
     options.registry.tls_verify = flags.tls_verify;
-    // Nothing is half done at any moment, and who waits at a prompt must be able to leave.
     app.doing(format!("logging into {}", key.key));
-    app.run_uninterrupted(async {
+    // Who waits at a prompt must be able to leave.
+    let given = app.run_uninterrupted(async {
         if let Stored::Basic { username, password: kept } = &kept
             && flags.username.is_empty()
             && password.is_empty()
@@ -56,7 +60,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             if check(app, &options, &key, username, kept).await.is_ok() {
                 let sentence = "Existing credentials are valid. Already logged in to";
                 report.add(logged_in(&key, username, None));
-                return report.say(&format!("{sentence} {}\n", key.registry));
+                report.say(&format!("{sentence} {}\n", key.registry))?;
+                return Ok(None);
             }
             report.say(
                 "Existing credentials are invalid, please enter valid username and password\n",
@@ -71,13 +76,17 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             password
         };
         check_new(app, &options, &key, &username, &password).await?;
-        let place = auth::login(app.config(), &files, &key, &username, &password)?;
-        if flags.verbose {
-            report.say(&format!("Used:  {place}\n"))?;
-        }
-        report.add(logged_in(&key, &username, Some(place)));
-        report.say("Login Succeeded!\n")
-    })
+        Ok(Some((username, password)))
+    })?;
+    let Some((username, password)) = given else { return Ok(()) };
+    // What is written meanwhile has the password in it, and must not be left behind.
+    let place =
+        app.run(async { Ok(auth::login(app.config(), &files, &key, &username, &password)?) })?;
+    if flags.verbose {
+        report.say(&format!("Used:  {place}\n"))?;
+    }
+    report.add(logged_in(&key, &username, Some(place)));
+    report.say("Login Succeeded!\n")
 }
 
 fn logged_in(key: &Key, username: &str, stored_in: Option<String>) -> Done {
@@ -186,7 +195,7 @@ fn read_typed(keys: &mut impl io::BufRead) -> Result<Secret> {
     for key in keys.bytes() {
         match key? {
             b'\r' | b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned().into()),
-            INTERRUPT => return Err(Interrupted { code: 130 }.into()),
+            INTERRUPT => return Err(Interrupted { code: 130, hint: None }.into()),
             END if line.is_empty() => break,
             BACKSPACE | DELETE => {
                 // A letter may be several bytes: the first is no continuation.

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use skopeo_config::auth::{self, AuthOptions, Key, Logout as Found, Stored};
+use skopeo_config::links;
 
 use crate::app::App;
 use crate::args::login::Logout;
@@ -18,11 +19,14 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         compat_authfile: flags.compat_auth_file.clone(),
     }
     .for_login(app.config().environment())?;
+    for path in [&files.authfile, &files.compat_authfile].into_iter().flatten() {
+        links::check(path)?;
+    }
     if flags.all {
         if !arguments.is_empty() {
             bail!("--all takes no arguments");
         }
-        auth::logout_all(app.config(), &files)?;
+        app.run(async { Ok(auth::logout_all(app.config(), &files)?) })?;
         report.add(Done::Logout { registry: None });
         return report.say("Removed login credentials for all registries\n");
     }
@@ -31,7 +35,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         [] => bail!("please provide a registry to log out from"),
         _ => bail!("logout accepts only one registry to log out from"),
     };
-    match auth::logout(app.config(), &files, &key)? {
+    // What is written meanwhile has passwords in it, and must not be left behind.
+    match app.run(async { Ok(auth::logout(app.config(), &files, &key)?) })? {
         Found::Removed => {
             report.add(Done::Logout { registry: Some(key.key.clone()) });
             report.say(&format!("Removed login credentials for {}\n", key.key))

@@ -55,7 +55,7 @@ pub(crate) const CLASSES: [Row; 19] = [
         ErrorClass::Interrupted,
         "interrupted",
         130,
-        "the user ended it (143 where SIGTERM did); so without the flag, too",
+        "the user ended it (129 by SIGHUP, 143 by SIGTERM); so without the flag, too",
     ),
 ];
 

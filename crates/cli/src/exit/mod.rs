@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Error;
 use skopeo_blob::{FileError, StreamError};
+use skopeo_config::Error as ConfigError;
 use skopeo_copy::Error as CopyError;
 use skopeo_copy::sync::names::Clash;
 use skopeo_copy::sync::shard::ShardError;
@@ -85,6 +86,8 @@ pub(crate) struct DeadlineExceeded {
 pub(crate) struct Interrupted {
     /// The code by which a shell recognises it: 128 and the signal's number.
     pub(crate) code: u8,
+    /// How to go on.
+    pub(crate) hint: Option<String>,
 }
 
 /// What a shell sees when a program was ended by SIGPIPE, as the original is.
@@ -93,6 +96,7 @@ const BROKEN_PIPE: u8 = 141;
 /// Writes the error to stderr and says how to exit.
 pub(crate) fn report(error: &Error, manner: &Manner) -> ExitCode {
     let code = ExitCode::from(exit_code(error, manner));
+    logging::close_bars();
     if is_broken_pipe(error) {
         return code;
     }
@@ -100,9 +104,6 @@ pub(crate) fn report(error: &Error, manner: &Manner) -> ExitCode {
         let failure = Failure::new(error, manner.exit_codes);
         let line = serde_json::to_string(&failure).unwrap_or_default();
         let _ = writeln!(io::stderr(), "{line}");
-        return code;
-    }
-    if interrupted(error).is_some() {
         return code;
     }
     logging::log(Level::Fatal, &sentence(error));
@@ -164,12 +165,14 @@ fn hint(error: &Error) -> Option<String> {
             .downcast_ref::<Classed>()
             .and_then(|classed| classed.hint.clone())
             .or_else(|| error.downcast_ref::<DeadlineExceeded>().map(DeadlineExceeded::hint))
+            .or_else(|| error.downcast_ref::<Interrupted>()?.hint.clone())
             .or_else(|| error.downcast_ref::<ParseError>()?.hint.clone())
             .or_else(|| error.downcast_ref::<CopyError>()?.hint())
             .or_else(|| error.downcast_ref::<ManifestError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<TransportError>()?.hint())
             .or_else(|| error.downcast_ref::<NameError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<RegistryError>()?.hint().map(str::to_owned))
+            .or_else(|| error.downcast_ref::<ConfigError>()?.hint().map(str::to_owned))
             .or_else(|| Some(error.downcast_ref::<Clash>()?.hint().to_owned()))
             .or_else(|| error.downcast_ref::<ShardError>()?.hint().map(str::to_owned))
     })

@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::MultiProgress;
 use skopeo_copy::{BlobKind, Event};
 use skopeo_image::Digest;
 use skopeo_transport::How;
 
-use super::{Stream, lock};
+use super::bar::Bar;
+use super::line::Name;
+use super::{Stream, foot, lock};
+use crate::logging;
 
 /// How many digits of a digest bars show.
 const SHORT: usize = 12;
@@ -18,51 +21,53 @@ const SHORT: usize = 12;
 pub(crate) struct Bars {
     stream: Stream,
     all: MultiProgress,
-    blobs: Mutex<HashMap<Digest, ProgressBar>>,
+    blobs: Mutex<HashMap<Digest, Blob>>,
+}
+
+#[derive(Debug)]
+struct Blob {
+    bar: Bar,
+    /// The line that is written when it is there begins so.
+    title: String,
+    /// The bytes that the bar shows.
+    position: u64,
 }
 
 impl Bars {
-    /// None yet.
+    /// None yet. The log is written above them.
     pub(super) fn new(stream: Stream) -> Self {
-        let target = match stream {
-            Stream::Stdout => ProgressDrawTarget::stdout(),
-            Stream::Stderr => ProgressDrawTarget::stderr(),
-        };
-        let all = MultiProgress::with_draw_target(target);
+        let all = MultiProgress::with_draw_target(foot::target(stream));
+        logging::above(Some(all.clone()));
         Self { stream, all, blobs: Mutex::default() }
     }
 
-    /// Writes something else to the terminal.
-    pub(super) fn beside(&self, write: impl FnOnce()) {
-        self.all.suspend(write);
+    /// Leaves the terminal to others.
+    pub(super) fn end(&self) {
+        let _ = self.all.clear();
+        self.all.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+        lock(&self.blobs).clear();
+        logging::above(None);
     }
 
-    /// Leaves the terminal in order.
-    pub(super) fn end(&self) {
-        lock(&self.blobs).drain().for_each(|(_, bar)| bar.abandon());
+    /// Draws them once more.
+    pub(super) fn tick(&self) {
+        lock(&self.blobs).values().for_each(|blob| blob.bar.tick());
     }
 
     pub(super) fn tell(&self, event: &Event) {
         match event {
-            Event::BlobStarted { digest, size, kind } => {
-                let bar = self.all.add(bar(*size));
-                bar.set_prefix(prefix(digest, *kind));
-                // The same blob twice has one bar.
-                if let Some(twin) = lock(&self.blobs).insert(digest.clone(), bar) {
-                    twin.finish_and_clear();
-                    self.all.remove(&twin);
-                }
-            }
-            Event::BlobMoved { digest, bytes } | Event::BlobResumed { digest, bytes } => {
-                if let Some(bar) = lock(&self.blobs).get(digest) {
-                    bar.inc(*bytes);
-                }
-            }
-            Event::BlobAgain { digest, .. } => {
-                if let Some(bar) = lock(&self.blobs).get(digest) {
-                    bar.set_position(0);
-                }
-            }
+            Event::BlobStarted { digest, size, kind } => self.start(digest, *size, *kind),
+            Event::BlobMoved { digest, bytes } => self.change(digest, |blob| {
+                blob.position = blob.position.saturating_add(*bytes);
+                blob.bar.moved(*bytes);
+            }),
+            Event::BlobResumed { digest, bytes } => self.change(digest, |blob| {
+                blob.position = blob.position.saturating_add(*bytes);
+                blob.bar.found(*bytes);
+            }),
+            Event::BlobAgain { digest, .. } => self.change(digest, |blob| {
+                blob.bar.lost(std::mem::take(&mut blob.position));
+            }),
             Event::BlobReused { digest, how } => self.finish(
                 digest,
                 match how {
@@ -80,14 +85,39 @@ impl Bars {
         }
     }
 
+    fn start(&self, digest: &Digest, size: Option<u64>, kind: BlobKind) {
+        let title = title(digest, kind);
+        let short = title.strip_prefix("Copying ").unwrap_or(&title).to_owned();
+        let name = Name::Beginning(title.clone(), short);
+        let bar =
+            Bar::of_bytes(self.stream, name, size.unwrap_or_default(), |bar| self.all.add(bar));
+        bar.tick();
+        // The same blob twice has one bar.
+        if let Some(twin) =
+            lock(&self.blobs).insert(digest.clone(), Blob { bar, title, position: 0 })
+        {
+            self.remove(&twin);
+        }
+    }
+
+    fn change(&self, digest: &Digest, change: impl FnOnce(&mut Blob)) {
+        if let Some(blob) = lock(&self.blobs).get_mut(digest) {
+            change(blob);
+        }
+    }
+
     /// Turns the bar into a line above those that still move.
     fn finish(&self, digest: &Digest, how: &'static str) {
-        if let Some(bar) = lock(&self.blobs).remove(digest) {
-            let line = format!("{} {how}", bar.prefix());
-            bar.finish_and_clear();
-            self.all.remove(&bar);
-            self.line(&line);
+        let blob = lock(&self.blobs).remove(digest);
+        if let Some(blob) = blob {
+            self.remove(&blob);
+            self.line(&format!("{} {how}", blob.title));
         }
+    }
+
+    fn remove(&self, blob: &Blob) {
+        blob.bar.drawn().finish_and_clear();
+        self.all.remove(blob.bar.drawn());
     }
 
     /// Writes a line above the bars. (indicatif's own way ends it without a newline.)
@@ -96,22 +126,7 @@ impl Bars {
     }
 }
 
-fn bar(size: Option<u64>) -> ProgressBar {
-    match size {
-        Some(size) => ProgressBar::new(size).with_style(style(
-            "{prefix} [{bar:38}] {binary_bytes} / {binary_total_bytes} | {binary_bytes_per_sec}",
-        )),
-        None => ProgressBar::new_spinner()
-            .with_style(style("{prefix} {spinner} {binary_bytes} | {binary_bytes_per_sec}")),
-    }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template);
-    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=>-")
-}
-
-fn prefix(digest: &Digest, kind: BlobKind) -> String {
+fn title(digest: &Digest, kind: BlobKind) -> String {
     let kind = match kind {
         BlobKind::Layer => "Copying blob",
         BlobKind::Config => "Copying config",
@@ -127,7 +142,7 @@ mod tests {
     #[test]
     fn bars_name_blobs_in_one_column() {
         let digest = Digest::sha256(b"");
-        assert_eq!(prefix(&digest, BlobKind::Layer), "Copying blob e3b0c44298fc");
-        assert_eq!(prefix(&digest, BlobKind::Config), "Copying config e3b0c44298");
+        assert_eq!(title(&digest, BlobKind::Layer), "Copying blob e3b0c44298fc");
+        assert_eq!(title(&digest, BlobKind::Config), "Copying config e3b0c44298");
     }
 }

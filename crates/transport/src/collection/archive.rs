@@ -26,7 +26,7 @@ impl Collection for Archive {
 
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
         match name {
-            ImageName::OciArchive(name) => Ok(Box::new(self.many.create(name)?)),
+            ImageName::OciArchive(name) => Ok(Box::new(self.many.create(name).await?)),
             other => Err(Error::OtherCollection(other.to_string())),
         }
     }

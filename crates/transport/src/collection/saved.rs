@@ -26,7 +26,7 @@ impl Collection for Saved {
 
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
         match name {
-            ImageName::DockerArchive(name) => Ok(Box::new(self.many.create(name))),
+            ImageName::DockerArchive(name) => Ok(Box::new(self.many.create(name).await?)),
             other => Err(Error::OtherCollection(other.to_string())),
         }
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use skopeo_blob::Blob;
+use skopeo_config::links;
 use skopeo_image::{Algorithm, Descriptor, Digest, RawManifest, Signature, Which};
 use tokio::sync::OnceCell;
 use tracing::info;
@@ -21,6 +22,7 @@ use super::version::VersionFile;
 use super::{DirName, Pool, Version, version, whole};
 use crate::glance::{Glance, Sight};
 use crate::options::{DirOptions, Overwrite};
+use crate::proof::Proofs;
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, Partial, PutManifestError, Role,
     Stored, Wish, files, signature_file,
@@ -35,6 +37,7 @@ const MAX_VANISHED: u32 = 100;
 /// Opens a folder for writing: one that is missing, empty or a `dir:` image already.
 pub(crate) fn create(name: &DirName, options: &DirOptions) -> Result<DirDestination, Error> {
     let this = DirDestination::new(name, options, None)?;
+    links::check(name.path())?;
     let folder = Path::new(&name.resolved);
     if !folder.exists() {
         files::make_folder(folder).map_err(|source| Error::Folder {
@@ -118,6 +121,8 @@ struct Shared {
 #[derive(Debug)]
 struct Begun {
     writer: files::Writer,
+    /// What is known of the blobs in it, where it is not one of many.
+    proofs: Arc<Proofs>,
     opened: Arc<Mutex<Opened>>,
 }
 
@@ -125,7 +130,7 @@ impl Begun {
     fn new(name: &DirName, opened: Opened) -> Result<Self, Error> {
         let opened = Arc::new(Mutex::new(opened));
         let writer = files::Writer::new(name.path().to_owned(), "dir-put-blob")?;
-        Ok(Self { writer: writer.holding(opened.clone()), opened })
+        Ok(Self { writer: writer.holding(opened.clone()), proofs: Arc::default(), opened })
     }
 }
 
@@ -254,7 +259,8 @@ impl Destination for DirDestination {
     }
 
     async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
-        let there = files::reusable(&self.name.blob(&wish.blob.digest), wish);
+        let there = files::plain_size(&self.name.blob(&wish.blob.digest))
+            .filter(|size| files::is_wished(*size, wish));
         let Some(Shared { pool, overwrite, .. }) = self.shared.clone() else {
             return Ok(there.map(|_| How::Present));
         };
@@ -285,13 +291,19 @@ impl Destination for DirDestination {
     }
 
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
-        self.begun().await?;
+        let begun = self.begun().await?;
         let digest = &wish.blob.digest;
         let path = self.name.blob(digest);
-        let found = files::reusable(&path, wish).map(|size| (size, How::Present));
-        let found = match &self.shared {
-            Some(shared) => self.reuse_shared(wish, shared, &path, found).await?,
-            None => found,
+        let found = files::plain_size(&path).filter(|size| files::is_wished(*size, wish));
+        let found = found.map(|size| (size, How::Present));
+        let found = match (&self.shared, found) {
+            (Some(shared), _) => self.reuse_shared(wish, shared, &path, found).await?,
+            (None, None) => None,
+            (None, Some(found)) => {
+                let (proofs, digest, path) = (begun.proofs.clone(), digest.clone(), path.clone());
+                let is_right = files::blocking(move || Ok(proofs.holds(&digest, &path)));
+                is_right.await?.then_some(found)
+            }
         };
         let Some((size, how)) = found else { return Ok(None) };
         let mut pending = self.pending();
@@ -311,13 +323,15 @@ impl Destination for DirDestination {
     }
 
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {
-        let writer = &self.begun().await?.writer;
-        let (digest, size) = writer.put(blob, |digest| self.name.blob(digest)).await?;
-        if let Some(Shared { pool, folder, .. }) = &self.shared {
-            pool.add(&digest, folder);
+        let begun = self.begun().await?;
+        let (digest, size) = begun.writer.put(blob, |digest| self.name.blob(digest)).await?;
+        let path = self.name.blob(&digest);
+        match &self.shared {
+            Some(Shared { pool, folder, .. }) => pool.add(&digest, folder),
+            None => begun.proofs.wrote(&digest, &path),
         }
         let mut pending = self.pending();
-        pending.keep(&self.name.blob(&digest));
+        pending.keep(&path);
         pending.mind(digest.algorithm());
         Ok(Stored { digest, size, how: How::Moved })
     }
@@ -430,21 +444,18 @@ impl DirDestination {
         found: Option<(u64, How)>,
     ) -> Result<Option<(u64, How)>, Error> {
         let fresh = shared.overwrite == Overwrite::Always;
-        if found.is_some() && !fresh {
-            return Ok(found);
-        }
         if wish.blob.size.is_none_or(|size| !files::is_wished(size, wish)) {
             return Ok(None);
         }
         let (shared, blob, path) = (shared.clone(), wish.blob.clone(), path.to_owned());
         files::blocking(move || {
             let Shared { pool, folder, .. } = shared;
-            if found.is_some() && pool.has_proven(&blob.digest, &path) {
+            if found.is_some() && pool.holds(&blob.digest, &folder, &path, fresh) {
                 return Ok(found);
             }
             let linked = pool.link(&blob, &path, fresh)?;
             if linked.is_some() {
-                pool.add(&blob.digest, &folder);
+                pool.note(&blob.digest, &folder);
             }
             Ok(linked.map(|size| (size, How::Linked)))
         })

@@ -3,20 +3,20 @@
 //! A file says of itself that it is a blob, by its name; one that lies in an image which this
 //! program did not write just now may be damaged. So its bytes are hashed before it is linked for
 //! the first time, once in a run: a link must not carry damage from one image into another. What
-//! this run has written is known to be right.
+//! this run has written is known to be right, as long as nobody has touched it since.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::Metadata;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use skopeo_image::{Algorithm, Descriptor, Digest, Hasher};
+use skopeo_image::{Algorithm, Descriptor, Digest};
 use tracing::{debug, warn};
 
 use super::{digest_of, file_name};
+use crate::files::Stamp;
 use crate::partial::{self, PartialFile};
+use crate::proof::{Proofs, is_proven};
 use crate::{Error, files};
 
 /// How many digests are remembered: some 20 MiB. The blobs beyond are not found, but written.
@@ -34,34 +34,25 @@ const MAX_HOLDERS: usize = 4;
 pub(crate) struct Pool {
     root: PathBuf,
     index: OnceLock<Mutex<Index>>,
+    /// What is known of the blobs.
+    proofs: Proofs,
     /// The folders that were made for images.
     made: Mutex<HashSet<PathBuf>>,
 }
 
 #[derive(Debug, Default)]
 struct Index {
-    blobs: HashMap<[u8; 32], Held>,
+    /// The folders of the images that have a blob, the last that got it last.
+    blobs: HashMap<[u8; 32], Vec<Arc<Path>>>,
     /// Where a part of a blob was.
     parts: HashMap<[u8; 32], Arc<Path>>,
 }
 
-/// Where a blob is.
-#[derive(Clone, Debug, Default)]
-struct Held {
-    /// The folders of images, the last that got it last.
-    by: Vec<Arc<Path>>,
-    /// The file that is known to be the blob.
-    proven: Option<Inode>,
-}
-
-/// What makes a file the same whatever it is called: device, number, and the time of its last
-/// change of content.
-type Inode = (u64, u64, i64, i64);
-
 impl Pool {
     pub(crate) fn new(root: &str) -> Self {
         let root = PathBuf::from(if root.is_empty() { "." } else { root });
-        Self { root, index: OnceLock::new(), made: Mutex::default() }
+        let (index, proofs, made) = (OnceLock::new(), Proofs::default(), Mutex::default());
+        Self { root, index, proofs, made }
     }
 
     /// The folder.
@@ -83,10 +74,10 @@ impl Pool {
 
     /// Whether another image seems to have a blob. Blocks.
     pub(super) fn has(&self, blob: &Descriptor) -> bool {
-        let held = key(&blob.digest).and_then(|key| self.index().blobs.get(&key).cloned());
-        held.is_some_and(|held| {
-            let paths = held.by.iter().map(|folder| folder.join(file_name(&blob.digest)));
-            paths.filter_map(|path| files::size_of(&path)).any(|size| Some(size) == blob.size)
+        let by = key(&blob.digest).and_then(|key| self.index().blobs.get(&key).cloned());
+        by.is_some_and(|by| {
+            let paths = by.iter().map(|folder| folder.join(file_name(&blob.digest)));
+            paths.filter_map(|path| files::plain_size(&path)).any(|size| Some(size) == blob.size)
         })
     }
 
@@ -99,48 +90,68 @@ impl Pool {
         fresh: bool,
     ) -> Result<Option<u64>, Error> {
         let (Some(key), Some(size)) = (key(&blob.digest), blob.size) else { return Ok(None) };
-        let Some(Held { by, mut proven }) = self.index().blobs.get(&key).cloned() else {
-            return Ok(None);
-        };
-        let mut to_copy = None;
-        // The last first: it is the least likely to be full of links or to go.
-        for holder in by.iter().rev() {
-            let path = holder.join(file_name(&blob.digest));
-            if path == to {
-                continue;
-            }
-            let inode = match fs_err::symlink_metadata(&path) {
-                Ok(metadata) if metadata.is_file() && metadata.len() == size => inode(&metadata),
-                _ => {
+        let Some(by) = self.index().blobs.get(&key).cloned() else { return Ok(None) };
+        // One at a time: a new name changes what is known of the file.
+        let linked = self.proofs.with(&blob.digest, |proven| {
+            let mut to_copy = None;
+            // The last first: it is the least likely to be full of links or to go.
+            for holder in by.iter().rev() {
+                let path = holder.join(file_name(&blob.digest));
+                if path == to {
+                    continue;
+                }
+                if files::plain_size(&path) != Some(size) {
                     self.forget(&key, holder);
                     continue;
                 }
-            };
-            if proven != Some(inode) {
-                if fresh {
+                let is_known = proven.is_some() && *proven == Stamp::of_file(&path);
+                if !is_known && fresh {
                     continue;
                 }
-                if !is_right(&path, &blob.digest) {
-                    warn!("{} is damaged: its content is not what its name says", path.display());
+                if !is_known && !is_proven(proven, &blob.digest, &path) {
+                    warn_of(&path);
                     self.forget(&key, holder);
                     continue;
                 }
-                proven = Some(inode);
-                self.prove(&key, inode);
+                let Some(expected) = *proven else { continue };
+                match bring(&path, expected, to)? {
+                    Brought::Linked(now) => {
+                        *proven = Some(now);
+                        return Ok(true);
+                    }
+                    // Full of links, or on another device.
+                    Brought::NotLinked => to_copy = Some((path, expected)),
+                    Brought::Gone => self.forget(&key, holder),
+                }
             }
-            match bring(&path, inode, to)? {
-                Brought::Linked => return Ok(Some(size)),
-                // Full of links, or on another device.
-                Brought::NotLinked => to_copy = Some((path, inode)),
-                Brought::Gone => self.forget(&key, holder),
-            }
-        }
-        let Some((path, inode)) = to_copy else { return Ok(None) };
-        let copied = copy(&path, inode, to).unwrap_or_else(|error| {
-            debug!("copying {}: {error}", path.display());
-            false
+            let Some((path, expected)) = to_copy else { return Ok(false) };
+            copy(&path, expected, to).or_else(|error| {
+                debug!("copying {}: {error}", path.display());
+                Ok::<_, Error>(false)
+            })
+        })?;
+        Ok(linked.then_some(size))
+    }
+
+    /// Whether the file of a blob that an image has, at `path` in its folder, is right. Blocks, and
+    /// reads the whole file where nobody has proven it yet, unless only those of this run will do.
+    pub(super) fn holds(
+        &self,
+        digest: &Digest,
+        folder: &Arc<Path>,
+        path: &Path,
+        fresh: bool,
+    ) -> bool {
+        let is_right = self.proofs.with(digest, |proven| match fresh {
+            true => proven.is_some() && *proven == Stamp::of_file(path),
+            false => is_proven(proven, digest, path),
         });
-        Ok(copied.then_some(size))
+        match is_right {
+            true => self.note(digest, folder),
+            false if !fresh => warn_of(path),
+            false => {}
+        }
+        is_right
     }
 
     /// Moves the part of a blob that a copy of another image has left to `path`, which is missing.
@@ -162,35 +173,23 @@ impl Pool {
         }
     }
 
-    /// Remembers that the file of a blob in an image's folder is right.
+    /// Remembers that the file of a blob in an image's folder is right, as this run has written it.
     pub(super) fn add(&self, digest: &Digest, folder: &Arc<Path>) {
+        self.proofs.wrote(digest, &folder.join(file_name(digest)));
+        self.note(digest, folder);
+    }
+
+    /// Remembers that an image has a blob.
+    pub(super) fn note(&self, digest: &Digest, folder: &Arc<Path>) {
         // Whoever looks for the first time will find it.
-        let (Some(key), Some(_)) = (key(digest), self.index.get()) else { return };
-        let Ok(metadata) = fs_err::symlink_metadata(folder.join(file_name(digest))) else { return };
-        let mut index = self.index();
-        index.hold(key, folder);
-        if let Some(held) = index.blobs.get_mut(&key) {
-            held.proven = Some(inode(&metadata));
-        }
-    }
-
-    /// Whether the file at `path` is known to be the blob.
-    pub(super) fn has_proven(&self, digest: &Digest, path: &Path) -> bool {
-        let Some(key) = key(digest) else { return false };
-        let proven = self.index().blobs.get(&key).and_then(|held| held.proven);
-        let there = fs_err::symlink_metadata(path).ok();
-        proven.is_some() && there.map(|there| inode(&there)) == proven
-    }
-
-    fn prove(&self, key: &[u8; 32], inode: Inode) {
-        if let Some(held) = self.index().blobs.get_mut(key) {
-            held.proven = Some(inode);
+        if let (Some(key), Some(_)) = (key(digest), self.index.get()) {
+            self.index().hold(key, folder);
         }
     }
 
     fn forget(&self, key: &[u8; 32], holder: &Path) {
-        if let Some(held) = self.index().blobs.get_mut(key) {
-            held.by.retain(|it| **it != *holder);
+        if let Some(by) = self.index().blobs.get_mut(key) {
+            by.retain(|it| **it != *holder);
         }
     }
 
@@ -245,7 +244,8 @@ impl Index {
         if self.blobs.len() >= MAX_BLOBS && !self.blobs.contains_key(&key) {
             return;
         }
-        let by = &mut self.blobs.entry(key).or_default().by;
+        let by = self.blobs.entry(key).or_default();
+        by.retain(|it| it != folder);
         if by.len() >= MAX_HOLDERS {
             by.remove(0);
         }
@@ -265,52 +265,36 @@ fn key(digest: &Digest) -> Option<[u8; 32]> {
     Some(key)
 }
 
-fn inode(metadata: &Metadata) -> Inode {
-    (metadata.dev(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec())
-}
-
-/// Whether a file holds what its name says.
-fn is_right(path: &Path, digest: &Digest) -> bool {
-    let hash = || -> Result<Digest, Error> {
-        let (mut file, _) = files::open(path, None)?;
-        let mut hasher = Hasher::new(digest.algorithm());
-        let mut buffer = vec![0; 128 * 1024];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(hasher.finish()),
-                read => hasher.update(&buffer[..read]),
-            }
-        }
-    };
-    hash().is_ok_and(|actual| actual == *digest)
+fn warn_of(path: &Path) {
+    warn!("{} is damaged: its content is not what its name says", path.display());
 }
 
 /// What has come of making a link.
 enum Brought {
-    Linked,
+    /// What the file is now.
+    Linked(Stamp),
     NotLinked,
     /// It is another file by now.
     Gone,
 }
 
-/// Gives the file `from`, which has that inode, the name `to`, too.
-fn bring(from: &Path, expected: Inode, to: &Path) -> Result<Brought, Error> {
+/// Gives the file `from`, which is what it was when it was proven, the name `to`, too.
+fn bring(from: &Path, expected: Stamp, to: &Path) -> Result<Brought, Error> {
     let folder = to.parent().unwrap_or_else(|| Path::new("."));
-    if fs_err::symlink_metadata(to).is_ok_and(|there| inode(&there) == expected) {
-        return Ok(Brought::Linked);
+    if Stamp::of_file(to) == Some(expected) {
+        return Ok(Brought::Linked(expected));
     }
     let linked = tempfile::Builder::new().prefix(files::BESIDE).make_in(folder, |temporary| {
         fs_err::hard_link(from, temporary)?;
         Ok(())
     });
+    // The new name is a change, of the kind that is no change of content.
+    let is_same = |path: &Path| Stamp::of_file(path).filter(|now| now.is_renamed(&expected));
     match linked {
+        Ok(linked) if is_same(linked.path()).is_none() => Ok(Brought::Gone),
         Ok(linked) => {
-            let is_same = inode(&fs_err::symlink_metadata(linked.path())?) == expected;
-            if !is_same {
-                return Ok(Brought::Gone);
-            }
             linked.into_temp_path().persist(to).map_err(|error| error.error)?;
-            Ok(Brought::Linked)
+            Ok(is_same(to).map_or(Brought::Gone, Brought::Linked))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Brought::Gone),
         Err(error) => {
@@ -322,13 +306,16 @@ fn bring(from: &Path, expected: Inode, to: &Path) -> Result<Brought, Error> {
 
 /// Copies that file, where it cannot be linked; file systems that can make the two share their
 /// blocks. `false` if it is another one by now.
-fn copy(from: &Path, expected: Inode, to: &Path) -> Result<bool, Error> {
+fn copy(from: &Path, expected: Stamp, to: &Path) -> Result<bool, Error> {
     let (mut file, _) = files::open(from, None)?;
-    if inode(&file.metadata()?) != expected {
+    if Stamp::of(&file.metadata()?) != expected {
         return Ok(false);
     }
     let (temporary, mut copy) = files::temporary_for(to)?;
     io::copy(file.file_mut(), copy.file_mut())?;
+    if Stamp::of(&file.metadata()?) != expected {
+        return Ok(false);
+    }
     copy.sync_data()?;
     temporary.persist(to).map_err(|error| error.error)?;
     Ok(true)

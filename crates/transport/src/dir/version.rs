@@ -6,7 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use skopeo_config::links;
 
 use super::{DirName, Version};
 use crate::{Error, files};
@@ -17,6 +18,7 @@ const PATIENCE: usize = 100;
 /// Whether an image may be written to the folder: it is missing, empty or a `dir:` image already.
 /// Nothing is changed.
 pub(super) fn check(name: &DirName) -> Result<(), Error> {
+    links::check(name.path())?;
     let mut entries = match fs_err::read_dir(&name.resolved) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -45,6 +47,7 @@ impl VersionFile {
     /// Makes or opens the file in a folder that is there. Where another copy holds it the error is
     /// [`Error::FolderBusy`].
     pub(super) fn open(name: &DirName) -> Result<Self, Error> {
+        links::check(name.path())?;
         for _ in 0..PATIENCE {
             if let Some(this) = Self::try_open(name)? {
                 return Ok(this);
@@ -61,7 +64,9 @@ impl VersionFile {
             return Err(Error::NotImageFolder);
         }
         let mut options = fs_err::OpenOptions::new();
-        options.read(true).write(true).create_new(empty).options_mut().mode(0o644);
+        let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+        options.read(true).write(true).create_new(empty);
+        options.options_mut().mode(0o644).custom_flags(flags);
         let file = match options.open(&path) {
             Ok(file) => file,
             Err(error) if empty && error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),

@@ -29,7 +29,11 @@ pub(super) fn has_image(name: &DirName) -> bool {
 }
 
 fn read(name: &DirName, which: &Which) -> Result<Option<RawManifest>, Error> {
-    match files::read(&name.manifest(which), None, files::MAX_MANIFEST) {
+    let path = name.manifest(which);
+    if files::plain_size(&path).is_none() {
+        return Ok(None);
+    }
+    match files::read(&path, None, files::MAX_MANIFEST) {
         Ok(bytes) => Ok(manifest::checked(None, bytes, which).ok()),
         Err(error) if error.is_missing_file() => Ok(None),
         Err(error) => Err(error),
@@ -84,7 +88,8 @@ impl Needed {
                 }
                 continue;
             };
-            let metadata = match fs_err::metadata(entry.path()) {
+            // A link does not count: what it leads to belongs to others.
+            let metadata = match entry.metadata() {
                 Ok(metadata) if metadata.is_file() => metadata,
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
                 _ => return Ok(false),

@@ -17,6 +17,7 @@ use super::saving::{Named, Saving};
 use super::{DockerArchiveName, SavedError};
 use crate::glance::{Glance, Unseen};
 use crate::name::Name;
+use crate::tar::{Hold, place};
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, Options, PutManifestError, Role,
     Stored, Wish, files,
@@ -32,16 +33,19 @@ pub(crate) async fn create(
     if let Item::Index(index) = name.which() {
         return Err(SavedError::IndexInDestination(*index).into());
     }
-    let (path, tmpdir) = (name.path().to_owned(), options.tmpdir.clone());
+    let (path, tmpdir) = (place(name.path())?, options.tmpdir.clone());
+    let hold = Hold::take(&path).await?;
     let saving = files::blocking(move || {
         let Target { place, old } = Target::open(&path, &tmpdir)?;
         Ok(Saving::for_one(place.create()?, old))
     });
+    let saving = saving.await?;
+    saving.hold(hold);
     let tags = name.docker_reference().into_iter().chain(&options.docker_archive.additional_tags);
     let tags = tags.cloned().collect();
     let image = ImageName::DockerArchive(name.clone());
     let accepts = accepts(LayerForm::Uncompressed);
-    Ok(SavedDestination::new(image, accepts, tags, Arc::new(saving.await?), Rest::Nothing))
+    Ok(SavedDestination::new(image, accepts, tags, Arc::new(saving), Rest::Nothing))
 }
 
 /// What would be written to an archive, or a daemon.

@@ -148,6 +148,7 @@ impl SavedError {
                 "`list-tags docker-archive:PATH` says what is there; name one as \
                  docker-archive:PATH:REFERENCE, or count them as docker-archive:PATH:@0",
             ),
+            Self::NotExtensible { .. } => Some(crate::error::NOT_EXTENSIBLE),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! What is where an archive is to be written.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::SavedError;
 use super::legacy::REPOSITORIES;
 use super::manifest::MANIFEST;
 use super::saved::Saved;
+use crate::files::Stamp;
 use crate::tar::{Existing, Writer, is_special};
 use crate::{Error, files};
 
@@ -38,29 +39,24 @@ pub(crate) struct Old {
     /// Where to look for what is there.
     layers: HashMap<Digest, usize>,
     images: HashMap<Reference, Config>,
-    /// Locked, so that of two copies none loses what the other writes.
-    _lock: fs_err::File,
 }
 
 impl Target {
+    /// What is at `path`, which no link leads to.
     pub(crate) fn open(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
-        let place = |path: &Path, existing| {
+        let place = |existing| {
             let (path, tmpdir) = (path.to_owned(), tmpdir.to_owned());
             Place::Later { path, existing, tmpdir }
         };
         if is_special(path) {
-            return Ok(Self { place: place(path, Existing::None), old: None });
+            return Ok(Self { place: place(Existing::None), old: None });
         }
-        // A link stays, and what it leads to is replaced.
-        let path = match fs_err::canonicalize(path) {
-            Ok(path) => path,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(Self { place: place(path, Existing::None), old: None });
-            }
-            Err(error) => return Err(error.into()),
+        // Before it is read: who changes it meanwhile is noticed in the end.
+        let Some(before) = Stamp::at(path) else {
+            return Ok(Self { place: place(Existing::None), old: None });
         };
-        let old = Old::open(&path, tmpdir)?;
-        Ok(Self { place: place(&path, Existing::Replace), old })
+        let old = Old::open(path, tmpdir)?;
+        Ok(Self { place: place(Existing::Replace(before)), old })
     }
 }
 
@@ -86,12 +82,12 @@ type Config = (usize, Digest);
 impl Old {
     /// The archive at `path`; `None` if there is an empty file.
     fn open(path: &Path, tmpdir: &Path) -> Result<Option<Self>, Error> {
-        let lock = files::lock_to_replace(path)?;
-        if lock.metadata()?.len() == 0 {
+        let file = files::open_to_replace(path)?;
+        if file.metadata()?.len() == 0 {
             return Ok(None);
         }
         let mut head = Vec::new();
-        (&lock).take(10).read_to_end(&mut head)?;
+        (&file).take(10).read_to_end(&mut head)?;
         if sniff_bytes(&head) != Compression::Uncompressed {
             return Err(not_extensible(path, "is compressed"));
         }
@@ -107,7 +103,7 @@ impl Old {
             return Err(not_extensible(path, "holds more than docker's images"));
         }
         let (layers, images) = (HashMap::new(), HashMap::new());
-        Ok(Some(Self { saved: Arc::new(saved), layers, images, _lock: lock }))
+        Ok(Some(Self { saved: Arc::new(saved), layers, images }))
     }
 
     /// Reads the configs of all images, so that what is there can be looked for.

@@ -1,10 +1,11 @@
 //! A docker archive with many images.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use skopeo_image::Reference;
+use tokio::sync::OnceCell;
 use tracing::{debug, warn};
 
 use super::destination::{Rest, SavedDestination, accepts};
@@ -13,15 +14,23 @@ use super::name::Item;
 use super::saved::Saved;
 use super::saving::Saving;
 use super::{DockerArchiveName, manifest};
+use crate::files::Stamp;
 use crate::glance::{Glance, Sight};
 use crate::name::Name;
-use crate::tar::is_special;
+use crate::tar::{self, Hold, is_special};
 use crate::{Accepts, Error, Held, ImageName, LayerForm, NameError, Options, files};
 
 /// An archive that many images are written to at once.
 #[derive(Debug)]
 pub(crate) struct ManySaved {
-    saving: Arc<Saving>,
+    path: PathBuf,
+    tmpdir: PathBuf,
+    /// What the file was before it was looked into.
+    before: Option<Stamp>,
+    /// As it is looked at; nobody is kept from writing it.
+    seen: Arc<Saving>,
+    /// As it is written, once the first image comes: then it is ours alone.
+    saving: OnceCell<Arc<Saving>>,
     accepts: Accepts,
 }
 
@@ -35,30 +44,56 @@ impl ManySaved {
         if !is_special(Path::new(place)) {
             accepts.concurrency = files::CONCURRENCY;
         }
-        let (path, tmpdir) = (place.to_owned(), options.tmpdir.clone());
-        let saving = files::blocking(move || {
-            let Target { place, old } = Target::open(Path::new(&path), &tmpdir)?;
-            Ok(Saving::for_many(place, old.map(Old::look_into).transpose()?))
-        });
-        Ok(Self { saving: Arc::new(saving.await?), accepts })
+        let (path, tmpdir) = (tar::place(Path::new(place))?, options.tmpdir.clone());
+        let before = Stamp::at(&path);
+        let seen = open(&path, &tmpdir).await?;
+        Ok(Self { path, tmpdir, before, seen, saving: OnceCell::new(), accepts })
     }
 
-    pub(crate) fn create(&self, name: &DockerArchiveName) -> SavedDestination {
+    /// Opens the place for one image. Waits until no other program writes the archive.
+    pub(crate) async fn create(&self, name: &DockerArchiveName) -> Result<SavedDestination, Error> {
         let tags = name.docker_reference().cloned().into_iter().collect();
         let image = ImageName::DockerArchive(name.clone());
-        let (accepts, saving) = (self.accepts.clone(), self.saving.clone());
-        SavedDestination::new(image, accepts, tags, saving, Rest::Others)
+        let (accepts, saving) = (self.accepts.clone(), self.saving().await?.clone());
+        Ok(SavedDestination::new(image, accepts, tags, saving, Rest::Others))
+    }
+
+    async fn saving(&self) -> Result<&Arc<Saving>, Error> {
+        let begin = || async {
+            let hold = Hold::take(&self.path).await?;
+            let is_same = is_special(&self.path) || Stamp::at(&self.path) == self.before;
+            let saving = match is_same {
+                true => self.seen.clone(),
+                // Somebody has written it since we looked.
+                false => open(&self.path, &self.tmpdir).await?,
+            };
+            saving.hold(hold);
+            Ok(saving)
+        };
+        self.saving.get_or_try_init(begin).await
     }
 
     pub(crate) fn look(&self, name: &DockerArchiveName) -> Glance<Seen> {
         let name = ImageName::DockerArchive(name.clone());
-        Glance { name, accepts: self.accepts.clone(), sight: Seen(self.saving.clone()) }
+        Glance { name, accepts: self.accepts.clone(), sight: Seen(self.seen.clone()) }
     }
 
     /// Writes the file under its name, if images have come.
     pub(crate) async fn finish(&self) -> Result<(), Error> {
-        self.saving.finish().await
+        let saving = self.saving.get().unwrap_or(&self.seen);
+        let finished = saving.finish().await;
+        saving.hold(None);
+        finished
     }
+}
+
+async fn open(path: &Path, tmpdir: &Path) -> Result<Arc<Saving>, Error> {
+    let (path, tmpdir) = (path.to_owned(), tmpdir.to_owned());
+    files::blocking(move || {
+        let Target { place, old } = Target::open(&path, &tmpdir)?;
+        Ok(Arc::new(Saving::for_many(place, old.map(Old::look_into).transpose()?)))
+    })
+    .await
 }
 
 /// A place in an archive that is looked at.

@@ -18,7 +18,7 @@ use tracing::debug;
 use super::existing::{Old, Place};
 use super::legacy::{self, REPOSITORIES, Repositories};
 use super::manifest::{MANIFEST, SavedItem};
-use crate::tar::{Entry, Slots, Writer};
+use crate::tar::{Entry, Hold, Slots, Writer};
 use crate::{Error, How, Stored, files};
 
 /// An archive that is being written.
@@ -32,6 +32,8 @@ pub(crate) struct Saving {
     /// The layers that are there.
     layers: Slots,
     configs: Slots,
+    /// While it is written.
+    hold: Mutex<Option<Hold>>,
     /// What of the folders for old readers is there.
     folders: tokio::sync::Mutex<HashSet<String>>,
     content: Mutex<Content>,
@@ -82,9 +84,15 @@ impl Saving {
             begun: OnceCell::new(),
             layers: Slots::default(),
             configs: Slots::default(),
+            hold: Mutex::default(),
             folders: tokio::sync::Mutex::default(),
             content: Mutex::default(),
         }
+    }
+
+    /// Keeps others from writing the archive until it has ended.
+    pub(super) fn hold(&self, hold: Option<Hold>) {
+        *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = hold;
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
@@ -187,7 +195,9 @@ impl Saving {
             self.content().list(kept);
         }
         self.put_lists().await?;
-        self.writer().await?.finish().await
+        self.writer().await?.finish().await?;
+        self.hold(None);
+        Ok(())
     }
 
     /// What is known of the image under a tag in the file that is there, if it has this config and

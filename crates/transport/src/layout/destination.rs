@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use skopeo_blob::Blob;
 use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Signature, Which};
+use tracing::warn;
 
 use super::editor::{Edit, Editor, Replaced};
 use super::folder::Folder;
@@ -16,6 +17,7 @@ use super::source::Place;
 use super::{Entry, LayoutName};
 use crate::glance::{Glance, Sight};
 use crate::options::LayoutOptions;
+use crate::proof::Proofs;
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, Partial, PutManifestError, Referrer,
     Role, Stored, Wish, files,
@@ -90,7 +92,7 @@ impl Sight for Seen {
     }
 
     fn size(&self, digest: &Digest) -> Option<u64> {
-        self.editor.folder().size(digest)
+        self.editor.folder().plain_size(digest)
     }
 
     fn keeps_referrers(&self) -> Result<(), &'static str> {
@@ -165,6 +167,23 @@ pub(crate) struct LayoutDestination {
     hanging: Mutex<Hanging>,
 }
 
+/// Whether the file of a blob holds what its name says, which is read to find out, once in a run.
+pub(super) async fn is_right(
+    folder: &Folder,
+    proofs: &Arc<Proofs>,
+    digest: &Digest,
+) -> Result<bool, Error> {
+    let (path, proofs, digest) = (folder.blob_path(digest), proofs.clone(), digest.clone());
+    files::blocking(move || {
+        let is_right = proofs.holds(&digest, &path);
+        if !is_right {
+            warn!("{} is damaged: its content is not what its name says", path.display());
+        }
+        Ok(is_right)
+    })
+    .await
+}
+
 /// The digest that a reference leads to, if all that it needs is there.
 async fn present(editor: &Editor, reference: Option<&str>) -> Result<Option<Digest>, Error> {
     let Some(index) = editor.index_if_any()? else { return Ok(None) };
@@ -211,9 +230,11 @@ impl Destination for LayoutDestination {
 
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
         let digest = &wish.blob.digest;
-        let Some(size) = files::reusable(&self.folder().blob_path(digest), wish) else {
+        let size = self.folder().plain_size(digest).filter(|size| files::is_wished(*size, wish));
+        let Some(size) = size else { return Ok(None) };
+        if !is_right(self.folder(), self.editor.proofs(), digest).await? {
             return Ok(None);
-        };
+        }
         self.used().insert(digest.clone());
         Ok(Some(Stored { digest: digest.clone(), size, how: How::Present }))
     }
@@ -229,6 +250,7 @@ impl Destination for LayoutDestination {
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {
         let (digest, size) =
             self.writer.put(blob, |digest| self.folder().blob_path(digest)).await?;
+        self.editor.proofs().wrote(&digest, &self.folder().blob_path(&digest));
         self.used().insert(digest.clone());
         Ok(Stored { digest, size, how: How::Moved })
     }
@@ -239,9 +261,8 @@ impl Destination for LayoutDestination {
         which: &Which,
     ) -> Result<(), PutManifestError> {
         let digest = digest_of(manifest, which)?;
-        let path = self.folder().blob_path(&digest);
-        if files::size_of(&path) != Some(manifest.bytes.len() as u64) {
-            self.writer.put_bytes(&path, &manifest.bytes)?;
+        if !self.folder().holds_bytes(&digest, &manifest.bytes) {
+            self.writer.put_bytes(&self.folder().blob_path(&digest), &manifest.bytes)?;
         }
         self.used().insert(digest);
         if *which == Which::Top {

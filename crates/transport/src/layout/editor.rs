@@ -17,6 +17,7 @@ use super::index::{Entry, Index, Target};
 use super::sweep_images;
 use crate::Error;
 use crate::files::{self, Stamp};
+use crate::proof::Proofs;
 
 /// All of this process that give names in one layout.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Editor {
     last: Mutex<Option<(Stamp, Arc<Index>)>>,
     /// Images whose names others have got, to be removed at the end.
     gone: Mutex<Vec<Target>>,
+    /// What is known of the blobs that are there.
+    proofs: Arc<Proofs>,
 }
 
 /// What becomes of an image whose name another one gets.
@@ -65,11 +68,17 @@ impl Editor {
             turn: Arc::default(),
             last: Mutex::default(),
             gone: Mutex::default(),
+            proofs: Arc::default(),
         })
     }
 
     pub(super) fn folder(&self) -> &Folder {
         &self.folder
+    }
+
+    /// What is known of the blobs that are there.
+    pub(super) fn proofs(&self) -> &Arc<Proofs> {
+        &self.proofs
     }
 
     /// The index as it is now; `None` if there is none yet.
@@ -168,7 +177,7 @@ impl Editor {
         let Edit { used, top, hanging, writer } = edit;
         // Who deletes an image holds the lock too: what is there now stays.
         for digest in used {
-            if files::size_of(&self.folder.blob_path(&digest)).is_none() {
+            if self.folder.plain_size(&digest).is_none() {
                 return Err(Error::Vanished(digest));
             }
         }

@@ -1,21 +1,26 @@
 //! A layout in a folder, shared blobs included.
 
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_blob::Unverified;
-use skopeo_image::Digest;
+use skopeo_config::links;
+use skopeo_image::{Algorithm, Digest};
 
 use super::LayoutName;
 use super::index::Index;
 use super::source::Place;
 use crate::options::LayoutOptions;
-use crate::{Error, files};
+use crate::{Error, files, inside};
 
 /// The bytes of the `oci-layout` file.
 pub(super) const LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
+
+/// The folder of the blobs.
+const BLOBS: &str = "blobs";
 
 /// A folder that holds a layout, or will.
 #[derive(Clone, Debug)]
@@ -42,17 +47,48 @@ impl Folder {
 
     /// Where a blob is read from and written to.
     pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.blobs().join(digest.algorithm().as_str()).join(digest.hex())
+        let folder = match &self.shared {
+            Some(shared) => shared.clone(),
+            None => self.path.join(BLOBS),
+        };
+        folder.join(digest.algorithm().as_str()).join(digest.hex())
+    }
+
+    /// The length of the blob's file in bytes, if that is a regular one and no link leads to it.
+    pub(super) fn plain_size(&self, digest: &Digest) -> Option<u64> {
+        inside::plain(self.root(), &self.blob_path(digest)).map(|found| found.len())
+    }
+
+    /// Whether the blob's file has just these bytes.
+    pub(super) fn holds_bytes(&self, digest: &Digest, bytes: &[u8]) -> bool {
+        self.plain_size(digest) == Some(bytes.len() as u64)
+            && self.manifest(digest).is_ok_and(|there| there == bytes)
     }
 
     /// Where a blob would be if it were not in the shared folder.
     pub(super) fn own_blob(&self, digest: &Digest) -> PathBuf {
-        self.path.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
+        self.path.join(BLOBS).join(digest.algorithm().as_str()).join(digest.hex())
     }
 
-    /// The folder that blobs must not lead out of.
-    pub(crate) fn blobs(&self) -> PathBuf {
-        self.shared.clone().unwrap_or_else(|| self.path.join("blobs"))
+    /// What the paths of blobs must not lead out of: the folder that the user named.
+    fn root(&self) -> &Path {
+        self.shared.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Refuses to write where the way is through links that others made, or the layout brought.
+    pub(super) fn check_links(&self) -> Result<(), Error> {
+        for folder in [Some(&self.path), self.shared.as_ref()].into_iter().flatten() {
+            links::check(folder)?;
+        }
+        let blobs = match self.shared {
+            Some(_) => "",
+            None => BLOBS,
+        };
+        let folders = Algorithm::ALL.map(|algorithm| Path::new(blobs).join(algorithm.as_str()));
+        inside::refuse_links(
+            self.root(),
+            folders.iter().map(PathBuf::as_path).chain([blobs.as_ref()]),
+        )
     }
 
     /// What tells the place of the blobs from all others.
@@ -64,7 +100,8 @@ impl Folder {
 
     /// Makes the folders that a layout must have.
     pub(super) fn make(&self) -> Result<(), Error> {
-        files::make_folder(&self.path.join("blobs"))?;
+        self.check_links()?;
+        files::make_folder(&self.path.join(BLOBS))?;
         if let Some(shared) = &self.shared {
             files::make_folder(shared)?;
         }
@@ -85,9 +122,11 @@ impl Folder {
 
     /// Waits until nobody else edits the index. The lock ends with the value, or the process.
     pub(super) fn lock(&self) -> Result<Lock, Error> {
+        self.check_links()?;
+        let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
         let mut options = fs_err::OpenOptions::new();
-        let file =
-            options.write(true).create(true).truncate(false).open(self.path.join(".lock"))?;
+        options.write(true).create(true).truncate(false).options_mut().custom_flags(flags);
+        let file = options.open(self.path.join(".lock"))?;
         loop {
             match flock(&file, FlockOperation::LockExclusive) {
                 Ok(()) => return Ok(Lock { _file: file }),
@@ -113,11 +152,15 @@ impl Folder {
 
 impl Place for Folder {
     fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
-        files::read(&self.blob_path(digest), Some(&self.blobs()), files::MAX_MANIFEST)
+        files::read(&self.blob_path(digest), Some(self.root()), files::MAX_MANIFEST)
     }
 
     fn size(&self, digest: &Digest) -> Option<u64> {
         files::size_of(&self.blob_path(digest))
+    }
+
+    fn kept_size(&self, digest: &Digest) -> Option<u64> {
+        self.plain_size(digest)
     }
 
     fn locate(&self, digest: &Digest) -> PathBuf {
@@ -125,6 +168,6 @@ impl Place for Folder {
     }
 
     fn blob(&self, digest: &Digest) -> Result<Unverified, Error> {
-        files::read_blob(&self.blob_path(digest), Some(&self.blobs()))
+        files::read_blob(&self.blob_path(digest), Some(self.root()))
     }
 }

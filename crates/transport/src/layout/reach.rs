@@ -13,7 +13,11 @@ use crate::Error;
 
 /// The digests reached so far, and what is known of each.
 #[derive(Debug, Default)]
-pub(super) struct Reach(BTreeMap<Digest, Expected>);
+pub(super) struct Reach {
+    blobs: BTreeMap<Digest, Expected>,
+    /// Whether a manifest on the way was not what its digest says.
+    broken: bool,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Expected {
@@ -55,7 +59,7 @@ impl Reach {
         let mut waiting = vec![(top, None)];
         while let Some((target, size)) = waiting.pop() {
             let known = Expected { size, foreign: false };
-            if self.0.insert(target.digest.clone(), known).is_some() {
+            if self.blobs.insert(target.digest.clone(), known).is_some() {
                 continue;
             }
             // A manifest that is not there is not followed.
@@ -63,6 +67,7 @@ impl Reach {
                 continue;
             }
             let bytes = place.manifest(&target.digest)?;
+            self.broken |= Digest::of(target.digest.algorithm(), &bytes) != target.digest;
             if !is_manifest(&target.media_type) {
                 return Err(Error::UnknownEntry(target.media_type.to_string()));
             }
@@ -74,33 +79,35 @@ impl Reach {
             }
             for link in named.config.into_iter().chain(named.layers.into_iter().flatten()) {
                 let foreign = link.urls.is_some_and(|urls| !urls.is_empty());
-                self.0.insert(link.digest, Expected { size: link.size, foreign });
+                self.blobs.insert(link.digest, Expected { size: link.size, foreign });
             }
             for link in named.fs_layers.into_iter().flatten() {
-                self.0.insert(link.blob_sum, Expected::default());
+                self.blobs.insert(link.blob_sum, Expected::default());
             }
         }
         Ok(())
     }
 
     pub(super) fn contains(&self, digest: &Digest) -> bool {
-        self.0.contains_key(digest)
+        self.blobs.contains_key(digest)
     }
 
     pub(super) fn digests(&self) -> impl Iterator<Item = &Digest> {
-        self.0.keys()
+        self.blobs.keys()
     }
 
     /// The names under which lists of what hangs on any of it would be.
     pub(super) fn tags(&self) -> BTreeSet<String> {
-        self.0.keys().map(referrers_tag).collect()
+        self.blobs.keys().map(referrers_tag).collect()
     }
 
-    /// Whether every blob is there in its right length, but for layers that lie elsewhere.
+    /// Whether every blob is there in its right length, but for layers that lie elsewhere, and all
+    /// manifests are what their digests say.
     pub(super) fn is_whole(&self, place: &dyn Place) -> bool {
-        self.0.iter().all(|(digest, expected)| match place.size(digest) {
-            Some(size) => expected.size.is_none_or(|wanted| wanted == size),
-            None => expected.foreign,
-        })
+        !self.broken
+            && self.blobs.iter().all(|(digest, expected)| match place.kept_size(digest) {
+                Some(size) => expected.size.is_none_or(|wanted| wanted == size),
+                None => expected.foreign,
+            })
     }
 }

@@ -29,6 +29,12 @@ pub(super) trait Place: fmt::Debug + Send + Sync {
         self.size(digest).is_some()
     }
 
+    /// The same, of what may be kept where it is, under the names that it has: a link that would be
+    /// read through does not count.
+    fn kept_size(&self, digest: &Digest) -> Option<u64> {
+        self.size(digest)
+    }
+
     /// Where a blob is, for errors.
     fn locate(&self, digest: &Digest) -> PathBuf;
 

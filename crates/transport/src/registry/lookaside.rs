@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use futures_util::TryStreamExt;
 use skopeo_config::Config;
+use skopeo_config::links;
 use skopeo_config::signatures::Access;
 use skopeo_image::{Digest, Reference, Signature};
 use skopeo_registry::Repository;
@@ -100,7 +101,7 @@ impl Lookaside {
 
     fn writable(&self, url: &Url, doing: &'static str) -> Result<PathBuf, Error> {
         match url.scheme() {
-            "file" => path_of(url),
+            "file" => Ok(links::target(&path_of(url)?)?),
             "http" | "https" => {
                 Err(Error::LookasideReadOnly { scheme: url.scheme().to_owned(), url: shown(url) })
             }

@@ -9,6 +9,7 @@
 
 mod error;
 mod header;
+mod hold;
 mod index;
 mod pax;
 mod slots;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skopeo_blob::{ByteStream, file};
 
+pub(crate) use hold::{Hold, place};
 pub(crate) use index::Member;
 pub(crate) use slots::Slots;
 pub(crate) use writer::{Entry, Existing, Writer, is_special};

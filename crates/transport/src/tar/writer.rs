@@ -12,7 +12,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Seek, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt as _, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +24,7 @@ use tempfile::TempPath;
 use tokio::sync::OwnedMutexGuard;
 
 use super::ustar::{self, BLOCK, Kind};
+use crate::files::Stamp;
 use crate::{Error, files};
 
 /// A tar that is being written.
@@ -43,8 +45,8 @@ pub(crate) struct Writer {
 pub(crate) enum Existing {
     /// There was none; if there is one in the end, it stays.
     None,
-    /// It is replaced.
-    Replace,
+    /// It is replaced, if it is still what it was.
+    Replace(Stamp),
 }
 
 /// A small member.
@@ -77,6 +79,13 @@ pub(crate) fn is_special(path: &Path) -> bool {
     let open = ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
     open.iter().any(|name| path.starts_with(name))
         || fs_err::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// Whether a path is the name of our standard output, and that is a pipe.
+fn is_own_pipe(path: &Path) -> bool {
+    let names = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+    names.iter().any(|name| Path::new(name) == path)
+        && fs_err::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }
 
 /// Where a finished file goes, and where it is until then.
@@ -137,6 +146,11 @@ impl Writer {
 
     /// A tar that goes to what [`is_special`]. Waits for somebody to read from a pipe.
     pub(crate) fn pipe(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
+        if is_own_pipe(path) {
+            // Opened once more, it would wait for a reader who may have gone.
+            let pipe = io::stdout().as_fd().try_clone_to_owned()?;
+            return Ok(Self::stream(std::fs::File::from(pipe), tmpdir));
+        }
         let file = fs_err::OpenOptions::new().write(true).open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_file() && metadata.len() > 0 {
@@ -380,9 +394,16 @@ fn close_up(file: &fs_err::File, holes: &[Range<u64>], end: u64) -> io::Result<u
 impl Place {
     fn publish(self) -> Result<(), Error> {
         let Self { temporary, path, existing } = self;
+        let changed = || Error::ArchiveChanged(path.display().to_string());
         match existing {
-            Existing::Replace => temporary.persist(&path).map_err(|error| error.error)?,
-            Existing::None => temporary.persist_noclobber(&path).map_err(|error| error.error)?,
+            Existing::Replace(before) if Stamp::at(&path) != Some(before) => return Err(changed()),
+            Existing::Replace(_) => temporary.persist(&path).map_err(|error| error.error)?,
+            Existing::None => {
+                temporary.persist_noclobber(&path).map_err(|failed| match failed.error.kind() {
+                    io::ErrorKind::AlreadyExists => changed(),
+                    _ => failed.error.into(),
+                })?
+            }
         }
         if let Some(folder) = path.parent() {
             // What it says may be lost with the power, but nothing that had a name before.

@@ -203,18 +203,17 @@ async fn commits_what_was_put_and_nothing_else() {
 #[tokio::test]
 async fn takes_one_copy_at_a_time() {
     let place = place();
-    // Two new archives of one name: the first that is done has it.
-    let (first, second) = (place.create().await, place.create().await);
-    sample(1).put(first).await.unwrap();
-    assert!(sample(2).put(second).await.is_err());
-    sample(1).assert_in(&*place.open().await.unwrap(), &Which::Top).await;
-    // One that is there is held.
-    let first = place.create().await;
-    let second = create(&place.name, &place.options).await.err().unwrap();
-    assert!(second.to_string().contains("another copy"), "{second}");
-    sample(2).put(first).await.unwrap();
-    sample(3).put(place.create().await).await.unwrap();
-    assert_eq!(tags(&place.name, &place.options).await.unwrap().len(), 3);
+    // One that is new, and one that is there: the second waits for the first.
+    for (seeds, tags_then) in [([1, 2], 2), ([3, 4], 4)] {
+        let first = place.create().await;
+        let mut second = Box::pin(place.create());
+        let waits = tokio::time::timeout(std::time::Duration::from_millis(300), &mut second).await;
+        assert!(waits.is_err(), "two have it");
+        sample(seeds[0]).put(first).await.unwrap();
+        sample(seeds[1]).put(second.await).await.unwrap();
+        assert_eq!(tags(&place.name, &place.options).await.unwrap().len(), tags_then);
+        sample(seeds[1]).assert_in(&*place.open().await.unwrap(), &Which::Top).await;
+    }
 }
 
 /// Reads all that an archive says it has.

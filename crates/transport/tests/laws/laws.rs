@@ -242,7 +242,7 @@ async fn what_is_present_is_whole(place: Place) {
     sample.put(place.create().await).await.unwrap();
     let Some(digest) = place.create().await.present().await.unwrap() else { return };
     assert_eq!(digest, sample.digest());
-    if !place.is_folder() {
+    if !place.is_folder() || place.name.transport() == "oci-archive" {
         return;
     }
     let hex = Digest::sha256(&sample.layers[0]).hex().to_owned();

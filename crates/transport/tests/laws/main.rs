@@ -14,6 +14,7 @@ mod layout;
 mod lookaside;
 mod original;
 mod place;
+mod reuse;
 mod sample;
 mod sif;
 

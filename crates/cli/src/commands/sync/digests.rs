@@ -10,7 +10,7 @@ use fs_err::File;
 use skopeo_image::Digest;
 use skopeo_transport::ImageName;
 
-use crate::go;
+use crate::{files, go};
 
 /// The file, and what cannot be written to it yet.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl DigestFile {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn create(path: Option<&Path>) -> Result<Self> {
-        let file = path.map(File::create).transpose().context("Error creating digest file")?;
+        let file = path.map(files::create).transpose().context("Error creating digest file")?;
         Ok(Self { file, next: 0, waiting: BTreeMap::new() })
     }
 

@@ -70,6 +70,10 @@ use summary::Totals;
 pub(crate) use plan::{Plan, Planned};
 pub(crate) use settled::Immutable;
 
+/// What to do after an interruption.
+const GOING_ON: &str = "run the same command again; images that are at their destination already are \
+                        not copied again";
+
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     match flags.text("plan") {
         None => sync(app, flags, arguments, report),
@@ -120,6 +124,7 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
     let choosing = Choosing { explain: sync.explain, platforms: app.platforms() };
     let session = work::session(&sync, app.max_connections(), limits::rates(flags)?);
 
+    app.going_on(GOING_ON);
     app.doing(match destination {
         Some(destination) => format!("syncing {source} to {destination}"),
         None => format!("syncing {source}"),
@@ -229,6 +234,7 @@ fn execute(app: &App, flags: &Values, path: &Path, report: &Report) -> Result<()
     let retry = Retry::new(flags);
     let session = work::session(&sync, app.max_connections(), limits::rates(flags)?);
 
+    app.going_on(GOING_ON);
     app.doing(format!("syncing as planned in {}", path.display()));
     let show = Show::new(flags)?;
     if flags.switch("quiet") {

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result};
 use fs_err::File;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use skopeo_config::links;
 use skopeo_copy::{KnownLists, Session};
 use skopeo_image::Digest;
 use skopeo_transport::{Connections, KnownBlob, OpenUpload};
@@ -111,15 +112,17 @@ impl State {
         connections: &Arc<Connections>,
     ) -> Result<Option<Arc<Self>>> {
         let quoted = go::quote(&path.to_string_lossy());
+        let path = links::target(path)?;
         let mut beside = path.as_os_str().to_owned();
         beside.push(".lock");
+        let beside = links::target(beside.as_ref())?;
         let lock =
             fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(beside)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             warn!("The state {quoted} is in use by another sync: going on without it");
             return Ok(None);
         }
-        let before = read(path).unwrap_or_else(|problem| {
+        let before = read(&path).unwrap_or_else(|problem| {
             warn!("The state {quoted} cannot be used, and is begun anew: {problem:#}");
             Document::default()
         });
@@ -146,7 +149,7 @@ impl State {
         let key = |it: &Upload| ((it.repository.clone(), it.digest.clone()), it.begun);
         let begun = before.uploads.iter().map(key).collect();
         let state = Self {
-            path: path.to_owned(),
+            path,
             before,
             lists: session.lists().clone(),
             connections: connections.clone(),

@@ -2,21 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use skopeo_copy::Event;
 use skopeo_image::Digest;
 
 use super::counts::Counts;
 use crate::logging;
-use crate::progress::lock;
+use crate::progress::bar::Bar;
+use crate::progress::line::Name;
+use crate::progress::{Stream, foot, lock};
 
 /// The bars; those that do not fit on the screen are not drawn.
 #[derive(Debug)]
 pub(super) struct Bars {
     all: MultiProgress,
-    run: ProgressBar,
+    run: Bar,
     images: Mutex<HashMap<usize, Image>>,
 }
 
@@ -25,7 +26,7 @@ pub(super) struct Bars {
 struct Image {
     name: String,
     /// None until there is something to move.
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
     /// The blobs that are not there yet, and how much of each has come.
     blobs: HashMap<Digest, Option<u64>>,
 }
@@ -33,21 +34,24 @@ struct Image {
 impl Bars {
     /// None yet. The log is written above them.
     pub(super) fn new() -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let all = MultiProgress::with_draw_target(foot::target(Stream::Stderr));
         logging::above(Some(all.clone()));
         // Above the others: what does not fit is cut off below.
-        let run = ProgressBar::new(0).with_style(style("Images {pos}/{len} [{bar:24}] {wide_msg}"));
-        Self { run: all.add(run), all, images: Mutex::default() }
-    }
-
-    pub(super) fn expect(&self, images: usize) {
-        self.run.set_length(images as u64);
-        self.run.enable_steady_tick(Duration::from_millis(500));
+        let name = Name::Beginning("Images".to_owned(), "Images".to_owned());
+        let run = Bar::of_things(Stream::Stderr, name, |bar| all.add(bar));
+        Self { run, all, images: Mutex::default() }
     }
 
     pub(super) fn count(&self, counts: &Counts) {
-        self.run.set_position(counts.done as u64);
-        self.run.set_message(counts.parts());
+        let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let (done, of) = (number(counts.done), number(counts.images));
+        self.run.count(done, of, vec![format!("{done}/{of}"), counts.parts()]);
+    }
+
+    /// Draws them once more.
+    pub(super) fn tick(&self) {
+        self.run.tick();
+        lock(&self.images).values().filter_map(|image| image.bar.as_ref()).for_each(Bar::tick);
     }
 
     pub(super) fn begin(&self, number: usize, name: &str) {
@@ -64,34 +68,38 @@ impl Bars {
         match event {
             Event::BlobStarted { digest, size, .. } if !image.blobs.contains_key(digest) => {
                 image.blobs.insert(digest.clone(), Some(0));
+                let name = Name::End(image.name.clone());
                 let bar = image.bar.get_or_insert_with(|| {
-                    let bar = ProgressBar::new(0).with_style(style(
-                        "[{bar:24}] {binary_bytes:>10}/{binary_total_bytes:<10} {wide_msg}",
-                    ));
-                    let bar = self.all.add(bar);
-                    bar.set_message(image.name.clone());
-                    bar
+                    Bar::of_bytes(Stream::Stderr, name, 0, |bar| self.all.add(bar))
                 });
-                bar.inc_length(size.unwrap_or_default());
+                bar.extend(size.unwrap_or_default());
             }
             Event::BlobMoved { digest, bytes } => {
+                self.run.passed(*bytes);
                 let Some(bar) = &image.bar else { return };
-                if let Some(Some(moved)) = image.blobs.get_mut(digest) {
-                    *moved = moved.saturating_add(*bytes);
+                if let Some(Some(there)) = image.blobs.get_mut(digest) {
+                    *there = there.saturating_add(*bytes);
                 }
-                bar.inc(*bytes);
+                bar.moved(*bytes);
+            }
+            Event::BlobResumed { digest, bytes } => {
+                let Some(bar) = &image.bar else { return };
+                if let Some(Some(there)) = image.blobs.get_mut(digest) {
+                    *there = there.saturating_add(*bytes);
+                    bar.found(*bytes);
+                }
             }
             Event::BlobAgain { digest, .. } => {
                 let Some(bar) = &image.bar else { return };
-                if let Some(Some(moved)) = image.blobs.get_mut(digest) {
-                    bar.set_position(bar.position().saturating_sub(std::mem::take(moved)));
+                if let Some(Some(there)) = image.blobs.get_mut(digest) {
+                    bar.lost(std::mem::take(there));
                 }
             }
             Event::BlobDone { digest, size, .. } => {
                 let Some(bar) = &image.bar else { return };
-                // What was there already counts as if it had come.
+                // What was there already counts as if it had come, but not as speed.
                 if let Some(0) = image.blobs.get_mut(digest).and_then(Option::take) {
-                    bar.inc(*size);
+                    bar.found(*size);
                 }
             }
             _ => {}
@@ -106,7 +114,6 @@ impl Bars {
 
     /// Leaves the terminal to others.
     pub(super) fn close(&self) {
-        self.run.disable_steady_tick();
         // At once: ended one by one, the bars of what is still on its way leave a line behind.
         let _ = self.all.clear();
         self.all.set_draw_target(ProgressDrawTarget::hidden());
@@ -114,13 +121,8 @@ impl Bars {
         logging::above(None);
     }
 
-    fn remove(&self, bar: &ProgressBar) {
-        bar.finish_and_clear();
-        self.all.remove(bar);
+    fn remove(&self, bar: &Bar) {
+        bar.drawn().finish_and_clear();
+        self.all.remove(bar.drawn());
     }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template);
-    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=>-")
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use skopeo_copy::Event;
 
 use super::events::{self, Events};
-use super::{BEAT, Stream, lock};
+use super::{BEAT, Stream, TICK, lock};
 use crate::args::report::{Output, Show};
 use crate::logging::{self, Level};
 
@@ -60,9 +60,9 @@ impl RunProgress {
         let bars = || Watcher::Bars(Bars::new());
         let watcher = match show {
             Show::Nothing => Watcher::Nobody,
-            Show::Auto if usual.is_terminal() && Stream::Stderr.is_terminal() => bars(),
+            Show::Auto if usual.takes_bars() && Stream::Stderr.takes_bars() => bars(),
             Show::Auto => Watcher::Lines,
-            Show::Bars if Stream::Stderr.is_terminal() => bars(),
+            Show::Bars if Stream::Stderr.takes_bars() => bars(),
             Show::Bars | Show::Steps => Watcher::Steps,
             Show::Events => Watcher::Events(Mutex::default()),
         };
@@ -87,7 +87,7 @@ impl RunProgress {
     pub(crate) fn expect(&self, images: usize) {
         lock(&self.counts).images = images;
         match &self.watcher {
-            Watcher::Bars(bars) => bars.expect(images),
+            Watcher::Bars(bars) => bars.count(&lock(&self.counts)),
             Watcher::Events(_) => events::write(json!({"event": "run-started", "images": images})),
             Watcher::Nobody | Watcher::Lines | Watcher::Steps => {}
         }
@@ -169,10 +169,12 @@ impl RunProgress {
     pub(crate) async fn beat(&self) -> Infallible {
         let mut last = 0;
         loop {
-            tokio::time::sleep(BEAT).await;
+            let shows_bars = matches!(self.watcher, Watcher::Bars(_));
+            tokio::time::sleep(if shows_bars { TICK } else { BEAT }).await;
             let counts = lock(&self.counts);
             match &self.watcher {
-                Watcher::Nobody | Watcher::Bars(_) => {}
+                Watcher::Nobody => {}
+                Watcher::Bars(bars) => bars.tick(),
                 Watcher::Lines | Watcher::Steps => {
                     logging::log(Level::Info, &counts.sentence(&mut last));
                 }

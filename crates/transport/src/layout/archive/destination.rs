@@ -10,28 +10,33 @@ use skopeo_image::{Digest, RawManifest, Signature, Which};
 use super::super::destination::{accepts, digest_of, entry, reference, refuse};
 use super::super::hanging::Hanging;
 use super::ArchiveName;
-use super::packing::Packing;
+use super::packing::{Images, Packing};
 use crate::glance::{Glance, Unseen};
-use crate::tar::is_special;
+use crate::tar::{Hold, is_special, place};
 use crate::{
     Accepts, Destination, Error, How, ImageName, Options, PutManifestError, Referrer, Role, Stored,
     Wish, files,
 };
 
-/// What would be written to an archive, of which nothing that is there stays.
+/// What would be written to an archive, of which nothing is known before it is opened.
 pub(crate) fn look(name: &ArchiveName, options: &Options) -> Result<Glance<Unseen>, Error> {
     reference(name.entry())?;
     let accepts = accepts(&options.layout);
     Ok(Glance { name: ImageName::OciArchive(name.clone()), accepts, sight: Unseen })
 }
 
-/// Opens a file, or a pipe, that a layout is to be written to.
+/// Opens a file, or a pipe, that a layout is to be written to. The images that are there stay.
+/// Waits until no other program writes it.
 pub(crate) async fn create(
     name: &ArchiveName,
     options: &Options,
 ) -> Result<ArchiveDestination, Error> {
     reference(name.entry())?;
-    let packing = Arc::new(Packing::anew(name, options).await?);
+    let place = place(name.path())?;
+    let hold = Hold::take(&place).await?;
+    let packing = Arc::new(Packing::added_to(&place, options, Images::One).await?);
+    packing.hold(hold);
+    packing.begin().await?;
     ArchiveDestination::new(name, packing, accepts(&options.layout), Rest::Nothing)
 }
 
@@ -98,10 +103,7 @@ impl Destination for ArchiveDestination {
     }
 
     async fn present(&self) -> Result<Option<Digest>, Error> {
-        match &self.reference {
-            Some(reference) => self.packing.present(reference).await,
-            None => Ok(None),
-        }
+        self.packing.present(self.reference.as_deref()).await
     }
 
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {

@@ -1,43 +1,80 @@
 //! A tar with a layout of many images.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use tokio::sync::OnceCell;
 
 use super::super::many::accepts;
 use super::super::{LayoutName, labels};
 use super::destination::{ArchiveDestination, Rest};
-use super::packing::{Packing, Seen};
+use super::packing::{Images, Packing, Seen};
 use super::{ArchiveName, PackedLayout};
+use crate::files::Stamp;
 use crate::glance::Glance;
+use crate::tar::{self, Hold, is_special};
 use crate::{Accepts, Error, Held, ImageName, Options, files};
 
 /// A tar that many images are written to at once, as they are.
 #[derive(Debug)]
 pub(crate) struct ManyPacked {
-    packing: Arc<Packing>,
+    place: PathBuf,
+    options: Options,
+    /// What the file was before it was looked into.
+    before: Option<Stamp>,
+    /// As it is looked at; nobody is kept from writing it.
+    seen: Arc<Packing>,
+    /// As it is written, once the first image comes: then it is ours alone.
+    packing: OnceCell<Arc<Packing>>,
     accepts: Accepts,
 }
 
 impl ManyPacked {
     /// Opens what is there; nothing is written yet.
     pub(crate) async fn new(place: &str, options: &Options) -> Result<Self, Error> {
-        let all = ArchiveName(LayoutName::of_all(place)?);
-        let packing = Arc::new(Packing::added_to(&all, options).await?);
-        Ok(Self { packing, accepts: accepts(&options.layout) })
+        let place = tar::place(ArchiveName(LayoutName::of_all(place)?).path())?;
+        let before = Stamp::at(&place);
+        let seen = Arc::new(Packing::added_to(&place, options, Images::Many).await?);
+        let (packing, accepts) = (OnceCell::new(), accepts(&options.layout));
+        Ok(Self { place, options: options.clone(), before, seen, packing, accepts })
     }
 
-    pub(crate) fn create(&self, name: &ArchiveName) -> Result<ArchiveDestination, Error> {
-        ArchiveDestination::new(name, self.packing.clone(), self.accepts.clone(), Rest::Others)
+    /// Opens the place for one image. Waits until no other program writes the archive.
+    pub(crate) async fn create(&self, name: &ArchiveName) -> Result<ArchiveDestination, Error> {
+        let packing = self.packing().await?.clone();
+        ArchiveDestination::new(name, packing, self.accepts.clone(), Rest::Others)
+    }
+
+    async fn packing(&self) -> Result<&Arc<Packing>, Error> {
+        let begin = || async {
+            let hold = Hold::take(&self.place).await?;
+            let is_same = is_special(&self.place) || Stamp::at(&self.place) == self.before;
+            let packing = match is_same {
+                true => self.seen.clone(),
+                // Somebody has written it since we looked.
+                false => {
+                    let opened = Packing::added_to(&self.place, &self.options, Images::Many);
+                    Arc::new(opened.await?)
+                }
+            };
+            packing.hold(hold);
+            Ok(packing)
+        };
+        self.packing.get_or_try_init(begin).await
     }
 
     pub(crate) fn look(&self, name: &ArchiveName) -> Result<Glance<Seen>, Error> {
-        let sight = Seen::new(self.packing.clone(), name.entry())?;
+        let sight = Seen::new(self.seen.clone(), name.entry())?;
         let accepts = self.accepts.clone();
         Ok(Glance { name: ImageName::OciArchive(name.clone()), accepts, sight })
     }
 
     /// Writes the file under its name, if anything in it has changed.
     pub(crate) async fn finish(&self) -> Result<(), Error> {
-        self.packing.finish().await
+        let packing = self.packing.get().unwrap_or(&self.seen);
+        let finished = packing.finish().await;
+        packing.hold(None);
+        finished
     }
 }
 

@@ -1,10 +1,11 @@
 //! `oci-archive:`: a layout in a tar.
 //!
 //! It is read where it lies, through the index of the tar, and written in one pass: blobs as they
-//! come, `index.json` and `oci-layout` last. What is there already is replaced, as the original
-//! does, and only when the new one is whole; but what `sync` finds there stays.
+//! come, `index.json` and `oci-layout` last. The file that is there is replaced when the new one is
+//! whole; but the images in it stay, unless another one gets the reference.
 
 mod destination;
+mod existing;
 mod many;
 mod packing;
 mod source;

@@ -15,17 +15,19 @@ use skopeo_image::{Digest, RawManifest};
 use tokio::sync::OnceCell;
 use tracing::debug;
 
-use super::super::destination::reference;
+use super::super::destination::{is_right, reference};
 use super::super::folder::{Folder, LAYOUT};
 use super::super::hanging::Hanging;
 use super::super::index::{Entry as IndexEntry, Index, Target};
 use super::super::reach::Reach;
 use super::super::source::Place;
 use super::super::{Entry as Wanted, drop_orphans};
-use super::source::{Packed, PackedLayout};
-use super::{ArchiveName, INDEX, blob_name};
+use super::existing::{Old, Overlay};
+use super::{INDEX, blob_name};
+use crate::files::Stamp;
 use crate::glance::Sight;
-use crate::tar::{Archive, Entry, Existing, Slots, Writer, is_special};
+use crate::proof::Proofs;
+use crate::tar::{Entry, Existing, Hold, Slots, Writer, is_special};
 use crate::{Error, How, Options, Stored, files};
 
 /// A layout that is being written to a tar.
@@ -38,6 +40,15 @@ pub(crate) struct Packing {
     shared: Option<Shared>,
     content: Slots,
     names: Mutex<Names>,
+    /// While it is written.
+    hold: Mutex<Option<Hold>>,
+}
+
+/// How many images are written to a tar at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Images {
+    One,
+    Many,
 }
 
 /// Where the tar goes.
@@ -48,16 +59,6 @@ struct Aim {
     is_special: bool,
     for_many: bool,
     tmpdir: PathBuf,
-}
-
-/// The archive that is there, to which images are added.
-#[derive(Debug)]
-struct Old {
-    archive: Archive,
-    index: Arc<Index>,
-    place: Packed,
-    /// So that of two who write the file anew none loses what the other writes.
-    _lock: fs_err::File,
 }
 
 /// What the images are called.
@@ -82,38 +83,51 @@ struct Sum {
 }
 
 impl Packing {
-    /// A tar for one image, which replaces what is there.
-    pub(super) async fn anew(name: &ArchiveName, options: &Options) -> Result<Self, Error> {
-        writable(name.resolved())?;
-        let packing = Self::new(name, options, Existing::Replace, None, false)?;
-        packing.writer().await?;
-        Ok(packing)
-    }
-
-    /// A tar for many images. Those that are there stay.
-    pub(super) async fn added_to(name: &ArchiveName, options: &Options) -> Result<Self, Error> {
-        writable(name.resolved())?;
-        let (name, options) = (name.clone(), options.clone());
+    /// A tar at a place that [`place`](crate::tar::place) gave. The images that are there stay.
+    /// Nothing is written yet.
+    pub(super) async fn added_to(
+        place: &Path,
+        options: &Options,
+        images: Images,
+    ) -> Result<Self, Error> {
+        let (path, options) = (place.to_owned(), options.clone());
         files::blocking(move || {
-            let path = name.resolved();
-            let is_there = !is_special(name.path()) && files::size_of(path).is_some();
-            let old = if is_there { Old::open(path, &options)? } else { None };
-            let existing = if is_there { Existing::Replace } else { Existing::None };
-            Self::new(&name, &options, existing, old, true)
+            writable(&path)?;
+            // Before it is read: who changes it meanwhile is noticed in the end.
+            let before = if is_special(&path) { None } else { Stamp::at(&path) };
+            let (old, existing) = match before {
+                Some(before) => (Old::open(&path, &options)?, Existing::Replace(before)),
+                None => (None, Existing::None),
+            };
+            // What is taken over from the old file must not wait for what has no size yet.
+            let for_many = images == Images::Many || old.is_some();
+            Self::new(path, &options, existing, old, for_many)
         })
         .await
     }
 
+    /// Opens what is written to, so that it is known early if that cannot be. Where images are
+    /// added this is not done before there is one.
+    pub(super) async fn begin(&self) -> Result<(), Error> {
+        if self.old.is_none() {
+            self.writer().await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps others from writing the archive until it has ended.
+    pub(super) fn hold(&self, hold: Option<Hold>) {
+        *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = hold;
+    }
+
     fn new(
-        name: &ArchiveName,
+        path: PathBuf,
         options: &Options,
         existing: Existing,
         old: Option<Old>,
         for_many: bool,
     ) -> Result<Self, Error> {
-        let is_special = is_special(name.path());
-        let path = if is_special { name.path() } else { name.resolved() };
-        let (path, tmpdir) = (path.to_owned(), options.tmpdir.clone());
+        let (is_special, tmpdir) = (is_special(&path), options.tmpdir.clone());
         let index = old.as_ref().map_or_else(Index::new, |old| Index::clone(&old.index));
         let names = Names {
             index,
@@ -129,6 +143,7 @@ impl Packing {
             shared: options.layout.shared_blob_dir.clone().map(Shared::new).transpose()?,
             content: Slots::default(),
             names: Mutex::new(names),
+            hold: Mutex::default(),
         })
     }
 
@@ -140,16 +155,18 @@ impl Packing {
         }
     }
 
-    /// The digest that a reference leads to in the file that is there, if that has all it needs.
+    /// The digest that a reference, or none, leads to in the file that is there, if that has all it
+    /// needs.
     pub(super) async fn present(
         self: &Arc<Self>,
-        reference: &str,
+        reference: Option<&str>,
     ) -> Result<Option<Digest>, Error> {
         let Some(old) = &self.old else { return Ok(None) };
-        let Ok(at) = old.index.find(&Wanted::Reference(reference.to_owned())) else {
+        let mut entries = old.index.entries().iter();
+        let Some(entry) = entries.find(|entry| entry.ref_name() == reference) else {
             return Ok(None);
         };
-        let target = old.index.entries()[at].descriptor()?;
+        let target = entry.descriptor()?;
         let (digest, packing) = (target.digest.clone(), self.clone());
         files::blocking(move || {
             let Some(old) = &packing.old else { return Ok(None) };
@@ -162,15 +179,17 @@ impl Packing {
 
     /// The size of a blob that is there, or could be taken over from the old file.
     pub(super) async fn size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
-        if let Some(shared) = &self.shared {
-            return Ok(shared.folder.size(digest));
+        if let Some(Shared { folder, proofs, .. }) = &self.shared {
+            let Some(size) = folder.plain_size(digest) else { return Ok(None) };
+            return Ok(is_right(folder, proofs, digest).await?.then_some(size));
         }
         self.content.size(digest, || self.take_over(digest)).await
     }
 
     pub(super) async fn put_blob(&self, blob: Blob) -> Result<Stored, Error> {
-        if let Some(Shared { folder, writer }) = &self.shared {
+        if let Some(Shared { folder, writer, proofs }) = &self.shared {
             let (digest, size) = writer.put(blob, |digest| folder.blob_path(digest)).await?;
+            proofs.wrote(&digest, &folder.blob_path(&digest));
             return Ok(Stored { digest, size, how: How::Moved });
         }
         let (digest, size, is_new) =
@@ -219,7 +238,7 @@ impl Packing {
             self.put_bytes(&digest, &list).await?;
         }
         for digest in kept {
-            if self.size(&digest).await?.is_none() {
+            if self.content.size(&digest, || self.take_over(&digest)).await?.is_none() {
                 return Err(Error::BrokenArchive { path: self.aim.path.clone(), digest });
             }
         }
@@ -229,16 +248,16 @@ impl Packing {
         let writer = self.writer().await?;
         let files = [file(INDEX.into(), encoded), file("oci-layout".into(), LAYOUT.into())];
         writer.put(&files).await?;
-        writer.finish().await
+        writer.finish().await?;
+        self.hold(None);
+        Ok(())
     }
 
     /// What the archive comes to.
     fn sum_up(&self) -> Result<Sum, Error> {
         let names = &mut *self.names();
-        let mut place = Overlay {
-            manifests: std::mem::take(&mut names.lists),
-            old: self.old.as_ref().map(|old| &old.place),
-        };
+        let mut place =
+            Overlay { manifests: std::mem::take(&mut names.lists), old: self.old.as_ref() };
         let index = &mut names.index;
         let mut written = Vec::new();
         for hanging in names.hanging.drain(..) {
@@ -257,7 +276,7 @@ impl Packing {
             drop_orphans(&place, index, &mut reached)?;
         }
         let mut kept = Vec::new();
-        if let Some(old) = self.old.as_ref().filter(|_| self.shared.is_none()) {
+        if let Some(old) = &self.old {
             let mut reach = Reach::default();
             for entry in index.entries() {
                 reach.follow(&place, entry.descriptor()?)?;
@@ -291,7 +310,10 @@ impl Packing {
     }
 
     async fn put_bytes(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
-        if let Some(Shared { folder, writer }) = &self.shared {
+        if let Some(Shared { folder, writer, .. }) = &self.shared {
+            if folder.holds_bytes(digest, bytes) {
+                return Ok(());
+            }
             return writer.put_bytes(&folder.blob_path(digest), bytes);
         }
         self.content.put_bytes(self.writer().await?, digest, bytes, blob_name).await
@@ -322,20 +344,6 @@ impl Packing {
     }
 }
 
-impl Old {
-    /// The archive at `path`; `None` if there is an empty file.
-    fn open(path: &Path, options: &Options) -> Result<Option<Self>, Error> {
-        let lock = files::lock_to_replace(path)?;
-        if lock.metadata()?.len() == 0 {
-            return Ok(None);
-        }
-        let archive = Archive::open(path, &options.tmpdir)?;
-        let PackedLayout { archive, index } = PackedLayout::read(archive)?;
-        let place = Packed::new(archive.clone(), &options.layout);
-        Ok(Some(Self { archive, index, place, _lock: lock }))
-    }
-}
-
 /// A place in an archive that is looked at.
 pub(crate) struct Seen {
     packing: Arc<Packing>,
@@ -351,15 +359,12 @@ impl Seen {
 #[async_trait]
 impl Sight for Seen {
     async fn present(&self) -> Result<Option<Digest>, Error> {
-        match &self.reference {
-            Some(reference) => self.packing.present(reference).await,
-            None => Ok(None),
-        }
+        self.packing.present(self.reference.as_deref()).await
     }
 
     fn size(&self, digest: &Digest) -> Option<u64> {
         match &self.packing.shared {
-            Some(shared) => shared.folder.size(digest),
+            Some(shared) => shared.folder.plain_size(digest),
             None => self.packing.old.as_ref()?.place.size(digest),
         }
     }
@@ -387,43 +392,16 @@ fn writable(path: &Path) -> Result<(), Error> {
 struct Shared {
     folder: Folder,
     writer: files::Writer,
+    proofs: Arc<Proofs>,
 }
 
 impl Shared {
-    fn new(folder: PathBuf) -> Result<Self, Error> {
-        files::make_folder(&folder)?;
-        let writer = files::Writer::new(folder.clone(), "oci-put-blob")?;
-        Ok(Self { folder: Folder::of_blobs(folder), writer })
-    }
-}
-
-/// What can be read while the archive is being written: what is in memory, and what was there.
-#[derive(Debug)]
-struct Overlay<'a> {
-    manifests: HashMap<Digest, Vec<u8>>,
-    old: Option<&'a Packed>,
-}
-
-impl Place for Overlay<'_> {
-    fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
-        match (self.manifests.get(digest), self.old) {
-            (Some(bytes), _) => Ok(bytes.clone()),
-            (None, Some(old)) => old.manifest(digest),
-            (None, None) => Err(Error::Vanished(digest.clone())),
-        }
-    }
-
-    fn size(&self, digest: &Digest) -> Option<u64> {
-        let ours = self.manifests.get(digest).map(|bytes| bytes.len() as u64);
-        ours.or_else(|| self.old?.size(digest))
-    }
-
-    fn locate(&self, digest: &Digest) -> PathBuf {
-        blob_name(digest).into()
-    }
-
-    fn blob(&self, digest: &Digest) -> Result<Unverified, Error> {
-        Err(Error::Vanished(digest.clone()))
+    fn new(path: PathBuf) -> Result<Self, Error> {
+        let folder = Folder::of_blobs(path.clone());
+        folder.check_links()?;
+        files::make_folder(&path)?;
+        let writer = files::Writer::new(path, "oci-put-blob")?;
+        Ok(Self { folder, writer, proofs: Arc::default() })
     }
 }
 
