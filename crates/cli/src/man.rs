@@ -66,23 +66,53 @@ fn page(command: &Command) -> String {
     section(&mut text, "SYNOPSIS");
     let _ = writeln!(text, "\\fBskopeo {}\\fR {}", escape(command.name), escape(command.synopsis));
     section(&mut text, "DESCRIPTION");
-    paragraphs(&mut text, &command.long);
-    if command.name == "list-tags" {
-        section(&mut text, "REPOSITORY NAMES");
-        paragraphs(&mut text, REPOSITORY_NAMES);
+    // A page need not send its reader to itself.
+    let own = format!("See {name}(1)");
+    let long: Vec<&str> =
+        command.long.split("\n\n").filter(|paragraph| !paragraph.starts_with(&own)).collect();
+    paragraphs(&mut text, &long.join("\n\n"));
+    if command.name == "sync" {
+        section(&mut text, "FILES OF \\-\\-src yaml");
+        paragraphs(&mut text, YAML);
+        example(&mut text, YAML_EXAMPLE);
+        paragraphs(&mut text, YAML_2);
+        example(&mut text, YAML_2_EXAMPLE);
     }
     section(&mut text, "OPTIONS");
     flags(&mut text, command.flags.iter().collect());
-    text.push_str("The options of \\fBskopeo\\fR(1) can be given too.\n");
+    text.push_str(".PP\nThe options of \\fBskopeo\\fR(1) can be given too.\n");
+    if !command.commands.is_empty() {
+        section(&mut text, "SUBCOMMANDS");
+        for below in &command.commands {
+            subcommand(&mut text, &name.replace("skopeo-", "skopeo "), below);
+        }
+    }
     if !command.examples.is_empty() {
         section(&mut text, "EXAMPLES");
-        for example in command.examples {
-            let _ = writeln!(text, ".PP\n.nf\n{}\n.fi", escape(example));
-        }
+        command.examples.iter().for_each(|text_of_it| example(&mut text, text_of_it));
     }
     section(&mut text, "SEE ALSO");
     text.push_str("\\fBskopeo\\fR(1)\n");
     text
+}
+
+/// A command below another, and those below it.
+fn subcommand(text: &mut String, above: &str, command: &Command) {
+    let name = format!("{above} {}", command.name);
+    if command.runs {
+        let _ = writeln!(text, ".SS {} {}", escape(&name), escape(command.synopsis));
+        paragraphs(text, &command.long);
+        flags(text, command.flags.iter().collect());
+        command.examples.iter().for_each(|text_of_it| example(text, text_of_it));
+    }
+    for below in &command.commands {
+        subcommand(text, &name, below);
+    }
+}
+
+fn example(text: &mut String, example: &str) {
+    let lines: Vec<String> = example.lines().map(escape).collect();
+    let _ = writeln!(text, ".PP\n.nf\n{}\n.fi", lines.join("\n"));
 }
 
 fn head(name: &str, short: &str) -> String {
@@ -147,6 +177,8 @@ oci:PATH[:REFERENCE] or oci:PATH:@INDEX: an image in a folder that is an OCI lay
 
 oci-archive:PATH[:REFERENCE] or oci-archive:PATH:@INDEX: an image in a tar of an OCI layout.
 
+docker-archive:PATH[:NAME:TAG] or docker-archive:PATH:@INDEX: an image in a tar as `docker save` writes it.
+
 docker-daemon:NAME:TAG, docker-daemon:NAME@DIGEST or docker-daemon:sha256:ID: an image that a Docker \
 daemon has; to be written, it needs a tag.
 
@@ -155,8 +187,39 @@ sif:PATH: the root file system in a SIF file of Apptainer or Singularity. Only f
 tarball:FILE[:FILE...]: an image made up of tars, packed or not, root layer first; - is standard input. \
 Only for reading.";
 
-const REPOSITORY_NAMES: &str =
-    "docker://[HOST/]REPOSITORY: a repository in a registry, without tag or digest.";
+const YAML: &str = "\
+A file of version 1 names registries, and what to copy from each: images with the tags that are wanted (none means \
+all), with a regular expression for tags, or with a range of versions.";
+
+const YAML_EXAMPLE: &str = "\
+registry.example.com:
+  images:
+    busybox: []
+    redis:
+      - \"1.0\"
+      - \"sha256:0000000000000000000000000000000011111111111111111111111111111111\"
+  images-by-tag-regex:
+    nginx: ^1\\.13\\.[12]-alpine-perl$
+  images-by-semver:
+    alpine: \">= 3.12.0\"
+  credentials:
+    username: john
+    password: this is a secret
+  tls-verify: true
+  cert-dir: /home/john/certs";
+
+const YAML_2: &str = "\
+A file of version 2 says for each image where it goes, too. docs/sync.md explains every key.";
+
+const YAML_2_EXAMPLE: &str = "\
+version: 2
+defaults:
+  into: docker://registry.internal/mirror
+  preserve-path: true
+images:
+  - from: docker://docker.io/library/nginx
+    semver: \">=1.24\"
+    newest: 3";
 
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("REGISTRY_AUTH_FILE", "The default of --authfile."),

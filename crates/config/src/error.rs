@@ -107,6 +107,20 @@ impl Error {
         }
     }
 
+    /// What the user could do about it, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::While { source, .. } => source.hint(),
+            Self::NoPolicy(_) => Some(
+                "write {\"default\": [{\"type\": \"insecureAcceptAnything\"}]} to \
+                 ~/.config/containers/policy.json to accept every image, or give --insecure-policy \
+                 before the command to do so this once",
+            ),
+            _ => None,
+        }
+    }
+
     /// What kind of error it is.
     #[must_use]
     pub fn class(&self) -> ErrorClass {

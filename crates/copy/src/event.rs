@@ -56,6 +56,13 @@ pub enum Event {
         /// Whether the list names them no more.
         removed: bool,
     },
+    /// One image of a list for several platforms is copied, and the list is not.
+    OneOfPlatforms {
+        /// For how many platforms the list has images.
+        listed: usize,
+        /// Whether the destination could hold the list.
+        takes_lists: bool,
+    },
     /// A blob is to come to the destination. Given for every layer, in order, even if the same
     /// blob comes twice or none of its bytes has to move.
     BlobStarted {
@@ -213,6 +220,7 @@ impl Event {
             | Self::BlobResumed { .. }
             | Self::BlobReused { .. }
             | Self::BlobDone { .. }
+            | Self::OneOfPlatforms { .. }
             | Self::ImageDone { .. }
             | Self::ListNarrowed { .. } => return None,
         })
@@ -241,6 +249,10 @@ impl Event {
     /// What users should know beside the lines that scripts know, if there is anything.
     #[must_use]
     pub fn notice(&self) -> Option<String> {
+        if let Self::OneOfPlatforms { listed, takes_lists } = self {
+            let how = if *takes_lists { "; --all copies all" } else { "" };
+            return Some(format!("1 of {listed} platforms copied{how}"));
+        }
         let Self::ReferrersLeft { digest, found, why } = self else { return None };
         let lists = found.iter().any(|it| it.found == Found::FallbackTag && is_index(it));
         let listed = found.iter().filter(|it| it.found.tag(digest).is_none()).count();

@@ -41,7 +41,7 @@ mod tests;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicUsize;
 
-use skopeo_image::{Digest, RawManifest, Which};
+use skopeo_image::{Digest, MediaType, RawManifest, Which};
 use skopeo_transport::{Destination, Head, LayerForm, Source};
 use skopeo_trust::Policy;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
@@ -276,6 +276,12 @@ impl<'a> Job<'a> {
         let which = Which::Instance(digest);
         if let Some(end) = self.if_equal(&manifest, &which).await? {
             return Ok(end);
+        }
+        let listed = plan::platforms(list);
+        if listed > 1 {
+            let accepted = &self.destination.accepts().manifests;
+            let takes_lists = accepted.is_empty() || accepted.iter().any(MediaType::is_list);
+            self.session.tell(Event::OneOfPlatforms { listed, takes_lists });
         }
         let copied = single::copy_image(self, self.request, manifest, &which, &Place::Top);
         let copied = referrers::beside(self, list, copied).await;

@@ -450,6 +450,12 @@ pub(crate) const NOT_EXTENSIBLE: &str = "images are added to what is there, so t
      this one away before";
 
 impl Error {
+    /// Whether the error is told without what was being done, since the original says no more.
+    #[must_use]
+    pub fn stands_alone(&self) -> bool {
+        matches!(self, Self::FolderExists(_))
+    }
+
     /// Whether a file is missing that was to be opened.
     pub(crate) fn is_missing_file(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)

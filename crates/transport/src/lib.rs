@@ -128,7 +128,8 @@ pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
     }
 }
 
-/// Lists the tags of the repository that a name is in.
+/// Lists the tags of the repository that a name is in, or what the images of an archive or a layout
+/// are called.
 ///
 /// # Errors
 /// If the registry does not tell them, or the transport has none.
@@ -136,10 +137,10 @@ pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Er
     match name {
         ImageName::Docker(name) => registry::tags(name, options).await,
         ImageName::DockerArchive(name) => docker_tar::tags(name, options).await,
+        ImageName::Oci(name) => layout::names(name, &options.layout).await,
+        ImageName::OciArchive(name) => layout::names_in_archive(name, options).await,
         ImageName::Dir(_)
         | ImageName::DockerDaemon(_)
-        | ImageName::Oci(_)
-        | ImageName::OciArchive(_)
         | ImageName::Sif(_)
         | ImageName::Tarball(_) => {
             Err(Error::Unsupported { transport: name.transport(), operation: "Listing tags" })
@@ -193,11 +194,13 @@ pub async fn siblings(
     options: &Options,
     at_most: usize,
 ) -> Result<(Digest, Option<Vec<String>>), Error> {
-    match name.docker_name() {
-        Some(name) => registry::siblings(name, options, at_most).await,
-        None => {
-            Err(Error::Unsupported { transport: name.transport(), operation: "Looking for tags" })
+    match name {
+        ImageName::Docker(name) => registry::siblings(name, options, at_most).await,
+        ImageName::Oci(name) => {
+            let (digest, names) = layout::siblings(name, &options.layout).await?;
+            Ok((digest, Some(names)))
         }
+        _ => Err(Error::Unsupported { transport: name.transport(), operation: "Looking for tags" }),
     }
 }
 

@@ -264,9 +264,21 @@ pub enum NameError {
 impl NameError {
     /// What the user could do about it, where we know.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotBuilt(transport) => table::find(transport)?.instead,
+            Self::NotBuilt(transport) => table::find(transport)?.instead.map(str::to_owned),
+            Self::NoTransport(text) | Self::UnknownTransport { name: text, .. } => meant(text),
+            Self::NoSlashes(text) => {
+                let reference = text.trim_start_matches('/');
+                is_reference(reference).then(|| format!("write docker://{reference}"))
+            }
+            Self::NotARepository(text) => {
+                let reference = text.strip_prefix("//").unwrap_or(text);
+                is_reference(reference).then(|| format!("write docker://{reference}"))
+            }
+            Self::TagOrDigestOfRepository => {
+                Some("leave the tag or digest out: the name is that of a repository".to_owned())
+            }
             _ => None,
         }
     }
@@ -280,6 +292,38 @@ impl NameError {
             _ => ErrorClass::InvalidInput,
         }
     }
+}
+
+/// What somebody may have meant who named no transport.
+fn meant(text: &str) -> Option<String> {
+    let schemes = ["https://", "http://"];
+    if let Some(reference) = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) {
+        let reference = reference.trim_start_matches("v2/").trim_end_matches('/');
+        return is_reference(reference)
+            .then(|| format!("an image in a registry is named docker://{reference}"));
+    }
+    let path = Path::new(text);
+    let is_path = text.starts_with(['/', '.']);
+    match fs_err::metadata(path) {
+        Ok(found) if found.is_file() => Some(format!(
+            "a file is named with what it is: docker-archive:{text} or oci-archive:{text}"
+        )),
+        Ok(found) if found.is_dir() && path.join("oci-layout").exists() => {
+            Some(format!("an OCI layout is named oci:{text}"))
+        }
+        Ok(found) if found.is_dir() && path.join("manifest.json").exists() => {
+            Some(format!("an image in a folder is named dir:{text}"))
+        }
+        _ if is_reference(text) => Some(format!(
+            "an image in a registry is named docker://{text}, one in a folder oci:PATH or dir:PATH"
+        )),
+        _ if is_path => Some(format!("an image in a folder is named oci:{text} or dir:{text}")),
+        _ => None,
+    }
+}
+
+fn is_reference(text: &str) -> bool {
+    Reference::parse_normalized(text).is_ok()
 }
 
 impl From<io::Error> for NameError {

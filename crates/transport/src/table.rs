@@ -96,12 +96,14 @@ pub static TRANSPORTS: [Transport; 11] = [
         reads: true,
         writes: true,
         deletes: true,
+        lists_tags: true,
         parse: Some(|details| LayoutName::parse(details).map(ImageName::Oci)),
         ..Transport::unbuilt("oci", "PATH[:REFERENCE | :@INDEX]")
     },
     Transport {
         reads: true,
         writes: true,
+        lists_tags: true,
         parse: Some(|details| ArchiveName::parse(details).map(ImageName::OciArchive)),
         ..Transport::unbuilt("oci-archive", "PATH[:REFERENCE | :@INDEX]")
     },

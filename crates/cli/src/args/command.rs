@@ -101,6 +101,22 @@ impl Command {
     }
 }
 
+/// The one of these words that `typed` may have been meant to be: the nearest, if it is near.
+pub(crate) fn nearest<'a>(typed: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = typed.to_lowercase();
+    // A third of the letters may be wrong, and whatever is missing at the end.
+    let most = (typed.chars().count() / 3).clamp(1, 3);
+    let cost = |word: &str| match word.starts_with(&typed) && typed.len() > 2 {
+        true => 1,
+        false => distance(&typed, word),
+    };
+    words
+        .map(|word| (cost(word), word))
+        .filter(|(cost, _)| *cost <= most)
+        .min_by_key(|(cost, word)| (*cost, word.len()))
+        .map(|(_, word)| word)
+}
+
 /// The number of letters to add, drop or change to get from one word to the other.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
@@ -120,6 +136,22 @@ fn distance(from: &str, to: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found() {
+        let words = ["dest-creds", "dest-tls-verify", "all", "format", "src-tls-verify"];
+        for (typed, found) in [
+            ("dest-cred", Some("dest-creds")),
+            ("formt", Some("format")),
+            ("dest-tls", Some("dest-tls-verify")),
+            ("src-tsl-verify", Some("src-tls-verify")),
+            ("al", Some("all")),
+            ("nothing-of-the-kind", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(typed, words.into_iter()), found, "{typed}");
+        }
+    }
 
     #[test]
     fn counts_letters() {

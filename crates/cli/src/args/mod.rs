@@ -108,10 +108,15 @@ fn list_tags(authfile: Option<String>) -> Command {
         "List the tags of a repository",
     )
     .long(
-        "Prints as JSON the tags of the repository SOURCE-IMAGE\n\nSupported transports:\ndocker\n\n\
-         See skopeo-list-tags(1), section \"REPOSITORY NAMES\"",
+        "Prints as JSON the tags of the repository SOURCE-IMAGE, or what the images of an archive or an OCI layout are \
+         called.\n\nSupported transports:\ndocker, docker-archive, oci, oci-archive\n\n\
+         SOURCE-IMAGE is docker://[HOST/]REPOSITORY, without tag or digest, or the path of an archive or layout:\n\
+         docker-archive:PATH, oci:PATH, oci-archive:PATH",
     )
-    .examples(&["skopeo list-tags docker://docker.io/fedora"])
+    .examples(&[
+        "skopeo list-tags docker://docker.io/fedora",
+        "skopeo list-tags oci:./images",
+    ])
     .offers(Offers::Images)
     .flags([image::shared(authfile)])
     .flags(image::registry("", None))
@@ -163,7 +168,6 @@ fn completion() -> Command {
     };
     Command {
         usage: Usage::Full,
-        visible: false,
         runs: false,
         takes_arguments: false,
         commands: vec![

@@ -1,7 +1,7 @@
 //! From words to an invocation, in the manner of the original's `cobra` and `pflag`: flags may stand
 //! anywhere, a flag that needs a value takes the next word whatever it is, `--` ends flags.
 
-use super::command::Command;
+use super::command::{Command, nearest};
 use super::flag::{Flag, State};
 use super::value::{Value, Values};
 use crate::go;
@@ -250,15 +250,7 @@ impl Parser<'_> {
             None => (name, None),
         };
         let Some(flag) = long(self.root, command, name).cloned() else {
-            let hint = (!command.commands.is_empty())
-                .then(|| {
-                    self.root
-                        .commands
-                        .iter()
-                        .find(|command| command.flags.iter().any(|flag| flag.name == name))
-                        .map(|command| format!("--{name} is a flag of `{}`", command.name))
-                })
-                .flatten();
+            let hint = self.hint_for(command, name);
             return Err(ParseError { message: format!("unknown flag: --{name}"), hint });
         };
         let value = match joined {
@@ -271,6 +263,27 @@ impl Parser<'_> {
             },
         };
         self.set(command, &flag, value)
+    }
+
+    /// What somebody may have meant who wrote a flag that the command does not have.
+    fn hint_for(&self, command: &Command, name: &str) -> Option<String> {
+        if !command.commands.is_empty() {
+            let has = |below: &&Command| below.flags.iter().any(|flag| flag.name == name);
+            let below = self.root.commands.iter().find(has)?;
+            return Some(format!("--{name} is a flag of `{}`", below.name));
+        }
+        let flags = command.flags.iter().chain(&self.root.persistent);
+        let flags = flags.filter(|flag| flag.visible).map(|flag| flag.name.as_str());
+        let sides: Vec<&str> = flags
+            .clone()
+            .filter(|flag| {
+                ["src-", "dest-"].iter().any(|side| flag.strip_prefix(side) == Some(name))
+            })
+            .collect();
+        if !sides.is_empty() {
+            return Some(format!("did you mean --{}?", sides.join(" or --")));
+        }
+        nearest(name, flags).map(|flag| format!("did you mean --{flag}?"))
     }
 
     fn short<'w>(

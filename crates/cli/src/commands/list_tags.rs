@@ -1,4 +1,5 @@
-//! `list-tags docker://REPOSITORY` and `list-tags docker-archive:PATH`.
+//! `list-tags docker://REPOSITORY`, and `list-tags docker-archive:PATH`, `oci:PATH` or
+//! `oci-archive:PATH`.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -41,7 +42,7 @@ struct Details {
 }
 
 /// The transports whose tags are listed, as errors name them.
-const LISTING: &str = "docker, docker-archive";
+const LISTING: &str = "docker, docker-archive, oci, oci-archive";
 
 /// Those of a repository are listed by its name, which has no tag itself.
 const REGISTRIES: &str = "docker";

@@ -159,6 +159,15 @@ pub(crate) fn is_transient(error: &Error) -> bool {
     })
 }
 
+/// The same error with what to do about it, unless it says so itself.
+pub(crate) fn with_hint(error: Error, text: String) -> Error {
+    if hint(&error).is_some() {
+        return error;
+    }
+    let class = class(&error).unwrap_or(ErrorClass::InvalidInput);
+    Classed { class, sentence: sentence(&error), hint: Some(text) }.into()
+}
+
 fn hint(error: &Error) -> Option<String> {
     error.chain().find_map(|error| {
         error
@@ -170,7 +179,8 @@ fn hint(error: &Error) -> Option<String> {
             .or_else(|| error.downcast_ref::<CopyError>()?.hint())
             .or_else(|| error.downcast_ref::<ManifestError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<TransportError>()?.hint())
-            .or_else(|| error.downcast_ref::<NameError>()?.hint().map(str::to_owned))
+            .or_else(|| error.downcast_ref::<NameError>()?.hint())
+            .or_else(|| error.downcast_ref::<ConfigError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<RegistryError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<ConfigError>()?.hint().map(str::to_owned))
             .or_else(|| Some(error.downcast_ref::<Clash>()?.hint().to_owned()))

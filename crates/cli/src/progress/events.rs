@@ -129,6 +129,9 @@ impl Events {
                 "event": "list-narrowed", "source_digest": from, "digest": to,
                 "left_out": left_out, "removed": removed,
             }),
+            Event::OneOfPlatforms { listed, .. } => {
+                json!({"event": "platform-chosen", "listed": listed})
+            }
             Event::WritingManifest | Event::WritingList => json!({"event": "manifest-writing"}),
             Event::ImageDone { source, digest, media_type } => json!({
                 "event": "manifest-done", "source_digest": source, "digest": digest,

@@ -39,7 +39,7 @@ impl Figures {
         match (self.bytes, self.length) {
             (true, 0) => texts.push(HumanBytes(self.position).to_string()),
             (true, all) => {
-                texts.push(format!("{} / {}", HumanBytes(self.position), HumanBytes(all)))
+                texts.push(format!("{} / {}", HumanBytes(self.position), HumanBytes(all)));
             }
             (false, _) => {}
         }

@@ -29,7 +29,7 @@ fn refuses_what_is_no_repository() {
         ("x", "Invalid \"x\": does not specify a transport"),
         (
             "dir:x",
-            "Unsupported transport 'dir' for tag listing. Only supported: docker, docker-archive",
+            "Unsupported transport 'dir' for tag listing. Only supported: docker, docker-archive, oci, oci-archive",
         ),
     ] {
         assert_eq!(fatal(&at_home(&Home::new(), &["list-tags", name]).failure(1)), sentence);

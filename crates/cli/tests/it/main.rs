@@ -15,6 +15,7 @@ mod docker_hub;
 mod encryption;
 mod failures;
 mod faults;
+mod hints;
 mod hostile;
 mod hostile_tar;
 mod inspect;

@@ -26,6 +26,7 @@ const ARTIFACT: As = Newer(0, "the original shows no artifacts");
 const REPORT: As = Newer(0, "1.22 has the functions of podman's templates");
 const USAGE: As = Code("1.22 prints the usage on standard error; ours has words of its own");
 const CONTENT: As = Newer(1, "1.9.3 printed the usage and was content");
+const LISTS: As = Code("ours lists what is in layouts, too, and says so");
 const WORDS: As = Code("1.22 has other words");
 
 fn twins() -> Option<Twin> {
@@ -337,7 +338,7 @@ fn list_tags_and_manifest_digest() {
             (&["list-tags", "docker://{host}/a/b"], One),
             (&["list-tags", "docker://{host}/a/b:v1"], One),
             (&["list-tags", "docker://{host}/a/nope"], WORDS),
-            (&["list-tags", "dir:img"], One),
+            (&["list-tags", "dir:img"], LISTS),
             (&["list-tags", "{host}/a/b"], One),
             (&["list-tags", "docker:/x"], One),
             (&["list-tags", INSECURE, "docker://127.0.0.1:1/x"], One),

@@ -69,6 +69,14 @@ pub(crate) fn choose(
     parse(list)?.choose(&around.request.platforms)
 }
 
+/// For how many platforms a list has images. What attests images is for none.
+pub(crate) fn platforms(list: &RawManifest) -> usize {
+    let Ok(list) = parse(list) else { return 0 };
+    let instances = list.instances();
+    let images = instances.iter().filter(|instance| instance.has_platform());
+    images.filter_map(|instance| instance.platform.as_ref()).collect::<HashSet<_>>().len()
+}
+
 /// Plans a list that has so many signatures to be copied with it.
 pub(crate) fn plan_list(
     manifest: &RawManifest,

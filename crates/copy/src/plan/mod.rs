@@ -22,7 +22,7 @@ pub use list::{InstancePlan, ListPlan, Scope};
 
 pub(crate) use image::{Surroundings, plan_image};
 pub(crate) use layer::recode;
-pub(crate) use list::{Within, choose, parse as parse_list, plan_list};
+pub(crate) use list::{Within, choose, parse as parse_list, plan_list, platforms};
 
 /// Why what is asked cannot be done. Mostly in the original's words.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,7 @@
 //! `index.json`: find, replace, remove. Pure.
 
+use std::collections::HashSet;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 use skopeo_image::{Digest, MediaType, go_json};
@@ -57,6 +59,13 @@ impl Index {
 
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The references of all descriptors, in their order, each once.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut seen = HashSet::new();
+        let names = self.entries.iter().filter_map(Entry::ref_name);
+        names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
     }
 
     /// The place of the descriptor that a name means.

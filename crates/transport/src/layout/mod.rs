@@ -28,7 +28,7 @@ use crate::options::LayoutOptions;
 pub use archive::ArchiveName;
 pub(crate) use archive::{
     ManyPacked, PackedLayout, create as create_archive, held as held_in_archive,
-    look as look_at_archive, open as open_archive,
+    look as look_at_archive, names as names_in_archive, open as open_archive,
 };
 pub(crate) use destination::{create, look};
 pub(crate) use index::Index;
@@ -199,6 +199,39 @@ pub(crate) async fn digest(name: &LayoutName, options: &LayoutOptions) -> Result
     crate::files::blocking(move || {
         let index = folder.index()?;
         Ok(index.entries()[index.find(&name.entry)?].descriptor()?.digest)
+    })
+    .await
+}
+
+/// What the images of a layout are called, in the order of its index.
+pub(crate) async fn names(
+    name: &LayoutName,
+    options: &LayoutOptions,
+) -> Result<Vec<String>, Error> {
+    let folder = Folder::new(name, options);
+    crate::files::blocking(move || Ok(folder.index()?.names())).await
+}
+
+/// The digest of an image in a layout, and what else it is called there.
+pub(crate) async fn siblings(
+    name: &LayoutName,
+    options: &LayoutOptions,
+) -> Result<(Digest, Vec<String>), Error> {
+    let folder = Folder::new(name, options);
+    let name = name.clone();
+    crate::files::blocking(move || {
+        let index = folder.index()?;
+        let meant = index.find(&name.entry)?;
+        let digest = index.entries()[meant].descriptor()?.digest;
+        let others = index.entries().iter().enumerate().filter(|(at, entry)| {
+            *at != meant && entry.descriptor().is_ok_and(|target| target.digest == digest)
+        });
+        let others = others.map(|(at, entry)| match entry.ref_name() {
+            Some(name) => name.to_owned(),
+            None => format!("@{at}"),
+        });
+        let others = others.collect();
+        Ok((digest, others))
     })
     .await
 }

@@ -69,7 +69,15 @@ async fn foretell(
     let (digest, tags) = skopeo_transport::siblings(name, options, MOST).await?;
     let Some(tags) = tags else { bail!("there are more than {MOST} tags to look at") };
     let others = tags.join(", ");
+    // What has another name in a layout stays.
+    let keeps_others = wish.tag_only || !name.is_in_registry();
     let sentence = match (wish.tag_only, tags.is_empty()) {
+        _ if !name.is_in_registry() && tags.is_empty() => {
+            format!("Would delete {name}, {digest}; no other name leads to it\n")
+        }
+        _ if !name.is_in_registry() => {
+            format!("Would delete {name}; {digest} stays, with the names: {others}\n")
+        }
         (true, true) => format!("Would delete the tag of {name}; no other tag leads to {digest}\n"),
         (true, false) => {
             format!("Would delete the tag of {name}; {digest} stays, with the tags: {others}\n")
@@ -79,7 +87,11 @@ async fn foretell(
             format!("Would delete {name}, {digest}, and with it the tags: {others}\n")
         }
     };
-    let (method, with) = if wish.tag_only { ("tag", Vec::new()) } else { ("manifest", tags) };
+    let (method, with) = match (wish.tag_only, keeps_others) {
+        (true, _) => ("tag", Vec::new()),
+        (false, true) => ("manifest", Vec::new()),
+        (false, false) => ("manifest", tags),
+    };
     let mut told = told(name, Some(digest), method, with);
     told.outcome = "would-delete";
     report.add(Done::Delete(told));

@@ -50,7 +50,7 @@ use crate::args::recorded;
 use crate::args::report::{Output, Show};
 use crate::args::sync::Sync;
 use crate::args::value::Values;
-use crate::exit::{Classed, Failure, UsageError, sentence};
+use crate::exit::{Classed, Failure, UsageError, sentence, with_hint};
 use crate::progress::RunProgress;
 use crate::report::Report;
 use crate::{files, go, logging};
@@ -76,12 +76,27 @@ const GOING_ON: &str = "run the same command again; images that are at their des
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     match flags.text("plan") {
-        None => sync(app, flags, arguments, report),
+        None => sync(app, flags, arguments, report).map_err(|error| match hint(flags, arguments) {
+            Some(hint) => with_hint(error, hint),
+            None => error,
+        }),
         Some(plan) if arguments.is_empty() && !flags.has("retry-failed") => {
             execute(app, flags, plan.as_ref(), report)
         }
         Some(_) => Err(UsageError("No arguments expected with --plan").into()),
     }
+}
+
+/// What may be wrong with the names of a sync that has failed.
+fn hint(flags: &Values, arguments: &[String]) -> Option<String> {
+    let ends = [("src", "SOURCE"), ("dest", "DESTINATION")];
+    ends.into_iter().zip(arguments).find_map(|((flag, what), argument)| {
+        let transport = flags.text(flag).unwrap_or_default();
+        let rest = argument.strip_prefix(transport)?.strip_prefix(':')?;
+        let slashes = if rest.starts_with("//") { "//" } else { "" };
+        (!transport.is_empty())
+            .then(|| format!("leave {transport}:{slashes} out of {what}: --{flag} says it"))
+    })
 }
 
 fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
@@ -335,14 +350,17 @@ fn output(report: &Report, images: &[goals::Image]) -> Result<Output> {
 /// What the two sides are, in the original's order and words.
 fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Place>)> {
     if sync.src.is_empty() {
-        bail!("A source transport must be specified");
+        return Err(unspecified("A source transport must be specified", "src", "SOURCE"));
     }
     let Some(from) = SourceKind::parse(&sync.src) else {
         bail!("{} is not a valid source transport", go::quote(&sync.src));
     };
     let mut places = Vec::new();
     match destination {
-        Some(_) if sync.dest.is_empty() => bail!("A destination transport must be specified"),
+        Some(_) if sync.dest.is_empty() => {
+            let sentence = "A destination transport must be specified";
+            return Err(unspecified(sentence, "dest", "DESTINATION"));
+        }
         Some(destination) => {
             let Some(kind) = CollectionKind::parse(&sync.dest) else {
                 bail!("{} is not a valid destination transport", go::quote(&sync.dest));
@@ -365,6 +383,14 @@ fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Pl
         bail!("sync from 'dir' to 'dir' not implemented, consider using rsync instead");
     }
     Ok((from, places))
+}
+
+/// Neither flag nor argument says of what kind one of the two sides is.
+fn unspecified(sentence: &str, flag: &str, what: &str) -> anyhow::Error {
+    let hint =
+        format!("--{flag} docker says that {what} is in a registry; sync --help has the others");
+    let class = ErrorClass::InvalidInput;
+    Classed { class, sentence: sentence.to_owned(), hint: Some(hint) }.into()
 }
 
 /// What is asked for every image, in the words of the pipeline.

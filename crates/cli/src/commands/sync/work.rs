@@ -85,6 +85,10 @@ impl Work<'_> {
             self.price(&images, plan, flagged, (sources, doomed), &mut done).await?;
         } else {
             info!("Synced {} images from {sources} sources", done.well);
+            match self.outcomes.progress().one_of_platforms() {
+                0 => {}
+                count => info!("Of {count} images 1 of several platforms copied; --all copies all"),
+            }
         }
         Ok(done)
     }
@@ -128,7 +132,10 @@ impl Work<'_> {
                             error!(error = sentence(&failure), "{what}");
                             done.fail(class(&failure));
                         } else {
-                            stopped.get_or_insert_with(|| failure.context(what));
+                            stopped.get_or_insert_with(|| match stands_alone(&failure) {
+                                true => failure,
+                                false => failure.context(what),
+                            });
                         }
                         None
                     }
@@ -238,8 +245,12 @@ impl Work<'_> {
                     None
                 }
                 Err(error) => {
+                    let alone = error.stands_alone();
                     let failed = anyhow::Error::new(error);
-                    Some(failed.context(format!("initializing destination {}", image.to)))
+                    Some(match alone {
+                        true => failed,
+                        false => failed.context(format!("initializing destination {}", image.to)),
+                    })
                 }
             });
         }
@@ -251,6 +262,11 @@ impl Work<'_> {
             .filter_map(|failed| failed.map_or_else(&mut next, |it| Some(Err(it))))
             .collect()
     }
+}
+
+/// Whether an error says all by itself, as the original has it.
+fn stands_alone(failure: &anyhow::Error) -> bool {
+    failure.downcast_ref::<skopeo_transport::Error>().is_some_and(|error| error.stands_alone())
 }
 
 /// Which of the copies of an image to several places failed.

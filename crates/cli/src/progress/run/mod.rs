@@ -126,12 +126,22 @@ impl RunProgress {
             Watcher::Nobody => return,
             Watcher::Lines | Watcher::Steps => {}
         }
+        if let Event::OneOfPlatforms { .. } = event {
+            // Said once, at the end.
+            lock(&self.counts).one_of_platforms += 1;
+            return;
+        }
         if let Some(message) = event.warning() {
             logging::log(Level::Warning, &message);
         }
         if let Some(message) = event.notice() {
             logging::log(Level::Info, &message);
         }
+    }
+
+    /// Of how many images one platform of several was copied.
+    pub(crate) fn one_of_platforms(&self) -> usize {
+        lock(&self.counts).one_of_platforms
     }
 
     /// It is on its way no more.

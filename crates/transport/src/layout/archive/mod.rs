@@ -20,7 +20,7 @@ use crate::name::{Name, NameError};
 
 pub(crate) use destination::{create, look};
 pub(crate) use many::{ManyPacked, held};
-pub(crate) use source::{PackedLayout, open};
+pub(crate) use source::{PackedLayout, names, open};
 
 /// The name of an image in a layout in a tar, or of a place for one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -26,6 +26,12 @@ pub(crate) async fn open(name: &ArchiveName, options: &Options) -> Result<Layout
     .await
 }
 
+/// What the images of a layout in a tar are called, in the order of its index.
+pub(crate) async fn names(name: &ArchiveName, options: &Options) -> Result<Vec<String>, Error> {
+    let (name, options) = (name.clone(), options.clone());
+    files::blocking(move || Ok(PackedLayout::open(name.resolved(), &options)?.index.names())).await
+}
+
 /// A tar with a layout in it, and the index of that.
 #[derive(Debug)]
 pub(crate) struct PackedLayout {
