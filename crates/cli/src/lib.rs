@@ -9,6 +9,7 @@ mod app;
 mod args;
 mod commands;
 mod completion;
+mod defect;
 mod exit;
 mod files;
 mod go;
@@ -31,6 +32,7 @@ use exit::{ErrorFormat, Invalid, Manner, UsageError, print};
 /// Runs the program on the words it was called with.
 #[must_use]
 pub fn main() -> ExitCode {
+    defect::end_on_panic();
     let mut manner = Manner::default();
     match run(&mut manner) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,16 +1,19 @@
 //! Blobs: get, head, ranges, delete.
 
 use std::io::{Seek, SeekFrom};
+use std::sync::Arc;
 
 use http::header::{self, HeaderMap};
 use http::{Method, Request, Response, StatusCode};
 use skopeo_image::Digest;
 
+use crate::Inner;
 use crate::body::Body;
 use crate::error::{ApiError, Code};
+use crate::manifests::find;
 use crate::name::RepositoryName;
 use crate::routes::{Answer, empty, set};
-use crate::store::Store;
+use crate::store::{Hold, Repository, Store};
 
 /// What part of a blob is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +73,12 @@ pub(crate) fn get(
 }
 
 /// DELETE of a blob.
-pub(crate) fn delete(store: &Store, name: &RepositoryName, digest: &Digest) -> Answer {
-    let repository = store.repository(name)?.ok_or_else(|| unknown(digest))?;
-    if !repository.delete_blob(digest)? {
-        return Err(unknown(digest));
+pub(crate) async fn delete(inner: &Arc<Inner>, name: RepositoryName, digest: Digest) -> Answer {
+    let repository = find(inner, name).await?.ok_or_else(|| unknown(&digest))?;
+    let wanted = digest.clone();
+    let delete = move |repository: &Repository, hold: &Hold| repository.delete_blob(hold, &wanted);
+    if !inner.store.edit(repository, delete).await? {
+        return Err(unknown(&digest));
     }
     let mut response = empty(StatusCode::ACCEPTED);
     set(&mut response, "docker-content-digest", digest.as_str());

@@ -6,6 +6,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use skopeo_blob::FileError;
 
+use crate::store::Refusal;
+
 /// Why a registry cannot be opened or served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -43,9 +45,12 @@ impl From<io::Error> for Error {
 /// The error codes of the distribution specification, with those of distribution itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
+    BlobTooLarge,
     BlobUnknown,
     BlobUploadInvalid,
     BlobUploadUnknown,
+    Busy,
+    Denied,
     DigestInvalid,
     ManifestBlobUnknown,
     ManifestInvalid,
@@ -53,6 +58,7 @@ pub(crate) enum Code {
     ManifestUnknown,
     NameInvalid,
     NameUnknown,
+    NoRoom,
     PaginationNumberInvalid,
     RangeInvalid,
     SizeInvalid,
@@ -68,6 +74,9 @@ impl Code {
     fn facts(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
+            Self::BlobTooLarge => {
+                (S::PAYLOAD_TOO_LARGE, "BLOB_UPLOAD_INVALID", "blob upload invalid")
+            }
             Self::BlobUnknown => (S::NOT_FOUND, "BLOB_UNKNOWN", "blob unknown to registry"),
             Self::BlobUploadInvalid => {
                 (S::BAD_REQUEST, "BLOB_UPLOAD_INVALID", "blob upload invalid")
@@ -75,6 +84,8 @@ impl Code {
             Self::BlobUploadUnknown => {
                 (S::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
             }
+            Self::Busy => (S::SERVICE_UNAVAILABLE, "UNAVAILABLE", "service unavailable"),
+            Self::Denied => (S::FORBIDDEN, "DENIED", "requested access to the resource is denied"),
             Self::DigestInvalid => {
                 (S::BAD_REQUEST, "DIGEST_INVALID", "provided digest did not match uploaded content")
             }
@@ -90,6 +101,7 @@ impl Code {
             Self::NameUnknown => {
                 (S::NOT_FOUND, "NAME_UNKNOWN", "repository name not known to registry")
             }
+            Self::NoRoom => (S::INSUFFICIENT_STORAGE, "DENIED", "there is no room"),
             Self::PaginationNumberInvalid => {
                 (S::BAD_REQUEST, "PAGINATION_NUMBER_INVALID", "invalid number of results requested")
             }
@@ -149,8 +161,23 @@ impl From<Code> for ApiError {
 
 impl From<io::Error> for ApiError {
     fn from(error: io::Error) -> Self {
+        if let Some(refusal) = Refusal::of(&error) {
+            return refusal.into();
+        }
         // The path stays in our log: clients need not know where the folder lies.
         tracing::error!("answering: {error}");
-        Self::new(Code::Unknown, error.kind().to_string())
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
+                Self::new(Code::NoRoom, "the disk of this registry is full")
+            }
+            Kind::ReadOnlyFilesystem => {
+                Self::new(Code::Denied, "the folder of this registry is on a read-only file system")
+            }
+            Kind::PermissionDenied => {
+                Self::new(Code::Denied, "this registry has no permission for a file of its folder")
+            }
+            kind => Self::new(Code::Unknown, kind.to_string()),
+        }
     }
 }

@@ -41,6 +41,7 @@ pub use access::{Access, Htpasswd};
 pub use body::{Body, BoxError};
 pub use error::Error;
 pub use listen::{Handler, Limits, Serving, Tls, bind, serve};
+pub use store::StorageLimits;
 
 use error::{ApiError, Code};
 use routes::{RequestBody, Route};
@@ -56,8 +57,10 @@ const DRAINED: usize = 1024 * 1024;
 /// How a registry is to be.
 #[derive(Debug)]
 pub struct ServerOptions {
-    /// The folder; made if it is missing.
+    /// The folder.
     pub root: PathBuf,
+    /// Whether it is made if it is missing.
+    pub create: bool,
     /// Whether everything that would change the folder is refused.
     pub read_only: bool,
     /// Who may use it.
@@ -66,6 +69,8 @@ pub struct ServerOptions {
     pub tls: Option<Tls>,
     /// What keeps it from being held for ever.
     pub limits: Limits,
+    /// How much is stored, and how long is waited for.
+    pub storage: StorageLimits,
     /// What is survived by all that a client has been told is stored.
     pub durability: Durability,
 }
@@ -81,15 +86,17 @@ pub enum Durability {
 }
 
 impl ServerOptions {
-    /// Everybody may read and write, by plain HTTP.
+    /// Everybody may read and write, by plain HTTP. The folder is made if it is missing.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
+            create: true,
             read_only: false,
             access: Access::Anonymous,
             tls: None,
             limits: Limits::default(),
+            storage: StorageLimits::default(),
             durability: Durability::default(),
         }
     }
@@ -116,8 +123,12 @@ impl Registry {
     ///
     /// If it can neither be opened nor made.
     pub fn open(options: ServerOptions) -> Result<Self, Error> {
-        let ServerOptions { root, read_only, access, tls, limits, durability } = options;
-        let store = Store::open(&root, durability)?;
+        let ServerOptions { root, create, read_only, access, tls, limits, storage, durability } =
+            options;
+        if create {
+            fs_err::create_dir_all(&root)?;
+        }
+        let store = Store::open(&root, durability, storage)?;
         tracing::debug!("serving {}", store.root().display());
         let receivers = Semaphore::new(RECEIVERS);
         Ok(Self(Arc::new(Inner { store, read_only, access, tls, limits, receivers })))
@@ -130,6 +141,9 @@ impl Registry {
     /// If the address cannot be listened on.
     pub async fn listen(&self, address: &str) -> Result<Serving, Error> {
         let (tls, limits) = (self.0.tls.clone(), self.0.limits.clone());
+        if !self.0.read_only {
+            store::keep_tidy(&self.0);
+        }
         serve(bind(address).await?, tls, limits, self.clone())
     }
 

@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fs_err as fs;
+use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -25,6 +27,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::Error;
 use crate::body::Body;
+use crate::error::Code;
+use crate::routes::error_response;
 
 /// How long connections may take to end by themselves when the server stops.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -209,6 +213,18 @@ async fn accept<H: Handler>(
     let _ = timeout(LAST_WORDS, async { while running.join_next().await.is_some() {} }).await;
 }
 
+/// Answers a request. A panic is a defect, and ends this request: not the others on its connection,
+/// nor those of other clients.
+async fn answer<H: Handler>(handler: &H, request: Request<Incoming>) -> io::Result<Response<Body>> {
+    match AssertUnwindSafe(handler.answer(request)).catch_unwind().await {
+        Ok(answer) => answer,
+        Err(_) => {
+            tracing::error!("answering a request: a defect of this program ended it");
+            Ok(error_response(&Code::Unknown.into()))
+        }
+    }
+}
+
 /// Waits until the server is to stop.
 async fn told(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
@@ -259,7 +275,7 @@ impl<H: Handler> Connection<H> {
             move |request| {
                 asked.store(true, Ordering::Relaxed);
                 let handler = handler.clone();
-                async move { handler.answer(request).await }
+                async move { answer(&handler, request).await }
             }
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);

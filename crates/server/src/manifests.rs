@@ -1,5 +1,6 @@
 //! Manifests: get, head, put, delete.
 
+use std::io;
 use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode, header};
@@ -15,7 +16,7 @@ use crate::body::Body;
 use crate::error::{ApiError, Code};
 use crate::name::{RepositoryName, is_tag};
 use crate::routes::{Answer, RequestBody, digest, empty, set};
-use crate::store::{Store, Target};
+use crate::store::{Hold, Repository, Store, Target};
 
 /// GET and HEAD of a manifest.
 pub(crate) fn get(
@@ -61,13 +62,14 @@ pub(crate) async fn put(
         let essence = value.split(';').next().unwrap_or_default().trim();
         MediaType::from(essence)
     });
-    let inner = inner.clone();
-    let put = spawn_blocking(move || {
-        let repository = inner.store.create(&name)?;
-        let put = repository.put(&target, content_type, &bytes)?;
-        Ok::<_, ApiError>((name, put))
+    let repository = {
+        let (inner, name) = (inner.clone(), name.clone());
+        spawn_blocking(move || inner.store.create(&name)).await.map_err(io::Error::other)??
+    };
+    let put = inner.store.edit(repository, move |repository, hold| {
+        repository.put(hold, &target, content_type, &bytes)
     });
-    let (name, put) = put.await.map_err(std::io::Error::other)??;
+    let put = put.await?;
     let mut response = empty(StatusCode::CREATED);
     let location = format!("/v2/{name}/manifests/{}", put.digest);
     set(&mut response, header::LOCATION, location);
@@ -79,11 +81,23 @@ pub(crate) async fn put(
 }
 
 /// DELETE of a tag, or of a manifest with its tags.
-pub(crate) fn delete(store: &Store, name: &RepositoryName, reference: &str) -> Answer {
-    let unknown = || ApiError::new(Code::ManifestUnknown, format!("{name}: unknown {reference}"));
+pub(crate) async fn delete(inner: &Arc<Inner>, name: RepositoryName, reference: &str) -> Answer {
+    let unknown = ApiError::new(Code::ManifestUnknown, format!("{name}: unknown {reference}"));
     let target = parse(reference, Code::ManifestUnknown)?;
-    let repository = store.repository(name)?.ok_or_else(unknown)?;
-    if repository.delete(&target)? { Ok(empty(StatusCode::ACCEPTED)) } else { Err(unknown()) }
+    let Some(repository) = find(inner, name).await? else { return Err(unknown) };
+    let delete = move |repository: &Repository, hold: &Hold| repository.delete(hold, &target);
+    let deleted = inner.store.edit(repository, delete).await?;
+    if deleted { Ok(empty(StatusCode::ACCEPTED)) } else { Err(unknown) }
+}
+
+/// The repository of this name, looked for on a thread that may wait for the disk.
+pub(crate) async fn find(
+    inner: &Arc<Inner>,
+    name: RepositoryName,
+) -> Result<Option<Repository>, ApiError> {
+    let inner = inner.clone();
+    let found = spawn_blocking(move || inner.store.repository(&name));
+    Ok(found.await.map_err(io::Error::other)??)
 }
 
 async fn read(body: &mut RequestBody) -> Result<Vec<u8>, ApiError> {

@@ -123,6 +123,10 @@ pub(crate) async fn dispatch(
             uploads::status(inner, name, &id).await
         }
         (&Method::DELETE, Route::Upload(name, id)) => uploads::cancel(inner, name, &id).await,
+        (&Method::DELETE, Route::Manifest(name, reference)) => {
+            manifests::delete(inner, name, &reference).await
+        }
+        (&Method::DELETE, Route::Blob(name, digest)) => blobs::delete(inner, name, digest).await,
         (_, route) => {
             let inner = inner.clone();
             spawn_blocking(move || at_once(&inner, &request, &route))
@@ -149,13 +153,9 @@ fn at_once(inner: &Inner, request: &Request<()>, route: &Route) -> Answer {
         (&Method::GET | &Method::HEAD, Route::Manifest(name, reference)) => {
             manifests::get(store, request, name, reference)
         }
-        (&Method::DELETE, Route::Manifest(name, reference)) => {
-            manifests::delete(store, name, reference)
-        }
         (&Method::GET | &Method::HEAD, Route::Blob(name, digest)) => {
             blobs::get(store, request, name, digest)
         }
-        (&Method::DELETE, Route::Blob(name, digest)) => blobs::delete(store, name, digest),
         _ => Err(Code::Unsupported.into()),
     }
 }
@@ -165,6 +165,9 @@ pub(crate) fn error_response(error: &ApiError) -> Response<Body> {
     let mut response = Response::new(Body::of_bytes(error.body()));
     *response.status_mut() = error.status();
     set(&mut response, header::CONTENT_TYPE, "application/json");
+    if error.code == Code::Busy {
+        set(&mut response, header::RETRY_AFTER, "1");
+    }
     response
 }
 

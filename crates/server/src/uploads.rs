@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use skopeo_image::{Algorithm, Digest};
-use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -16,7 +16,7 @@ use crate::body::Body;
 use crate::error::{ApiError, Code};
 use crate::name::RepositoryName;
 use crate::routes::{Answer, RequestBody, digest, empty, error_response, query, set};
-use crate::store::{Layout, Upload, UploadState};
+use crate::store::{Held, Layout, Upload};
 
 /// How many pieces may wait for the disk.
 const WAITING_PIECES: usize = 8;
@@ -47,25 +47,16 @@ pub(crate) async fn begin(
         move |inner| {
             let layout = inner.store.create(&name)?.layout;
             let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
-            Ok(inner.store.uploads.begin(&name, layout, algorithm)?)
+            inner.store.uploads.begin(&name, layout, algorithm)
         }
     });
     let upload = upload.await?;
-    match whole {
-        Some(digest) => {
-            let done = complete(inner, &name, &upload, upload.hold().await, &digest, body).await;
-            if done.is_err() {
-                // Nobody knows its id, so nobody can go on with it.
-                blocking(inner, move |inner| {
-                    inner.store.uploads.end(&upload);
-                    Ok(())
-                })
-                .await?;
-            }
-            done
-        }
-        None => Ok(progress(StatusCode::ACCEPTED, &name, &upload, 0)),
-    }
+    let Some(digest) = whole else {
+        return Ok(progress(StatusCode::ACCEPTED, &name, &upload, 0));
+    };
+    let held = hold(inner, &upload).await?;
+    // Nobody knows its id, so nobody could go on with it.
+    complete(inner, &name, held, &digest, request.headers(), body, Broken::Ends).await
 }
 
 /// PATCH: the next piece.
@@ -76,13 +67,12 @@ pub(crate) async fn append(
     id: &str,
     body: &mut RequestBody,
 ) -> Answer {
-    let upload = find(inner, &name, id).await?;
-    let state = upload.hold().await;
-    if !fits(request.headers(), &state)? {
-        return Ok(gap(&name, &upload, state.size()));
+    let held = hold(inner, &find(inner, &name, id).await?).await?;
+    if !fits(request.headers(), &held)? {
+        return Ok(gap(&name, held.upload(), held.size()));
     }
-    let state = receive(inner, state, body).await?;
-    Ok(progress(StatusCode::ACCEPTED, &name, &upload, state.size()))
+    let held = receive(inner, held, request.headers(), body, Broken::Stays).await?;
+    Ok(progress(StatusCode::ACCEPTED, &name, held.upload(), held.size()))
 }
 
 /// PUT: the last piece, which may be empty, and the digest.
@@ -97,46 +87,56 @@ pub(crate) async fn finish(
     let text = query(request, "digest");
     let text = text.ok_or_else(|| ApiError::new(Code::DigestInvalid, "digest missing"))?;
     let digest = digest(&text)?;
-    let state = upload.hold().await;
-    if !fits(request.headers(), &state)? {
-        return Ok(gap(&name, &upload, state.size()));
+    let held = hold(inner, &upload).await?;
+    if !fits(request.headers(), &held)? {
+        return Ok(gap(&name, &upload, held.size()));
     }
-    complete(inner, &name, &upload, state, &digest, body).await
+    complete(inner, &name, held, &digest, request.headers(), body, Broken::Stays).await
 }
 
 /// GET: how far an upload has come.
 pub(crate) async fn status(inner: &Arc<Inner>, name: RepositoryName, id: &str) -> Answer {
-    let upload = find(inner, &name, id).await?;
-    let size = upload.hold().await.size();
-    Ok(progress(StatusCode::NO_CONTENT, &name, &upload, size))
+    let held = hold(inner, &find(inner, &name, id).await?).await?;
+    Ok(progress(StatusCode::NO_CONTENT, &name, held.upload(), held.size()))
 }
 
 /// DELETE: forgets an upload.
 pub(crate) async fn cancel(inner: &Arc<Inner>, name: RepositoryName, id: &str) -> Answer {
-    let upload = find(inner, &name, id).await?;
-    let _state = upload.hold().await;
+    let held = hold(inner, &find(inner, &name, id).await?).await?;
     blocking(inner, move |inner| {
-        inner.store.uploads.end(&upload);
+        inner.store.uploads.end(held)?;
         Ok(empty(StatusCode::NO_CONTENT))
     })
     .await
+}
+
+/// What becomes of an upload whose body breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    /// A client can go on from what has come.
+    Stays,
+    Ends,
 }
 
 /// Takes the rest of the body, proves the digest, gives the blob its place.
 async fn complete(
     inner: &Arc<Inner>,
     name: &RepositoryName,
-    upload: &Arc<Upload>,
-    state: OwnedMutexGuard<UploadState>,
+    held: Held,
     digest: &Digest,
+    headers: &HeaderMap,
     body: &mut RequestBody,
+    broken: Broken,
 ) -> Answer {
-    let mut state = receive(inner, state, body).await?;
+    let mut held = receive(inner, held, headers, body, broken).await?;
     let right = blocking(inner, {
-        let (upload, digest) = (upload.clone(), digest.clone());
+        let digest = digest.clone();
         move |inner| {
-            let right = upload.finish(&mut state, &digest);
-            inner.store.uploads.end(&upload);
+            let right = held.finish(&digest);
+            // What could not be finished can be tried again, unless nobody knows it.
+            if right.is_ok() || broken == Broken::Ends {
+                inner.store.uploads.end(held)?;
+            }
             Ok(right?)
         }
     });
@@ -146,26 +146,47 @@ async fn complete(
     Ok(created(name, digest))
 }
 
-/// Appends the body to the upload. What has come before the body broke stays, so that a client can
-/// go on from there.
+/// Appends the body to the upload.
 async fn receive(
     inner: &Arc<Inner>,
-    mut state: OwnedMutexGuard<UploadState>,
+    held: Held,
+    headers: &HeaderMap,
     body: &mut RequestBody,
-) -> Result<OwnedMutexGuard<UploadState>, ApiError> {
-    if body.is_end_stream() {
-        return Ok(state);
+    broken: Broken,
+) -> Result<Held, ApiError> {
+    let (held, received) = match held.admits(content_length(headers).unwrap_or(0)) {
+        Ok(()) if body.is_end_stream() => return Ok(held),
+        Ok(()) => write(inner, held, body).await?,
+        Err(refused) => (held, Err(refused.into())),
+    };
+    let Err(error) = received else { return Ok(held) };
+    // What has come before the body broke stays, so that a client can go on from there. A blob that
+    // is too large will never be one.
+    if broken == Broken::Ends || error.code == Code::BlobTooLarge {
+        blocking(inner, move |inner| Ok(inner.store.uploads.end(held)?)).await?;
     }
+    Err(error)
+}
+
+/// Writes what comes to the file, on a thread of its own.
+async fn write(
+    inner: &Arc<Inner>,
+    mut held: Held,
+    body: &mut RequestBody,
+) -> Result<(Held, Result<(), ApiError>), ApiError> {
     let _permit = inner.receivers.acquire().await.map_err(io::Error::other)?;
     let (pieces, mut waiting) = mpsc::channel::<bytes::Bytes>(WAITING_PIECES);
-    // The writer owns the state: it stays true even if the client goes and this future with it.
+    // The writer owns the upload: what is known of it stays true even if the client goes and this
+    // future with it.
     let writer = spawn_blocking(move || {
-        let mut appender = state.appender()?;
+        let mut written = Ok(());
         while let Some(piece) = waiting.blocking_recv() {
-            appender.append(&piece)?;
+            written = held.append(&piece);
+            if written.is_err() {
+                break;
+            }
         }
-        drop(appender);
-        io::Result::Ok(state)
+        (held, written)
     });
     let received = loop {
         match timeout(inner.limits.idle, body.frame()).await {
@@ -183,8 +204,8 @@ async fn receive(
         }
     };
     drop(pieces);
-    let state = writer.await.map_err(io::Error::other)??;
-    received.map(|()| state)
+    let (held, written) = writer.await.map_err(io::Error::other)?;
+    Ok((held, written.map_err(ApiError::from).and(received)))
 }
 
 /// Takes a blob from another repository. Whether it was there.
@@ -200,7 +221,7 @@ fn mount(
                 .ok_or_else(|| ApiError::new(Code::NameInvalid, from))?;
             inner.store.repository(&from)?.map(|found| found.layout).into_iter().collect()
         }
-        None => inner.store.layouts()?,
+        None => inner.store.layouts()?.into_iter().map(|(_, layout)| layout).collect(),
     };
     for source in sources {
         if source.blob_size(digest)?.is_some() {
@@ -219,10 +240,25 @@ async fn find(
     let (name, id) = (name.clone(), id.to_owned());
     blocking(inner, move |inner| {
         let layout = inner.store.repository(&name)?.map(|found| found.layout);
-        let found = inner.store.uploads.find(&id, &name, layout.as_ref());
+        let found = inner.store.uploads.find(&id, &name, layout.as_ref())?;
         Ok(found.ok_or(Code::BlobUploadUnknown)?)
     })
     .await
+}
+
+/// Waits until nobody else goes on with an upload, here or in another server over the folder.
+async fn hold(inner: &Arc<Inner>, upload: &Arc<Upload>) -> Result<Held, ApiError> {
+    match upload.hold(inner.store.deadline()).await? {
+        Some(held) => Ok(held),
+        None => {
+            let upload = upload.clone();
+            blocking(inner, move |inner| {
+                inner.store.uploads.forget(&upload);
+                Err(Code::BlobUploadUnknown.into())
+            })
+            .await
+        }
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -234,7 +270,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Whether the piece that `Content-Range` announces begins where the upload ends.
-fn fits(headers: &HeaderMap, state: &UploadState) -> Result<bool, ApiError> {
+fn fits(headers: &HeaderMap, held: &Held) -> Result<bool, ApiError> {
     let Some(value) = headers.get(header::CONTENT_RANGE) else { return Ok(true) };
     let wrong = || ApiError::new(Code::BlobUploadInvalid, "Content-Range is not \"first-last\"");
     let text = value.to_str().map_err(|_| wrong())?;
@@ -243,14 +279,17 @@ fn fits(headers: &HeaderMap, state: &UploadState) -> Result<bool, ApiError> {
     let (first, last) = text.split_once('-').ok_or_else(wrong)?;
     let number = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong());
     let (first, last) = (number(first)?, number(last)?);
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let length = length.and_then(|text| text.parse::<u64>().ok());
+    let length = content_length(headers);
     // An empty piece can only be written as 0-0, which would otherwise be one byte.
     let announced = last.checked_sub(first).map(|length| length.saturating_add(1));
     if length.is_some_and(|length| length > 0 && announced != Some(length)) {
         return Err(ApiError::new(Code::SizeInvalid, "Content-Range and Content-Length differ"));
     }
-    Ok(first == state.size())
+    Ok(first == held.size())
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn gap(name: &RepositoryName, upload: &Upload, size: u64) -> Response<Body> {

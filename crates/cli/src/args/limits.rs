@@ -1,4 +1,4 @@
-//! `--limit-rate`, for both sides or one.
+//! `--limit-rate`, for both sides or one; sizes in bytes.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -40,11 +40,27 @@ pub(crate) fn rates(values: &Values) -> Result<Rates> {
     Ok(Rates { read: side("src-limit-rate")?, write: side("dest-limit-rate")? })
 }
 
+/// The size in bytes that a flag said.
+///
+/// # Errors
+/// If its value is no size.
+pub(crate) fn size(values: &Values, name: &str) -> Result<Option<u64>> {
+    let Some(text) = values.maybe_text(name) else { return Ok(None) };
+    let bytes = bytes(text.trim(), "want bytes, such as 500MB, 10GiB or 1000000")
+        .with_context(|| format!("invalid --{name} {}", go::quote(text)))?;
+    Ok(Some(bytes))
+}
+
 /// Bytes in a second: a number, a unit, and what everybody knows, `/s`.
 fn parse(text: &str) -> Result<NonZeroU64> {
-    const WANTED: &str = "want bytes in a second, such as 20MiB/s, 500kB/s or 1000000";
     let text = text.trim();
     let size = text.strip_suffix("/s").unwrap_or(text).trim_end();
+    let bytes = bytes(size, "want bytes in a second, such as 20MiB/s, 500kB/s or 1000000")?;
+    NonZeroU64::new(bytes).context("with less than a byte in a second nothing ever arrives")
+}
+
+/// A number of bytes, with a unit or without.
+fn bytes(size: &str, wanted: &'static str) -> Result<u64> {
     let digits = size.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
     let (number, unit) = size.split_at(digits);
     let factor = match unit.trim_start() {
@@ -56,16 +72,15 @@ fn parse(text: &str) -> Result<NonZeroU64> {
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
         // One kind of people means 1000 by these, and another 1024.
-        "k" | "K" | "M" | "G" => bail!("{unit}B or {}iB? {WANTED}", unit.trim().to_uppercase()),
+        "k" | "K" | "M" | "G" => bail!("{unit}B or {}iB? {wanted}", unit.trim().to_uppercase()),
         bits if bits.ends_with('b') || bits.ends_with("bit") || bits.ends_with("bps") => {
-            bail!("bits are not counted here: {WANTED}")
+            bail!("bits are not counted here: {wanted}")
         }
-        _ => bail!(WANTED),
+        _ => bail!(wanted),
     };
-    let number: f64 = number.parse().ok().context(WANTED)?;
+    let number: f64 = number.parse().ok().context(wanted)?;
     // As a number of bytes; beyond its range it is as large as can be.
-    let bytes = (number * f64::from(factor)).floor() as u64;
-    NonZeroU64::new(bytes).context("with less than a byte in a second nothing ever arrives")
+    Ok((number * f64::from(factor)).floor() as u64)
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
+
 use super::command::Command;
 use super::flag::{Flag, Offers};
+use super::limits;
 use super::value::Values;
 
 /// Where `serve` listens unless told otherwise: this machine only.
@@ -18,6 +21,14 @@ pub(crate) fn command() -> Command {
         .examples(&["skopeo serve ./layout", "skopeo serve --listen :0 --read-only ./layout"])
         .offers(Offers::Folders)
         .flags([
+            Flag::switch("create", "make FOLDER if it is missing"),
+            Flag::text("max-blob", "refuse blobs of more than SIZE bytes, such as 500MB or 10GiB")
+                .placeholder("SIZE"),
+            Flag::text(
+                "max-storage",
+                "refuse what would make blobs and uploads take more than SIZE bytes together",
+            )
+            .placeholder("SIZE"),
             Flag::text("listen", "ADDRESS:PORT to listen on; port 0 takes a free one")
                 .placeholder("ADDRESS")
                 .default(Some(LISTEN.to_owned())),
@@ -38,6 +49,9 @@ pub(crate) fn command() -> Command {
 #[derive(Clone, Debug)]
 pub(crate) struct Serve {
     pub(crate) listen: String,
+    pub(crate) create: bool,
+    pub(crate) max_blob: Option<u64>,
+    pub(crate) max_storage: Option<u64>,
     pub(crate) read_only: bool,
     pub(crate) htpasswd: Option<PathBuf>,
     pub(crate) tls_cert: Option<PathBuf>,
@@ -45,14 +59,19 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    pub(crate) fn new(values: &Values) -> Self {
+    /// # Errors
+    /// If a size is none.
+    pub(crate) fn new(values: &Values) -> Result<Self> {
         let path = |name| values.text(name).map(PathBuf::from);
-        Self {
+        Ok(Self {
+            create: values.switch("create"),
+            max_blob: limits::size(values, "max-blob")?,
+            max_storage: limits::size(values, "max-storage")?,
             listen: values.maybe_text("listen").unwrap_or(LISTEN).to_owned(),
             read_only: values.switch("read-only"),
             htpasswd: path("htpasswd"),
             tls_cert: path("tls-cert"),
             tls_key: path("tls-key"),
-        }
+        })
     }
 }

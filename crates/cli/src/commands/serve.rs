@@ -7,13 +7,20 @@ use tracing::warn;
 use crate::app::{App, Signals};
 use crate::args::serve::Serve;
 use crate::args::value::Values;
+use crate::defect;
 use crate::exit::print;
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
     let [folder] = arguments else { bail!("Exactly one argument expected: the folder to serve") };
-    let flags = Serve::new(flags);
+    let flags = Serve::new(flags)?;
+    if flags.create && flags.read_only {
+        bail!("--create and --read-only exclude each other: a folder that is made stays empty");
+    }
     let mut options = ServerOptions::new(folder);
+    options.create = flags.create;
     options.read_only = flags.read_only;
+    options.storage.max_blob = flags.max_blob;
+    options.storage.max_storage = flags.max_storage;
     if let Some(file) = &flags.htpasswd {
         options.access = Access::Basic(Htpasswd::read(file)?);
     }
@@ -29,6 +36,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         None => flags.listen.clone(),
     };
     let writable_by_anyone = !flags.read_only && flags.htpasswd.is_none();
+    defect::outlive_panics();
     let registry = Registry::open(options)?;
     app.run_uninterrupted(async {
         // Before anybody can know that there is something to end.

@@ -1,9 +1,16 @@
 //! A folder of repositories: one OCI layout for all, or one for each.
 
+mod beneath;
+mod blobs;
 mod facts;
 mod index;
 mod layout;
+mod limits;
+mod patience;
+mod reach;
 mod repository;
+mod room;
+mod tidy;
 mod upload;
 
 use std::collections::{BTreeSet, HashMap};
@@ -11,43 +18,91 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fs_err as fs;
+use rustix::fs::FileType;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
 
 use crate::Durability;
 use crate::error::{ApiError, Code};
 use crate::name::{RepositoryName, is_tag};
 
-pub(crate) use layout::Layout;
+use beneath::Folder;
+use room::Room;
+
+pub(crate) use layout::{Hold, Layout};
+pub use limits::StorageLimits;
 pub(crate) use repository::{Repository, Target};
-pub(crate) use upload::{Upload, UploadState, Uploads};
+pub(crate) use room::Refusal;
+pub(crate) use tidy::keep_tidy;
+pub(crate) use upload::{Held, Upload, Uploads};
 
 /// How deep repositories are looked for.
 const MAX_DEPTH: usize = 32;
 
+/// How many layouts are edited at once, each on a thread of its own; more wait. Reading has the
+/// other threads.
+const EDITORS: usize = 16;
+
 /// The folder that is served.
 #[derive(Debug)]
 pub(crate) struct Store {
-    root: PathBuf,
+    folder: Folder,
     base: RepositoryName,
     durability: Durability,
-    layouts: Mutex<HashMap<PathBuf, Arc<Layout>>>,
+    limits: StorageLimits,
+    room: Arc<Room>,
+    layouts: Mutex<HashMap<String, Arc<Layout>>>,
+    editors: Semaphore,
     /// What is being uploaded.
     pub(crate) uploads: Uploads,
 }
 
 impl Store {
-    /// Opens the folder, which is made if it is missing.
-    pub(crate) fn open(root: &Path, durability: Durability) -> io::Result<Self> {
-        fs::create_dir_all(root)?;
-        let root = fs::canonicalize(root)?;
-        let name = root.file_name().unwrap_or_default().to_string_lossy();
-        let base = RepositoryName::of_folder(&name);
-        Ok(Self { root, base, durability, layouts: Mutex::default(), uploads: Uploads::default() })
+    /// Opens the folder.
+    pub(crate) fn open(
+        root: &Path,
+        durability: Durability,
+        limits: StorageLimits,
+    ) -> io::Result<Self> {
+        let folder = Folder::root(root)?;
+        let path = folder.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let store = Self {
+            base: RepositoryName::of_folder(&name),
+            folder,
+            durability,
+            limits,
+            room: Arc::new(Room::new(&limits)),
+            layouts: Mutex::default(),
+            editors: Semaphore::new(EDITORS),
+            uploads: Uploads::default(),
+        };
+        store.measure()?;
+        Ok(store)
     }
 
     /// The folder.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path()
+    }
+
+    /// Until when a request that comes now waits for a lock.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.limits.lock
+    }
+
+    /// Edits a repository's layout when it is its turn, on a thread that may wait for the disk.
+    pub(crate) async fn edit<T: Send + 'static>(
+        &self,
+        repository: Repository,
+        edit: impl FnOnce(&Repository, &Hold) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let deadline = self.deadline();
+        let hold = repository.layout.hold(deadline).await?;
+        let permit = timeout_at(deadline, self.editors.acquire()).await;
+        let _permit = permit.map_err(|_| patience::busy())?.map_err(io::Error::other)?;
+        spawn_blocking(move || edit(&repository, &hold)).await.map_err(io::Error::other)?
     }
 
     /// The repository of this name. In a folder that is itself a layout every name is one, though
@@ -84,40 +139,31 @@ impl Store {
         if name.is_reserved() {
             return Err(refused("a component is the name of a file of the layout"));
         }
-        let mut path = self.root.clone();
-        for component in name.as_str().split('/') {
-            path.push(component);
-            match fs::symlink_metadata(&path) {
-                Ok(found) if !found.is_dir() => return Err(refused("there is no folder here")),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                Err(error) => return Err(error.into()),
+        for (end, _) in name.as_str().match_indices('/').chain([(name.as_str().len(), "")]) {
+            match self.folder.look(&name.as_str()[..end])? {
+                Some(found) if !found.is_dir() => return Err(refused("there is no folder here")),
+                Some(_) => {}
+                None => break,
             }
         }
-        Layout::create(self.root.join(name.as_str()), self.durability)?;
-        self.repository(name)?.ok_or_else(|| refused("the folder is not there any more"))
+        Layout::create(self.folder.join(name.as_str()), self.durability, &self.room)?;
+        self.repository(name)?.ok_or_else(|| refused("the folder is no layout"))
     }
 
-    /// The names of all repositories that have something in them, sorted.
+    /// The names of all repositories that have something in them, sorted. A layout that cannot be
+    /// read does not hide the others.
     pub(crate) fn names(&self) -> io::Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
-        self.collect("", MAX_DEPTH, &mut names)?;
-        Ok(names)
-    }
-
-    /// Every layout there is, as far as looking for repositories finds it.
-    pub(crate) fn layouts(&self) -> io::Result<Vec<Arc<Layout>>> {
-        let mut found: Vec<_> = self.layout("").into_iter().collect();
-        let names = self.names()?;
-        found.extend(names.iter().filter_map(|name| self.layout(name)));
-        Ok(found)
-    }
-
-    fn collect(&self, path: &str, depth: usize, names: &mut BTreeSet<String>) -> io::Result<()> {
-        let layout = self.layout(path);
-        if let Some(layout) = &layout {
-            let own = if path.is_empty() { self.base.as_str() } else { path };
-            for entry in layout.index()?.entries() {
+        for (path, layout) in self.layouts()? {
+            let own = if path.is_empty() { self.base.as_str() } else { &path };
+            let index = match layout.index() {
+                Ok(index) => index,
+                Err(error) => {
+                    tracing::error!("listing repositories: {error}");
+                    continue;
+                }
+            };
+            for entry in index.entries() {
                 let tagged = entry.ref_name().and_then(|name| name.rsplit_once(':'));
                 let other = tagged
                     .filter(|(name, tag)| is_tag(tag) && RepositoryName::parse(name).is_some());
@@ -128,40 +174,44 @@ impl Store {
                 });
             }
         }
-        if depth == 0 {
-            return Ok(());
-        }
-        for entry in fs::read_dir(self.root.join(path))? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let candidate = if path.is_empty() { name } else { format!("{path}/{name}") };
-            let usable = RepositoryName::parse(&candidate).is_some_and(|name| !name.is_reserved());
-            if usable && entry.file_type()?.is_dir() {
-                self.collect(&candidate, depth - 1, names)?;
+        Ok(names)
+    }
+
+    /// Every layout there is, with its path below the folder.
+    pub(crate) fn layouts(&self) -> io::Result<Vec<(String, Arc<Layout>)>> {
+        let mut found = Vec::new();
+        let mut waiting = vec![(String::new(), 0)];
+        while let Some((path, depth)) = waiting.pop() {
+            if depth < MAX_DEPTH {
+                for (name, kind) in self.folder.join(&path).entries()? {
+                    let below = if path.is_empty() { name } else { format!("{path}/{name}") };
+                    let usable =
+                        RepositoryName::parse(&below).is_some_and(|name| !name.is_reserved());
+                    if usable && kind == FileType::Directory {
+                        waiting.push((below, depth + 1));
+                    }
+                }
+            }
+            if let Some(layout) = self.layout(&path) {
+                found.push((path, layout));
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// The layout at this path below the root. Symbolic links lead nowhere: what is served lies in
     /// the folder.
     fn layout(&self, below: &str) -> Option<Arc<Layout>> {
-        let mut path = self.root.clone();
-        for component in below.split('/').filter(|component| !component.is_empty()) {
-            path.push(component);
-            if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
-                return None;
-            }
-        }
         let mut layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(layout) = layouts.get(&path) {
+        if let Some(layout) = layouts.get(below) {
             if layout.is_there() {
                 return Some(layout.clone());
             }
-            layouts.remove(&path);
+            layouts.remove(below);
         }
-        let layout = Arc::new(Layout::at(path.clone(), self.durability)?);
-        layouts.insert(path, layout.clone());
+        let layout = Layout::at(self.folder.join(below), self.durability, &self.room)?;
+        let layout = Arc::new(layout);
+        layouts.insert(below.to_owned(), layout.clone());
         Some(layout)
     }
 }

@@ -9,7 +9,8 @@ use skopeo_image::{Algorithm, Digest, MediaType, RawManifest};
 
 use super::facts::{Facts, is_manifest_type};
 use super::index::{Entry, Index, PAYLOAD_DIGEST, REF_NAME};
-use super::layout::{Found, Layout};
+use super::layout::{Hold, Layout};
+use super::reach::{Found, MAX_NESTING};
 use crate::error::{ApiError, Code};
 use crate::name::is_tag;
 
@@ -109,6 +110,7 @@ impl Repository {
     /// Stores a manifest whose blobs and instances are here, and gives it its tag.
     pub(crate) fn put(
         &self,
+        hold: &Hold,
         target: &Target,
         content_type: Option<MediaType>,
         bytes: &[u8],
@@ -133,8 +135,8 @@ impl Repository {
         }
         let signed = (public != stored).then_some((PAYLOAD_DIGEST, public.as_str()));
         let payload: Vec<_> = signed.into_iter().collect();
-        self.layout.edit(|index| {
-            self.check_whole(index, &facts)?;
+        self.layout.edit(hold, |before, index| {
+            self.check_whole(before, &facts)?;
             if self.layout.blob_size(&stored)? != Some(bytes.len() as u64) {
                 self.layout.write_blob(&stored, bytes)?;
             }
@@ -148,7 +150,7 @@ impl Repository {
                     let annotations = [&payload[..], &[(REF_NAME, name.as_str())]].concat();
                     index.add(Entry::describing(&media_type, &stored, size, &annotations));
                 }
-                Target::Digest(_) if self.layout.find(index, &public)?.is_none() => {
+                Target::Digest(_) if self.layout.find(before, &public)?.is_none() => {
                     index.add(Entry::describing(&media_type, &stored, size, &payload));
                 }
                 Target::Digest(_) => {}
@@ -159,14 +161,14 @@ impl Repository {
     }
 
     /// Removes a tag, or a manifest with all its tags and what only it needed. Whether it was here.
-    pub(crate) fn delete(&self, target: &Target) -> Result<bool, ApiError> {
-        self.layout.edit(|index| match target {
+    pub(crate) fn delete(&self, hold: &Hold, target: &Target) -> Result<bool, ApiError> {
+        self.layout.edit(hold, |before, index| match target {
             Target::Tag(tag) => {
                 let names = self.references(tag);
                 Ok(names.iter().filter(|name| index.remove_ref(name)).count() > 0)
             }
             Target::Digest(digest) => {
-                let Some(found) = self.layout.find(index, digest)? else { return Ok(false) };
+                let Some(found) = self.layout.find(before, digest)? else { return Ok(false) };
                 let ours = |entry: &Entry| {
                     let other = entry.ref_name().is_some_and(|name| {
                         self.tag_of(name).is_none() && name.rsplit(':').next().is_some_and(is_tag)
@@ -174,8 +176,7 @@ impl Repository {
                     entry.digest() == Some(&found.stored)
                         && (self.plain && self.name.is_none() || !other)
                 };
-                let mut candidates = Vec::new();
-                self.below(&found.stored, &mut candidates)?;
+                let candidates = self.layout.below(&found)?;
                 index.remove(ours);
                 self.sweep(index, candidates)?;
                 Ok(true)
@@ -184,9 +185,9 @@ impl Repository {
     }
 
     /// Removes a blob that no manifest needs. Whether it was here.
-    pub(crate) fn delete_blob(&self, digest: &Digest) -> Result<bool, ApiError> {
-        self.layout.edit(|index| {
-            if self.needed(index)?.contains(digest) {
+    pub(crate) fn delete_blob(&self, hold: &Hold, digest: &Digest) -> Result<bool, ApiError> {
+        self.layout.edit(hold, |_, index| {
+            if self.layout.needed(index)?.contains(digest) {
                 return Err(ApiError::new(Code::Unsupported, "a manifest here needs the blob"));
             }
             Ok(self.layout.remove_blob(digest)?)
@@ -216,18 +217,24 @@ impl Repository {
         }
     }
 
-    fn check_whole(&self, index: &Index, facts: &Facts) -> Result<(), ApiError> {
+    fn check_whole(&self, index: &Arc<Index>, facts: &Facts) -> Result<(), ApiError> {
+        let missing = |digest: &Digest| ApiError::new(Code::ManifestBlobUnknown, digest.as_str());
         for digest in &facts.blobs {
-            if self.layout.blob_size(digest)?.is_none() {
-                return Err(ApiError::new(Code::ManifestBlobUnknown, digest.as_str()));
+            self.layout.blob_size(digest)?.ok_or_else(|| missing(digest))?;
+        }
+        if facts.children.is_empty() {
+            return Ok(());
+        }
+        let reach = self.layout.reach(index)?;
+        for (digest, _) in &facts.children {
+            let there = reach.get(digest).is_some() && self.layout.blob_size(digest)?.is_some();
+            if !there {
+                return Err(missing(digest));
             }
         }
-        for (digest, _) in &facts.children {
-            let there = self.layout.find(index, digest)?.is_some()
-                && self.layout.blob_size(digest)?.is_some();
-            if !there {
-                return Err(ApiError::new(Code::ManifestBlobUnknown, digest.as_str()));
-            }
+        if !self.layout.is_shallow(&facts.children)? {
+            let why = format!("lists may be nested {MAX_NESTING} deep, this one is deeper");
+            return Err(ApiError::new(Code::ManifestInvalid, why));
         }
         Ok(())
     }
@@ -247,41 +254,13 @@ impl Repository {
         Ok(())
     }
 
-    /// The manifest itself, its blobs and, for a list, all that is below it.
-    fn below(&self, digest: &Digest, found: &mut Vec<Digest>) -> io::Result<()> {
-        if found.contains(digest) {
-            return Ok(());
-        }
-        found.push(digest.clone());
-        let Some(facts) = self.layout.facts(digest)? else { return Ok(()) };
-        found.extend(facts.blobs.iter().cloned());
-        facts.children.iter().try_for_each(|(child, _)| self.below(child, found))
-    }
-
     /// Removes those candidates that no manifest of the index needs.
     fn sweep(&self, index: &Index, candidates: Vec<Digest>) -> io::Result<()> {
-        let needed = self.needed(index)?;
+        let needed = self.layout.needed(index)?;
         for digest in candidates.iter().filter(|digest| !needed.contains(*digest)) {
             self.layout.remove_blob(digest)?;
         }
         Ok(())
-    }
-
-    /// All manifests and blobs that hang on the index.
-    fn needed(&self, index: &Index) -> io::Result<HashSet<Digest>> {
-        let mut manifests = Vec::new();
-        self.layout.walk(index, |found| {
-            manifests.push(found.stored.clone());
-            true
-        })?;
-        let mut needed = HashSet::new();
-        for digest in manifests {
-            if let Some(facts) = self.layout.facts(&digest)? {
-                needed.extend(facts.blobs.iter().cloned());
-            }
-            needed.insert(digest);
-        }
-        Ok(needed)
     }
 }
 

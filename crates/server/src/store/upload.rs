@@ -1,19 +1,31 @@
 //! Uploads: files that grow until their digest is proven.
+//!
+//! Two servers may serve one folder, and a client may send to both. So whoever writes to an upload
+//! or gives it its name holds a lock on the file itself, looks whether the name still leads to that
+//! file once the lock is there, and trusts a hash only if the file is as it was left.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use fs_err::os::unix::fs::OpenOptionsExt;
-use fs_err::{self as fs, File};
+use fs_err::File;
 use skopeo_image::{Algorithm, Digest, Hasher};
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::{Instant, timeout_at};
 
-use super::layout::Layout;
+use super::beneath::Folder;
+use super::blobs::digest_of;
+use super::layout::{Layout, Stamp, UPLOADS, locked, same_file};
+use super::patience;
+use crate::error::{ApiError, Code};
 use crate::name::RepositoryName;
 
-/// All uploads of a store, by their id.
+/// How many uploads one server has at once.
+const MOST: usize = 10_000;
+
+/// All uploads of a store that this process knows, by their id.
 #[derive(Debug, Default)]
 pub(crate) struct Uploads(Mutex<HashMap<String, Arc<Upload>>>);
 
@@ -23,18 +35,34 @@ pub(crate) struct Upload {
     id: String,
     repository: RepositoryName,
     layout: Arc<Layout>,
-    path: PathBuf,
-    state: Arc<tokio::sync::Mutex<UploadState>>,
+    progress: Arc<tokio::sync::Mutex<Progress>>,
 }
 
-/// How far an upload has come. Whoever holds it may go on.
+/// What is remembered of an upload between two pieces.
 #[derive(Debug)]
-pub(crate) struct UploadState {
-    path: PathBuf,
-    size: u64,
-    /// The hash so far; none if nobody saw the first bytes (a restarted server).
+struct Progress {
+    /// The hash so far; none if nobody here saw the first bytes (a restarted server).
     hasher: Option<Hasher>,
     algorithm: Algorithm,
+    /// How the file was left by us.
+    left: Option<Stamp>,
+}
+
+/// An upload that nobody else goes on with, in this process or another.
+#[derive(Debug)]
+pub(crate) struct Held {
+    upload: Arc<Upload>,
+    size: u64,
+    // Before the other: whoever is next in this process finds the file free.
+    file: File,
+    progress: OwnedMutexGuard<Progress>,
+}
+
+/// What came of trying to have an upload.
+enum Attempt {
+    Locked(File, Stamp),
+    /// It has ended: it is a blob by now, or nothing.
+    Gone,
 }
 
 impl Uploads {
@@ -44,16 +72,15 @@ impl Uploads {
         repository: &RepositoryName,
         layout: Arc<Layout>,
         algorithm: Algorithm,
-    ) -> io::Result<Arc<Upload>> {
-        let folder = layout.uploads();
-        layout.tidy();
+    ) -> Result<Arc<Upload>, ApiError> {
         let id = new_id()?;
-        let path = folder.join(&id);
         // Held, lest an upload that ends removes the folder in between.
         let mut uploads = self.lock();
-        create(&folder, &path)?;
-        let hasher = Some(Hasher::new(algorithm));
-        let upload = Upload::new(id, repository.clone(), layout, path, 0, hasher, algorithm);
+        if uploads.len() >= MOST {
+            return Err(ApiError::new(Code::Busy, "too many uploads are under way"));
+        }
+        create(&layout.uploads(), &id)?;
+        let upload = Upload::new(id, repository.clone(), layout, algorithm);
         uploads.insert(upload.id.clone(), upload.clone());
         Ok(upload)
     }
@@ -64,35 +91,64 @@ impl Uploads {
         id: &str,
         repository: &RepositoryName,
         layout: Option<&Arc<Layout>>,
-    ) -> Option<Arc<Upload>> {
+    ) -> io::Result<Option<Arc<Upload>>> {
         if let Some(upload) = self.lock().get(id) {
-            return (upload.repository == *repository).then(|| upload.clone());
+            return Ok((upload.repository == *repository).then(|| upload.clone()));
         }
-        let path = layout?.uploads().join(is_id(id).then_some(id)?);
-        let found = fs::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
-        let upload = Upload::new(
-            id.to_owned(),
-            repository.clone(),
-            layout?.clone(),
-            path,
-            found.len(),
-            None,
-            Algorithm::Sha256,
-        );
-        Some(self.lock().entry(id.to_owned()).or_insert(upload).clone())
+        let Some(layout) = layout.filter(|_| is_id(id)) else { return Ok(None) };
+        if !layout.uploads().look(id)?.is_some_and(|found| found.is_file()) {
+            return Ok(None);
+        }
+        let upload =
+            Upload::new(id.to_owned(), repository.clone(), layout.clone(), Algorithm::Sha256);
+        Ok(Some(self.lock().entry(id.to_owned()).or_insert(upload).clone()))
     }
 
-    /// Forgets an upload; its file is removed, if it is there still.
-    pub(crate) fn end(&self, upload: &Upload) {
+    /// Forgets an upload and removes its file.
+    pub(crate) fn end(&self, held: Held) -> io::Result<()> {
+        let upload = held.upload.clone();
+        let removed = upload.layout.uploads().remove(&upload.id);
+        if matches!(removed, Ok(true)) {
+            upload.layout.room.give_back(held.size);
+        }
+        drop(held);
+        self.forget(&upload);
+        removed.map(drop)
+    }
+
+    /// Forgets an upload whose file has gone.
+    pub(crate) fn forget(&self, upload: &Upload) {
         let mut uploads = self.lock();
         uploads.remove(&upload.id);
-        if let Err(error) = fs::remove_file(&upload.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!("ending an upload: {error}");
-        }
         // Stays if another upload is in it.
-        let _ = fs::remove_dir(upload.layout.uploads());
+        let _ = upload.layout.folder.remove_folder(UPLOADS);
+    }
+
+    /// Removes the uploads of a layout that nobody has written to for `age`, and nobody holds.
+    pub(crate) fn remove_abandoned(&self, layout: &Arc<Layout>, age: Duration) -> io::Result<()> {
+        let folder = layout.uploads();
+        for (id, kind) in folder.entries()? {
+            if !kind.is_file() || !is_id(&id) || !is_old(&folder, &id, age)? {
+                continue;
+            }
+            let Some((file, metadata)) = folder.write(&id)? else { continue };
+            let Some(_lock) = locked(file)? else { continue };
+            // Nobody begins to write between this look and the removal.
+            if !is_old(&folder, &id, age)? {
+                continue;
+            }
+            tracing::info!(
+                "removing an upload that nobody went on with: {}",
+                folder.path().join(&id).display()
+            );
+            if folder.remove(&id)? {
+                layout.room.give_back(metadata.len());
+            }
+            self.lock().remove(&id);
+        }
+        let _uploads = self.lock();
+        let _ = layout.folder.remove_folder(UPLOADS);
+        Ok(())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Upload>>> {
@@ -105,14 +161,11 @@ impl Upload {
         id: String,
         repository: RepositoryName,
         layout: Arc<Layout>,
-        path: PathBuf,
-        size: u64,
-        hasher: Option<Hasher>,
         algorithm: Algorithm,
     ) -> Arc<Self> {
-        let state = UploadState { path: path.clone(), size, hasher, algorithm };
-        let state = Arc::new(tokio::sync::Mutex::new(state));
-        Arc::new(Self { id, repository, layout, path, state })
+        let progress = Progress { hasher: None, algorithm, left: None };
+        let progress = Arc::new(tokio::sync::Mutex::new(progress));
+        Arc::new(Self { id, repository, layout, progress })
     }
 
     /// The id.
@@ -120,88 +173,121 @@ impl Upload {
         &self.id
     }
 
-    /// Waits until nobody else goes on with the upload.
-    pub(crate) async fn hold(&self) -> OwnedMutexGuard<UploadState> {
-        self.state.clone().lock_owned().await
+    /// Waits until nobody else goes on with the upload, at most until `deadline`. None if it has
+    /// ended meanwhile.
+    pub(crate) async fn hold(
+        self: &Arc<Self>,
+        deadline: Instant,
+    ) -> Result<Option<Held>, ApiError> {
+        let progress = timeout_at(deadline, self.progress.clone().lock_owned());
+        let mut progress = progress.await.map_err(|_| patience::busy())?;
+        let upload = self.clone();
+        let attempt = patience::until(deadline, move || upload.seize()).await?;
+        let Attempt::Locked(file, now) = attempt else { return Ok(None) };
+        let size = now.size;
+        if size == 0 {
+            progress.hasher = Some(Hasher::new(progress.algorithm));
+        } else if progress.left != Some(now) {
+            // Another server has gone on with it.
+            progress.hasher = None;
+        }
+        Ok(Some(Held { upload: self.clone(), progress, file, size }))
     }
 
-    /// Gives the file its place as a blob, if it has this digest; `false` if it has another.
-    pub(crate) fn finish(&self, state: &mut UploadState, digest: &Digest) -> io::Result<bool> {
-        if state.digest(digest.algorithm())? != *digest {
-            return Ok(false);
+    fn seize(&self) -> io::Result<Option<Attempt>> {
+        let folder = self.layout.uploads();
+        let Some((file, _)) = folder.write(&self.id)? else { return Ok(Some(Attempt::Gone)) };
+        let Some(file) = locked(file)? else { return Ok(None) };
+        // Who had the lock before may have given the file its name as a blob.
+        let metadata = file.metadata()?;
+        let named = folder.look(&self.id)?;
+        if !named.is_some_and(|named| same_file(&named, &metadata)) {
+            return Ok(Some(Attempt::Gone));
         }
-        self.layout.adopt_blob(&self.path, digest)?;
-        Ok(true)
+        if metadata.nlink() != 1 {
+            tracing::warn!("{} has other names: it is not written to", file.path().display());
+            return Ok(Some(Attempt::Gone));
+        }
+        Ok(Some(Attempt::Locked(file, Stamp::of(&metadata))))
     }
 }
 
-impl UploadState {
+impl Held {
+    /// The upload.
+    pub(crate) fn upload(&self) -> &Arc<Upload> {
+        &self.upload
+    }
+
     /// How many bytes have come.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    /// Appends to the file: a writer for pieces, each of which counts once it is written.
-    pub(crate) fn appender(&mut self) -> io::Result<Appender<'_>> {
-        let file = fs::OpenOptions::new().write(true).open(&self.path)?;
-        // A piece that was cut off in the middle by a full disk does not count.
-        file.set_len(self.size)?;
-        let mut file = file;
-        file.seek(SeekFrom::Start(self.size))?;
-        Ok(Appender { file, state: self })
+    /// Whether so many bytes more may come, as far as that can be said beforehand.
+    pub(crate) fn admits(&self, bytes: u64) -> io::Result<()> {
+        let room = &self.upload.layout.room;
+        room.admits_blob(self.size.saturating_add(bytes))?;
+        room.admits(bytes)
     }
 
-    fn digest(&self, algorithm: Algorithm) -> io::Result<Digest> {
-        if let Some(hasher) = &self.hasher
-            && self.algorithm == algorithm
-        {
-            return Ok(hasher.clone().finish());
-        }
-        let mut hasher = Hasher::new(algorithm);
-        let mut file = File::open(&self.path)?;
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(hasher.finish()),
-                read => hasher.update(&buffer[..read]),
-            }
-        }
-    }
-}
-
-/// Where the pieces of an upload go.
-#[derive(Debug)]
-pub(crate) struct Appender<'a> {
-    file: File,
-    state: &'a mut UploadState,
-}
-
-impl Appender<'_> {
-    /// Writes and hashes one piece.
+    /// Appends and hashes one piece. One that could not be written as a whole does not count.
     pub(crate) fn append(&mut self, piece: &[u8]) -> io::Result<()> {
-        self.file.write_all(piece)?;
-        self.state.size += piece.len() as u64;
-        if let Some(hasher) = &mut self.state.hasher {
+        let length = piece.len() as u64;
+        let room = self.upload.layout.room.clone();
+        room.admits_blob(self.size.saturating_add(length))?;
+        room.take(length)?;
+        let written = self
+            .file
+            .seek(SeekFrom::Start(self.size))
+            .and_then(|_| self.file.write_all(piece))
+            .inspect_err(|_| room.give_back(length));
+        if let Err(error) = written {
+            let _ = self.file.set_len(self.size);
+            return Err(error);
+        }
+        self.size += length;
+        if let Some(hasher) = &mut self.progress.hasher {
             hasher.update(piece);
         }
         Ok(())
     }
+
+    /// Gives the file its place as a blob, if it has this digest; `false` if it has another.
+    pub(crate) fn finish(&mut self, digest: &Digest) -> io::Result<bool> {
+        let layout = &self.upload.layout;
+        let hashed = match &self.progress.hasher {
+            Some(hasher) if self.progress.algorithm == digest.algorithm() => {
+                hasher.clone().finish()
+            }
+            _ => digest_of(&self.file, digest.algorithm())?,
+        };
+        Ok(hashed == *digest
+            && layout.adopt_blob(&layout.uploads(), &self.upload.id, &self.file, digest)?)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.progress.left = self.file.metadata().ok().map(|metadata| Stamp::of(&metadata));
+    }
+}
+
+fn is_old(folder: &Folder, name: &str, age: Duration) -> io::Result<bool> {
+    let Some(found) = folder.look(name)? else { return Ok(false) };
+    Ok(found.modified()?.elapsed().is_ok_and(|since| since >= age))
 }
 
 /// Makes an empty file. Another server over the same folder may remove the emptied folder at any
 /// moment, so it may take more than one attempt.
-fn create(folder: &Path, path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o644);
+fn create(folder: &Folder, id: &str) -> io::Result<()> {
     for _ in 0..100 {
-        match fs::create_dir_all(folder).and_then(|()| options.open(path)) {
+        match folder.make().and_then(|()| folder.create(id)) {
             Ok(_) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
     }
-    fs::create_dir_all(folder).and_then(|()| options.open(path)).map(drop)
+    folder.make().and_then(|()| folder.create(id)).map(drop)
 }
 
 /// A random id in the form of a version 4 UUID.

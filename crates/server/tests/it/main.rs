@@ -5,8 +5,13 @@ mod access;
 mod client;
 mod conformance;
 mod folders;
+mod limits;
+mod links;
+mod nested;
+mod panics;
 mod peers;
 mod safety;
+mod shared;
 
 /// A file beside this one that is not declared above would silently not run.
 #[test]

@@ -1,0 +1,186 @@
+//! The blobs of a layout. What has a blob's name has its bytes, whoever else writes here.
+
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+
+use fs_err::File;
+use skopeo_image::manifest::MAX_MANIFEST_SIZE;
+use skopeo_image::{Digest, Hasher};
+
+use super::beneath::Folder;
+use super::layout::{Layout, same_file};
+use crate::Durability;
+
+/// How much of a file is hashed at once, in bytes.
+const PIECE: usize = 256 * 1024;
+
+impl Layout {
+    /// Where blobs of the algorithm of this digest lie.
+    pub(super) fn shelf(&self, digest: &Digest) -> Folder {
+        self.folder.join("blobs").join(digest.algorithm().as_str())
+    }
+
+    /// Opens a blob; its length in bytes beside it. Links are not followed.
+    pub(crate) fn open_blob(&self, digest: &Digest) -> io::Result<Option<(File, u64)>> {
+        let found = self.shelf(digest).read(digest.hex())?;
+        Ok(found.map(|(file, metadata)| (file, metadata.len())))
+    }
+
+    /// The length of a blob that is here, in bytes.
+    pub(crate) fn blob_size(&self, digest: &Digest) -> io::Result<Option<u64>> {
+        let found = self.shelf(digest).look(digest.hex())?;
+        Ok(found.filter(std::fs::Metadata::is_file).map(|metadata| metadata.len()))
+    }
+
+    /// The bytes of a manifest; none if it is missing or larger than any manifest may be.
+    pub(crate) fn read_manifest(&self, digest: &Digest) -> io::Result<Option<Vec<u8>>> {
+        let Some((file, size)) = self.open_blob(digest)? else { return Ok(None) };
+        let Some(size) = usize::try_from(size).ok().filter(|size| *size <= MAX_MANIFEST_SIZE)
+        else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::with_capacity(size + 1);
+        file.take(MAX_MANIFEST_SIZE as u64).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// Writes a small blob. It is whole before it is visible.
+    pub(crate) fn write_blob(&self, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
+        let size = bytes.len() as u64;
+        self.room.take(size)?;
+        let shelf = self.shelf(digest);
+        let replaced = self.counted(digest);
+        let written = shelf.make().and_then(|()| self.write_whole(&shelf, digest.hex(), bytes));
+        self.room.give_back(if written.is_ok() { replaced } else { size });
+        written
+    }
+
+    /// Gives a file of this layout, which the caller has locked and verified, its place. If anybody
+    /// else could write to it, a copy is verified and gets the place instead. `false` if that, or
+    /// what lay under the name meanwhile, is not what it should be.
+    pub(crate) fn adopt_blob(
+        &self,
+        folder: &Folder,
+        name: &str,
+        file: &File,
+        digest: &Digest,
+    ) -> io::Result<bool> {
+        let shelf = self.shelf(digest);
+        shelf.make()?;
+        let metadata = file.metadata()?;
+        if metadata.nlink() != 1 {
+            tracing::warn!("{} has other names: copying it", file.path().display());
+            self.room.take(metadata.len())?;
+            return self.copy_in(&shelf, file, digest);
+        }
+        if self.durability == Durability::PowerLoss {
+            file.sync_data()?;
+        }
+        let replaced = self.counted(digest);
+        folder.rename(name, &shelf, digest.hex())?;
+        // Whoever may write to the folder could have put another file under the upload's name.
+        if !shelf.look(digest.hex())?.is_some_and(|there| same_file(&there, &metadata)) {
+            shelf.remove(digest.hex())?;
+            return Ok(false);
+        }
+        self.room.give_back(replaced);
+        Ok(true)
+    }
+
+    /// Copies an open file into a new one that nobody else can have open, hashing what is written.
+    fn copy_in(&self, shelf: &Folder, file: &File, digest: &Digest) -> io::Result<bool> {
+        use std::io::Write as _;
+        let mut copy = shelf.temporary()?;
+        let mut hasher = Hasher::new(digest.algorithm());
+        each_piece(file, |piece| {
+            hasher.update(piece);
+            copy.file().write_all(piece)
+        })?;
+        if hasher.finish() != *digest {
+            return Ok(false);
+        }
+        if self.durability == Durability::PowerLoss {
+            copy.file().sync_data()?;
+        }
+        copy.persist(digest.hex())?;
+        Ok(true)
+    }
+
+    /// Makes a blob of another layout one of this layout, without a second copy of its bytes where
+    /// the file system can. Whether it was there to take.
+    pub(crate) fn link_blob(&self, from: &Self, digest: &Digest) -> io::Result<bool> {
+        let Some((file, size)) = from.open_blob(digest)? else { return Ok(false) };
+        if self.blob_size(digest)?.is_some() {
+            return Ok(true);
+        }
+        let shelf = self.shelf(digest);
+        shelf.make()?;
+        match from.shelf(digest).link(digest.hex(), &shelf, digest.hex()) {
+            Ok(()) => {
+                let ours = shelf.look(digest.hex())?;
+                if ours.is_some_and(|it| file.metadata().is_ok_and(|that| same_file(&it, &that))) {
+                    return Ok(true);
+                }
+                // It was moved away between opening and linking.
+                shelf.remove(digest.hex())?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(true),
+            Err(_) => {}
+        }
+        self.room.take(size)?;
+        let copied = self.copy_in(&shelf, &file, digest);
+        if !matches!(copied, Ok(true)) {
+            self.room.give_back(size);
+        }
+        copied
+    }
+
+    /// Removes a blob. Whether it was there.
+    pub(crate) fn remove_blob(&self, digest: &Digest) -> io::Result<bool> {
+        if self.blob_size(digest)?.is_none() {
+            return Ok(false);
+        }
+        let freed = self.counted(digest);
+        let removed = self.shelf(digest).remove(digest.hex())?;
+        if removed {
+            self.room.give_back(freed);
+        }
+        Ok(removed)
+    }
+
+    /// How much room comes back if the blob goes: none while it has another name.
+    fn counted(&self, digest: &Digest) -> u64 {
+        if !self.room.is_limited() {
+            return 0;
+        }
+        let there = self.shelf(digest).look(digest.hex()).ok().flatten();
+        there.filter(|there| there.nlink() == 1).map_or(0, |there| there.len())
+    }
+}
+
+/// The digest of a file's bytes.
+pub(super) fn digest_of(file: &File, algorithm: skopeo_image::Algorithm) -> io::Result<Digest> {
+    let mut hasher = Hasher::new(algorithm);
+    each_piece(file, |piece| {
+        hasher.update(piece);
+        Ok(())
+    })?;
+    Ok(hasher.finish())
+}
+
+fn each_piece(file: &File, mut work: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let mut buffer = vec![0; PIECE];
+    let mut at = 0;
+    loop {
+        match file.file().read_at(&mut buffer, at) {
+            Ok(0) => return Ok(()),
+            Ok(read) => {
+                work(&buffer[..read])?;
+                at += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

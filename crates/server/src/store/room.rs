@@ -1,0 +1,173 @@
+//! How much room is left: what is stored is counted once at the start, and from then on as it
+//! comes and goes.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::StorageLimits;
+use crate::error::{ApiError, Code};
+
+/// The room that blobs and uploads have.
+#[derive(Debug)]
+pub(crate) struct Room {
+    max_blob: Option<u64>,
+    max_storage: Option<u64>,
+    count: Mutex<Count>,
+    /// Told when something was refused: others may have removed something meanwhile.
+    pub(crate) full: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    used: u64,
+    /// What has come since a measurement began that is not finished.
+    since: u64,
+}
+
+/// Why something is not taken. It travels inside an [`io::Error`].
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The blob is larger than a blob may be.
+    #[error("the blob is larger than this registry takes: {0} bytes at most")]
+    Blob(u64),
+    /// All blobs together are.
+    #[error("this registry is full: it stores {0} bytes at most")]
+    Storage(u64),
+}
+
+impl Room {
+    /// Nothing is stored yet.
+    pub(crate) fn new(limits: &StorageLimits) -> Self {
+        let StorageLimits { max_blob, max_storage, .. } = *limits;
+        Self { max_blob, max_storage, count: Mutex::default(), full: Notify::new() }
+    }
+
+    /// Whether somebody has to count.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.max_storage.is_some()
+    }
+
+    /// Whether a blob may have this size, in bytes.
+    pub(crate) fn admits_blob(&self, size: u64) -> io::Result<()> {
+        match self.max_blob {
+            Some(most) if size > most => Err(Refusal::Blob(most).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether so many bytes more could be taken now.
+    pub(crate) fn admits(&self, bytes: u64) -> io::Result<()> {
+        self.change(bytes, |_| {})
+    }
+
+    /// Takes room for so many bytes, or none.
+    pub(crate) fn take(&self, bytes: u64) -> io::Result<()> {
+        self.change(bytes, |count| {
+            count.used = count.used.saturating_add(bytes);
+            count.since = count.since.saturating_add(bytes);
+        })
+    }
+
+    fn change(&self, bytes: u64, change: impl FnOnce(&mut Count)) -> io::Result<()> {
+        let Some(most) = self.max_storage else { return Ok(()) };
+        let mut count = self.lock();
+        if count.used.saturating_add(bytes) > most {
+            drop(count);
+            self.full.notify_one();
+            return Err(Refusal::Storage(most).into());
+        }
+        change(&mut count);
+        Ok(())
+    }
+
+    /// Gives room back.
+    pub(crate) fn give_back(&self, bytes: u64) {
+        if self.is_limited() {
+            let mut count = self.lock();
+            count.used = count.used.saturating_sub(bytes);
+        }
+    }
+
+    /// Counts anew: what `measure` finds, and what came while it looked.
+    pub(crate) fn measure(&self, measure: impl FnOnce() -> io::Result<u64>) -> io::Result<()> {
+        if self.is_limited() {
+            self.lock().since = 0;
+            let found = measure()?;
+            let mut count = self.lock();
+            count.used = found.saturating_add(count.since);
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Refusal {
+    /// The refusal that an error is.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(io::ErrorKind::QuotaExceeded, refusal)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::Blob(_) => Code::BlobTooLarge,
+            Refusal::Storage(_) => Code::NoRoom,
+        };
+        Self::new(code, refusal.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(max_blob: Option<u64>, max_storage: Option<u64>) -> Room {
+        Room::new(&StorageLimits { max_blob, max_storage, ..StorageLimits::default() })
+    }
+
+    #[test]
+    fn takes_no_more_than_there_is() {
+        let room = room(None, Some(10));
+        room.take(6).unwrap();
+        assert!(room.admits(4).is_ok() && room.admits(5).is_err());
+        let refused = room.take(5).unwrap_err();
+        assert!(matches!(Refusal::of(&refused), Some(Refusal::Storage(10))));
+        room.take(4).unwrap();
+        room.give_back(6);
+        assert!(room.take(u64::MAX).is_err());
+        room.take(6).unwrap();
+        assert!(room.take(1).is_err());
+    }
+
+    #[test]
+    fn what_comes_while_it_is_measured_counts() {
+        let room = room(None, Some(10));
+        room.measure(|| {
+            room.take(3).unwrap();
+            Ok(5)
+        })
+        .unwrap();
+        assert!(room.admits(2).is_ok() && room.admits(3).is_err());
+    }
+
+    #[test]
+    fn without_limits_everything_is_taken() {
+        let room = room(None, None);
+        room.take(u64::MAX).unwrap();
+        room.take(u64::MAX).unwrap();
+        room.admits_blob(u64::MAX).unwrap();
+        assert!(super::tests::room(Some(3), None).admits_blob(4).is_err());
+    }
+}

@@ -1,0 +1,202 @@
+//! How much is taken, and what goes by itself.
+
+use std::io::{Read, Write};
+use std::time::{Duration, SystemTime};
+
+use fs_err as fs;
+use skopeo_image::Digest;
+use skopeo_server::ServerOptions;
+
+use crate::client::{Reply, Server, files};
+
+fn limited(root: &std::path::Path, max_blob: Option<u64>, max_storage: Option<u64>) -> Server {
+    let mut options = ServerOptions::new(root);
+    options.storage.max_blob = max_blob;
+    options.storage.max_storage = max_storage;
+    Server::with(options)
+}
+
+fn begin(server: &Server) -> String {
+    server.ask("POST", "/v2/a/blobs/uploads/").header("location").to_owned()
+}
+
+fn push(server: &Server, bytes: &[u8]) -> Reply {
+    let digest = Digest::sha256(bytes);
+    server.send("POST", &format!("/v2/a/blobs/uploads/?digest={digest}"), &[], bytes)
+}
+
+fn detail(reply: &Reply) -> String {
+    reply.json()["errors"][0]["detail"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Sends a body whose length is not said beforehand.
+fn send_chunked(server: &Server, method: &str, path: &str, pieces: &[&[u8]]) -> Reply {
+    let mut stream = server.connect();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    for piece in pieces {
+        write!(stream, "{:x}\r\n", piece.len()).unwrap();
+        stream.write_all(piece).unwrap();
+        stream.write_all(b"\r\n").unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).unwrap();
+    Reply::parse(&reply).unwrap()
+}
+
+#[test]
+fn a_blob_has_a_largest_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = limited(folder.path(), Some(10), None);
+    assert_eq!(push(&server, b"0123456789").status, 201);
+    let refused = push(&server, b"0123456789a");
+    assert_eq!((refused.status, refused.code()), (413, "BLOB_UPLOAD_INVALID".into()));
+    assert_eq!(detail(&refused), "the blob is larger than this registry takes: 10 bytes at most");
+    // In pieces, and with no length said.
+    let location = begin(&server);
+    assert_eq!(server.send("PATCH", &location, &[], b"01234567").status, 202);
+    assert_eq!(server.send("PATCH", &location, &[], b"abc").status, 413);
+    assert_eq!(server.ask("GET", &location).status, 404);
+    let location = begin(&server);
+    assert_eq!(send_chunked(&server, "PATCH", &location, &[b"01234", b"56789", b"a"]).status, 413);
+    let location = begin(&server);
+    let digest = Digest::sha256(b"0123456789a");
+    let put = format!("{location}?digest={digest}");
+    assert_eq!(send_chunked(&server, "PUT", &put, &[b"01234", b"56789a"]).status, 413);
+    // Nothing of all this is left.
+    assert!(!files(folder.path()).iter().any(|file| file.contains(".uploads")));
+}
+
+#[test]
+fn all_blobs_and_uploads_have_a_largest_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = limited(folder.path(), None, Some(100));
+    assert_eq!(push(&server, &[1; 40]).status, 201);
+    let location = begin(&server);
+    assert_eq!(server.send("PATCH", &location, &[], &[2; 40]).status, 202);
+    let refused = push(&server, &[3; 21]);
+    assert_eq!((refused.status, refused.code()), (507, "DENIED".into()));
+    assert_eq!(detail(&refused), "this registry is full: it stores 100 bytes at most");
+    let other = begin(&server);
+    assert_eq!(send_chunked(&server, "PATCH", &other, &[&[4; 20], &[4; 1]]).status, 507);
+    // What had come stays, and counts.
+    assert_eq!(server.ask("GET", &other).header("range"), "0-19");
+    assert_eq!(push(&server, b"x").status, 507);
+    // What is there already, sent once more, takes no more room than it needs on the way.
+    assert_eq!(server.ask("DELETE", &other).status, 204);
+    assert_eq!(push(&server, &[5; 20]).status, 201);
+    assert_eq!(push(&server, b"x").status, 507);
+    // A manifest counts too.
+    let reply =
+        server.put_manifest("a", "v1", crate::client::OCI_INDEX, &crate::client::index(&[]));
+    assert_eq!((reply.status, reply.code()), (507, "DENIED".into()));
+
+    // The same after a restart.
+    let again = limited(folder.path(), None, Some(100));
+    assert_eq!(push(&again, b"x").status, 507);
+    assert_eq!(again.ask("DELETE", &location).status, 204);
+    assert_eq!(push(&again, &[5; 20]).status, 201); // replaces itself
+    assert_eq!(push(&again, &[6; 40]).status, 201);
+    assert_eq!(push(&again, b"x").status, 507);
+    let gone = Digest::sha256(&[6; 40]);
+    assert_eq!(again.ask("DELETE", &format!("/v2/a/blobs/{gone}")).status, 202);
+    assert_eq!(push(&again, &[7; 40]).status, 201);
+    // What is mounted has two names and is stored once.
+    let shared = Digest::sha256(&[7; 40]);
+    let mount = format!("/v2/b/blobs/uploads/?mount={shared}&from=a");
+    assert_eq!(again.send("POST", &mount, &[], b"").status, 201);
+    assert_eq!(again.ask("DELETE", &format!("/v2/a/blobs/{shared}")).status, 202);
+    assert_eq!(push(&again, b"x").status, 507);
+    assert_eq!(again.ask("DELETE", &format!("/v2/b/blobs/{shared}")).status, 202);
+    assert_eq!(push(&again, &[8; 40]).status, 201);
+}
+
+#[test]
+fn room_that_others_make_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = limited(folder.path(), None, Some(50));
+    assert_eq!(push(&server, &[1; 50]).status, 201);
+    assert_eq!(push(&server, b"x").status, 507);
+    let hex = Digest::sha256(&[1; 50]);
+    fs::remove_file(folder.path().join("a/blobs/sha256").join(hex.hex())).unwrap();
+    while push(&server, b"x").status == 507 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn uploads_that_nobody_goes_on_with_go_while_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = ServerOptions::new(folder.path());
+    options.storage.abandoned = Duration::from_secs(3600);
+    let server = Server::with(options);
+    let (old, new, busy) = (begin(&server), begin(&server), begin(&server));
+    let path = |location: &str| {
+        let id = location.rsplit('/').next().unwrap().to_owned();
+        folder.path().join("a/.uploads").join(id)
+    };
+    let age = |location: &str| {
+        let long_ago = SystemTime::now() - Duration::from_secs(7200);
+        fs::OpenOptions::new()
+            .write(true)
+            .open(path(location))
+            .unwrap()
+            .file()
+            .set_modified(long_ago)
+            .unwrap();
+    };
+    age(&old);
+    age(&busy);
+    let held = fs::File::open(path(&busy)).unwrap();
+    held.file().lock().unwrap();
+    // A temporary file of a server that was killed goes too; what has another name stays.
+    let shelf = folder.path().join("a/blobs/sha256");
+    let two_days = SystemTime::now() - Duration::from_secs(48 * 3600);
+    for name in [".new-0123456789abcdef", "foreign"] {
+        fs::write(shelf.join(name), "x").unwrap();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(shelf.join(name))
+            .unwrap()
+            .file()
+            .set_modified(two_days)
+            .unwrap();
+    }
+    drop(server);
+    let mut options = ServerOptions::new(folder.path());
+    options.storage.abandoned = Duration::from_secs(3600);
+    let server = Server::with(options);
+    while path(&old).exists() || shelf.join(".new-0123456789abcdef").exists() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(path(&new).exists() && path(&busy).exists() && shelf.join("foreign").exists());
+    drop(held);
+    assert_eq!(server.send("PATCH", &busy, &[], b"goes on").status, 202);
+    assert_eq!(server.ask("GET", &old).status, 404);
+}
+
+#[test]
+fn uploads_go_while_the_same_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = ServerOptions::new(folder.path());
+    options.storage.abandoned = Duration::from_millis(200);
+    options.storage.max_storage = Some(10);
+    let server = Server::with(options);
+    let location = begin(&server);
+    assert_eq!(server.send("PATCH", &location, &[], b"0123456789").status, 202);
+    while folder.path().join("a/.uploads").exists() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(server.ask("GET", &location).status, 404);
+    // And the room it had is free.
+    assert_eq!(push(&server, b"0123456789").status, 201);
+}
+
+#[test]
+fn a_folder_that_is_missing_is_an_error_unless_it_is_to_be_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = ServerOptions::new(folder.path().join("typo"));
+    options.create = false;
+    assert!(skopeo_server::Registry::open(options).is_err());
+    assert!(!folder.path().join("typo").exists());
+}
