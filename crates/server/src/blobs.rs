@@ -1,6 +1,5 @@
 //! Blobs: get, head, ranges, delete.
 
-use std::io::{Seek, SeekFrom};
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap};
@@ -33,7 +32,8 @@ pub(crate) fn get(
     digest: &Digest,
 ) -> Answer {
     let repository = store.repository(name)?.ok_or_else(|| unknown(digest))?;
-    let (mut file, size) = repository.layout.open_blob(digest)?.ok_or_else(|| unknown(digest))?;
+    let blob = repository.layout.blob(digest)?.ok_or_else(|| unknown(digest))?;
+    let size = blob.size;
     if matches(request.headers(), header::IF_NONE_MATCH, digest) {
         let mut response = empty(StatusCode::NOT_MODIFIED);
         set(&mut response, header::ETAG, etag(digest));
@@ -49,14 +49,8 @@ pub(crate) fn get(
             return Ok(response);
         }
     };
-    let body = if request.method() == Method::HEAD {
-        Body::empty()
-    } else {
-        if from > 0 {
-            file.seek(SeekFrom::Start(from))?;
-        }
-        Body::of_file(file, to - from)
-    };
+    let head = request.method() == Method::HEAD;
+    let body = if head { Body::empty() } else { blob.part(from, to)? };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     set(&mut response, header::CONTENT_TYPE, "application/octet-stream");

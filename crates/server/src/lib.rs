@@ -14,6 +14,7 @@
 mod access;
 mod blobs;
 mod body;
+mod content;
 mod error;
 mod listen;
 mod listing;
@@ -39,9 +40,10 @@ use tokio::time::timeout;
 
 pub use access::{Access, Htpasswd};
 pub use body::{Body, BoxError};
+pub use content::Content;
 pub use error::Error;
 pub use listen::{Handler, Limits, Serving, Tls, bind, serve};
-pub use store::StorageLimits;
+pub use store::{Contents, NotServed, StorageLimits};
 
 use error::{ApiError, Code};
 use routes::{RequestBody, Route};
@@ -61,6 +63,8 @@ pub struct ServerOptions {
     pub root: PathBuf,
     /// Whether it is made if it is missing.
     pub create: bool,
+    /// What is served instead of layouts in the folder: it lies there and is not written to.
+    pub content: Option<Arc<dyn Content>>,
     /// Whether everything that would change the folder is refused.
     pub read_only: bool,
     /// Who may use it.
@@ -92,6 +96,7 @@ impl ServerOptions {
         Self {
             root: root.into(),
             create: true,
+            content: None,
             read_only: false,
             access: Access::Anonymous,
             tls: None,
@@ -123,15 +128,26 @@ impl Registry {
     ///
     /// If it can neither be opened nor made.
     pub fn open(options: ServerOptions) -> Result<Self, Error> {
-        let ServerOptions { root, create, read_only, access, tls, limits, storage, durability } =
-            options;
-        if create {
+        let ServerOptions {
+            root, create, content, access, tls, limits, storage, durability, ..
+        } = options;
+        let read_only = options.read_only || content.is_some();
+        if create && content.is_none() {
             fs_err::create_dir_all(&root)?;
         }
-        let store = Store::open(&root, durability, storage)?;
+        let store = Store::open(&root, content, durability, storage)?;
         tracing::debug!("serving {}", store.root().display());
         let receivers = Semaphore::new(RECEIVERS);
         Ok(Self(Arc::new(Inner { store, read_only, access, tls, limits, receivers })))
+    }
+
+    /// What there is to serve. Looks at every layout: not for the network's thread.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be read.
+    pub fn contents(&self) -> Result<Contents, Error> {
+        Ok(self.0.store.contents()?)
     }
 
     /// Serves on `address` (`127.0.0.1:0` for any free port), on the current runtime.

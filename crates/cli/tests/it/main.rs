@@ -37,6 +37,7 @@ mod referrers_in_layouts;
 mod resume;
 mod script;
 mod serve;
+mod serve_names;
 mod sif;
 mod signals;
 mod stage;

@@ -66,7 +66,7 @@ fn serves_what_copy_wrote_and_ends_well() {
 fn warns_where_anyone_may_write() {
     let home = Home::new();
     for (flags, warns) in [
-        (&["--listen", "0.0.0.0:0", "served"][..], true),
+        (&["--create", "--listen", "0.0.0.0:0", "served"][..], true),
         (&["--listen", "0.0.0.0:0", "--read-only", "served"], false),
         (&["served"], false),
     ] {

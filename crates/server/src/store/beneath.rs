@@ -59,8 +59,17 @@ pub(crate) struct Temporary {
 impl Folder {
     /// The folder at `path`, which is resolved once, links included.
     pub(crate) fn root(path: &Path) -> io::Result<Self> {
+        Self::resolved(path, LOOK | OFlags::DIRECTORY)
+    }
+
+    /// The same for what need be no folder: beneath a file there is nothing.
+    pub(crate) fn anything(path: &Path) -> io::Result<Self> {
+        Self::resolved(path, LOOK)
+    }
+
+    fn resolved(path: &Path, flags: OFlags) -> io::Result<Self> {
         let path = fs_err::canonicalize(path)?;
-        let handle = rustix::fs::openat(CWD, &path, LOOK | OFlags::DIRECTORY, Mode::empty())
+        let handle = rustix::fs::openat(CWD, &path, flags, Mode::empty())
             .map_err(|errno| failed("open file", &path, errno))?;
         let root = Root { handle, path, walks: AtomicBool::new(false) };
         Ok(Self { root: Arc::new(root), below: "".into() })

@@ -1,7 +1,8 @@
 //! The blobs of a layout. What has a blob's name has its bytes, whoever else writes here.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 use fs_err::File;
 use skopeo_image::manifest::MAX_MANIFEST_SIZE;
@@ -10,9 +11,40 @@ use skopeo_image::{Digest, Hasher};
 use super::beneath::Folder;
 use super::layout::{Layout, same_file};
 use crate::Durability;
+use crate::body::Body;
+use crate::content::{Content, part};
 
 /// How much of a file is hashed at once, in bytes.
 const PIECE: usize = 256 * 1024;
+
+/// A blob that is here.
+#[derive(Debug)]
+pub(crate) struct OpenBlob {
+    /// In bytes.
+    pub(crate) size: u64,
+    source: BlobSource,
+}
+
+#[derive(Debug)]
+enum BlobSource {
+    File(File),
+    Content(Arc<dyn Content>, Digest),
+}
+
+impl OpenBlob {
+    /// The bytes from `from` to `to`, the latter not included.
+    pub(crate) fn part(self, from: u64, to: u64) -> io::Result<Body> {
+        match self.source {
+            BlobSource::File(mut file) => {
+                if from > 0 {
+                    file.seek(SeekFrom::Start(from))?;
+                }
+                Ok(Body::of_file(file, to - from))
+            }
+            BlobSource::Content(content, digest) => Ok(part(content.blob(&digest)?, from, to)),
+        }
+    }
+}
 
 impl Layout {
     /// Where blobs of the algorithm of this digest lie.
@@ -20,20 +52,37 @@ impl Layout {
         self.folder.join("blobs").join(digest.algorithm().as_str())
     }
 
-    /// Opens a blob; its length in bytes beside it. Links are not followed.
-    pub(crate) fn open_blob(&self, digest: &Digest) -> io::Result<Option<(File, u64)>> {
+    /// Opens a blob in a folder; its length in bytes beside it. Links are not followed.
+    fn open_blob(&self, digest: &Digest) -> io::Result<Option<(File, u64)>> {
         let found = self.shelf(digest).read(digest.hex())?;
         Ok(found.map(|(file, metadata)| (file, metadata.len())))
     }
 
+    /// A blob that is here, in part: its bytes are read when they are taken.
+    pub(crate) fn blob(&self, digest: &Digest) -> io::Result<Option<OpenBlob>> {
+        if let Some((content, _)) = &self.content {
+            let Some(size) = content.size(digest) else { return Ok(None) };
+            let source = BlobSource::Content(content.clone(), digest.clone());
+            return Ok(Some(OpenBlob { size, source }));
+        }
+        let opened = self.open_blob(digest)?;
+        Ok(opened.map(|(file, size)| OpenBlob { size, source: BlobSource::File(file) }))
+    }
+
     /// The length of a blob that is here, in bytes.
     pub(crate) fn blob_size(&self, digest: &Digest) -> io::Result<Option<u64>> {
+        if let Some((content, _)) = &self.content {
+            return Ok(content.size(digest));
+        }
         let found = self.shelf(digest).look(digest.hex())?;
         Ok(found.filter(std::fs::Metadata::is_file).map(|metadata| metadata.len()))
     }
 
     /// The bytes of a manifest; none if it is missing or larger than any manifest may be.
     pub(crate) fn read_manifest(&self, digest: &Digest) -> io::Result<Option<Vec<u8>>> {
+        if let Some((content, _)) = &self.content {
+            return Ok(content.manifest(digest).map(Into::into));
+        }
         let Some((file, size)) = self.open_blob(digest)? else { return Ok(None) };
         let Some(size) = usize::try_from(size).ok().filter(|size| *size <= MAX_MANIFEST_SIZE)
         else {
@@ -56,8 +105,8 @@ impl Layout {
     }
 
     /// Gives a file of this layout, which the caller has locked and verified, its place. If anybody
-    /// else could write to it, a copy is verified and gets the place instead. `false` if that, or
-    /// what lay under the name meanwhile, is not what it should be.
+    /// else could write to it, a copy is verified and gets the place instead. `false` if that is not
+    /// what it should be.
     pub(crate) fn adopt_blob(
         &self,
         folder: &Folder,
@@ -78,13 +127,21 @@ impl Layout {
         }
         let replaced = self.counted(digest);
         folder.rename(name, &shelf, digest.hex())?;
-        // Whoever may write to the folder could have put another file under the upload's name.
-        if !shelf.look(digest.hex())?.is_some_and(|there| same_file(&there, &metadata)) {
-            shelf.remove(digest.hex())?;
-            return Ok(false);
+        // Whoever may write to the folder could have put another file under the upload's name. Or
+        // somebody has sent the same blob at the same time.
+        if !shelf.look(digest.hex())?.is_some_and(|there| same_file(&there, &metadata))
+            && !self.is_blob(digest)?
+        {
+            return self.copy_in(&shelf, file, digest);
         }
         self.room.give_back(replaced);
         Ok(true)
+    }
+
+    /// Whether what has a blob's name has its bytes.
+    fn is_blob(&self, digest: &Digest) -> io::Result<bool> {
+        let Some((file, _)) = self.open_blob(digest)? else { return Ok(false) };
+        Ok(digest_of(&file, digest.algorithm())? == *digest)
     }
 
     /// Copies an open file into a new one that nobody else can have open, hashing what is written.
@@ -121,8 +178,10 @@ impl Layout {
                 if ours.is_some_and(|it| file.metadata().is_ok_and(|that| same_file(&it, &that))) {
                     return Ok(true);
                 }
-                // It was moved away between opening and linking.
-                shelf.remove(digest.hex())?;
+                // Another file had the name when it was linked, or has it by now.
+                if self.is_blob(digest)? {
+                    return Ok(true);
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(true),
             Err(_) => {}

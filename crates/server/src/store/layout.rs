@@ -17,10 +17,12 @@ use tokio::time::{Instant, timeout_at};
 use super::beneath::Folder;
 use super::facts::Facts;
 use super::index::Index;
+use super::names::Names;
 use super::patience;
 use super::reach::Reach;
 use super::room::Room;
 use crate::Durability;
+use crate::content::Content;
 use crate::error::ApiError;
 
 /// The file that makes a folder a layout.
@@ -32,7 +34,8 @@ const LOCK: &str = ".lock";
 /// Where uploads lie until they are whole.
 pub(crate) const UPLOADS: &str = ".uploads";
 
-const INDEX: &str = "index.json";
+/// The file that lists the images of a layout.
+pub(crate) const INDEX: &str = "index.json";
 const MARKER_CONTENT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
 const NO_MANIFESTS: &[u8] = b"{\"schemaVersion\":2,\"manifests\":[]}";
 
@@ -49,11 +52,14 @@ const TORN_READS: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Layout {
     pub(super) folder: Folder,
+    /// What is there instead of files in the folder, and its index.
+    pub(super) content: Option<(Arc<dyn Content>, Arc<Index>)>,
     pub(super) durability: Durability,
     pub(super) room: Arc<Room>,
     index: Mutex<Option<(Stamp, Arc<Index>)>>,
     pub(super) facts: Mutex<HashMap<Digest, Arc<Facts>>>,
     pub(super) reach: Mutex<Option<(Arc<Index>, Arc<Reach>)>>,
+    names: Mutex<Option<(Arc<Index>, Arc<Names>)>>,
     /// Whose turn to edit it is, within this process.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -81,6 +87,17 @@ impl Layout {
         layout.is_there().then_some(layout)
     }
 
+    /// What lies in something else than a folder of layouts. Nothing is looked for in `folder`.
+    pub(crate) fn of_content(
+        folder: Folder,
+        content: Arc<dyn Content>,
+        room: Arc<Room>,
+    ) -> io::Result<Self> {
+        let index = Arc::new(Index::parse(&content.index())?);
+        let layout = Self::unchecked(folder, Durability::Kill, room);
+        Ok(Self { content: Some((content, index)), ..layout })
+    }
+
     /// Makes `folder` a layout, if it is none. Waits for no lock: who has it writes an index too.
     pub(crate) fn create(
         folder: Folder,
@@ -104,11 +121,13 @@ impl Layout {
     fn unchecked(folder: Folder, durability: Durability, room: Arc<Room>) -> Self {
         Self {
             folder,
+            content: None,
             durability,
             room,
             index: Mutex::default(),
             facts: Mutex::default(),
             reach: Mutex::default(),
+            names: Mutex::default(),
             turn: Arc::default(),
         }
     }
@@ -125,6 +144,9 @@ impl Layout {
 
     /// The index as it is now, read again only if the file has changed.
     pub(crate) fn index(&self) -> io::Result<Arc<Index>> {
+        if let Some((_, index)) = &self.content {
+            return Ok(index.clone());
+        }
         let mut attempt = 0;
         loop {
             let Some((file, metadata)) = self.folder.read(INDEX)? else {
@@ -159,6 +181,18 @@ impl Layout {
                 Err(error) => return Err(self.bad_index(&error)),
             }
         }
+    }
+
+    /// What the references of an index are here, read once for as long as it stays.
+    pub(crate) fn names(&self, index: &Arc<Index>) -> Arc<Names> {
+        if let Some((of, names)) = &*guard(&self.names)
+            && Arc::ptr_eq(of, index)
+        {
+            return names.clone();
+        }
+        let names = Arc::new(Names::of(index));
+        *guard(&self.names) = Some((index.clone(), names.clone()));
+        names
     }
 
     fn bad_index(&self, why: &dyn std::fmt::Display) -> io::Error {

@@ -2,10 +2,12 @@
 
 mod beneath;
 mod blobs;
+mod contents;
 mod facts;
 mod index;
 mod layout;
 mod limits;
+mod names;
 mod patience;
 mod reach;
 mod repository;
@@ -24,12 +26,14 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use crate::Durability;
+use crate::content::Content;
 use crate::error::{ApiError, Code};
-use crate::name::{RepositoryName, is_tag};
+use crate::name::RepositoryName;
 
 use beneath::Folder;
 use room::Room;
 
+pub use contents::{Contents, NotServed};
 pub(crate) use layout::{Hold, Layout};
 pub use limits::StorageLimits;
 pub(crate) use repository::{Repository, Target};
@@ -48,6 +52,8 @@ const EDITORS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Store {
     folder: Folder,
+    /// What is served instead of layouts in the folder.
+    content: Option<Arc<Layout>>,
     base: RepositoryName,
     durability: Durability,
     limits: StorageLimits,
@@ -59,21 +65,30 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the folder.
+    /// Opens the folder; with `content` it is only where that lies.
     pub(crate) fn open(
         root: &Path,
+        content: Option<Arc<dyn Content>>,
         durability: Durability,
         limits: StorageLimits,
     ) -> io::Result<Self> {
-        let folder = Folder::root(root)?;
+        let folder = match content {
+            Some(_) => Folder::anything(root)?,
+            None => Folder::root(root)?,
+        };
+        let room = Arc::new(Room::new(&limits));
+        let of_content =
+            |content| Layout::of_content(folder.clone(), content, room.clone()).map(Arc::new);
         let path = folder.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = path.file_stem().filter(|_| content.is_some()).or(path.file_name());
+        let name = name.unwrap_or_default().to_string_lossy();
         let store = Self {
             base: RepositoryName::of_folder(&name),
+            content: content.map(of_content).transpose()?,
             folder,
             durability,
             limits,
-            room: Arc::new(Room::new(&limits)),
+            room,
             layouts: Mutex::default(),
             editors: Semaphore::new(EDITORS),
             uploads: Uploads::default(),
@@ -122,7 +137,7 @@ impl Store {
             let (parent, rest) = (&name.as_str()[..at], &name.as_str()[at + 1..]);
             if let Some(layout) = self.layout(parent) {
                 let repository = Repository::named(layout, rest);
-                if !repository.tags()?.is_empty() {
+                if repository.is_known()? {
                     return Ok(Some(repository));
                 }
             }
@@ -163,28 +178,24 @@ impl Store {
                     continue;
                 }
             };
-            for entry in index.entries() {
-                let tagged = entry.ref_name().and_then(|name| name.rsplit_once(':'));
-                let other = tagged
-                    .filter(|(name, tag)| is_tag(tag) && RepositoryName::parse(name).is_some());
-                names.insert(match other {
-                    Some((name, _)) if path.is_empty() => name.to_owned(),
-                    Some((name, _)) => format!("{path}/{name}"),
-                    None => own.to_owned(),
-                });
-            }
+            let found = layout.names(&index);
+            names.extend(found.has_own().then(|| own.to_owned()));
+            names.extend(found.others().map(|(name, _)| joined(&path, name)));
         }
         Ok(names)
     }
 
     /// Every layout there is, with its path below the folder.
     pub(crate) fn layouts(&self) -> io::Result<Vec<(String, Arc<Layout>)>> {
+        if let Some(layout) = &self.content {
+            return Ok(vec![(String::new(), layout.clone())]);
+        }
         let mut found = Vec::new();
         let mut waiting = vec![(String::new(), 0)];
         while let Some((path, depth)) = waiting.pop() {
             if depth < MAX_DEPTH {
                 for (name, kind) in self.folder.join(&path).entries()? {
-                    let below = if path.is_empty() { name } else { format!("{path}/{name}") };
+                    let below = joined(&path, &name);
                     let usable =
                         RepositoryName::parse(&below).is_some_and(|name| !name.is_reserved());
                     if usable && kind == FileType::Directory {
@@ -202,6 +213,9 @@ impl Store {
     /// The layout at this path below the root. Symbolic links lead nowhere: what is served lies in
     /// the folder.
     fn layout(&self, below: &str) -> Option<Arc<Layout>> {
+        if let Some(layout) = &self.content {
+            return below.is_empty().then(|| layout.clone());
+        }
         let mut layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(layout) = layouts.get(below) {
             if layout.is_there() {
@@ -214,4 +228,9 @@ impl Store {
         layouts.insert(below.to_owned(), layout.clone());
         Some(layout)
     }
+}
+
+/// The path of what is below a folder.
+fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }

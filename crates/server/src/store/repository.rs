@@ -10,9 +10,9 @@ use skopeo_image::{Algorithm, Digest, MediaType, RawManifest};
 use super::facts::{Facts, is_manifest_type};
 use super::index::{Entry, Index, PAYLOAD_DIGEST, REF_NAME};
 use super::layout::{Hold, Layout};
+use super::names::{Names, Place, is_made_of_digest};
 use super::reach::{Found, MAX_NESTING};
 use crate::error::{ApiError, Code};
-use crate::name::is_tag;
 
 /// A view of a layout.
 #[derive(Clone, Debug)]
@@ -72,15 +72,17 @@ impl Repository {
 
     /// The tags, sorted by their bytes.
     pub(crate) fn tags(&self) -> io::Result<BTreeSet<String>> {
-        let index = self.layout.index()?;
-        let refs = index.entries().iter().filter_map(Entry::ref_name);
-        Ok(refs.filter_map(|name| self.tag_of(name)).map(str::to_owned).collect())
+        let names = self.layout.names(&self.layout.index()?);
+        let own = self.plain.then(|| names.own());
+        let other = self.name.as_deref().and_then(|name| names.tags(name));
+        Ok(own.into_iter().chain(other).flat_map(|tags| tags.keys().cloned()).collect())
     }
 
-    /// Whether tags can be listed: some manifest in a layout of its own, or some tag.
+    /// Whether tags can be listed: some manifest in a layout of its own, or some reference.
     pub(crate) fn is_known(&self) -> io::Result<bool> {
-        let own = self.plain && !self.layout.index()?.entries().is_empty();
-        Ok(own || !self.tags()?.is_empty())
+        let names = self.layout.names(&self.layout.index()?);
+        let other = self.name.as_deref().and_then(|name| names.tags(name));
+        Ok(self.plain && names.has_own() || other.is_some())
     }
 
     /// Finds a manifest.
@@ -89,7 +91,12 @@ impl Repository {
         match target {
             Target::Digest(digest) => self.layout.find(&index, digest),
             Target::Tag(tag) => {
-                let entry = self.references(tag).into_iter().find_map(|name| index.by_ref(&name));
+                let names = self.layout.names(&index);
+                // Signatures are pulled from the repository of their image, by a tag that has no
+                // repository in a layout.
+                let hanging = names.own().get(tag).filter(|_| is_made_of_digest(tag));
+                let references = self.references(&names, tag);
+                let entry = references.iter().chain(hanging).find_map(|name| index.by_ref(name));
                 Ok(entry.and_then(Found::of))
             }
         }
@@ -143,10 +150,11 @@ impl Repository {
             let size = bytes.len() as u64;
             match target {
                 Target::Tag(tag) => {
-                    for name in self.references(tag) {
+                    let names = self.layout.names(before);
+                    for name in self.references(&names, tag) {
                         index.remove_ref(&name);
                     }
-                    let name = self.reference(tag);
+                    let name = self.reference(&names, tag);
                     let annotations = [&payload[..], &[(REF_NAME, name.as_str())]].concat();
                     index.add(Entry::describing(&media_type, &stored, size, &annotations));
                 }
@@ -164,15 +172,14 @@ impl Repository {
     pub(crate) fn delete(&self, hold: &Hold, target: &Target) -> Result<bool, ApiError> {
         self.layout.edit(hold, |before, index| match target {
             Target::Tag(tag) => {
-                let names = self.references(tag);
+                let names = self.references(&self.layout.names(before), tag);
                 Ok(names.iter().filter(|name| index.remove_ref(name)).count() > 0)
             }
             Target::Digest(digest) => {
                 let Some(found) = self.layout.find(before, digest)? else { return Ok(false) };
                 let ours = |entry: &Entry| {
-                    let other = entry.ref_name().is_some_and(|name| {
-                        self.tag_of(name).is_none() && name.rsplit(':').next().is_some_and(is_tag)
-                    });
+                    let place = entry.ref_name().and_then(|name| Place::of(name).ok());
+                    let other = place.is_some_and(|place| !self.is_ours(&place));
                     entry.digest() == Some(&found.stored)
                         && (self.plain && self.name.is_none() || !other)
                 };
@@ -194,25 +201,27 @@ impl Repository {
         })
     }
 
-    /// The tag that a reference of the layout is here, if it is one.
-    fn tag_of<'a>(&self, reference: &'a str) -> Option<&'a str> {
-        let named = self
-            .name
-            .as_ref()
-            .and_then(|name| reference.strip_prefix(name.as_str())?.strip_prefix(':'));
-        named.or_else(|| self.plain.then_some(reference)).filter(|tag| is_tag(tag))
+    fn is_ours(&self, place: &Place) -> bool {
+        match &place.repository {
+            None => self.plain,
+            repository => *repository == self.name,
+        }
     }
 
-    /// The references under which a tag may be found.
-    fn references(&self, tag: &str) -> Vec<String> {
-        let named = self.name.as_ref().map(|name| format!("{name}:{tag}"));
-        self.plain.then(|| tag.to_owned()).into_iter().chain(named).collect()
+    /// The references under which a tag is found.
+    fn references(&self, names: &Names, tag: &str) -> Vec<String> {
+        let own = self.plain.then(|| names.own().get(tag)).flatten();
+        let other = self.name.as_deref().and_then(|name| names.tags(name)?.get(tag));
+        own.into_iter().chain(other).cloned().collect()
     }
 
-    /// The reference under which a tag is written.
-    fn reference(&self, tag: &str) -> String {
+    /// The reference under which a tag is written: the one it has, if it has one.
+    fn reference(&self, names: &Names, tag: &str) -> String {
+        if let Some(reference) = self.references(names, tag).into_iter().next() {
+            return reference;
+        }
         match &self.name {
-            Some(name) if !self.plain => format!("{name}:{tag}"),
+            Some(name) if !self.plain => names.spell(name, tag),
             _ => tag.to_owned(),
         }
     }

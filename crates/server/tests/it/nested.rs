@@ -40,7 +40,7 @@ fn write_nested(path: &Path, depth: usize) -> Digest {
 #[test]
 fn what_is_nested_deep_is_read_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
-    let digest = write_nested(&folder.path().join("a"), 20_000);
+    let digest = write_nested(&folder.path().join("a"), 6_000);
     let server = Server::with(ServerOptions::new(folder.path()));
     assert_eq!(server.ask("GET", "/v2/a/manifests/deep").status, 200);
     let innermost = Digest::sha256(&list_of(&[]));

@@ -248,31 +248,37 @@ fn a_held_lock_stops_no_reader() {
     server.push_image("b", "v1", b"layer");
     let lock = fs::OpenOptions::new().write(true).open(server.root.join("a/.lock")).unwrap();
     lock.file().lock().unwrap();
-    std::thread::scope(|scope| {
-        // More than there are threads for blocking work.
-        let edits: Vec<_> = (0..600)
-            .map(|number| {
-                let (server, manifest) = (&server, &manifest);
-                scope.spawn(move || match number % 3 {
-                    0 => server.put_manifest("a", "v2", crate::client::OCI_MANIFEST, manifest),
-                    1 => server.ask("DELETE", "/v2/a/manifests/v1"),
-                    _ => server.ask("DELETE", &format!("/v2/a/blobs/{}", Digest::sha256(b"x"))),
-                })
-            })
-            .collect();
-        let layer = Digest::sha256(b"layer");
-        for path in ["/v2/a/manifests/v1", "/v2/a/tags/list", "/v2/_catalog"] {
-            assert_eq!(server.ask("GET", path).status, 200, "{path}");
-        }
-        assert_eq!(server.ask("GET", &format!("/v2/a/blobs/{layer}")).body, b"layer");
-        server.push_blob("a", b"uploads need no lock either");
-        server.push_image("b", "v2", b"layer");
-        for edit in edits {
-            let reply = edit.join().unwrap();
-            assert_eq!((reply.status, reply.code()), (503, "UNAVAILABLE".into()));
-            assert_eq!(reply.header("retry-after"), "1");
-        }
-    });
+    // More than there are threads for blocking work.
+    let unknown = Digest::sha256(b"x");
+    let edits: Vec<_> = (0..600)
+        .map(|number| {
+            let mut stream = server.connect();
+            let line = match number % 3 {
+                0 => "PUT /v2/a/manifests/v2".to_owned(),
+                1 => "DELETE /v2/a/manifests/v1".to_owned(),
+                _ => format!("DELETE /v2/a/blobs/{unknown}"),
+            };
+            let body = if number % 3 == 0 { manifest.as_slice() } else { b"" };
+            let length = body.len();
+            write!(stream, "{line} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n").unwrap();
+            stream.write_all(body).unwrap();
+            stream
+        })
+        .collect();
+    let layer = Digest::sha256(b"layer");
+    for path in ["/v2/a/manifests/v1", "/v2/a/tags/list", "/v2/_catalog"] {
+        assert_eq!(server.ask("GET", path).status, 200, "{path}");
+    }
+    assert_eq!(server.ask("GET", &format!("/v2/a/blobs/{layer}")).body, b"layer");
+    server.push_blob("a", b"uploads need no lock either");
+    server.push_image("b", "v2", b"layer");
+    for mut stream in edits {
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).unwrap();
+        let reply = Reply::parse(&reply).unwrap();
+        assert_eq!((reply.status, reply.code()), (503, "UNAVAILABLE".into()));
+        assert_eq!(reply.header("retry-after"), "1");
+    }
     drop(lock);
     assert_eq!(server.ask("DELETE", "/v2/a/manifests/v1").status, 202);
 }

@@ -1,0 +1,96 @@
+//! What `serve` is asked to serve.
+
+use std::io;
+use std::path::Path;
+
+use anyhow::Result;
+use fs_err as fs;
+use skopeo_image::ErrorClass;
+use skopeo_transport::CollectionKind;
+
+use crate::exit::Classed;
+
+/// Deeper than this nobody looks for an image in a folder.
+const MAX_DEPTH: usize = 32;
+
+/// What is served.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A folder of layouts.
+    Layouts,
+    /// Images of another format, as they lie.
+    Images {
+        /// Of which: what it may be, in the order in which it is tried.
+        kinds: Vec<CollectionKind>,
+        /// Where.
+        path: String,
+    },
+}
+
+impl Place {
+    /// Looks at what the argument names.
+    ///
+    /// # Errors
+    /// If there is nothing, unless it is to be made.
+    pub(super) fn of(argument: &str, create: bool) -> Result<Self> {
+        for kind in [CollectionKind::OciArchive, CollectionKind::DockerArchive, CollectionKind::Dir]
+        {
+            let path = argument.strip_prefix(kind.as_str()).and_then(|it| it.strip_prefix(':'));
+            if let Some(path) = path.filter(|_| !Path::new(argument).exists()) {
+                return Ok(Self::Images { kinds: vec![kind], path: path.to_owned() });
+            }
+        }
+        let found = match fs::metadata(argument) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+                return Ok(Self::Layouts);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Classed {
+                    class: ErrorClass::NotFound,
+                    sentence: format!("serving {argument}: there is no such folder"),
+                    hint: Some("--create makes the folder".into()),
+                }
+                .into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let path = argument.to_owned();
+        if !found.is_dir() {
+            // What newer versions of Docker save is both; the layout has the manifests as they were.
+            let kinds = vec![CollectionKind::OciArchive, CollectionKind::DockerArchive];
+            return Ok(Self::Images { kinds, path });
+        }
+        match holds(Path::new(argument))? {
+            Some(CollectionKind::Dir) => {
+                Ok(Self::Images { kinds: vec![CollectionKind::Dir], path })
+            }
+            _ => Ok(Self::Layouts),
+        }
+    }
+}
+
+/// Of which format the images below a folder are; layouts win, as they can be written to.
+fn holds(folder: &Path) -> Result<Option<CollectionKind>> {
+    let mut found = None;
+    let mut waiting = vec![(folder.to_owned(), 0)];
+    while let Some((folder, depth)) = waiting.pop() {
+        if folder.join("oci-layout").exists() {
+            return Ok(Some(CollectionKind::Oci));
+        }
+        if folder.join("manifest.json").is_file() && folder.join("version").is_file() {
+            found = Some(CollectionKind::Dir);
+            continue;
+        }
+        if depth == MAX_DEPTH {
+            continue;
+        }
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                waiting.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    Ok(found)
+}

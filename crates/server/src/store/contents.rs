@@ -1,0 +1,102 @@
+//! What a folder has to serve, and what of it cannot be served, for who starts a server.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use rustix::fs::FileType;
+
+use super::layout::{INDEX, MARKER};
+use super::{MAX_DEPTH, Store, joined};
+use crate::name::RepositoryName;
+
+/// What a folder has to serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// How many repositories there are.
+    pub repositories: usize,
+    /// How many tags they have together.
+    pub tags: usize,
+    /// The references of layouts that no client can ask for.
+    pub references: Vec<NotServed>,
+    /// The places where something lies that is not served.
+    pub places: Vec<NotServed>,
+}
+
+/// What is not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotServed {
+    /// Its reference, or its path below the folder.
+    pub name: String,
+    /// Why, as the end of a sentence.
+    pub why: String,
+}
+
+impl NotServed {
+    fn new(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { name: name.into(), why: why.into() }
+    }
+}
+
+impl Store {
+    /// Looks through all layouts.
+    pub(crate) fn contents(&self) -> io::Result<Contents> {
+        let mut contents = Contents::default();
+        let mut repositories: BTreeMap<String, usize> = BTreeMap::new();
+        for (path, layout) in self.layouts()? {
+            let index = match layout.index() {
+                Ok(index) => index,
+                Err(error) => {
+                    contents.places.push(NotServed::new(path, error.to_string()));
+                    continue;
+                }
+            };
+            let names = layout.names(&index);
+            if names.has_own() {
+                let own = if path.is_empty() { self.base.as_str() } else { &path };
+                *repositories.entry(own.to_owned()).or_default() += names.own().len();
+            }
+            for (name, tags) in names.others() {
+                *repositories.entry(joined(&path, name)).or_default() += tags.len();
+            }
+            let refused = names.refused.iter().map(|(name, why)| NotServed::new(name, *why));
+            contents.references.extend(refused);
+        }
+        contents.repositories = repositories.len();
+        contents.tags = repositories.values().sum();
+        if self.content.is_none() {
+            self.look_around(&mut contents.places)?;
+        }
+        contents.places.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(contents)
+    }
+
+    /// Looks for what is not served: links, images of other formats, folders with odd names.
+    fn look_around(&self, found: &mut Vec<NotServed>) -> io::Result<()> {
+        let mut waiting = vec![(String::new(), 0)];
+        while let Some((path, depth)) = waiting.pop() {
+            let entries = self.folder.join(&path).entries()?;
+            let has = |name: &str| entries.iter().find(|(it, _)| it == name).map(|(_, kind)| *kind);
+            if has("manifest.json").is_some() && has("version").is_some() {
+                let why = "it is an image of dir:, and layouts lie beside it";
+                found.push(NotServed::new(path, why));
+                continue;
+            }
+            let is_layout = has(MARKER).is_some();
+            for (name, kind) in &entries {
+                let below = joined(&path, name);
+                let ours = [MARKER, INDEX, "blobs"].contains(&name.as_str());
+                let usable = RepositoryName::parse(&below).is_some_and(|name| !name.is_reserved());
+                if *kind == FileType::Symlink && (ours || usable) {
+                    found
+                        .push(NotServed::new(below, "it is a symbolic link, and none is followed"));
+                } else if *kind != FileType::Directory || ours && is_layout {
+                } else if !usable && self.folder.join(&below).look(MARKER)?.is_some() {
+                    found.push(NotServed::new(below, "its path can be no name of a repository"));
+                } else if depth < MAX_DEPTH && !name.starts_with('.') {
+                    waiting.push((below, depth + 1));
+                }
+            }
+        }
+        Ok(())
+    }
+}
