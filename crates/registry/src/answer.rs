@@ -93,7 +93,11 @@ impl Answer {
     /// An answer of a registry, from its first megabyte or so.
     pub(crate) fn of_registry(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         if !status.is_client_error() {
-            return Self::unexpected(status);
+            let mut answer = Self::unexpected(status);
+            if let Some(detail) = parse(status, body).into_iter().find_map(|item| item.detail) {
+                answer.text += &format!(" ({detail})");
+            }
+            return answer;
         }
         let mut items: Vec<Item> = Vec::new();
         if status == StatusCode::UNAUTHORIZED {
@@ -129,7 +133,7 @@ impl Answer {
                 && first.message.to_lowercase().contains("not found"));
         Self {
             status: status.as_u16(),
-            text: first.to_string(),
+            text: first.in_full(),
             missing,
             codes: items.into_iter().map(|item| item.code).collect(),
         }
@@ -164,13 +168,25 @@ struct Item {
     code: String,
     message: String,
     detailed: bool,
+    /// What a person can read of the detail.
+    detail: Option<String>,
 }
 
 impl Item {
     fn new(code: &str, message: &str, detailed: bool) -> Self {
         // As the original: a code that nobody registered is as good as none.
         let code = if default_message(code).is_empty() { "UNKNOWN" } else { code };
-        Self { code: code.to_owned(), message: message.to_owned(), detailed }
+        Self { code: code.to_owned(), message: message.to_owned(), detailed, detail: None }
+    }
+
+    /// With the detail, where the code alone does not say what could be done: the registry is full,
+    /// read-only, or takes no blob of that size.
+    fn in_full(&self) -> String {
+        let tells = ["DENIED", "UNSUPPORTED", "BLOB_UPLOAD_INVALID"].contains(&self.code.as_str());
+        match self.detail.as_ref().filter(|_| tells) {
+            Some(detail) => format!("{self} ({detail})"),
+            None => self.to_string(),
+        }
     }
 }
 
@@ -205,7 +221,7 @@ fn parse(status: StatusCode, body: &[u8]) -> Vec<Item> {
         #[serde(default)]
         message: Option<String>,
         #[serde(default)]
-        detail: Option<serde::de::IgnoredAny>,
+        detail: Option<serde_json::Value>,
     }
     if let Ok(Details { details }) = serde_json::from_slice(body)
         && !details.is_empty()
@@ -221,13 +237,22 @@ fn parse(status: StatusCode, body: &[u8]) -> Vec<Item> {
     errors
         .into_iter()
         .map(|entry| {
-            Item::new(
+            let item = Item::new(
                 entry.code.as_deref().unwrap_or("UNKNOWN"),
                 entry.message.as_deref().unwrap_or_default(),
                 entry.detail.is_some(),
-            )
+            );
+            Item { detail: entry.detail.and_then(|detail| told(&detail, &item.message)), ..item }
         })
         .collect()
+}
+
+/// A detail that is a sentence and not the message once more, no longer than a line or two.
+fn told(detail: &serde_json::Value, message: &str) -> Option<String> {
+    const LONGEST: usize = 200;
+    let text = detail.as_str()?.trim();
+    let says_more = !text.is_empty() && !message.contains(text);
+    says_more.then(|| text.chars().take(LONGEST).collect())
 }
 
 /// The message that the distribution specification gives a code; empty for codes it has not.
@@ -290,6 +315,32 @@ mod tests {
             (404, String::new(), r#"StatusCode: 404, """#, true),
             (403, r#"{"errors":[]}"#.into(), r#"StatusCode: 403, "{\"errors\":[]}""#, false),
             (403, json("DENIED", "no way", ""), "denied: no way", false),
+            (
+                403,
+                json("DENIED", "no way", r#","detail":"the disk is read-only""#),
+                "denied: no way (the disk is read-only)",
+                false,
+            ),
+            (403, json("DENIED", "no way", r#","detail":"no way""#), "denied: no way", false),
+            (
+                405,
+                json("UNSUPPORTED", "The operation is unsupported.", r#","detail":"read-only""#),
+                "The operation is unsupported. (read-only)",
+                false,
+            ),
+            (
+                413,
+                json("BLOB_UPLOAD_INVALID", "blob upload invalid", r#","detail":"too large""#),
+                "blob upload invalid (too large)",
+                false,
+            ),
+            (
+                507,
+                json("DENIED", "", r#","detail":"it is full""#),
+                "received unexpected HTTP status: 507 Insufficient Storage (it is full)",
+                false,
+            ),
+            (502, "<html>".into(), "received unexpected HTTP status: 502 Bad Gateway", false),
             (
                 401,
                 json("UNAUTHORIZED", "authentication required", detail),

@@ -212,7 +212,8 @@ impl Shared {
     pub(crate) async fn refusal(&self, mut response: Response) -> Error {
         let status = response.status();
         // A body that cannot be read says no more than none.
-        let body = if status.is_client_error() {
+        let told = [StatusCode::INSUFFICIENT_STORAGE, StatusCode::SERVICE_UNAVAILABLE];
+        let body = if status.is_client_error() || told.contains(&status) {
             let idle = self.options.timeouts.idle;
             let body = tokio::time::timeout(idle, self.read(&mut response, MAX_ERROR_BODY)).await;
             body.ok().and_then(Result::ok).unwrap_or_default()

@@ -1,7 +1,7 @@
 //! What `serve` makes of names, and of what is no folder of layouts.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 use skopeo_testkit::registry::Registry;
@@ -20,12 +20,16 @@ impl Server {
     fn start(home: &Home, arguments: &[&str]) -> Self {
         let mut command = home.command(env!("CARGO_BIN_EXE_skopeo"));
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let Some(first) = lines.next() else {
             let mut said = String::new();
             child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            panic!("{arguments:?}: {said}");
+            panic!("{command:?}: {said}");
         };
         let host = first.rsplit("://").next().unwrap().to_owned();
         Self { child, host, contents: lines.next().unwrap() }
@@ -60,8 +64,8 @@ fn tags(home: &Home, server: &Server, repository: &str) -> serde_json::Value {
 fn source() -> (Registry, Image, String) {
     let source = Registry::start();
     let image = Image::new(2);
-    for (repository, tag) in [("team/app", "1"), ("team/app", "2"), ("tool", "latest")] {
-        source.push(&image, repository, tag);
+    for name in ["team/app:1", "team/app:2", "tool:latest"] {
+        image.push(&source, name);
     }
     let port = source.host().rsplit(':').next().unwrap().to_owned();
     (source, image, port)
@@ -71,7 +75,7 @@ fn sync(home: &Home, source: &Registry, kind: &str, flags: &[&str], place: &str)
     for repository in ["team/app", "tool"] {
         let from = format!("{}/{repository}", source.host());
         let fixed = ["sync", "--src-tls-verify=false", "--src", "docker", "--dest", kind];
-        at_home(home, &[&fixed, flags, &[&from, place]].concat()).success();
+        at_home(home, &[&fixed[..], flags, &[&from, place]].concat()).success();
     }
 }
 
@@ -107,20 +111,20 @@ fn what_sync_wrote_from_a_port_is_served() {
 #[test]
 fn names_are_those_of_scoped() {
     let home = Home::new();
-    let (source, _, _) = source();
+    let (source, _, port) = source();
     sync(&home, &source, "oci", &[], "layout");
     let mirror = Registry::start();
     let fixed = ["sync", "--src-tls-verify=false", "--dest-tls-verify=false", "--scoped"];
-    let from_to = ["--src", "oci", "--dest", "docker", "layout", mirror.host()];
+    let host = mirror.host();
+    let from_to = ["--src", "oci", "--dest", "docker", "layout", &host];
     at_home(&home, &[&fixed[..], &from_to].concat()).success();
     let server = Server::start(&home, &["layout"]);
-    let catalog = |host: &str| {
-        let from = ["sync", "--dry-run", "--src-tls-verify=false", "--src", "registry"];
-        let to = ["--dest", "dir", "--scoped", "--output", "json", host, "elsewhere"];
-        let plan = at_home(&home, &[&from[..], &to].concat()).success().json().to_string();
-        plan.matches("_").count()
-    };
-    assert_eq!(catalog(&server.host), catalog(mirror.host()));
+    for repository in ["team/app", "tool"] {
+        let name = format!("127.0.0.1_{port}/{repository}");
+        let there = mirror.docker(&name);
+        let there = at_home(&home, &["list-tags", "--tls-verify=false", &there]).success().json();
+        assert_eq!(tags(&home, &server, &name), there["Tags"], "{name}");
+    }
 }
 
 #[test]
@@ -219,4 +223,55 @@ fn a_folder_that_is_not_there_is_an_error() {
     assert!(home.path("work/typo").is_dir());
     let words = ["serve", "--max-blob", "10M", "typo"];
     assert!(fatal(&at_home(&home, &words).failure(1)).contains("MB or MiB?"));
+}
+
+/// Whoever pushes to a registry that takes nothing is told why.
+#[test]
+fn the_client_shows_why_nothing_is_taken() {
+    let home = Home::new();
+    Image::new(1).write_oci(&home.path("work/source"), Some("1"));
+    fs_err::create_dir(home.path("work/served")).unwrap();
+    for (flags, why) in [
+        (&["--read-only"][..], "this registry is read-only"),
+        (&["--max-blob", "10"], "the blob is larger than this registry takes: 10 bytes at most"),
+        (&["--max-storage", "10B"], "this registry is full: it stores 10 bytes at most"),
+    ] {
+        let server = Server::start(&home, &[flags, &["served"]].concat());
+        let to = server.name("a:1");
+        let refused = at_home(&home, &["copy", "--dest-tls-verify=false", "oci:source:1", &to]);
+        let refused = refused.failure(1);
+        assert!(fatal(&refused).contains(why), "{flags:?}: {refused}");
+    }
+}
+
+/// The disk is full, or may not be written to: the client is told, the server goes on, and nothing
+/// half-written is left.
+#[test]
+fn a_full_disk_is_told() {
+    let home = Home::new();
+    let image = Image::builder(1).layer_size(2 << 20).build();
+    image.write_oci(&home.path("work/source"), Some("1"));
+    fs_err::create_dir(home.path("work/served")).unwrap();
+    let may = std::process::Command::new("unshare").args(["-rm", "true"]).status();
+    if !may.is_ok_and(|status| status.success()) {
+        skopeo_testkit::skip!("unshare -rm is not permitted");
+    }
+    for (options, why) in [
+        ("size=512k", "the disk of this registry is full"),
+        ("ro", "the folder of this registry is on a read-only file system"),
+    ] {
+        let mut command = home.command("unshare");
+        command.args(["-rm", "sh", "-c"]);
+        command
+            .arg("mount -t tmpfs -o $1 tmpfs served && exec $0 serve --listen 127.0.0.1:0 served");
+        command.args([env!("CARGO_BIN_EXE_skopeo"), options]);
+        let server = Server::of(command);
+        let to = server.name("a:1");
+        for _ in 0..2 {
+            let words = ["copy", "--dest-tls-verify=false", "oci:source:1", &to];
+            let refused = at_home(&home, &words).failure(1);
+            assert!(fatal(&refused).contains(why), "{options}: {refused}");
+        }
+        at_home(&home, &["list-tags", "--tls-verify=false", &server.name("a")]).failure(1);
+    }
 }
