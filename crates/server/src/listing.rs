@@ -45,14 +45,12 @@ pub(crate) fn referrers(
     let mut descriptors = Vec::new();
     if let Some(repository) = store.repository(name)? {
         let layout = &repository.layout;
-        for found in &layout.reach(&layout.index()?)?.manifests {
-            let digest = &found.stored;
-            let Some(facts) = layout.facts(digest)? else { continue };
-            let wanted = filter.is_none() || filter == facts.artifact_type;
-            if facts.subject.as_ref() != Some(subject) || !wanted {
+        for digest in layout.referrers(subject)? {
+            let Some(facts) = layout.facts(&digest)? else { continue };
+            if filter.is_some() && filter != facts.artifact_type {
                 continue;
             }
-            let Some(size) = layout.blob_size(digest)? else { continue };
+            let Some(size) = layout.blob_size(&digest)? else { continue };
             let mut descriptor = json!({
                 "mediaType": facts.media_type.as_str(),
                 "digest": digest.as_str(),

@@ -47,7 +47,7 @@ pub(crate) async fn begin(
         move |inner| {
             let layout = inner.store.create(&name)?.layout;
             let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
-            inner.store.uploads.begin(&name, layout, algorithm)
+            Ok(inner.store.uploads.begin(&name, layout, algorithm)?)
         }
     });
     let upload = upload.await?;

@@ -16,7 +16,8 @@ pub(crate) fn command() -> Command {
     Command::new("serve", "[command options] FOLDER", "Serve a folder as a registry")
         .long(
             "Serves FOLDER, one OCI layout or a tree of them, as a registry, until it is interrupted.\n\
-             What `skopeo copy` wrote into an oci: folder can be pulled from it as it is.",
+             What `skopeo copy` and `skopeo sync` wrote there can be pulled as it is.\n\
+             A folder of dir: images and an archive (oci-archive, docker-archive) are served too, read-only.",
         )
         .examples(&["skopeo serve ./layout", "skopeo serve --listen :0 --read-only ./layout"])
         .offers(Offers::Folders)

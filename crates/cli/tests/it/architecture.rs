@@ -177,3 +177,41 @@ fn nothing_is_unsafe() {
     let patterns = ["unsafe {", "unsafe fn", "unsafe impl", "allow(unsafe_code)"];
     assert_eq!(offenders(|_, _| false, &patterns), BTreeSet::new());
 }
+
+/// Rule 6: in a served folder, files are reached through one module.
+#[test]
+fn a_served_folder_is_reached_through_one_module() {
+    let patterns = [
+        "File::open",
+        "File::create",
+        "OpenOptions",
+        "read_dir(",
+        "create_dir",
+        "remove_file",
+        "remove_dir",
+        "hard_link(",
+        "canonicalize(",
+        "symlink_metadata(",
+        "fs::metadata(",
+        "fs::read",
+        "fs::write",
+        "openat",
+        "renameat",
+        "unlinkat",
+    ];
+    let allowed = |krate: &str, path: &Path| {
+        let is_store = path.parent().is_some_and(|it| it.ends_with("server/src/store"));
+        krate != "server" || !is_store || path.ends_with("beneath.rs")
+    };
+    assert_eq!(offenders(allowed, &patterns), BTreeSet::new());
+}
+
+/// A panic in one request must not end the server, so that what is given to users unwinds;
+/// commands end by themselves.
+#[test]
+fn what_is_released_unwinds() {
+    let manifest = fs_err::read_to_string(root().join("Cargo.toml")).unwrap();
+    let profiles = manifest.split("[profile.").skip(1);
+    let aborting: Vec<_> = profiles.filter(|profile| profile.contains("panic =")).collect();
+    assert_eq!(aborting, Vec::<&str>::new());
+}

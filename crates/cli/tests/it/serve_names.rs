@@ -252,7 +252,7 @@ fn a_full_disk_is_told() {
     let image = Image::builder(1).layer_size(2 << 20).build();
     image.write_oci(&home.path("work/source"), Some("1"));
     fs_err::create_dir(home.path("work/served")).unwrap();
-    let may = std::process::Command::new("unshare").args(["-rm", "true"]).status();
+    let may = Command::new("unshare").args(["-rm", "true"]).status();
     if !may.is_ok_and(|status| status.success()) {
         skopeo_testkit::skip!("unshare -rm is not permitted");
     }

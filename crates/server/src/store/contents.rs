@@ -9,6 +9,12 @@ use super::layout::{INDEX, MARKER};
 use super::{MAX_DEPTH, Store, joined};
 use crate::name::RepositoryName;
 
+/// The folder in which a layout has its blobs.
+const BLOBS: &str = "blobs";
+
+/// Why links are not served.
+const LINK: &str = "it is a symbolic link, and none is followed";
+
 /// What a folder has to serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
@@ -74,7 +80,13 @@ impl Store {
     fn look_around(&self, found: &mut Vec<NotServed>) -> io::Result<()> {
         let mut waiting = vec![(String::new(), 0)];
         while let Some((path, depth)) = waiting.pop() {
-            let entries = self.folder.join(&path).entries()?;
+            let entries = match self.folder.join(&path).entries() {
+                Ok(entries) => entries,
+                Err(error) => {
+                    found.push(NotServed::new(path, error.to_string()));
+                    continue;
+                }
+            };
             let has = |name: &str| entries.iter().find(|(it, _)| it == name).map(|(_, kind)| *kind);
             if has("manifest.json").is_some() && has("version").is_some() {
                 let why = "it is an image of dir:, and layouts lie beside it";
@@ -84,19 +96,40 @@ impl Store {
             let is_layout = has(MARKER).is_some();
             for (name, kind) in &entries {
                 let below = joined(&path, name);
-                let ours = [MARKER, INDEX, "blobs"].contains(&name.as_str());
-                let usable = RepositoryName::parse(&below).is_some_and(|name| !name.is_reserved());
-                if *kind == FileType::Symlink && (ours || usable) {
-                    found
-                        .push(NotServed::new(below, "it is a symbolic link, and none is followed"));
-                } else if *kind != FileType::Directory || ours && is_layout {
-                } else if !usable && self.folder.join(&below).look(MARKER)?.is_some() {
-                    found.push(NotServed::new(below, "its path can be no name of a repository"));
-                } else if depth < MAX_DEPTH && !name.starts_with('.') {
+                let is_own = is_layout && [MARKER, INDEX, BLOBS].contains(&name.as_str());
+                if let Some(why) = self.why_not(&below, *kind, is_own)? {
+                    found.push(NotServed::new(below, why));
+                } else if is_own && name == BLOBS {
+                    let shelves = self.folder.join(&below).entries()?;
+                    let links = shelves.iter().filter(|(_, kind)| *kind == FileType::Symlink);
+                    found.extend(links.map(|(name, _)| NotServed::new(joined(&below, name), LINK)));
+                } else if *kind == FileType::Directory
+                    && depth < MAX_DEPTH
+                    && !name.starts_with('.')
+                {
                     waiting.push((below, depth + 1));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Why what is at this path is not served, if it looks as if it should be.
+    fn why_not(
+        &self,
+        below: &str,
+        kind: FileType,
+        is_own: bool,
+    ) -> io::Result<Option<&'static str>> {
+        let usable = RepositoryName::parse(below).is_some_and(|name| !name.is_reserved());
+        if kind == FileType::Symlink {
+            let last = below.rsplit('/').next().unwrap_or(below);
+            return Ok((is_own || usable || last == MARKER).then_some(LINK));
+        }
+        let is_layout = kind == FileType::Directory
+            && !usable
+            && !is_own
+            && self.folder.join(below).look(MARKER)?.is_some();
+        Ok(is_layout.then_some("its path can be no name of a repository"))
     }
 }

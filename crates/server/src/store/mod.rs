@@ -194,7 +194,15 @@ impl Store {
         let mut waiting = vec![(String::new(), 0)];
         while let Some((path, depth)) = waiting.pop() {
             if depth < MAX_DEPTH {
-                for (name, kind) in self.folder.join(&path).entries()? {
+                let entries = match self.folder.join(&path).entries() {
+                    // What may not be looked into hides nothing else.
+                    Err(error) if !path.is_empty() => {
+                        tracing::warn!("looking for repositories: {error}");
+                        continue;
+                    }
+                    entries => entries?,
+                };
+                for (name, kind) in entries {
                     let below = joined(&path, &name);
                     let usable =
                         RepositoryName::parse(&below).is_some_and(|name| !name.is_reserved());

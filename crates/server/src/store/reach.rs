@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use skopeo_image::{Digest, MediaType};
 
@@ -36,6 +36,8 @@ pub(crate) struct Reach {
     /// In the order in which they were found.
     pub(crate) manifests: Vec<Found>,
     at: HashMap<Digest, usize>,
+    /// What refers to each manifest, once somebody has asked.
+    referrers: OnceLock<HashMap<Digest, Vec<Digest>>>,
 }
 
 impl Reach {
@@ -104,6 +106,31 @@ impl Layout {
             *guard(&self.reach) = Some((index.clone(), reach.clone()));
         }
         Ok(reach)
+    }
+
+    /// The digests of the manifests that refer to this one, in the order in which they are found.
+    pub(crate) fn referrers(&self, subject: &Digest) -> io::Result<Vec<Digest>> {
+        let reach = self.reach(&self.index()?)?;
+        if let Some(known) = reach.referrers.get() {
+            return Ok(known.get(subject).cloned().unwrap_or_default());
+        }
+        let mut known: HashMap<Digest, Vec<Digest>> = HashMap::new();
+        let mut is_whole = true;
+        for found in &reach.manifests {
+            let Some(facts) = self.facts(&found.stored)? else {
+                is_whole = false;
+                continue;
+            };
+            if let Some(subject) = &facts.subject {
+                known.entry(subject.clone()).or_default().push(found.stored.clone());
+            }
+        }
+        let referrers = known.get(subject).cloned().unwrap_or_default();
+        // A manifest that is not here yet may come without the index changing.
+        if is_whole {
+            let _ = reach.referrers.set(known);
+        }
+        Ok(referrers)
     }
 
     /// Follows an index; whether all of its lists were there beside it.

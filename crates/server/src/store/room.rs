@@ -90,15 +90,17 @@ impl Room {
         }
     }
 
-    /// Counts anew: what `measure` finds, and what came while it looked.
-    pub(crate) fn measure(&self, measure: impl FnOnce() -> io::Result<u64>) -> io::Result<()> {
-        if self.is_limited() {
-            self.lock().since = 0;
-            let found = measure()?;
-            let mut count = self.lock();
-            count.used = found.saturating_add(count.since);
+    /// Counts anew: what `measure` finds, and what came while it looked, which it may have seen or
+    /// not. Whether nothing came.
+    pub(crate) fn measure(&self, measure: impl FnOnce() -> io::Result<u64>) -> io::Result<bool> {
+        if !self.is_limited() {
+            return Ok(true);
         }
-        Ok(())
+        self.lock().since = 0;
+        let found = measure()?;
+        let mut count = self.lock();
+        count.used = found.saturating_add(count.since);
+        Ok(count.since == 0)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Count> {
@@ -154,12 +156,18 @@ mod tests {
     #[test]
     fn what_comes_while_it_is_measured_counts() {
         let room = room(None, Some(10));
-        room.measure(|| {
+        let is_exact = room.measure(|| {
             room.take(3).unwrap();
             Ok(5)
-        })
-        .unwrap();
+        });
+        assert!(!is_exact.unwrap());
         assert!(room.admits(2).is_ok() && room.admits(3).is_err());
+    }
+
+    #[test]
+    fn a_blob_may_be_too_large() {
+        let room = room(Some(3), None);
+        assert!(room.admits_blob(3).is_ok() && room.admits_blob(4).is_err());
     }
 
     #[test]
@@ -168,6 +176,5 @@ mod tests {
         room.take(u64::MAX).unwrap();
         room.take(u64::MAX).unwrap();
         room.admits_blob(u64::MAX).unwrap();
-        assert!(super::tests::room(Some(3), None).admits_blob(4).is_err());
     }
 }

@@ -24,6 +24,9 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// How soon after a client was told that there is no room it is looked again.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
+/// How soon it is counted again if something came while it was counted.
+const RECOUNT: Duration = Duration::from_secs(60);
+
 /// A file that is not whole yet and that nobody has written to for so long is of no use.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -33,18 +36,25 @@ pub(crate) fn keep_tidy(inner: &Arc<Inner>) {
 }
 
 async fn rounds(inner: Weak<Inner>) {
+    // When the folder was opened all was counted.
+    let mut counts = false;
     loop {
         let Some(registry) = inner.upgrade() else { return };
         let store = &registry.store;
-        let pause = (store.limits.abandoned / 24).clamp(SHORTEST, LONGEST);
+        let longest = (store.limits.abandoned / 24).clamp(SHORTEST, LONGEST);
         let room = store.room.clone();
         let round = spawn_blocking(move || {
             let store = &registry.store;
-            store.tidy().and_then(|()| store.measure())
+            store.tidy()?;
+            if counts { store.measure() } else { Ok(true) }
         });
-        if let Ok(Err(error)) = round.await {
+        let round = round.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let is_exact = round.unwrap_or_else(|error| {
             tracing::warn!("looking for what nobody went on with: {error}");
-        }
+            true
+        });
+        counts = true;
+        let pause = if is_exact { longest } else { longest.min(RECOUNT) };
         tokio::select! {
             () = sleep(pause) => {}
             () = async { room.full.notified().await; sleep(SECOND_LOOK).await } => {}
@@ -53,8 +63,9 @@ async fn rounds(inner: Weak<Inner>) {
 }
 
 impl Store {
-    /// Counts what is stored, if anybody wants to know.
-    pub(super) fn measure(&self) -> io::Result<()> {
+    /// Counts what is stored, if anybody wants to know; whether nothing came meanwhile that may have
+    /// been counted twice.
+    pub(super) fn measure(&self) -> io::Result<bool> {
         self.room.measure(|| {
             // What has several names is stored once.
             let mut seen = HashSet::new();

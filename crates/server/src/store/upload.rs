@@ -19,10 +19,10 @@ use super::beneath::Folder;
 use super::blobs::digest_of;
 use super::layout::{Layout, Stamp, UPLOADS, locked, same_file};
 use super::patience;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::name::RepositoryName;
 
-/// How many uploads one server has at once.
+/// Of how many uploads more is remembered than what their files say.
 const MOST: usize = 10_000;
 
 /// All uploads of a store that this process knows, by their id.
@@ -72,13 +72,11 @@ impl Uploads {
         repository: &RepositoryName,
         layout: Arc<Layout>,
         algorithm: Algorithm,
-    ) -> Result<Arc<Upload>, ApiError> {
+    ) -> io::Result<Arc<Upload>> {
         let id = new_id()?;
         // Held, lest an upload that ends removes the folder in between.
         let mut uploads = self.lock();
-        if uploads.len() >= MOST {
-            return Err(ApiError::new(Code::Busy, "too many uploads are under way"));
-        }
+        make_room(&mut uploads);
         create(&layout.uploads(), &id)?;
         let upload = Upload::new(id, repository.clone(), layout, algorithm);
         uploads.insert(upload.id.clone(), upload.clone());
@@ -101,7 +99,9 @@ impl Uploads {
         }
         let upload =
             Upload::new(id.to_owned(), repository.clone(), layout.clone(), Algorithm::Sha256);
-        Ok(Some(self.lock().entry(id.to_owned()).or_insert(upload).clone()))
+        let mut uploads = self.lock();
+        make_room(&mut uploads);
+        Ok(Some(uploads.entry(id.to_owned()).or_insert(upload).clone()))
     }
 
     /// Forgets an upload and removes its file.
@@ -269,6 +269,14 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.progress.left = self.file.metadata().ok().map(|metadata| Stamp::of(&metadata));
+    }
+}
+
+/// Forgets the uploads that no request has in hand, if there are too many. Who goes on with one finds
+/// its file.
+fn make_room(uploads: &mut HashMap<String, Arc<Upload>>) {
+    if uploads.len() >= MOST {
+        uploads.retain(|_, upload| Arc::strong_count(upload) > 1);
     }
 }
 

@@ -94,7 +94,13 @@ async fn open(
 /// Says what is served, and what is not.
 async fn tell(registry: &Registry) -> Result<()> {
     let registry = registry.clone();
-    let contents = spawn_blocking(move || registry.contents()).await??;
+    let contents = match spawn_blocking(move || registry.contents()).await? {
+        Ok(contents) => contents,
+        Err(error) => {
+            warn!("Looking at what there is to serve: {error}");
+            return Ok(());
+        }
+    };
     // Who started it may have read as far as the address and no further.
     let _ = print(format!("{}\n", words::contents(&contents)));
     if !contents.places.is_empty() {

@@ -61,7 +61,7 @@ impl Place {
             let kinds = vec![CollectionKind::OciArchive, CollectionKind::DockerArchive];
             return Ok(Self::Images { kinds, path });
         }
-        match holds(Path::new(argument))? {
+        match holds(Path::new(argument)) {
             Some(CollectionKind::Dir) => {
                 Ok(Self::Images { kinds: vec![CollectionKind::Dir], path })
             }
@@ -71,12 +71,12 @@ impl Place {
 }
 
 /// Of which format the images below a folder are; layouts win, as they can be written to.
-fn holds(folder: &Path) -> Result<Option<CollectionKind>> {
+fn holds(folder: &Path) -> Option<CollectionKind> {
     let mut found = None;
     let mut waiting = vec![(folder.to_owned(), 0)];
     while let Some((folder, depth)) = waiting.pop() {
         if folder.join("oci-layout").exists() {
-            return Ok(Some(CollectionKind::Oci));
+            return Some(CollectionKind::Oci);
         }
         if folder.join("manifest.json").is_file() && folder.join("version").is_file() {
             found = Some(CollectionKind::Dir);
@@ -85,12 +85,13 @@ fn holds(folder: &Path) -> Result<Option<CollectionKind>> {
         if depth == MAX_DEPTH {
             continue;
         }
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
+        // What may not be looked into is told of when layouts are looked for.
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 waiting.push((entry.path(), depth + 1));
             }
         }
     }
-    Ok(found)
+    found
 }
