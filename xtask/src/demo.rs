@@ -20,8 +20,8 @@ pub(crate) fn run() -> Result<()> {
     let port = shell::free_port()?;
     let registry = format!("127.0.0.1:{port}");
     demo.say("A registry of our own, over a folder");
-    demo.show(&["serve", "registry", "--listen", &registry, "&"]);
-    let mut serve = demo.command(&["serve", "registry", "--listen", &registry]);
+    demo.show(&["serve", "--create", "registry", "--listen", &registry, "&"]);
+    let mut serve = demo.command(&["serve", "--create", "registry", "--listen", &registry]);
     let mut server = Server::start(serve.stdout(std::process::Stdio::null()))?;
     server.wait_for(&registry)?;
 

@@ -54,7 +54,7 @@ impl Registry {
             Kind::Docker => self.docker()?,
             Kind::Ours(program) => {
                 let mut command = Command::new(program);
-                command.args(["serve", "--listen", &self.address()]).arg(self.data());
+                command.args(["serve", "--create", "--listen", &self.address()]).arg(self.data());
                 command.stdout(Stdio::null());
                 command
             }

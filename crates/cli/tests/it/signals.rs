@@ -154,7 +154,7 @@ fn what_was_ignored_from_the_start_stays_ignored() {
 fn the_server_ends_well() {
     let home = Home::new();
     for (signal_, _) in SIGNALS {
-        let mut child = start(&home, &["serve", "--listen", "127.0.0.1:0", "folder"]);
+        let mut child = start(&home, &["serve", "--listen", "127.0.0.1:0", "--create", "folder"]);
         let mut line = String::new();
         let stdout = child.stdout.as_mut().unwrap();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
