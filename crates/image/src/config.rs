@@ -35,7 +35,9 @@ pub struct ImageConfig {
     /// The variant of the CPU.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub variant: String,
-    /// How a container runs.
+    /// How a container runs; left out where nothing at all is said of that. A list or a map that
+    /// is there and empty is something.
+    #[serde(skip_serializing_if = "RunConfig::is_zero")]
     pub config: RunConfig,
     /// What the layers are, unpacked.
     pub rootfs: RootFs,
@@ -114,6 +116,13 @@ pub struct History {
     /// Whether the step made no layer.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub empty_layer: bool,
+}
+
+impl RunConfig {
+    /// Whether it is Go's zero value, as `omitzero` asks.
+    fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl ImageConfig {

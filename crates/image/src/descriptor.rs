@@ -26,3 +26,8 @@ impl Descriptor {
         Self { media_type, digest, size, urls: Vec::new(), annotations: BTreeMap::new() }
     }
 }
+
+/// The length of some bytes, as descriptors say it.
+pub(crate) fn length_of(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

@@ -108,7 +108,7 @@ impl Digest {
     /// The hexadecimal part after the colon.
     #[must_use]
     pub fn hex(&self) -> &str {
-        &self.text[self.algorithm.as_str().len() + 1..]
+        self.text.split_once(':').map_or("", |(_, hex)| hex)
     }
 
     /// The whole text, `algorithm:hex`.
@@ -118,13 +118,12 @@ impl Digest {
     }
 
     fn from_raw(algorithm: Algorithm, hash: &[u8]) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(algorithm.as_str().len() + 1 + hash.len() * 2);
+        let mut text = String::with_capacity(algorithm.as_str().len().saturating_add(129));
         text.push_str(algorithm.as_str());
         text.push(':');
         for byte in hash {
-            text.push(DIGITS[usize::from(byte >> 4)] as char);
-            text.push(DIGITS[usize::from(byte & 15)] as char);
+            let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0');
+            text.extend([digit(byte >> 4), digit(byte & 15)]);
         }
         Self { algorithm, text: text.into() }
     }

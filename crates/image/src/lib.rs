@@ -16,6 +16,12 @@
 //! | say what kind of thing went wrong | [`ErrorClass`] |
 //! | write JSON | [`go_json`]: nothing else, or digests differ from the original's |
 
+// What others wrote must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod compression;
 mod config;
 mod convert;

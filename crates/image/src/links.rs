@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::descriptor::length_of;
 use crate::manifest::oci::OciDescriptor;
 use crate::{Descriptor, ImageManifest, List, Manifest, ManifestError, RawManifest};
 
@@ -66,7 +67,7 @@ impl Links {
     /// # Errors
     /// If the manifest has no digest.
     pub fn describe(&self, manifest: &RawManifest) -> Result<OciDescriptor, ManifestError> {
-        let size = Some(manifest.bytes.len() as u64);
+        let size = Some(length_of(&manifest.bytes));
         let mut blob = Descriptor::new(manifest.media_type.clone(), manifest.digest()?, size);
         blob.annotations.clone_from(&self.annotations);
         Ok(OciDescriptor { artifact_type: self.artifact_type.clone(), ..blob.into() })

@@ -54,6 +54,12 @@ impl Instance {
         annotations.get(REFERENCE_DIGEST)?.parse().ok()
     }
 
+    /// Whether it is a blob by its media type, and no manifest: BuildKit keeps build caches so.
+    #[must_use]
+    pub fn is_blob(&self) -> bool {
+        self.descriptor.media_type.is_blob()
+    }
+
     /// Whether it is made for some platform. BuildKit's attestations say that theirs is unknown.
     #[must_use]
     pub fn has_platform(&self) -> bool {
@@ -169,7 +175,14 @@ impl List {
         wanted: &[Platform],
         preference: Preference,
     ) -> Result<Digest, ManifestError> {
+        let instances = self.instances();
+        if !instances.is_empty() && instances.iter().all(Instance::is_blob) {
+            return Err(self.without_images());
+        }
         let rank = |instance: &Instance| {
+            if instance.is_blob() {
+                return None;
+            }
             let platform = match &instance.platform {
                 Some(platform) => wanted.iter().position(|wanted| platform.matches(wanted))?,
                 None => usize::MAX,
@@ -177,18 +190,14 @@ impl List {
             let zstd = matches!(self, Self::Oci(_)) && instance.is_zstd();
             Some((platform, zstd != (preference == Preference::Zstd)))
         };
-        let best = self
-            .instances()
+        let best = instances
             .into_iter()
             .filter_map(|instance| Some((rank(&instance)?, instance)))
             .min_by_key(|(rank, _)| *rank);
         if let Some((_, instance)) = best {
             return Ok(instance.descriptor.digest);
         }
-        let list = match self {
-            Self::Oci(_) => "image index",
-            Self::Docker(_) => "manifest list",
-        };
+        let list = self.words();
         let first = wanted.first().cloned().unwrap_or_default();
         Err(ManifestError::NoInstance {
             list,
@@ -196,6 +205,27 @@ impl List {
             variant: first.variant,
             os: first.os,
         })
+    }
+
+    /// The error for who wants an image of a list that has blobs only.
+    #[must_use]
+    pub fn without_images(&self) -> ManifestError {
+        let mut types: Vec<String> = Vec::new();
+        for instance in self.instances() {
+            let media_type = instance.descriptor.media_type.to_string();
+            if !types.contains(&media_type) {
+                types.push(media_type);
+            }
+        }
+        ManifestError::NoImages { list: self.words(), types }
+    }
+
+    /// The kind of list, in words.
+    fn words(&self) -> &'static str {
+        match self {
+            Self::Oci(_) => "image index",
+            Self::Docker(_) => "manifest list",
+        }
     }
 
     /// Notes what became of instances.
@@ -293,11 +323,8 @@ impl List {
 
     /// Drops all instances but those at these positions, counted from 0.
     pub fn retain(&mut self, positions: &BTreeSet<usize>) {
-        let mut at = 0;
-        let mut kept = || {
-            at += 1;
-            positions.contains(&(at - 1))
-        };
+        let mut places = 0..;
+        let mut kept = || places.next().is_some_and(|at| positions.contains(&at));
         match self {
             Self::Oci(index) => index.manifests.retain(|_| kept()),
             Self::Docker(list) => list.manifests.retain(|_| kept()),

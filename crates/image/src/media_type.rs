@@ -124,6 +124,30 @@ impl MediaType {
         }
     }
 
+    /// Whether this names what is certainly no manifest: a layer, a config, or what BuildKit notes
+    /// of a build cache.
+    #[must_use]
+    pub fn is_blob(&self) -> bool {
+        const KINDS: [&str; 6] = [
+            "application/vnd.oci.image.layer.",
+            "application/vnd.oci.image.config.",
+            "application/vnd.oci.empty.",
+            "application/vnd.docker.image.rootfs.",
+            "application/vnd.docker.container.image.",
+            "application/vnd.buildkit.cacheconfig.",
+        ];
+        KINDS.iter().any(|kind| self.as_str().starts_with(kind))
+    }
+
+    /// Whether this names a manifest of a known kind.
+    #[must_use]
+    pub fn is_manifest(&self) -> bool {
+        self.is_list()
+            || self.is_schema1()
+            || *self == Self::OCI_MANIFEST
+            || *self == Self::DOCKER_MANIFEST
+    }
+
     /// Whether this names something encrypted, as OCI image encryption has it.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {

@@ -177,7 +177,7 @@ pub fn wanted_platforms(
         candidates.extend(known);
     } else {
         match known.iter().position(|known| *known == variant) {
-            Some(at) => candidates.extend(&known[at..]),
+            Some(at) => candidates.extend(known.iter().skip(at)),
             None => candidates.push(&variant),
         }
         candidates.push("");

@@ -5,6 +5,8 @@
 
 mod docker_image;
 mod layers;
+#[cfg(test)]
+mod omitted;
 mod schema1;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::descriptor::length_of;
 use crate::manifest::oci::OciDescriptor;
 use crate::manifest::{docker, oci};
 use crate::{
@@ -175,7 +178,7 @@ pub fn convert(
             }
             ImageManifest::Oci(from) => {
                 let mut edits = edits;
-                let docker = docker_of_oci(from, &mut edits)?;
+                let docker = docker_of_oci(from, config, &mut edits)?;
                 schema1::of_docker(&docker, config, edits, edit.embedded_name.as_ref())
             }
         };
@@ -201,7 +204,7 @@ pub fn convert(
         return match manifest {
             ImageManifest::Docker(from) => written_docker(from.clone(), edits.as_deref(), None),
             ImageManifest::Oci(from) => {
-                let manifest = docker_of_oci(from, &mut edits)?;
+                let manifest = docker_of_oci(from, config, &mut edits)?;
                 written_docker(manifest, edits.as_deref(), None)
             }
             ImageManifest::Schema1(from) => {
@@ -273,6 +276,7 @@ fn oci_of_docker(
 /// repacked, the conversion is possible.
 fn docker_of_oci(
     from: &oci::Manifest,
+    bytes: Option<&[u8]>,
     edits: &mut Option<Vec<LayerEdit>>,
 ) -> Result<docker::Manifest, ConvertError> {
     from.require_image()?;
@@ -306,6 +310,7 @@ fn docker_of_oci(
         .collect::<Result<_, ConvertError>>()?;
     let config = Descriptor {
         media_type: MediaType::DOCKER_CONFIG,
+        size: config.blob.size.or_else(|| bytes.map(length_of)),
         annotations: BTreeMap::new(),
         ..config.blob.clone()
     };
@@ -313,5 +318,5 @@ fn docker_of_oci(
 }
 
 fn config_descriptor(media_type: MediaType, config: &[u8]) -> Descriptor {
-    Descriptor::new(media_type, Digest::sha256(config), Some(config.len() as u64))
+    Descriptor::new(media_type, Digest::sha256(config), Some(length_of(config)))
 }

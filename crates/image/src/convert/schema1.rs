@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::docker_image::{DockerImage, needs_reencoding};
 use super::{ConvertError, Converted, LayerEdit, config_descriptor, layers};
+use crate::descriptor::length_of;
 use crate::manifest::schema1::{self, ContainerConfig, V1Compatibility};
 use crate::manifest::{docker, jws};
 use crate::{Descriptor, Digest, History, MediaType, RawManifest, Reference, Timestamp, go_json};
@@ -133,7 +134,7 @@ pub(super) fn of_docker(
     for step in &image.history {
         let blob = if step.empty_layer {
             blobs = vec![(empty.clone(), Bytes::from_static(&EMPTY_LAYER))];
-            updates.push(kept(&empty, EMPTY_LAYER.len() as u64));
+            updates.push(kept(&empty, length_of(&EMPTY_LAYER)));
             &empty
         } else {
             let (index, layer) = full.next().ok_or_else(|| {
@@ -142,7 +143,7 @@ pub(super) fn of_docker(
                     from.layers.len()
                 ))
             })?;
-            updates.extend(edits.as_ref().map(|edits| edits[index].clone()));
+            updates.extend(edits.as_ref().and_then(|edits| edits.get(index).cloned()));
             &layer.digest
         };
         parent = std::mem::take(&mut id);

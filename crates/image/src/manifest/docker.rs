@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::guess::unambiguous;
-use super::oci::{digest_or_empty, empty_is_none, size_or_zero};
+use super::oci::{digest_or_empty, empty_is_none, size_or_unknown};
 use crate::{Descriptor, Digest, ManifestError, MediaType, Platform, go_json};
 
 /// The manifest of one image (distribution's "Image Manifest Version 2, Schema 2").
@@ -151,7 +151,7 @@ struct WireList {
 #[serde(default, rename_all = "camelCase")]
 struct Wire {
     media_type: MediaType,
-    #[serde(serialize_with = "size_or_zero")]
+    #[serde(serialize_with = "size_or_unknown", deserialize_with = "go_json::size")]
     size: Option<u64>,
     #[serde(serialize_with = "digest_or_empty", deserialize_with = "empty_is_none")]
     digest: Option<Digest>,
@@ -163,7 +163,7 @@ struct Wire {
 #[serde(default, rename_all = "camelCase")]
 struct WireEntry {
     media_type: MediaType,
-    #[serde(serialize_with = "size_or_zero")]
+    #[serde(serialize_with = "size_or_unknown", deserialize_with = "go_json::size")]
     size: Option<u64>,
     #[serde(serialize_with = "digest_or_empty", deserialize_with = "empty_is_none")]
     digest: Option<Digest>,

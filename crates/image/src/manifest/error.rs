@@ -62,6 +62,14 @@ pub enum ManifestError {
         /// The operating system.
         os: String,
     },
+    /// A list of blobs, such as BuildKit makes of a build cache.
+    #[error("no image found in {list}: it lists no manifests, its entries are of type {types:?}")]
+    NoImages {
+        /// The kind of list, in words.
+        list: &'static str,
+        /// The types of its entries, each once.
+        types: Vec<String>,
+    },
     /// A layer or instance without a digest.
     #[error("a layer or instance has no digest")]
     NoDigest,
@@ -91,6 +99,9 @@ impl ManifestError {
                 "--override-os, --override-arch and --override-variant choose another platform; \
                  inspect --all-platforms shows what there is",
             ),
+            Self::NoImages { .. } => Some(
+                "it may be a build cache: copy --all copies it as it is, and inspect --raw shows it",
+            ),
             _ => None,
         }
     }
@@ -100,7 +111,9 @@ impl ManifestError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NoInstance { .. } | Self::InstanceNotFound(_) => ErrorClass::NotFound,
-            Self::NotAList(_) | Self::NotAnImage(_) => ErrorClass::Unsupported,
+            Self::NotAList(_) | Self::NotAnImage(_) | Self::NoImages { .. } => {
+                ErrorClass::Unsupported
+            }
             _ => ErrorClass::InvalidImage,
         }
     }

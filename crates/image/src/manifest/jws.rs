@@ -63,7 +63,7 @@ pub fn sign(unsigned: &[u8]) -> Result<Vec<u8>, ManifestError> {
         _ => return Err(bad("invalid json content")),
     };
     let protected = Protected {
-        format_length: Some(head.len() as i64),
+        format_length: i64::try_from(head.len()).ok(),
         format_tail: Some(BASE64_URL.encode(b"}")),
         // Values know no clock, and nobody asks when.
         time: "1970-01-01T00:00:00Z".to_owned(),
@@ -72,10 +72,11 @@ pub fn sign(unsigned: &[u8]) -> Result<Vec<u8>, ManifestError> {
     let protected = BASE64_URL.encode(go_json::to_vec(&protected).map_err(json)?);
 
     let seed = Digest::sha256(b"the key of signatures that prove nothing");
-    let key = seed.hex().as_bytes()[..32]
-        .try_into()
-        .ok()
-        .and_then(|bytes: [u8; 32]| SigningKey::from_slice(&bytes).ok())
+    let key = seed
+        .hex()
+        .as_bytes()
+        .first_chunk::<32>()
+        .and_then(|bytes| SigningKey::from_slice(bytes).ok())
         .ok_or_else(|| bad("invalid key"))?;
     let signed = format!("{protected}.{}", BASE64_URL.encode(unsigned));
     let signature: Signature = key.sign(signed.as_bytes());
@@ -161,8 +162,8 @@ impl Jwk {
             crv: "P-256",
             kid: key_id(&[DER, point].concat()),
             kty: "EC",
-            x: BASE64_URL.encode(&point[1..33]),
-            y: BASE64_URL.encode(&point[33..]),
+            x: BASE64_URL.encode(point.get(1..33).unwrap_or_default()),
+            y: BASE64_URL.encode(point.get(33..).unwrap_or_default()),
         }
     }
 }
@@ -171,17 +172,16 @@ impl Jwk {
 fn key_id(der: &[u8]) -> String {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let hash = Digest::sha256(der);
-    let bits: Vec<u8> = hash.hex().as_bytes()[..60]
-        .iter()
-        .flat_map(|digit| {
-            let value = (*digit as char).to_digit(16).unwrap_or(0) as u8;
-            [value >> 3, value >> 2, value >> 1, value].map(|bit| bit & 1)
-        })
-        .collect();
-    let letters: Vec<u8> = bits
-        .chunks(5)
-        .map(|five| ALPHABET[five.iter().fold(0, |value, bit| value * 2 + usize::from(*bit))])
-        .collect();
+    let bits = hash.hex().bytes().take(60).flat_map(|digit| {
+        let value = char::from(digit).to_digit(16).unwrap_or_default();
+        [value >> 3, value >> 2, value >> 1, value].map(|bit| bit & 1)
+    });
+    let bits: Vec<u32> = bits.collect();
+    let letter = |five: &[u32]| {
+        let value = five.iter().fold(0_u32, |value, bit| (value << 1) | bit);
+        usize::try_from(value).ok().and_then(|at| ALPHABET.get(at)).copied().unwrap_or(b'A')
+    };
+    let letters: Vec<u8> = bits.chunks(5).map(letter).collect();
     let groups: Vec<&str> =
         letters.chunks(4).map(|four| std::str::from_utf8(four).unwrap_or_default()).collect();
     groups.join(":")

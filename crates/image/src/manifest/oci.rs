@@ -198,7 +198,7 @@ struct Wire {
     media_type: MediaType,
     #[serde(serialize_with = "digest_or_empty", deserialize_with = "empty_is_none")]
     digest: Option<Digest>,
-    #[serde(serialize_with = "size_or_zero")]
+    #[serde(serialize_with = "size_or_unknown", deserialize_with = "go_json::size")]
     size: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     urls: Vec<String>,
@@ -258,7 +258,7 @@ fn config_or_zero<S: serde::Serializer>(
 ) -> Result<S::Ok, S::Error> {
     match config {
         Some(config) => config.serialize(serializer),
-        None => Wire::default().serialize(serializer),
+        None => Wire { size: Some(0), ..Wire::default() }.serialize(serializer),
     }
 }
 
@@ -269,11 +269,15 @@ pub(super) fn digest_or_empty<S: serde::Serializer>(
     serializer.serialize_str(digest.as_ref().map_or("", Digest::as_str))
 }
 
-pub(super) fn size_or_zero<S: serde::Serializer>(
+/// Where a size is not known, -1 says so to the original, and to us.
+pub(super) fn size_or_unknown<S: serde::Serializer>(
     size: &Option<u64>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(size.unwrap_or(0))
+    match size {
+        Some(size) => serializer.serialize_u64(*size),
+        None => serializer.serialize_i64(-1),
+    }
 }
 
 pub(super) fn empty_is_none<'de, D: serde::Deserializer<'de>>(

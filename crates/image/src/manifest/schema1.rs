@@ -173,8 +173,12 @@ impl Manifest {
             }
             last = &v1.id;
         }
-        for index in (0..self.history.len() - 1).rev() {
-            let (upper, lower) = (&self.history[index].v1, &self.history[index + 1].v1);
+        for index in (0..self.history.len().saturating_sub(1)).rev() {
+            let Some([HistoryEntry { v1: upper, .. }, HistoryEntry { v1: lower, .. }]) =
+                self.history.get(index..).and_then(<[HistoryEntry]>::first_chunk)
+            else {
+                continue;
+            };
             if upper.id == lower.id {
                 self.fs_layers.remove(index);
                 self.history.remove(index);

@@ -12,36 +12,40 @@
 /// The length of the domain at the front of `text`; 0 where there is none.
 pub(super) fn domain(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let mut end = if bytes.first() == Some(&b'[') { bracketed(bytes) } else { hosts(bytes) };
-    if end > 0 && bytes.get(end) == Some(&b':') {
-        let digits = count(&bytes[end + 1..], |b| b.is_ascii_digit());
-        if digits > 0 {
-            end += 1 + digits;
-        }
+    let end = match bytes {
+        [b'[', inner @ ..] => bracketed(inner),
+        _ => hosts(bytes),
+    };
+    match bytes.get(end..) {
+        Some([b':', rest @ ..]) if end > 0 => match count(rest, |b| b.is_ascii_digit()) {
+            0 => end,
+            digits => end.saturating_add(1).saturating_add(digits),
+        },
+        _ => end,
     }
-    end
 }
 
-fn bracketed(bytes: &[u8]) -> usize {
-    let inner = count(&bytes[1..], |b| b.is_ascii_hexdigit() || b == b':');
-    if inner > 0 && bytes.get(1 + inner) == Some(&b']') { inner + 2 } else { 0 }
+/// The length of an address in brackets; `inner` is what is behind the first of them.
+fn bracketed(inner: &[u8]) -> usize {
+    let length = count(inner, |b| b.is_ascii_hexdigit() || b == b':');
+    if length > 0 && inner.get(length) == Some(&b']') { length.saturating_add(2) } else { 0 }
 }
 
 fn hosts(bytes: &[u8]) -> usize {
-    let mut end = 0;
+    let (mut end, mut rest) = (0_usize, bytes);
     loop {
-        let start = if end == 0 { 0 } else { end + 1 };
-        let part = &bytes[start.min(bytes.len())..];
-        let mut len = count(part, |b| b.is_ascii_alphanumeric() || b == b'-');
-        while len > 0 && part[len - 1] == b'-' {
-            len -= 1;
-        }
-        if len == 0 || part[0] == b'-' {
+        let length = count(rest, |b| b.is_ascii_alphanumeric() || b == b'-');
+        let part = rest.get(..length).unwrap_or_default();
+        let dashes = part.iter().rev().take_while(|&&b| b == b'-').count();
+        let length = length.saturating_sub(dashes);
+        if length == 0 || part.first() == Some(&b'-') {
             return end;
         }
-        end = start + len;
-        if bytes.get(end) != Some(&b'.') {
-            return end;
+        let dot = usize::from(end > 0);
+        end = end.saturating_add(dot).saturating_add(length);
+        match rest.get(length..) {
+            Some([b'.', behind @ ..]) => rest = behind,
+            _ => return end,
         }
     }
 }
@@ -53,20 +57,18 @@ pub(super) fn is_path(text: &str) -> bool {
 
 fn is_component(bytes: &[u8]) -> bool {
     let alnum = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let mut at = 0;
+    let mut rest = bytes;
     loop {
-        let len = count(&bytes[at..], alnum);
-        if len == 0 {
+        let length = count(rest, alnum);
+        if length == 0 {
             return false;
         }
-        at += len;
-        at += match &bytes[at..] {
+        rest = match rest.get(length..).unwrap_or_default() {
             [] => return true,
-            [b'_', b'_', ..] => 2,
-            [b'.' | b'_', ..] => 1,
-            rest => match count(rest, |b| b == b'-') {
+            [b'_', b'_', rest @ ..] | [b'.' | b'_', rest @ ..] => rest,
+            dashes => match count(dashes, |b| b == b'-') {
                 0 => return false,
-                dashes => dashes,
+                many => dashes.get(many..).unwrap_or_default(),
             },
         };
     }
@@ -77,7 +79,7 @@ pub(super) fn is_tag(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let bytes = text.as_bytes();
     matches!(bytes.len(), 1..=128)
-        && word(bytes[0])
+        && bytes.first().is_some_and(|&b| word(b))
         && bytes.iter().all(|&b| word(b) || b == b'.' || b == b'-')
 }
 

@@ -144,7 +144,7 @@ impl Reference {
             return Err(ReferenceError::InvalidFormat);
         }
         let path = if official { format!("{OFFICIAL}{path}") } else { path.to_owned() };
-        if domain.len() + 1 + path.len() > MAX_NAME {
+        if domain.len().saturating_add(1).saturating_add(path.len()) > MAX_NAME {
             return Err(ReferenceError::TooLong);
         }
         Ok(Self {

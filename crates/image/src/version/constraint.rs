@@ -137,7 +137,7 @@ impl Bound {
             return None;
         }
         let given = parts.iter().take_while(|part| !is_any(part)).count();
-        let kept = parts[..given].join(".");
+        let kept = parts.get(..given).unwrap_or_default().join(".");
         // Where parts are missing, what stands behind a plus is passed over with them.
         let pre = extra.split('+').next().unwrap_or_default();
         let (given, text) = match given {
