@@ -42,7 +42,7 @@ pub(crate) fn load(environment: &Environment) -> Result<BTreeMap<String, KeyProv
     let doing = "Error while parsing keyprovider config file";
     let bytes = paths::read_if_there(&path).map_err(|error| error.during(doing))?;
     let Some(bytes) = bytes else { return Ok(BTreeMap::new()) };
-    let file: File = serde_json::from_slice(&bytes)
+    let file: File = skopeo_image::go_json::from_slice(&bytes)
         .map_err(|source| Error::Json { path, source: source.into() }.during(doing))?;
     Ok(file.key_providers)
 }

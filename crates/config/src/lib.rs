@@ -14,6 +14,12 @@
 //! | [`signatures`] | registries.d |
 //! | [`links`] | which links on the way to a written file are followed |
 
+// What others wrote must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 pub mod auth;
 pub mod certs;
 mod docker;

@@ -102,8 +102,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
 
 fn bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    fs_err::File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LIMIT {
+    fs_err::File::open(path)?.take(LIMIT.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LIMIT) {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)

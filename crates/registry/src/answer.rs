@@ -1,10 +1,16 @@
 //! What a registry says when it does not do what was asked.
 
+// What registries send must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::fmt;
 
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use skopeo_image::ErrorClass;
+use skopeo_image::{ErrorClass, go_json};
 
 use crate::challenge::challenges;
 
@@ -158,7 +164,7 @@ fn line(status: StatusCode) -> String {
 /// The first 50 bytes, in quotes.
 fn sample(body: &[u8]) -> String {
     const LENGTH: usize = 50;
-    let shown = String::from_utf8_lossy(&body[..body.len().min(LENGTH)]);
+    let shown = String::from_utf8_lossy(body.get(..LENGTH).unwrap_or(body));
     let dots = if body.len() > LENGTH { "..." } else { "" };
     format!("{:?}", format!("{shown}{dots}"))
 }
@@ -211,7 +217,7 @@ fn parse(status: StatusCode, body: &[u8]) -> Vec<Item> {
     }
     #[derive(Deserialize)]
     struct Body {
-        #[serde(default, alias = "Errors")]
+        #[serde(default)]
         errors: Vec<Entry>,
     }
     #[derive(Deserialize)]
@@ -223,7 +229,7 @@ fn parse(status: StatusCode, body: &[u8]) -> Vec<Item> {
         #[serde(default)]
         detail: Option<serde_json::Value>,
     }
-    if let Ok(Details { details }) = serde_json::from_slice(body)
+    if let Ok(Details { details }) = go_json::from_slice(body)
         && !details.is_empty()
     {
         let code = match status {
@@ -233,7 +239,7 @@ fn parse(status: StatusCode, body: &[u8]) -> Vec<Item> {
         };
         return vec![Item::new(code, &details, true)];
     }
-    let Ok(Body { errors }) = serde_json::from_slice(body) else { return Vec::new() };
+    let Ok(Body { errors }) = go_json::from_slice(body) else { return Vec::new() };
     errors
         .into_iter()
         .map(|entry| {

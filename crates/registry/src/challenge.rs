@@ -1,5 +1,11 @@
 //! `WWW-Authenticate`: what the registry wants to see (RFC 7235).
 
+// What registries send must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
@@ -78,11 +84,11 @@ fn token_or_quoted(text: &str) -> Option<(String, &str)> {
         return token(text).map(|(value, rest)| (value.to_owned(), rest));
     };
     let mut value = String::new();
-    let mut chars = quoted.char_indices();
-    while let Some((at, c)) = chars.next() {
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
         match c {
-            '"' => return Some((value, &quoted[at + 1..])),
-            '\\' => value.push(chars.next()?.1),
+            '"' => return Some((value, chars.as_str())),
+            '\\' => value.push(chars.next()?),
             _ => value.push(c),
         }
     }

@@ -1,14 +1,21 @@
 //! Referrers: what refers to a manifest, or the tag that lists them where there is no API
 //! (OCI distribution specification 1.1, "Listing Referrers", "Referrers Tag Schema").
 
+// What registries send must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::collections::HashSet;
 
 use http::header::ACCEPT;
 use http::{Method, StatusCode};
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use skopeo_image::manifest::oci::{Index, OciDescriptor};
-use skopeo_image::{Digest, ManifestError, MediaType};
+use skopeo_image::{Digest, ManifestError, MediaType, go_json};
 
 use crate::error::Error;
 use crate::manifests::content_type;
@@ -147,11 +154,15 @@ impl Repository {
 #[must_use]
 pub fn referrers_tag(digest: &Digest) -> String {
     let hex = digest.hex();
-    format!("{}-{}", digest.algorithm(), &hex[..hex.len().min(64)])
+    format!("{}-{}", digest.algorithm(), hex.get(..64).unwrap_or(hex))
 }
 
 fn is_index(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value["manifests"].is_array())
+    #[derive(Deserialize)]
+    struct Listing {
+        manifests: Option<Vec<IgnoredAny>>,
+    }
+    go_json::from_slice::<Listing>(bytes).is_ok_and(|list| list.manifests.is_some())
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<OciDescriptor>, Error> {

@@ -1,11 +1,18 @@
 //! Tags and catalog, page by page.
 
+// What registries send must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::collections::HashSet;
 
 use http::header::LINK;
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use skopeo_image::go_json::Budget;
 use skopeo_image::{Digest, is_valid_tag};
 use tracing::debug;
 use url::Url;
@@ -22,6 +29,9 @@ const MAX_PAGE: usize = 64 * 1024 * 1024;
 /// The most that all pages may have, in bytes: more than a million tags, which as texts in memory
 /// are some times as long.
 const MAX_PAGES: usize = 64 * 1024 * 1024;
+
+/// The most that all pages may name.
+const MOST: usize = 1 << 21;
 
 /// What a page counts at least, in bytes: so that pages without end come to an end, too.
 const MIN_PAGE: usize = 4 * 1024;
@@ -49,7 +59,7 @@ impl Repository {
         #[derive(Deserialize)]
         struct Page {
             // Nexus has null in the list, or no list at all.
-            #[serde(default, alias = "Tags")]
+            #[serde(default)]
             tags: Option<Vec<Option<String>>>,
         }
         let path = format!("/v2/{}/tags/list", self.path);
@@ -105,6 +115,7 @@ async fn pages<T: DeserializeOwned>(
     let mut seen = HashSet::new();
     let mut pages = Vec::new();
     let mut left = Some(MAX_PAGES);
+    let mut budget = Budget::new(MAX_PAGES, MOST);
     let mut next = Some(first);
     while let Some(path) = next {
         let call = Call::new(Method::GET, path.clone()).scopes(scopes.to_vec());
@@ -119,9 +130,10 @@ async fn pages<T: DeserializeOwned>(
         if left.is_none() {
             return Err(Error::TooLarge(MAX_PAGES).doing(wording.refused));
         }
+        // Nothing behind the list is looked at, be it a comment of a cache.
+        let page = budget.read_first(&body);
         pages.push(
-            serde_json::from_slice(&body)
-                .map_err(|source| Error::Json { doing: wording.reading.to_owned(), source })?,
+            page.map_err(|source| Error::Json { doing: wording.reading.to_owned(), source })?,
         );
         let link = next_page(&headers, &path);
         if !seen.insert(path) {

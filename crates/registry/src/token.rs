@@ -1,12 +1,18 @@
 //! Bearer tokens, by scope, until they expire.
 
+// What registries send must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Deserialize;
-use skopeo_image::Secret;
+use skopeo_image::{Secret, go_json};
 
 /// The shortest life a token is taken to have, as in the original: some servers say less than
 /// they mean.
@@ -72,7 +78,7 @@ impl Token {
             issued_at: Option<String>,
         }
         // What is wrong with a value would be told with the value, which may be the token.
-        let body: Body = serde_json::from_slice(body).map_err(|error| match error.is_data() {
+        let body: Body = go_json::from_slice(body).map_err(|error| match error.is_data() {
             true => serde::de::Error::custom("its JSON is not that of a token"),
             false => error,
         })?;
@@ -90,7 +96,8 @@ impl Token {
             .unwrap_or_default();
         let left = life.max(SHORTEST_LIFE).saturating_sub(age).max(SHORTEST_LIFE.min(life));
         let fetched = Instant::now();
-        let expires = fetched + left.min(Duration::from_secs(u32::MAX.into()));
+        let longest = Duration::from_secs(u32::MAX.into());
+        let expires = fetched.checked_add(left.min(longest)).unwrap_or(fetched);
         Ok(Self { secret: secret.into(), fetched, expires })
     }
 
@@ -161,7 +168,14 @@ mod tests {
             (r#"{"token":"a","expires_in":300,"issued_at":"2027-01-01T00:08:00Z"}"#, Some(300)),
             (r#"{"token":"a","expires_in":300,"issued_at":"yesterday"}"#, Some(300)),
             (r#"{"token":null,"access_token":"b","expires_in":null}"#, Some(60)),
+            (r#"{"Token":"a"}"#, Some(60)),
+            (
+                r#"{"ACCESS_TOKEN":"a","Expires_In":300,"ISSUED_AT":"2026-01-01T00:08:00Z"}"#,
+                Some(180),
+            ),
+            (r#"{"token":"a","token":"b","expires_in":1,"expires_in":300}"#, Some(300)),
             (r#"{"token":""}"#, None),
+            (r#"{"token":"a","expires_in":3e2}"#, None),
             (r#"{}"#, None),
             ("<html>", None),
         ] {

@@ -84,7 +84,7 @@ impl LayerKey {
             // Its text could quote the key.
             CryptError::Options(format!("no valid JSON (column {})", error.column()))
         };
-        let public: Public = serde_json::from_slice(public).map_err(json)?;
+        let public: Public = skopeo_image::go_json::from_slice(public).map_err(json)?;
         match public.cipher.as_str() {
             CIPHER => {}
             "" => return Err(wrong("no cipher type provided")),
@@ -93,7 +93,7 @@ impl LayerKey {
                 return Err(CryptError::Options(format!("unsupported cipher type: {shown:?}")));
             }
         }
-        let mut private: Private = serde_json::from_slice(private).map_err(json)?;
+        let mut private: Private = skopeo_image::go_json::from_slice(private).map_err(json)?;
         let symkey = BASE64.decode(&private.symkey).map(Zeroizing::new);
         private.symkey.zeroize();
         let symkey = symkey.map_err(|_| wrong("the key is no base64"))?;

@@ -129,7 +129,7 @@ impl Provider {
     ) -> io::Result<Vec<u8>> {
         let input = Zeroizing::new(serde_json::to_vec(input)?);
         let output = self.run(input)?;
-        let output: Output = serde_json::from_slice(&output).map_err(|error| {
+        let output: Output = skopeo_image::go_json::from_slice(&output).map_err(|error| {
             // Its text could quote the key.
             let place = format!("line {}, column {}", error.line(), error.column());
             io::Error::new(io::ErrorKind::InvalidData, format!("its answer is no JSON ({place})"))

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use base64::{DecodeError, Engine as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use skopeo_image::Secret;
+use skopeo_image::{Secret, go_json};
 use tracing::{debug, warn};
 
-use super::Stored;
+use super::{Stored, fields};
 use crate::{Error, links, paths};
 
 /// A credential file and how it is written.
@@ -84,14 +84,14 @@ impl CredentialFile {
             path: self.path.clone(),
             source: source.into(),
         };
-        let value: Value = serde_json::from_slice(bytes).map_err(failed)?;
         if self.dress == Dress::Legacy {
+            let mut auths: Value = go_json::from_slice(bytes).map_err(failed)?;
+            fields::name_of_entries(&mut auths);
             let auths: BTreeMap<String, Option<Entry>> =
-                serde_json::from_value(value).map_err(failed)?;
+                serde_json::from_value(auths).map_err(failed)?;
             return Ok(Contents { auths: present(auths), ..Contents::default() });
         }
-        let root: Option<Map<String, Value>> = serde_json::from_value(value).map_err(failed)?;
-        let root = root.unwrap_or_default();
+        let root = fields::root(bytes).map_err(failed)?;
         let part = |key: &str| root.get(key).cloned().unwrap_or(Value::Null);
         let auths: Option<BTreeMap<String, Option<Entry>>> =
             serde_json::from_value(part("auths")).map_err(failed)?;
@@ -210,8 +210,7 @@ impl Contents {
                 root.extend(self.root.clone().into_iter().filter(|(key, _)| !known(key)));
             }
         }
-        skopeo_image::go_json::to_vec_indent(&root, "", "\t")
-            .expect("keys are texts and values were JSON before")
+        go_json::to_vec_indent(&root, "", "\t").expect("keys are texts and values were JSON before")
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
-use skopeo_image::Secret;
+use skopeo_image::{Secret, go_json};
 
 use super::Stored;
 use crate::{Environment, Error, env};
@@ -49,7 +49,7 @@ impl<'a> Helper<'a> {
             Err(Error::Helper { output, .. }) if output == NOT_FOUND => return Ok(Stored::None),
             Err(error) => return Err(error),
         };
-        let found: Credentials = serde_json::from_slice(&output)
+        let found: Credentials = go_json::from_slice(&output)
             .map_err(|source| Error::Json { path: self.program(), source: source.into() })?;
         let secret = Secret::from(found.secret);
         Ok(match found.username.as_str() {
@@ -71,7 +71,7 @@ impl<'a> Helper<'a> {
             username: username.to_owned(),
             secret: password.reveal().to_owned(),
         };
-        let mut input = skopeo_image::go_json::to_vec(&credentials).expect("three texts");
+        let mut input = go_json::to_vec(&credentials).expect("three texts");
         input.push(b'\n');
         self.run("store", "storing", &input)?;
         Ok(format!("credential helper: {}", self.name))
@@ -89,7 +89,7 @@ impl<'a> Helper<'a> {
     /// All hosts that something is kept for, with their user names.
     pub(super) fn list(self) -> Result<BTreeMap<String, String>, Error> {
         let output = self.run("list", "listing", b"unused")?;
-        serde_json::from_slice(&output)
+        go_json::from_slice(&output)
             .map_err(|source| Error::Json { path: self.program(), source: source.into() })
     }
 

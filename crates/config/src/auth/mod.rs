@@ -1,6 +1,7 @@
 //! Which credentials belong to which name, and where `login` and `logout` keep them.
 
 mod edit;
+mod fields;
 mod file;
 mod helper;
 

@@ -156,6 +156,55 @@ fn entries_are_decoded_with_care() {
     }
 }
 
+/// Go's programs, which write these files, match names of fields without regard to case.
+#[test]
+fn names_of_fields_are_matched_as_go_does() {
+    let upper = |text: String| text.replace("\"auth\"", "\"AUTH\"");
+    let e = || entry("u");
+    for text in [
+        format!(r#"{{"Auths":{{"h":{}}}}}"#, e()),
+        format!(r#"{{"AUTHS":{{"h":{}}}}}"#, upper(e())),
+        format!(r#"{{"auths":{{"h":{}}}}}"#, e().replace("auth", "Auth")),
+        format!(r#"{{"auths":{{"h":{}}},"auths":{{"x":{{}}}}}}"#, e()), // both count
+        format!(r#"{{"auths":{{"x":{{}}}},"Auths":{{"h":{}}}}}"#, e()),
+        format!(r#"{{"auths":{{"h":{{"auth":"x"}}}},"auths":{{"h":{}}}}}"#, e()), // the last
+        format!(r#"{{"auths":null,"auths":{{"h":{}}}}}"#, e()),
+        format!(r#"{{"auths":{{"h":{}}},"credHelpers":null}}"#, e()),
+    ] {
+        for file in ["home/.docker/config.json", "home/.config/containers/auth.json"] {
+            let machine = Machine::new().file(file, &text);
+            assert_eq!(found(&machine, "h"), "u", "{file}: {text}");
+        }
+    }
+    let legacy = format!(r#"{{"h":{}}}"#, upper(e()));
+    assert_eq!(found(&Machine::new().file("home/.dockercfg", &legacy), "h"), "u");
+    let token = r#"{"auths":{"h":{"auth":"dTo=","identityToken":"t"}}}"#;
+    for text in [token.to_owned(), token.replace("identityToken", "IdentityToken")] {
+        let machine = Machine::new().file("home/.docker/config.json", &text);
+        assert_eq!(found(&machine, "h"), "token u t", "{text}");
+    }
+    for text in ["null", "{}", r#"{"auths":null}"#, r#"{"auths":{"h":null}}"#] {
+        let machine = Machine::new().file("home/.docker/config.json", text);
+        assert_eq!(found(&machine, "h"), "", "{text}");
+    }
+}
+
+/// What is written has each name once, so that nobody reads two.
+#[test]
+fn odd_names_of_fields_are_written_as_they_should_be() {
+    let text =
+        format!(r#"{{"Auths":{{"a":{}}},"X":1,"auths":{{"b":{}}}}}"#, entry("a"), entry("b"));
+    let machine = Machine::new().file("a.json", &text);
+    let options = AuthOptions { authfile: Some(machine.path("a.json")), compat_authfile: None };
+    log_in(&machine, &options, "c.io");
+    let written: serde_json::Value = serde_json::from_str(&machine.read("a.json")).unwrap();
+    let keys: Vec<_> = written.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["auths", "X"]);
+    let hosts: Vec<_> = written["auths"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(hosts, ["a", "b", "c.io"]);
+    assert_eq!(user(&machine, &options, "a"), "a");
+}
+
 #[test]
 fn broken_files_are_errors() {
     for (text, expected) in [

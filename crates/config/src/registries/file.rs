@@ -279,7 +279,7 @@ fn toml_error(error: &toml::de::Error, text: &str) -> Error {
     let before = error.span().and_then(|span| text.get(..span.start));
     let message = error.message();
     Error::Toml(match before {
-        Some(before) => format!("toml: line {}: {message}", before.matches('\n').count() + 1),
+        Some(before) => format!("toml: line {}: {message}", before.split('\n').count()),
         None => format!("toml: {message}"),
     })
 }

@@ -141,7 +141,11 @@ impl Registries {
     fn take(&mut self, file: file::File, path: &Path) {
         for registry in file.registries {
             match self.entries.binary_search_by(|entry| entry.prefix.cmp(&registry.prefix)) {
-                Ok(at) => self.entries[at] = registry,
+                Ok(at) => {
+                    if let Some(entry) = self.entries.get_mut(at) {
+                        *entry = registry;
+                    }
+                }
                 Err(at) => self.entries.insert(at, registry),
             }
         }

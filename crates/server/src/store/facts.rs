@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use skopeo_image::{Digest, MediaType};
+use skopeo_image::{Digest, MediaType, go_json};
 
 /// A manifest of any kind, as far as a registry looks into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ struct FsLayer {
 impl Facts {
     /// Reads a manifest; `Err` is what is wrong with it.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let document: Document = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        let document: Document = go_json::from_slice(bytes).map_err(|e| e.to_string())?;
         let declared = document.media_type.clone().filter(|text| !text.is_empty());
         let facts = match (document.schema_version, &declared) {
             (1, None) => document.schema1()?,
@@ -105,13 +105,16 @@ impl Document {
     }
 
     fn list(self) -> Facts {
-        let children = self.manifests.unwrap_or_default();
+        let entries = self.manifests.unwrap_or_default().into_iter();
+        // BuildKit keeps build caches in indexes of blobs.
+        let (blobs, children): (Vec<_>, Vec<_>) =
+            entries.partition(|it| MediaType::from(it.media_type.as_str()).is_blob());
         let docker = children.iter().any(|child| {
             child.media_type.starts_with("application/vnd.docker.distribution.manifest")
         });
         Facts {
             media_type: if docker { MediaType::DOCKER_LIST } else { MediaType::OCI_INDEX },
-            blobs: Vec::new(),
+            blobs: blobs.into_iter().map(|blob| blob.digest).collect(),
             children: children.into_iter().map(|c| (c.digest, c.media_type.into())).collect(),
             subject: self.subject.map(|subject| subject.digest),
             artifact_type: self.artifact_type.filter(|text| !text.is_empty()),
@@ -164,6 +167,10 @@ mod tests {
             (
                 format!(r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"m","digest":"{c}"}}]}}"#),
                 Ok((MediaType::OCI_INDEX, vec![], vec![(c, "m".into())])),
+            ),
+            (
+                format!(r#"{{"SchemaVersion":2,"Manifests":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","Digest":"{a}"}}]}}"#),
+                Ok((MediaType::OCI_INDEX, vec![a.clone()], vec![])), // a build cache
             ),
             (
                 r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[]}"#.into(),
