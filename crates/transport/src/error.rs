@@ -398,6 +398,9 @@ pub enum Error {
     /// More manifests than are read to find what hangs on one of them.
     #[error("reading the layout: it has more than {0} manifests")]
     TooManyManifests(usize),
+    /// A descriptor that cannot be read.
+    #[error("parsing a descriptor in the index")]
+    BadDescriptor(#[source] serde_json::Error),
     /// A descriptor whose digest is none.
     #[error("unexpected digest reference {text}")]
     BadDigest {
@@ -572,6 +575,7 @@ impl Error {
             | Self::UnknownEntry(_)
             | Self::TooManyManifests(_)
             | Self::BrokenArchive { .. }
+            | Self::BadDescriptor(_)
             | Self::BadDigest { .. } => ErrorClass::InvalidImage,
             _ => return None,
         })

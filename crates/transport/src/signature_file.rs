@@ -82,7 +82,7 @@ pub(crate) fn decode(bytes: Vec<u8>) -> Result<Signature, Malformed> {
             match format {
                 SIMPLE => Ok(Signature::Simple(Bytes::copy_from_slice(data))),
                 SIGSTORE => {
-                    let sigstore: Sigstore = serde_json::from_slice(data)?;
+                    let sigstore: Sigstore = go_json::from_slice(data)?;
                     Ok(Signature::Sigstore {
                         mime_type: sigstore.mime_type,
                         payload: STANDARD.decode(sigstore.payload.unwrap_or_default())?.into(),

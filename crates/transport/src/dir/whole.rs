@@ -60,7 +60,12 @@ impl Needed {
                 }
                 Manifest::List(list) => {
                     for instance in list.instances() {
+                        let is_blob = instance.is_blob();
                         let blob = instance.descriptor;
+                        if is_blob {
+                            self.0.insert(file_name(&blob.digest), blob.size);
+                            continue;
+                        }
                         let file = format!("{}{MANIFEST}", file_name(&blob.digest));
                         if self.0.insert(file, blob.size).is_some() {
                             continue;

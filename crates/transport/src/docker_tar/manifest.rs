@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use skopeo_image::{Digest, Reference, go_json};
+use skopeo_image::go_json::{self, Budget};
+use skopeo_image::{Digest, Reference};
 
 use super::SavedError;
 use super::name::Item;
@@ -14,6 +15,8 @@ use super::name::Item;
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// The longest that is read, in bytes: ten thousand images, of which the original reads a thousand.
 pub(crate) const MAX_MANIFEST: u64 = 16 << 20;
+/// The most values in it: ten thousand images with fifty layers each.
+const MOST: usize = 1 << 19;
 /// The longest config that is read, in bytes; the original's limit.
 pub(crate) const MAX_CONFIG: u64 = 4 << 20;
 
@@ -40,7 +43,8 @@ pub(crate) struct SavedItem {
 
 /// Reads a `manifest.json`.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<SavedItem>, SavedError> {
-    let items: Option<Vec<SavedItem>> = go_json::from_slice(bytes).map_err(SavedError::Manifest)?;
+    let items: Option<Vec<SavedItem>> =
+        Budget::new(bytes.len(), MOST).read(bytes).map_err(SavedError::Manifest)?;
     Ok(items.unwrap_or_default())
 }
 

@@ -117,7 +117,7 @@ impl Folder {
     pub(super) fn index(&self) -> Result<Index, Error> {
         let path = self.index_path();
         let bytes = files::read(&path, None, files::MAX_INDEX)?;
-        Index::parse(&bytes).map_err(|source| Error::Json { path, source })
+        Index::parse(bytes).map_err(|source| Error::Json { path, source })
     }
 
     /// Waits until nobody else edits the index. The lock ends with the value, or the process.

@@ -99,7 +99,7 @@ pub(super) fn by_subject(
                 continue;
             }
         };
-        let children = links.manifests.iter().rev();
+        let children = links.manifests.iter().rev().filter(|child| !child.media_type.is_blob());
         waiting.extend(children.map(|child| Target {
             media_type: child.media_type.clone(),
             digest: child.digest.clone(),

@@ -1,30 +1,40 @@
 //! `index.json`: find, replace, remove. Pure.
+//!
+//! All descriptors are kept as they are written, and looked into when they are asked for: a file of
+//! others takes no more memory than its own length and a few bytes for each of them.
 
-use std::collections::HashSet;
+//! All descriptors are kept as they are written, and looked into when they are asked for: a file of
+//! others takes no more memory than its own length and a few bytes for each of them.
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Map, Value};
-use skopeo_image::{Digest, MediaType, go_json};
+use std::collections::{BTreeMap, HashSet};
+
+use serde::Deserialize;
+use serde_json::Error as JsonError;
 
 use super::Entry as Wanted;
-use crate::Error;
+use crate::{Error, files};
 
 /// The annotation that holds a reference (OCI image specification, "Pre-Defined Annotation Keys").
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
+/// The most descriptors: more than a file of [`files::MAX_INDEX`] bytes can have with digests.
+const MOST: usize = 1 << 20;
+
 /// An `index.json`. What it holds beyond our knowledge is kept as it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
-    document: Map<String, Value>,
+    /// What the document has before and behind its descriptors.
+    before: Vec<(String, Raw)>,
+    behind: Vec<(String, Raw)>,
     entries: Vec<Entry>,
 }
 
 /// One descriptor of an index.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    raw: Map<String, Value>,
+    raw: Raw,
     /// The reference in it, which is looked for more often than all else.
-    name: Option<String>,
+    name: Option<Box<str>>,
 }
 
 /// What is needed of a descriptor here.
@@ -34,27 +44,82 @@ pub(crate) struct Target {
     pub(crate) digest: Digest,
 }
 
+/// A descriptor, as far as it is read here.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Fields {
+    media_type: MediaType,
+    digest: String,
+    #[serde(deserialize_with = "go_json::size")]
+    size: Option<u64>,
+}
+
 impl Index {
     /// An index of nothing, as the original begins one.
     pub(crate) fn new() -> Self {
-        let mut document = Map::new();
-        document.insert("schemaVersion".into(), 2.into());
-        document.insert("mediaType".into(), MediaType::OCI_INDEX.as_str().into());
-        document.insert("manifests".into(), Value::Null);
-        Self { document, entries: Vec::new() }
+        let version = Raw::of(&2).expect("a number is JSON");
+        let media_type = Raw::of(&MediaType::OCI_INDEX).expect("a text is JSON");
+        let before = vec![("schemaVersion".into(), version), ("mediaType".into(), media_type)];
+        Self { before, behind: Vec::new(), entries: Vec::new() }
     }
 
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let mut document: Map<String, Value> = serde_json::from_slice(bytes)?;
-        let entries = document.get_mut("manifests").map_or(Value::Null, Value::take);
-        let entries: Option<Vec<Map<String, Value>>> = serde_json::from_value(entries)?;
-        let entries = entries.unwrap_or_default().into_iter().map(Entry::of).collect();
-        Ok(Self { document, entries })
+    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, JsonError> {
+        let longest = usize::try_from(files::MAX_INDEX).unwrap_or(usize::MAX);
+        let mut budget = Budget::new(longest, MOST);
+        let document = Raw::parse(bytes, &mut budget)?;
+        if !document.is_object() {
+            return Err(wrong("it is no object"));
+        }
+        let mut index = Self { before: Vec::new(), behind: Vec::new(), entries: Vec::new() };
+        let mut lists: Vec<Raw> = Vec::new();
+        for (key, value) in document.members(&budget)? {
+            if go_json::is_name("manifests", &key) {
+                lists.push(value);
+            } else if lists.is_empty() {
+                index.before.push((key.into_owned(), value));
+            } else {
+                index.behind.push((key.into_owned(), value));
+            }
+        }
+        index.entries = match &lists[..] {
+            [] => Vec::new(),
+            [list] => items(list, &budget)?,
+            lists => merged(lists, &budget)?,
+        }
+        .into_iter()
+        .map(Entry::of)
+        .collect::<Result<_, _>>()?;
+        Ok(index)
     }
 
     /// The document on one line, as Go writes it.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        go_json::to_vec(self).expect("a JSON value always encodes")
+        let length: usize = self.entries.iter().map(|entry| entry.raw.as_str().len() + 1).sum();
+        let mut text = Vec::with_capacity(length + 256);
+        let member = |key: &str, text: &mut Vec<u8>| {
+            text.push(if text.is_empty() { b'{' } else { b',' });
+            text.extend(go_json::to_vec(key).expect("a text is JSON"));
+            text.push(b':');
+        };
+        for (key, value) in &self.before {
+            member(key, &mut text);
+            go_json::write_compact(value.as_str(), &mut text);
+        }
+        member("manifests", &mut text);
+        text.push(b'[');
+        for (at, entry) in self.entries.iter().enumerate() {
+            if at > 0 {
+                text.push(b',');
+            }
+            go_json::write_compact(entry.raw.as_str(), &mut text);
+        }
+        text.push(b']');
+        for (key, value) in &self.behind {
+            member(key, &mut text);
+            go_json::write_compact(value.as_str(), &mut text);
+        }
+        text.push(b'}');
+        text
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
@@ -135,8 +200,10 @@ impl Index {
         {
             old.forget_reference();
         }
+        let digest = new.fields().map(|fields| fields.digest).ok();
         let same = |entry: &&mut Entry| {
-            entry.text("digest") == new.text("digest") && entry.ref_name().is_none()
+            entry.ref_name().is_none()
+                && entry.fields().is_ok_and(|fields| Some(fields.digest) == digest)
         };
         match self.entries.iter_mut().find(same) {
             Some(entry) => *entry = new,
@@ -157,46 +224,84 @@ impl Index {
 
 /// Whether it says what an image is. Schema 1 comes only from who keeps what was there.
 pub(super) fn is_manifest(media_type: &MediaType) -> bool {
-    media_type.is_list()
-        || media_type.is_schema1()
-        || *media_type == MediaType::OCI_MANIFEST
-        || *media_type == MediaType::DOCKER_MANIFEST
+    media_type.is_manifest()
+}
+
+/// The descriptors of a list.
+fn items(list: &Raw, budget: &Budget) -> Result<Vec<Raw>, JsonError> {
+    match list.items(budget)? {
+        Some(items) => Ok(items),
+        None if list.is_null() => Ok(Vec::new()),
+        None => Err(wrong("its manifests are no array")),
+    }
+}
+
+/// The descriptors of a document that has several lists: Go reads each into what the one before
+/// has left, place by place.
+fn merged(lists: &[Raw], budget: &Budget) -> Result<Vec<Raw>, JsonError> {
+    let mut before: Vec<Raw> = Vec::new();
+    for list in lists {
+        let mut old = std::mem::take(&mut before).into_iter();
+        for item in items(list, budget)? {
+            before.push(match old.next() {
+                Some(old) if old.is_object() && item.is_object() => {
+                    let (old, new) = (old.members(budget)?, item.members(budget)?);
+                    let members = old.iter().chain(&new).map(|(key, value)| (&**key, value));
+                    Raw::object(members)?
+                }
+                Some(old) if item.is_null() => old,
+                _ => item,
+            });
+        }
+    }
+    Ok(before)
 }
 
 impl Entry {
     /// A new descriptor, its members in Go's order.
     pub(crate) fn new(target: &Target, size: usize, reference: Option<&str>) -> Self {
-        let mut raw = Map::new();
-        raw.insert("mediaType".into(), target.media_type.as_str().into());
-        raw.insert("digest".into(), target.digest.as_str().into());
-        raw.insert("size".into(), size.into());
-        if let Some(reference) = reference {
-            let annotations = Map::from_iter([(REF_NAME.to_owned(), reference.into())]);
-            raw.insert("annotations".into(), Value::Object(annotations));
+        #[derive(serde::Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct New<'a> {
+            media_type: &'a MediaType,
+            digest: &'a str,
+            size: usize,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            annotations: Option<BTreeMap<&'a str, &'a str>>,
         }
-        Self { raw, name: reference.filter(|it| !it.is_empty()).map(str::to_owned) }
+        let raw = Raw::of(&New {
+            media_type: &target.media_type,
+            digest: target.digest.as_str(),
+            size,
+            annotations: reference.map(|reference| BTreeMap::from([(REF_NAME, reference)])),
+        });
+        let raw = raw.expect("texts and a number are JSON");
+        Self { raw, name: reference.filter(|it| !it.is_empty()).map(Into::into) }
     }
 
-    fn of(raw: Map<String, Value>) -> Self {
+    fn of(raw: Raw) -> Result<Self, JsonError> {
+        if !raw.is_object() && !raw.is_null() {
+            return Err(wrong("a descriptor is no object"));
+        }
         let mut entry = Self { raw, name: None };
-        entry.name = entry.annotation(REF_NAME).map(str::to_owned);
-        entry
+        entry.name = entry.annotation(REF_NAME).map(Into::into);
+        Ok(entry)
     }
 
     pub(crate) fn descriptor(&self) -> Result<Target, Error> {
-        let digest = self.text("digest").unwrap_or_default();
-        let digest = digest
-            .parse()
-            .map_err(|source| Error::BadDigest { text: digest.to_owned(), source })?;
-        Ok(Target { media_type: self.media_type(), digest })
+        let Fields { media_type, digest, .. } = self.fields()?;
+        match digest.parse() {
+            Ok(digest) => Ok(Target { media_type, digest }),
+            Err(source) => Err(Error::BadDigest { text: digest, source }),
+        }
     }
 
     pub(super) fn size(&self) -> Option<u64> {
-        self.raw.get("size")?.as_u64()
+        self.fields().ok()?.size
     }
 
     pub(crate) fn media_type(&self) -> MediaType {
-        self.text("mediaType").unwrap_or_default().into()
+        self.fields().map(|fields| fields.media_type).unwrap_or_default()
     }
 
     pub(crate) fn ref_name(&self) -> Option<&str> {
@@ -204,46 +309,56 @@ impl Entry {
     }
 
     /// An annotation that says something.
-    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
-        self.raw.get("annotations")?.get(key)?.as_str().filter(|text| !text.is_empty())
+    pub(crate) fn annotation(&self, key: &str) -> Option<String> {
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Annotated<T> {
+            annotations: BTreeMap<String, T>,
+        }
+        let found = match self.raw.read::<Annotated<String>>() {
+            Ok(mut read) => read.annotations.remove(key),
+            // Another one may be no text.
+            Err(_) => {
+                let read: Annotated<serde_json::Value> = self.raw.read().ok()?;
+                read.annotations.get(key)?.as_str().map(str::to_owned)
+            }
+        };
+        found.filter(|text| !text.is_empty())
     }
 
-    fn text(&self, key: &str) -> Option<&str> {
-        self.raw.get(key)?.as_str()
+    fn fields(&self) -> Result<Fields, Error> {
+        self.raw.read().map_err(Error::BadDescriptor)
     }
 
     fn forget_reference(&mut self) {
         self.name = None;
-        if let Some(Value::Object(annotations)) = self.raw.get_mut("annotations") {
-            annotations.shift_remove(REF_NAME);
-            if annotations.is_empty() {
-                self.raw.shift_remove("annotations");
-            }
+        if let Ok(raw) = without_reference(&self.raw) {
+            self.raw = raw;
         }
     }
 }
 
-impl Serialize for Index {
-    /// What it holds beyond our knowledge stays where it was.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (key, value) in &self.document {
-            match key.as_str() {
-                "manifests" => map.serialize_entry(key, &self.entries)?,
-                _ => map.serialize_entry(key, value)?,
-            }
+/// The same descriptor without a reference.
+fn without_reference(raw: &Raw) -> Result<Raw, JsonError> {
+    let budget = Budget::default();
+    let mut kept: Vec<(String, Raw)> = Vec::new();
+    for (key, value) in raw.members(&budget)? {
+        if !go_json::is_name("annotations", &key) {
+            kept.push((key.into_owned(), value));
+            continue;
         }
-        if !self.document.contains_key("manifests") {
-            map.serialize_entry("manifests", &self.entries)?;
+        let annotations = value.members(&budget)?;
+        let annotations: Vec<_> = annotations.iter().filter(|(key, _)| key != REF_NAME).collect();
+        if !annotations.is_empty() {
+            let value = Raw::object(annotations.iter().map(|(key, value)| (&**key, value)))?;
+            kept.push((key.into_owned(), value));
         }
-        map.end()
     }
+    Raw::object(kept.iter().map(|(key, value)| (key.as_str(), value)))
 }
 
-impl Serialize for Entry {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.raw.serialize(serializer)
-    }
+fn wrong(text: &str) -> JsonError {
+    serde::de::Error::custom(text)
 }
 
 #[cfg(test)]
@@ -344,12 +459,62 @@ mod tests {
                  {{\"org.opencontainers.image.ref.name\":\"1\"}}}}]}}"
             )
         );
-        let text = "{\"x\":\"\\u003c\",\"manifests\":[{\"digest\":\"nonsense\",\"y\":1}],\
+        let text = "{\"x\":\"\\u003c\",\"manifests\":[{\"digest\":\"nonsense\",\"y\":1.50e3}],\
                     \"annotations\":{\"k\":\"v\"}}";
-        assert_eq!(Index::parse(text.as_bytes()).unwrap().encode(), text.as_bytes());
+        assert_eq!(Index::parse(text.into()).unwrap().encode(), text.as_bytes());
         for text in ["[]", "{\"manifests\":1}", "{\"manifests\":[1]}", ""] {
-            assert!(Index::parse(text.as_bytes()).is_err(), "{text}");
+            assert!(Index::parse(text.into()).is_err(), "{text}");
         }
-        assert!(Index::parse(b"{\"manifests\":null}").unwrap().entries().is_empty());
+        assert!(Index::parse(b"{\"manifests\":null}".into()).unwrap().entries().is_empty());
+    }
+
+    #[test]
+    fn reads_as_go_does() {
+        let digest = Digest::sha256(b"a");
+        let index = |text: String| Index::parse(text.into_bytes());
+        let named = format!(r#""annotations":{{"{REF_NAME}":"1","{REF_NAME}":"2"}}"#);
+        for text in [
+            format!(r#"{{"Manifests":[{{"Digest":"{digest}",{named}}}]}}"#),
+            format!(
+                r#"{{"MANIFESTS":[{{"DIGEST":"x","digest":"{digest}","Annotations":null,{named}}}]}}"#
+            ),
+            format!(
+                r#"{{"manifests":[{{"digest":"x"}}],"manifests":[{{"digest":"{digest}",{named}}}]}}"#
+            ),
+            format!(
+                r#"{{"manifests":[{{{named},"size":1}}],"manifests":[{{"digest":"{digest}"}}]}}"#
+            ),
+        ] {
+            let mut read = index(text.clone()).unwrap();
+            assert_eq!(read.find(&Wanted::Reference("2".into())).unwrap(), 0, "{text}");
+            assert_eq!(read.entries()[0].descriptor().unwrap().digest, digest, "{text}");
+            read.add(entry("b", Some("2")));
+            assert_eq!(shown(&read), [("a", None), ("b", Some("2"))], "{text}");
+            let again = Index::parse(read.encode()).unwrap();
+            assert_eq!(shown(&again), shown(&read), "{text}");
+        }
+        // Sizes that no file has are refused, with the descriptor that has them.
+        for (size, right) in
+            [("-1", true), ("null", true), ("9223372036854775808", false), ("1e1", false)]
+        {
+            let text = format!(r#"{{"manifests":[{{"digest":"{digest}","size":{size}}}]}}"#);
+            let read = index(text).unwrap();
+            assert_eq!(read.entries()[0].descriptor().is_ok(), right, "{size}");
+            assert_eq!(read.entries()[0].size(), None);
+        }
+    }
+
+    #[test]
+    fn only_so_many_entries_are_read() {
+        for hostile in ["{\"a\":0},", "{},", "null,"] {
+            let text = format!("{{\"manifests\":[{}{{}}]}}", hostile.repeat(MOST));
+            let error = Index::parse(text.into_bytes()).unwrap_err().to_string();
+            assert!(error.contains("more than 1048576 entries"), "{error}");
+        }
+        let text = format!("{{{}\"manifests\":[]}}", "\"a\":0,".repeat(MOST));
+        assert!(Index::parse(text.into_bytes()).is_err());
+        let one = format!("{{\"manifests\":[{{\"x\":[{}0]}}]}}", "0,".repeat(MOST));
+        let index = Index::parse(one.into_bytes()).unwrap();
+        assert!(index.entries()[0].descriptor().is_err());
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn labels(index: &Index, home: &str, place: &str) -> Vec<(Wanted, Str
             nameless += 1;
             continue;
         };
-        let label = label(name, home);
+        let label = label(&name, home);
         if Reference::parse_normalized(&label).is_err() {
             warn!("Skipping {name:?} in {place}: it is not the name of an image");
             continue;
@@ -60,8 +60,8 @@ pub(crate) fn labels(index: &Index, home: &str, place: &str) -> Vec<(Wanted, Str
     found
 }
 
-fn name_of(entry: &Entry) -> Option<&str> {
-    entry.annotation(IMAGE_NAME).or_else(|| entry.ref_name())
+fn name_of(entry: &Entry) -> Option<String> {
+    entry.annotation(IMAGE_NAME).or_else(|| entry.ref_name().map(str::to_owned))
 }
 
 fn label(name: &str, home: &str) -> String {
@@ -80,7 +80,7 @@ mod tests {
             .iter()
             .map(|it| format!(r#"{{"digest":"{digest}","annotations":{{{it}}}}}"#))
             .collect();
-        Index::parse(format!(r#"{{"manifests":[{}]}}"#, entries.join(",")).as_bytes()).unwrap()
+        Index::parse(format!(r#"{{"manifests":[{}]}}"#, entries.join(",")).into()).unwrap()
     }
 
     fn reference(name: &str) -> String {

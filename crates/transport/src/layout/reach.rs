@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use skopeo_image::{Digest, MediaType};
+use skopeo_image::manifest::guess;
+use skopeo_image::{Digest, MediaType, go_json};
 use skopeo_registry::referrers_tag;
 
 use super::index::{Target, is_manifest};
 use super::source::Place;
 use crate::Error;
+use crate::files::MAX_MANIFEST;
 
 /// The digests reached so far, and what is known of each.
 #[derive(Debug, Default)]
@@ -41,6 +43,7 @@ struct Link {
     #[serde(rename = "mediaType", default)]
     media_type: MediaType,
     digest: Digest,
+    #[serde(default, deserialize_with = "go_json::size")]
     size: Option<u64>,
     #[serde(default)]
     urls: Option<Vec<String>>,
@@ -52,30 +55,45 @@ struct Schema1Link {
     blob_sum: Digest,
 }
 
+/// Whether what a list names by an unknown type is no manifest by its contents either.
+fn is_blob(place: &dyn Place, digest: &Digest) -> Result<bool, Error> {
+    Ok(match place.size(digest) {
+        Some(size) if size > MAX_MANIFEST => true,
+        _ => guess(&place.manifest(digest)?).is_none(),
+    })
+}
+
 impl Reach {
     /// Adds a manifest and all that hangs on it. Instances that are not there are taken as they
     /// are: a sparse list is no broken one.
     pub(super) fn follow(&mut self, place: &dyn Place, top: Target) -> Result<(), Error> {
-        let mut waiting = vec![(top, None)];
+        let mut waiting = vec![(top.clone(), None)];
         while let Some((target, size)) = waiting.pop() {
             let known = Expected { size, foreign: false };
             if self.blobs.insert(target.digest.clone(), known).is_some() {
                 continue;
             }
-            // A manifest that is not there is not followed.
-            if !place.has(&target.digest) {
+            let is_known = is_manifest(&target.media_type);
+            // What is not there is not followed, nor is a blob that a list names.
+            if !place.has(&target.digest)
+                || (!is_known && target != top && is_blob(place, &target.digest)?)
+            {
                 continue;
             }
             let bytes = place.manifest(&target.digest)?;
             self.broken |= Digest::of(target.digest.algorithm(), &bytes) != target.digest;
-            if !is_manifest(&target.media_type) {
+            if !is_known && target == top {
                 return Err(Error::UnknownEntry(target.media_type.to_string()));
             }
-            let named: Named = serde_json::from_slice(&bytes)
+            let named: Named = go_json::from_slice(&bytes)
                 .map_err(|source| Error::Json { path: place.locate(&target.digest), source })?;
             for link in named.manifests.into_iter().flatten() {
                 let Link { media_type, digest, size, .. } = link;
-                waiting.push((Target { media_type, digest }, size));
+                if media_type.is_blob() {
+                    self.blobs.insert(digest, Expected { size, foreign: false });
+                } else {
+                    waiting.push((Target { media_type, digest }, size));
+                }
             }
             for link in named.config.into_iter().chain(named.layers.into_iter().flatten()) {
                 let foreign = link.urls.is_some_and(|urls| !urls.is_empty());

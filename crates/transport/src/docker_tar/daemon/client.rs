@@ -8,7 +8,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt};
 use reqwest::{RequestBuilder, Response};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use skopeo_blob::{ByteStream, StreamError};
+use skopeo_image::go_json;
 use skopeo_registry::{ProxyRules, Timeouts, WireError, http_client};
 use tokio::sync::OnceCell;
 use url::Url;
@@ -102,7 +104,7 @@ impl Daemon {
         match waiting.trim_ascii() {
             [] => Ok(()),
             rest => Err(DaemonError::Progress(
-                serde_json::from_slice::<serde_json::Value>(rest)
+                serde_json::from_slice::<&RawValue>(rest)
                     .err()
                     .unwrap_or_else(|| serde::de::Error::custom("unexpected end")),
             )),
@@ -191,7 +193,7 @@ impl Daemon {
                 break;
             }
         }
-        let message = match serde_json::from_slice(&text) {
+        let message = match go_json::from_slice(&text) {
             Ok(Said { message }) => message,
             Err(_) => {
                 let text = String::from_utf8_lossy(&text[..text.len().min(200)]).into_owned();
@@ -265,10 +267,11 @@ fn messages(report: &[u8]) -> Result<usize, DaemonError> {
         #[serde(default)]
         message: String,
     }
-    let mut read = serde_json::Deserializer::from_slice(report).into_iter::<Message>();
+    let mut read = serde_json::Deserializer::from_slice(report).into_iter::<&RawValue>();
     let mut whole = 0;
     loop {
-        match read.next() {
+        let message = read.next().map(|raw| go_json::from_slice::<Message>(raw?.get().as_bytes()));
+        match message {
             Some(Ok(Message { detail: Some(detail), .. })) => {
                 return Err(DaemonError::Reported(detail.message));
             }

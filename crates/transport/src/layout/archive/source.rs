@@ -60,7 +60,7 @@ impl PackedLayout {
         let bytes = archive.read(INDEX, files::MAX_INDEX)?;
         let bytes = bytes.ok_or_else(|| archive.missing(INDEX))?;
         let path = archive.path().join(INDEX);
-        let index = Index::parse(&bytes).map_err(|source| Error::Json { path, source })?;
+        let index = Index::parse(bytes.into()).map_err(|source| Error::Json { path, source })?;
         Ok(Self { archive, index: Arc::new(index) })
     }
 }
