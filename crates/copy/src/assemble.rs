@@ -54,7 +54,13 @@ pub(crate) fn assemble(
     if let Some(frozen) = plan.frozen {
         return Err(Error::MustNotChange(frozen));
     }
-    let edits = (changed || needs_diff_ids(&plan.image, to)).then(|| edits(plan, layers));
+    // What is written anew says how long its layers are, also where the source does not.
+    let unsized_layer = plan
+        .layers
+        .iter()
+        .any(|layer| layer.blob.size.is_none() && layer.wanted != Wanted::Elsewhere);
+    let must = changed || unsized_layer || needs_diff_ids(&plan.image, to);
+    let edits = must.then(|| edits(plan, layers));
     let edit = Edit { to: to.clone(), layers: edits, embedded_name: plan.name.clone() };
     Ok(Assembled::Changed(convert(&plan.image, config, &edit)?))
 }

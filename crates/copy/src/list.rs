@@ -6,15 +6,19 @@ use std::sync::atomic::Ordering;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use skopeo_image::{
-    Digest, Instance, InstanceAddition, InstanceEdit, List, Platform, RawManifest, Signature, Which,
+    Descriptor, Digest, ErrorClass, Instance, InstanceAddition, InstanceEdit, List, Platform,
+    RawManifest, Signature, Which,
 };
 use skopeo_transport::Referrer;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::commit::{Place, Written};
-use crate::plan::{InstancePlan, ListPlan, PlanError, Scope, Surroundings, Within};
+use crate::error::sentence;
+use crate::event::BlobKind;
+use crate::plan::{EntryKind, InstancePlan, ListPlan, PlanError, Scope, Surroundings, Within};
 use crate::request::{CompressTo, Lists, OtherFormats, Request, SourceSignatures};
 use crate::selection::Referrers;
+use crate::transfer::{self, Item};
 use crate::{End, Error, Event, Job, admit, commit, plan, referrers, single};
 
 /// Lists in lists: one step is seen in the field, more is a trap.
@@ -84,6 +88,9 @@ pub(crate) async fn if_present(
     }
     Ok(None)
 }
+
+/// What was written of an instance, and which one it was; `None` for a blob.
+type InstanceCopy = Option<(usize, Written)>;
 
 /// A list, and what is to be done with it.
 pub(crate) struct Prepared {
@@ -183,8 +190,9 @@ fn copy_list<'a>(
         let Prepared { manifest, which, signatures, hanging, plan } = &prepared;
         let of = plan.instances.len();
         job.session.tell(Event::CopyingImages { copied: of, listed: plan.listed });
-        if of == 0 {
-            // Each instance is admitted on its own. Where there is none, the list must be.
+        if of == 0 || plan.instances.iter().any(|it| it.kind != EntryKind::Manifest) {
+            // Each image is admitted on its own. Where there is none, the list must be, and for
+            // what is no image.
             let signatures = job
                 .source
                 .signatures(which)
@@ -194,7 +202,7 @@ fn copy_list<'a>(
             let admitted = job.policy.admit(&scope, manifest.clone(), &signatures);
             admitted.map_err(Error::Rejected)?;
         }
-        let copies: Vec<BoxFuture<'_, Result<(usize, Written), Error>>> = plan
+        let copies: Vec<BoxFuture<'_, Result<InstanceCopy, Error>>> = plan
             .instances
             .iter()
             .enumerate()
@@ -202,8 +210,9 @@ fn copy_list<'a>(
                 Box::pin(copy_instance(job, instance, at, of, depth)) as BoxFuture<'_, _>
             })
             .collect();
-        let mut written: Vec<(usize, Written)> =
+        let written: Vec<InstanceCopy> =
             stream::iter(copies).buffer_unordered(job.at_once).try_collect().await?;
+        let mut written: Vec<(usize, Written)> = written.into_iter().flatten().collect();
         written.sort_unstable_by_key(|(at, _)| *at);
         let candidates = candidates(job, &prepared, &written)?;
         let digest = digest_at(job, which, manifest)?;
@@ -229,9 +238,19 @@ async fn copy_instance(
     at: usize,
     of: usize,
     depth: usize,
-) -> Result<(usize, Written), Error> {
+) -> Result<InstanceCopy, Error> {
     let digest = instance.digest.clone();
     let replicates = instance.variant.is_some();
+    let entry = read_entry(job, instance).await;
+    let entry =
+        entry.map_err(|source| Error::OfList { at: at + 1, of, source: Box::new(source) })?;
+    let Some(manifest) = entry else {
+        let brought = copy_blob(job, &instance.descriptor).await;
+        return brought.map(|()| None).map_err(|source| {
+            let source = Box::new(source);
+            Error::OfList { at: at + 1, of, source }
+        });
+    };
     job.session.tell(if replicates {
         Event::ReplicatingImage { digest: digest.clone(), at: at + 1, of }
     } else {
@@ -240,7 +259,6 @@ async fn copy_instance(
     let copied = async {
         let which = Which::Instance(digest.clone());
         let place = Place::List(digest);
-        let manifest = admit::fetch(job, &which).await?;
         if let Some(variant) = instance.variant {
             let request = replicating(job.request, variant);
             single::copy_image(job, &request, manifest, &which, &place).await
@@ -252,11 +270,58 @@ async fn copy_instance(
         }
     };
     match copied.await {
-        Ok(written) => Ok((at, written)),
+        Ok(written) => {
+            warn_of_size(&instance.descriptor, &written);
+            Ok(Some((at, written)))
+        }
         Err(source) if replicates => {
             Err(Error::Replicating { at: at + 1, of, source: Box::new(source) })
         }
         Err(source) => Err(Error::OfList { at: at + 1, of, source: Box::new(source) }),
+    }
+}
+
+/// The manifest of an entry of a list; `None` if it is a blob.
+pub(crate) async fn read_entry(
+    job: &Job<'_>,
+    entry: &InstancePlan,
+) -> Result<Option<RawManifest>, Error> {
+    if entry.kind == EntryKind::Blob {
+        return Ok(None);
+    }
+    let fetched = admit::fetch(job, &Which::Instance(entry.digest.clone())).await;
+    match (fetched, entry.kind) {
+        (Ok(manifest), EntryKind::Unknown) if !manifest.media_type.is_manifest() => Ok(None),
+        (Err(error), EntryKind::Unknown) if may_be_blob(&error) => {
+            debug!("{} is no manifest: {}", entry.digest, sentence(&error));
+            Ok(None)
+        }
+        (fetched, _) => fetched.map(Some),
+    }
+}
+
+/// Whether an entry of a list that was asked for as a manifest may be a blob: it is not there, or
+/// longer than any manifest.
+fn may_be_blob(error: &Error) -> bool {
+    matches!(error.class(), Some(ErrorClass::NotFound | ErrorClass::InvalidImage))
+}
+
+async fn copy_blob(job: &Job<'_>, blob: &Descriptor) -> Result<(), Error> {
+    job.begin().await;
+    job.destination.begin().await.map_err(|error| Error::Begin(error.into()))?;
+    transfer::tell_started(job, &blob.digest, blob.size, BlobKind::Layer);
+    job.bring(&Item::config(blob)).await.map(drop)
+}
+
+/// Says that a list is wrong about the length of an image in it: strict readers refuse that. Its
+/// bytes stay, as its digest is what others know it by.
+fn warn_of_size(declared: &Descriptor, written: &Written) {
+    let size = written.manifest.bytes.len() as u64;
+    if let Some(said) = declared.size
+        && written.digest == declared.digest
+        && said != size
+    {
+        warn!("the index says that {} has {said} bytes, and it has {size}", declared.digest);
     }
 }
 

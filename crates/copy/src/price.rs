@@ -270,7 +270,9 @@ impl Pricing<'_> {
     async fn instance(&self, instance: &InstancePlan, depth: usize) -> Result<(), Error> {
         let job = self.job;
         let which = Which::Instance(instance.digest.clone());
-        let manifest = admit::fetch(job, &which).await?;
+        let Some(manifest) = list::read_entry(job, instance).await? else {
+            return self.blobs(&[Item::config(&instance.descriptor)]).await;
+        };
         self.reads(1);
         if let Some(variant) = instance.variant {
             let request = list::replicating(job.request, variant);

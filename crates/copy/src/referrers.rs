@@ -228,6 +228,12 @@ fn bring_links<'a>(
             work.push(Box::pin(async move { job.bring(&item).await.map(drop) }));
         }
         for child in &links.manifests {
+            if child.media_type.is_blob() {
+                transfer::tell_started(job, &child.digest, child.size, BlobKind::Layer);
+                let item = Item::config(child);
+                work.push(Box::pin(async move { job.bring(&item).await.map(drop) }));
+                continue;
+            }
             work.push(Box::pin(async move {
                 if depth >= DEEPEST {
                     return Err(Error::ReferrersTooDeep(child.digest.clone()));

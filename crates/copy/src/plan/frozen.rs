@@ -66,7 +66,8 @@ pub(super) fn require_unchanged(
     }
     if let Some(to) = request.compression
         && image.layers().iter().any(|layer| {
-            layer.blob.media_type.compression().is_some_and(|compression| compression != to.format)
+            let declared = layer.blob.media_type.compression();
+            image.can_repack(&layer.blob.media_type) && declared.is_some_and(|it| it != to.format)
         })
     {
         return Err(would_change(manifest, format!("compressing its layers to {}", to.format)));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use skopeo_blob::{Encoder, Recode};
-use skopeo_image::{Compression, Descriptor, ImageManifest, Layer, MediaType};
+use skopeo_image::{Compression, Descriptor, ImageManifest, Layer};
 use skopeo_transport::{Accepts, LayerForm};
 
 use super::{Crypt, Frozen, PlanError, crypt};
@@ -53,7 +53,7 @@ pub(super) fn layers(
         let media_type = inner.as_ref().unwrap_or(&blob.media_type);
         let wanted = if accepts.foreign_layers && !blob.urls.is_empty() {
             Wanted::Elsewhere
-        } else if frozen.is_some() || !is_known(image, media_type) {
+        } else if frozen.is_some() || !image.can_repack(media_type) {
             Wanted::Opaque
         } else {
             match (accepts.layers, requested) {
@@ -69,16 +69,6 @@ pub(super) fn layers(
         LayerPlan { blob, wanted, crypt }
     });
     Ok(plans.collect())
-}
-
-/// Whether a layer of this type may be packed otherwise: only what is known to be a tar.
-fn is_known(image: &ImageManifest, media_type: &MediaType) -> bool {
-    match image {
-        // There are no types in the manifest: all are gzip, or plain in old images.
-        ImageManifest::Schema1(_) => true,
-        ImageManifest::Docker(_) => media_type.compression().is_some(),
-        ImageManifest::Oci(_) => !image.is_artifact() && media_type.compression().is_some(),
-    }
 }
 
 /// What has to be done to a layer that is packed so.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use skopeo_image::{
-    Compression, Digest, Instance, List, Manifest, ManifestError, MediaType, Platform,
+    Compression, Descriptor, Digest, Instance, List, Manifest, ManifestError, MediaType, Platform,
     PlatformFilter, RawManifest,
 };
 
@@ -44,6 +44,33 @@ pub struct InstancePlan {
     pub scope: Scope,
     /// If set, it is copied once more, packed so, and comes into the list beside itself.
     pub variant: Option<CompressTo>,
+    /// Whether it is a manifest.
+    pub kind: EntryKind,
+    /// As the list declares it.
+    pub descriptor: Descriptor,
+}
+
+/// What an entry of a list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A manifest of an image, an artifact or a list.
+    Manifest,
+    /// A blob, as in the indexes in which BuildKit keeps build caches.
+    Blob,
+    /// Its type does not tell: what it is shows when it is read.
+    Unknown,
+}
+
+impl EntryKind {
+    fn of(media_type: &MediaType) -> Self {
+        if media_type.is_blob() {
+            Self::Blob
+        } else if media_type.is_empty() || media_type.is_manifest() {
+            Self::Manifest
+        } else {
+            Self::Unknown
+        }
+    }
 }
 
 /// Which part of a list is meant.
@@ -104,6 +131,9 @@ pub(crate) fn plan_list(
     let (copied, others) = match (&request.lists, scope) {
         (Lists::IndexOnly, _) => (BTreeSet::new(), Others::Keep),
         (Lists::Platforms { wanted, others }, Scope::Top | Scope::Nested) => {
+            if !all.is_empty() && all.iter().all(Instance::is_blob) {
+                return Err(list.without_images().into());
+            }
             (select(&all, wanted, within, scope)?, *others)
         }
         _ => ((0..all.len()).collect(), Others::Keep),
@@ -115,7 +145,12 @@ pub(crate) fn plan_list(
     if let (true, Some(to)) = (hanging, forced.clone().filter(|to| *to != from)) {
         return Err(frozen::would_change(manifest, format!("converting it to {to}")));
     }
-    let types = format::list_types(&from, &accepts.manifests, forced, compression, frozen)?;
+    let types = if forced.is_none() && all.iter().any(Instance::is_blob) {
+        // Another kind of list would say of what is no image that it is one of that kind.
+        vec![from.clone()]
+    } else {
+        format::list_types(&from, &accepts.manifests, forced, compression, frozen)?
+    };
 
     let mut instances = Vec::new();
     let mut left_out = Vec::new();
@@ -133,6 +168,8 @@ pub(crate) fn plan_list(
             media_type: descriptor.media_type.clone(),
             scope: if instance.has_platform() { Scope::Whole } else { Scope::Nested },
             variant: None,
+            kind: EntryKind::of(&descriptor.media_type),
+            descriptor: descriptor.clone(),
         };
         let added = variants.get(&at).into_iter().flatten();
         let added: Vec<_> =
@@ -199,6 +236,7 @@ fn variants(
         .map(|at| (*at, &all[*at]))
         .filter(|(_, instance)| {
             !instance.descriptor.media_type.is_list()
+                && !instance.is_blob()
                 && instance.artifact_type.is_none()
                 && instance.attested().is_none()
                 && (instance.platform.is_none() || instance.has_platform())
@@ -270,6 +308,9 @@ impl fmt::Display for ListPlan {
         for instance in &self.instances {
             let short = &instance.digest.hex()[..8];
             match instance.variant {
+                None if instance.kind == EntryKind::Blob => {
+                    writeln!(f, "  blob {short} {}", instance.media_type)?;
+                }
                 None => writeln!(f, "  instance {short} {}", instance.media_type)?,
                 Some(variant) => writeln!(f, "  add {short} packed as {}", variant.format)?,
             }

@@ -18,7 +18,7 @@ pub use crypt::Crypt;
 pub use frozen::Frozen;
 pub use image::{DiffIds, ImagePlan};
 pub use layer::{LayerPlan, Wanted};
-pub use list::{InstancePlan, ListPlan, Scope};
+pub use list::{EntryKind, InstancePlan, ListPlan, Scope};
 
 pub(crate) use image::{Surroundings, plan_image};
 pub(crate) use layer::recode;
