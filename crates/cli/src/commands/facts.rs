@@ -80,8 +80,9 @@ impl<'a> Asking<'a> {
                 let instances = list.instances();
                 let platforms = instances.iter().filter_map(real_platform).map(spelled).collect();
                 let first = instances.iter().find(|it| real_platform(it).is_some());
-                let first =
-                    first.or_else(|| instances.first()).map(|it| it.descriptor.digest.clone());
+                // A build cache has no image.
+                let first = first.or_else(|| instances.iter().find(|it| !it.is_blob()));
+                let first = first.map(|it| it.descriptor.digest.clone());
                 let chosen = list.choose(&self.platforms).ok().or(first);
                 let image = match chosen {
                     Some(digest) => image(source.manifest(&Which::Instance(digest)).await?)?,

@@ -19,6 +19,7 @@ mod hints;
 mod hostile;
 mod hostile_tar;
 mod inspect;
+mod json_of_others;
 mod killed;
 mod links;
 mod list_tags;

@@ -153,7 +153,7 @@ fn of_descriptors_and_manifests() {
     let own_docker = own(&MediaType::DOCKER_MANIFEST);
     let docker_bare = format!(r#"{{"mediaType":"{t}","size":0,"digest":"{a}"}}"#);
     let docker_full = format!(r#"{{"mediaType":"{t}","size":0,"digest":"{a}","urls":["u"]}}"#);
-    let manifest = docker::Manifest::new(bare.clone(), vec![annotated.clone()]);
+    let manifest = docker::Manifest::new(bare.clone(), vec![annotated]);
     let expected = format!(r#"{{{own_docker},"config":{docker_bare},"layers":[{docker_full}]}}"#);
     assert_eq!(text(&manifest), expected);
     let platform = Platform {

@@ -3,13 +3,12 @@
 //! All descriptors are kept as they are written, and looked into when they are asked for: a file of
 //! others takes no more memory than its own length and a few bytes for each of them.
 
-//! All descriptors are kept as they are written, and looked into when they are asked for: a file of
-//! others takes no more memory than its own length and a few bytes for each of them.
-
 use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::Error as JsonError;
+use skopeo_image::go_json::{self, Budget, Raw};
+use skopeo_image::{Digest, MediaType};
 
 use super::Entry as Wanted;
 use crate::{Error, files};

@@ -40,8 +40,8 @@ pub(super) struct Overview {
     mime_type: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     artifact_type: String,
-    /// Of all blobs, each once; -1 if nobody says.
-    size: i64,
+    /// Of all blobs, each once; `null` where one is not known.
+    size: Option<u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
     instances: Vec<Row>,
@@ -77,8 +77,8 @@ struct Row {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Found {
-    /// Of config and layers as they are stored; -1 if nobody says.
-    size: i64,
+    /// Of config and layers as they are stored; `null` where one is not known.
+    size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +118,7 @@ pub(super) async fn overview(
         digest,
         mime_type: top.media_type.to_string(),
         artifact_type: String::new(),
-        size: 0,
+        size: None,
         annotations: BTreeMap::new(),
         instances: Vec::new(),
     };
@@ -204,6 +204,8 @@ impl Reading<'_> {
         };
         let raw = match known {
             Some(raw) => raw.clone(),
+            // A build cache: there is no more to say than the index does.
+            None if entry.is_some_and(Instance::is_blob) => return Ok(row),
             None => match self.manifest(&named.which).await {
                 Ok(raw) => raw,
                 Err(error) if is_not_found(&error) => {
@@ -291,7 +293,7 @@ fn found(manifest: &ImageManifest, summary: Summary) -> Found {
 }
 
 /// The sizes of all blobs that the images have, each once.
-fn size_of_all(rows: &[Row]) -> i64 {
+fn size_of_all(rows: &[Row]) -> Option<u64> {
     let mut sizes: HashMap<&Digest, Option<u64>> = HashMap::new();
     for found in rows.iter().filter_map(|row| row.found.as_ref()) {
         let layers = found.layers_data.iter().filter(|Blob(layer)| !layer.empty);
@@ -301,8 +303,7 @@ fn size_of_all(rows: &[Row]) -> i64 {
     sum(sizes.into_values())
 }
 
-/// The sum, or -1 if one is not known.
-fn sum(sizes: impl Iterator<Item = Option<u64>>) -> i64 {
-    let sum = sizes.map(|size| size.and_then(|size| i64::try_from(size).ok()));
-    sum.sum::<Option<i64>>().unwrap_or(-1)
+/// The sum; `None` if one is not known.
+fn sum(mut sizes: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    sizes.try_fold(0_u64, |sum, size| sum.checked_add(size?))
 }

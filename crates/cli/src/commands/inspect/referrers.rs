@@ -32,8 +32,8 @@ struct Entry {
     #[serde(rename = "MIMEType")]
     mime_type: String,
     artifact_type: String,
-    /// -1 if nobody says.
-    size: i64,
+    /// `null` if nobody says.
+    size: Option<u64>,
     annotations: Option<BTreeMap<String, String>>,
     /// How it was found.
     found: String,
@@ -111,7 +111,7 @@ fn entry(subject: &Subject, referrer: Referrer) -> Entry {
         platform: subject.platform.clone(),
         mime_type: blob.media_type.to_string(),
         artifact_type,
-        size: blob.size.and_then(|size| i64::try_from(size).ok()).unwrap_or(-1),
+        size: blob.size,
         annotations: Some(blob.annotations).filter(|annotations| !annotations.is_empty()),
         found: found.to_string(),
         tag: found.tag(&subject.digest),

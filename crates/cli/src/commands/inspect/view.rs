@@ -100,18 +100,17 @@ pub(super) struct LayerJson<'a> {
     #[serde(rename = "MIMEType")]
     mime_type: &'a str,
     digest: &'a str,
-    /// -1 if nobody says.
-    size: i64,
+    /// `null` where nobody says it: the original's -1 would be read as a size.
+    size: Option<u64>,
     annotations: Option<&'a BTreeMap<String, String>>,
 }
 
 impl<'a> LayerJson<'a> {
     pub(super) fn new(blob: &'a Descriptor) -> Self {
-        let size = blob.size.and_then(|size| i64::try_from(size).ok());
         Self {
             mime_type: blob.media_type.as_str(),
             digest: blob.digest.as_str(),
-            size: size.unwrap_or(-1),
+            size: blob.size,
             annotations: Some(&blob.annotations).filter(|annotations| !annotations.is_empty()),
         }
     }
@@ -123,7 +122,12 @@ impl<'a> LayerJson<'a> {
             vec![
                 ("MIMEType", Value::text(self.mime_type)),
                 ("Digest", Value::digest(self.digest)),
-                ("Size", Value::Int(self.size)),
+                (
+                    "Size",
+                    self.size
+                        .and_then(|it| i64::try_from(it).ok())
+                        .map_or(Value::Nothing, Value::Int),
+                ),
                 ("Annotations", Value::labels(self.annotations)),
             ],
         )
