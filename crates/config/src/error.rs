@@ -117,6 +117,10 @@ impl Error {
                  ~/.config/containers/policy.json to accept every image, or give --insecure-policy \
                  before the command to do so this once",
             ),
+            Self::ForeignLink { .. } => Some(
+                "it may lead to a file that must not be overwritten; name a file in a folder of \
+                 your own, or what the link leads to",
+            ),
             _ => None,
         }
     }
@@ -133,19 +137,6 @@ impl Error {
                 ErrorClass::DiskFull
             }
             _ => ErrorClass::Configuration,
-        }
-    }
-
-    /// What the user could do about it, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::While { source, .. } => source.hint(),
-            Self::ForeignLink { .. } => Some(
-                "it may lead to a file that must not be overwritten; name a file in a folder of \
-                 your own, or what the link leads to",
-            ),
-            _ => None,
         }
     }
 
