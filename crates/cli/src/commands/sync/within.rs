@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn only_what_is_in_a_place_has_a_label_there() {
-        let config = skopeo_config::Config::default();
+        let config = skopeo_config::Config::new(skopeo_config::Overrides::default());
         let options = Options::new(std::sync::Arc::new(config), Connections::new());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for (place, name, expected) in [
