@@ -9,7 +9,7 @@ use skopeo_blob::{Encoder, Recode, StreamError, Unverified, recode};
 use skopeo_image::manifest::docker;
 use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Which, go_json};
 use skopeo_testkit::Tar;
-use skopeo_transport::{Destination, Error, How, LayerForm, Role, Wish, create, open, tags};
+use skopeo_transport::{Destination, Error, How, LayerForm, Role, Wish, open, tags};
 
 use crate::sample::{blob, descriptor, unverified};
 use crate::{Place, Sample};
