@@ -12,12 +12,12 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Seek, Write};
 use std::ops::Range;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{FileExt as _, FileTypeExt};
+use std::os::unix::fs::{FileExt as _, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fs_err::os::unix::fs::FileExt;
+use rustix::fs::OFlags;
 use skopeo_blob::{Blob, Unverified, file};
 use skopeo_image::Digest;
 use tempfile::TempPath;
@@ -88,6 +88,17 @@ fn is_own_pipe(path: &Path) -> bool {
         && fs_err::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }
 
+/// Opens our standard output once more. It has a reader from the beginning: to wait for one would be
+/// to wait for ever, if that has gone.
+fn open_own_pipe(path: &Path) -> Result<fs_err::File, Error> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).options_mut().custom_flags(flags);
+    let pipe = options.open(path)?;
+    rustix::fs::fcntl_setfl(&pipe, OFlags::empty()).map_err(io::Error::from)?;
+    Ok(pipe)
+}
+
 /// Where a finished file goes, and where it is until then.
 #[derive(Debug)]
 struct Place {
@@ -147,9 +158,7 @@ impl Writer {
     /// A tar that goes to what [`is_special`]. Waits for somebody to read from a pipe.
     pub(crate) fn pipe(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
         if is_own_pipe(path) {
-            // Opened once more, it would wait for a reader who may have gone.
-            let pipe = io::stdout().as_fd().try_clone_to_owned()?;
-            return Ok(Self::stream(std::fs::File::from(pipe), tmpdir));
+            return Ok(Self::stream(open_own_pipe(path)?, tmpdir));
         }
         let file = fs_err::OpenOptions::new().write(true).open(path)?;
         let metadata = file.metadata()?;
