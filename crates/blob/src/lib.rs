@@ -92,7 +92,8 @@ impl Unverified {
             _ => self.stream,
         };
         let (digest, size) = (Some(digest.clone()), check.size);
-        Blob { stream, digest, size, check: Some(check), kept: self.kept }
+        let announced = self.size.is_some();
+        Blob { stream, digest, size, announced, check: Some(check), kept: self.kept }
     }
 }
 
@@ -106,6 +107,8 @@ pub struct Blob {
     check: Option<Check>,
     digest: Option<Digest>,
     size: Option<u64>,
+    /// Whether the source itself has said that size.
+    announced: bool,
     kept: u64,
 }
 
@@ -125,6 +128,7 @@ impl Blob {
             check: None,
             digest: Some(digest),
             size: Some(size),
+            announced: true,
             kept: 0,
         }
     }
@@ -133,7 +137,7 @@ impl Blob {
     /// go through [`Unverified::expect`].
     #[must_use]
     pub fn unnamed(stream: ByteStream) -> Self {
-        Self { stream, check: None, digest: None, size: None, kept: 0 }
+        Self { stream, check: None, digest: None, size: None, announced: false, kept: 0 }
     }
 
     /// The digest the bytes will have when the stream has ended well; none after a recoding.
@@ -146,6 +150,13 @@ impl Blob {
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.size
+    }
+
+    /// Whether the source has announced the [size](Self::size) with the bytes. If not it is known
+    /// from hearsay, as a manifest's word: nothing should be reserved for it.
+    #[must_use]
+    pub fn is_announced(&self) -> bool {
+        self.announced
     }
 
     /// How many of its first bytes whoever writes it gave out himself, and need not write.

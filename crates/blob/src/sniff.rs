@@ -15,7 +15,7 @@ const LONGEST: usize = 10;
 /// # Errors
 /// Whatever the stream fails with before its first bytes have come.
 pub async fn sniff(blob: Blob) -> Result<(Compression, Blob), StreamError> {
-    let Blob { mut stream, check, digest, size, kept } = blob;
+    let Blob { mut stream, check, digest, size, announced, kept } = blob;
     let mut first: Vec<Result<Bytes, StreamError>> = Vec::new();
     let mut head = Vec::with_capacity(LONGEST);
     while head.len() < LONGEST {
@@ -25,7 +25,7 @@ pub async fn sniff(blob: Blob) -> Result<(Compression, Blob), StreamError> {
         first.push(Ok(piece));
     }
     let stream = stream::iter(first).chain(stream).boxed();
-    Ok((sniff_bytes(&head), Blob { stream, check, digest, size, kept }))
+    Ok((sniff_bytes(&head), Blob { stream, check, digest, size, announced, kept }))
 }
 
 /// As [`sniff`], for the first bytes in memory: ten are enough for all formats.

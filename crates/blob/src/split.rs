@@ -18,12 +18,13 @@ use crate::{Blob, ByteStream, StreamError};
 /// stops reading is left behind. What [`Pump`] says is the blob's own failure.
 #[must_use]
 pub fn split(blob: Blob, readers: usize) -> (Vec<Blob>, Pump) {
-    let (digest, size) = (blob.digest.clone(), blob.size);
+    let (digest, size, announced) = (blob.digest.clone(), blob.size, blob.announced);
     let (pushers, blobs) = (0..readers)
         .map(|_| {
             let (to, from) = mpsc::channel(DEPTH);
             let (digest, stream) = (digest.clone(), received(from));
-            (Pusher::new(to), Blob { stream, check: None, digest, size, kept: 0 })
+            let blob = Blob { stream, check: None, digest, size, announced, kept: 0 };
+            (Pusher::new(to), blob)
         })
         .unzip();
     (blobs, Pump { stream: blob.into_stream(), pushers, failure: Arc::default() })

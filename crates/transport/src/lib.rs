@@ -49,7 +49,15 @@ pub use signature_file::Malformed as MalformedSignature;
 pub use source::{Head, Source};
 pub use synthetic::{SifError, SifName, SquashfsError, TarballName};
 pub use table::{TRANSPORTS, Transport, find, offered};
+
 pub use tar::{Fault as TarFault, TarError, UnpackError};
+
+/// Plays the story of an archive and of those who write it that `data` tells, for the fuzzer.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub fn play_archive_writer(data: &[u8], folder: &std::path::Path) {
+    tar::writer::lies::play(data, folder);
+}
 
 /// Opens an image for reading.
 ///

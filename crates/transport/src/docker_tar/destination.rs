@@ -11,7 +11,7 @@ use skopeo_image::manifest::docker;
 use skopeo_image::{Digest, Manifest, MediaType, RawManifest, Reference, Signature, Which};
 
 use super::existing::Target;
-use super::manifest::MAX_CONFIG;
+use super::manifest::{MAX_CONFIG, diff_ids};
 use super::name::Item;
 use super::saving::{Named, Saving};
 use super::{DockerArchiveName, SavedError};
@@ -187,6 +187,9 @@ impl Destination for SavedDestination {
                 return Err(Error::Vanished(layer.clone()));
             }
         }
+        if self.accepts.layers == LayerForm::Uncompressed {
+            check_layers(&layers, &digest, &config)?;
+        }
         let mut tags: Vec<String> = Vec::new();
         for tag in self.tags.iter().map(ToString::to_string) {
             if !tags.contains(&tag) {
@@ -200,6 +203,27 @@ impl Destination for SavedDestination {
             Rest::Others => Ok(()),
         }
     }
+}
+
+/// Whether the layers, which are not packed, are those that the config names: others would be under
+/// their names in the archive. A config that names none is none of an image that could be run.
+fn check_layers(layers: &[Digest], digest: &Digest, config: &[u8]) -> Result<(), SavedError> {
+    let expected = match diff_ids(config, digest.as_str()) {
+        Ok(expected) => expected,
+        // It is looked at when the folders of its layers are written.
+        Err(SavedError::NoRootFs(_) | SavedError::Config { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if layers.len() != expected.len() {
+        let (manifest, config) = (layers.len(), expected.len());
+        return Err(SavedError::LayerCount { manifest, config });
+    }
+    for (at, (actual, expected)) in layers.iter().zip(expected).enumerate() {
+        if *actual != expected {
+            return Err(SavedError::OtherLayer { at, actual: actual.clone(), expected });
+        }
+    }
+    Ok(())
 }
 
 /// All of a config, which is small.

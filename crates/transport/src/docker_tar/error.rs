@@ -84,6 +84,16 @@ pub enum SavedError {
         /// How many the config has.
         config: usize,
     },
+    /// A layer is another than the one that the config of its image names.
+    #[error("Layer {at} of the image is {actual}, but its config has {expected}")]
+    OtherLayer {
+        /// Which, counted from 0 at the root.
+        at: usize,
+        /// What it is when it is not packed.
+        actual: Digest,
+        /// What the config says.
+        expected: Digest,
+    },
     /// One file cannot have two digests.
     #[error("Layer tarfile {0:?} used for two different DiffID values")]
     LayerTwice(String),

@@ -15,7 +15,7 @@ mod pax;
 mod slots;
 mod spool;
 mod ustar;
-mod writer;
+pub(crate) mod writer;
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use skopeo_blob::Blob;
+use skopeo_blob::{Blob, StreamError};
 use skopeo_image::Digest;
 
 use super::{Entry, Writer};
@@ -56,8 +56,14 @@ impl Slots {
         };
         let slot = self.slot(&digest);
         let mut there = slot.lock().await;
-        if let Some(size) = *there {
-            return Ok((digest, size, false));
+        if let Some(actual) = *there {
+            // Who says that it is of another size says that it is another blob.
+            return match blob.size() {
+                Some(expected) if expected != actual => {
+                    Err(StreamError::Size { expected, actual }.into())
+                }
+                _ => Ok((digest, actual, false)),
+            };
         }
         let (digest, size) = writer.put_blob(blob, |digest| Some(name(digest))).await?;
         *there = Some(size);

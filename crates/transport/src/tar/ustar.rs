@@ -49,9 +49,9 @@ pub(crate) fn encode(name: &str, kind: Kind<'_>, mode: u64) -> Vec<u8> {
     out
 }
 
-/// How far a member of so many bytes reaches, its header not counted.
-pub(crate) fn padded(size: u64) -> u64 {
-    size.next_multiple_of(BLOCK)
+/// How far a member of so many bytes reaches, its header not counted; none if that is no number.
+pub(crate) fn padded(size: u64) -> Option<u64> {
+    size.checked_next_multiple_of(BLOCK)
 }
 
 /// One record of a pax header, which begins with its own length.

@@ -1,0 +1,438 @@
+//! Writing a tar in one pass.
+//!
+//! In a file, a member of which nothing is known yet is written at the end, and its header when its
+//! name and size are known; members whose size is known get their place at once and are written
+//! side by side. What goes through a pipe cannot be gone back to: there, what has no size yet is
+//! kept in a temporary file until it has one; and so it is where several images are written at
+//! once, lest all wait for the one that has the end.
+//!
+//! A size is known when the source itself has announced it, or when the bytes have come: what only
+//! a manifest says reserves nothing. Each place belongs to one member (`regions`), which cannot write
+//! outside of it (`sink`); one that was given to what never came is given to others, or closed up
+//! when the tar ends (`finish`). So a source that lies spoils nothing but its own image.
+
+mod finish;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod lies;
+mod regions;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Seek as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::fstatvfs;
+use skopeo_blob::{Blob, StreamError, Unverified, file};
+use skopeo_image::Digest;
+use tempfile::TempPath;
+use tokio::sync::OwnedMutexGuard;
+
+use self::regions::Regions;
+use self::sink::{Section, Sink};
+use super::ustar::{self, BLOCK, Kind};
+use crate::files::Stamp;
+use crate::{Error, files};
+
+/// Up to this many bytes the place of a member is reserved without asking how much room there is.
+const SMALL: u64 = 1 << 30;
+
+/// The longest member, in bytes, whose place is reserved before its bytes have come. All that are on
+/// their way together are far from the 16 TiB that a file of ext4 can have.
+const LONG: u64 = 64 << 30;
+
+/// A tar that is being written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    sink: Sink,
+    place: Mutex<Option<Place>>,
+    tmpdir: PathBuf,
+    /// The permissions of its files.
+    mode: u64,
+    /// Whether several images are written at once.
+    for_many: bool,
+    regions: Regions,
+    tail: Arc<tokio::sync::Mutex<Tail>>,
+}
+
+/// What is to be done about a file that is where a tar is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// There was none; if there is one in the end, it stays.
+    None,
+    /// It is replaced, if it is still what it was.
+    Replace(Stamp),
+}
+
+/// A small member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// A file.
+    File {
+        /// Its path in the tar.
+        name: String,
+        /// All of it.
+        bytes: Vec<u8>,
+    },
+    /// A folder, which who unpacks would make anyway.
+    Folder {
+        /// Its path in the tar, with a slash at its end.
+        name: String,
+    },
+    /// A symbolic link.
+    Link {
+        /// Its path in the tar.
+        name: String,
+        /// Where it leads to, from its own folder.
+        target: String,
+    },
+}
+
+/// Whether a path leads to what nothing can be put in the place of: a pipe, a device, or, by one of
+/// the system's names for it, what is open already.
+pub(crate) fn is_special(path: &Path) -> bool {
+    let open = ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+    open.iter().any(|name| path.starts_with(name))
+        || fs_err::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// Where a finished file goes, and where it is until then.
+#[derive(Debug)]
+struct Place {
+    temporary: TempPath,
+    path: PathBuf,
+    existing: Existing,
+}
+
+impl Writer {
+    /// A tar in a regular file. It is written beside `path` and gets that name when it is finished.
+    /// Waits for the disk.
+    pub(crate) fn create(path: &Path, existing: Existing, tmpdir: &Path) -> Result<Self, Error> {
+        let (temporary, file) = files::temporary_for(path)?;
+        let place = Place { temporary, path: path.to_owned(), existing };
+        Ok(Self::new(Sink::File(Arc::new(file)), Some(place), tmpdir))
+    }
+
+    /// A tar that goes through `pipe`, from its first byte to its last.
+    pub(crate) fn stream(pipe: impl Write + Send + 'static, tmpdir: &Path) -> Self {
+        Self::new(Sink::Stream(Arc::new(Mutex::new(Box::new(pipe)))), None, tmpdir)
+    }
+
+    /// A tar that goes to what [`is_special`]. Waits for somebody to read from a pipe.
+    pub(crate) fn pipe(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
+        let file = fs_err::OpenOptions::new().write(true).open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_file() && metadata.len() > 0 {
+            let source = io::Error::other("there is something in it already").into();
+            return Err(Error::ArchivePlace { path: path.display().to_string(), source });
+        }
+        Ok(Self::stream(file, tmpdir))
+    }
+
+    fn new(sink: Sink, place: Option<Place>, tmpdir: &Path) -> Self {
+        Self {
+            sink,
+            place: Mutex::new(place),
+            tmpdir: tmpdir.to_owned(),
+            mode: 0o444,
+            for_many: false,
+            regions: Regions::default(),
+            tail: Arc::default(),
+        }
+    }
+
+    /// The same with these permissions for its files, instead of reading for all and writing for
+    /// nobody.
+    pub(crate) fn with_mode(self, mode: u64) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// The same for several images at once: none waits for a member of another that has no size
+    /// yet, and none breaks a pipe for the others.
+    pub(crate) fn for_many(self) -> Self {
+        Self { for_many: true, ..self }
+    }
+
+    /// Writes small members one after the other.
+    pub(crate) async fn put(&self, entries: &[Entry]) -> Result<(), Error> {
+        let bytes = encode(entries, self.mode);
+        let mut tail = self.tail().await?;
+        let mut region = self.regions.take(bytes.len() as u64).ok_or_else(too_large)?;
+        tail.closed = self.is_stream();
+        let sink = self.sink.clone();
+        files::blocking(move || {
+            let place = region.range();
+            region.reaches(place.end);
+            sink.write(place.start, &bytes)?;
+            region.keep(None, place, Digest::sha256(&bytes));
+            tail.closed = false;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes a blob as a member. `name` tells its path when its digest is known; where it tells
+    /// none, the blob is not needed after all. Gives the digest and the size in bytes.
+    pub(crate) async fn put_blob(
+        &self,
+        blob: Blob,
+        name: impl FnOnce(&Digest) -> Option<String> + Send,
+    ) -> Result<(Digest, u64), Error> {
+        match (blob.digest().cloned(), blob.size()) {
+            (Some(digest), Some(size)) if self.may_reserve(&blob, size) => {
+                let Some(name) = name(&digest) else { return Ok((digest, size)) };
+                self.put_known(blob, Head::new(name, size, self.mode)?).await
+            }
+            _ if !self.for_many && !self.is_stream() => self.put_unknown(blob, name).await,
+            _ => {
+                let spool = tempfile::tempfile_in(&self.tmpdir)?;
+                let file::Written { digest, size, file: mut spool } =
+                    file::write(blob, spool).await?;
+                let Some(name) = name(&digest) else { return Ok((digest, size)) };
+                spool.rewind()?;
+                let blob = Unverified::new(file::read(spool, size), Some(size));
+                let blob = blob.expect(&digest, Some(size));
+                self.put_known(blob, Head::new(name, size, self.mode)?).await
+            }
+        }
+    }
+
+    /// Whether the place of a blob may be given out before its bytes have come.
+    fn may_reserve(&self, blob: &Blob, size: u64) -> bool {
+        match &self.sink {
+            // Nothing but the same image is behind it.
+            Sink::Stream(_) => !self.for_many,
+            Sink::File(file) => {
+                blob.is_announced() && (size <= SMALL || size <= LONG && has_room(file, size))
+            }
+        }
+    }
+
+    /// Writes a blob to a place of its own. In a file others may be written meanwhile.
+    async fn put_known(&self, blob: Blob, head: Head) -> Result<(Digest, u64), Error> {
+        let tail = self.tail().await?;
+        if let (Some(actual), Some(digest)) = (self.regions.size(&head.name), blob.digest()) {
+            let expected = head.size;
+            let same = (expected == actual).then(|| (digest.clone(), actual));
+            return same.ok_or_else(|| StreamError::Size { expected, actual }.into());
+        }
+        self.regions.begin(&head.name);
+        let region = self.regions.take(head.len).ok_or_else(too_large)?;
+        let body = region.range().start.checked_add(head.space).ok_or_else(too_large)?;
+        let (sink, size) = (self.sink.clone(), Some(head.size));
+        if self.is_stream() {
+            let sent = send(blob, Section::new(sink, region, body, size, tail)?, head);
+            let sent = match self.for_many {
+                // It is whole: should its image be given up now, the pipe is not broken for others.
+                true => tokio::spawn(sent).await.map_err(io::Error::other)?,
+                false => sent.await,
+            };
+            return sent.map_err(|source| Error::PipeBroken(Box::new(source)));
+        }
+        drop(tail);
+        let section = Section::new(sink, region, body, size, ())?;
+        let (digest, size, ()) = seal(file::write(blob, section).await?, head).await?;
+        Ok((digest, size))
+    }
+
+    /// Writes a blob to the end of a file, and only then its header. Others wait meanwhile.
+    async fn put_unknown(
+        &self,
+        blob: Blob,
+        name: impl FnOnce(&Digest) -> Option<String> + Send,
+    ) -> Result<(Digest, u64), Error> {
+        let tail = self.tail().await?;
+        let region = self.regions.take_rest().ok_or_else(too_large)?;
+        let mut name = Some(name);
+        let mut named = |digest: &Digest| name.take().and_then(|name| name(digest));
+        // A long name takes more than one block, so that it must be known before.
+        let early = blob.digest().cloned().and_then(|digest| named(&digest));
+        let head = early.clone().map(|name| Head::new(name, 0, self.mode)).transpose()?;
+        let space = head.map_or(BLOCK, |head| head.space);
+        let body = region.range().start.checked_add(space).ok_or_else(too_large)?;
+        let section = Section::new(self.sink.clone(), region, body, None, tail)?;
+        let written = file::write(blob, section).await?;
+        let (digest, size) = (written.digest.clone(), written.size);
+        let Some(name) = early.or_else(|| named(&digest)) else { return Ok((digest, size)) };
+        let head = Head::new(name, size, self.mode)?;
+        if head.space != space {
+            return Err(Error::MemberName(head.name));
+        }
+        let (digest, size, _) = seal(written, head).await?;
+        Ok((digest, size))
+    }
+
+    /// Ends the tar and gives it its name. Nothing can be written to it any more.
+    pub(crate) async fn finish(&self) -> Result<(), Error> {
+        let mut tail = self.tail.lock().await;
+        // Where there is one image only, all that was begun belongs to it.
+        let is_broken = !self.for_many && (self.regions.misses_any() || self.regions.is_open());
+        if tail.closed || is_broken {
+            return Err(Error::NothingToCommit);
+        }
+        tail.closed = true;
+        self.regions.closed().await;
+        let (sink, regions) = (self.sink.clone(), self.regions.clone());
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        files::blocking(move || {
+            let trailer = [0; 2 * 512];
+            match &sink {
+                Sink::File(file) => {
+                    let at = finish::settle(file, &regions)?;
+                    sink.write(at, &trailer)?;
+                    // What was not needed after all, or failed, may have been longer.
+                    file.set_len(at.checked_add(2 * BLOCK).ok_or_else(too_large)?)?;
+                    file.sync_data()?;
+                }
+                Sink::Stream(pipe) => {
+                    sink.write(0, &trailer)?;
+                    pipe.lock().unwrap_or_else(PoisonError::into_inner).flush()?;
+                }
+            }
+            match place {
+                Some(place) => place.publish(),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    async fn tail(&self) -> Result<OwnedMutexGuard<Tail>, Error> {
+        let tail = self.tail.clone().lock_owned().await;
+        if tail.closed { Err(Error::PipeSpent) } else { Ok(tail) }
+    }
+
+    fn is_stream(&self) -> bool {
+        matches!(self.sink, Sink::Stream(_))
+    }
+}
+
+/// Sends a blob through a pipe behind its header. If that breaks off, nothing can follow.
+async fn send(
+    blob: Blob,
+    mut section: Section<OwnedMutexGuard<Tail>>,
+    mut head: Head,
+) -> Result<(Digest, u64), Error> {
+    section.held().closed = true;
+    let bytes = std::mem::take(&mut head.bytes);
+    let section = files::blocking(move || {
+        section.sink().write(0, &bytes)?;
+        Ok(section)
+    });
+    let written = file::write(blob, section.await?).await?;
+    let (digest, size, mut tail) = seal(written, head).await?;
+    tail.closed = false;
+    Ok((digest, size))
+}
+
+/// Puts around a blob that is in its place what belongs to it, which makes it a member. What was
+/// held is let go of when all is there, even if nobody waits for this.
+async fn seal<T: Send + 'static>(
+    written: file::Written<Section<T>>,
+    head: Head,
+) -> Result<(Digest, u64, T), Error> {
+    let file::Written { digest, size, file: section } = written;
+    if size != head.size {
+        return Err(StreamError::Size { expected: head.size, actual: size }.into());
+    }
+    files::blocking(move || {
+        let sink = section.sink().clone();
+        let (mut region, body, held) = section.end();
+        let start = region.range().start;
+        let end = start.checked_add(head.len).ok_or_else(too_large)?;
+        region.cut(end);
+        region.reaches(end);
+        sink.write(body.end, &head.fill())?;
+        sink.write(start, &head.bytes)?;
+        region.keep(Some(&head.name), body, digest.clone());
+        Ok((digest, size, held))
+    })
+    .await
+}
+
+/// Small members as they stand in a tar.
+fn encode(entries: &[Entry], mode: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in entries {
+        match entry {
+            Entry::File { name, bytes: content } => {
+                bytes.extend(ustar::encode(name, Kind::File(content.len() as u64), mode));
+                bytes.extend_from_slice(content);
+                bytes.resize(bytes.len().next_multiple_of(512), 0);
+            }
+            Entry::Folder { name } => bytes.extend(ustar::encode(name, Kind::Folder, mode)),
+            Entry::Link { name, target } => {
+                bytes.extend(ustar::encode(name, Kind::Link(target), mode));
+            }
+        }
+    }
+    bytes
+}
+
+/// Whether the file system of a file could take so many bytes more, as far as it says.
+fn has_room(file: &fs_err::File, size: u64) -> bool {
+    let Ok(found) = fstatvfs(file) else { return true };
+    found.f_bfree.checked_mul(found.f_frsize).is_none_or(|free| size <= free)
+}
+
+impl Place {
+    fn publish(self) -> Result<(), Error> {
+        let Self { temporary, path, existing } = self;
+        let changed = || Error::ArchiveChanged(path.display().to_string());
+        match existing {
+            Existing::Replace(before) if Stamp::at(&path) != Some(before) => return Err(changed()),
+            Existing::Replace(_) => temporary.persist(&path).map_err(|error| error.error)?,
+            Existing::None => {
+                temporary.persist_noclobber(&path).map_err(|failed| match failed.error.kind() {
+                    io::ErrorKind::AlreadyExists => changed(),
+                    _ => failed.error.into(),
+                })?
+            }
+        }
+        if let Some(folder) = path.parent() {
+            // What it says may be lost with the power, but nothing that had a name before.
+            let _ = fs_err::File::open(folder).and_then(|folder| folder.sync_all());
+        }
+        Ok(())
+    }
+}
+
+/// The right to give out places at the end.
+#[derive(Debug, Default)]
+struct Tail {
+    /// Half of a member went through a pipe, or the end has been written.
+    closed: bool,
+}
+
+/// A member that is about to be written: what precedes its bytes, and how far all of it reaches.
+struct Head {
+    name: String,
+    bytes: Vec<u8>,
+    /// The length of these bytes.
+    space: u64,
+    /// The length of those that follow.
+    size: u64,
+    /// All together, with what fills the last block.
+    len: u64,
+}
+
+impl Head {
+    fn new(name: String, size: u64, mode: u64) -> Result<Self, Error> {
+        let bytes = ustar::encode(&name, Kind::File(size), mode);
+        let space = bytes.len() as u64;
+        let len = ustar::padded(size).and_then(|body| body.checked_add(space));
+        let len = len.ok_or_else(too_large)?;
+        Ok(Self { name, bytes, space, size, len })
+    }
+
+    /// What fills the last block.
+    fn fill(&self) -> Vec<u8> {
+        let fill = self.len.saturating_sub(self.space).saturating_sub(self.size);
+        vec![0; usize::try_from(fill).unwrap_or_default()]
+    }
+}
+
+fn too_large() -> io::Error {
+    io::ErrorKind::FileTooLarge.into()
+}
