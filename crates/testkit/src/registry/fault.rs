@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use http::Method;
 use skopeo_image::MediaType;
 
+use super::lie::Lie;
+
 /// The requests that a fault is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct On {
@@ -164,6 +166,8 @@ pub(crate) enum What {
     Length(i64),
     /// More bytes than the blob has, all of them honestly announced.
     TooMuch(u64),
+    /// It is well formed, and another.
+    Lie(Lie),
     /// A manifest of this type is not taken.
     RefuseType(MediaType),
     /// 307 to the object store, which is another host.
@@ -316,6 +320,7 @@ impl Fault {
             | What::Stall(at)
             | What::Corrupt(at)
             | What::Status { read: at, .. } => *at = bytes,
+            What::Lie(Lie::Unannounced(at)) => *at = Some(bytes),
             other => panic!("{other:?} knows no bytes"),
         }
         self
@@ -382,7 +387,7 @@ impl Fault {
         self.times(1)
     }
 
-    fn of(on: On, what: What) -> Self {
+    pub(super) fn of(on: On, what: What) -> Self {
         Self { on, what, skip: 0, times: None, every: 1, lasts: None, until: None }
     }
 

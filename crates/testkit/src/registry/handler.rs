@@ -17,6 +17,7 @@ use skopeo_image::Digest;
 use skopeo_server::{Body, BoxError, Handler};
 
 use super::fault::{Fault, What};
+use super::lie::Lie;
 use super::token::Realm;
 use super::{Seen, json_response};
 
@@ -81,7 +82,10 @@ impl Handler for Front {
             Some(what) => shared.faulty(what, request, &target, &realm, challenge).await?,
         };
         if let Some(what) = &fault {
-            response = spoil(what, response);
+            response = match what {
+                What::Lie(lie) => lie.tell(response).await,
+                what => spoil(what, response),
+            };
         }
         if let Ok(mut seen) = record.seen.lock() {
             seen.status = response.status().as_u16();
@@ -220,6 +224,10 @@ impl Shared {
                     response.headers_mut().insert(header::RETRY_AFTER, value);
                 }
                 Ok(response)
+            }
+            What::Lie(Lie::AnswerOf(path)) => {
+                *request.uri_mut() = path.parse().map_err(io::Error::other)?;
+                self.honest(request, path, realm).await
             }
             What::IgnoreRange => {
                 request.headers_mut().remove(header::RANGE);

@@ -2,6 +2,7 @@
 
 mod fault;
 mod handler;
+mod lie;
 pub mod real;
 mod signer;
 mod token;

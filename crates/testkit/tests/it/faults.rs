@@ -104,6 +104,41 @@ fn answers_that_lie() {
     assert!(!head.contains(&format!("docker-content-digest: {digest}")), "{head}");
 }
 
+/// Each is what a client takes for an answer.
+#[test]
+fn answers_that_are_others() {
+    let get = |fault: Fault| {
+        let (registry, target, bytes) = started(fault);
+        let (head, body, _) = talk(&registry, "GET", &target, "", b"");
+        (head, body, bytes)
+    };
+    let (head, body, _) = get(Fault::instead(On::blobs(), "other"));
+    assert!(head.contains("content-length: 5\r\n") && body == b"other", "{head}");
+
+    let (head, body, bytes) = get(Fault::answer_of(On::blobs(), "/v2/a/tags/list"));
+    assert!(head.starts_with("http/1.1 200") && body != bytes, "{head}");
+    assert!(String::from_utf8(body).unwrap().contains("tags"));
+
+    let (head, body, bytes) = get(Fault::encoded(On::blobs()));
+    assert!(head.contains("content-encoding: gzip\r\n"), "{head}");
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&*body).read_to_end(&mut unpacked).unwrap();
+    assert!(unpacked == bytes && body != bytes);
+
+    let (_, body, bytes) = get(Fault::reversed(On::blobs()));
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    assert!(body == [second, first].concat());
+
+    for (after, len) in [(None, None), (Some(1000), Some(1000))] {
+        let fault = Fault::unannounced(On::blobs());
+        let (head, body, bytes) = get(after.map_or(fault.clone(), |after| fault.after(after)));
+        assert!(!head.contains("content-length"), "{head}");
+        // Chunked: lengths in hexadecimal stand between.
+        let len = len.unwrap_or(bytes.len());
+        assert!((len..len + 100).contains(&body.len()) && body.ends_with(b"0\r\n\r\n"));
+    }
+}
+
 #[test]
 fn statuses() {
     let (registry, target, _) = started(
