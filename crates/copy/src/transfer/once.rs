@@ -16,6 +16,8 @@ use crate::plan::{self, Crypt, DiffIds, Wanted};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) digest: Digest,
+    /// Who says another size speaks of another blob: of one of the two there is none.
+    pub(super) size: Option<u64>,
     pub(super) wanted: Wanted,
     pub(super) hashed: bool,
     pub(super) crypt: Crypt,
@@ -34,7 +36,8 @@ impl Key {
             _ => wanted,
         };
         let hashed = diff_ids == DiffIds::Needed;
-        Self { digest: blob.digest.clone(), wanted, hashed, crypt: Crypt::Keep }
+        let (digest, size) = (blob.digest.clone(), blob.size);
+        Self { digest, size, wanted, hashed, crypt: Crypt::Keep }
     }
 }
 

@@ -239,7 +239,7 @@ impl Destination for RegistryDestination {
         // manifest's word; without that, HEAD has to say it.
         let from = same_registry(wish.from, &self.name).map(|it| it.reference.name.path());
         let elsewhere = || {
-            let known = ledger.repository_with(registry, digest);
+            let known = ledger.repository_with(registry, digest, wish.blob.size);
             from.map(str::to_owned).or(known).filter(|from| from != own)
         };
         let mut asked = None;
@@ -285,7 +285,7 @@ impl Destination for RegistryDestination {
         }
         let name = &self.name.reference.name;
         let shares = same_registry(wish.from, &self.name).is_some();
-        let known = self.ledger().repository_with(name.domain(), digest);
+        let known = self.ledger().repository_with(name.domain(), digest, wish.blob.size);
         let elsewhere = shares || known.is_some_and(|known| known != name.path());
         Ok((elsewhere && wish.blob.size.is_some()).then_some(How::Mounted))
     }

@@ -124,11 +124,22 @@ impl Ledger {
         repositories.iter().any(|known| known == path).then_some(*size)
     }
 
-    /// A repository of the same registry that has a blob, or had it.
-    pub(super) fn repository_with(&self, registry: &str, digest: &Digest) -> Option<String> {
+    /// A repository of the same registry that has a blob, or had it; none if the blob is known to
+    /// have another size than this.
+    pub(super) fn repository_with(
+        &self,
+        registry: &str,
+        digest: &Digest,
+        size: Option<u64>,
+    ) -> Option<String> {
         let seen = {
             let seen = lock(&self.seen);
             let blob = seen.get(registry).and_then(|seen| seen.blobs.get(digest));
+            if let (Some((actual, _)), Some(size)) = (blob, size)
+                && *actual != size
+            {
+                return None;
+            }
             blob.and_then(|(_, repositories)| repositories.first().cloned())
         };
         seen.or_else(|| lock(&self.told).get(&(registry.to_owned(), digest.clone())).cloned())
