@@ -1,9 +1,11 @@
 //! What was done to one thing.
 
 use serde::Serialize;
+use skopeo_copy::Outcome;
 use skopeo_image::Digest;
 
 use crate::commands::sync::Planned;
+use crate::progress::outcome_of;
 
 /// What was done to one thing, and how it ended.
 #[derive(Clone, Debug, Serialize)]
@@ -19,6 +21,20 @@ pub(crate) enum Done {
     Login { registry: String, username: String, stored_in: Option<String> },
     /// `logout`; no registry means all.
     Logout { registry: Option<String> },
+}
+
+impl Done {
+    /// The same if nobody can see it, since what it is in has got no name.
+    pub(super) fn unpublished(&self) -> Self {
+        match self {
+            Self::Copy(copy) if copy.outcome == outcome_of(Outcome::Written) => {
+                let outcome = "failed";
+                let copy = Copy { outcome, digest: None, media_type: None, ..(**copy).clone() };
+                Self::Copy(Box::new(copy))
+            }
+            _ => self.clone(),
+        }
+    }
 }
 
 /// One image, copied or not.

@@ -38,6 +38,8 @@ pub(crate) struct Report {
 struct State {
     attempts: u32,
     results: Vec<Done>,
+    /// Which of them count only when a place is published: as they are until then.
+    held: Vec<(usize, String, Done)>,
     plan: Option<Plan>,
 }
 
@@ -119,11 +121,33 @@ impl Report {
         let mut state = self.state();
         state.attempts += 1;
         state.results.clear();
+        state.held.clear();
     }
 
     /// Something was done.
     pub(crate) fn add(&self, done: Done) {
         self.state().results.push(done);
+    }
+
+    /// Something was done that is in vain unless its place, an archive, is
+    /// [published](Self::published): until then it has failed.
+    pub(crate) fn add_held(&self, place: &str, done: Done) {
+        let mut state = self.state();
+        let at = state.results.len();
+        state.results.push(done.unpublished());
+        state.held.push((at, place.to_owned(), done));
+    }
+
+    /// A place has its name now: what was done there is done.
+    pub(crate) fn published(&self, place: &str) {
+        let mut state = self.state();
+        for (at, held, done) in std::mem::take(&mut state.held) {
+            if held != place {
+                state.held.push((at, held, done));
+            } else if let Some(result) = state.results.get_mut(at) {
+                *result = done;
+            }
+        }
     }
 
     /// What the results are a plan of.

@@ -319,3 +319,45 @@ fn files(folder: &Path, name: &str) -> Vec<String> {
     let found = Command::new("find").arg(folder).args(["-name", name]).output().unwrap();
     String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned).collect()
 }
+
+/// An archive that cannot get its name in the end has none of its images, whatever was said before;
+/// the other place has them all.
+#[test]
+fn what_was_copied_to_an_archive_without_a_name_has_failed() {
+    for kind in ["oci-archive", "docker-archive"] {
+        let (from, _, home) = two();
+        let images = fill(&from);
+        let last = On::blobs().containing("/v2/other/tool/");
+        from.fault(Fault::too_many(last.clone(), 3).once());
+        fs_err::write(home.path("work/sync.yaml"), file(&from)).unwrap();
+        let goals = [format!("{kind}:lost.tar"), format!("{kind}:kept.tar")];
+        let mut command = home.command(env!("CARGO_BIN_EXE_skopeo"));
+        command.args(["sync", "--src=yaml", "--keep-going", "--report=r.json", "--output=json"]);
+        command.args(["--digestfile=digests", "--to", &goals[0], "--to", &goals[1], "sync.yaml"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while from.count(&last) == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        // Somebody else is quicker.
+        fs_err::write(home.path("work/lost.tar"), "somebody's").unwrap();
+        let output = child.wait_with_output().unwrap();
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && log.contains("lost.tar"), "{log}");
+        assert_eq!(fs_err::read(home.path("work/lost.tar")).unwrap(), b"somebody's");
+        let report: Value =
+            serde_json::from_slice(&fs_err::read(home.path("work/r.json")).unwrap()).unwrap();
+        let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for (place, expected) in goals.iter().zip(["failed", "copied"]) {
+            for list in [&report["images"], &printed["results"]] {
+                let all = list.as_array().unwrap().iter();
+                let here = all.filter(|it| it["destination"].as_str().unwrap().starts_with(place));
+                let outcomes: Vec<_> = here.map(|it| it["outcome"].as_str().unwrap()).collect();
+                assert_eq!(outcomes, vec![expected; images.len()], "{place}: {list}");
+            }
+        }
+        assert_eq!(report["totals"]["failed"], images.len());
+        let digests = fs_err::read_to_string(home.path("work/digests")).unwrap();
+        assert_eq!(digests.lines().count(), images.len(), "{digests}");
+        assert!(!digests.contains("lost.tar"), "{digests}");
+    }
+}

@@ -45,6 +45,12 @@ impl CollectionKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
+    /// Whether images have their names there only when the writing has ended.
+    #[must_use]
+    pub fn is_archive(self) -> bool {
+        matches!(self, Self::OciArchive | Self::DockerArchive)
+    }
+
     /// As the flags call it: the name of the transport of the images in it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

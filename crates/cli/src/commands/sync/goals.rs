@@ -119,15 +119,16 @@ impl Places {
         Ok(images)
     }
 
-    /// Ends the writing to all of them.
-    ///
-    /// # Errors
-    /// The first place that cannot be ended.
-    pub(super) async fn finish(&self) -> Result<()> {
-        for (.., collection) in &self.0 {
-            collection.finish().await?;
+    /// Ends the writing to all of them; one that cannot be ended keeps none of the others from it.
+    /// Gives those, and why.
+    pub(super) async fn finish(&self) -> Vec<(&Place, anyhow::Error)> {
+        let mut unfinished = Vec::new();
+        for (place, _, collection) in &self.0 {
+            if let Err(failure) = collection.finish().await {
+                unfinished.push((place, failure.into()));
+            }
         }
-        Ok(())
+        unfinished
     }
 
     /// All of them, to be asked and written to.

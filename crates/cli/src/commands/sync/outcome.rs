@@ -1,7 +1,7 @@
 //! What comes of each image of a run, as far as it has come: known outside the work, so that it is
 //! not lost when the work is dropped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -368,6 +368,22 @@ impl Outcomes {
     /// The places have been ended.
     pub(super) fn finished(&self) {
         self.state().finished = true;
+    }
+
+    /// A place, under any of these names, could not be ended: what was copied to it has no name
+    /// there. Gives how many images these are.
+    pub(super) fn unfinished(&self, places: &HashSet<String>, error: &Error) -> usize {
+        let mut state = self.state();
+        let lost = state.images.iter_mut();
+        let lost = lost.filter(|it| it.outcome == Outcome::Copied && places.contains(&it.place));
+        let mut count = 0;
+        for image in lost {
+            image.outcome = Outcome::Failed;
+            (image.digest, image.error) = (None, Some(Problem::new(error)));
+            self.progress.count_again(&image.end());
+            count += 1;
+        }
+        count
     }
 
     /// All images in their order, and what could not be listed. What is on its way is as far as it

@@ -1,19 +1,21 @@
 //! Copying many images at once.
 
+use std::collections::HashSet;
 use std::num::{NonZero, NonZeroUsize};
 use std::sync::Arc;
 
 use anyhow::Result;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use skopeo_copy::sync::place::Place;
 use skopeo_copy::sync::tee::copy_to_all;
-use skopeo_copy::{Copied, Limits, Rates, Session};
+use skopeo_copy::{Copied, Limits, Outcome, Rates, Session};
 use skopeo_image::ErrorClass;
 use skopeo_transport::Options;
 use skopeo_trust::Policy;
 use tracing::{error, info, warn};
 
 use super::digests::DigestFile;
-use super::goals::{Image, Places};
+use super::goals::{Image, Places, is_same};
 use super::lines::Lines;
 use super::mirror::Doomed;
 use super::outcome::Outcomes;
@@ -70,17 +72,22 @@ impl Work<'_> {
         if self.sync.dry_run {
             warn!("Running in dry-run mode");
         }
+        let digestfile = self.sync.digestfile.as_deref().filter(|_| !self.sync.dry_run);
+        let mut digests = DigestFile::create(digestfile)?;
         let done = tokio::select! {
-            done = self.run(&images) => done,
+            done = self.run(&images, &mut digests) => done,
             never = self.outcomes.progress().beat() => match never {},
         };
         // What was copied before a failure is there, in archives as anywhere else.
-        let finished = if self.sync.dry_run { Ok(()) } else { places.finish().await };
-        if finished.is_ok() {
-            self.outcomes.finished();
+        let ended = match self.sync.dry_run {
+            true => Ok(Vec::new()),
+            false => self.end(&images, places, &mut digests).await,
+        };
+        if let (Err(_), Err(failure)) = (&done, &ended) {
+            error!(error = sentence(failure), "Error finishing what was copied before that");
         }
         let mut done = done?;
-        finished?;
+        done.lose(ended?);
         if self.sync.dry_run {
             self.price(&images, plan, flagged, (sources, doomed), &mut done).await?;
         } else {
@@ -93,13 +100,47 @@ impl Work<'_> {
         Ok(done)
     }
 
+    /// Gives their names to what has to be whole for that, and takes back what was said of images
+    /// that have none in the end. Gives for each of these why it has none.
+    ///
+    /// # Errors
+    /// The first failure, unless it was asked to go on.
+    async fn end(
+        &self,
+        images: &[Image],
+        places: &Places,
+        digests: &mut DigestFile,
+    ) -> Result<Vec<Option<ErrorClass>>> {
+        let unfinished = places.finish().await;
+        let is_lost = |place: &Place| unfinished.iter().any(|(lost, _)| is_same(lost, place));
+        let written = digests.end(is_lost);
+        let well = images.iter().map(|image| &image.place).filter(|place| !is_lost(place));
+        for place in well.map(ToString::to_string).collect::<HashSet<_>>() {
+            self.report.published(&place);
+        }
+        let (mut lost, mut stopped) = (Vec::new(), None);
+        for (place, failure) in unfinished {
+            // However it was written.
+            let names = images.iter().map(|image| &image.place).filter(|it| is_same(it, place));
+            let names: HashSet<String> = names.map(ToString::to_string).collect();
+            let count = self.outcomes.unfinished(&names, &failure);
+            lost.extend(std::iter::repeat_n(class(&failure), count));
+            if self.sync.keep_going || stopped.is_some() {
+                error!(error = sentence(&failure), "Error finishing {place}");
+            } else {
+                stopped = Some(failure);
+            }
+        }
+        self.outcomes.finished();
+        written?;
+        stopped.map_or(Ok(lost), Err)
+    }
+
     /// Copies all images.
     ///
     /// # Errors
     /// The first failure, which stops all others, unless it was asked to go on.
-    async fn run(&self, images: &[Image]) -> Result<Done> {
-        let digestfile = self.sync.digestfile.as_deref().filter(|_| !self.sync.dry_run);
-        let mut digests = DigestFile::create(digestfile)?;
+    async fn run(&self, images: &[Image], digests: &mut DigestFile) -> Result<Done> {
         let looked_at = LOOKED_AT.max(jobs(self.sync).get());
 
         let mut done = Done::default();
@@ -116,14 +157,14 @@ impl Work<'_> {
             self.outcomes.end(first);
             let mut stopped = None;
             for ((at, image), result) in (first..).zip(images).zip(results) {
-                let digest = match result {
+                let copied = match result {
                     Ok(copied) => {
                         match image.settled && !self.sync.dry_run {
                             true => self.outcomes.skipped(at),
                             false => self.outcomes.well(at, copied.as_ref()),
                         }
                         done.well += 1;
-                        copied.map(|copied| copied.digest)
+                        copied
                     }
                     Err(failure) => {
                         self.outcomes.failed(at, &failure);
@@ -140,7 +181,16 @@ impl Work<'_> {
                         None
                     }
                 };
-                digests.add(at, digest.as_ref(), &image.to)?;
+                match copied {
+                    Some(Copied { digest, outcome: Outcome::Written, .. })
+                        if image.place.kind.is_archive() =>
+                    {
+                        digests.hold(at, &digest, &image.to, &image.place);
+                    }
+                    copied => {
+                        digests.add(at, copied.map(|copied| copied.digest).as_ref(), &image.to)?;
+                    }
+                }
             }
             if let Some(failure) = stopped {
                 return Err(failure);
@@ -220,7 +270,13 @@ impl Work<'_> {
         if self.report.output() == Output::Json {
             let ends = images.iter().zip(&copied);
             let ends = ends.map(|(image, copied)| (&image.to, copied.as_ref().ok()));
-            copying.done(ends).into_iter().for_each(|done| self.report.add(done));
+            for (image, done) in images.iter().zip(copying.done(ends)) {
+                if image.place.kind.is_archive() {
+                    self.report.add_held(&image.place.to_string(), done);
+                } else {
+                    self.report.add(done);
+                }
+            }
         }
         copied
     }
@@ -285,6 +341,12 @@ impl Done {
             (_, before) => before.filter(|_| before == class),
         };
         self.failed += 1;
+    }
+
+    /// Some that were well have no name after all.
+    fn lose(&mut self, lost: Vec<Option<ErrorClass>>) {
+        self.well = self.well.saturating_sub(lost.len());
+        lost.into_iter().for_each(|class| self.fail(class));
     }
 }
 

@@ -155,8 +155,23 @@ impl RunProgress {
 
     /// This has come of an image at one of its destinations.
     pub(crate) fn count(&self, end: &End<'_>) {
+        let (done, images) = lock(&self.counts).count(end.outcome);
+        self.show(end, done, images);
+    }
+
+    /// An image that was [counted](Self::count) as copied has come to this in the end.
+    pub(crate) fn count_again(&self, end: &End<'_>) {
+        let (done, images) = {
+            let mut counts = lock(&self.counts);
+            counts.copied = counts.copied.saturating_sub(1);
+            counts.done = counts.done.saturating_sub(1);
+            counts.count(end.outcome)
+        };
+        self.show(end, done, images);
+    }
+
+    fn show(&self, end: &End<'_>, done: usize, images: usize) {
         let End { source, destination, outcome, error } = *end;
-        let (done, images) = lock(&self.counts).count(outcome);
         match &self.watcher {
             Watcher::Steps => {
                 let why = error.map(|(class, why)| format!(": {class}: {why}")).unwrap_or_default();
