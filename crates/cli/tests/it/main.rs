@@ -21,6 +21,7 @@ mod hostile_tar;
 mod inspect;
 mod json_of_others;
 mod killed;
+mod lies;
 mod links;
 mod list_tags;
 mod login;
