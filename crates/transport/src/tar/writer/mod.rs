@@ -20,10 +20,11 @@ mod sink;
 mod tests;
 
 use std::io::{self, Seek as _, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::fstatvfs;
+use rustix::fs::{OFlags, fstatvfs};
 use skopeo_blob::{Blob, StreamError, Unverified, file};
 use skopeo_image::Digest;
 use tempfile::TempPath;
@@ -97,6 +98,24 @@ pub(crate) fn is_special(path: &Path) -> bool {
         || fs_err::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
+/// Whether a path is the name of our standard output, and that is a pipe.
+fn is_own_pipe(path: &Path) -> bool {
+    let names = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+    names.iter().any(|name| Path::new(name) == path)
+        && fs_err::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+/// Opens our standard output once more. It has a reader from the beginning: to wait for one would be
+/// to wait for ever, if that has gone.
+fn open_own_pipe(path: &Path) -> Result<fs_err::File, Error> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).options_mut().custom_flags(flags);
+    let pipe = options.open(path)?;
+    rustix::fs::fcntl_setfl(&pipe, OFlags::empty()).map_err(io::Error::from)?;
+    Ok(pipe)
+}
+
 /// Where a finished file goes, and where it is until then.
 #[derive(Debug)]
 struct Place {
@@ -121,6 +140,9 @@ impl Writer {
 
     /// A tar that goes to what [`is_special`]. Waits for somebody to read from a pipe.
     pub(crate) fn pipe(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
+        if is_own_pipe(path) {
+            return Ok(Self::stream(open_own_pipe(path)?, tmpdir));
+        }
         let file = fs_err::OpenOptions::new().write(true).open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_file() && metadata.len() > 0 {
