@@ -51,7 +51,7 @@ pub fn target(path: &Path) -> Result<PathBuf, Error> {
             reached = next;
             continue;
         };
-        links += 1;
+        links = links.saturating_add(1);
         if links > MOST_LINKS {
             return Err(Error::file("open", path, io::Error::from(Errno::LOOP)));
         }

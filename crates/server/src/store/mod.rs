@@ -80,7 +80,7 @@ impl Store {
         let of_content =
             |content| Layout::of_content(folder.clone(), content, room.clone()).map(Arc::new);
         let path = folder.path();
-        let name = path.file_stem().filter(|_| content.is_some()).or(path.file_name());
+        let name = path.file_stem().filter(|_| content.is_some()).or_else(|| path.file_name());
         let name = name.unwrap_or_default().to_string_lossy();
         let store = Self {
             base: RepositoryName::of_folder(&name),
