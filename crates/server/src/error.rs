@@ -6,6 +6,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use skopeo_blob::FileError;
 
+use crate::body::BoxError;
+use crate::body::request::TooSlow;
 use crate::store::Refusal;
 
 /// Why a registry cannot be opened or served.
@@ -15,12 +17,20 @@ pub enum Error {
     #[error(transparent)]
     Io(FileError),
     /// The htpasswd file has a line that is no user with a bcrypt hash.
-    #[error("parsing htpasswd file {path}: line {line} is not \"user:<bcrypt hash>\"")]
+    #[error(
+        "parsing htpasswd file {path}: line {line} is not \"user:<bcrypt hash>\" with a cost of 4 to 16"
+    )]
     Htpasswd {
         /// The file.
         path: String,
         /// Counted from 1.
         line: usize,
+    },
+    /// The htpasswd file lets nobody in.
+    #[error("htpasswd file {path} has no users")]
+    NoUsers {
+        /// The file.
+        path: String,
     },
     /// The certificate or the key cannot be used.
     #[error("loading TLS certificate and key")]
@@ -63,6 +73,7 @@ pub(crate) enum Code {
     RangeInvalid,
     SizeInvalid,
     TagInvalid,
+    TooManyRequests,
     Unauthorized,
     Unsupported,
     Timeout,
@@ -112,6 +123,7 @@ impl Code {
                 (S::BAD_REQUEST, "SIZE_INVALID", "provided length did not match content length")
             }
             Self::TagInvalid => (S::BAD_REQUEST, "TAG_INVALID", "manifest tag did not match URI"),
+            Self::TooManyRequests => (S::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", "too many requests"),
             Self::Unauthorized => (S::UNAUTHORIZED, "UNAUTHORIZED", "authentication required"),
             Self::Unsupported => {
                 (S::METHOD_NOT_ALLOWED, "UNSUPPORTED", "The operation is unsupported.")
@@ -134,6 +146,15 @@ impl ApiError {
     /// The code with something about this very case.
     pub(crate) fn new(code: Code, detail: impl Into<Value>) -> Self {
         Self { code, detail: detail.into() }
+    }
+
+    /// A body that broke, with the code for what it was to be, or that was too slow.
+    pub(crate) fn of_body(code: Code, error: &BoxError) -> Self {
+        if error.is::<TooSlow>() {
+            Code::Timeout.into()
+        } else {
+            Self::new(code, error.to_string())
+        }
     }
 
     /// The status it is answered with.

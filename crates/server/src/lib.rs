@@ -7,54 +7,51 @@
 //! [`Registry::open`] a folder, [`Registry::listen`] on an address. What goes around a registry (a
 //! test's faults, say) implements [`Handler`] and calls [`Registry::respond`].
 //!
-//! - `routes`: paths and methods, and who answers; `access` before it, `listen` below it
+//! - `listen`: connections, and who must leave; `memory`, `progress`, `peer`: by what that is decided
+//! - `answer`: what is done to every request and answer: `origin`, `access`, `log`, headers
+//! - `routes`: paths and methods, and who answers
 //! - `blobs`, `uploads`, `manifests`, `listing`: the answers
 //! - `store`: the folder
 
 mod access;
+mod answer;
 mod blobs;
 mod body;
 mod content;
 mod error;
 mod listen;
 mod listing;
+mod log;
 mod manifests;
+mod memory;
 mod name;
+mod origin;
+mod peer;
+mod progress;
+mod receive;
 mod routes;
 mod store;
 mod uploads;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::{Request, Response, header};
-use http_body::Body as _;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 pub use access::{Access, Htpasswd};
 pub use body::{Body, BoxError};
 pub use content::Content;
 pub use error::Error;
 pub use listen::{Handler, Limits, Serving, Tls, bind, serve};
+pub use log::{AccessLog, AccessRecord};
+pub use memory::Memory;
+pub use origin::Hosts;
 pub use store::{Contents, NotServed, StorageLimits};
 
-use error::{ApiError, Code};
-use routes::{RequestBody, Route};
 use store::Store;
 
-/// How many uploads are written at once, each on a thread of its own; more wait.
-const RECEIVERS: usize = 128;
-
-/// How much of a refused body is read, in bytes, so that the client sees the answer and not a
-/// broken connection.
-const DRAINED: usize = 1024 * 1024;
+/// How many manifests and lists are read at once, each on a thread of its own; more wait.
+const READERS: usize = 8;
 
 /// How a registry is to be.
 #[derive(Debug)]
@@ -71,7 +68,11 @@ pub struct ServerOptions {
     pub access: Access,
     /// The certificate to serve HTTPS with; plain HTTP without.
     pub tls: Option<Tls>,
-    /// What keeps it from being held for ever.
+    /// Which names it answers to.
+    pub hosts: Hosts,
+    /// Who is told of each request.
+    pub log: Option<Arc<dyn AccessLog>>,
+    /// What keeps it from being held for ever, or from growing.
     pub limits: Limits,
     /// How much is stored, and how long is waited for.
     pub storage: StorageLimits,
@@ -100,6 +101,8 @@ impl ServerOptions {
             read_only: false,
             access: Access::Anonymous,
             tls: None,
+            hosts: Hosts::default(),
+            log: None,
             limits: Limits::default(),
             storage: StorageLimits::default(),
             durability: Durability::default(),
@@ -117,8 +120,13 @@ pub(crate) struct Inner {
     read_only: bool,
     access: Access,
     tls: Option<Tls>,
+    hosts: Hosts,
+    log: Option<Arc<dyn AccessLog>>,
     limits: Limits,
-    receivers: Semaphore,
+    /// How many requests are being answered.
+    requests: log::Counter,
+    /// Whose turn it is to read something whole.
+    reading: Arc<Semaphore>,
 }
 
 impl Registry {
@@ -129,7 +137,17 @@ impl Registry {
     /// If it can neither be opened nor made.
     pub fn open(options: ServerOptions) -> Result<Self, Error> {
         let ServerOptions {
-            root, create, content, access, tls, limits, storage, durability, ..
+            root,
+            create,
+            content,
+            access,
+            tls,
+            hosts,
+            log,
+            limits,
+            storage,
+            durability,
+            ..
         } = options;
         let read_only = options.read_only || content.is_some();
         if create && content.is_none() {
@@ -137,8 +155,17 @@ impl Registry {
         }
         let store = Store::open(&root, content, durability, storage)?;
         tracing::debug!("serving {}", store.root().display());
-        let receivers = Semaphore::new(RECEIVERS);
-        Ok(Self(Arc::new(Inner { store, read_only, access, tls, limits, receivers })))
+        Ok(Self(Arc::new(Inner {
+            store,
+            read_only,
+            access,
+            tls,
+            hosts,
+            log,
+            limits,
+            requests: log::Counter::default(),
+            reading: Arc::new(Semaphore::new(READERS)),
+        })))
     }
 
     /// What there is to serve. Looks at every layout: not for the network's thread.
@@ -160,72 +187,8 @@ impl Registry {
         if !self.0.read_only {
             store::keep_tidy(&self.0);
         }
-        serve(bind(address).await?, tls, limits, self.clone())
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let name = Some(host.to_owned()).filter(|host| host.parse::<std::net::IpAddr>().is_err());
+        listen::serve_as(name, bind(address).await?, tls, limits, self.clone())
     }
-
-    /// Answers one request.
-    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let begun = Instant::now();
-        let (head, body) = request.into_parts();
-        let mut body: RequestBody = body.map_err(Into::into).boxed_unsync();
-        let (method, target) = (head.method.clone(), head.uri.clone());
-        let mut response =
-            match self.admit_and_dispatch(Request::from_parts(head, ()), &mut body).await {
-                Ok(response) => response,
-                Err(error) => {
-                    let mut response = routes::error_response(&error);
-                    if error.code == Code::Unauthorized
-                        && let Some(challenge) = self.0.access.challenge()
-                    {
-                        routes::set(&mut response, header::WWW_AUTHENTICATE, challenge);
-                    }
-                    drain(&mut body).await;
-                    response
-                }
-            };
-        routes::set(&mut response, "docker-distribution-api-version", "registry/2.0");
-        let (status, took) = (response.status().as_u16(), begun.elapsed());
-        tracing::info!(target: "skopeo_server::access", "{method} {target} {status} {took:.1?}");
-        response
-    }
-
-    async fn admit_and_dispatch(
-        &self,
-        request: Request<()>,
-        body: &mut RequestBody,
-    ) -> Result<Response<Body>, ApiError> {
-        if self.0.access.challenge().is_some() {
-            let (inner, headers) = (self.0.clone(), request.headers().clone());
-            let admitted = spawn_blocking(move || inner.access.admits(&headers)).await;
-            if !admitted.unwrap_or(false) {
-                let path = request.uri().path();
-                let detail = Route::parse(path).map(|route| route.access(request.method()));
-                return Err(ApiError::new(Code::Unauthorized, detail.unwrap_or_default()));
-            }
-        }
-        routes::dispatch(&self.0, request, body).await
-    }
-}
-
-impl Handler for Registry {
-    async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Body>> {
-        Ok(self.respond(request).await)
-    }
-}
-
-async fn drain(body: &mut RequestBody) {
-    let mut read = 0;
-    let rest = async {
-        while read < DRAINED && !body.is_end_stream() {
-            match body.frame().await {
-                Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
-                _ => break,
-            }
-        }
-    };
-    let _ = timeout(Duration::from_millis(500), rest).await;
 }

@@ -4,19 +4,24 @@ use std::io;
 use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use skopeo_image::MediaType;
 use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::Inner;
 use crate::blobs::{etag, matches};
 use crate::body::Body;
 use crate::error::{ApiError, Code};
+use crate::memory::{Part, Use};
 use crate::name::{RepositoryName, is_tag};
 use crate::routes::{Answer, RequestBody, digest, empty, set};
 use crate::store::{Hold, Repository, Store, Target};
+use crate::{Inner, Limits};
+
+/// Manifests of up to so many bytes are not counted: the share of connections is enough for them.
+const SMALL: usize = 16 * 1024;
 
 /// GET and HEAD of a manifest.
 pub(crate) fn get(
@@ -34,9 +39,9 @@ pub(crate) fn get(
     let mut response = if unchanged {
         empty(StatusCode::NOT_MODIFIED)
     } else {
-        let size = manifest.bytes.len();
+        let size = manifest.bytes.size();
         let head = request.method() == Method::HEAD;
-        let body = if head { Body::empty() } else { Body::of_bytes(manifest.bytes) };
+        let body = if head { Body::empty() } else { manifest.bytes.into_body()? };
         let mut response = Response::new(body);
         set(&mut response, header::CONTENT_LENGTH, size.to_string());
         set(&mut response, header::CONTENT_TYPE, manifest.media_type.as_str());
@@ -56,7 +61,8 @@ pub(crate) async fn put(
     body: &mut RequestBody,
 ) -> Answer {
     let target = parse(&reference, Code::TagInvalid)?;
-    let bytes = timeout(inner.limits.idle, read(body)).await.map_err(|_| Code::Timeout)??;
+    let bytes = read(&inner.limits, body);
+    let (bytes, _room) = timeout(inner.limits.idle, bytes).await.map_err(|_| Code::Timeout)??;
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).map(|value| {
         let essence = value.split(';').next().unwrap_or_default().trim();
@@ -100,16 +106,32 @@ pub(crate) async fn find(
     Ok(found.await.map_err(io::Error::other)??)
 }
 
-async fn read(body: &mut RequestBody) -> Result<Vec<u8>, ApiError> {
-    let mut bytes = Vec::new();
+/// Reads a manifest. There must be memory for a large one, for all of it at once: who has some and
+/// waits for more holds up others.
+async fn read(
+    limits: &Limits,
+    body: &mut RequestBody,
+) -> Result<(Vec<u8>, Option<Part>), ApiError> {
+    let (mut bytes, mut room) = (Vec::new(), None);
+    let announced = body.size_hint().exact().unwrap_or(MAX_MANIFEST_SIZE as u64);
+    let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+    if announced > MAX_MANIFEST_SIZE {
+        return Err(Code::ManifestTooLarge.into());
+    }
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| ApiError::new(Code::SizeInvalid, error.to_string()))?;
-        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-        if bytes.len() > MAX_MANIFEST_SIZE {
+        let frame = frame.map_err(|error| ApiError::of_body(Code::SizeInvalid, &error))?;
+        let piece = frame.data_ref().map_or(&[][..], |data| data);
+        let size = bytes.len() + piece.len();
+        if size > MAX_MANIFEST_SIZE {
             return Err(Code::ManifestTooLarge.into());
         }
+        if size > SMALL && room.is_none() {
+            let part = limits.memory.room(Use::Manifest, announced, limits.patience).await;
+            room = Some(part.ok_or(Code::Busy)?);
+        }
+        bytes.extend_from_slice(piece);
     }
-    Ok(bytes)
+    Ok((bytes, room))
 }
 
 fn parse(reference: &str, bad_tag: Code) -> Result<Target, ApiError> {

@@ -1,20 +1,16 @@
 //! The distribution API 1.1: one table of path and method, and the order of checks before it.
 
-use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::combinators::UnsyncBoxBody;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use skopeo_image::Digest;
 use tokio::task::spawn_blocking;
 
-use crate::body::{Body, BoxError};
+use crate::body::Body;
+pub(crate) use crate::body::request::RequestBody;
 use crate::error::{ApiError, Code};
 use crate::name::RepositoryName;
 use crate::{Inner, blobs, listing, manifests, uploads};
-
-/// The body of a request.
-pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// What every handler gives back.
 pub(crate) type Answer = Result<Response<Body>, ApiError>;
@@ -128,8 +124,15 @@ pub(crate) async fn dispatch(
         }
         (&Method::DELETE, Route::Blob(name, digest)) => blobs::delete(inner, name, digest).await,
         (_, route) => {
+            // What is read whole is in memory: few at once do that.
+            let whole = !matches!(route, Route::Blob(..) | Route::Version);
+            let turn = if whole { inner.reading.clone().acquire_owned().await.ok() } else { None };
             let inner = inner.clone();
-            spawn_blocking(move || at_once(&inner, &request, &route))
+            let answer = move || {
+                let _turn = turn;
+                at_once(&inner, &request, &route)
+            };
+            spawn_blocking(answer)
                 .await
                 .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
         }
@@ -165,7 +168,7 @@ pub(crate) fn error_response(error: &ApiError) -> Response<Body> {
     let mut response = Response::new(Body::of_bytes(error.body()));
     *response.status_mut() = error.status();
     set(&mut response, header::CONTENT_TYPE, "application/json");
-    if error.code == Code::Busy {
+    if let Code::Busy | Code::TooManyRequests = error.code {
         set(&mut response, header::RETRY_AFTER, "1");
     }
     response

@@ -5,21 +5,15 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body::Body as _;
-use http_body_util::BodyExt;
 use skopeo_image::{Algorithm, Digest};
-use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
-use crate::Inner;
 use crate::body::Body;
 use crate::error::{ApiError, Code};
 use crate::name::RepositoryName;
 use crate::routes::{Answer, RequestBody, digest, empty, error_response, query, set};
 use crate::store::{Held, Layout, Upload};
-
-/// How many pieces may wait for the disk.
-const WAITING_PIECES: usize = 8;
+use crate::{Inner, receive};
 
 /// POST: begins an upload, or is one whole with `?digest=`, or mounts with `?mount=`.
 pub(crate) async fn begin(
@@ -156,7 +150,7 @@ async fn receive(
 ) -> Result<Held, ApiError> {
     let (held, received) = match held.admits(content_length(headers).unwrap_or(0)) {
         Ok(()) if body.is_end_stream() => return Ok(held),
-        Ok(()) => write(inner, held, body).await?,
+        Ok(()) => receive::receive(inner, held, body).await?,
         Err(refused) => (held, Err(refused.into())),
     };
     let Err(error) = received else { return Ok(held) };
@@ -166,46 +160,6 @@ async fn receive(
         blocking(inner, move |inner| Ok(inner.store.uploads.end(held)?)).await?;
     }
     Err(error)
-}
-
-/// Writes what comes to the file, on a thread of its own.
-async fn write(
-    inner: &Arc<Inner>,
-    mut held: Held,
-    body: &mut RequestBody,
-) -> Result<(Held, Result<(), ApiError>), ApiError> {
-    let _permit = inner.receivers.acquire().await.map_err(io::Error::other)?;
-    let (pieces, mut waiting) = mpsc::channel::<bytes::Bytes>(WAITING_PIECES);
-    // The writer owns the upload: what is known of it stays true even if the client goes and this
-    // future with it.
-    let writer = spawn_blocking(move || {
-        let mut written = Ok(());
-        while let Some(piece) = waiting.blocking_recv() {
-            written = held.append(&piece);
-            if written.is_err() {
-                break;
-            }
-        }
-        (held, written)
-    });
-    let received = loop {
-        match timeout(inner.limits.idle, body.frame()).await {
-            Ok(None) => break Ok(()),
-            Ok(Some(Ok(frame))) => {
-                let Ok(piece) = frame.into_data() else { continue };
-                if pieces.send(piece).await.is_err() {
-                    break Ok(()); // The writer says why.
-                }
-            }
-            Ok(Some(Err(error))) => {
-                break Err(ApiError::new(Code::BlobUploadInvalid, error.to_string()));
-            }
-            Err(_) => break Err(Code::Timeout.into()),
-        }
-    };
-    drop(pieces);
-    let (held, written) = writer.await.map_err(io::Error::other)?;
-    Ok((held, written.map_err(ApiError::from).and(received)))
 }
 
 /// Takes a blob from another repository. Whether it was there.

@@ -34,6 +34,7 @@ use beneath::Folder;
 use room::Room;
 
 pub use contents::{Contents, NotServed};
+pub(crate) use facts::is_manifest_type;
 pub(crate) use layout::{Hold, Layout};
 pub use limits::StorageLimits;
 pub(crate) use repository::{Repository, Target};

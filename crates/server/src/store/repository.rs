@@ -5,14 +5,20 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use skopeo_image::{Algorithm, Digest, MediaType, RawManifest};
 
+use super::blobs::OpenBlob;
 use super::facts::{Facts, is_manifest_type};
 use super::index::{Entry, Index, PAYLOAD_DIGEST, REF_NAME};
 use super::layout::{Hold, Layout};
 use super::names::{Names, Place, is_made_of_digest};
 use super::reach::{Found, MAX_NESTING};
+use crate::body::Body;
 use crate::error::{ApiError, Code};
+
+/// Manifests of more bytes are read as clients take them.
+const SMALL_MANIFEST: u64 = 16 * 1024;
 
 /// A view of a layout.
 #[derive(Clone, Debug)]
@@ -51,7 +57,37 @@ pub(crate) struct Manifest {
     /// As declared, else as guessed.
     pub(crate) media_type: MediaType,
     /// The bytes.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: ManifestBytes,
+}
+
+/// The bytes of a manifest.
+#[derive(Debug)]
+pub(crate) enum ManifestBytes {
+    /// Few.
+    Few(Vec<u8>),
+    /// More than are held in memory for each client.
+    Many(OpenBlob),
+}
+
+impl ManifestBytes {
+    /// How many there are.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Self::Few(bytes) => bytes.len() as u64,
+            Self::Many(blob) => blob.size,
+        }
+    }
+
+    /// The body of an answer that they are.
+    pub(crate) fn into_body(self) -> io::Result<Body> {
+        match self {
+            Self::Few(bytes) => Ok(Body::of_bytes(bytes)),
+            Self::Many(blob) => {
+                let size = blob.size;
+                blob.part(0, size)
+            }
+        }
+    }
 }
 
 impl Repository {
@@ -105,13 +141,21 @@ impl Repository {
     /// Reads a manifest.
     pub(crate) fn manifest(&self, target: &Target) -> io::Result<Option<Manifest>> {
         let Some(found) = self.find(target)? else { return Ok(None) };
+        let (digest, media_type) = (found.public, found.media_type);
+        if !media_type.is_empty()
+            && let Some(blob) = self.layout.blob(&found.stored)?
+            && blob.size > SMALL_MANIFEST
+            && blob.size <= MAX_MANIFEST_SIZE as u64
+        {
+            return Ok(Some(Manifest { digest, media_type, bytes: ManifestBytes::Many(blob) }));
+        }
         let Some(bytes) = self.layout.read_manifest(&found.stored)? else { return Ok(None) };
-        let media_type = if found.media_type.is_empty() {
+        let media_type = if media_type.is_empty() {
             Facts::parse(&bytes).map(|facts| facts.media_type).unwrap_or_default()
         } else {
-            found.media_type
+            media_type
         };
-        Ok(Some(Manifest { digest: found.public, media_type, bytes }))
+        Ok(Some(Manifest { digest, media_type, bytes: ManifestBytes::Few(bytes) }))
     }
 
     /// Stores a manifest whose blobs and instances are here, and gives it its tag.
@@ -273,15 +317,23 @@ impl Repository {
     }
 }
 
-/// The type under which a manifest is kept, where the header and the document agree.
+/// The type under which a manifest is kept, where the header and the document agree. There are
+/// only those that we know: a browser that is sent another would follow it.
 fn agree(facts: &Facts, content_type: Option<MediaType>) -> Result<MediaType, ApiError> {
-    let Some(header) = content_type.filter(is_manifest_type) else {
-        return Ok(facts.media_type.clone());
-    };
+    let refused = |why: String| Err(ApiError::new(Code::ManifestInvalid, why));
     let seen = &facts.media_type;
+    if !is_manifest_type(seen) {
+        return refused(format!("mediaType {seen} is not that of a manifest"));
+    }
+    let generic = ["", "application/json", "application/octet-stream"].map(MediaType::from);
+    let Some(header) = content_type.filter(|header| !generic.contains(header)) else {
+        return Ok(seen.clone());
+    };
+    if !is_manifest_type(&header) {
+        return refused(format!("Content-Type {header} is not that of a manifest"));
+    }
     if (header.is_list(), header.is_schema1()) != (seen.is_list(), seen.is_schema1()) {
-        let why = format!("Content-Type is {header}, the document is {seen}");
-        return Err(ApiError::new(Code::ManifestInvalid, why));
+        return refused(format!("Content-Type is {header}, the document is {seen}"));
     }
     Ok(if header.is_schema1() { seen.clone() } else { header })
 }

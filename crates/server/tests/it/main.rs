@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are no tests to clippy")]
 
 mod access;
+mod attacks;
 mod client;
 mod conformance;
 mod folders;
+mod headers;
+mod http2;
 mod limits;
 mod links;
 mod nested;

@@ -1,0 +1,144 @@
+//! Bodies of answers: nothing, some bytes, a part of a file, or a stream.
+
+mod file;
+mod piece;
+pub(crate) mod request;
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use fs_err::File;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+
+use crate::log::Answered;
+use file::FilePart;
+use piece::Leased;
+
+pub(crate) use piece::{Lease, held};
+
+/// Any error, as a body has it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of an answer.
+pub struct Body {
+    kind: Kind,
+    /// What is told when the body has ended, well or not.
+    answered: Option<Box<Answered>>,
+}
+
+enum Kind {
+    Bytes(Option<Bytes>),
+    File(FilePart),
+    Stream(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+impl Body {
+    /// No bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::of(Kind::Bytes(None))
+    }
+
+    /// These bytes.
+    #[must_use]
+    pub fn of_bytes(bytes: impl Into<Bytes>) -> Self {
+        Self::of(Kind::Bytes(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
+    }
+
+    /// The next `size` bytes of a file. A file that has fewer ends the connection, not the body.
+    pub(crate) fn of_file(file: File, size: u64) -> Self {
+        Self::of(Kind::File(FilePart::new(file, size)))
+    }
+
+    /// Another body: what wraps an answer makes these.
+    #[must_use]
+    pub fn of_body<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::of(Kind::Stream(body.map_err(Into::into).boxed_unsync()))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, answered: None }
+    }
+
+    /// The same, whose pieces of a file come out of a budget.
+    pub(crate) fn leased(mut self, lease: impl FnOnce() -> Lease) -> Self {
+        match self.kind {
+            Kind::File(ref mut part) => part.lease = Some(lease()),
+            Kind::Stream(stream) => {
+                let leased = Leased { stream, lease: lease() };
+                self.kind = Kind::Stream(leased.boxed_unsync());
+            }
+            Kind::Bytes(_) => {}
+        }
+        self
+    }
+
+    /// The bytes that are in memory, if there are any.
+    pub(crate) fn bytes(&self) -> Option<&Bytes> {
+        match &self.kind {
+            Kind::Bytes(bytes) => bytes.as_ref(),
+            Kind::File(_) | Kind::Stream(_) => None,
+        }
+    }
+
+    /// The same, which tells when it has ended.
+    pub(crate) fn answered(mut self, answered: Answered) -> Self {
+        self.answered = Some(Box::new(answered));
+        self
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Self { kind, answered } = self.get_mut();
+        let polled = match kind {
+            Kind::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::File(part) => part
+                .poll(context)
+                .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(Into::into))),
+            Kind::Stream(stream) => Pin::new(stream).poll_frame(context),
+        };
+        if let (Some(answered), Poll::Ready(Some(Ok(frame)))) = (answered, &polled) {
+            answered.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Bytes(bytes) => bytes.is_none(),
+            Kind::File(part) => part.remaining() == 0,
+            Kind::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Bytes(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
+            Kind::File(part) => SizeHint::with_exact(part.remaining()),
+            Kind::Stream(stream) => stream.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}
