@@ -14,6 +14,7 @@ mod exit;
 mod files;
 mod go;
 mod keys;
+mod lines;
 mod logging;
 pub mod man;
 

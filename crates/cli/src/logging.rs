@@ -16,6 +16,7 @@ use tracing::span;
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::go;
+use crate::lines::Lines;
 
 /// How serious a line is, as logrus names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,9 @@ static WARNINGS: Mutex<Option<Vec<String>>> = Mutex::new(None);
 /// The bars at the foot of the terminal, above which lines are written.
 static ABOVE: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
+/// The thread that writes lines, where nobody may wait for them.
+static APART: Mutex<Option<Lines>> = Mutex::new(None);
+
 /// Whether only warnings and what is worse are told.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
@@ -72,6 +76,27 @@ pub(crate) fn close_bars() {
     if let Some(bars) = ABOVE.lock().unwrap_or_else(PoisonError::into_inner).take() {
         let _ = bars.clear();
         bars.set_draw_target(ProgressDrawTarget::hidden());
+    }
+}
+
+/// For as long as this is there, lines are written by a thread of their own: a stderr that nobody
+/// reads holds nothing up.
+#[derive(Debug)]
+pub(crate) struct Apart;
+
+/// From now on lines are written by a thread of their own.
+///
+/// # Errors
+/// If there can be no more threads.
+pub(crate) fn apart() -> io::Result<Apart> {
+    *APART.lock().unwrap_or_else(PoisonError::into_inner) = Some(Lines::to(io::stderr())?);
+    Ok(Apart)
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        let lines = APART.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(lines);
     }
 }
 
@@ -127,6 +152,27 @@ fn log_fields(level: Level, message: &str, fields: &[(&'static str, String)]) {
     } else {
         plain(level, message, fields, &now())
     };
+    write_line(&stderr, line);
+}
+
+/// Writes a line that is whole to stderr.
+pub(crate) fn log_line(line: String) {
+    write_line(&io::stderr(), line);
+}
+
+/// A line of many facts, as it would be written to stderr; `alone` where it is no terminal.
+pub(crate) fn facts_line(message: &str, fields: &[(&'static str, String)], alone: bool) -> String {
+    if !alone && io::stderr().is_terminal() {
+        let seconds = STARTED.get_or_init(Instant::now).elapsed().as_secs();
+        return coloured(Level::Info, message, fields, seconds);
+    }
+    plain(Level::Info, message, fields, &now())
+}
+
+fn write_line(stderr: &io::Stderr, line: String) {
+    if let Some(lines) = &*APART.lock().unwrap_or_else(PoisonError::into_inner) {
+        return lines.send(line);
+    }
     let write = || {
         let mut stderr = stderr.lock();
         let _ = stderr.write_all(line.as_bytes());
@@ -218,11 +264,7 @@ struct Logrus {
 
 impl Subscriber for Logrus {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // What `skopeo serve` answered is told to those who ask.
-        let access = metadata.target() == "skopeo_server::access";
-        *metadata.level() <= self.most
-            && metadata.target().starts_with("skopeo")
-            && (!access || self.most == LevelFilter::DEBUG)
+        *metadata.level() <= self.most && metadata.target().starts_with("skopeo")
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

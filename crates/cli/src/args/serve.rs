@@ -1,13 +1,20 @@
 //! Flags of `serve`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 
 use super::command::Command;
-use super::flag::{Flag, Offers};
+use super::flag::{Flag, Kind, Offers};
 use super::limits;
 use super::value::Values;
+
+/// How much memory clients may take unless told otherwise.
+const MEMORY: &str = "256MiB";
+
+/// The least that `--max-memory` takes, in bytes.
+const LEAST_MEMORY: u64 = 16 << 20;
 
 /// Where `serve` listens unless told otherwise: this machine only.
 const LISTEN: &str = "127.0.0.1:5000";
@@ -17,7 +24,8 @@ pub(crate) fn command() -> Command {
         .long(
             "Serves FOLDER, one OCI layout or a tree of them, as a registry, until it is interrupted.\n\
              What `skopeo copy` and `skopeo sync` wrote there can be pulled as it is.\n\
-             A folder of dir: images and an archive (oci-archive, docker-archive) are served too, read-only.",
+             A folder of dir: images and an archive (oci-archive, docker-archive) are served too, read-only.\n\
+             Each request is a line on stderr. GET /healthz is answered to everybody.",
         )
         .examples(&["skopeo serve ./layout", "skopeo serve --listen :0 --read-only ./layout"])
         .offers(Offers::Folders)
@@ -34,16 +42,68 @@ pub(crate) fn command() -> Command {
                 .placeholder("ADDRESS")
                 .default(Some(LISTEN.to_owned())),
             Flag::switch("read-only", "refuse uploads and deletions"),
-            Flag::text("htpasswd", "let in only the users of this file (bcrypt)")
-                .placeholder("FILE")
-                .offers(Offers::Files),
+            Flag::text(
+                "htpasswd",
+                "let in only the users of this file (bcrypt); it is read again when it changes",
+            )
+            .placeholder("FILE")
+            .offers(Offers::Files),
             Flag::text("tls-cert", "speak HTTPS with this certificate chain (PEM)")
                 .placeholder("FILE")
                 .offers(Offers::Files),
             Flag::text("tls-key", "the private key of that certificate (PEM)")
                 .placeholder("FILE")
                 .offers(Offers::Files),
+            Flag::new(
+                "allowed-host",
+                Kind::Texts,
+                "answer to this host name, too, and let its pages push (may be given more than once); \
+                 beyond loopback, answer to no other",
+            )
+            .placeholder("NAME"),
+            Flag::text("max-memory", "let clients take up to SIZE bytes of memory")
+                .placeholder("SIZE")
+                .default(Some(MEMORY.to_owned())),
+            Flag::new(
+                "max-clients",
+                Kind::Uint,
+                "serve up to N connections at once; fewer if memory or open files are not enough",
+            )
+            .placeholder("N")
+            .default(Some("1024".to_owned())),
+            Flag::new(
+                "max-clients-per-address",
+                Kind::Uint,
+                "of these, let one address have N (default: half of them; all from this machine)",
+            )
+            .placeholder("N"),
+            Flag::text(
+                "log",
+                "append a line for each request to FILE; \"-\" is stderr, \"none\" writes none",
+            )
+            .placeholder("FILE")
+            .default(Some("-".to_owned()))
+            .offers(Offers::Files),
+            Flag::text("log-format", "write these lines as text or json")
+                .placeholder("FORMAT")
+                .default(Some("text".to_owned()))
+                .offers(Offers::Words(&["text", "json"])),
         ])
+}
+
+/// Where a line for each request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Log {
+    Nowhere,
+    Stderr,
+    File(PathBuf),
+}
+
+/// How a line for each request looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 /// What the flags of `serve` said.
@@ -57,11 +117,18 @@ pub(crate) struct Serve {
     pub(crate) htpasswd: Option<PathBuf>,
     pub(crate) tls_cert: Option<PathBuf>,
     pub(crate) tls_key: Option<PathBuf>,
+    pub(crate) allowed_hosts: Vec<String>,
+    /// In bytes.
+    pub(crate) max_memory: Option<u64>,
+    pub(crate) max_clients: Option<NonZeroUsize>,
+    pub(crate) max_clients_per_address: Option<NonZeroUsize>,
+    pub(crate) log: Log,
+    pub(crate) log_format: LogFormat,
 }
 
 impl Serve {
     /// # Errors
-    /// If a size is none.
+    /// If a value is not what its flag wants.
     pub(crate) fn new(values: &Values) -> Result<Self> {
         let path = |name| values.text(name).map(PathBuf::from);
         Ok(Self {
@@ -73,6 +140,46 @@ impl Serve {
             htpasswd: path("htpasswd"),
             tls_cert: path("tls-cert"),
             tls_key: path("tls-key"),
+            allowed_hosts: allowed_hosts(values)?,
+            max_memory: max_memory(values)?,
+            max_clients: count(values, "max-clients")?,
+            max_clients_per_address: count(values, "max-clients-per-address")?,
+            log: match values.maybe_text("log") {
+                None | Some("-") => Log::Stderr,
+                Some("none" | "") => Log::Nowhere,
+                Some(file) => Log::File(file.into()),
+            },
+            log_format: match values.maybe_text("log-format") {
+                None | Some("text") => LogFormat::Text,
+                Some("json") => LogFormat::Json,
+                Some(other) => bail!("invalid --log-format {other:?}: want text or json"),
+            },
         })
     }
+}
+
+fn allowed_hosts(values: &Values) -> Result<Vec<String>> {
+    let hosts = values.texts("allowed-host");
+    for host in hosts {
+        if host.is_empty() || host.contains(['/', ' ', '*']) {
+            bail!(
+                "invalid --allowed-host {host:?}: want the name of a host, such as registry.example"
+            );
+        }
+    }
+    Ok(hosts.to_vec())
+}
+
+fn max_memory(values: &Values) -> Result<Option<u64>> {
+    let size = limits::size(values, "max-memory")?;
+    if size.is_some_and(|size| size < LEAST_MEMORY) {
+        bail!("invalid --max-memory: want at least 16MiB");
+    }
+    Ok(size)
+}
+
+fn count(values: &Values, name: &str) -> Result<Option<NonZeroUsize>> {
+    let Some(number) = values.uint(name) else { return Ok(None) };
+    let number = usize::try_from(number).ok().and_then(NonZeroUsize::new);
+    number.with_context(|| format!("invalid --{name}: want at least 1")).map(Some)
 }

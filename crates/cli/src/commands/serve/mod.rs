@@ -1,24 +1,31 @@
 //! `serve FOLDER`.
 
 mod images;
+mod log;
 mod place;
 mod words;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use skopeo_server::{Access, Htpasswd, Registry, ServerOptions, Tls};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use skopeo_server::{Access, Hosts, Htpasswd, Memory, Registry, ServerOptions, Tls};
 use tokio::task::spawn_blocking;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::app::{App, Signals};
 use crate::args::serve::Serve;
 use crate::args::value::Values;
 use crate::defect;
 use crate::exit::print;
+use crate::logging;
 
 use images::Images;
 use place::Place;
+
+/// The port of registries, where none is given.
+const PORT: u16 = 5000;
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
     let [folder] = arguments else { bail!("Exactly one argument expected: the folder to serve") };
@@ -26,13 +33,12 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     if flags.create && flags.read_only {
         bail!("--create and --read-only exclude each other: a folder that is made stays empty");
     }
+    // Whoever reads stderr slowly, or not at all, must not hold up clients.
+    let _apart = logging::apart().context("starting a thread for the log")?;
     let options = options(folder, &flags)?;
     let scheme = if options.tls.is_some() { "https" } else { "http" };
-    // An empty host means all of them, as in Go.
-    let listen = match flags.listen.strip_prefix(':') {
-        Some(port) => format!("0.0.0.0:{port}"),
-        None => flags.listen.clone(),
-    };
+    let listen = address_of(&flags.listen);
+    allow_files();
     defect::outlive_panics();
     app.run_uninterrupted(async {
         // Before anybody can know that there is something to end.
@@ -42,12 +48,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         let serving = registry.listen(&listen).await?;
         let address = serving.address();
         print(format!("Serving {folder} on {scheme}://{address}\n"))?;
-        if is_writable && flags.htpasswd.is_none() && !address.ip().is_loopback() {
-            warn!(
-                "Anyone who reaches {address} may change {folder}: use --htpasswd, --read-only, or \
-                 listen on 127.0.0.1"
-            );
-        }
+        warn_of_strangers(&flags, folder, address, is_writable);
         tell(&registry).await?;
         // That the user ends it is how it ends.
         let _ = signals.wait().await;
@@ -62,6 +63,8 @@ fn options(folder: &str, flags: &Serve) -> Result<ServerOptions> {
     options.read_only = flags.read_only;
     options.storage.max_blob = flags.max_blob;
     options.storage.max_storage = flags.max_storage;
+    options.hosts = Hosts::Known(flags.allowed_hosts.clone());
+    options.log = log::open(&flags.log, flags.log_format)?;
     if let Some(file) = &flags.htpasswd {
         options.access = Access::Basic(Htpasswd::read(file)?);
     }
@@ -70,6 +73,14 @@ fn options(folder: &str, flags: &Serve) -> Result<ServerOptions> {
         (None, None) => None,
         _ => bail!("--tls-cert and --tls-key must be given together"),
     };
+    let limits = &mut options.limits;
+    if let Some(bytes) = flags.max_memory {
+        limits.memory = Memory::new(bytes);
+    }
+    if let Some(clients) = flags.max_clients {
+        limits.connections = clients.get();
+    }
+    limits.connections_per_address = flags.max_clients_per_address.map(Into::into);
     Ok(options)
 }
 
@@ -107,4 +118,69 @@ async fn tell(registry: &Registry) -> Result<()> {
         warn!("Not served: {}", words::named(&contents.places));
     }
     Ok(())
+}
+
+/// The address to listen on: an empty host means all of them, as in Go, and the port may be left out.
+fn address_of(listen: &str) -> String {
+    let bare = listen.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(listen);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return SocketAddr::new(address, PORT).to_string();
+    }
+    match listen.rsplit_once(':') {
+        Some(("", port)) => format!("0.0.0.0:{port}"),
+        Some(_) => listen.to_owned(),
+        None => format!("{listen}:{PORT}"),
+    }
+}
+
+/// Says what whoever reaches the address can do.
+fn warn_of_strangers(flags: &Serve, folder: &str, address: SocketAddr, is_writable: bool) {
+    if address.ip().to_canonical().is_loopback() {
+        return;
+    }
+    match (&flags.htpasswd, is_writable) {
+        (None, true) => warn!(
+            "Anyone who reaches {address} may change {folder}: use --htpasswd, --read-only, or \
+             listen on 127.0.0.1"
+        ),
+        (None, false) => warn!(
+            "Anyone who reaches {address} may read {folder}: use --htpasswd, or listen on 127.0.0.1"
+        ),
+        (Some(_), _) if flags.tls_cert.is_none() => warn!(
+            "Passwords reach {address} unencrypted: use --tls-cert and --tls-key, or listen on \
+             127.0.0.1 behind a proxy that speaks HTTPS"
+        ),
+        (Some(_), _) => {}
+    }
+}
+
+/// As many open files as the system lets us have: each client takes two.
+fn allow_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        debug!("allowing more open files: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (listen, address) in [
+            ("127.0.0.1:5000", "127.0.0.1:5000"),
+            (":0", "0.0.0.0:0"),
+            (":5000", "0.0.0.0:5000"),
+            ("0.0.0.0", "0.0.0.0:5000"),
+            ("::", "[::]:5000"),
+            ("[::]", "[::]:5000"),
+            ("[::1]:80", "[::1]:80"),
+            ("localhost", "localhost:5000"),
+            ("localhost:80", "localhost:80"),
+        ] {
+            assert_eq!(address_of(listen), address, "{listen}");
+        }
+    }
 }
