@@ -33,7 +33,7 @@ const STICKY_FOR_ALL: u32 = 0o1002;
 pub fn target(path: &Path) -> Result<PathBuf, Error> {
     let mut reached = PathBuf::new();
     let mut waiting = parts(path);
-    let mut links = 0;
+    let mut links = 0_usize;
     while let Some(part) = waiting.pop() {
         let next = match Path::new(&part).components().next() {
             Some(Component::ParentDir) => {
