@@ -17,7 +17,7 @@ impl DiffId {
     /// Waits for it. The blob must be read to its end meanwhile, or have been.
     ///
     /// # Errors
-    /// If the bytes cannot be decompressed, or were not read to their end.
+    /// If the bytes cannot be decompressed, are too many then, or were not read to their end.
     pub async fn get(self) -> Result<Digest, StreamError> {
         self.0
             .await
@@ -29,12 +29,13 @@ impl DiffId {
 #[must_use]
 pub fn diff_id(blob: Blob, compression: Compression) -> (Blob, DiffId) {
     let (to, result) = oneshot::channel();
+    let most = blob.max_unpacked;
     let blob = blob.map_stream(|stream| {
         stream::once(async move {
             let (pusher, puller) = pipe::branch();
             tokio::task::spawn_blocking(move || {
                 let mut hasher = Hasher::new(Algorithm::Sha256);
-                let decoded = codec::decode(puller.reader(), compression, |bytes| {
+                let decoded = codec::decode(puller.reader(), compression, most, |bytes| {
                     hasher.update(bytes);
                     Ok(())
                 });

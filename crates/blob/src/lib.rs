@@ -9,6 +9,7 @@
 //! - `diff_id`: the digest of what is inside, on the way past
 //! - `meter`: counting for progress
 //! - `split`: one blob for several readers
+//! - `unpacked`: how much may come out of what is packed
 //! - `rate`: so many bytes in a second
 //! - `file`: from and to files, each by one blocking thread
 //! - `file_error`: what the system said about a file, for users
@@ -24,11 +25,14 @@ mod diff_id;
 mod error;
 pub mod file;
 mod file_error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod meter;
 mod pipe;
 mod rate;
 mod sniff;
 mod split;
+mod unpacked;
 mod verify;
 
 use std::fmt;
@@ -45,6 +49,7 @@ pub use meter::meter;
 pub use rate::{Rate, throttle};
 pub use sniff::{sniff, sniff_bytes};
 pub use split::{Pump, split};
+pub use unpacked::{MaxUnpacked, TooMuch};
 
 use verify::Check;
 
@@ -92,8 +97,15 @@ impl Unverified {
             _ => self.stream,
         };
         let (digest, size) = (Some(digest.clone()), check.size);
-        let announced = self.size.is_some();
-        Blob { stream, digest, size, announced, check: Some(check), kept: self.kept }
+        Blob {
+            stream,
+            digest,
+            size,
+            announced: self.size.is_some(),
+            check: Some(check),
+            kept: self.kept,
+            max_unpacked: MaxUnpacked::default(),
+        }
     }
 }
 
@@ -110,6 +122,7 @@ pub struct Blob {
     /// Whether the source itself has said that size.
     announced: bool,
     kept: u64,
+    max_unpacked: MaxUnpacked,
 }
 
 impl Blob {
@@ -130,6 +143,7 @@ impl Blob {
             size: Some(size),
             announced: true,
             kept: 0,
+            max_unpacked: MaxUnpacked::default(),
         }
     }
 
@@ -137,7 +151,21 @@ impl Blob {
     /// go through [`Unverified::expect`].
     #[must_use]
     pub fn unnamed(stream: ByteStream) -> Self {
-        Self { stream, check: None, digest: None, size: None, announced: false, kept: 0 }
+        Self {
+            stream,
+            check: None,
+            digest: None,
+            size: None,
+            announced: false,
+            kept: 0,
+            max_unpacked: MaxUnpacked::default(),
+        }
+    }
+
+    /// The same with another limit on what may come out of it where it is unpacked.
+    #[must_use]
+    pub fn unpacked_within(self, max_unpacked: MaxUnpacked) -> Self {
+        Self { max_unpacked, ..self }
     }
 
     /// The digest the bytes will have when the stream has ended well; none after a recoding.

@@ -1,5 +1,10 @@
 //! Compression from the first bytes.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use skopeo_image::Compression;
@@ -15,17 +20,17 @@ const LONGEST: usize = 10;
 /// # Errors
 /// Whatever the stream fails with before its first bytes have come.
 pub async fn sniff(blob: Blob) -> Result<(Compression, Blob), StreamError> {
-    let Blob { mut stream, check, digest, size, announced, kept } = blob;
+    let Blob { mut stream, check, digest, size, announced, kept, max_unpacked } = blob;
     let mut first: Vec<Result<Bytes, StreamError>> = Vec::new();
     let mut head = Vec::with_capacity(LONGEST);
     while head.len() < LONGEST {
         let Some(piece) = stream.next().await.transpose()? else { break };
-        let wanted = (LONGEST - head.len()).min(piece.len());
-        head.extend_from_slice(&piece[..wanted]);
+        head.extend(piece.iter().take(LONGEST.saturating_sub(head.len())));
         first.push(Ok(piece));
     }
     let stream = stream::iter(first).chain(stream).boxed();
-    Ok((sniff_bytes(&head), Blob { stream, check, digest, size, announced, kept }))
+    let blob = Blob { stream, check, digest, size, announced, kept, max_unpacked };
+    Ok((sniff_bytes(&head), blob))
 }
 
 /// As [`sniff`], for the first bytes in memory: ten are enough for all formats.

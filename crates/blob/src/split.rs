@@ -18,13 +18,14 @@ use crate::{Blob, ByteStream, StreamError};
 /// stops reading is left behind. What [`Pump`] says is the blob's own failure.
 #[must_use]
 pub fn split(blob: Blob, readers: usize) -> (Vec<Blob>, Pump) {
-    let (digest, size, announced) = (blob.digest.clone(), blob.size, blob.announced);
+    let Blob { size, announced, max_unpacked, .. } = blob;
+    let digest = blob.digest.clone();
     let (pushers, blobs) = (0..readers)
         .map(|_| {
             let (to, from) = mpsc::channel(DEPTH);
             let (digest, stream) = (digest.clone(), received(from));
-            let blob = Blob { stream, check: None, digest, size, announced, kept: 0 };
-            (Pusher::new(to), blob)
+            let rest = Blob::unnamed(stream);
+            (Pusher::new(to), Blob { digest, size, announced, max_unpacked, ..rest })
         })
         .unzip();
     (blobs, Pump { stream: blob.into_stream(), pushers, failure: Arc::default() })

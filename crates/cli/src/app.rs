@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use skopeo_blob::MaxUnpacked;
 use skopeo_config::{Config, Overrides};
 use skopeo_image::{Platform, wanted_platforms};
 use skopeo_registry::Credentials;
@@ -126,6 +127,7 @@ impl App {
         }
         options.layout.shared_blob_dir.clone_from(&image.shared_blob_dir);
         options.daemon.host.clone_from(&image.daemon_host);
+        options.max_unpacked = self.max_unpacked();
         options
     }
 
@@ -141,6 +143,11 @@ impl App {
     /// How much may be under way at a registry, as far as the flags say so.
     pub(crate) fn max_connections(&self) -> Option<NonZeroUsize> {
         self.global.max_connections
+    }
+
+    /// How much may come out of what is packed.
+    pub(crate) fn max_unpacked(&self) -> MaxUnpacked {
+        self.global.max_unpacked()
     }
 
     fn user_agent(&self) -> String {

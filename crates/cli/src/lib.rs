@@ -12,6 +12,8 @@ mod completion;
 mod defect;
 mod exit;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod go;
 mod keys;
 mod lines;

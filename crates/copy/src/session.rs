@@ -5,7 +5,7 @@ use std::num::{NonZero, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use skopeo_blob::{Blob, Rate, throttle};
+use skopeo_blob::{Blob, MaxUnpacked, Rate, throttle};
 use skopeo_image::Digest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
@@ -21,6 +21,7 @@ pub struct Session {
     pub(crate) events: Arc<dyn Fn(Event) + Send + Sync>,
     pub(crate) patience: Patience,
     rates: Rates,
+    max_unpacked: MaxUnpacked,
     shared: Arc<Shared>,
 }
 
@@ -61,7 +62,8 @@ impl Session {
             blobs: Semaphore::new(at_once(limits.blobs)),
         };
         let (patience, rates) = (Patience::default(), Rates::default());
-        Self { events, patience, rates, shared: Arc::new(shared) }
+        let max_unpacked = MaxUnpacked::default();
+        Self { events, patience, rates, max_unpacked, shared: Arc::new(shared) }
     }
 
     /// The same run, seen by another watcher.
@@ -82,9 +84,15 @@ impl Session {
         Self { rates, ..self }
     }
 
-    /// A blob of the source, no faster than it may be read.
+    /// The same with another limit on what may come out of a layer.
+    #[must_use]
+    pub fn with_max_unpacked(self, max_unpacked: MaxUnpacked) -> Self {
+        Self { max_unpacked, ..self }
+    }
+
+    /// A blob of the source, no faster than it may be read, and unpacked no further than it may be.
     pub(crate) fn read(&self, blob: Blob) -> Blob {
-        limited(blob, self.rates.read.as_ref())
+        limited(blob.unpacked_within(self.max_unpacked), self.rates.read.as_ref())
     }
 
     /// A blob for the destination, no faster than it may be written.

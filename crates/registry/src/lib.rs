@@ -13,6 +13,8 @@ mod challenge;
 mod client;
 mod download;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod manifests;
 mod options;
 mod pace;

@@ -11,11 +11,14 @@ mod dir;
 mod docker_tar;
 mod error;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod glance;
 mod inside;
 mod layout;
 mod manifest;
 mod name;
+mod number;
 mod opened;
 mod options;
 mod partial;
@@ -69,7 +72,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
         ImageName::Docker(name) => Box::new(registry::open(name, options)?),
         ImageName::Dir(name) => Box::new(dir::open(name)?),
         ImageName::Oci(name) => Box::new(layout::open(name, options)?),
-        ImageName::Sif(name) => Box::new(synthetic::open_sif(name).await?),
+        ImageName::Sif(name) => Box::new(synthetic::open_sif(name, options).await?),
         ImageName::DockerArchive(name) => Box::new(docker_tar::open(name, options).await?),
         ImageName::OciArchive(name) => Box::new(layout::open_archive(name, options).await?),
         ImageName::DockerDaemon(name) => {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skopeo_blob::MaxUnpacked;
 use skopeo_config::Config;
 use skopeo_image::{Reference, Secret};
 use skopeo_registry::{Credentials, PaceOptions};
 
+use crate::tar::Scratch;
 use crate::{Connections, Opened};
 
 /// The options of one side of a copy.
@@ -31,6 +33,8 @@ pub struct Options {
     pub opened: Arc<Opened>,
     /// Where big temporary files go.
     pub tmpdir: PathBuf,
+    /// How much may come out of an archive, or of a layer in one, that has to be unpacked.
+    pub max_unpacked: MaxUnpacked,
 }
 
 impl Options {
@@ -44,10 +48,16 @@ impl Options {
             daemon: DaemonOptions::default(),
             docker_archive: DockerArchiveOptions::default(),
             tmpdir: config.tmpdir().to_owned(),
+            max_unpacked: MaxUnpacked::default(),
             opened: Arc::default(),
             config,
             connections,
         }
+    }
+
+    /// Where archives are unpacked, and how far.
+    pub(crate) fn scratch(&self) -> Scratch {
+        Scratch { folder: self.tmpdir.clone(), most: self.max_unpacked }
     }
 }
 

@@ -4,6 +4,11 @@
 //! it ends too early is the beginning of the blob, or nothing at all: nobody has verified it, so the
 //! next copy hashes it with what follows.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::fmt;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -17,6 +22,7 @@ use skopeo_image::Digest;
 
 use crate::Error;
 use crate::files::{self, Guard};
+use crate::number::wide;
 
 /// What is less than this is not worth keeping, in bytes.
 pub(crate) const WORTH: u64 = 1 << 20;
@@ -120,7 +126,7 @@ impl PartialFile {
 impl Write for PartialFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
-        self.size += written as u64;
+        self.size = self.size.saturating_add(wide(written));
         Ok(written)
     }
 
@@ -146,7 +152,7 @@ struct Start {
 impl io::Read for Start {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read_at(buffer, self.at)?;
-        self.at += read as u64;
+        self.at = self.at.saturating_add(wide(read));
         Ok(read)
     }
 }

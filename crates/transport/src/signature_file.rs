@@ -1,5 +1,10 @@
 //! Signatures as files hold them, in folders and in lookaside storage.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -75,7 +80,9 @@ pub(crate) fn decode(bytes: Vec<u8>) -> Result<Signature, Malformed> {
         Some(0) => {
             let newline =
                 bytes.iter().position(|byte| *byte == b'\n').ok_or(Malformed::NoNewline)?;
-            let (format, data) = (&bytes[1..newline], &bytes[newline + 1..]);
+            let (format, data) = bytes.split_at_checked(newline).unwrap_or_default();
+            let format = format.get(1..).unwrap_or_default();
+            let data = data.get(1..).unwrap_or_default();
             if let Some(byte) = format.iter().find(|byte| !(32..0x7F).contains(*byte)) {
                 return Err(Malformed::NonAscii(*byte));
             }

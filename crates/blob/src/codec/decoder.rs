@@ -1,29 +1,47 @@
 //! Every format that layers come in, as one reader.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::io::{self, BufRead, Read};
 
 use skopeo_image::Compression;
 
-use crate::StreamError;
 use crate::pipe::{Reader, Stopped};
+use crate::unpacked::Counted;
+use crate::{MaxUnpacked, StreamError};
 
 /// What an xz stream may make us allocate, in bytes: twice what `xz -9` needs.
 const XZ_MEMORY: u64 = 128 << 20;
 
 /// What is inside of `reader`, for who works on a blocking thread of its own. Bytes behind the end
-/// of a packed stream are not looked at.
+/// of a packed stream are not looked at. Reading fails with [`TooMuch`](crate::TooMuch) once more
+/// has come out than may.
 ///
 /// # Errors
 /// If there is no memory for a decoder.
-pub fn unpack<R: BufRead>(reader: R, compression: Compression) -> io::Result<impl Read> {
-    Kind::new(reader, compression)
+pub fn unpack<R: BufRead>(
+    reader: R,
+    compression: Compression,
+    most: MaxUnpacked,
+) -> io::Result<impl Read> {
+    Limited::new(reader, compression, most)
 }
 
 /// Unpacks what a [`Reader`] gives.
 pub(crate) struct Decoder {
     compression: Compression,
-    kind: Kind<Reader>,
+    inside: Limited<Reader>,
     ended: bool,
+}
+
+/// What comes out of a decoder, as long as it may.
+struct Limited<R> {
+    kind: Kind<Counted<R>>,
+    most: MaxUnpacked,
+    unpacked: u64,
 }
 
 enum Kind<R> {
@@ -35,10 +53,17 @@ enum Kind<R> {
 }
 
 impl Decoder {
-    pub(crate) fn new(reader: Reader, compression: Compression) -> Result<Self, Stopped> {
-        let kind = Kind::new(reader, compression)
+    /// What is not packed may be as long as it is.
+    pub(crate) fn new(
+        reader: Reader,
+        compression: Compression,
+        most: MaxUnpacked,
+    ) -> Result<Self, Stopped> {
+        let is_packed = compression != Compression::Uncompressed;
+        let most = if is_packed { most } else { MaxUnpacked::Unlimited };
+        let inside = Limited::new(reader, compression, most)
             .map_err(|source| Stopped::Failed(StreamError::Corrupt { compression, source }))?;
-        Ok(Self { compression, kind, ended: false })
+        Ok(Self { compression, inside, ended: false })
     }
 
     /// The next `size` bytes, fewer only at the end; `None` after it. The end is reported when all
@@ -55,9 +80,11 @@ impl Decoder {
             return Ok(false);
         }
         block.reserve_exact(size);
-        if let Err(source) = (&mut self.kind).take(size as u64).read_to_end(block) {
+        if let Err(source) =
+            (&mut self.inside).take(u64::try_from(size).unwrap_or(u64::MAX)).read_to_end(block)
+        {
             // What the input failed with is the cause; the decoder only saw it stop.
-            let stopped = self.kind.input().stopped();
+            let stopped = self.inside.kind.input().inner.stopped();
             return Err(stopped.unwrap_or(Stopped::Failed(StreamError::Corrupt {
                 compression: self.compression,
                 source,
@@ -65,7 +92,7 @@ impl Decoder {
         }
         if block.len() < size {
             self.ended = true;
-            self.kind.input().drain()?;
+            self.inside.kind.input().inner.drain()?;
         }
         Ok(!block.is_empty())
     }
@@ -116,8 +143,23 @@ impl<R: BufRead> Read for Kind<R> {
     }
 }
 
+impl<R: BufRead> Limited<R> {
+    fn new(reader: R, compression: Compression, most: MaxUnpacked) -> io::Result<Self> {
+        Ok(Self { kind: Kind::new(Counted::new(reader), compression)?, most, unpacked: 0 })
+    }
+}
+
+impl<R: BufRead> Read for Limited<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.kind.read(buf)?;
+        self.unpacked = self.unpacked.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+        self.most.check(self.kind.input().taken, self.unpacked)?;
+        Ok(read)
+    }
+}
+
 impl Read for Decoder {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.kind.read(buf)
+        self.inside.read(buf)
     }
 }

@@ -25,7 +25,7 @@ const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 
 const END_OF_BLOCK: u16 = 256;
 
 /// Opens the ends of deflate streams. Has only room for its tables.
-pub(super) struct Joiner {
+pub(crate) struct Joiner {
     literals: Box<[u32; LITERALS]>,
     distances: Box<[u32; DISTANCES]>,
     literal_code: Code,
@@ -45,11 +45,11 @@ impl Default for Joiner {
 
 impl Joiner {
     /// What the buffer must have behind the stream, in bytes.
-    pub(super) const ROOM: usize = 16;
+    pub(crate) const ROOM: usize = 16;
 
     /// Makes of the whole stream in the first `len` bytes of `buffer` one that another can follow,
     /// and gives its new length. `None` if that is no deflate stream of this length.
-    pub(super) fn open_end(&mut self, buffer: &mut [u8], len: usize) -> Option<usize> {
+    pub(crate) fn open_end(&mut self, buffer: &mut [u8], len: usize) -> Option<usize> {
         buffer.get_mut(len..len + Self::ROOM)?.fill(0);
         let Ends { last, end } = self.walk(&buffer[..len + Self::ROOM])?;
         if end.div_ceil(8) != len {

@@ -14,10 +14,11 @@ use bytes::Bytes;
 use skopeo_image::Compression;
 use tokio::sync::oneshot;
 
-use crate::Blob;
 use crate::pipe::{self, BATCH, Reader, Stopped};
+use crate::{Blob, MaxUnpacked};
 
 pub use decoder::unpack;
+pub(crate) use join::Joiner;
 
 use decoder::Decoder;
 
@@ -90,7 +91,8 @@ pub enum Recode {
 
 /// Changes the packing of a blob as it passes. Unless that is to keep it, the new blob has neither
 /// digest nor size before its end; the old one is still verified, and the new one fails when it
-/// does. Nothing is buffered beyond some blocks, however small or large the other side is.
+/// does, or when more comes out of it than [may](Blob::unpacked_within). Nothing is buffered beyond
+/// some blocks, however small or large the other side is.
 #[must_use]
 pub fn recode(blob: Blob, recode: Recode) -> Blob {
     recode_annotated(blob, recode).0
@@ -107,9 +109,10 @@ pub fn recode_annotated(blob: Blob, recode: Recode) -> (Blob, Annotations) {
         Recode::Compress { to } => (Compression::Uncompressed, Some(to)),
         Recode::Recompress { from, to } => (from, Some(to)),
     };
+    let most = blob.max_unpacked;
     let (feed, puller) = pipe::pull(blob);
     let stream = pipe::produce(Some(feed), move |output| {
-        let mut decoder = Decoder::new(puller.reader(), from)?;
+        let mut decoder = Decoder::new(puller.reader(), from, most)?;
         match to {
             None => {
                 while let Some(block) = decoder.block(BATCH)? {
@@ -160,9 +163,10 @@ pub fn with_annotations(
 pub(crate) fn decode(
     reader: Reader,
     compression: Compression,
+    most: MaxUnpacked,
     mut sink: impl FnMut(&[u8]) -> Result<(), Stopped>,
 ) -> Result<(), Stopped> {
-    let mut decoder = Decoder::new(reader, compression)?;
+    let mut decoder = Decoder::new(reader, compression, most)?;
     let mut buffer = Vec::new();
     while decoder.refill(&mut buffer, BATCH)? {
         sink(&buffer)?;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use skopeo_image::Digest;
 
 use super::*;
-use crate::{StreamError, Unverified, diff_id, file, sniff};
+use crate::{StreamError, TooMuch, Unverified, diff_id, file, sniff};
 
 /// Repetitive, random and textual stretches, as in a layer.
 fn sample(len: usize) -> Vec<u8> {
@@ -62,6 +62,16 @@ fn zst(bytes: &[u8]) -> Vec<u8> {
     encoder.include_checksum(true).unwrap();
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// Versions before 5.8.1 free memory that is in use (CVE-2025-31115).
+#[test]
+#[expect(unsafe_code, reason = "only the library itself knows which it is")]
+fn the_xz_that_is_linked_is_no_old_one() {
+    // SAFETY: it takes nothing and gives a constant.
+    let number = unsafe { liblzma_sys::lzma_version_number() };
+    // The last digit is 2 for what is stable.
+    assert!(number >= 50_080_012, "{number}");
 }
 
 #[tokio::test]
@@ -203,6 +213,49 @@ async fn a_bomb_is_never_held_in_memory() {
         total += len;
     }
     assert_eq!((largest <= BATCH, total), (true, 64 << 20));
+}
+
+/// Zeros, packed as well as each format can.
+fn bombs() -> Vec<(Compression, Vec<u8>)> {
+    let zeros = vec![0; 20 << 20];
+    vec![
+        (Compression::Gzip, gz(&zeros)),
+        (Compression::Bzip2, bz2(&zeros)),
+        (Compression::Xz, xz(&zeros)),
+        (Compression::Zstd, zst(&zeros)),
+        (Compression::ZstdChunked, zst(&zeros)),
+    ]
+}
+
+#[tokio::test]
+async fn no_more_comes_out_than_may() {
+    for (from, packed) in bombs() {
+        let bomb = |most| blob(&packed).unpacked_within(MaxUnpacked::Bytes(most));
+        let is_refused = |error: &StreamError| {
+            let source = std::error::Error::source(error);
+            source.and_then(TooMuch::of).is_some() && !error.is_transient()
+        };
+        for to in [None, Some(Encoder::Gzip { level: None }), Some(Encoder::Zstd { level: None })] {
+            let recoding = match to {
+                None => Recode::Decompress { from },
+                Some(to) => Recode::Recompress { from, to },
+            };
+            let error = bytes_of(recode(bomb(1 << 20), recoding)).await.unwrap_err();
+            assert!(is_refused(&error), "{from}: {error:?}");
+            bytes_of(recode(bomb(20 << 20), recoding)).await.unwrap();
+        }
+        let (passed, id) = diff_id(bomb(1 << 20), from);
+        assert_eq!(bytes_of(passed).await.unwrap(), packed, "the bytes pass all the same");
+        assert!(is_refused(&id.get().await.unwrap_err()), "{from}");
+        let reader = Cursor::new(&packed);
+        let mut inside = unpack(reader, from, MaxUnpacked::Bytes(1 << 20)).unwrap();
+        let error = std::io::copy(&mut inside, &mut std::io::sink()).unwrap_err();
+        assert!(TooMuch::of(&error).is_some());
+    }
+    // What is not packed does not unpack to anything.
+    let plain = blob(&[7; 5000]).unpacked_within(MaxUnpacked::Bytes(10));
+    let to = Encoder::Gzip { level: None };
+    bytes_of(recode(plain, Recode::Compress { to })).await.unwrap();
 }
 
 #[tokio::test]

@@ -25,8 +25,9 @@ const BLOCK: usize = 16;
 /// last piece is given out if the old one does, or if its bytes were not encrypted with this key.
 #[must_use]
 pub fn decrypt(blob: Blob, key: LayerKey) -> Blob {
+    let most = blob.max_unpacked;
     let (feed, mut puller) = pipe::pull(blob);
-    Blob::unnamed(pipe::produce(Some(feed), move |output| {
+    let plain = pipe::produce(Some(feed), move |output| {
         let mut cipher = decrypting(&key).map_err(broken)?;
         let mut mac = mac(&key.key[..]);
         // What is decrypted is not given out before more has come, or all was judged.
@@ -34,7 +35,7 @@ pub fn decrypt(blob: Blob, key: LayerKey) -> Blob {
         while let Some(pieces) = puller.next()? {
             for piece in pieces {
                 mac.update(&piece);
-                let mut plain = vec![0; piece.len() + BLOCK];
+                let mut plain = vec![0; piece.len().saturating_add(BLOCK)];
                 let length = cipher.update(&piece, &mut plain).map_err(broken)?.written().len();
                 plain.truncate(length);
                 if let Some(ready) = last.replace(plain.into()) {
@@ -45,7 +46,8 @@ pub fn decrypt(blob: Blob, key: LayerKey) -> Blob {
         verify_slices_are_equal(mac.sign().as_ref(), &key.hmac)
             .map_err(|_| Stopped::Failed(StreamError::Hmac))?;
         last.map_or(Ok(()), |last| output.put(last))
-    }))
+    });
+    Blob::unnamed(plain).unpacked_within(most)
 }
 
 /// Where the key of an encrypted layer will be.
@@ -78,7 +80,7 @@ pub fn encrypt(blob: Blob) -> Result<(Blob, Sealed), CryptError> {
         let mut mac = mac(&key[..]);
         while let Some(pieces) = puller.next()? {
             for piece in pieces {
-                let mut sealed = vec![0; piece.len() + BLOCK];
+                let mut sealed = vec![0; piece.len().saturating_add(BLOCK)];
                 let length = cipher.update(&piece, &mut sealed).map_err(broken)?.written().len();
                 sealed.truncate(length);
                 mac.update(&sealed);

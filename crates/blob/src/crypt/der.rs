@@ -55,7 +55,8 @@ impl<'a> Reader<'a> {
         };
         let (value, rest) = rest.split_at_checked(length)?;
         self.0 = rest;
-        Some(Element { tag, value, whole: &input[..input.len() - rest.len()] })
+        let whole = input.get(..input.len().checked_sub(rest.len())?)?;
+        Some(Element { tag, value, whole })
     }
 
     /// The next element, which must have this tag.
@@ -74,7 +75,7 @@ impl<'a> Reader<'a> {
     /// What the next INTEGER says if it is small and not negative.
     pub(super) fn small(&mut self) -> Option<u32> {
         let value = self.expect(INTEGER)?.value;
-        let value = if value.first() == Some(&0) { &value[1..] } else { value };
+        let value = value.strip_prefix(&[0]).unwrap_or(value);
         (value.len() <= 4 && value.first().is_none_or(|first| *first < 0x80 || value.len() < 4))
             .then(|| value.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte)))
     }
@@ -83,15 +84,16 @@ impl<'a> Reader<'a> {
 /// An element of these parts.
 pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut out = Vec::with_capacity(length + 6);
+    let mut out = Vec::with_capacity(length.saturating_add(6));
     out.push(tag);
-    if length < 0x80 {
-        out.push(length as u8);
-    } else {
-        let bytes = length.to_be_bytes();
-        let bytes = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
-        out.push(0x80 | bytes.len() as u8);
-        out.extend_from_slice(bytes);
+    match u8::try_from(length) {
+        Ok(short @ 0..0x80) => out.push(short),
+        _ => {
+            let bytes = length.to_be_bytes();
+            let bytes = without_zeros(&bytes);
+            out.push(0x80 | u8::try_from(bytes.len()).unwrap_or_default());
+            out.extend_from_slice(bytes);
+        }
     }
     for part in parts {
         out.extend_from_slice(part);
@@ -99,9 +101,15 @@ pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
+/// Big-endian bytes without the zeros that they begin with.
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.get(zeros..).unwrap_or_default()
+}
+
 /// An INTEGER of these big-endian bytes, which are never negative.
 pub(super) fn unsigned(bytes: &[u8]) -> Vec<u8> {
-    let bytes = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
+    let bytes = without_zeros(bytes);
     let sign: &[u8] = if bytes.first().is_none_or(|first| *first >= 0x80) { &[0] } else { &[] };
     element(INTEGER, &[sign, bytes])
 }

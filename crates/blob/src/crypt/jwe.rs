@@ -295,7 +295,7 @@ fn wrap_key(key: &[u8], recipient: &Public) -> Result<Recipient, CryptError> {
             let nobody = [Vec::new(), Vec::new()];
             let kek = key_to_wrap_with(*curve, &ephemeral, point, *wrap, &nobody);
             let kek = kek.ok_or(CryptError::Library)?;
-            let mut sealed = vec![0; key.len() + 8];
+            let mut sealed = vec![0; key.len().saturating_add(8)];
             kek.wrap(key, &mut sealed)?;
             let header = Header {
                 alg: Some(wrap_name(*wrap).to_owned()),
@@ -324,7 +324,7 @@ fn key_to_wrap_with(
     parties: &[Vec<u8>; 2],
 ) -> Option<AesKek> {
     let (cipher, length) = match wrap {
-        KeyWrapLength::A128 => (&key_wrap::AES_128, 16usize),
+        KeyWrapLength::A128 => (&key_wrap::AES_128, 16_u32),
         KeyWrapLength::A256 => (&key_wrap::AES_256, 32),
     };
     let mut other = Vec::new();
@@ -332,14 +332,17 @@ fn key_to_wrap_with(
         other.extend_from_slice(&u32::try_from(part.len()).ok()?.to_be_bytes());
         other.extend_from_slice(part);
     }
-    other.extend_from_slice(&(length as u32 * 8).to_be_bytes());
+    other.extend_from_slice(&length.saturating_mul(8).to_be_bytes());
+    let length = usize::try_from(length).ok()?;
     let peer = UnparsedPublicKey::new(curve.algorithm(), theirs);
     agreement::agree(mine, peer, (), |shared| {
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(&1u32.to_be_bytes());
         hash.update(shared);
         hash.update(&other);
-        AesKek::new(cipher, &hash.finish().as_ref()[..length]).map_err(|_| ())
+        let hash = hash.finish();
+        let key = hash.as_ref().get(..length).ok_or(())?;
+        AesKek::new(cipher, key).map_err(|_| ())
     })
     .ok()
 }
@@ -368,7 +371,7 @@ impl Content {
     fn key_length(self) -> usize {
         match self {
             Self::Gcm(algorithm) => algorithm.key_len(),
-            Self::CbcHmac(_, _, length) => 2 * length,
+            Self::CbcHmac(_, _, length) => length.saturating_mul(2),
         }
     }
 
@@ -393,7 +396,8 @@ impl Content {
             Self::CbcHmac(algorithm, mac, length) => {
                 let (mac_key, key) = key.split_at_checked(length)?;
                 let mut context = hmac::Context::with_key(&hmac::Key::new(mac, mac_key));
-                for part in [authentic, iv, &text, &(authentic.len() as u64 * 8).to_be_bytes()] {
+                let bits = u64::try_from(authentic.len()).ok()?.checked_mul(8)?;
+                for part in [authentic, iv, &text, &bits.to_be_bytes()] {
                     context.update(part);
                 }
                 let expected = context.sign();

@@ -113,7 +113,7 @@ impl Curve {
     /// A point as `agreement` takes it, if it is one of this curve.
     pub(super) fn checked_point(self, point: Vec<u8>) -> Option<Vec<u8>> {
         let peer = agreement::UnparsedPublicKey::new(self.algorithm(), &point);
-        let is_point = point.len() == 2 * self.length() + 1
+        let is_point = point.len() == self.length().saturating_mul(2).saturating_add(1)
             && point.first() == Some(&4)
             && agreement::ParsedPublicKey::try_from(&peer).is_ok();
         is_point.then_some(point)

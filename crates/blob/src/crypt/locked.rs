@@ -70,8 +70,8 @@ fn open_triple_des(key: &[u8], iv: &[u8], bytes: &mut [u8]) -> Option<usize> {
     }
     let padding = usize::from(*bytes.last()?);
     let length = bytes.len().checked_sub(padding)?;
-    let is_padded =
-        (1..=8).contains(&padding) && bytes[length..].iter().all(|it| usize::from(*it) == padding);
+    let mut end = bytes.get(length..)?.iter();
+    let is_padded = (1..=8).contains(&padding) && end.all(|it| usize::from(*it) == padding);
     is_padded.then_some(length)
 }
 
@@ -91,25 +91,27 @@ pub(super) fn open_pem(
         "DES-EDE3-CBC" => Cipher::TripleDes,
         _ => return Err(unsupported()),
     };
-    let iv = hex(iv.trim()).filter(|iv| iv.len() >= 8).ok_or_else(unsupported)?;
+    let iv = hex(iv.trim()).ok_or_else(unsupported)?;
+    let salt = iv.first_chunk::<8>().ok_or_else(unsupported)?;
     let mut key = Zeroizing::new(Vec::new());
     let mut last = Zeroizing::new(Vec::new());
     while key.len() < cipher.key_length() {
         let mut hash = Md5::new();
         hash.update(&*last);
         hash.update(password.reveal());
-        hash.update(&iv[..8]);
+        hash.update(salt);
         last = Zeroizing::new(hash.finalize().to_vec());
         key.extend_from_slice(&last);
     }
-    cipher.open(&key[..cipher.key_length()], &iv, sealed)
+    let key = key.get(..cipher.key_length()).ok_or_else(unsupported)?;
+    cipher.open(key, &iv, sealed)
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+    let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16)?).ok();
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
+    rest.is_empty().then(|| pairs.iter().map(byte).collect())?
 }
 
 /// A PKCS#8 key encrypted with PBES2 (RFC 8018, 6.2), PBKDF2 and a cipher in CBC mode.

@@ -9,6 +9,11 @@
 //! Keys come in as values: who reads files, keyrings and the environment is elsewhere. Everything
 //! that comes out of an image is hostile here: what it may cost is bounded by [`Attempts`].
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod cipher;
 mod der;
 mod error;
@@ -291,16 +296,15 @@ fn add_provider(
     provider: Provider,
     parameter: Option<&str>,
 ) {
-    let at = providers.iter().position(|(known, _)| known.name == provider.name);
-    let at = at.unwrap_or_else(|| {
-        providers.push((provider, Vec::new()));
-        providers.len() - 1
-    });
-    providers[at].1.extend(parameter.map(str::to_owned));
+    let parameter = parameter.map(str::to_owned);
+    match providers.iter_mut().find(|(known, _)| known.name == provider.name) {
+        Some((_, parameters)) => parameters.extend(parameter),
+        None => providers.push((provider, parameter.into_iter().collect())),
+    }
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, String> {
-    if text.len() / 4 * 3 > MAX_MESSAGE {
+    if (text.len() / 4).saturating_mul(3) > MAX_MESSAGE {
         return Err(format!("a wrapped key of more than {MAX_MESSAGE} bytes"));
     }
     BASE64.decode(text).map_err(|_| "could not base64 decode the annotation".to_owned())

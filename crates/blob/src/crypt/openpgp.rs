@@ -87,7 +87,7 @@ pub(super) fn unwrap(
     let mut reason = None;
     for ring in rings {
         // At most so many encrypted keys are in it.
-        attempts.take_some(message.len() / 64 + 1)?;
+        attempts.take_some((message.len() / 64).saturating_add(1))?;
         match open(message, ring) {
             Ok(secret) => return Ok(secret),
             Err(error) => {
@@ -125,8 +125,9 @@ fn open(message: &[u8], ring: &Ring) -> Result<Zeroizing<Vec<u8>>, String> {
     if message.is_compressed() {
         message = message.decompress().map_err(text)?;
     }
-    let mut secret = Zeroizing::new(Vec::with_capacity(MAX_SECRET + 1));
-    let read = message.by_ref().take(MAX_SECRET as u64 + 1).read_to_end(&mut secret);
+    let mut secret = Zeroizing::new(Vec::with_capacity(MAX_SECRET));
+    let most = u64::try_from(MAX_SECRET).unwrap_or(u64::MAX).saturating_add(1);
+    let read = message.by_ref().take(most).read_to_end(&mut secret);
     read.map_err(|error| error.to_string())?;
     if secret.len() > MAX_SECRET { Err("too long".to_owned()) } else { Ok(secret) }
 }
@@ -192,7 +193,7 @@ fn encryption_key(key: &SignedPublicKey) -> Option<Recipient> {
         .max_by_key(|signature| signature.created());
     let expires = |created: Timestamp, signature: &Signature| {
         let lifetime = signature.key_expiration_time().map_or(0, |it| u64::from(it.as_secs()));
-        (lifetime > 0).then(|| u64::from(created.as_secs()) + lifetime)
+        (lifetime > 0).then(|| u64::from(created.as_secs()).saturating_add(lifetime))
     };
     let now = u64::from(Timestamp::now().as_secs());
     let is_over =

@@ -41,13 +41,14 @@ pub(super) fn wrap(secret: &[u8], recipients: &[&Certificate]) -> Result<Vec<u8>
         let rsa = Pkcs1PublicEncryptingKey::new(rsa)?;
         let mut sealed = vec![0; rsa.ciphertext_size()];
         let length = rsa.encrypt(&key[..], &mut sealed)?.len();
+        sealed.truncate(length);
         all.extend(element(
             SEQUENCE,
             &[
                 &version,
                 &element(SEQUENCE, &[&recipient.issuer, &recipient.serial]),
                 &element(SEQUENCE, &[&element(OID, &[RSA])]),
-                &element(OCTET_STRING, &[&sealed[..length]]),
+                &element(OCTET_STRING, &[&sealed]),
             ],
         ));
     }

@@ -158,8 +158,9 @@ impl Provider {
             stdin.map(|mut stdin| stdin.write_all(&input))
         });
         let complaint = thread::spawn(move || stderr.map(|it| read(it, MAX_COMPLAINT)));
-        let output =
-            stdout.map_or_else(|| Ok(Zeroizing::default()), |it| read(it, MAX_MESSAGE as u64 + 1));
+        // A byte more tells that there is more.
+        let most = u64::try_from(MAX_MESSAGE).unwrap_or(u64::MAX).saturating_add(1);
+        let output = stdout.map_or_else(|| Ok(Zeroizing::default()), |it| read(it, most));
         if !matches!(&output, Ok(output) if output.len() <= MAX_MESSAGE) {
             let _ = child.kill();
         }
@@ -187,7 +188,7 @@ impl Provider {
 fn read(mut from: impl Read, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut read = Zeroizing::new(Vec::new());
     from.by_ref().take(limit).read_to_end(&mut read)?;
-    if (read.len() as u64) < limit || limit > MAX_COMPLAINT {
+    if u64::try_from(read.len()).is_ok_and(|len| len < limit) || limit > MAX_COMPLAINT {
         return Ok(read);
     }
     io::copy(&mut from, &mut io::sink())?;

@@ -4,9 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use skopeo_blob::MaxUnpacked;
 use skopeo_registry::PaceOptions;
 
 use super::flag::{Flag, Kind, Offers};
+use super::size;
 use super::value::{self, GoDuration, Value, Values};
 use crate::exit::{ErrorFormat, ExitCodes, Manner};
 use crate::go;
@@ -42,6 +44,12 @@ pub(crate) fn flags() -> Vec<Flag> {
             "how many requests may be sent to each registry in a second, such as 10 or 0.5",
         )
         .placeholder("NUMBER"),
+        Flag::text(
+            "max-unpacked",
+            "how much may come out of one packed archive or layer, such as 50GiB; 0 is no limit. \
+             Default is 10 GiB, and 100 times what is packed where that is more",
+        )
+        .placeholder("SIZE"),
         Flag::switch("insecure-policy", "accept every image: read no trust policy"),
         Flag::text(
             "override-arch",
@@ -117,6 +125,7 @@ pub(crate) struct Global {
     /// How many requests may be in flight at a registry.
     pub(crate) max_connections: Option<NonZeroUsize>,
     pub(crate) max_requests_per_second: Option<String>,
+    pub(crate) max_unpacked: Option<String>,
     pub(crate) insecure_policy: bool,
     pub(crate) require_signed: bool,
     pub(crate) policy: Option<PathBuf>,
@@ -145,6 +154,7 @@ impl Global {
                 .uint("max-connections")
                 .and_then(|most| NonZeroUsize::new(usize::try_from(most).unwrap_or(usize::MAX))),
             max_requests_per_second: text("max-requests-per-second"),
+            max_unpacked: values.maybe_text("max-unpacked").map(str::to_owned),
             insecure_policy: values.switch("insecure-policy"),
             require_signed: values.switch("require-signed"),
             policy: path("policy"),
@@ -173,7 +183,18 @@ impl Global {
             anyhow::bail!("--insecure-policy and --require-signed are mutually exclusive");
         }
         self.per_second()?;
+        self.try_max_unpacked()?;
         Ok(())
+    }
+
+    /// How much may come out of what is packed.
+    pub(crate) fn max_unpacked(&self) -> MaxUnpacked {
+        // The flag has been checked.
+        self.try_max_unpacked().unwrap_or_default()
+    }
+
+    fn try_max_unpacked(&self) -> anyhow::Result<MaxUnpacked> {
+        self.max_unpacked.as_deref().map_or(Ok(MaxUnpacked::Usual), size::max_unpacked)
     }
 
     /// How much is asked of a registry at once.

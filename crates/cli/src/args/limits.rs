@@ -3,11 +3,12 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use skopeo_blob::Rate;
 use skopeo_copy::Rates;
 
 use super::flag::Flag;
+use super::size;
 use super::value::Values;
 use crate::go;
 
@@ -46,7 +47,7 @@ pub(crate) fn rates(values: &Values) -> Result<Rates> {
 /// If its value is no size.
 pub(crate) fn size(values: &Values, name: &str) -> Result<Option<u64>> {
     let Some(text) = values.maybe_text(name) else { return Ok(None) };
-    let bytes = bytes(text.trim(), "want bytes, such as 500MB, 10GiB or 1000000")
+    let bytes = size::parse(text, "want bytes, such as 500MB, 10GiB or 1000000")
         .with_context(|| format!("invalid --{name} {}", go::quote(text)))?;
     Ok(Some(bytes))
 }
@@ -55,32 +56,8 @@ pub(crate) fn size(values: &Values, name: &str) -> Result<Option<u64>> {
 fn parse(text: &str) -> Result<NonZeroU64> {
     let text = text.trim();
     let size = text.strip_suffix("/s").unwrap_or(text).trim_end();
-    let bytes = bytes(size, "want bytes in a second, such as 20MiB/s, 500kB/s or 1000000")?;
+    let bytes = size::parse(size, "want bytes in a second, such as 20MiB/s, 500kB/s or 1000000")?;
     NonZeroU64::new(bytes).context("with less than a byte in a second nothing ever arrives")
-}
-
-/// A number of bytes, with a unit or without.
-fn bytes(size: &str, wanted: &'static str) -> Result<u64> {
-    let digits = size.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
-    let (number, unit) = size.split_at(digits);
-    let factor = match unit.trim_start() {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        // One kind of people means 1000 by these, and another 1024.
-        "k" | "K" | "M" | "G" => bail!("{unit}B or {}iB? {wanted}", unit.trim().to_uppercase()),
-        bits if bits.ends_with('b') || bits.ends_with("bit") || bits.ends_with("bps") => {
-            bail!("bits are not counted here: {wanted}")
-        }
-        _ => bail!(wanted),
-    };
-    let number: f64 = number.parse().ok().context(wanted)?;
-    // As a number of bytes; beyond its range it is as large as can be.
-    Ok((number * f64::from(factor)).floor() as u64)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub(crate) mod parse;
 pub(crate) mod recorded;
 pub(crate) mod report;
 pub(crate) mod serve;
+pub(crate) mod size;
 pub(crate) mod sync;
 pub(crate) mod tags;
 pub(crate) mod value;

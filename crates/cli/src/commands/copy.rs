@@ -77,7 +77,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
             watchers.0.tell(&event);
             watchers.1.tell(&event);
         }))
-        .with_rates(rates.clone());
+        .with_rates(rates.clone())
+        .with_max_unpacked(app.max_unpacked());
         let work = async {
             let source = skopeo_transport::open(&from, &source_options).await;
             let source = source.with_context(|| format!("initializing source {from}"))?;

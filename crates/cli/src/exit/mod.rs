@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Error;
-use skopeo_blob::{FileError, StreamError};
+use skopeo_blob::{FileError, StreamError, TooMuch};
 use skopeo_config::Error as ConfigError;
 use skopeo_copy::Error as CopyError;
 use skopeo_copy::sync::names::Clash;
@@ -168,6 +168,10 @@ pub(crate) fn with_hint(error: Error, text: String) -> Error {
     Classed { class, sentence: sentence(&error), hint: Some(text) }.into()
 }
 
+/// What to do about [`TooMuch`].
+const ALLOW_MORE: &str =
+    "unless it was made to fill disks, allow it: --max-unpacked SIZE, such as 50GiB, or 0";
+
 fn hint(error: &Error) -> Option<String> {
     error.chain().find_map(|error| {
         error
@@ -185,6 +189,7 @@ fn hint(error: &Error) -> Option<String> {
             .or_else(|| error.downcast_ref::<ConfigError>()?.hint().map(str::to_owned))
             .or_else(|| Some(error.downcast_ref::<Clash>()?.hint().to_owned()))
             .or_else(|| error.downcast_ref::<ShardError>()?.hint().map(str::to_owned))
+            .or_else(|| TooMuch::of(error).map(|_| ALLOW_MORE.to_owned()))
     })
 }
 

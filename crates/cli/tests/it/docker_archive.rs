@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 use serde_json::{Value, json};
+use skopeo_blob::MaxUnpacked;
 use skopeo_image::{Compression, Digest};
 use skopeo_testkit::image::compress;
 use skopeo_testkit::run::run_with_input;
@@ -83,7 +84,7 @@ fn saved(mut tar: Tar, image: &Image, tags: &Value, shape: Shape) -> (Tar, Value
 
 fn unpacked(bytes: &[u8], compression: Compression) -> Vec<u8> {
     let mut plain = Vec::new();
-    let mut reader = skopeo_blob::unpack(bytes, compression).unwrap();
+    let mut reader = skopeo_blob::unpack(bytes, compression, MaxUnpacked::Usual).unwrap();
     std::io::copy(&mut reader, &mut plain).unwrap();
     plain
 }

@@ -27,6 +27,7 @@ mod list_tags;
 mod login;
 mod man;
 mod manifest_digest;
+mod max_unpacked;
 mod messages;
 mod oci_archive;
 mod output;

@@ -57,6 +57,11 @@ fn sif(objects: &[Object<'_>]) -> Vec<u8> {
     file
 }
 
+/// A SIF file with nothing but a root file system.
+pub(crate) fn of_system(system: &[u8]) -> Vec<u8> {
+    sif(&[(PARTITION, PRIMARY, system)])
+}
+
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

@@ -33,10 +33,10 @@ pub(crate) async fn create(
     if let Item::Index(index) = name.which() {
         return Err(SavedError::IndexInDestination(*index).into());
     }
-    let (path, tmpdir) = (place(name.path())?, options.tmpdir.clone());
+    let (path, scratch) = (place(name.path())?, options.scratch());
     let hold = Hold::take(&path).await?;
     let saving = files::blocking(move || {
-        let Target { place, old } = Target::open(&path, &tmpdir)?;
+        let Target { place, old } = Target::open(&path, &scratch)?;
         Ok(Saving::for_one(place.create()?, old))
     });
     let saving = saving.await?;

@@ -13,7 +13,7 @@ use super::legacy::REPOSITORIES;
 use super::manifest::MANIFEST;
 use super::saved::Saved;
 use crate::files::Stamp;
-use crate::tar::{Existing, Writer, is_special};
+use crate::tar::{Existing, Scratch, Writer, is_special};
 use crate::{Error, files};
 
 /// A place for an archive, and what is there already.
@@ -43,9 +43,9 @@ pub(crate) struct Old {
 
 impl Target {
     /// What is at `path`, which no link leads to.
-    pub(crate) fn open(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path, scratch: &Scratch) -> Result<Self, Error> {
         let place = |existing| {
-            let (path, tmpdir) = (path.to_owned(), tmpdir.to_owned());
+            let (path, tmpdir) = (path.to_owned(), scratch.folder.clone());
             Place::Later { path, existing, tmpdir }
         };
         if is_special(path) {
@@ -55,7 +55,7 @@ impl Target {
         let Some(before) = Stamp::at(path) else {
             return Ok(Self { place: place(Existing::None), old: None });
         };
-        let old = Old::open(path, tmpdir)?;
+        let old = Old::open(path, scratch)?;
         Ok(Self { place: place(Existing::Replace(before)), old })
     }
 }
@@ -81,7 +81,7 @@ type Config = (usize, Digest);
 
 impl Old {
     /// The archive at `path`; `None` if there is an empty file.
-    fn open(path: &Path, tmpdir: &Path) -> Result<Option<Self>, Error> {
+    fn open(path: &Path, scratch: &Scratch) -> Result<Option<Self>, Error> {
         let file = files::open_to_replace(path)?;
         if file.metadata()?.len() == 0 {
             return Ok(None);
@@ -91,7 +91,7 @@ impl Old {
         if sniff_bytes(&head) != Compression::Uncompressed {
             return Err(not_extensible(path, "is compressed"));
         }
-        let saved = match Saved::open(path, tmpdir) {
+        let saved = match Saved::open(path, scratch) {
             Ok(saved) => saved,
             Err(Error::Saved(SavedError::Missing(_))) => {
                 return Err(not_extensible(path, "has no manifest.json"));

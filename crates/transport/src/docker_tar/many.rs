@@ -17,14 +17,14 @@ use super::{DockerArchiveName, manifest};
 use crate::files::Stamp;
 use crate::glance::{Glance, Sight};
 use crate::name::Name;
-use crate::tar::{self, Hold, is_special};
+use crate::tar::{self, Hold, Scratch, is_special};
 use crate::{Accepts, Error, Held, ImageName, LayerForm, NameError, Options, files};
 
 /// An archive that many images are written to at once.
 #[derive(Debug)]
 pub(crate) struct ManySaved {
     path: PathBuf,
-    tmpdir: PathBuf,
+    scratch: Scratch,
     /// What the file was before it was looked into.
     before: Option<Stamp>,
     /// As it is looked at; nobody is kept from writing it.
@@ -44,10 +44,10 @@ impl ManySaved {
         if !is_special(Path::new(place)) {
             accepts.concurrency = files::CONCURRENCY;
         }
-        let (path, tmpdir) = (tar::place(Path::new(place))?, options.tmpdir.clone());
+        let (path, scratch) = (tar::place(Path::new(place))?, options.scratch());
         let before = Stamp::at(&path);
-        let seen = open(&path, &tmpdir).await?;
-        Ok(Self { path, tmpdir, before, seen, saving: OnceCell::new(), accepts })
+        let seen = open(&path, &scratch).await?;
+        Ok(Self { path, scratch, before, seen, saving: OnceCell::new(), accepts })
     }
 
     /// Opens the place for one image. Waits until no other program writes the archive.
@@ -65,7 +65,7 @@ impl ManySaved {
             let saving = match is_same {
                 true => self.seen.clone(),
                 // Somebody has written it since we looked.
-                false => open(&self.path, &self.tmpdir).await?,
+                false => open(&self.path, &self.scratch).await?,
             };
             saving.hold(hold);
             Ok(saving)
@@ -87,10 +87,10 @@ impl ManySaved {
     }
 }
 
-async fn open(path: &Path, tmpdir: &Path) -> Result<Arc<Saving>, Error> {
-    let (path, tmpdir) = (path.to_owned(), tmpdir.to_owned());
+async fn open(path: &Path, scratch: &Scratch) -> Result<Arc<Saving>, Error> {
+    let (path, scratch) = (path.to_owned(), scratch.clone());
     files::blocking(move || {
-        let Target { place, old } = Target::open(&path, &tmpdir)?;
+        let Target { place, old } = Target::open(&path, &scratch)?;
         Ok(Arc::new(Saving::for_many(place, old.map(Old::look_into).transpose()?)))
     })
     .await
@@ -113,7 +113,7 @@ pub(crate) async fn held(place: &str, options: &Options) -> Result<Vec<Held>, Er
     let (place, options) = (place.to_owned(), options.clone());
     files::blocking(move || {
         let path = Path::new(&place);
-        let saved = options.opened.saved.get(path, || Saved::open(path, &options.tmpdir))?;
+        let saved = options.opened.saved.get(path, || Saved::open(path, &options.scratch()))?;
         Ok(held_in(&place, saved.items()))
     })
     .await

@@ -36,6 +36,6 @@ pub(crate) async fn tags(
     name: &DockerArchiveName,
     options: &Options,
 ) -> Result<Vec<String>, Error> {
-    let (path, tmpdir) = (name.path().to_owned(), options.tmpdir.clone());
-    files::blocking(move || Ok(manifest::tags(Saved::open(&path, &tmpdir)?.items())?)).await
+    let (path, scratch) = (name.path().to_owned(), options.scratch());
+    files::blocking(move || Ok(manifest::tags(Saved::open(&path, &scratch)?.items())?)).await
 }

@@ -1,18 +1,24 @@
 //! What is in a docker archive. Everything here waits for the disk.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use bytes::Bytes;
-use skopeo_blob::{Unverified, file, sniff_bytes, unpack};
+use skopeo_blob::{MaxUnpacked, Unverified, file, sniff_bytes, unpack};
 use skopeo_image::manifest::docker;
 use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, go_json};
 
 use super::SavedError;
 use super::manifest::{self, MANIFEST, MAX_CONFIG, MAX_MANIFEST, SavedItem};
 use crate::Error;
-use crate::tar::{Archive, Member};
+use crate::number::wide;
+use crate::tar::{Archive, Member, Scratch};
 
 /// How much of a packed layer is read at once, in bytes.
 const PIECE: usize = 128 * 1024;
@@ -22,12 +28,15 @@ const PIECE: usize = 128 * 1024;
 pub(crate) struct Saved {
     archive: Archive,
     items: Vec<SavedItem>,
+    /// How much may come out of a layer.
+    most: MaxUnpacked,
 }
 
 /// One image of an archive.
 #[derive(Debug)]
 pub(crate) struct SavedImage {
     archive: Archive,
+    most: MaxUnpacked,
     pub(crate) config: Bytes,
     pub(crate) config_digest: Digest,
     /// What is in the layers, root first, as the config says. Nobody has checked it.
@@ -46,16 +55,16 @@ struct SavedLayer {
 
 impl Saved {
     /// Opens the archive at `path`.
-    pub(crate) fn open(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
-        Self::read(Archive::open(path, tmpdir)?)
+    pub(crate) fn open(path: &Path, scratch: &Scratch) -> Result<Self, Error> {
+        Self::read(Archive::open(path, scratch)?, scratch.most)
     }
 
-    /// Reads which images an archive holds.
-    pub(crate) fn read(archive: Archive) -> Result<Self, Error> {
+    /// Reads which images an archive holds. So much may come out of each layer.
+    pub(crate) fn read(archive: Archive, most: MaxUnpacked) -> Result<Self, Error> {
         let bytes = archive.read(MANIFEST, MAX_MANIFEST)?;
         let bytes = bytes.ok_or_else(|| SavedError::Missing(MANIFEST.to_owned()))?;
         let items = manifest::parse(&bytes)?;
-        Ok(Self { archive, items })
+        Ok(Self { archive, items, most })
     }
 
     /// The images, in the order of `manifest.json`.
@@ -104,7 +113,9 @@ impl Saved {
             layers.insert(digest.clone(), self.layer(member, path)?);
         }
         let config_digest = Digest::sha256(&config);
-        Ok(SavedImage { archive: self.archive.clone(), config, config_digest, diff_ids, layers })
+        let archive = self.archive.clone();
+        let most = self.most;
+        Ok(SavedImage { archive, most, config, config_digest, diff_ids, layers })
     }
 
     fn layer(&self, member: Member, path: &str) -> Result<SavedLayer, Error> {
@@ -115,7 +126,8 @@ impl Saved {
         let size = if compression == Compression::Uncompressed {
             member.size
         } else {
-            let mut reader = unpacked(&self.archive, member, compression).map_err(unreadable)?;
+            let reader = unpacked(&self.archive, member, compression, self.most);
+            let mut reader = reader.map_err(unreadable)?;
             io::copy(&mut reader, &mut io::sink()).map_err(unreadable)?
         };
         Ok(SavedLayer { member, compression, size })
@@ -128,7 +140,7 @@ impl SavedImage {
         let config = Descriptor::new(
             MediaType::DOCKER_CONFIG,
             self.config_digest.clone(),
-            Some(self.config.len() as u64),
+            Some(wide(self.config.len())),
         );
         let layers = self.diff_ids.iter().map(|digest| {
             let size = self.layers.get(digest).map(|layer| layer.size);
@@ -149,7 +161,7 @@ impl SavedImage {
         if compression == Compression::Uncompressed {
             return Ok(Some(Unverified::new(self.archive.stream(member), Some(size))));
         }
-        let reader = unpacked(&self.archive, member, compression)?;
+        let reader = unpacked(&self.archive, member, compression, self.most)?;
         Ok(Some(Unverified::new(file::read(reader, size), Some(size))))
     }
 }
@@ -158,7 +170,8 @@ fn unpacked(
     archive: &Archive,
     member: Member,
     compression: Compression,
+    most: MaxUnpacked,
 ) -> io::Result<impl Read + Send + 'static + use<>> {
     let packed = archive.reader(member).take(member.size);
-    unpack(BufReader::with_capacity(PIECE, packed), compression)
+    unpack(BufReader::with_capacity(PIECE, packed), compression, most)
 }

@@ -3,6 +3,11 @@
 //! There are files; config and manifest are made up around them, as the original does to the byte,
 //! when the image is opened. Only reading makes sense.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod region;
 mod sif;
 mod squashfs;
@@ -20,6 +25,7 @@ use skopeo_image::{
     Descriptor, Digest, ImageConfig, MediaType, RawManifest, RootFs, Which, go_json, manifest::oci,
 };
 
+use crate::number::wide;
 use crate::{Error, Head, ImageName, Source, files, manifest};
 
 pub(crate) use sif::open as open_sif;
@@ -54,7 +60,7 @@ impl Invented {
         let rootfs = RootFs { kind: "layers".to_owned(), diff_ids: Some(diff_ids) };
         let config = Bytes::from(encode(&ImageConfig { rootfs, ..config })?);
         let digest = Digest::sha256(&config);
-        let size = config.len() as u64;
+        let size = wide(config.len());
         let described = Descriptor::new(MediaType::OCI_CONFIG, digest.clone(), Some(size));
         let mut blobs: HashMap<Digest, (u64, Supply)> = HashMap::new();
         blobs.insert(digest, (size, Box::new(move || stream::iter([Ok(config.clone())]).boxed())));

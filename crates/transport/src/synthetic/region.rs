@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use fs_err::File;
 
+use crate::number::{narrow, wide};
+
 /// A part of a file.
 #[derive(Clone)]
 pub(crate) struct Region {
@@ -36,7 +38,7 @@ impl Region {
 
     /// The `len` bytes at `at`.
     pub(crate) fn bytes(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
-        let part = self.part(at, len as u64)?;
+        let part = self.part(at, wide(len))?;
         let mut bytes = vec![0; len];
         part.file.file().read_exact_at(&mut bytes, part.start)?;
         Ok(bytes)
@@ -44,7 +46,7 @@ impl Region {
 
     /// The `N` bytes at `at`.
     pub(crate) fn array<const N: usize>(&self, at: u64) -> io::Result<[u8; N]> {
-        let part = self.part(at, N as u64)?;
+        let part = self.part(at, wide(N))?;
         let mut bytes = [0; N];
         part.file.file().read_exact_at(&mut bytes, part.start)?;
         Ok(bytes)
@@ -69,11 +71,11 @@ struct Reader {
 
 impl Read for Reader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.region.len - self.at).unwrap_or(usize::MAX);
-        let wanted = buf.len().min(left);
+        let left = narrow(self.region.len.saturating_sub(self.at));
+        let (buf, _) = buf.split_at_mut(buf.len().min(left));
         let at = self.region.start.checked_add(self.at).ok_or_else(beyond)?;
-        let read = self.region.file.file().read_at(&mut buf[..wanted], at)?;
-        self.at += read as u64;
+        let read = self.region.file.file().read_at(buf, at)?;
+        self.at = self.at.saturating_add(wide(read));
         Ok(read)
     }
 }

@@ -5,14 +5,13 @@
 //! be read only once, standard input and pipes, is put into an unlinked file meanwhile.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fs_err::File;
-use skopeo_blob::{Blob, ByteStream, diff_id, file, sniff};
+use skopeo_blob::{Blob, ByteStream, diff_id, file, sniff, unpack};
 use skopeo_image::{
     Compression, History, ImageConfig, MediaType, Platform, PolicyScope, Timestamp,
 };
@@ -20,6 +19,7 @@ use skopeo_image::{
 use super::region::Region;
 use super::{Invented, Layer};
 use crate::name::{Name, NameError};
+use crate::tar::Scratch;
 use crate::{Error, ImageName, Options, files};
 
 /// The file name that means standard input.
@@ -72,13 +72,14 @@ impl fmt::Display for TarballName {
 
 /// Reads all the files, and makes up an image of them.
 pub(crate) async fn open(name: &TarballName, options: &Options) -> Result<Invented, Error> {
+    let scratch = options.scratch();
     let mut layers = Vec::with_capacity(name.files.len());
     let mut history = Vec::with_capacity(name.files.len());
     // The image was created when the last of its files was.
     let mut created: Option<(Time, Timestamp)> = None;
     for path in &name.files {
         let reading = |source| Error::Reading { path: path.clone(), source: Box::new(source) };
-        let (layer, time) = read(path, &options.tmpdir).await.map_err(reading)?;
+        let (layer, time) = read(path, &scratch).await.map_err(reading)?;
         let stamp = Timestamp::from_unix(time.0, time.1).unwrap_or_default();
         if created.is_none_or(|(latest, _)| latest < time) {
             created = Some((time, stamp));
@@ -106,9 +107,10 @@ pub(crate) async fn open(name: &TarballName, options: &Options) -> Result<Invent
 type Time = (i64, u32);
 
 /// What is in a file, and when it was written.
-async fn read(path: &str, tmpdir: &Path) -> Result<(Layer, Time), Error> {
-    let (held, time) = open_file(path, tmpdir).await?;
-    let (compression, blob) = sniff(Blob::unnamed(stream(&held))).await?;
+async fn read(path: &str, scratch: &Scratch) -> Result<(Layer, Time), Error> {
+    let (held, time) = open_file(path, scratch).await?;
+    let blob = Blob::unnamed(stream(&held)).unpacked_within(scratch.most);
+    let (compression, blob) = sniff(blob).await?;
     let (blob, diff_id) = diff_id(blob, compression);
     let written = file::write(blob, io::sink()).await?;
     let diff_id = diff_id.get().await?;
@@ -135,9 +137,9 @@ fn media_type(compression: Compression) -> MediaType {
     }
 }
 
-async fn open_file(path: &str, tmpdir: &Path) -> Result<(Region, Time), Error> {
+async fn open_file(path: &str, scratch: &Scratch) -> Result<(Region, Time), Error> {
     if path == STDIN {
-        return standard_input(tmpdir).await;
+        return standard_input(scratch).await;
     }
     let place = path.to_owned();
     let (file, metadata) = files::blocking(move || {
@@ -150,29 +152,30 @@ async fn open_file(path: &str, tmpdir: &Path) -> Result<(Region, Time), Error> {
     if metadata.is_file() || metadata.is_dir() {
         return Ok((Region::new(file, metadata.len()), time));
     }
-    Ok((spool(file, path, tmpdir).await?, time))
+    Ok((spool(file, path, scratch).await?, time))
 }
 
 /// Standard input, which is there once for the whole process and may be asked for again: by another
 /// part of the name, and when a copy is tried again.
-async fn standard_input(tmpdir: &Path) -> Result<(Region, Time), Error> {
+async fn standard_input(scratch: &Scratch) -> Result<(Region, Time), Error> {
     static READ: Mutex<Option<(Region, Time)>> = Mutex::new(None);
     if let Some(read) = &*READ.lock().unwrap_or_else(PoisonError::into_inner) {
         return Ok(read.clone());
     }
     let time = since_1970(SystemTime::now());
-    let read = (spool(io::stdin(), STDIN, tmpdir).await?, time);
+    let read = (spool(io::stdin(), STDIN, scratch).await?, time);
     *READ.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
     Ok(read)
 }
 
-/// Puts all that comes into a file without a name.
+/// Puts all that comes into a file without a name, as much as may come.
 async fn spool<R: Read + Send + 'static>(
     from: R,
     path: &str,
-    tmpdir: &Path,
+    scratch: &Scratch,
 ) -> Result<Region, Error> {
-    let temp = File::from_parts(tempfile::tempfile_in(tmpdir)?, path);
+    let temp = File::from_parts(tempfile::tempfile_in(&scratch.folder)?, path);
+    let from = unpack(BufReader::new(from), Compression::Uncompressed, scratch.most)?;
     let written = file::write(Blob::unnamed(file::read_to_end(from)), temp).await?;
     Ok(Region::new(written.file, written.size))
 }
@@ -184,8 +187,9 @@ fn since_1970(time: SystemTime) -> Time {
         Err(error) => {
             let before = error.duration();
             let borrowed = i64::from(before.subsec_nanos() > 0);
-            let nanos = (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000;
-            (-seconds(before).unwrap_or(i64::MAX) - borrowed, nanos)
+            let nanos = 1_000_000_000_u32.saturating_sub(before.subsec_nanos()) % 1_000_000_000;
+            let seconds = seconds(before).unwrap_or(i64::MAX).saturating_neg();
+            (seconds.saturating_sub(borrowed), nanos)
         }
     }
 }
@@ -230,7 +234,8 @@ mod tests {
         for (name, bytes, media_type) in HELLO {
             let path = folder.path().join(name);
             fs_err::write(&path, bytes).unwrap();
-            let (layer, _) = read(path.to_str().unwrap(), folder.path()).await.unwrap();
+            let (layer, _) =
+                read(path.to_str().unwrap(), &Scratch::at(folder.path())).await.unwrap();
             assert_eq!(layer.diff_id, skopeo_image::Digest::sha256(b"hello\n"), "{name}");
             assert_eq!(layer.digest, skopeo_image::Digest::sha256(bytes), "{name}");
             assert_eq!((layer.size, layer.media_type), (bytes.len() as u64, media_type), "{name}");

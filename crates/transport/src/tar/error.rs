@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use skopeo_blob::FileError;
+use skopeo_blob::{FileError, TooMuch};
 use skopeo_image::{Compression, ErrorClass};
 
 /// Why an archive, or a member of it, could not be read.
@@ -42,7 +42,9 @@ impl TarError {
             | Self::Unpack { source: UnpackError::Write { source: error, .. }, .. } => {
                 error.class()
             }
-            Self::Unpack { source: UnpackError::Read(_), .. } => None,
+            Self::Unpack { source: UnpackError::Read(error), .. } => {
+                TooMuch::of(error).map(|_| ErrorClass::InvalidImage)
+            }
             Self::Read { .. } | Self::Unpack { .. } => Some(ErrorClass::InvalidImage),
         }
     }
@@ -57,10 +59,10 @@ impl TarError {
 /// Why there is no plain tar that could be read in place.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
-    /// No more bytes come.
+    /// No more bytes come, or more than may.
     #[error("reading its bytes")]
     Read(#[source] io::Error),
-    /// What is packed is broken.
+    /// What is packed is broken, or more comes out of it than may.
     #[error("decompressing {compression} data")]
     Corrupt {
         /// The format as it was sniffed.

@@ -5,6 +5,11 @@
 //! binary number, ends a pax record at the first newline in its value, and reads extensions of any
 //! length into memory.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 /// The unit of an archive, in bytes.
 pub(super) const BLOCK: usize = 512;
 
@@ -61,16 +66,16 @@ fn number(field: &[u8]) -> Option<u64> {
     let first = *field.first()?;
     if first & 0x80 != 0 {
         let positive = (first & 0x40 == 0).then_some(u64::from(first & 0x3f))?;
-        return field[1..].iter().try_fold(positive, |value, byte| {
+        return field.iter().skip(1).try_fold(positive, |value, byte| {
             let value = value.checked_mul(256)? | u64::from(*byte);
             i64::try_from(value).is_ok().then_some(value)
         });
     }
     let digits = field.trim_ascii_start();
-    let digits = &digits[digits.iter().take_while(|byte| **byte == 0).count()..];
-    let digits = text(digits).trim_ascii();
+    let zeros = digits.iter().take_while(|byte| **byte == 0).count();
+    let digits = text(digits.get(zeros..)?).trim_ascii();
     digits.iter().try_fold(0_u64, |value, byte| match byte {
-        b'0'..=b'7' => value.checked_mul(8)?.checked_add(u64::from(byte - b'0')),
+        b'0'..=b'7' => value.checked_mul(8)?.checked_add(u64::from(byte & 7)),
         _ => None,
     })
 }

@@ -27,8 +27,9 @@ use bytes::Bytes;
 use skopeo_blob::{ByteStream, file};
 
 pub(crate) use hold::{Hold, place};
-pub(crate) use index::Member;
+pub(crate) use index::{Member, check_index};
 pub(crate) use slots::Slots;
+pub(crate) use spool::Scratch;
 pub(crate) use writer::{Entry, Existing, Writer, is_special};
 
 pub use error::{Fault, TarError, UnpackError};
@@ -57,9 +58,9 @@ impl Archive {
     ///
     /// # Errors
     /// If it cannot be opened, is no tar, is cut off, or has more members or longer names than are
-    /// worth the memory.
-    pub(crate) fn open(path: &Path, tmpdir: &Path) -> Result<Self, TarError> {
-        Self::of_file(spool::plain(path, tmpdir)?, path)
+    /// worth the memory; if more comes out of it than may.
+    pub(crate) fn open(path: &Path, scratch: &Scratch) -> Result<Self, TarError> {
+        Self::of_file(spool::plain(path, scratch)?, path)
     }
 
     /// A plain tar in a file that is open already; `path` is what errors call it. Blocks until all
@@ -206,7 +207,7 @@ mod tests {
                 std::thread::spawn(move || fs_err::copy(path, fifo).unwrap())
             };
             for path in [&path, &fifo] {
-                let archive = Archive::open(path, tmp.path()).unwrap();
+                let archive = Archive::open(path, &Scratch::at(tmp.path())).unwrap();
                 assert_eq!(archive.read("small", 5).unwrap().unwrap(), "small");
                 let big = archive.find("big").unwrap().unwrap();
                 // Twice at once.
@@ -226,7 +227,7 @@ mod tests {
         let path = tmp.path().join("archive");
         let error = |path: &Path, tmpdir: &Path| {
             let mut text = String::new();
-            let error = Archive::open(path, tmpdir).unwrap_err();
+            let error = Archive::open(path, &Scratch::at(tmpdir)).unwrap_err();
             let mut next: Option<&dyn std::error::Error> = Some(&error);
             while let Some(error) = next {
                 text = format!("{text}{}{error}", if text.is_empty() { "" } else { ": " });
@@ -257,7 +258,7 @@ mod tests {
             error(&path, &nowhere)
         );
         fs_err::write(&path, &plain).unwrap();
-        let archive = Archive::open(&path, tmp.path()).unwrap();
+        let archive = Archive::open(&path, &Scratch::at(tmp.path())).unwrap();
         assert!(archive.read("none", 5).unwrap().is_none());
         let error = archive.read("small", 4).unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();

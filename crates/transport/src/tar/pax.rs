@@ -1,5 +1,10 @@
 //! The records of a pax extended header (POSIX.1-2024, `pax`, "pax Extended Header").
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 /// What extensions say about the member behind them.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
@@ -20,12 +25,14 @@ impl Extensions {
         let mut real_name = None;
         while !records.is_empty() {
             let space = records.iter().take(20).position(|byte| *byte == b' ')?;
-            let length: usize = str::from_utf8(&records[..space]).ok()?.parse().ok()?;
+            let (digits, _) = records.split_at_checked(space)?;
+            let length: usize = str::from_utf8(digits).ok()?.parse().ok()?;
             let (record, rest) = records.split_at_checked(length)?;
             records = rest;
-            let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
+            let record = record.get(space..)?.strip_prefix(b" ")?.strip_suffix(b"\n")?;
             let equals = record.iter().position(|byte| *byte == b'=')?;
-            let (key, value) = (&record[..equals], &record[equals + 1..]);
+            let (key, value) = record.split_at_checked(equals)?;
+            let value = value.strip_prefix(b"=")?;
             match key {
                 b"path" | b"linkpath" | b"GNU.sparse.name" if value.contains(&0) => return None,
                 // An empty value takes back what was said before.

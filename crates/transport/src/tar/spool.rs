@@ -1,10 +1,15 @@
 //! A file that can be read at any place, of whatever the user named.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use skopeo_blob::{sniff_bytes, unpack};
+use skopeo_blob::{MaxUnpacked, sniff_bytes, unpack};
 use skopeo_image::Compression;
 
 use super::error::{Fault, TarError, UnpackError};
@@ -12,9 +17,26 @@ use super::error::{Fault, TarError, UnpackError};
 /// How much is read, and unpacked, at once, in bytes.
 const PIECE: usize = 256 * 1024;
 
+/// Where archives are unpacked, and how far.
+#[derive(Clone, Debug)]
+pub(crate) struct Scratch {
+    /// The folder for big temporary files.
+    pub(crate) folder: PathBuf,
+    /// How much may come out of one archive, or of a layer in it.
+    pub(crate) most: MaxUnpacked,
+}
+
+#[cfg(test)]
+impl Scratch {
+    /// One with the usual limit.
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), most: MaxUnpacked::default() }
+    }
+}
+
 /// The file itself if it is a plain tar. Else what it holds, unpacked, in a file without a name in
-/// `tmpdir`, which is gone with the process.
-pub(super) fn plain(path: &Path, tmpdir: &Path) -> Result<File, TarError> {
+/// the folder for such files, which is gone with the process.
+pub(super) fn plain(path: &Path, scratch: &Scratch) -> Result<File, TarError> {
     let mut file = fs_err::File::open(path).map_err(|error| TarError::Open(error.into()))?;
     let unreadable = |error: io::Error| TarError::Read {
         archive: path.to_owned(),
@@ -26,30 +48,31 @@ pub(super) fn plain(path: &Path, tmpdir: &Path) -> Result<File, TarError> {
     if compression == Compression::Uncompressed && file.metadata().map_err(unreadable)?.is_file() {
         return Ok(file.into_parts().0);
     }
-    tracing::debug!("unpacking {} into {}", path.display(), tmpdir.display());
+    tracing::debug!("unpacking {} into {}", path.display(), scratch.folder.display());
     let input = BufReader::with_capacity(PIECE, io::Cursor::new(head).chain(file));
-    spool(input, compression, tmpdir)
+    spool(input, compression, scratch)
         .map_err(|source| TarError::Unpack { archive: path.to_owned(), source })
 }
 
 fn spool(
     input: BufReader<impl Read>,
     compression: Compression,
-    tmpdir: &Path,
+    scratch: &Scratch,
 ) -> Result<File, UnpackError> {
+    let Scratch { folder, most } = scratch;
     let full =
-        |error: io::Error| UnpackError::Write { folder: tmpdir.to_owned(), source: error.into() };
+        |error: io::Error| UnpackError::Write { folder: folder.clone(), source: error.into() };
     let broken = |source| match compression {
         Compression::Uncompressed => UnpackError::Read(source),
         compression => UnpackError::Corrupt { compression, source },
     };
-    let mut to = tempfile::tempfile_in(tmpdir).map_err(full)?;
-    let mut unpacked = unpack(input, compression).map_err(broken)?;
+    let mut to = tempfile::tempfile_in(folder).map_err(full)?;
+    let mut unpacked = unpack(input, compression, *most).map_err(broken)?;
     let mut piece = vec![0; PIECE];
     loop {
         match unpacked.read(&mut piece) {
             Ok(0) => return Ok(to),
-            Ok(read) => to.write_all(&piece[..read]).map_err(full)?,
+            Ok(read) => to.write_all(piece.get(..read).unwrap_or_default()).map_err(full)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(broken(error)),
         }

@@ -109,6 +109,7 @@ fn octal(field: &mut [u8], mut value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tar::Scratch;
 
     #[test]
     fn writes_the_fields_where_they_belong() {
@@ -165,7 +166,7 @@ mod tests {
         bytes.extend([0; 1024]);
         let file = tempfile::NamedTempFile::new().unwrap();
         fs_err::write(file.path(), &bytes).unwrap();
-        let archive = super::super::Archive::open(file.path(), file.path()).unwrap();
+        let archive = super::super::Archive::open(file.path(), &Scratch::at(file.path())).unwrap();
         let members: Vec<_> = archive.members().collect();
         assert_eq!(members.len(), 1);
         assert_eq!((members[0].0, members[0].1.size), (name.as_str(), 3));

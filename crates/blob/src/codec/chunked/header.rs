@@ -3,6 +3,11 @@
 //! Who reads `zstd:chunked` compares the table of contents with the headers, and refuses a layer
 //! in which they differ. So what is rare or doubtful is not guessed at: such a tar gets no table.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::collections::BTreeMap;
 
 /// The size of a header, and what files are filled up to.
@@ -181,14 +186,14 @@ fn has_right_sum(block: &[u8; BLOCK]) -> bool {
             .map(move |(at, byte)| if field.contains(&at) { b' ' } else { *byte })
     };
     let unsigned: i64 = bytes().map(i64::from).sum();
-    let signed: i64 = bytes().map(|byte| i64::from(byte as i8)).sum();
+    let signed: i64 = bytes().map(|byte| i64::from(byte.cast_signed())).sum();
     octal(&block[148..156]).is_some_and(|sum| sum == unsigned || sum == signed)
 }
 
 /// Up to the first NUL.
 fn text(field: &[u8]) -> Option<&str> {
     let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
-    std::str::from_utf8(&field[..end]).ok()
+    std::str::from_utf8(field.get(..end)?).ok()
 }
 
 /// Octal digits, or, if the first bit is set, the bits themselves.
@@ -198,7 +203,7 @@ fn number(field: &[u8]) -> Option<i64> {
         return octal(field);
     }
     // The bit after the first is the sign.
-    let mut value = i64::from(((first << 1) as i8) >> 1);
+    let mut value = i64::from((first << 1).cast_signed() >> 1);
     for byte in rest {
         value = value.checked_mul(256)?.checked_add(i64::from(*byte))?;
     }
@@ -208,8 +213,8 @@ fn number(field: &[u8]) -> Option<i64> {
 fn octal(field: &[u8]) -> Option<i64> {
     let is_filler = |byte: &u8| *byte == b' ' || *byte == 0;
     let Some(start) = field.iter().position(|byte| !is_filler(byte)) else { return Some(0) };
-    let end = field.iter().rposition(|byte| !is_filler(byte))? + 1;
-    let digits = text(&field[start..end])?;
+    let last = field.iter().rposition(|byte| !is_filler(byte))?;
+    let digits = text(field.get(start..=last)?)?;
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -221,14 +226,15 @@ fn records(mut bytes: &[u8]) -> Option<BTreeMap<String, Vec<u8>>> {
     let mut records = BTreeMap::new();
     while !bytes.is_empty() {
         let space = bytes.iter().position(|byte| *byte == b' ')?;
-        let digits = std::str::from_utf8(&bytes[..space]).ok()?;
+        let digits = std::str::from_utf8(bytes.get(..space)?).ok()?;
         let len: usize = digits.parse().ok()?;
         let (record, rest) = bytes.split_at_checked(len)?;
         bytes = rest;
-        let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
+        let record = record.get(space..)?.strip_prefix(b" ")?.strip_suffix(b"\n")?;
         let equals = record.iter().position(|byte| *byte == b'=')?;
-        let key = std::str::from_utf8(&record[..equals]).ok()?;
-        let value = &record[equals + 1..];
+        let (key, value) = record.split_at_checked(equals)?;
+        let key = std::str::from_utf8(key).ok()?;
+        let value = value.strip_prefix(b"=")?;
         let of_text = ["path", "linkpath", "uname", "gname"].contains(&key);
         if key.is_empty() || if of_text { value.contains(&0) } else { key.contains('\0') } {
             return None;
@@ -246,8 +252,10 @@ fn time(value: &str) -> Option<(i64, i32)> {
         return None;
     }
     let nanos = decimals.bytes().chain(std::iter::repeat(b'0')).take(9);
-    let nanos = nanos.fold(0, |nanos, digit| nanos * 10 + i32::from(digit - b'0'));
-    Some((whole, if seconds.starts_with('-') { -nanos } else { nanos }))
+    // Nine digits are less than 2^31.
+    let nanos = nanos
+        .fold(0_i32, |nanos, digit| nanos.wrapping_mul(10).wrapping_add(i32::from(digit & 15)));
+    Some((whole, if seconds.starts_with('-') { nanos.wrapping_neg() } else { nanos }))
 }
 
 #[cfg(test)]

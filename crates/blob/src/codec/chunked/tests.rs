@@ -228,6 +228,18 @@ async fn many_files_and_large_ones() {
     assert_eq!(chunks.filter(|entry| entry["name"] == "large").count(), 3);
 }
 
+/// In a layer of a million files some names begin their digests alike.
+#[tokio::test]
+async fn names_whose_digests_have_forty_bits_in_common_are_two_names() {
+    let names = ["usr/lib/542742", "usr/lib/637359"];
+    let start = |name: &str| Digest::sha256(name.as_bytes()).hex()[..10].to_owned();
+    assert_eq!(start(names[0]), start(names[1]));
+    let mut tar = Tar::new();
+    let tar = tar.file(names[0], b"one").file(names[1], b"two").bytes();
+    let (_, annotations) = packed(&tar, None).await;
+    assert!(!annotations.is_empty(), "it has a table");
+}
+
 #[tokio::test]
 async fn what_cannot_be_listed_is_plain_zstd() {
     let plain = sample();

@@ -202,9 +202,10 @@ struct Line<'a> {
 }
 
 /// The names that were there, to find one that is there twice: such a tar cannot be listed. Of each
-/// some bytes of its digest are kept.
+/// 64 bits of its digest are kept: of a million names two are taken for one in 40 million tars. That
+/// costs 19 MB for a million names.
 #[derive(Default)]
-struct Names(HashSet<[u8; 10]>);
+struct Names(HashSet<u64>);
 
 impl Names {
     /// `false` if it was there.
@@ -220,9 +221,9 @@ impl Names {
         }
         let root = if name.starts_with('/') { "/" } else { "" };
         let digest = Digest::sha256(format!("{root}{}", parts.join("/")).as_bytes());
-        let mut key = [0; 10];
-        key.copy_from_slice(&digest.hex().as_bytes()[..10]);
-        self.0.insert(key)
+        // The digest is ours, and has 64 digits.
+        let key = digest.hex().get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        key.is_some_and(|key| self.0.insert(key))
     }
 }
 

@@ -137,7 +137,8 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
     let request = Arc::new(request(app, &sync)?);
     let retry = Retry::new(flags);
     let choosing = Choosing { explain: sync.explain, platforms: app.platforms() };
-    let session = work::session(&sync, app.max_connections(), limits::rates(flags)?);
+    let session = work::session(&sync, app.max_connections(), limits::rates(flags)?)
+        .with_max_unpacked(app.max_unpacked());
 
     app.going_on(GOING_ON);
     app.doing(match destination {
@@ -247,7 +248,8 @@ fn execute(app: &App, flags: &Values, path: &Path, report: &Report) -> Result<()
     let mut request = request(app, &sync)?;
     request.platforms.clone_from(&read.plan.platforms);
     let retry = Retry::new(flags);
-    let session = work::session(&sync, app.max_connections(), limits::rates(flags)?);
+    let session = work::session(&sync, app.max_connections(), limits::rates(flags)?)
+        .with_max_unpacked(app.max_unpacked());
 
     app.going_on(GOING_ON);
     app.doing(format!("syncing as planned in {}", path.display()));
@@ -415,4 +417,9 @@ fn request(app: &App, sync: &Sync) -> Result<Request> {
         request.referrers = super::copy::chosen_referrers(kinds)?;
     }
     Ok(request)
+}
+
+/// Reads a file as each of those that are handed from one run to the next, and forgets it.
+pub(crate) fn read_as_any(path: &Path) {
+    let _ = (Lock::read(path), plan::read(path), Document::read(path), state::read(path));
 }

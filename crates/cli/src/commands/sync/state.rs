@@ -46,7 +46,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// What is in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Document {
+pub(super) struct Document {
     version: u32,
     /// How many runs have written it.
     run: u64,
@@ -273,7 +273,7 @@ impl State {
 }
 
 /// What is in the file; nothing if there is none.
-fn read(path: &Path) -> Result<Document> {
+pub(super) fn read(path: &Path) -> Result<Document> {
     use std::io::Read as _;
     let metadata = match fs_err::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -34,9 +34,10 @@ pub(crate) async fn open(name: &DaemonName, options: &Options) -> Result<SavedSo
     let stream = daemon.save(&name.to_string()).await.map_err(loading)?;
     let spool = tempfile::tempfile_in(&options.tmpdir)?;
     let spool = file::spool(stream, spool).await?;
-    let label = name.to_string();
+    let (label, most) = (name.to_string(), options.max_unpacked);
     let saved = files::blocking(move || {
-        Saved::read(Archive::of_file(spool, Path::new(&format!("docker-daemon:{label}")))?)
+        let path = format!("docker-daemon:{label}");
+        Saved::read(Archive::of_file(spool, Path::new(&path))?, most)
     })
     .await?;
     Ok(SavedSource::new(ImageName::DockerDaemon(name.clone()), Arc::new(saved), Item::Only))

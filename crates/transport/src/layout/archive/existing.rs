@@ -40,7 +40,7 @@ impl Old {
         if sniff_bytes(&head) != Compression::Uncompressed {
             return Err(refused("is compressed"));
         }
-        let archive = Archive::open(path, &options.tmpdir).map_err(|error| match error {
+        let archive = Archive::open(path, &options.scratch()).map_err(|error| match error {
             TarError::Read { source: Fault::NoTar, .. } => refused("is no archive"),
             // What is shorter than the first header.
             TarError::Read { source: Fault::CutOff { after, .. }, .. } if after.is_empty() => {

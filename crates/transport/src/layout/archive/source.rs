@@ -43,7 +43,7 @@ impl PackedLayout {
     /// Opens the archive at `path`, if it is not open already.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Arc<Self>, Error> {
         options.opened.layouts.get(path, || {
-            let archive = Archive::open(path, &options.tmpdir).map_err(|error| {
+            let archive = Archive::open(path, &options.scratch()).map_err(|error| {
                 if error.is_missing_file() {
                     Error::NoArchive(path.display().to_string())
                 } else {

@@ -2,6 +2,7 @@
 //! the objects in it. All numbers are little-endian and nothing is padded.
 
 use super::SifError;
+use crate::number::wide;
 use crate::synthetic::region::Region;
 
 /// The length of the global header, in bytes.
@@ -89,26 +90,26 @@ impl Header {
 fn read_table(file: &Region, total: i64, offset: i64, size: i64) -> Result<Objects, SifError> {
     let unsigned = |number: i64| u64::try_from(number).map_err(|_| SifError::Descriptors);
     let (total, offset, size) = (unsigned(total)?, unsigned(offset)?, unsigned(size)?);
-    // The product is checked by the division.
-    if total > MOST_DESCRIPTORS || total > size / DESCRIPTOR as u64 {
+    let length = total.checked_mul(wide(DESCRIPTOR));
+    if total > MOST_DESCRIPTORS || length.is_none_or(|length| length > size) {
         return Err(SifError::Descriptors);
     }
     let table = file.part(offset, size).map_err(SifError::Table)?;
     let mut objects = Objects::default();
     for index in 0..total {
-        let descriptor: [u8; DESCRIPTOR] =
-            table.array(index * DESCRIPTOR as u64).map_err(SifError::Table)?;
+        let at = index.saturating_mul(wide(DESCRIPTOR));
+        let descriptor: [u8; DESCRIPTOR] = table.array(at).map_err(SifError::Table)?;
         let word = |at: usize| u32::from_le_bytes(part(&descriptor, at));
         let long = |at: usize| u64::from_le_bytes(part(&descriptor, at));
         let is_used = descriptor[4] != 0;
-        let (kind, extra) = (word(0), 201);
-        let is_system = kind == PARTITION && word(extra + 4) == PRIMARY_SYSTEM;
+        let (kind, system, role) = (word(0), word(201), word(205));
+        let is_system = kind == PARTITION && role == PRIMARY_SYSTEM;
         if !is_used || !(is_system || kind == DEFINITION) {
             continue;
         }
         let object = file.part(long(17), long(25)).map_err(SifError::Object)?;
         if is_system {
-            objects.systems.push((object, word(extra)));
+            objects.systems.push((object, system));
         } else {
             objects.definitions.push(object);
         }
@@ -119,7 +120,7 @@ fn read_table(file: &Region, total: i64, offset: i64, size: i64) -> Result<Objec
 fn architecture(text: &[u8]) -> &'static str {
     let number = match text {
         [tens @ b'0'..=b'9', ones @ b'0'..=b'9', 0] => {
-            usize::from(tens - b'0') * 10 + usize::from(ones - b'0')
+            usize::from(tens & 15).saturating_mul(10).saturating_add(usize::from(ones & 15))
         }
         _ => 0,
     };

@@ -11,14 +11,14 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
-use skopeo_blob::{Blob, BoxError, ByteStream, file};
+use skopeo_blob::{Blob, BoxError, ByteStream, MaxUnpacked, file};
 use skopeo_image::{History, ImageConfig, MediaType, PolicyScope, RunConfig, Timestamp};
 
 use super::region::Region;
 use super::squashfs::{self, Extra};
 use super::{Invented, Layer};
 use crate::name::{Name, NameError, parents, resolve};
-use crate::{Error, ImageName, files};
+use crate::{Error, ImageName, Options, files};
 
 use definition::SCRIPT;
 use header::Header;
@@ -107,7 +107,7 @@ pub enum SifError {
 }
 
 /// Reads what a SIF file has, and makes up an image of it.
-pub(crate) async fn open(name: &SifName) -> Result<Invented, Error> {
+pub(crate) async fn open(name: &SifName, options: &Options) -> Result<Invented, Error> {
     let path = name.path.clone();
     let (header, system, script) = files::blocking(move || {
         let (file, size) = files::open(Path::new(&path), None)?;
@@ -131,7 +131,8 @@ pub(crate) async fn open(name: &SifName) -> Result<Invented, Error> {
         modified: u32::try_from(header.modified).unwrap_or_default(),
         bytes: script,
     });
-    let supply = move || tar(system.clone(), extra.clone());
+    let most = options.max_unpacked;
+    let supply = move || tar(system.clone(), extra.clone(), most);
     let written = file::write(Blob::unnamed(supply()), io::sink()).await?;
     let layer = Layer {
         media_type: MediaType::OCI_LAYER,
@@ -143,9 +144,9 @@ pub(crate) async fn open(name: &SifName) -> Result<Invented, Error> {
     Invented::new(ImageName::Sif(name.clone()), config(&header, &layer, command), vec![layer])
 }
 
-fn tar(system: Region, extra: Option<Extra>) -> ByteStream {
+fn tar(system: Region, extra: Option<Extra>, most: MaxUnpacked) -> ByteStream {
     file::generate(move |output: &mut dyn Write| {
-        squashfs::write_tar(&system, extra.as_ref(), output).map_err(BoxError::from)
+        squashfs::write_tar(&system, extra.as_ref(), most, output).map_err(BoxError::from)
     })
 }
 

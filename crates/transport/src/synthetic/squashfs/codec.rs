@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use liblzma::stream::Stream;
 
 use super::Error;
+use crate::number::wide;
 
 /// What unpacking one xz block may take, in bytes: more than a dictionary of 1 MiB needs.
 const XZ_MEMORY: u64 = 32 << 20;
@@ -47,7 +48,7 @@ impl Packing {
 
 fn limited(reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
     let mut unpacked = Vec::with_capacity(most);
-    reader.take(most as u64 + 1).read_to_end(&mut unpacked)?;
+    reader.take(wide(most).saturating_add(1)).read_to_end(&mut unpacked)?;
     if unpacked.len() > most {
         return Err(io::Error::other("longer than a block may be"));
     }

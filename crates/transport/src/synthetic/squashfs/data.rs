@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use super::budget::Budget;
 use super::inode::File;
 use super::metadata::{Metadata, long, word};
 use super::superblock::Superblock;
 use super::{Error, Packing};
+use crate::number::{narrow, wide};
 use crate::synthetic::region::Region;
 
 /// The bit of a block's length that says that it is not packed.
@@ -24,12 +26,13 @@ pub(super) struct Data {
     packing: Packing,
     block_size: u32,
     fragments: VecDeque<(u32, Arc<Vec<u8>>)>,
+    budget: Budget,
 }
 
 impl Data {
-    pub(super) fn new(region: Region, superblock: &Superblock) -> Self {
+    pub(super) fn new(region: Region, superblock: &Superblock, budget: Budget) -> Self {
         let Superblock { packing, block_size, .. } = *superblock;
-        Self { region, packing, block_size, fragments: VecDeque::new() }
+        Self { region, packing, block_size, fragments: VecDeque::new(), budget }
     }
 
     /// Writes all bytes of a file.
@@ -44,27 +47,26 @@ impl Data {
         let (mut left, mut at) = (file.size, file.start);
         let mut blocks = file.blocks.clone();
         while left > 0 && (left >= block_size || file.tail.is_none()) {
-            let wanted = usize::try_from(left.min(block_size)).unwrap_or_default();
+            let wanted = left.min(block_size);
             let stored = word(&metadata.array::<4>(&mut blocks)?, 0);
             let len = stored & !PLAIN;
             if len == 0 {
-                io::copy(&mut io::repeat(0).take(wanted as u64), output)?;
+                io::copy(&mut io::repeat(0).take(wanted), output)?;
             } else {
                 let bytes = self.block(at, stored)?;
-                if bytes.len() != wanted {
+                if wide(bytes.len()) != wanted {
                     return Err(Error::Corrupt("the length of a file's block"));
                 }
                 output.write_all(&bytes)?;
                 // Within the file, or reading it would have failed.
-                at += u64::from(len);
+                at = at.saturating_add(u64::from(len));
             }
-            left -= wanted as u64;
+            left = left.saturating_sub(wanted);
         }
         let Some((fragment, offset)) = file.tail.filter(|_| left > 0) else { return Ok(()) };
         let bytes = self.fragment(metadata, superblock, fragment)?;
-        let end = u64::from(offset) + left;
-        let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
-        let tail = range.and_then(|(start, end)| bytes.get(start..end));
+        let start = u64::from(offset);
+        let tail = bytes.get(narrow(start)..narrow(start.saturating_add(left)));
         output.write_all(tail.ok_or(Error::Corrupt("the end of a file"))?)?;
         Ok(())
     }
@@ -88,14 +90,15 @@ impl Data {
     }
 
     /// The block at a place; its length says whether it is packed.
-    fn block(&self, at: u64, stored: u32) -> Result<Vec<u8>, Error> {
+    fn block(&mut self, at: u64, stored: u32) -> Result<Vec<u8>, Error> {
         let len = stored & !PLAIN;
         if len > self.block_size {
             return Err(Error::Corrupt("the length of a block"));
         }
-        let bytes = self.region.bytes(at, len as usize)?;
+        self.budget.spend(self.block_size.into())?;
+        let bytes = self.region.bytes(at, narrow(len.into()))?;
         match stored & PLAIN {
-            0 => self.packing.unpack(&bytes, self.block_size as usize),
+            0 => self.packing.unpack(&bytes, narrow(self.block_size.into())),
             _ => Ok(bytes),
         }
     }

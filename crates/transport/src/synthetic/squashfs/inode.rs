@@ -3,6 +3,7 @@
 use super::Error;
 use super::metadata::{Cursor, Metadata, long, short, word};
 use super::superblock::Superblock;
+use crate::number::narrow;
 
 /// What stands for "none" where a fragment or attributes are named.
 const NONE: u32 = u32::MAX;
@@ -10,9 +11,13 @@ const NONE: u32 = u32::MAX;
 /// The longest target of a link, in bytes: the kernel's limit.
 const LONGEST_TARGET: u32 = 65_535;
 
-/// The most attributes of one inode, and the most bytes in them: the kernel's limit of both lists.
+/// The most attributes of one inode, and the most bytes in their names and values together.
 const MOST_ATTRIBUTES: u32 = 4096;
 const LONGEST_ATTRIBUTES: usize = 256 * 1024;
+
+/// The longest name of an attribute and the longest value, in bytes: the kernel's limits.
+const LONGEST_NAME: usize = 255;
+const LONGEST_VALUE: usize = 64 * 1024;
 
 /// Where the value of an attribute lies elsewhere.
 const ELSEWHERE: u16 = 0x100;
@@ -122,7 +127,7 @@ pub(super) fn read(
             if len == 0 || len > LONGEST_TARGET {
                 return Err(Error::Corrupt("the length of a link"));
             }
-            let target = metadata.bytes(&mut cursor, len as usize)?;
+            let target = metadata.bytes(&mut cursor, narrow(len.into()))?;
             if is_extended {
                 inode.attributes = attributes(word(&metadata.array::<4>(&mut cursor)?, 0));
             }
@@ -191,7 +196,9 @@ pub(super) fn read_attributes(
     let mut found = Vec::new();
     for _ in 0..count {
         let head: [u8; 4] = metadata.array(&mut cursor)?;
-        let name = metadata.bytes(&mut cursor, usize::from(short(&head, 2)))?;
+        let name_len = usize::from(short(&head, 2));
+        take(&mut left, name_len, LONGEST_NAME)?;
+        let name = metadata.bytes(&mut cursor, name_len)?;
         let prefix = match short(&head, 0) & 0xff {
             0 => "user.",
             1 => "trusted.",
@@ -211,7 +218,14 @@ pub(super) fn read_attributes(
 }
 
 fn value(metadata: &mut Metadata, cursor: &mut Cursor, left: &mut usize) -> Result<Vec<u8>, Error> {
-    let len = word(&metadata.array::<4>(cursor)?, 0) as usize;
-    *left = left.checked_sub(len).ok_or(Error::Corrupt("the length of attributes"))?;
+    let len = narrow(word(&metadata.array::<4>(cursor)?, 0).into());
+    take(left, len, LONGEST_VALUE)?;
     metadata.bytes(cursor, len)
+}
+
+/// Takes so many bytes of what is left for the attributes of an inode.
+fn take(left: &mut usize, bytes: usize, longest: usize) -> Result<(), Error> {
+    let rest = left.checked_sub(bytes).filter(|_| bytes <= longest);
+    *left = rest.ok_or(Error::Corrupt("the length of attributes"))?;
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! The header of a tar's member with all that a file system knows: ustar (POSIX.1-2001), with a pax
 //! header before it for what does not fit. Extended attributes have the keys that star gave them.
 
+use crate::number::wide;
+
 /// The unit of a tar, in bytes.
 const BLOCK: usize = 512;
 
@@ -36,7 +38,7 @@ impl Member<'_> {
                 name: b"./PaxHeaders/member",
                 kind: b'x',
                 mode: 0o644,
-                size: records.len() as u64,
+                size: wide(records.len()),
                 user: 0,
                 group: 0,
                 target: b"",
@@ -102,10 +104,11 @@ impl Member<'_> {
 
 /// One record of a pax header, which begins with its own length.
 fn record(key: &str, value: &[u8]) -> Vec<u8> {
-    let rest = key.len() + value.len() + 3;
-    let mut len = rest + 1;
-    while rest + len.to_string().len() != len {
-        len = rest + len.to_string().len();
+    let rest = key.len().saturating_add(value.len()).saturating_add(3);
+    let with_digits_of = |len: usize| rest.saturating_add(len.to_string().len());
+    let mut len = with_digits_of(0);
+    while with_digits_of(len) != len {
+        len = with_digits_of(len);
     }
     [format!("{len} {key}=").as_bytes(), value, b"\n"].concat()
 }
@@ -120,7 +123,7 @@ fn text(field: &mut [u8], text: &[u8]) {
 fn octal(field: &mut [u8], mut value: u64) {
     let Some((_, digits)) = field.split_last_mut() else { return };
     for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(value & 7).unwrap_or_default();
+        *digit = b'0' | u8::try_from(value & 7).unwrap_or_default();
         value >>= 3;
     }
 }

@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::budget::Budget;
 use super::{Error, Packing, part};
+use crate::number::wide;
 use crate::synthetic::region::Region;
 
 /// The length of a block, unpacked, in bytes.
-const BLOCK: usize = 8192;
+const BLOCK: usize = 1 << BLOCK_BITS;
+const BLOCK_BITS: u32 = 13;
+const OFFSET: u64 = (1 << BLOCK_BITS) - 1;
 
 /// How many unpacked blocks are kept: 1 MiB.
 const KEPT: usize = 128;
@@ -21,6 +25,8 @@ pub(super) struct Metadata {
     region: Region,
     packing: Packing,
     kept: HashMap<u64, Block>,
+    /// What blocks that are not kept may cost.
+    budget: Budget,
 }
 
 #[derive(Clone, Debug)]
@@ -52,8 +58,8 @@ impl Cursor {
 }
 
 impl Metadata {
-    pub(super) fn new(region: Region, packing: Packing) -> Self {
-        Self { region, packing, kept: HashMap::new() }
+    pub(super) fn new(region: Region, packing: Packing, budget: Budget) -> Self {
+        Self { region, packing, kept: HashMap::new(), budget }
     }
 
     /// The `N` bytes at a place of the image itself.
@@ -89,9 +95,11 @@ impl Metadata {
             }
             let len = available.len().min(bytes.len());
             let (now, later) = bytes.split_at_mut(len);
-            now.copy_from_slice(&available[..len]);
+            for (to, from) in now.iter_mut().zip(available) {
+                *to = *from;
+            }
             bytes = later;
-            cursor.offset += len;
+            cursor.offset = cursor.offset.saturating_add(len);
         }
         Ok(())
     }
@@ -105,9 +113,11 @@ impl Metadata {
         if len == 0 || len > BLOCK {
             return Err(Error::Corrupt("the length of a table's block"));
         }
+        self.budget.spend_len(BLOCK)?;
         // Both sums are within the file, or reading fails.
-        let stored = self.region.bytes(at + 2, len)?;
-        let next = at + 2 + len as u64;
+        let start = at.saturating_add(2);
+        let stored = self.region.bytes(start, len)?;
+        let next = start.saturating_add(wide(len));
         let bytes = match header & PLAIN {
             0 => self.packing.unpack(&stored, BLOCK)?,
             _ => stored,
@@ -126,11 +136,12 @@ impl Metadata {
         list: u64,
         index: u64,
     ) -> Result<[u8; N], Error> {
-        let at = index * N as u64;
-        let block = list.checked_add(at / BLOCK as u64 * 8);
+        let at = index.saturating_mul(wide(N));
+        let (block, offset) = (at >> BLOCK_BITS, at & OFFSET);
+        let block = block.checked_mul(8).and_then(|at| list.checked_add(at));
         let block = block.ok_or(Error::Corrupt("the place of a table"))?;
         let block = u64::from_le_bytes(self.region.array(block)?);
-        let offset = u16::try_from(at % BLOCK as u64).unwrap_or_default();
+        let offset = u16::try_from(offset).unwrap_or_default();
         self.array(&mut Cursor::new(0, block, offset)?)
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Own code: the libraries there are read all tables into memory, know no extended attributes, hide
 //! which files are hard links, and panic at what is no squashfs. Here memory is that of a few
-//! blocks and of what has to be remembered (hard links, visited folders), each with a limit.
+//! blocks and of what has to be remembered (hard links, visited folders), each with a limit; so has
+//! what is unpacked and written.
 //!
 //! - `superblock`: where the tables are
 //! - `metadata`: tables and inodes, in packed blocks of 8 KiB
@@ -12,7 +13,9 @@
 //! - `codec`: how blocks are packed
 //! - `walk`: all of it in order, as members of a tar
 //! - `member`: a member's header
+//! - `budget`: how much is made of all that
 
+mod budget;
 mod codec;
 mod data;
 mod inode;
@@ -24,6 +27,7 @@ mod walk;
 use std::io;
 
 use codec::Packing;
+use skopeo_blob::TooMuch;
 pub(crate) use walk::{Extra, write_tar};
 
 use super::region::Region;
@@ -50,6 +54,9 @@ pub enum Error {
     /// A packed block that cannot be unpacked.
     #[error("corrupt: a block cannot be unpacked")]
     Block(#[source] io::Error),
+    /// More comes out of it than may.
+    #[error("unpacking it")]
+    TooMuch(#[source] TooMuch),
     /// More of something than any real image has.
     #[error("more than {0} {1}")]
     TooMany(u64, &'static str),
@@ -68,3 +75,6 @@ fn part<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     }
     part
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ impl Superblock {
         let word = |at: usize| u32::from_le_bytes(part(&bytes, at));
         let long = |at: usize| u64::from_le_bytes(part(&bytes, at));
         let place = |at: usize| Some(long(at)).filter(|place| *place != NOWHERE);
-        if &bytes[..4] != b"hsqs" {
+        if !bytes.starts_with(b"hsqs") {
             return Err(Error::Magic);
         }
         if (short(28), short(30)) != (4, 0) {

@@ -3,22 +3,26 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
+use skopeo_blob::MaxUnpacked;
+
 use super::Error;
+use super::budget::Budget;
 use super::data::Data;
 use super::inode::{self, Folder, Inode, Kind};
 use super::member::Member;
 use super::metadata::{Metadata, short, word};
 use super::superblock::Superblock;
+use crate::number::{narrow, wide};
 use crate::synthetic::region::Region;
 
 /// The most names that are read.
 const MOST_NAMES: u64 = 4 << 20;
-/// The most bytes of first names that are remembered of files with several.
-const MOST_LINKED: u64 = 64 << 20;
+/// The most bytes of memory for the first names of files with several, and what such a name takes
+/// besides its own bytes.
+const MOST_LINKED: u64 = 128 << 20;
+const LINKED: u64 = 96;
 /// The longest path, in bytes; the kernel's limit.
 const LONGEST_PATH: usize = 4096;
-/// The most bytes of contents: sparse files cost an attacker nothing.
-const MOST_BYTES: u64 = 1 << 40;
 
 /// A file that is put into the tar before all others but the root, so that one of the same name in
 /// the file system wins.
@@ -34,22 +38,25 @@ pub(crate) struct Extra {
 }
 
 /// Writes the file system as one tar: every name with its mode, owner, time and attributes. Names
-/// begin with `./`. Sockets are left out, as a tar has no word for them.
+/// begin with `./`. Sockets are left out, as a tar has no word for them. The tar has no more bytes
+/// than `most` allows.
 pub(crate) fn write_tar(
     region: &Region,
     extra: Option<&Extra>,
+    most: MaxUnpacked,
     output: &mut dyn Write,
 ) -> Result<(), Error> {
     let superblock = Superblock::read(region)?;
-    let metadata = Metadata::new(region.clone(), superblock.packing);
-    let data = Data::new(region.clone(), &superblock);
+    let work = || Budget::of_work(region, most);
+    let metadata = Metadata::new(region.clone(), superblock.packing, work());
+    let data = Data::new(region.clone(), &superblock, work());
     let mut walk = Walk {
         superblock,
         metadata,
         data,
         output,
         names: 0,
-        bytes: 0,
+        budget: Budget::of_output(region, most),
         folders: HashSet::new(),
         linked: HashMap::new(),
         remembered: 0,
@@ -66,12 +73,13 @@ struct Walk<'a> {
     data: Data,
     output: &'a mut dyn Write,
     names: u64,
-    bytes: u64,
+    /// What the tar may have.
+    budget: Budget,
     /// Folders that were walked, by inode: none may be in two places, or above itself.
     folders: HashSet<u32>,
     /// Files of several names by inode: their first name, and how many are still to come.
     linked: HashMap<u32, (Vec<u8>, u32)>,
-    /// The bytes of these names.
+    /// What these take, in bytes.
     remembered: u64,
 }
 
@@ -100,7 +108,7 @@ impl Walk<'_> {
                 stack.pop();
                 continue;
             };
-            let path = [&open.path[..], &name].concat();
+            let path = [open.path.as_slice(), &name].concat();
             if path.len() > LONGEST_PATH {
                 return Err(Error::Corrupt("a path is too long"));
             }
@@ -135,14 +143,14 @@ impl Walk<'_> {
         if name == b"." || name == b".." || name.iter().any(|byte| matches!(byte, b'/' | 0)) {
             return Err(Error::Corrupt("a name"));
         }
-        open.run -= 1;
+        open.run = open.run.saturating_sub(1);
         let reference = u64::from(open.inodes) << 16 | u64::from(short(&head, 0));
         Ok(Some((name, reference)))
     }
 
     /// Writes what a name stands for. A folder is given back, to be walked.
     fn name(&mut self, mut path: Vec<u8>, inode: Inode) -> Result<Option<Open>, Error> {
-        self.names += 1;
+        self.names = self.names.saturating_add(1);
         if self.names > MOST_NAMES {
             return Err(Error::TooMany(MOST_NAMES, "names"));
         }
@@ -178,12 +186,12 @@ impl Walk<'_> {
                     && let Some(first) = self.first_name(inode.number, inode.links, &path)?
                 {
                     // The attributes are the first name's.
-                    let target = &first[..];
+                    let target = first.as_slice();
                     let same =
                         Member { name: &path, kind: b'1', target, attributes: &[], ..member };
                     return self.header(&same).map(|()| None);
                 }
-                self.count(file.size)?;
+                self.budget.spend(file.size)?;
                 self.header(&Member { name: &path, size: file.size, ..member })?;
                 self.data.copy(&mut self.metadata, &self.superblock, &file, self.output)?;
                 self.fill_up(file.size)?;
@@ -214,32 +222,32 @@ impl Walk<'_> {
         path: &[u8],
     ) -> Result<Option<Vec<u8>>, Error> {
         let Some((first, left)) = self.linked.get_mut(&inode) else {
-            self.remembered += path.len() as u64;
+            self.remembered = self.remembered.saturating_add(cost(path));
             if self.remembered > MOST_LINKED {
-                return Err(Error::TooMany(MOST_LINKED, "bytes of names of files with several"));
+                return Err(Error::TooMany(MOST_LINKED, "bytes for names of files with several"));
             }
-            self.linked.insert(inode, (path.to_vec(), links - 1));
+            self.linked.insert(inode, (path.to_vec(), links.saturating_sub(1)));
             return Ok(None);
         };
         let first = first.clone();
-        *left -= 1;
+        *left = left.saturating_sub(1);
         if *left == 0 {
             self.linked.remove(&inode);
-            self.remembered -= first.len() as u64;
+            self.remembered = self.remembered.saturating_sub(cost(&first));
         }
         Ok(Some(first))
     }
 
     fn extra(&mut self, extra: &Extra) -> Result<(), Error> {
         let path = format!("./{}", extra.path);
-        let folder = path.rfind('/').map_or("", |slash| &path[..=slash]);
+        let folder = path.rfind('/').and_then(|slash| path.get(..=slash)).unwrap_or_default();
         let file = Member {
             name: path.as_bytes(),
             kind: b'0',
             mode: extra.mode,
             user: 0,
             group: 0,
-            size: extra.bytes.len() as u64,
+            size: wide(extra.bytes.len()),
             modified: extra.modified,
             target: &[],
             device: 0,
@@ -252,20 +260,21 @@ impl Walk<'_> {
     }
 
     fn header(&mut self, member: &Member<'_>) -> Result<(), Error> {
-        self.output.write_all(&member.encode())?;
-        Ok(())
-    }
-
-    fn count(&mut self, size: u64) -> Result<(), Error> {
-        let sum = self.bytes.checked_add(size).filter(|sum| *sum <= MOST_BYTES);
-        self.bytes = sum.ok_or(Error::TooMany(MOST_BYTES, "bytes in files"))?;
+        let blocks = member.encode();
+        self.budget.spend_len(blocks.len())?;
+        self.output.write_all(&blocks)?;
         Ok(())
     }
 
     /// Contents are filled up to whole blocks.
     fn fill_up(&mut self, size: u64) -> Result<(), Error> {
-        let len = usize::try_from(size.next_multiple_of(512) - size).unwrap_or_default();
+        let len = narrow(size.wrapping_neg() & 511);
         self.output.write_all([0; 512].get(..len).unwrap_or_default())?;
         Ok(())
     }
+}
+
+/// What remembering a name takes, in bytes.
+fn cost(path: &[u8]) -> u64 {
+    wide(path.len()).saturating_add(LINKED)
 }

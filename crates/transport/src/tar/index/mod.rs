@@ -1,10 +1,16 @@
 //! What is where in a tar: found by reading the headers only.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::io;
 
 use super::error::Fault;
 use super::header::{BLOCK, Header, text};
 use super::pax::Extensions;
+use crate::number::{narrow, wide};
 
 /// How many members an archive may have.
 const MAX_MEMBERS: usize = 1 << 20;
@@ -100,7 +106,8 @@ impl Index {
         let mut wanted = name.to_owned();
         for _ in 0..=MAX_LINKS {
             let end = self.slots.partition_point(|slot| slot.name.of(&self.names) <= &*wanted);
-            let Some(slot) = end.checked_sub(1).map(|at| self.slots[at]) else { return Ok(None) };
+            let slot = end.checked_sub(1).and_then(|at| self.slots.get(at));
+            let Some(slot) = slot else { return Ok(None) };
             if slot.name.of(&self.names) != wanted {
                 return Ok(None);
             }
@@ -145,8 +152,8 @@ impl Slot {
 
 impl Place {
     fn of(self, names: &str) -> &str {
-        let start = self.start as usize;
-        names.get(start..start + usize::from(self.length)).unwrap_or_default()
+        let start = narrow(self.start.into());
+        names.get(start..start.saturating_add(self.length.into())).unwrap_or_default()
     }
 }
 
@@ -176,7 +183,9 @@ impl<R: ReadAt> Scan<'_, R> {
             if block == [0; BLOCK] {
                 // Two of them end an archive, and what is behind does not count.
                 return match self.block()? {
-                    Some(block) if block != [0; BLOCK] => Err(self.no_header(header_at + 512)),
+                    Some(block) if block != [0; BLOCK] => {
+                        Err(self.no_header(header_at.saturating_add(wide(BLOCK))))
+                    }
                     _ => Ok(false),
                 };
             }
@@ -261,7 +270,7 @@ impl<R: ReadAt> Scan<'_, R> {
                 let is_hard = kind == Kind::HardLink;
                 let link = if is_hard { clean(link) } else { link.to_vec() };
                 let Ok(link) = String::from_utf8(link) else { return Ok(()) };
-                (u64::from(self.remember(&link)?), link.len() as u64)
+                (u64::from(self.remember(&link)?), wide(link.len()))
             }
         };
         self.index.slots.push(Slot { name: Place { start, length }, kind, offset, size });
@@ -270,7 +279,7 @@ impl<R: ReadAt> Scan<'_, R> {
 
     fn remember(&mut self, name: &str) -> Result<u32, Fault> {
         let (names, limit) = (&mut self.index.names, self.limits.names);
-        if names.len() + name.len() > limit {
+        if names.len().saturating_add(name.len()) > limit {
             return Err(Fault::TooMuch { what: "bytes of names", limit });
         }
         let start = u32::try_from(names.len()).unwrap_or(u32::MAX);
@@ -289,7 +298,7 @@ impl<R: ReadAt> Scan<'_, R> {
                 return Err(Fault::CutOff { length, after: self.last.clone() });
             }
         }
-        self.at += BLOCK as u64;
+        self.at = self.at.saturating_add(wide(BLOCK));
         Ok(Some(block))
     }
 
@@ -302,7 +311,7 @@ impl<R: ReadAt> Scan<'_, R> {
         if self.window.fill(&mut bytes, self.at)? < bytes.len() {
             return Err(Fault::Extension { offset: header_at, reason: "is cut off" });
         }
-        self.at += padded(size);
+        self.at = self.at.saturating_add(padded(size));
         Ok(bytes)
     }
 
@@ -335,9 +344,8 @@ struct Window<'a, R> {
 impl<R: ReadAt> Window<'_, R> {
     /// Copies what is at `offset`; less only at the end of the archive.
     fn fill(&mut self, buffer: &mut [u8], offset: u64) -> Result<usize, Fault> {
-        let there = self.length.saturating_sub(offset).min(buffer.len() as u64);
-        let there = usize::try_from(there).unwrap_or_default();
-        let buffer = &mut buffer[..there];
+        let there = narrow(self.length.saturating_sub(offset)).min(buffer.len());
+        let (buffer, _) = buffer.split_at_mut(there);
         if there > WINDOW {
             self.read(buffer, offset)?;
             return Ok(there);
@@ -349,16 +357,18 @@ impl<R: ReadAt> Window<'_, R> {
         let range = match inside(self) {
             Some(range) => range,
             None => {
-                let size = self.length.saturating_sub(offset).min(WINDOW as u64);
+                let size = narrow(self.length.saturating_sub(offset)).min(WINDOW);
                 let mut bytes = std::mem::take(&mut self.bytes);
-                bytes.resize(usize::try_from(size).unwrap_or_default(), 0);
+                bytes.resize(size, 0);
                 self.read(&mut bytes, offset)?;
                 self.start = offset;
                 self.bytes = bytes;
                 0..there
             }
         };
-        buffer.copy_from_slice(&self.bytes[range]);
+        for (to, from) in buffer.iter_mut().zip(self.bytes.get(range).unwrap_or_default()) {
+            *to = *from;
+        }
         Ok(there)
     }
 
@@ -369,8 +379,8 @@ impl<R: ReadAt> Window<'_, R> {
                     return Err(Fault::Io(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
                 }
                 Ok(read) => {
-                    buffer = &mut buffer[read..];
-                    offset += read as u64;
+                    buffer = buffer.get_mut(read..).unwrap_or_default();
+                    offset = offset.saturating_add(wide(read));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Fault::Io(error.into())),
@@ -382,7 +392,7 @@ impl<R: ReadAt> Window<'_, R> {
 
 /// A length with what fills its last block.
 fn padded(size: u64) -> u64 {
-    size.div_ceil(BLOCK as u64).saturating_mul(BLOCK as u64)
+    size.div_ceil(wide(BLOCK)).saturating_mul(wide(BLOCK))
 }
 
 /// A name as it is looked up: `a/b` for `./a//x/../b` and for `/a/b`. What leads out of the
@@ -414,6 +424,29 @@ fn beside(link: &str, target: &str) -> String {
 /// Whether a clean name leads to no place below the folder that the archive is for.
 fn is_outside(name: &str) -> bool {
     name == ".." || name.starts_with("../") || name.starts_with('/')
+}
+
+impl ReadAt for &[u8] {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut rest = self.get(narrow(offset)..).unwrap_or_default();
+        io::Read::read(&mut rest, buffer)
+    }
+}
+
+/// Looks for what must not be in the index of any tar; panics if it is there. For the fuzzer.
+pub(crate) fn check_index(bytes: &[u8]) {
+    let length = wide(bytes.len());
+    let Ok(index) = Index::scan(&bytes, length) else { return };
+    let _ = index.leading_out();
+    for (name, member) in index.members() {
+        let end = member.offset.checked_add(member.size);
+        assert!(end.is_some_and(|end| end <= length), "{name} is beyond the end");
+        assert_eq!(clean(name.as_bytes()), name.as_bytes());
+        if let Ok(found) = index.find(name) {
+            assert!(found.is_some(), "{name} is not found");
+            assert!(index.members().any(|(_, member)| Some(member) == found), "{name} is none");
+        }
+    }
 }
 
 #[cfg(test)]
