@@ -3,10 +3,12 @@
 use anyhow::Result;
 
 use crate::shell::{self, cargo};
+use crate::supply;
 
-/// Formatting and lints, warnings being errors.
+/// Formatting, lints (warnings being errors), and what the program is made of.
 pub(crate) fn run() -> Result<()> {
     shell::run(cargo().args(["fmt", "--all", "--", "--check"]))?;
+    supply::check()?;
     shell::run(cargo().args([
         "clippy",
         "--workspace",

@@ -1,13 +1,15 @@
-//! Every habit of this project as one command: `cargo xtask demo | test | check | bench | man`.
+//! Every habit of this project as one command: `cargo xtask demo | test | check | fuzz | bench | man`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "xtask speaks to people")]
 
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod image;
 mod peers;
 mod shell;
+mod supply;
 mod test;
 
 use std::process::ExitCode;
@@ -17,7 +19,9 @@ usage: cargo xtask COMMAND
 
   demo    build the release program and watch it move a real image
   test    install what the tests need where that is possible, then run every test
-  check   formatting, lints and the build, as every commit must pass them
+  check   formatting, lints, the build and what it is made of, as every commit must pass them
+  fuzz    inputs made at random for all that reads what others wrote
+          [--target NAME] [--inputs N | --seconds N] [--jobs N] [--start N]
   bench   our program beside the installed skopeo, as ratios  [--only NAME] [--runs N] [--small] [--ours PROGRAM]
   man     write the manual pages and shell completions from the flags
 ";
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(),
         "test" => test::run(&rest),
         "check" => check::run(),
+        "fuzz" => fuzz::run(&rest),
         "bench" => bench::run(&rest),
         "man" => check::man(),
         // Not for people: runs one command and reports what it used.

@@ -28,7 +28,7 @@ fn bomb(home: &Home, format: &str, packing: Compression) -> Vec<u8> {
     let mut plain = fs::read(&name).unwrap();
     let end = plain.iter().rposition(|byte| *byte != 0).unwrap();
     plain.truncate((end + 1).next_multiple_of(512));
-    plain.extend(Tar::new().file("filling", zeros(30 << 20)).end());
+    plain.extend(Tar::new().file("filling", zeros(4 << 20)).end());
     compress(&plain, packing).to_vec()
 }
 
@@ -86,14 +86,21 @@ fn archives_that_are_packed() {
 #[test]
 fn layers_that_are_unpacked_on_their_way() {
     let home = Home::new();
-    let layer = Tar::new().file("filling", zeros(30 << 20)).end();
+    let layer = Tar::new().file("filling", zeros(4 << 20)).end();
     let packed = compress(&layer, Compression::Gzip);
     fs::write(home.path("work/layer.tar.gz"), &packed).unwrap();
     check(&home, &["inspect", "tarball:layer.tar.gz"], |words| at_home(&home, words));
     at_home(&home, &["copy", "-q", "tarball:layer.tar.gz", "dir:from"]).success();
     for words in [
         &["copy", "--dest-decompress", "dir:from", "dir:out"][..],
-        &["copy", "--dest-compress-format", "zstd", "dir:from", "dir:out"],
+        &[
+            "copy",
+            "--dest-compress-format",
+            "zstd",
+            "--dest-force-compress-format",
+            "dir:from",
+            "oci:out:x",
+        ],
         &["copy", "--format", "v2s2", "tarball:layer.tar.gz", "dir:out"],
     ] {
         check(&home, words, |words| at_home(&home, words));
@@ -134,7 +141,8 @@ fn holes_of_a_squashfs_are_bytes_of_the_tar() {
 fn what_is_no_size_is_refused() {
     let home = Home::new();
     for size in ["much", "20G", "-1", ""] {
-        let run = at_home(&home, &["--max-unpacked", size, "inspect", "dir:none"]);
+        let flag = format!("--max-unpacked={size}");
+        let run = at_home(&home, &[&flag, "inspect", "dir:none"]);
         assert_eq!(run.code, Some(1), "{size}: {run}");
         assert!(run.stderr.contains("invalid --max-unpacked"), "{size}: {run}");
     }

@@ -1,0 +1,80 @@
+//! Files of configuration.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use skopeo_config::auth::{self, AuthOptions};
+use skopeo_config::{Config, Environment, Overrides, Registries, TlsDetails};
+use skopeo_image::{PolicyScope, RawManifest, Reference};
+use skopeo_trust::{Policy, policy::Requirement};
+
+use super::image::{nowhere, with_file};
+
+/// registries.conf is read or refused; what is read answers for every reference.
+pub(super) fn registries_conf(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(registries) = Registries::parse(text, Path::new("registries.conf")) else { return };
+    for name in ["busybox", "h.io/ns/x:1", "a.b.h.io:5000/x"] {
+        let reference = Reference::parse_normalized(name).expect("valid");
+        if let Ok(endpoints) = registries.endpoints(&reference) {
+            assert!(!endpoints.is_empty());
+            for endpoint in &endpoints {
+                assert_eq!(endpoint.reference.tag, reference.tag);
+                let place = endpoint.reference.name.to_string();
+                assert!(!registries.find(&place).is_some_and(|entry| entry.blocked), "{place}");
+            }
+        }
+        let _ = registries.primary(&reference);
+    }
+}
+
+/// A file of registries.d is read or refused.
+pub(super) fn registries_d(data: &[u8]) {
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");
+    fs_err::write(folder.path().join("a.yaml"), data).expect("room for it");
+    let overrides =
+        Overrides { registries_d: Some(folder.path().to_owned()), ..Overrides::default() };
+    let config = Config::with_environment(overrides, environment());
+    let _ = config.signatures();
+}
+
+fn environment() -> Environment {
+    Environment::fixed([("PATH", "/nonexistent")], nowhere(), 1000, nowhere())
+}
+
+/// policy.json is read or refused; nothing is admitted that has a requirement besides
+/// `insecureAcceptAnything`.
+pub(super) fn policy(data: &[u8]) {
+    let Ok(policy) = Policy::parse(data, "policy.json") else { return };
+    for (transport, identity) in [("docker", "h.io/x:1"), ("dir", "/a/b"), ("oci", "")] {
+        let scope = PolicyScope {
+            name: String::new(),
+            transport,
+            identity: identity.to_owned(),
+            namespaces: vec!["h.io".to_owned(), "*.io".to_owned(), "/a".to_owned()],
+            reference: None,
+        };
+        let requirements = policy.requirements(&scope);
+        let anything = requirements.iter().all(|it| *it == Requirement::InsecureAcceptAnything);
+        let admitted = policy.admit(&scope, RawManifest::new(None, Bytes::new()), &[]);
+        assert_eq!(admitted.is_ok(), anything && !requirements.is_empty());
+    }
+}
+
+/// auth.json is read or refused. No helper is started: there is none on the path.
+pub(super) fn auth_json(data: &[u8]) {
+    with_file(data, |path| {
+        let config = Config::with_environment(Overrides::default(), environment());
+        let options = AuthOptions { authfile: Some(path.to_owned()), ..AuthOptions::default() };
+        for key in ["h.io", "h.io/ns/x", "docker.io/library/x", "a.b:5000/c"] {
+            let _ = auth::find(&config, &options, key);
+        }
+    });
+}
+
+/// The file of `--tls-details` is read or refused.
+pub(super) fn tls_details(data: &[u8]) {
+    with_file(data, |path| {
+        let _ = TlsDetails::load(path);
+    });
+}
