@@ -45,6 +45,7 @@ targets![
     challenge,
     registry_answers,
     tar_index,
+    archive_writer,
     docker_save,
     oci_archive,
     folder,

@@ -241,6 +241,7 @@ pub const TARGETS: &[Target] = &[
     row("challenge", registry::challenge, 3000, HTTP),
     row("registry_answers", registry::answers, 150, HTTP),
     row("tar_index", tars::index, 2000, TAR),
+    row("archive_writer", tars::writer, 200, NONE),
     row("docker_save", images::docker_save, 150, JSON),
     row("oci_archive", images::oci_archive, 150, JSON),
     row("folder", images::folder, 150, JSON),

@@ -17,3 +17,10 @@ pub(super) fn summed(data: &[u8]) -> Vec<u8> {
     }
     bytes
 }
+
+/// Many write to one tar at the same time, of whom some lie, fail or go away: what is in it in the end
+/// is what its names say.
+pub(super) fn writer(data: &[u8]) {
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");
+    skopeo_transport::play_archive_writer(data, folder.path());
+}

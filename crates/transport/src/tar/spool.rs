@@ -26,7 +26,7 @@ pub(crate) struct Scratch {
     pub(crate) most: MaxUnpacked,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 impl Scratch {
     /// One with the usual limit.
     pub(crate) fn at(folder: &Path) -> Self {

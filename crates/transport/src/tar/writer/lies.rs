@@ -13,7 +13,7 @@ use futures_util::stream::{self, StreamExt};
 use skopeo_blob::{Blob, ByteStream, StreamError, Unverified, split};
 use skopeo_image::Digest;
 
-use super::super::Archive;
+use super::super::{Archive, Scratch};
 use super::{Existing, Writer};
 use crate::Error;
 use crate::files::Stamp;
@@ -77,7 +77,7 @@ pub(crate) fn play(data: &[u8], folder: &Path) {
         let bytes = pipe.0.lock().unwrap_or_else(PoisonError::into_inner);
         fs_err::write(&path, &*bytes).expect("a file");
     }
-    let archive = Archive::open(&path, folder).expect("a tar");
+    let archive = Archive::open(&path, &Scratch::at(folder)).expect("a tar");
     let mut end = 1024;
     for (name, member) in archive.members() {
         let bytes = archive.read(name, u64::MAX).expect("a member").expect("a member");

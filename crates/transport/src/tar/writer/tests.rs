@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use skopeo_image::Algorithm;
 
-use super::super::Archive;
+use super::super::{Archive, Scratch};
 use super::lies;
 use super::*;
 
@@ -38,7 +38,7 @@ fn replacing(path: &Path) -> Existing {
 
 /// The files of a tar.
 fn members(path: &Path) -> BTreeMap<String, Bytes> {
-    let archive = Archive::open(path, path).unwrap();
+    let archive = Archive::open(path, &Scratch::at(path)).unwrap();
     let names = archive.members().map(|(name, _)| name.to_owned());
     names.map(|name| (name.clone(), archive.read(&name, 1 << 20).unwrap().unwrap())).collect()
 }
