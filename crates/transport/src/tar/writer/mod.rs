@@ -409,7 +409,7 @@ impl Place {
                 temporary.persist_noclobber(&path).map_err(|failed| match failed.error.kind() {
                     io::ErrorKind::AlreadyExists => changed(),
                     _ => failed.error.into(),
-                })?
+                })?;
             }
         }
         if let Some(folder) = path.parent() {
