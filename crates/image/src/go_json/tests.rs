@@ -129,8 +129,8 @@ fn deep_and_long_input_is_an_error_or_fine() {
         let closed = format!("{}0{}", open.repeat(200), close.repeat(200));
         assert!(from_slice::<Outer>(closed.as_bytes()).is_err());
     }
-    let long = format!("{{\"list\":[{}{{}}]}}", "{},".repeat(200_000));
-    assert_eq!(from_slice::<Outer>(long.as_bytes()).unwrap().list.len(), 200_001);
+    let long = format!("{{\"list\":[{}{{}}]}}", "{},".repeat(100_000));
+    assert_eq!(from_slice::<Outer>(long.as_bytes()).unwrap().list.len(), 100_001);
 }
 
 /// What Go 1.24 makes of members that come twice: each is read into what the one before left.

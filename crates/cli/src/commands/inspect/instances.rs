@@ -218,6 +218,9 @@ impl Reading<'_> {
         if entry.is_none() {
             row.digest = raw.digest()?.to_string();
         }
+        if entry.is_some() && !raw.media_type.is_empty() && !raw.media_type.is_manifest() {
+            return Ok(row);
+        }
         row.mime_type = raw.media_type.to_string();
         let Manifest::Image(manifest) = raw.parse()? else {
             bail!("reading manifest {}: it is a list, and is not listed as one", row.digest);
