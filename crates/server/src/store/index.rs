@@ -1,6 +1,14 @@
 //! `index.json` of a layout: read, edit, encode. Pure.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use serde_json::{Error, Map, Value};
 use skopeo_image::{Digest, MediaType};
 
 /// The annotation that holds a reference (OCI image specification, "Pre-Defined Annotation Keys").
@@ -10,46 +18,87 @@ pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// which is not that of its bytes.
 pub(crate) const PAYLOAD_DIGEST: &str = "io.skopeo.schema1.payload-digest";
 
-/// An `index.json`. What it holds beyond our knowledge is kept as it is.
+/// The member that holds the descriptors.
+const MANIFESTS: &str = "manifests";
+
+/// How many descriptors an index may have. Whoever wrote the file must not choose how much memory
+/// it takes to read: a descriptor of a few bytes takes some hundred.
+const MAX_ENTRIES: usize = 200_000;
+
+/// An `index.json`. What it holds beyond our knowledge is kept as it is, as text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
-    document: Map<String, Value>,
+    /// All members but the descriptors.
+    rest: Vec<(String, Arc<RawValue>)>,
+    /// Before how many of them the descriptors stand.
+    at: Option<usize>,
     entries: Vec<Entry>,
 }
 
 /// One descriptor of an index.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    raw: Map<String, Value>,
+    raw: Arc<RawValue>,
     digest: Option<Digest>,
     payload: Option<Digest>,
+    media_type: MediaType,
+    ref_name: Option<Box<str>>,
+    is_bare: bool,
 }
 
 impl Index {
     /// Reads the document. A descriptor without a valid digest is kept and never found.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let mut document: Map<String, Value> = serde_json::from_slice(bytes)?;
-        let entries = match document.get_mut("manifests") {
-            Some(Value::Array(entries)) => std::mem::take(entries),
-            _ => Vec::new(),
-        };
-        let entries = entries
-            .into_iter()
-            .filter_map(
-                |entry| if let Value::Object(raw) = entry { Some(Entry::new(raw)) } else { None },
-            )
-            .collect();
-        Ok(Self { document, entries })
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let Members(members) = serde_json::from_slice(bytes)?;
+        let mut index = Self::default();
+        for (name, value) in members {
+            if name != MANIFESTS {
+                index.rest.retain(|(other, _)| *other != name);
+                index.rest.push((name.into_owned(), value.to_owned().into()));
+                continue;
+            }
+            // As everywhere, the last of two members of a name counts.
+            index.at = Some(index.rest.len());
+            // Something else than a list is as good as none.
+            if !value.get().starts_with('[') {
+                index.entries = Vec::new();
+                continue;
+            }
+            let Entries(entries) = serde_json::from_str(value.get())?;
+            index.entries = entries;
+        }
+        Ok(index)
     }
 
     /// The document as the original's `oci:` writes it: no spaces, `schemaVersion` first, and
-    /// `<`, `>`, `&` escaped as Go does.
+    /// `<`, `>`, `&` escaped as Go does. What we do not change stays as it was written.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut document = self.document.clone();
-        document.entry("schemaVersion").or_insert_with(|| 2.into());
-        let entries = self.entries.iter().map(|entry| Value::Object(entry.raw.clone())).collect();
-        document.insert("manifests".into(), Value::Array(entries));
-        let text = Value::Object(document).to_string();
+        let mut text = String::from("{");
+        if !self.rest.iter().any(|(name, _)| name == "schemaVersion") {
+            text += "\"schemaVersion\":2,";
+        }
+        let at = self.at.unwrap_or(self.rest.len()).min(self.rest.len());
+        let (before, behind) = self.rest.split_at(at);
+        let member = |text: &mut String, (name, value): &(String, Arc<RawValue>)| {
+            let _ = write!(text, "{}:{}", Value::from(name.as_str()), value.get());
+        };
+        for one in before {
+            member(&mut text, one);
+            text.push(',');
+        }
+        text += "\"manifests\":[";
+        for (number, entry) in self.entries.iter().enumerate() {
+            if number > 0 {
+                text.push(',');
+            }
+            text += entry.raw.get();
+        }
+        text.push(']');
+        for one in behind {
+            text.push(',');
+            member(&mut text, one);
+        }
+        text.push('}');
         // These five stand only inside strings, so the text may be edited as a whole.
         text.replace('<', "\\u003c")
             .replace('>', "\\u003e")
@@ -127,14 +176,24 @@ impl Entry {
                 annotations.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect();
             raw.insert("annotations".into(), Value::Object(annotations));
         }
-        Self::new(raw)
+        let raw = serde_json::value::to_raw_value(&raw).unwrap_or_default();
+        Self::new(raw.into())
     }
 
-    fn new(raw: Map<String, Value>) -> Self {
-        let digest = raw.get("digest").and_then(Value::as_str).and_then(|d| d.parse().ok());
-        let mut entry = Self { raw, digest, payload: None };
-        entry.payload = entry.annotation(PAYLOAD_DIGEST).and_then(|d| d.parse().ok());
-        entry
+    fn new(raw: Arc<RawValue>) -> Self {
+        let text = |value: Option<&&RawValue>| value.and_then(|value| string(value));
+        let members: HashMap<Cow<'_, str>, &RawValue> = members(&raw);
+        let annotations = members.get("annotations").map(|value| self::members(value));
+        let annotation = |key| text(annotations.as_ref().and_then(|found| found.get(key)));
+        let digest = |value: Option<String>| value.and_then(|text| text.parse().ok());
+        Self {
+            digest: digest(text(members.get("digest"))),
+            payload: digest(annotation(PAYLOAD_DIGEST)),
+            media_type: text(members.get("mediaType")).unwrap_or_default().into(),
+            ref_name: annotation(REF_NAME).filter(|name| !name.is_empty()).map(Into::into),
+            is_bare: members.keys().all(|key| matches!(&**key, "mediaType" | "digest" | "size")),
+            raw: raw.clone(),
+        }
     }
 
     /// The digest of the bytes.
@@ -149,30 +208,100 @@ impl Entry {
 
     /// The declared media type; empty if there is none.
     pub(crate) fn media_type(&self) -> MediaType {
-        self.raw.get("mediaType").and_then(Value::as_str).unwrap_or_default().into()
+        self.media_type.clone()
     }
 
     /// The reference, if there is one.
     pub(crate) fn ref_name(&self) -> Option<&str> {
-        self.annotation(REF_NAME).filter(|name| !name.is_empty())
+        self.ref_name.as_deref()
     }
 
     /// Whether nothing but media type, digest and size is said: put by digest, or left by its tag.
     pub(crate) fn is_bare(&self) -> bool {
-        self.raw.keys().all(|key| matches!(key.as_str(), "mediaType" | "digest" | "size"))
-    }
-
-    fn annotation(&self, key: &str) -> Option<&str> {
-        self.raw.get("annotations")?.get(key)?.as_str()
+        self.is_bare
     }
 
     fn forget_ref(&mut self) {
-        if let Some(Value::Object(annotations)) = self.raw.get_mut("annotations") {
+        let Ok(mut raw) = serde_json::from_str::<Map<String, Value>>(self.raw.get()) else {
+            return;
+        };
+        if let Some(Value::Object(annotations)) = raw.get_mut("annotations") {
             annotations.remove(REF_NAME);
             if annotations.is_empty() {
-                self.raw.remove("annotations");
+                raw.remove("annotations");
             }
         }
+        if let Ok(raw) = serde_json::value::to_raw_value(&raw) {
+            *self = Self::new(raw.into());
+        }
+    }
+}
+
+/// The members of an object, the last of each name; none of what is no object.
+fn members(raw: &RawValue) -> HashMap<Cow<'_, str>, &RawValue> {
+    serde_json::from_str(raw.get())
+        .map(|Members(found)| found.into_iter().collect())
+        .unwrap_or_default()
+}
+
+fn string(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// The members of an object in their order, their values as text.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Seen;
+        impl<'de> Visitor<'de> for Seen {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut found = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    if found.len() == MAX_ENTRIES {
+                        return Err(A::Error::custom("it has too many members"));
+                    }
+                    found.push((Cow::Owned(name), value));
+                }
+                Ok(Members(found))
+            }
+        }
+        deserializer.deserialize_map(Seen)
+    }
+}
+
+/// The descriptors of an index.
+struct Entries(Vec<Entry>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Seen;
+        impl<'de> Visitor<'de> for Seen {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut found = Vec::new();
+                while let Some(raw) = list.next_element::<&RawValue>()? {
+                    if found.len() == MAX_ENTRIES {
+                        let most = format!("it lists more than {MAX_ENTRIES} manifests");
+                        return Err(A::Error::custom(most));
+                    }
+                    found.push(Entry::new(raw.to_owned().into()));
+                }
+                Ok(Entries(found))
+            }
+        }
+        deserializer.deserialize_seq(Seen)
     }
 }
 
@@ -235,5 +364,24 @@ mod tests {
         assert_eq!(index.encode(), text.as_bytes());
         assert!(index.by_digest(&Digest::sha256(b"")).is_none());
         assert!(Index::parse(b"[]").is_err());
+        let odd = "{\"x\":{\"a\" : 1},\"manifests\":[7,{\"digest\":1},[]],\"schemaVersion\":2}";
+        assert_eq!(Index::parse(odd.as_bytes()).unwrap().encode(), odd.as_bytes());
+        let doubled = "{\"manifests\":[1],\"schemaVersion\":2,\"manifests\":null}";
+        let kept = "{\"schemaVersion\":2,\"manifests\":[]}";
+        assert_eq!(Index::parse(doubled.as_bytes()).unwrap().encode(), kept.as_bytes());
+    }
+
+    /// A small file must not take memory a thousand times its size.
+    #[test]
+    fn refuses_what_has_too_many_entries() {
+        for (text, why) in [
+            (format!("{{\"manifests\":[{}1]}}", "{},".repeat(MAX_ENTRIES)), "manifests"),
+            (format!("{{{}\"b\":1}}", "\"a\":0,".repeat(MAX_ENTRIES)), "members"),
+        ] {
+            let error = Index::parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        let most = format!("{{\"manifests\":[{}]}}", vec!["{}"; MAX_ENTRIES].join(","));
+        assert_eq!(Index::parse(most.as_bytes()).unwrap().entries().len(), MAX_ENTRIES);
     }
 }
