@@ -131,7 +131,8 @@ fn answers_that_are_others() {
 
     for (after, len) in [(None, None), (Some(1000), Some(1000))] {
         let fault = Fault::unannounced(On::blobs());
-        let (head, body, bytes) = get(after.map_or_else(|| fault.clone(), |after| fault.clone().after(after)));
+        let (head, body, bytes) =
+            get(after.map_or_else(|| fault.clone(), |after| fault.clone().after(after)));
         assert!(!head.contains("content-length"), "{head}");
         // Chunked: lengths in hexadecimal stand between.
         let len = len.unwrap_or(bytes.len());
