@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use fs_err as fs;
 use serde_json::json;
+use skopeo_blob::FileError;
 use skopeo_server::{AccessLog, AccessRecord};
 
 use crate::args::serve::{Log, LogFormat};
@@ -26,7 +27,8 @@ pub(super) fn open(log: &Log, format: LogFormat) -> Result<Option<Arc<dyn Access
 }
 
 fn append_to(path: &Path) -> Result<Lines> {
-    let file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+    let file =
+        fs::OpenOptions::new().create(true).append(true).open(path).map_err(FileError::from)?;
     Lines::to(file).context("starting a thread for the log")
 }
 
