@@ -164,7 +164,7 @@ pub(crate) fn log_line(line: String) {
 pub(crate) fn facts_line(message: &str, fields: &[(&'static str, String)], alone: bool) -> String {
     if !alone && io::stderr().is_terminal() {
         let seconds = STARTED.get_or_init(Instant::now).elapsed().as_secs();
-        return coloured(Level::Info, message, fields, seconds);
+        return on_terminal(Level::Info, message, fields, seconds, wants_colours());
     }
     plain(Level::Info, message, fields, &now())
 }
