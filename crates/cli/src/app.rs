@@ -115,6 +115,7 @@ impl App {
         options.registry.authfile.clone_from(&image.authfile);
         options.registry.cert_dir.clone_from(&image.cert_dir);
         options.registry.tls_verify = image.tls_verify;
+        options.registry.looks_at_tags = !image.quiet;
         options.registry.registry_token.clone_from(&image.registry_token);
         options.registry.user_agent = self.user_agent();
         match &image.identity {

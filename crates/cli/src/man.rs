@@ -168,8 +168,9 @@ unpacking anything.";
 const IMAGE_NAMES: &str = "\
 An image is named by a transport and what belongs to it.
 
-docker://[HOST/]REPOSITORY[:TAG] or docker://[HOST/]REPOSITORY@DIGEST: an image in a registry. Without \
-a host it is docker.io, without a tag it is latest.
+docker://[HOST/]REPOSITORY[:TAG][@DIGEST]: an image in a registry. Without a host it is docker.io, \
+without tag and digest it is latest. With both, the digest says which image it is, and the tag what it \
+is called.
 
 dir:PATH: an image in a folder of its own, a file for each blob.
 

@@ -125,6 +125,15 @@ impl Error {
         }
     }
 
+    /// Whether a file or a folder on the way to it may not be read by this user.
+    pub(crate) fn is_permission_denied(&self) -> bool {
+        match self {
+            Self::File { source, .. } => source.0.kind() == io::ErrorKind::PermissionDenied,
+            Self::While { source, .. } => source.is_permission_denied(),
+            _ => false,
+        }
+    }
+
     /// What kind of error it is.
     #[must_use]
     pub fn class(&self) -> ErrorClass {

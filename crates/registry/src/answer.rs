@@ -13,6 +13,8 @@ use serde::Deserialize;
 use skopeo_image::{ErrorClass, go_json};
 
 use crate::challenge::challenges;
+use crate::hints;
+use crate::options::Credentials;
 
 /// A refusal, in the words users of the original know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Answer {
     codes: Vec<String>,
     text: String,
     missing: bool,
+    hint: Option<Box<str>>,
+    host: Option<Box<str>>,
 }
 
 impl Answer {
@@ -42,6 +46,48 @@ impl Answer {
     /// answer without a code, or with one of their own.
     pub(crate) fn is_not_found(&self) -> bool {
         self.missing
+    }
+
+    /// Whether it has no code that says what is wrong.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.codes.is_empty()
+    }
+
+    /// What the user may do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The registry that was asked, as it is named.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// The same of a registry that was asked by somebody.
+    pub(crate) fn to(self, host: &str, credentials: &Credentials) -> Self {
+        let hint = match self.class() {
+            ErrorClass::Unauthorized => Some(hints::unauthorized(host, credentials)),
+            ErrorClass::Denied => Some(hints::denied(host, credentials)),
+            _ => None,
+        };
+        Self { hint: hint.map(Into::into), host: Some(host.into()), ..self }
+    }
+
+    /// The same about a repository and what is asked of it.
+    pub(crate) fn about(self, repository: &str) -> Self {
+        let code = self.codes.first().map_or("", String::as_str);
+        let hint = match code {
+            _ if self.missing => Some(format!(
+                "`skopeo list-tags docker://{repository}` lists the tags that are there"
+            )),
+            "NAME_UNKNOWN" => {
+                Some(format!("there is no repository {repository}, or it is hidden from this user"))
+            }
+            _ => None,
+        };
+        Self { hint: self.hint.or_else(|| hint.map(Into::into)), ..self }
     }
 
     /// What kind of error it is. The code says more than the status, where there is one.
@@ -87,6 +133,8 @@ impl Answer {
             codes: Vec::new(),
             text: format!("received unexpected HTTP status: {}", line(status)),
             missing: false,
+            hint: None,
+            host: None,
         }
     }
 
@@ -131,6 +179,8 @@ impl Answer {
                 codes: Vec::new(),
                 text: format!("StatusCode: {}, {}", status.as_u16(), sample(body)),
                 missing: status == StatusCode::NOT_FOUND,
+                hint: None,
+                host: None,
             };
         };
         let missing = first.code == "MANIFEST_UNKNOWN"
@@ -142,6 +192,8 @@ impl Answer {
             text: first.in_full(),
             missing,
             codes: items.into_iter().map(|item| item.code).collect(),
+            hint: None,
+            host: None,
         }
     }
 }

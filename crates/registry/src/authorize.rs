@@ -19,8 +19,8 @@ use crate::client::Shared;
 use crate::error::Error;
 use crate::options::Credentials;
 use crate::redact::redacted;
-use crate::send::{Access, Call};
-use crate::token::{Scope, Token, Tokens};
+use crate::send::{Access, Call, is_same_origin};
+use crate::token::{Scope, Token};
 
 /// The most that a token server may say, in bytes.
 const MAX_TOKEN_BODY: usize = 1024 * 1024;
@@ -53,11 +53,12 @@ impl Proof {
 
 impl Shared {
     /// What to show for `scopes`, if anything is wanted; a token only if it was fetched `since`
-    /// then, when what was shown was not believed.
+    /// then, when what was shown was not believed, or one that nobody else gets.
     pub(crate) async fn proof(
         &self,
         scopes: &[Scope],
         since: Option<Instant>,
+        alone: bool,
     ) -> Result<Option<Proof>, Error> {
         if let Credentials::RegistryToken(token) = &self.options.credentials {
             return Ok(Some(Proof::Bearer(token.clone())));
@@ -70,7 +71,7 @@ impl Shared {
                     return Ok(Some(Proof::Basic { username, password }));
                 }
                 ("bearer", _) => {
-                    let token = self.token(challenge, scopes, since).await?;
+                    let token = self.token(challenge, scopes, since, alone).await?;
                     return Ok(Some(Proof::Bearer(token)));
                 }
                 ("basic", _) => {}
@@ -113,16 +114,36 @@ impl Shared {
             (known.scheme.unwrap_or("https"), known.pinged)
         };
         if !pinged {
-            let url = self.url(scheme, "/v2/")?;
-            let response = self.follow(&Call::to(Method::GET, &url), &url, None).await?;
-            let trusted = self.is_ours(response.url());
-            let mut known = self.known();
+            self.ping_by(scheme).await?;
+        }
+        Ok(!self.known().challenges.is_empty())
+    }
+
+    /// Asks `/v2/` by a scheme. Whether a registry answers, as the original sees it: by 200 or
+    /// 401.
+    pub(crate) async fn ping_by(&self, scheme: &str) -> Result<bool, Error> {
+        let url = self.url(scheme, "/v2/")?;
+        let response = self.follow(&Call::to(Method::GET, &url), &url, None).await?;
+        let answers = matches!(response.status(), StatusCode::OK | StatusCode::UNAUTHORIZED);
+        let trusted = is_same_origin(&url, response.url());
+        let mut known = self.known();
+        if answers || known.scheme.is_some() {
             known.pinged = true;
+            known.is_registry |= answers;
             if trusted && known.challenges.is_empty() {
                 known.challenges = challenges(response.headers()).into();
             }
         }
-        Ok(!self.known().challenges.is_empty())
+        Ok(answers)
+    }
+
+    /// Whether this is a registry at all, as far as it shows; asks `/v2/` where it has not yet.
+    pub(crate) async fn is_registry(&self) -> bool {
+        if !self.known().is_registry && !self.known().pinged {
+            // Who does not answer that is none.
+            let _ = self.ping().await;
+        }
+        self.known().is_registry
     }
 
     /// A token for `scopes`: one that is here, or a new one, which is fetched once for all who ask.
@@ -131,19 +152,36 @@ impl Shared {
         challenge: &Challenge,
         scopes: &[Scope],
         since: Option<Instant>,
+        alone: bool,
     ) -> Result<Secret, Error> {
+        if alone || self.known().spends_tokens {
+            return Ok(self.fetch_token(challenge, scopes).await?.secret);
+        }
         if let Some(token) = self.tokens.find(scopes, since) {
             return Ok(token);
         }
         let slot = self.tokens.slot(scopes);
         let mut slot = slot.lock().await;
-        if let Some(token) = Tokens::usable(slot.as_ref(), since) {
+        if let Some(token) = self.tokens.usable(slot.as_ref(), since) {
             return Ok(token);
         }
         let token = self.fetch_token(challenge, scopes).await?;
-        let secret = token.secret.clone();
+        let secret = self.tokens.hand_out(&token);
         *slot = Some(token);
         Ok(secret)
+    }
+
+    /// Whether a token that was not believed is new and others have shown it: then it may have been
+    /// good for fewer requests.
+    pub(crate) fn may_be_spent(&self, proof: Option<&Proof>) -> bool {
+        matches!(proof, Some(Proof::Bearer(token)) if self.tokens.is_shared(token))
+    }
+
+    /// From now on each request gets a token of its own.
+    pub(crate) fn spends_tokens(&self) {
+        if !std::mem::replace(&mut self.known().spends_tokens, true) {
+            debug!("Tokens are good for few requests: each gets its own from now on");
+        }
     }
 
     /// Credentials for a registry that is reached over https do not become readable on their way

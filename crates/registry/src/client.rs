@@ -48,6 +48,10 @@ pub(crate) struct Known {
     pub(crate) challenges: Arc<[Challenge]>,
     /// Whether `/v2/` was asked for them.
     pub(crate) pinged: bool,
+    /// Whether it has shown that it is a registry.
+    pub(crate) is_registry: bool,
+    /// Whether its tokens are good for so few requests that each gets its own.
+    pub(crate) spends_tokens: bool,
 }
 
 impl Client {

@@ -8,16 +8,17 @@ use futures_util::stream::{self, BoxStream};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::Response;
-use skopeo_image::Digest;
+use skopeo_image::{Digest, Hasher};
 use tracing::{debug, info};
 use url::Url;
 
 use crate::client::Client;
+use crate::encoding::{self, Coding, Gunzip, MAGIC};
 use crate::error::Error;
 use crate::pace::Permit;
 use crate::redact::redacted;
 use crate::repository::Repository;
-use crate::retry::Tries;
+use crate::retry::{Spent, Tries};
 use crate::send::{Call, Target, wait};
 use crate::wire::WireError;
 
@@ -42,6 +43,7 @@ impl Repository {
     /// Whatever keeps it from starting; the stream has errors of its own.
     pub async fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<Download, Error> {
         let call = self.call(Method::GET, format_args!("blobs/{digest}")).scopes(self.to_read());
+        let call = Call { digest: Some(digest.clone()), ..call };
         download(self.client.clone(), call, size)
             .await
             .map_err(|error| error.doing("fetching blob"))
@@ -59,18 +61,24 @@ impl Repository {
         offset: u64,
     ) -> Result<Download, Error> {
         let call = self.call(Method::GET, format_args!("blobs/{digest}")).scopes(self.to_read());
+        let call = Call { digest: Some(digest.clone()), ..call };
         let mut progress = Progress::new(self.client.clone(), call, Some(size));
         (progress.at, progress.tries_since) = (offset, offset);
-        let response = progress.resume().await.map_err(|error| error.doing("fetching blob"))?;
-        progress.begin(response);
+        progress.resume().await.map_err(|error| error.doing("fetching blob"))?;
         Ok(Download { stream: progress.stream(), size: Some(size.saturating_sub(offset)) })
     }
 
-    /// Reads a layer that lies somewhere else. No credentials are sent there.
+    /// Reads what lies somewhere else: a layer, of which digest and size may be known, or another
+    /// file. No credentials are sent there.
     ///
     /// # Errors
     /// As [`Repository::blob`]; URLs that are neither http nor https.
-    pub async fn foreign_blob(&self, url: &str) -> Result<Download, Error> {
+    pub async fn foreign_blob(
+        &self,
+        url: &str,
+        digest: Option<&Digest>,
+        size: Option<u64>,
+    ) -> Result<Download, Error> {
         let parsed = Url::parse(url)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https"))
@@ -78,10 +86,11 @@ impl Repository {
         let doing = format!("fetching external blob from {:?}", redacted(&parsed));
         let mut call = Call::new(Method::GET, "");
         call.target = Target::Url(std::borrow::Cow::Owned(parsed));
-        download(self.client.clone(), call, None).await.map_err(|error| error.doing(doing))
+        call.digest = digest.cloned();
+        download(self.client.clone(), call, size).await.map_err(|error| error.doing(doing))
     }
 
-    /// The size of a blob, or `None` if it is not there.
+    /// The size of a blob, or `None` if it is not there, or comes packed and without a size.
     ///
     /// # Errors
     /// Any answer but "here" and "not here"; a size that is missing.
@@ -92,6 +101,8 @@ impl Repository {
         match response.status() {
             StatusCode::OK => match length(response.headers()) {
                 Some(size) => Ok(Some(size)),
+                // How long it is once it is unpacked shows only then.
+                None if Coding::of(response.headers()) != Coding::Plain => Ok(None),
                 None => {
                     Err(Error::Protocol("Missing \"Content-Length\" header in response".to_owned())
                         .doing(format!("determining size of blob {digest} in {}", self.name())))
@@ -128,8 +139,12 @@ async fn download(
         return Err(client.0.refusal(response).await);
     }
     let size = length(response.headers());
-    let mut progress = Progress::new(client, call, size.or(declared));
-    progress.begin(response);
+    let mut progress = Progress::new(client, call, declared);
+    progress.open(response).await?;
+    if progress.gunzip.is_some() {
+        return Ok(Download { stream: progress.stream(), size: None });
+    }
+    progress.total = size.or(declared);
     Ok(Download { stream: progress.stream(), size })
 }
 
@@ -145,12 +160,18 @@ struct Progress {
     at: u64,
     /// How many bytes of the present answer have been handed on already.
     skip: u64,
-    /// How many tries have failed since...
-    tries: u32,
+    /// The tries that have failed since...
+    tries: Spent,
     /// ...this position.
     tries_since: u64,
     /// Whether it is worth asking for a part.
     ranges: bool,
+    /// How long the blob is, as the manifest says.
+    declared: Option<u64>,
+    /// Whether what is said to be gzip has to be unpacked, once that is known.
+    packed: Option<bool>,
+    /// What unpacks the present answer, if it has to be.
+    gunzip: Option<Gunzip>,
 }
 
 impl Progress {
@@ -163,16 +184,96 @@ impl Progress {
             total,
             at: 0,
             skip: 0,
-            tries: 0,
+            tries: Spent::default(),
             tries_since: 0,
             ranges: true,
+            declared: total,
+            packed: None,
+            gunzip: None,
         })
     }
 
-    fn begin(&mut self, response: Response) {
+    /// Takes in an answer that is the blob from its start, or a part that continues it.
+    async fn open(&mut self, response: Response) -> Result<(), Error> {
+        let mut response = response;
+        let mut packed = false;
+        if response.status() == StatusCode::OK {
+            match Coding::of(response.headers()) {
+                Coding::Plain => {}
+                Coding::Gzip => (response, packed) = self.look_into(response).await?,
+                Coding::Other(name) => {
+                    let sizes = length(response.headers()).zip(self.declared);
+                    if sizes.is_some_and(|(sent, declared)| sent != declared) {
+                        return Err(encoding::unknown(&name));
+                    }
+                }
+            }
+        }
+        self.gunzip = packed.then(Gunzip::default);
+        if packed {
+            // A part of what is packed is of no use.
+            self.ranges = false;
+            self.total = self.declared;
+        }
         let shared = &self.client.0;
         self.counted = shared.is_paced(response.url()).then(|| shared.pace.stream());
         self.response = Some(response);
+        Ok(())
+    }
+
+    /// Whether a blob that is said to be packed with gzip has to be unpacked: some servers mean
+    /// what the blob itself is. The length tells, and where there is none the digest, which takes
+    /// one more request.
+    async fn look_into(&mut self, response: Response) -> Result<(Response, bool), Error> {
+        if let Some(packed) = self.packed {
+            return Ok((response, packed));
+        }
+        let known = match (length(response.headers()), self.declared, &self.call.digest) {
+            (Some(sent), Some(declared), _) => Some(sent != declared),
+            (_, _, None) => Some(true),
+            _ => None,
+        };
+        if let Some(packed) = known {
+            self.packed = Some(packed);
+            return Ok((response, packed));
+        }
+        let mut response = response;
+        loop {
+            match self.probe(response).await {
+                Ok(packed) => self.packed = Some(packed),
+                Err(error) => self.pause(error).await?,
+            }
+            let shared = &self.client.0;
+            response = shared.send(&self.call).await?;
+            if response.status() != StatusCode::OK {
+                return Err(shared.refusal(response).await);
+            }
+            if let Some(packed) = self.packed {
+                let still = Coding::of(response.headers()) == Coding::Gzip;
+                return Ok((response, packed && still));
+            }
+        }
+    }
+
+    /// Reads an answer to its end, or until it is clear that what is in it is compressed once more.
+    async fn probe(&self, mut response: Response) -> Result<bool, Error> {
+        let Some(digest) = &self.call.digest else { return Ok(true) };
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut gunzip = Gunzip::default();
+        let mut start = Vec::new();
+        while let Some(piece) = self.chunk(&mut response).await? {
+            hasher.update(&piece);
+            if start.len() >= MAGIC {
+                continue;
+            }
+            gunzip.feed(&piece);
+            let Ok(unpacked) = gunzip.next() else { return Ok(false) };
+            start.extend_from_slice(&unpacked.unwrap_or_default());
+            if encoding::is_compressed(&start) {
+                return Ok(true);
+            }
+        }
+        Ok(hasher.finish() != *digest)
     }
 
     fn stream(self: Box<Self>) -> BoxStream<'static, Result<Bytes, Error>> {
@@ -185,9 +286,9 @@ impl Progress {
 
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            let mut response = match self.response.take() {
-                Some(response) => response,
-                None => self.resume().await?,
+            let Some(mut response) = self.response.take() else {
+                self.resume().await?;
+                continue;
             };
             match self.read(&mut response).await {
                 Ok(Some(mut piece)) => {
@@ -209,14 +310,40 @@ impl Progress {
     }
 
     /// The next piece of the present answer; an early end is an error.
-    async fn read(&self, response: &mut Response) -> Result<Option<Bytes>, Error> {
+    async fn read(&mut self, response: &mut Response) -> Result<Option<Bytes>, Error> {
+        loop {
+            if let Some(gunzip) = &mut self.gunzip
+                && let Some(piece) = gunzip.next().map_err(|error| encoding::broken(&error))?
+            {
+                return Ok(Some(piece));
+            }
+            let piece = self.chunk(response).await?;
+            match (piece, &mut self.gunzip) {
+                (Some(piece), None) => return Ok(Some(piece)),
+                (Some(piece), Some(gunzip)) => gunzip.feed(&piece),
+                (None, gunzip) => {
+                    let whole = gunzip.as_mut().is_none_or(|gunzip| gunzip.end().is_ok());
+                    if let Some(gunzip) = gunzip
+                        && let Some(last) = gunzip.next().map_err(|it| encoding::broken(&it))?
+                    {
+                        return Ok(Some(last));
+                    }
+                    if whole && self.total.is_none_or(|total| self.at >= total) {
+                        return Ok(None);
+                    }
+                    return Err(Error::request(&Method::GET, response.url(), WireError::cut()));
+                }
+            }
+        }
+    }
+
+    /// What comes next of an answer, as it comes.
+    async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, Error> {
         let shared = &self.client.0;
         let idle = shared.options.timeouts.idle;
         let problem = match tokio::time::timeout(idle, response.chunk()).await {
-            Ok(Ok(Some(piece))) => return Ok(Some(piece)),
-            Ok(Ok(None)) if self.total.is_none_or(|total| self.at >= total) => return Ok(None),
-            Ok(Ok(None)) => WireError::cut(),
-            Ok(Err(error)) => WireError::new(&error, response.url(), &shared.options.tls.searched),
+            Ok(Ok(piece)) => return Ok(piece),
+            Ok(Err(error)) => shared.broken(&error, response.url()),
             Err(_) => WireError::silent(idle),
         };
         Err(Error::request(&Method::GET, response.url(), problem))
@@ -229,20 +356,20 @@ impl Progress {
         }
         let policy = &self.client.0.options.retry;
         if self.at.saturating_sub(self.tries_since) >= policy.progress {
-            self.tries = 0;
+            self.tries = Spent::default();
         }
         let mut tries = Tries::after(policy, self.tries);
-        let pause = tries.next(None, None);
-        self.tries = tries.done();
+        let pause = tries.broken(&error);
+        self.tries = tries.spent();
         self.tries_since = self.at;
-        let Some(pause) = pause else { return Err(error.after(self.tries)) };
+        let Some(pause) = pause else { return Err(error.after(self.tries.done)) };
         debug!("Reading a blob broke after {} bytes: {error}", self.at);
-        wait(pause, &error.to_string()).await;
+        wait(pause, &error.chain()).await;
         Ok(())
     }
 
     /// Asks for the rest: by a closed range, or for all of it where ranges are not understood.
-    async fn resume(&mut self) -> Result<Response, Error> {
+    async fn resume(&mut self) -> Result<(), Error> {
         let shared = std::sync::Arc::clone(&self.client.0);
         loop {
             let mut call = self.call.clone();
@@ -258,7 +385,7 @@ impl Progress {
                         Some(range) if range.continues(self.at, self.total) => {
                             info!("Reconnected to {} at {}", redacted(response.url()), self.at);
                             self.skip = 0;
-                            return Ok(response);
+                            return self.open(response).await;
                         }
                         range => debug!("Range from {} answered by {range:?}", self.at),
                     }
@@ -268,7 +395,7 @@ impl Progress {
                 StatusCode::OK => {
                     info!("Reconnected to {} from the start", redacted(response.url()));
                     self.skip = self.at;
-                    return Ok(response);
+                    return self.open(response).await;
                 }
                 _ => return Err(shared.refusal(response).await.doing("fetching blob")),
             }

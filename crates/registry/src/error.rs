@@ -135,6 +135,17 @@ impl Error {
         Self::Doing { doing: doing.into(), tried, source }
     }
 
+    /// The whole chain in one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(source) = next {
+            text = format!("{text}: {source}");
+            next = source.source();
+        }
+        text
+    }
+
     /// The same after the last of so many tries.
     pub(crate) fn after(self, tried: u32) -> Self {
         if tried > 1 && self.tried() == 1 {
@@ -218,6 +229,22 @@ impl Error {
             | Self::Later { source, .. }
             | Self::BadCredentials { source } => source.hint(),
             Self::Request { source, .. } => source.hint(),
+            Self::Answer(answer) => answer.hint(),
+            _ => None,
+        }
+    }
+
+    /// The registry that was asked, as it is named, where that is known.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Ping { source, .. }
+            | Self::Doing { source, .. }
+            | Self::Tried { source, .. }
+            | Self::Later { source, .. }
+            | Self::BadCredentials { source } => source.host(),
+            Self::Request { source, .. } => source.host(),
+            Self::Answer(answer) => answer.host(),
             _ => None,
         }
     }
@@ -249,6 +276,17 @@ impl Error {
             | Self::BadCredentials { source } => source.answer(),
             Self::Answer(answer) => Some(answer),
             _ => None,
+        }
+    }
+
+    /// Whether nothing came for so long that it was given up.
+    pub(crate) fn is_silence(&self) -> bool {
+        match self {
+            Self::Doing { source, .. } | Self::Tried { source, .. } | Self::Ping { source, .. } => {
+                source.is_silence()
+            }
+            Self::Request { source, .. } => source.is_silence(),
+            _ => false,
         }
     }
 

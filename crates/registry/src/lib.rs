@@ -12,9 +12,11 @@ mod authorize;
 mod challenge;
 mod client;
 mod download;
+mod encoding;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hints;
 mod manifests;
 mod options;
 mod pace;

@@ -7,7 +7,6 @@ use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use skopeo_image::{Digest, MediaType, RawManifest};
 use tracing::debug;
 
-use crate::answer::Answer;
 use crate::error::Error;
 use crate::repository::Repository;
 use crate::send::Call;
@@ -22,7 +21,7 @@ pub(crate) const ACCEPTED: [MediaType; 6] = [
     MediaType::OCI_INDEX,
 ];
 
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// What a registry that lists referrers says to a manifest that is one.
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -57,7 +56,8 @@ impl Repository {
         let call = self.manifest_call(Method::HEAD, reference).scopes(self.to_read());
         let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
         if response.status() != StatusCode::OK {
-            let answer = Answer::of_registry(response.status(), response.headers(), b"");
+            let shared = self.shared();
+            let answer = shared.said(response.status(), response.headers(), b"");
             return Err(Error::Answer(answer).doing(doing()));
         }
         let headers = response.headers();
@@ -74,7 +74,8 @@ impl Repository {
     /// [`Error::is_not_found`] if there is none; more than 4 MiB; anything that keeps the
     /// registry from answering.
     pub async fn manifest(&self, reference: &str) -> Result<Fetched, Error> {
-        let call = self.manifest_call(Method::GET, reference).scopes(self.to_read());
+        let mut call = self.manifest_call(Method::GET, reference).scopes(self.to_read());
+        call.digest = reference.parse().ok();
         let doing = |verb: &str| format!("{verb} manifest {reference} in {}", self.name());
         let (status, headers, bytes) =
             self.shared().fetch(&call, MAX_MANIFEST_SIZE).await.map_err(|error| {
@@ -82,8 +83,12 @@ impl Repository {
                 error.doing(doing(verb))
             })?;
         if status != StatusCode::OK {
-            let answer = Answer::of_registry(status, &headers, &bytes);
-            return Err(Error::Answer(answer).doing(doing("reading")));
+            let mut answer = self.shared().said(status, &headers, &bytes);
+            // The page of a web server for whatever it has not says nothing of an image.
+            if answer.is_bare() && answer.is_not_found() && !self.shared().is_registry().await {
+                answer = answer.about_something_else();
+            }
+            return Err(Error::Answer(answer.about(&self.name())).doing(doing("reading")));
         }
         debug!("Content-Type from manifest GET is {:?}", headers.get(CONTENT_TYPE));
         let manifest = RawManifest::new(content_type(&headers), bytes);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::error::Error;
 use crate::options::RetryPolicy;
 
 /// Whether an answer of this status may be another one later.
@@ -13,6 +14,15 @@ pub(crate) fn is_transient_status(status: u16) -> bool {
 
 /// Who is asked to come back in less has not been told when, but only that it is too much.
 const SHORTEST_WISH: Duration = Duration::from_secs(1);
+
+/// Tries that have failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Spent {
+    /// All of them.
+    pub(crate) done: u32,
+    /// How many of all that there are they count.
+    counted: u32,
+}
 
 /// The tries of one request, or of one download.
 #[derive(Debug)]
@@ -26,12 +36,26 @@ pub(crate) struct Tries<'a> {
 
 impl<'a> Tries<'a> {
     pub(crate) fn new(policy: &'a RetryPolicy) -> Self {
-        Self::after(policy, 0)
+        Self::after(policy, Spent::default())
     }
 
-    /// Tries that go on where `done` have been spent.
-    pub(crate) fn after(policy: &'a RetryPolicy, done: u32) -> Self {
-        Self { policy, done, counted: done, paused: Duration::ZERO }
+    /// Tries that go on where so many have been spent.
+    pub(crate) fn after(policy: &'a RetryPolicy, spent: Spent) -> Self {
+        Self { policy, done: spent.done, counted: spent.counted, paused: Duration::ZERO }
+    }
+
+    /// What has been spent.
+    pub(crate) fn spent(&self) -> Spent {
+        Spent { done: self.done, counted: self.counted }
+    }
+
+    /// Counts a try that got no answer, or not to its end, as [`next`](Self::next) does. Who is
+    /// silent makes us wait long for nothing: that counts as half of all tries.
+    pub(crate) fn broken(&mut self, error: &Error) -> Option<Duration> {
+        if error.is_silence() {
+            self.counted += self.policy.tries.div_ceil(2).saturating_sub(1);
+        }
+        self.next(None, None)
     }
 
     /// How many tries have failed.
@@ -109,6 +133,19 @@ mod tests {
                 assert!((expected..=expected * 1.25).contains(pause), "{pause} for {expected}");
             }
         }
+    }
+
+    #[test]
+    fn who_is_silent_is_asked_twice() {
+        let policy = RetryPolicy::default();
+        let url = url::Url::parse("https://r.example/v2/").unwrap();
+        let error = |wire| Error::request(&http::Method::GET, &url, wire);
+        let (mut silent, mut cut) = (Tries::new(&policy), Tries::new(&policy));
+        let silence = error(crate::wire::WireError::silent(Duration::from_secs(90)));
+        let broken = error(crate::wire::WireError::cut());
+        assert!(silent.broken(&silence).is_some() && silent.broken(&silence).is_none());
+        assert_eq!(silent.done(), 2);
+        assert_eq!(std::iter::from_fn(|| cut.broken(&broken)).count(), 4);
     }
 
     #[test]

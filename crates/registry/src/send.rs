@@ -8,13 +8,16 @@ use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::Response;
+use skopeo_image::Digest;
 use tracing::debug;
 use url::Url;
 
 use crate::answer::Answer;
 use crate::authorize::Proof;
 use crate::client::Shared;
+use crate::encoding;
 use crate::error::Error;
+use crate::manifests::CONTENT_DIGEST;
 use crate::pace::{Closed, Hints, Permit, Quota};
 use crate::redact::redacted;
 use crate::retry::{Tries, is_transient_status};
@@ -27,6 +30,9 @@ const MAX_ERROR_BODY: usize = 1024 * 1024;
 
 /// How many redirects are followed, as in Go.
 const MAX_REDIRECTS: usize = 10;
+
+/// What registries say of themselves, and are told.
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// When a registry that refuses may be asked again.
 enum Until {
@@ -51,6 +57,10 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
     pub(crate) access: Access,
+    /// What the answer should have, where that is known.
+    pub(crate) digest: Option<Digest>,
+    /// Whether a try that broke off has spoilt what it was sent to, so that it is not sent again.
+    pub(crate) once: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +90,8 @@ impl<'a> Call<'a> {
             headers: HeaderMap::new(),
             body: None,
             access: Access::Shown(None),
+            digest: None,
+            once: false,
         }
     }
 
@@ -128,12 +140,14 @@ impl Shared {
                         let refusal = self.refusal(outcome?).await;
                         return Err(until.tell(refusal, &host).after(tries.done() + 1));
                     }
-                    (tries.next(Some(status), hints.wait()), status.to_string())
+                    let host = self.called(response.url());
+                    let pause = tries.next(Some(status), hints.wait());
+                    (pause, format!("registry {host}: {status}"))
                 }
                 // A host that was never reached is rather a wrong name than a bad moment.
                 Err(Error::Ping { .. }) => return outcome,
-                Err(error @ Error::Request { .. }) if error.is_transient() => {
-                    (tries.next(None, None), error.to_string())
+                Err(error @ Error::Request { .. }) if error.is_transient() && !call.once => {
+                    (tries.broken(error), error.chain())
                 }
                 _ => return outcome,
             };
@@ -176,9 +190,23 @@ impl Shared {
         loop {
             let mut response = self.send_with(call, &mut tries).await?;
             match self.read(&mut response, limit).await {
-                Ok(body) => return Ok((response.status(), response.headers().clone(), body)),
-                Err(error) if error.is_transient() => match tries.next(None, None) {
-                    Some(pause) => wait(pause, &error.to_string()).await,
+                Ok(body) => {
+                    let (status, headers) = (response.status(), response.headers().clone());
+                    let said = headers.get(CONTENT_DIGEST).and_then(|it| it.to_str().ok());
+                    let digest = call.digest.clone().or_else(|| said?.trim().parse().ok());
+                    let is_right = |bytes: &[u8]| {
+                        digest.as_ref().is_some_and(|it| Digest::of(it.algorithm(), bytes) == *it)
+                    };
+                    let body = encoding::unpacked(&headers, body, limit, is_right);
+                    return match body {
+                        Ok(body) => Ok((status, headers, body)),
+                        // What refuses need not be understood.
+                        Err(_) if !status.is_success() => Ok((status, headers, Bytes::new())),
+                        Err(error) => Err(error),
+                    };
+                }
+                Err(error) if error.is_transient() => match tries.broken(&error) {
+                    Some(pause) => wait(pause, &error.chain()).await,
                     None => return Err(error.after(tries.done())),
                 },
                 Err(error) => return Err(error),
@@ -193,9 +221,7 @@ impl Shared {
         loop {
             let piece = match tokio::time::timeout(idle, response.chunk()).await {
                 Err(_) => Err(WireError::silent(idle)),
-                Ok(Err(error)) => {
-                    Err(WireError::new(&error, response.url(), &self.options.tls.searched))
-                }
+                Ok(Err(error)) => Err(self.broken(&error, response.url())),
                 Ok(Ok(piece)) => Ok(piece),
             };
             let piece =
@@ -212,19 +238,26 @@ impl Shared {
     pub(crate) async fn refusal(&self, mut response: Response) -> Error {
         let status = response.status();
         // A body that cannot be read says no more than none.
-        let told = [StatusCode::INSUFFICIENT_STORAGE, StatusCode::SERVICE_UNAVAILABLE];
-        let body = if status.is_client_error() || told.contains(&status) {
+        let body = if status.is_client_error() || status.is_server_error() {
             let idle = self.options.timeouts.idle;
             let body = tokio::time::timeout(idle, self.read(&mut response, MAX_ERROR_BODY)).await;
-            body.ok().and_then(Result::ok).unwrap_or_default()
+            let body = body.ok().and_then(Result::ok).unwrap_or_default();
+            encoding::unpacked(response.headers(), body, MAX_ERROR_BODY, |_| false)
+                .unwrap_or_default()
         } else {
             Bytes::new()
         };
         self.refusal_of(status, response.headers(), &body)
     }
 
+    /// What the registry says in an answer that is not the wanted one.
+    pub(crate) fn said(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
+        let answer = Answer::of_registry(status, headers, body);
+        answer.to(&self.options.host, &self.options.credentials)
+    }
+
     pub(crate) fn refusal_of(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-        Error::Answer(Answer::of_registry(status, headers, body).about_something_else())
+        Error::Answer(self.said(status, headers, body).about_something_else())
     }
 
     /// Sends `call` with what the registry wants to see, as far as that is known or told.
@@ -247,22 +280,30 @@ impl Shared {
             }
         }
         let mut scopes = scopes.clone();
-        let mut proof = self.proof(&scopes, None).await?;
+        let mut proof = self.proof(&scopes, None, false).await?;
         // One more chance where the registry tells what it wants to see, and one where that was
         // not enough and it tells what is missing.
         let (mut told, mut widened) = (false, false);
+        // And one with a token of its own, where tokens may be good for few requests.
+        let mut alone = self.known().spends_tokens;
         loop {
             let sent = Instant::now();
             let response = self.send_somewhere(call, proof.as_ref()).await?;
             let status = response.status();
             let trusted = self.is_ours(response.url());
+            if trusted && (status.is_success() || response.headers().contains_key(API_VERSION)) {
+                self.known().is_registry = true;
+            }
             let again = match status {
                 _ if !trusted => false,
                 StatusCode::UNAUTHORIZED => {
                     let more = self.learn(&response, &mut scopes).await?;
                     let again = !told || more && !widened;
                     widened |= told;
-                    again
+                    // Others may have used up the token that was shown.
+                    let spent = !again && !alone && self.may_be_spent(proof.as_ref());
+                    alone |= spent;
+                    again || spent
                 }
                 _ if told => false,
                 // Some registries hide what is private from those who do not say who they are.
@@ -273,9 +314,12 @@ impl Shared {
             };
             drop(first.take());
             if !again {
+                if alone && trusted && status != StatusCode::UNAUTHORIZED {
+                    self.spends_tokens();
+                }
                 return Ok(response);
             }
-            let next = self.proof(&scopes, proof.is_some().then_some(sent)).await?;
+            let next = self.proof(&scopes, proof.is_some().then_some(sent), alone).await?;
             if next.is_none() || next == proof {
                 return Ok(response);
             }
@@ -284,7 +328,7 @@ impl Shared {
         }
     }
 
-    /// Sends `call` over https, or over http where that is allowed and https does not answer.
+    /// Sends `call` over https, or over http where that is allowed and https is not the registry.
     async fn send_somewhere(
         &self,
         call: &Call<'_>,
@@ -295,35 +339,54 @@ impl Shared {
             Target::Path(path) => path,
         };
         let known = self.known().scheme;
-        let schemes: &[&'static str] = match known {
-            Some("http") => &["http"],
-            Some(_) => &["https"],
-            None if self.options.insecure => &["https", "http"],
-            None => &["https"],
-        };
-        if known.is_none() {
-            self.trust.warm();
+        if let Some(scheme) = known {
+            return self.follow(call, &self.url(scheme, path)?, proof).await;
         }
-        let mut failure = None;
-        for &scheme in schemes {
-            let url = self.url(scheme, path)?;
-            match self.follow(call, &url, proof).await {
-                Ok(response) => {
-                    self.known().scheme = Some(scheme);
-                    return Ok(response);
+        self.trust.warm();
+        let insecure = self.options.insecure;
+        let secure = self.follow(call, &self.url("https", path)?, proof).await;
+        if let Err(error) = &secure {
+            debug!("Ping https://{}/v2/ err {error}", self.server);
+        }
+        let plain = match &secure {
+            // Whatever speaks http there is what was meant.
+            Err(error) if insecure && error.is_connect() => true,
+            Err(_) if insecure => self.ping_by("http").await.unwrap_or(false),
+            Ok(response) if insecure && !self.is_of_registry(response, path).await => {
+                debug!("What answers https at {} is no registry", self.server);
+                self.ping_by("http").await.unwrap_or(false)
+            }
+            _ => false,
+        };
+        let answer = match plain {
+            true => {
+                drop(secure);
+                self.follow(call, &self.url("http", path)?, proof).await
+            }
+            false => secure,
+        };
+        match answer {
+            Ok(response) => {
+                self.known().scheme = Some(if plain { "http" } else { "https" });
+                Ok(response)
+            }
+            Err(error) => {
+                if plain {
+                    debug!("Ping http://{}/v2/ err {error}", self.server);
                 }
-                Err(error) => {
-                    debug!("Ping {scheme}://{}/v2/ err {error}", self.server);
-                    let stop = !error.is_connect();
-                    failure = Some(error);
-                    if stop {
-                        break;
-                    }
-                }
+                Err(if error.is_connect() { error.ping(&self.server) } else { error })
             }
         }
-        let error = failure.expect("there is at least one scheme");
-        Err(if known.is_none() && error.is_connect() { error.ping(&self.server) } else { error })
+    }
+
+    /// Whether the first answer over https comes from a registry. Where it does not show, `/v2/` is
+    /// asked.
+    async fn is_of_registry(&self, response: &Response, path: &str) -> bool {
+        let status = response.status();
+        status.is_success()
+            || status == StatusCode::UNAUTHORIZED
+            || response.headers().contains_key(API_VERSION)
+            || path != "/v2/" && self.ping_by("https").await.unwrap_or(false)
     }
 
     /// Sends to `url` and follows where the answer leads. Credentials stay at home.
@@ -395,7 +458,8 @@ impl Shared {
             Method::GET | Method::HEAD | Method::POST => timeouts.idle + timeouts.connect,
             _ => timeouts.commit + timeouts.connect,
         };
-        tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(WireError::silent(limit)))
+        let answer = tokio::time::timeout(limit, answer).await;
+        answer.unwrap_or_else(|_| Err(WireError::silent(limit).of_host(&self.options.host)))
     }
 
     /// Sends one request and gets the head of its answer.
@@ -409,10 +473,7 @@ impl Shared {
     ) -> Result<Response, WireError> {
         let mut request = reqwest::Request::new(method.clone(), url.clone());
         *request.headers_mut() = headers.clone();
-        request.headers_mut().insert(
-            HeaderName::from_static("docker-distribution-api-version"),
-            HeaderValue::from_static("registry/2.0"),
-        );
+        request.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
         if let Ok(agent) = HeaderValue::from_str(&self.options.user_agent) {
             request.headers_mut().insert(USER_AGENT, agent);
         }
@@ -423,14 +484,17 @@ impl Shared {
         let shown = redacted(url);
         debug!("{method} {shown}");
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let response = self
-            .http
-            .execute(request)
-            .await
-            .map_err(|error| WireError::new(&error, url, &self.options.tls.searched))?;
+        let response =
+            self.http.execute(request).await.map_err(|error| self.broken(&error, url))?;
         debug!("{method} {shown}: {}", response.status());
         warning::log(self, response.headers(), &shown);
         Ok(response)
+    }
+
+    /// Why a request to `url` got no answer, or not to its end.
+    pub(crate) fn broken(&self, error: &reqwest::Error, url: &Url) -> WireError {
+        let proxy = self.options.proxy.proxy_for(url);
+        WireError::via(error, url, proxy, &self.options.tls.searched).of_host(&self.options.host)
     }
 
     pub(crate) fn url(&self, scheme: &str, path: &str) -> Result<Url, Error> {

@@ -12,11 +12,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Deserialize;
+use serde_json::Value;
 use skopeo_image::{Secret, go_json};
 
 /// The shortest life a token is taken to have, as in the original: some servers say less than
 /// they mean.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+
+/// How long it is remembered how often a token was handed out.
+const LATELY: Duration = Duration::from_secs(30);
 
 /// What a request is about to do, as token servers spell it: `repository:library/x:pull,push`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,10 +76,11 @@ impl Token {
             token: Option<String>,
             #[serde(default)]
             access_token: Option<String>,
+            // Servers write these as they like, and a token is a token whatever they say of it.
             #[serde(default)]
-            expires_in: Option<i64>,
+            expires_in: Value,
             #[serde(default)]
-            issued_at: Option<String>,
+            issued_at: Value,
         }
         // What is wrong with a value would be told with the value, which may be the token.
         let body: Body = go_json::from_slice(body).map_err(|error| match error.is_data() {
@@ -87,10 +92,10 @@ impl Token {
             .flatten()
             .find(|token| !token.is_empty())
             .ok_or_else(|| serde::de::Error::custom("no token in it"))?;
-        let life = Duration::from_secs(body.expires_in.unwrap_or(0).try_into().unwrap_or(0));
+        let life = seconds(&body.expires_in);
         // A token may come out of a cache: then part of its life is over.
-        let age = body
-            .issued_at
+        let issued = body.issued_at.as_str();
+        let age = issued
             .and_then(|text| text.parse::<jiff::Timestamp>().ok())
             .and_then(|issued| now.duration_since(SystemTime::from(issued)).ok())
             .unwrap_or_default();
@@ -108,17 +113,36 @@ impl Token {
     }
 }
 
+/// How long a token lives: a number, also with a fraction or in quotes. What is neither is not said.
+fn seconds(said: &Value) -> Duration {
+    let number = said.as_f64().or_else(|| said.as_str()?.trim().parse().ok()).unwrap_or(0.0);
+    let longest = f64::from(u32::MAX);
+    // Below zero, or not a number, is as good as nothing.
+    Duration::try_from_secs_f64(number.floor().clamp(-1.0, longest)).unwrap_or_default()
+}
+
 /// One place in the cache. Whoever holds the lock fetches; the others wait for what comes.
 pub(crate) type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 
 /// All tokens of one identity at one registry.
 #[derive(Debug, Default)]
-pub(crate) struct Tokens(Mutex<HashMap<Vec<Scope>, Slot>>);
+pub(crate) struct Tokens {
+    slots: Mutex<HashMap<Vec<Scope>, Slot>>,
+    given: Mutex<Vec<Given>>,
+}
+
+/// How often a token was handed out lately.
+#[derive(Debug)]
+struct Given {
+    secret: Secret,
+    fetched: Instant,
+    times: u32,
+}
 
 impl Tokens {
     /// A token that is here, serves for all of `scopes`, and was fetched `since` then.
     pub(crate) fn find(&self, scopes: &[Scope], since: Option<Instant>) -> Option<Secret> {
-        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let serves = |granted: &[Scope]| match scopes {
             [] => granted.is_empty(),
             scopes => scopes.iter().all(|scope| {
@@ -129,18 +153,43 @@ impl Tokens {
         slots
             .iter()
             .filter(|(granted, _)| serves(granted))
-            .find_map(|(_, slot)| Self::usable(slot.try_lock().ok()?.as_ref(), since))
+            .find_map(|(_, slot)| self.usable(slot.try_lock().ok()?.as_ref(), since))
     }
 
     /// The place of the token for `scopes`.
     pub(crate) fn slot(&self, scopes: &[Scope]) -> Slot {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(scopes.to_vec()).or_default())
     }
 
     /// What lies in a place, if it is of use.
-    pub(crate) fn usable(token: Option<&Token>, since: Option<Instant>) -> Option<Secret> {
-        token.filter(|token| token.is_usable(since)).map(|token| token.secret.clone())
+    pub(crate) fn usable(&self, token: Option<&Token>, since: Option<Instant>) -> Option<Secret> {
+        token.filter(|token| token.is_usable(since)).map(|token| self.hand_out(token))
+    }
+
+    /// A token for one more request.
+    pub(crate) fn hand_out(&self, token: &Token) -> Secret {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.retain(|given| given.fetched.elapsed() < LATELY);
+        match given.iter_mut().find(|given| given.secret == token.secret) {
+            Some(given) => given.times = given.times.saturating_add(1),
+            None => {
+                given.push(Given {
+                    secret: token.secret.clone(),
+                    fetched: token.fetched,
+                    times: 1,
+                });
+            }
+        }
+        token.secret.clone()
+    }
+
+    /// Whether a token is new and has been handed out more than once.
+    pub(crate) fn is_shared(&self, secret: &Secret) -> bool {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.iter().any(|given| {
+            given.secret == *secret && given.times > 1 && given.fetched.elapsed() < LATELY
+        })
     }
 }
 
@@ -163,6 +212,20 @@ mod tests {
             (r#"{"access_token":"a","expires_in":300}"#, Some(300)),
             (r#"{"token":"a"}"#, Some(60)),
             (r#"{"token":"a","expires_in":-5}"#, Some(60)),
+            (r#"{"token":"a","expires_in":300.7}"#, Some(300)),
+            (r#"{"token":"a","expires_in":3e2}"#, Some(300)),
+            (r#"{"token":"a","expires_in":"300"}"#, Some(300)),
+            (r#"{"token":"a","expires_in":" 300.5 "}"#, Some(300)),
+            (r#"{"token":"a","expires_in":""}"#, Some(60)),
+            (r#"{"token":"a","expires_in":"soon"}"#, Some(60)),
+            (r#"{"token":"a","expires_in":"NaN"}"#, Some(60)),
+            (r#"{"token":"a","expires_in":false}"#, Some(60)),
+            (r#"{"token":"a","expires_in":[300]}"#, Some(60)),
+            (r#"{"token":"a","expires_in":99999999999999999999}"#, Some(u32::MAX.into())),
+            (r#"{"token":"a","expires_in":300,"issued_at":1700000000}"#, Some(300)),
+            (r#"{"token":"a","expires_in":300,"issued_at":"1700000000"}"#, Some(300)),
+            (r#"{"token":"a","expires_in":300,"issued_at":{}}"#, Some(300)),
+            (r#"{"token":"a","expires_in":300,"issued_at":null}"#, Some(300)),
             (r#"{"token":"a","expires_in":300,"issued_at":"2026-01-01T00:08:00Z"}"#, Some(180)),
             (r#"{"token":"a","expires_in":300,"issued_at":"2025-01-01T00:08:00Z"}"#, Some(60)),
             (r#"{"token":"a","expires_in":300,"issued_at":"2027-01-01T00:08:00Z"}"#, Some(300)),
@@ -185,7 +248,13 @@ mod tests {
 
     #[test]
     fn errors_do_not_tell_tokens() {
-        for body in [r#""hush""#, r#"{"token":{"hush":1}}"#, r#"{"expires_in":"hush"}"#, "hush"] {
+        for body in [
+            r#""hush""#,
+            r#"{"token":{"hush":1}}"#,
+            r#"{"expires_in":"hush"}"#,
+            r#"{"token":["hush"]}"#,
+            "hush",
+        ] {
             let error = Token::parse(body.as_bytes(), SystemTime::now()).unwrap_err();
             assert!(!error.to_string().contains("hush"), "{error}");
         }

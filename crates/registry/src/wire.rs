@@ -1,14 +1,14 @@
 //! Requests that were not answered: why, in words that users and scripts know from Go.
 
 use std::error::Error as StdError;
-use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustls::CertificateError;
 use skopeo_image::ErrorClass;
 use url::Url;
+
+use crate::tls;
 
 /// Why a request was not answered, or not to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,10 @@ pub struct WireError {
     kind: Kind,
     connecting: bool,
     text: String,
-    hint: Option<String>,
+    // Boxed, since errors travel in every result.
+    hint: Option<Box<str>>,
+    /// The registry that was asked.
+    host: Option<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +41,66 @@ impl WireError {
     /// What `reqwest` has to say about a request to `url`, which for a socket is `unix:///PATH`.
     #[must_use]
     pub fn new(error: &reqwest::Error, url: &Url, searched: &[PathBuf]) -> Self {
+        Self::via(error, url, None, searched)
+    }
+
+    /// The same of a request that was to go through a proxy.
+    pub(crate) fn via(
+        error: &reqwest::Error,
+        url: &Url,
+        proxy: Option<&Url>,
+        searched: &[PathBuf],
+    ) -> Self {
+        let made = Self::made(error, url, proxy, searched);
+        match proxy {
+            Some(proxy) if made.text.starts_with(PROXY) => {
+                let host = url.host_str().unwrap_or_default();
+                let hint = format!(
+                    "{host} is asked through the proxy {}, as the environment says (HTTP_PROXY, \
+                     HTTPS_PROXY); NO_PROXY={host} asks it directly",
+                    address(proxy)
+                );
+                Self { hint: Some(hint.into()), ..made }
+            }
+            None if made.hint.is_none() && url.has_host() => {
+                let hint = made.reason(&address(url));
+                Self { hint: hint.map(Into::into), ..made }
+            }
+            _ => made,
+        }
+    }
+
+    /// What may be the reason that a host is not reached.
+    fn reason(&self, server: &str) -> Option<String> {
+        Some(match self.kind {
+            Kind::Name => {
+                "is the name of the host right, and does this machine resolve names?".to_owned()
+            }
+            Kind::Broken if self.connecting && self.text.ends_with("connection refused") => {
+                format!(
+                    "nothing listens at {server}: are its name and port right, and does it run?"
+                )
+            }
+            Kind::Broken if self.connecting && self.text.contains("unreachable") => {
+                format!("this machine has no way to {server}: is it in another network?")
+            }
+            Kind::Slow if self.connecting => format!(
+                "{server} does not answer: a firewall may be in between, or a proxy be needed \
+                 (HTTPS_PROXY)"
+            ),
+            _ => return None,
+        })
+    }
+
+    fn made(error: &reqwest::Error, url: &Url, proxy: Option<&Url>, searched: &[PathBuf]) -> Self {
         let connecting = error.is_connect();
         let chain: Vec<&(dyn StdError + 'static)> =
             std::iter::successors(error.source(), |error| inner(*error)).collect();
-        let dial = dial(url);
+        let dialed = proxy.unwrap_or(url);
+        let dial = match proxy {
+            Some(proxy) => format!("{PROXY}: {}", dial(proxy)),
+            None => dial(url),
+        };
         for cause in &chain {
             if let Some(error) = cause.downcast_ref::<rustls::Error>() {
                 return Self::tls(error, url, searched);
@@ -51,8 +110,13 @@ impl WireError {
             let said = chain.last().map(ToString::to_string).unwrap_or_default();
             let unknown = said.contains("not known") || said.contains("No address associated");
             let reason = if unknown { "no such host" } else { said.as_str() };
-            let host = url.host_str().unwrap_or_default();
-            return Self::of(Kind::Name, true, format!("dial tcp: lookup {host}: {reason}"));
+            let host = dialed.host_str().unwrap_or_default();
+            let through = if proxy.is_some() { format!("{PROXY}: ") } else { String::new() };
+            let text = format!("{through}dial tcp: lookup {host}: {reason}");
+            return Self::of(Kind::Name, true, text);
+        }
+        if let Some(said) = chain.iter().find_map(|cause| tunnel(&cause.to_string())) {
+            return Self::of(Kind::Broken, connecting, format!("{PROXY}: {said}"));
         }
         if error.is_timeout() || chain.iter().any(|cause| is_timeout(*cause)) {
             let text =
@@ -102,6 +166,11 @@ impl WireError {
         self.connecting
     }
 
+    /// Whether nothing came for too long.
+    pub(crate) fn is_silence(&self) -> bool {
+        self.kind == Kind::Slow
+    }
+
     /// Whether it may go well some time later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -125,30 +194,39 @@ impl WireError {
         self.hint.as_deref()
     }
 
+    /// The same, of a registry that is named like this.
+    pub(crate) fn of_host(self, host: &str) -> Self {
+        Self { host: Some(host.into()), ..self }
+    }
+
+    /// The registry that was asked, as it is named.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
     fn of(kind: Kind, connecting: bool, text: String) -> Self {
-        Self { kind, connecting, text, hint: None }
+        Self { kind, connecting, text, hint: None, host: None }
     }
 
     fn tls(error: &rustls::Error, url: &Url, searched: &[PathBuf]) -> Self {
         let host = url.host_str().unwrap_or_default();
-        let (text, hint) = match error {
-            rustls::Error::InvalidCertificate(problem) => (
-                format!("tls: failed to verify certificate: {}", certificate(problem, host)),
-                Some(certificate_hint(problem, url, searched)),
-            ),
-            rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => (
-                "http: server gave HTTP response to HTTPS client".to_owned(),
-                Some("--tls-verify=false allows http".to_owned()),
-            ),
-            rustls::Error::AlertReceived(alert) => (
-                format!("remote error: tls: {}", spaced(&format!("{alert:?}"))),
-                (*alert == rustls::AlertDescription::CertificateRequired)
-                    .then(|| client_hint(url, searched)),
-            ),
-            other => (format!("tls: {other}"), None),
-        };
-        Self { kind: Kind::Tls, connecting: true, text, hint }
+        let host = host.trim_matches(['[', ']']);
+        let (text, hint) = tls::told(error, &address(url), host, searched);
+        Self { hint: hint.map(Into::into), ..Self::of(Kind::Tls, true, text) }
     }
+}
+
+/// How Go begins what is wrong with a proxy.
+const PROXY: &str = "proxyconnect tcp";
+
+/// Why a proxy does not pass a connection on, in its own words.
+fn tunnel(said: &str) -> Option<&'static str> {
+    Some(match said.strip_prefix("tunnel error: ")? {
+        "proxy authorization required" => "Proxy Authentication Required",
+        "unexpected end of file" => "unexpected EOF",
+        "unsuccessful" => "the proxy refuses to pass the connection on",
+        _ => return None,
+    })
 }
 
 /// The next cause, also where an `io::Error` hides it.
@@ -189,128 +267,4 @@ fn plain(error: &io::Error) -> String {
 fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
-}
-
-/// `UnknownCA` as `unknown CA`.
-fn spaced(name: &str) -> String {
-    let mut text = String::new();
-    let mut before = ' ';
-    for c in name.chars() {
-        if c.is_uppercase() && before.is_lowercase() {
-            text.push(' ');
-        }
-        before = c;
-        text.push(c);
-    }
-    let words: Vec<String> = text
-        .split(' ')
-        .map(|w| if w.chars().all(char::is_uppercase) { w.to_owned() } else { w.to_lowercase() })
-        .collect();
-    words.join(" ")
-}
-
-/// In the words of Go's x509.
-fn certificate(problem: &CertificateError, host: &str) -> String {
-    match problem {
-        CertificateError::UnknownIssuer => {
-            "x509: certificate signed by unknown authority".to_owned()
-        }
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => {
-            "x509: certificate has expired or is not yet valid".to_owned()
-        }
-        CertificateError::NotValidForName => {
-            format!("x509: certificate is not valid for {host}")
-        }
-        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            format!("x509: certificate is not valid for any names, but wanted to match {host}")
-        }
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            let names: Vec<&str> = presented.iter().map(|name| bare_name(name)).collect();
-            format!("x509: certificate is valid for {}, not {host}", names.join(", "))
-        }
-        other => format!("x509: {other}"),
-    }
-}
-
-/// `DnsName("x")` as `x`.
-fn bare_name(name: &str) -> &str {
-    let quoted = name.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")"));
-    let bare = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    quoted.or(bare).unwrap_or(name)
-}
-
-fn client_hint(url: &Url, searched: &[PathBuf]) -> String {
-    let mut hint = format!("{} wants a client certificate", address(url));
-    if !searched.is_empty() {
-        let _ = write!(hint, "; put it as client.cert and client.key into {}", folders(searched));
-    }
-    hint
-}
-
-fn folders(searched: &[PathBuf]) -> String {
-    let shown: Vec<_> = searched.iter().map(|path| path.display().to_string()).collect();
-    shown.join(" or ")
-}
-
-fn certificate_hint(problem: &CertificateError, url: &Url, searched: &[PathBuf]) -> String {
-    let mut hint = format!("the certificate of {} is not trusted", address(url));
-    if matches!(problem, CertificateError::UnknownIssuer) && !searched.is_empty() {
-        let folders = folders(searched);
-        let _ = write!(hint, "; put the certificate of its authority as ca.crt into {folders}");
-        hint.push_str(", or give --tls-verify=false to accept any certificate");
-    } else {
-        hint.push_str("; --tls-verify=false accepts any certificate");
-    }
-    hint
-}
-
-#[cfg(test)]
-mod tests {
-    use rustls::pki_types::ServerName;
-
-    use super::*;
-
-    #[test]
-    fn certificates_are_explained() {
-        let url = Url::parse("https://r.example:5000/v2/").unwrap();
-        let folders = [PathBuf::from("/etc/containers/certs.d/r.example:5000")];
-        for (problem, text, hint) in [
-            (
-                CertificateError::UnknownIssuer,
-                "x509: certificate signed by unknown authority",
-                "/etc/containers/certs.d/r.example:5000, or give --tls-verify=false",
-            ),
-            (
-                CertificateError::NotValidForNameContext {
-                    expected: ServerName::try_from("r.example").unwrap(),
-                    presented: vec!["DnsName(\"a\")".into(), "IpAddress(127.0.0.1)".into()],
-                },
-                "x509: certificate is valid for a, 127.0.0.1, not r.example",
-                "--tls-verify=false",
-            ),
-            (
-                CertificateError::Expired,
-                "x509: certificate has expired or is not yet valid",
-                "--tls-verify=false",
-            ),
-        ] {
-            let error = WireError::tls(&rustls::Error::InvalidCertificate(problem), &url, &folders);
-            assert_eq!(error.to_string(), format!("tls: failed to verify certificate: {text}"));
-            let shown = error.hint().unwrap();
-            assert!(shown.contains(hint) && shown.contains("r.example:5000"), "{shown}");
-            assert!(!error.is_transient());
-        }
-    }
-
-    #[test]
-    fn alerts_are_words() {
-        for (name, words) in
-            [("UnknownCA", "unknown CA"), ("HandshakeFailure", "handshake failure")]
-        {
-            assert_eq!(spaced(name), words);
-        }
-    }
 }

@@ -190,9 +190,6 @@ pub enum NameError {
         "docker: image reference {0:?} has unknown digest set but it contains either a tag or digest"
     )]
     UnknownDigestOfKnown(String),
-    /// Registries cannot be asked for both at once.
-    #[error("Docker references with both a tag and digest are currently not supported")]
-    TagAndDigest,
     /// One is needed.
     #[error("Docker reference {0} is not for an unknown digest case; tag or digest is needed")]
     NeitherTagNorDigest(String),

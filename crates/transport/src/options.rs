@@ -76,6 +76,9 @@ pub struct RegistryOptions {
     pub cert_dir: Option<PathBuf>,
     /// Whether certificates must be good and http is not spoken; otherwise registries.conf says so.
     pub tls_verify: Option<bool>,
+    /// Whether to say if the tag of a name that has a digest, too, leads elsewhere by now: one
+    /// request for such a name.
+    pub looks_at_tags: bool,
     /// How long a connection may be silent before another one is tried; `None` for the usual time.
     pub idle_timeout: Option<Duration>,
     /// How much is asked of a registry at once.

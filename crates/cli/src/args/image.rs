@@ -92,6 +92,8 @@ pub(crate) struct Image {
     pub(crate) tls_verify: Option<bool>,
     pub(crate) shared_blob_dir: Option<PathBuf>,
     pub(crate) daemon_host: Option<String>,
+    /// Nothing is to be said that is no failure.
+    pub(crate) quiet: bool,
 }
 
 /// As whom to talk to the registry.
@@ -133,6 +135,7 @@ impl Image {
             tls_verify,
             shared_blob_dir: path(&name("shared-blob-dir")),
             daemon_host: values.text(&name("daemon-host")).map(str::to_owned),
+            quiet: values.switch("quiet"),
         })
     }
 }

@@ -22,6 +22,7 @@ use crate::args::report::{Output, Show};
 use crate::args::value::Values;
 use crate::args::{limits, lists};
 use crate::exit::UsageError;
+use crate::exit::sides::{self, Side};
 use crate::progress::Progress;
 use crate::report::{Copying, Report};
 use crate::{files, go, keys, retry};
@@ -38,6 +39,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     let policy = app.policy()?;
     let from = ImageName::parse(from).with_context(|| format!("Invalid source name {from}"))?;
     let to = ImageName::parse(to).with_context(|| format!("Invalid destination name {to}"))?;
+    sides::set(Side::of(&from), Side::of(&to));
     let source_options = app.options(&app.image(flags, "src-")?);
     let mut options = app.options(&app.image(flags, "dest-")?);
     options.docker_archive.additional_tags = additional_tags(&copy)?;

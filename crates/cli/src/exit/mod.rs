@@ -2,6 +2,7 @@
 
 mod class;
 mod failure;
+pub(crate) mod sides;
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -173,7 +174,7 @@ const ALLOW_MORE: &str =
     "unless it was made to fill disks, allow it: --max-unpacked SIZE, such as 50GiB, or 0";
 
 fn hint(error: &Error) -> Option<String> {
-    error.chain().find_map(|error| {
+    let found = error.chain().find_map(|error| {
         error
             .downcast_ref::<Classed>()
             .and_then(|classed| classed.hint.clone())
@@ -186,11 +187,11 @@ fn hint(error: &Error) -> Option<String> {
             .or_else(|| error.downcast_ref::<NameError>()?.hint())
             .or_else(|| error.downcast_ref::<ConfigError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<RegistryError>()?.hint().map(str::to_owned))
-            .or_else(|| error.downcast_ref::<ConfigError>()?.hint().map(str::to_owned))
             .or_else(|| Some(error.downcast_ref::<Clash>()?.hint().to_owned()))
             .or_else(|| error.downcast_ref::<ShardError>()?.hint().map(str::to_owned))
             .or_else(|| TooMuch::of(error).map(|_| ALLOW_MORE.to_owned()))
-    })
+    });
+    found.map(|hint| sides::fit(hint, error))
 }
 
 impl DeadlineExceeded {

@@ -69,6 +69,14 @@ impl Entry {
         let auth = base64::engine::general_purpose::STANDARD.encode(pair);
         Self { auth: Some(auth), ..Self::default() }
     }
+
+    /// What stands in it unencoded, as it is written by hand. Docker and Kubernetes use that, too.
+    fn in_the_open(&self) -> Option<Stored> {
+        let text = |key: &str| self.rest.get(key).and_then(Value::as_str);
+        let username = text("username").filter(|username| !username.is_empty())?;
+        let password = text("password")?;
+        Some(Stored::Basic { username: username.to_owned(), password: password.into() })
+    }
 }
 
 impl CredentialFile {
@@ -91,7 +99,8 @@ impl CredentialFile {
                 serde_json::from_value(auths).map_err(failed)?;
             return Ok(Contents { auths: present(auths), ..Contents::default() });
         }
-        let root = fields::root(bytes).map_err(failed)?;
+        let mut root = fields::root(bytes).map_err(failed)?;
+        wrap_bare_entries(&mut root);
         let part = |key: &str| root.get(key).cloned().unwrap_or(Value::Null);
         let auths: Option<BTreeMap<String, Option<Entry>>> =
             serde_json::from_value(part("auths")).map_err(failed)?;
@@ -176,6 +185,14 @@ impl Contents {
                 Ok(Stored::Basic { username, password })
             }
             _ if decoded.is_empty() => {
+                if let Some(stored) = entry.in_the_open() {
+                    warn!(
+                        "the password for {key} lies in the open in {}; `skopeo login` writes it \
+                         as others read it",
+                        path.display()
+                    );
+                    return Ok(stored);
+                }
                 debug!("the entry {key:?} in {} is empty", path.display());
                 Ok(Stored::None)
             }
@@ -221,6 +238,24 @@ fn base64_reason(error: DecodeError) -> String {
             format!("illegal base64 data at input byte {at}")
         }
         error => format!("illegal base64 data: {error}"),
+    }
+}
+
+/// Puts the entries of a file in the form of ~/.dockercfg, which Kubernetes keeps in secrets, where
+/// those of the others are.
+fn wrap_bare_entries(root: &mut Map<String, Value>) {
+    if ["auths", "credHelpers", "credsStore"].iter().any(|key| root.contains_key(*key)) {
+        return;
+    }
+    let is_entry = |value: &Value| {
+        let has = |key: &str| value.get(key).is_some_and(Value::is_string);
+        has("auth") || has("identitytoken") || has("username") && has("password")
+    };
+    let (entries, others): (Map<_, _>, Map<_, _>) =
+        std::mem::take(root).into_iter().partition(|(_, value)| is_entry(value));
+    *root = others;
+    if !entries.is_empty() {
+        root.insert("auths".to_owned(), entries.into());
     }
 }
 

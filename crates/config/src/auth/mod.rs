@@ -282,8 +282,22 @@ fn find_in_files(
     key: &str,
     host: &str,
 ) -> Result<Stored, Error> {
-    for file in files(environment, options) {
-        let found = find_in_file(environment, &file, key, host)?;
+    let files = files(environment, options);
+    // A file that was named must be read. Of those that may be there, one that belongs to somebody
+    // else, as after `sudo`, keeps nobody from what is public.
+    let named = files.len() == 1;
+    for file in files {
+        let found = match find_in_file(environment, &file, key, host) {
+            Err(error) if !named && error.is_permission_denied() => {
+                warn!(
+                    "{}; going on without its credentials. --authfile or $REGISTRY_AUTH_FILE names \
+                     another file",
+                    error.chain()
+                );
+                continue;
+            }
+            found => found?,
+        };
         if !found.is_none() {
             debug!("the credentials for {key} are from {}", file.path.display());
             return Ok(found);

@@ -585,3 +585,51 @@ fn secrets_do_not_show() {
     let stored = Stored::Basic { username: "u".to_owned(), password: "hidden".into() };
     assert!(!format!("{stored:?}").contains("hidden"));
 }
+
+#[test]
+fn names_and_passwords_may_stand_in_the_open() {
+    let basic = |machine: &Machine, key: &str| match find(
+        &machine.config(),
+        &AuthOptions { authfile: Some(machine.path("own.json")), ..AuthOptions::default() },
+        key,
+    ) {
+        Ok(Stored::Basic { username, password }) => format!("{username}:{}", password.reveal()),
+        Ok(other) => format!("{other:?}"),
+        Err(error) => machine.plain(&error),
+    };
+    let open = r#"{"username":"u","password":"p:q"}"#;
+    for (text, key, expected) in [
+        (format!(r#"{{"auths":{{"h":{open}}}}}"#), "h", "u:p:q"),
+        (format!(r#"{{"auths":{{"h/a":{open}}}}}"#), "h/a/b", "u:p:q"),
+        (format!(r#"{{"auths":{{"https://h":{open}}}}}"#), "h", "u:p:q"),
+        (r#"{"auths":{"h":{"auth":"","username":"u","password":"p"}}}"#.into(), "h", "u:p"),
+        (r#"{"auths":{"h":{"auth":"eDp5","username":"u","password":"p"}}}"#.into(), "h", "x:y"),
+        (r#"{"auths":{"h":{"username":"u"}}}"#.into(), "h", "None"),
+        (r#"{"auths":{"h":{"username":"","password":"p"}}}"#.into(), "h", "None"),
+        (r#"{"auths":{"h":{"username":1,"password":"p"}}}"#.into(), "h", "None"),
+        // The form of ~/.dockercfg, and of Kubernetes' first secrets.
+        (format!(r#"{{"h":{open}}}"#), "h", "u:p:q"),
+        (r#"{"h":{"auth":"eDp5","email":"a@b.example"}}"#.into(), "h", "x:y"),
+        // A file that has `auths` has no others.
+        (format!(r#"{{"auths":{{}},"h":{open}}}"#), "h", "None"),
+        (format!(r#"{{"credsStore":"","h":{open}}}"#), "h", "None"),
+    ] {
+        let machine = Machine::new().file("own.json", &text);
+        assert_eq!(basic(&machine, key), expected, "{text}");
+    }
+    let machine = Machine::new().file("home/.dockercfg", &format!(r#"{{"h":{open}}}"#));
+    assert_eq!(found(&machine, "h"), "u");
+}
+
+#[test]
+fn what_a_login_finds_in_the_old_form_is_kept() {
+    let machine = Machine::new().file("own.json", r#"{"h":{"auth":"eDp5"},"other":1}"#);
+    let options =
+        AuthOptions { authfile: Some(machine.path("own.json")), ..AuthOptions::default() };
+    log_in(&machine, &options, "new");
+    let text = fs_err::read_to_string(machine.path("own.json")).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["auths"]["h"]["auth"], "eDp5");
+    assert!(value["auths"]["new"].is_object() && value.get("h").is_none(), "{text}");
+    assert_eq!(value["other"], 1);
+}

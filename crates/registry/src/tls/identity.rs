@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::TlsError;
-use super::der::Fields;
+use super::certificate::Certificate;
 use crate::options::ClientPair;
 
 /// The user's client certificates, in order.
@@ -33,9 +33,16 @@ fn load(pair: &ClientPair, provider: &CryptoProvider) -> Result<Arc<CertifiedKey
     }
     let key = PrivateKeyDer::from_pem_slice(pair.key_pem.reveal().as_bytes())
         .map_err(|error| wrong(format!("its key: {error}")))?;
-    let certified =
-        CertifiedKey::from_der(chain, key, provider).map_err(|error| wrong(error.to_string()))?;
-    Ok(Arc::new(certified))
+    let own = Certificate::parse(&chain[0]).map_err(wrong)?.key.to_vec();
+    // What keys cannot be used is said in rustls' words, which name types.
+    let key = provider
+        .key_provider
+        .load_private_key(key)
+        .map_err(|_| wrong("its key is of a kind that is not supported".to_owned()))?;
+    if key.public_key().is_some_and(|public| public.as_ref() != own) {
+        return Err(wrong("private key does not match public key".to_owned()));
+    }
+    Ok(Arc::new(CertifiedKey::new(chain, key)))
 }
 
 impl ResolvesClientCert for Pairs {
@@ -48,8 +55,7 @@ impl ResolvesClientCert for Pairs {
         let is_known = |pair: &CertifiedKey| {
             authorities.is_empty()
                 || pair.cert.iter().any(|certificate| {
-                    Fields::find(certificate)
-                        .is_some_and(|fields| authorities.contains(&fields.issuer))
+                    Certificate::parse(certificate).is_ok_and(|it| authorities.contains(&it.issuer))
                 })
         };
         self.0

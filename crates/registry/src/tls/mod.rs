@@ -1,9 +1,15 @@
 //! TLS by rustls: what is trusted, and which client certificate is shown.
 
+mod certificate;
+mod chain;
+mod constraints;
 mod der;
 mod details;
+mod hostname;
 mod identity;
+mod refused;
 mod verify;
+mod words;
 
 use std::sync::Arc;
 
@@ -13,6 +19,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::options::TlsOptions;
+
+pub(crate) use words::told;
 
 /// Why no TLS connection could be made with what the user gave.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,15 +4,16 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, SignatureScheme,
 };
 
-use super::der::Fields;
+use super::certificate::Certificate;
+use super::chain::{self, Roots};
+use super::der;
+use super::refused::Refused;
 
 /// Believes what the system's roots and the user's vouch for.
 ///
@@ -20,41 +21,21 @@ use super::der::Fields;
 pub(crate) struct Trusted {
     provider: Arc<CryptoProvider>,
     extra: Vec<CertificateDer<'static>>,
-    verifier: OnceLock<Result<Arc<WebPkiServerVerifier>, Error>>,
+    roots: OnceLock<Roots>,
 }
 
 impl Trusted {
     pub(super) fn new(provider: Arc<CryptoProvider>, extra: Vec<CertificateDer<'static>>) -> Self {
-        Self { provider, extra, verifier: OnceLock::new() }
+        Self { provider, extra, roots: OnceLock::new() }
     }
 
     /// Reads the roots, so that they are there when they are needed.
     pub(super) fn warm(&self) {
-        // What is wrong with them is told to whoever needs them.
-        let _ = self.verifier();
+        self.roots();
     }
 
-    fn verifier(&self) -> Result<&Arc<WebPkiServerVerifier>, Error> {
-        let made = self.verifier.get_or_init(|| {
-            let mut store = RootCertStore::empty();
-            store.add_parsable_certificates(self.extra.iter().cloned());
-            store.add_parsable_certificates(system_roots().iter().cloned());
-            if store.is_empty() {
-                // Nobody to believe. (An empty store would be an error of its own.)
-                return Err(CertificateError::UnknownIssuer.into());
-            }
-            WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&self.provider))
-                .build()
-                .map_err(|error| Error::General(error.to_string()))
-        });
-        made.as_ref().map_err(Clone::clone)
-    }
-
-    /// A certificate that is an authority and the server at once, as `openssl req -x509` makes
-    /// them, is not believed by webpki even where the user gave this very certificate as a root.
-    /// Go's verifier believes it, and so do we, if its name and time are right.
-    fn is_root_itself(&self, server: &CertificateDer<'_>) -> bool {
-        self.extra.iter().chain(system_roots()).any(|root| root.as_ref() == server.as_ref())
+    fn roots(&self) -> &Roots {
+        self.roots.get_or_init(|| Roots::new(self.extra.iter().chain(system_roots()).cloned()))
     }
 }
 
@@ -64,26 +45,14 @@ impl ServerCertVerifier for Trusted {
         server: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
+        _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verdict = self.verifier()?.verify_server_cert(server, intermediates, name, ocsp, now);
-        match verdict {
-            Err(Error::InvalidCertificate(problem))
-                if is_used_as_server(&problem) && self.is_root_itself(server) =>
-            {
-                verify_server_name(&ParsedCertificate::try_from(server)?, name)?;
-                if !Fields::find(server).is_some_and(|fields| fields.is_valid_at(now)) {
-                    return Err(CertificateError::Expired.into());
-                }
-                Ok(ServerCertVerified::assertion())
-            }
-            // An authority that nobody vouches for is first of all unknown.
-            Err(Error::InvalidCertificate(problem)) if is_used_as_server(&problem) => {
-                Err(CertificateError::UnknownIssuer.into())
-            }
-            verdict => verdict,
-        }
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let algorithms = &self.provider.signature_verification_algorithms;
+        chain::verify(server, intermediates, self.roots(), &name.to_str(), now, algorithms)
+            .map_err(refused)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -92,8 +61,18 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
+        let certificate = parse(certificate)?;
+        let bad = || Error::from(CertificateError::BadSignature);
+        let (algorithm, key) = der::public_key(certificate.key).ok_or_else(bad)?;
+        let mut known = self.provider.signature_verification_algorithms.mapping.iter();
+        let (_, of_scheme) = known
+            .find(|(scheme, _)| *scheme == signed.scheme)
+            .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+        let usable = of_scheme.iter().find(|it| it.public_key_alg_id().as_ref() == algorithm);
+        usable
+            .and_then(|usable| usable.verify_signature(key, message, signed.signature()).ok())
+            .ok_or_else(bad)?;
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn verify_tls13_signature(
@@ -102,8 +81,9 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        let key = SubjectPublicKeyInfoDer::from(parse(certificate)?.key);
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
+        verify_tls13_signature_with_raw_key(message, &key, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -111,15 +91,18 @@ impl ServerCertVerifier for Trusted {
     }
 }
 
+fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<Certificate<'a>, Error> {
+    Certificate::parse(certificate).map_err(|why| refused(Refused::Unreadable(why)))
+}
+
+fn refused(why: Refused) -> Error {
+    CertificateError::Other(OtherError(Arc::new(why))).into()
+}
+
 impl fmt::Debug for Trusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trusted").field("extra", &self.extra.len()).finish_non_exhaustive()
     }
-}
-
-fn is_used_as_server(problem: &CertificateError) -> bool {
-    let CertificateError::Other(OtherError(other)) = problem else { return false };
-    matches!(other.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 /// The system's roots, read once for the whole process, and only for TLS.

@@ -79,7 +79,7 @@ impl Repository {
             return Err(UploadError::Body(Length { expected, longer: at > expected }.into()));
         }
         let found = hashing.finish().await;
-        self.finish(session, &found, Bytes::new(), at).await.map_err(UploadError::last)?;
+        self.finish(session, &found, Bytes::new(), at, false).await.map_err(UploadError::last)?;
         Ok((found, at))
     }
 
@@ -123,7 +123,7 @@ impl Repository {
             let Some(pause) = tries.next(status, None).filter(|_| lost) else {
                 return Err(if lost { error.after(tries.done()) } else { error });
             };
-            wait(pause, &error.to_string()).await;
+            wait(pause, &error.chain()).await;
             from = self.ask(session, start, end).await?.unwrap_or(from);
             if from == end {
                 return Ok(());

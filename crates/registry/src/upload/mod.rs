@@ -6,6 +6,7 @@ mod resume;
 mod session;
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -21,8 +22,8 @@ use crate::error::Error;
 use crate::pace::Permit;
 use crate::redact::redacted;
 use crate::repository::Repository;
-use crate::retry::is_transient_status;
-use crate::send::Call;
+use crate::retry::{Tries, is_transient_status};
+use crate::send::{Call, wait};
 use crate::token::Scope;
 
 use body::{Hashing, Watch};
@@ -199,28 +200,43 @@ impl Repository {
             Some(session) => session,
             None => self.open_upload().await?,
         };
-        for last in [false, true] {
-            match self.finish(&session, digest, bytes.clone(), size).await {
+        let mut tries = Tries::new(&self.shared().options.retry);
+        let mut judged = false;
+        loop {
+            let error = match self.finish(&session, digest, bytes.clone(), size, true).await {
                 Ok(()) => break,
-                // The session is lost, or was spoilt by a try that broke.
-                Err(error) if !last && may_be_the_session(&error) => {
-                    debug!("Sending a small blob again: {error}");
-                    self.cancel_upload(session).await;
-                    session = self.open_upload().await?;
+                Err(error) => error,
+            };
+            // What broke on its way may have spoilt the session; what was refused may be in a
+            // session that is lost. Both have another chance, in a new one.
+            let pause = match error.status() {
+                None if error.is_transient() => tries.broken(&error),
+                _ if !judged && may_be_the_session(&error) => {
+                    judged = true;
+                    Some(Duration::ZERO)
                 }
-                Err(error) => {
-                    self.cancel_upload(session).await;
-                    return Err(match self.judge(error) {
-                        // It has been sent again often enough.
-                        UploadError::Registry { error, .. }
-                            if error.status().is_some_and(is_transient_status) =>
-                        {
-                            UploadError::last(error)
-                        }
-                        failed => failed,
-                    });
-                }
+                _ => None,
+            };
+            self.cancel_upload(session).await;
+            let Some(pause) = pause else {
+                let error = error.after(tries.done());
+                return Err(match self.judge(error) {
+                    // It has been sent again often enough.
+                    UploadError::Registry { error, .. }
+                        if error.status().is_some_and(is_transient_status) =>
+                    {
+                        UploadError::last(error)
+                    }
+                    failed => failed,
+                });
+            };
+            debug!("Sending a small blob again: {error}");
+            wait(pause, &error.chain()).await;
+            // The answer may be what was lost.
+            if self.head_blob(digest).await.ok() == Some(Some(size)) {
+                break;
             }
+            session = self.open_upload().await?;
         }
         Ok((digest.clone(), size))
     }
@@ -285,22 +301,25 @@ impl Repository {
             (None, Some(hashing)) => hashing.finish().await,
             (None, None) => unreachable!("without a digest there is hashing"),
         };
-        match self.finish(&session, &found, Bytes::new(), watch.sent()).await {
+        match self.finish(&session, &found, Bytes::new(), watch.sent(), false).await {
             Ok(()) => Ok((found, watch.sent())),
             Err(error) => Err(self.judge(error)),
         }
     }
 
-    /// The last `PUT`, with the digest and what bytes there are left.
+    /// The last `PUT`, with the digest and what bytes there are left; `once` if a try that breaks
+    /// spoils the session.
     async fn finish(
         &self,
         session: &UploadSession,
         digest: &Digest,
         bytes: Bytes,
         size: u64,
+        once: bool,
     ) -> Result<(), Error> {
         let url = with_digest(&session.location, digest);
         let mut call = Call::to(Method::PUT, &url).scopes(self.to_write()).body(bytes);
+        call.once = once;
         call.headers = octets();
         let doing = || format!("uploading layer to {}", redacted(&url));
         let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
@@ -328,7 +347,7 @@ impl Repository {
     ) -> Result<Response, UploadError> {
         let shared = self.shared();
         let proof = match shared.is_ours(url) {
-            true => shared.proof(&self.to_write(), None).await?,
+            true => shared.proof(&self.to_write(), None, false).await?,
             false => None,
         };
         // What is uploaded may come from this very registry, and need more requests to come.
@@ -339,6 +358,10 @@ impl Repository {
             Ok(response) => {
                 if let Some(permit) = permit {
                     permit.answered(response.status().as_u16(), response.headers());
+                }
+                let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
+                if unauthorized && shared.is_ours(url) && shared.may_be_spent(proof.as_ref()) {
+                    shared.spends_tokens();
                 }
                 // A refusal may come before the body was read; whether that failed matters less.
                 return Ok(response);

@@ -114,7 +114,8 @@ impl Repository {
                 piece.map_err(UploadError::Body)?;
             }
         }
-        self.finish(session, digest, Bytes::new(), size).await.map_err(|error| self.judge(error))
+        let done = self.finish(session, digest, Bytes::new(), size, false).await;
+        done.map_err(|error| self.judge(error))
     }
 }
 

@@ -43,7 +43,7 @@ impl Repository {
         let cancel = async {
             let mut call = Call::to(Method::DELETE, &session.location);
             if shared.is_ours(&session.location) {
-                call.access = Access::Shown(shared.proof(&self.to_write(), None).await?);
+                call.access = Access::Shown(shared.proof(&self.to_write(), None, false).await?);
             }
             let proof = match &call.access {
                 Access::Shown(proof) => proof.clone(),

@@ -352,9 +352,9 @@ async fn what_is_hidden_from_strangers_is_found() {
         client.repository("a").manifest("x").await.unwrap();
         client.repository("gone").manifest("x").await.unwrap_err();
         assert_eq!(server.seen().len(), 4);
-        // Strangers do not ask twice.
+        // Strangers do not ask twice, but whether it is a registry that says "not here".
         server.client().repository("a").manifest("x").await.unwrap_err();
-        assert_eq!(server.seen().len(), 5);
+        assert_eq!(server.seen().len(), if hidden == 404 { 6 } else { 5 });
     }
 }
 
@@ -410,4 +410,55 @@ async fn secrets_are_in_no_error_and_no_debug() {
         let shown = format!("{client:?} {options:?} {error:?} {}", chain(&error));
         assert!(!shown.contains("hunter2"), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn tokens_may_be_good_for_one_request_only() {
+    let used: Arc<std::sync::Mutex<std::collections::HashSet<usize>>> = Arc::default();
+    let spent = Arc::clone(&used);
+    let registry =
+        Registry::start(move |_, number| spent.lock().unwrap().insert(number), token).await;
+    let repository = registry.server.client().repository("a");
+    for _ in 0..3 {
+        let results = join_all((0..8).map(|_| repository.manifest("x"))).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
+    // Blobs cannot be sent again, so their one request has to have a token of its own.
+    let bytes = bytes::Bytes::from(vec![7; 300_000]);
+    let digest = Digest::sha256(&bytes);
+    let body = futures_util::stream::iter([Ok(bytes)]);
+    let sent = repository
+        .for_writing()
+        .upload(None, Some(&digest), Some(300_000), futures_util::StreamExt::boxed(body))
+        .await;
+    assert!(sent.is_ok(), "{sent:?}");
+}
+
+#[tokio::test]
+async fn who_may_not_asks_for_no_more_tokens_than_need_be() {
+    let registry = Registry::start(|_, _| false, token).await;
+    let repository = registry.server.client().repository("a");
+    assert!(repository.manifest("x").await.unwrap_err().is_unauthorized());
+    assert_eq!(registry.tokens(), 1);
+}
+
+#[tokio::test]
+async fn hints_say_who_asked() {
+    let registry = Registry::start(|_, _| false, token).await;
+    let host = registry.server.host.clone();
+    let hint = |error: Error| error.hint().unwrap().to_owned();
+    let nobody = registry.server.client().repository("a").manifest("x").await.unwrap_err();
+    assert_eq!(nobody.host(), Some(host.as_str()));
+    let nobody = hint(nobody);
+    assert!(nobody.contains("nobody is logged in") && nobody.contains("--creds"), "{nobody}");
+    assert!(nobody.contains(&format!("`skopeo login {host}`")), "{nobody}");
+    let somebody = registry.server.client_as(basic("fritz", "p")).repository("a");
+    let somebody = hint(somebody.manifest("x").await.unwrap_err());
+    assert!(somebody.contains("\"fritz\"") && somebody.contains("password"), "{somebody}");
+    let server = Server::start(|_| {
+        reply(404).body(r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#)
+    })
+    .await;
+    let missing = hint(server.client().repository("a/b").manifest("x").await.unwrap_err());
+    assert!(missing.contains(&format!("skopeo list-tags docker://{}/a/b", server.host)));
 }

@@ -7,6 +7,8 @@ mod server;
 mod authorization;
 mod connections;
 mod downloads;
+mod encodings;
+mod insecure;
 mod manifests;
 mod pace;
 mod tags;

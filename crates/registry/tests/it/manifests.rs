@@ -58,7 +58,11 @@ async fn a_manifest_that_is_not_there() {
         ),
         ("nginx", "StatusCode: 404, \"nginx\""),
     ] {
-        let server = Server::start(move |_| reply(404).body(body)).await;
+        let server = Server::start(move |seen| match seen.path.as_str() {
+            "/v2/" => reply(200),
+            _ => reply(404).body(body),
+        })
+        .await;
         let repository = server.client().repository("a");
         let error = repository.manifest("x").await.unwrap_err();
         assert!(error.is_not_found());

@@ -112,6 +112,39 @@ impl Server {
         Self::start_with(Some(acceptor), |_| None, handler).await
     }
 
+    /// Two servers on one port: what is spoken first decides which of them answers. Only what came
+    /// in the clear is logged.
+    pub(crate) async fn start_both(
+        acceptor: TlsAcceptor,
+        secure: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+        plain: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let (secure, plain): (Arc<Handler>, Arc<Handler>) = (Arc::new(secure), Arc::new(plain));
+        let log = Arc::clone(&seen);
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (secure, plain, log) =
+                    (Arc::clone(&secure), Arc::clone(&plain), Arc::clone(&log));
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut first = [0];
+                    if stream.peek(&mut first).await.is_ok_and(|read| read == 1 && first[0] == 0x16)
+                    {
+                        let Ok(stream) = acceptor.accept(stream).await else { return };
+                        serve(stream, &*secure, &|_| None, &Mutex::default()).await;
+                        return;
+                    }
+                    serve(stream, &*plain, &|_| None, &log).await;
+                });
+            }
+        });
+        Self { host, seen, task }
+    }
+
     /// `early` may answer before the body has been read, and then closes the connection.
     pub(crate) async fn start_with(
         tls: Option<TlsAcceptor>,

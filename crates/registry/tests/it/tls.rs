@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::version::TLS12;
 use tokio_rustls::rustls::{ALL_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
@@ -87,7 +88,10 @@ fn config(
             builder.with_client_cert_verifier(verifier.build().unwrap())
         }
     };
-    builder.with_single_cert(vec![server.der.clone()], server.key.clone_key()).unwrap()
+    // Certificates that rustls itself would not serve are served, too.
+    let key = default_provider().key_provider.load_private_key(server.key.clone_key()).unwrap();
+    let certified = CertifiedKey::new(vec![server.der.clone()], key);
+    builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
 }
 
 async fn start(server: &Made) -> Server {
@@ -198,21 +202,23 @@ async fn an_authority_that_is_the_server_is_believed_where_it_is_a_root() {
     let server = start(&same).await;
     client(&server, &[&same.pem]).check_login().await.unwrap();
     assert_eq!(reason(&client(&server, &[])).await, UNKNOWN);
-    assert_eq!(reason(&client(&server, &[&both(&["127.0.0.1"]).pem])).await, UNKNOWN);
+    // A namesake whose key did not sign it.
+    let said = reason(&client(&server, &[&both(&["127.0.0.1"]).pem])).await;
+    assert!(said.starts_with(UNKNOWN) && said.contains("ECDSA verification failure"), "{said}");
 
     let other_name = both(&["registry.example"]);
     let server = start(&other_name).await;
     assert_eq!(
         reason(&client(&server, &[&other_name.pem])).await,
-        "tls: failed to verify certificate: x509: certificate is valid for registry.example, \
-         not 127.0.0.1"
+        "tls: failed to verify certificate: x509: cannot validate certificate for 127.0.0.1 \
+         because it doesn't contain any IP SANs"
     );
     let nameless = both(&[]);
     let server = start(&nameless).await;
     assert_eq!(
         reason(&client(&server, &[&nameless.pem])).await,
-        "tls: failed to verify certificate: x509: certificate is not valid for any names, \
-         but wanted to match 127.0.0.1"
+        "tls: failed to verify certificate: x509: cannot validate certificate for 127.0.0.1 \
+         because it doesn't contain any IP SANs"
     );
     for (from, to) in [(2000, 2001), (2200, 2201)] {
         let mut parameters = parameters(&["127.0.0.1"]);
@@ -222,10 +228,17 @@ async fn an_authority_that_is_the_server_is_believed_where_it_is_a_root() {
         let key = KeyPair::generate().unwrap();
         let past = made(&parameters.self_signed(&key).unwrap(), &key);
         let server = start(&past).await;
-        assert_eq!(
-            reason(&client(&server, &[&past.pem])).await,
-            "tls: failed to verify certificate: x509: certificate has expired or is not yet valid"
-        );
+        let client = client(&server, &[&past.pem]);
+        let said = reason(&client).await;
+        let expired = "tls: failed to verify certificate: x509: certificate has expired or is not \
+                       yet valid: current time ";
+        assert!(said.starts_with(expired), "{said}");
+        let (word, year) =
+            if to == 2001 { ("is after", "2001-01-01") } else { ("is before", "2200-01-01") };
+        assert!(said.ends_with(&format!("{word} {year}T00:00:00Z")), "{said}");
+        let hint = client.check_login().await.unwrap_err().hint().unwrap().to_owned();
+        assert!(hint.contains(year) && hint.contains("this machine's clock"), "{hint}");
+        assert!(!hint.contains("not trusted"), "{hint}");
     }
 }
 
@@ -241,12 +254,120 @@ async fn a_plain_self_signed_server_is_believed_where_it_is_a_root() {
 #[tokio::test]
 async fn a_certificate_for_another_host_is_refused() {
     let authority = authority("ca");
-    let server = start(&signed(parameters(&["a.example", "b.example"]), &authority)).await;
-    assert_eq!(
-        reason(&client(&server, &[&authority.pem()])).await,
-        "tls: failed to verify certificate: x509: certificate is valid for a.example, b.example, \
-         not 127.0.0.1"
-    );
+    for (names, said) in [
+        (
+            &["a.example", "b.example"][..],
+            "cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs",
+        ),
+        (&["10.0.0.1", "::1"], "certificate is valid for 10.0.0.1, ::1, not 127.0.0.1"),
+    ] {
+        let server = start(&signed(parameters(names), &authority)).await;
+        let client = client(&server, &[&authority.pem()]);
+        let expected = format!("tls: failed to verify certificate: x509: {said}");
+        assert_eq!(reason(&client).await, expected);
+        let hint = client.check_login().await.unwrap_err().hint().unwrap().to_owned();
+        let told = format!("is for {}, not for 127.0.0.1", names.join(", "));
+        assert!(hint.contains(&told), "{hint}");
+    }
+}
+
+/// What Go's verifier believes and refuses, of certificates that webpki sees otherwise.
+#[tokio::test]
+async fn certificates_are_judged_as_go_judges_them() {
+    use rcgen::{CustomExtension, ExtendedKeyUsagePurpose as Usage, KeyUsagePurpose};
+    let root = authority("ca");
+    let of = |change: &dyn Fn(&mut CertificateParams)| {
+        let mut parameters = parameters(&["127.0.0.1"]);
+        change(&mut parameters);
+        parameters
+    };
+    let any = Usage::Other(vec![2, 5, 29, 37, 0]);
+    let authority = |usage: Vec<Usage>, by: &CertifiedIssuer<'_, KeyPair>| {
+        let mut parameters = parameters(&[]);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.distinguished_name.push(DnType::CommonName, "between");
+        parameters.extended_key_usages = usage;
+        CertifiedIssuer::signed_by(parameters, KeyPair::generate().unwrap(), by).unwrap()
+    };
+    let ca = |it: &mut CertificateParams| it.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let with = |usages: Vec<Usage>| of(&|it| it.extended_key_usages.clone_from(&usages));
+    let critical = of(&|it| {
+        let mut odd = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+        odd.set_criticality(true);
+        it.custom_extensions.push(odd);
+    });
+    let usage = "certificate specifies an incompatible key usage";
+    for (what, made, said) in [
+        ("an authority", signed(of(&ca), &root), ""),
+        ("for anything", signed(with(vec![any.clone()]), &root), ""),
+        ("for clients and anything", signed(with(vec![Usage::ClientAuth, any.clone()]), &root), ""),
+        ("for servers", signed(with(vec![Usage::ServerAuth]), &root), ""),
+        ("for clients", signed(with(vec![Usage::ClientAuth]), &root), usage),
+        ("critical", signed(critical, &root), "unhandled critical extension"),
+        (
+            "may sign",
+            signed(
+                of(&|it| {
+                    ca(it);
+                    it.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+                }),
+                &root,
+            ),
+            "",
+        ),
+    ] {
+        let server = start(&made).await;
+        let outcome = client(&server, &[&root.pem()]).check_login().await;
+        match (said, outcome) {
+            ("", outcome) => assert!(outcome.is_ok(), "{what}: {outcome:?}"),
+            (said, Err(error)) => assert!(chain(&error).ends_with(said), "{what}: {error:?}"),
+            (_, Ok(())) => panic!("{what} is believed"),
+        }
+        // The certificate itself among those that are trusted, and nothing else: it is believed
+        // for the same uses.
+        let pinned = client(&server, &[&made.pem]).check_login().await;
+        assert_eq!(pinned.is_ok(), said.is_empty(), "{what}: {pinned:?}");
+    }
+    // A pinned certificate vouches for nobody else, whatever its key has signed.
+    let pinned = signed(parameters(&["127.0.0.1"]), &root);
+    let other = start(&signed(parameters(&["127.0.0.1"]), &root)).await;
+    assert!(reason(&client(&other, &[&pinned.pem])).await.starts_with(UNKNOWN));
+    // What is between the root and the server counts, too.
+    for (usages, good) in [(vec![], true), (vec![any], true), (vec![Usage::ClientAuth], false)] {
+        let between = authority(usages, &root);
+        let made = signed(parameters(&["127.0.0.1"]), &between);
+        let mut config = config(&made, ALL_VERSIONS, None);
+        let chain = vec![made.der.clone(), between.der().clone()];
+        let key = made.key.clone_key();
+        config.cert_resolver = Arc::new(SingleCertAndKey::from(
+            CertifiedKey::from_der(chain, key, &default_provider()).unwrap(),
+        ));
+        let server = start_with(config).await;
+        let outcome = client(&server, &[&root.pem()]).check_login().await;
+        assert_eq!(outcome.is_ok(), good, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn roots_have_to_be_good_themselves() {
+    let mut old = parameters(&[]);
+    old.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    old.distinguished_name.push(DnType::CommonName, "old root");
+    old.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let old = CertifiedIssuer::self_signed(old, KeyPair::generate().unwrap()).unwrap();
+    let mut none = parameters(&[]);
+    none.is_ca = IsCa::ExplicitNoCa;
+    none.distinguished_name.push(DnType::CommonName, "no root");
+    let none = CertifiedIssuer::self_signed(none, KeyPair::generate().unwrap()).unwrap();
+    for (root, why) in [
+        (&old, "certificate has expired or is not yet valid"),
+        (&none, "parent certificate cannot sign this kind of certificate"),
+    ] {
+        let server = start(&signed(parameters(&["127.0.0.1"]), root)).await;
+        let said = reason(&client(&server, &[&root.pem()])).await;
+        assert!(said.starts_with(UNKNOWN) && said.contains(why), "{said}");
+        assert!(said.contains("possibly because of") && said.contains("root"), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -297,7 +418,7 @@ fn client_certificates_that_are_none_are_named() {
     for (certificate, key, expected) in [
         ("", good.key_pem.as_str(), "no certificate found"),
         (good.pem.as_str(), "", "its key"),
-        (good.pem.as_str(), both(&["y"]).key_pem.as_str(), "mismatch"),
+        (good.pem.as_str(), both(&["y"]).key_pem.as_str(), "does not match public key"),
     ] {
         let tls = TlsOptions {
             client_pairs: vec![ClientPair {
@@ -329,7 +450,7 @@ async fn details_are_kept_to() {
     with(TlsDetails::default()).unwrap().check_login().await.unwrap();
     let details = TlsDetails { min_version: Some("1.3".to_owned()), ..TlsDetails::default() };
     let text = reason(&with(details).unwrap()).await;
-    assert_eq!(text, "remote error: tls: protocol version");
+    assert_eq!(text, "remote error: tls: protocol version not supported");
     let details =
         TlsDetails { cipher_suites: Some(vec!["TLS_X".to_owned()]), ..TlsDetails::default() };
     assert!(

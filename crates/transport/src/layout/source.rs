@@ -115,7 +115,7 @@ impl Source for LayoutSource {
     async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error> {
         // A layer that need not be distributed may not be here at all.
         if !self.place.has(&blob.digest)
-            && let Some(blob) = registry::elsewhere(&blob.urls, &self.options).await?
+            && let Some(blob) = registry::elsewhere(blob, &self.options).await?
         {
             return Ok(blob);
         }

@@ -42,7 +42,7 @@ pub(crate) async fn create(
             layers: LayerForm::Compressed,
             signatures: Ok(()),
             foreign_layers: true,
-            embedded_name: Some(name.reference.to_string()),
+            embedded_name: Some(name.written().to_string()),
             digest: name.reference.digest.clone(),
             concurrency: files::CONCURRENCY,
         },
@@ -210,7 +210,7 @@ impl Destination for RegistryDestination {
     }
 
     async fn present(&self) -> Result<Option<Digest>, Error> {
-        let Some(reference) = self.name.tag_or_digest() else { return Ok(None) };
+        let Some(reference) = self.name.written_as() else { return Ok(None) };
         match self.repository.head_manifest(reference).await {
             Ok(head) => Ok(head.digest),
             // Whatever the reason for not telling, writing will show it.
@@ -339,14 +339,21 @@ impl Destination for RegistryDestination {
         which: &Which,
     ) -> Result<(), PutManifestError> {
         let digest = match which {
-            Which::Top => manifest.digest().map_err(Error::from)?,
+            Which::Top => match &self.name.reference.digest {
+                // Under a tag the registry would take any other.
+                Some(digest) => {
+                    manifest::check(manifest, digest)?;
+                    digest.clone()
+                }
+                None => manifest.digest().map_err(Error::from)?,
+            },
             Which::Instance(digest) => {
                 manifest::check(manifest, digest)?;
                 digest.clone()
             }
         };
         let reference = match which {
-            Which::Top => self.name.tag_or_digest().unwrap_or(digest.as_str()),
+            Which::Top => self.name.written_as().unwrap_or(digest.as_str()),
             Which::Instance(_) => digest.as_str(),
         };
         if *which == Which::Top {

@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt;
 use skopeo_blob::{StreamError, Unverified};
+use skopeo_image::Descriptor;
 use skopeo_registry::{Download, Repository};
 use url::Url;
 
@@ -13,30 +14,34 @@ const MAX_ADDRESSES: usize = 16;
 /// A layer at the first of its addresses that has it; none if it has no address on the web. It is
 /// asked for without credentials, since anybody may have written these addresses.
 pub(crate) async fn elsewhere(
-    urls: &[String],
+    layer: &Descriptor,
     options: &Options,
 ) -> Result<Option<Unverified>, Error> {
     let mut places = Vec::new();
-    for (url, host) in on_the_web(urls) {
+    for (url, host) in on_the_web(&layer.urls) {
         let insecure = options.registry.tls_verify == Some(false);
         let client = options.connections.anonymous(options, &host, insecure)?;
         places.push((url, client.repository("")));
     }
-    first(places).await
+    first(layer, places).await
 }
 
 /// The same, on the way that another repository is reached.
 pub(super) async fn elsewhere_through(
-    urls: &[String],
+    layer: &Descriptor,
     repository: &Repository,
 ) -> Result<Option<Unverified>, Error> {
-    first(on_the_web(urls).map(|(url, _)| (url, repository.clone())).collect()).await
+    let places = on_the_web(&layer.urls).map(|(url, _)| (url, repository.clone())).collect();
+    first(layer, places).await
 }
 
-async fn first(places: Vec<(&str, Repository)>) -> Result<Option<Unverified>, Error> {
+async fn first(
+    layer: &Descriptor,
+    places: Vec<(&str, Repository)>,
+) -> Result<Option<Unverified>, Error> {
     let mut failed = Vec::new();
     for (url, repository) in places {
-        match repository.foreign_blob(url).await {
+        match repository.foreign_blob(url, Some(&layer.digest), layer.size).await {
             Ok(download) => return Ok(Some(unverified(download))),
             Err(error) => failed.push(crate::chain(&error)),
         }

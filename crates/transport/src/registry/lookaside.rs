@@ -120,7 +120,7 @@ fn read_file(url: &Url) -> Result<Option<Vec<u8>>, Error> {
 
 async fn read_web(repository: &Repository, url: &Url) -> Result<Option<Vec<u8>>, Error> {
     let reading = |source| Error::LookasideRead { url: shown(url), source: Box::new(source) };
-    let download = match repository.foreign_blob(url.as_str()).await {
+    let download = match repository.foreign_blob(url.as_str(), None, None).await {
         Ok(download) => download,
         Err(error) if error.status() == Some(404) => return Ok(None),
         Err(error) => return Err(reading(super::without_context(error))),

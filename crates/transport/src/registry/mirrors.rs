@@ -41,7 +41,10 @@ pub(super) async fn choose(
     for endpoint in endpoints {
         tracing::debug!("Trying to access {:?}", endpoint.reference.to_string());
         match ask(name, options, &endpoint, want).await {
-            Ok(chosen) => return Ok(chosen),
+            Ok(chosen) => {
+                look_at_tag(name, &chosen.repository, &chosen.digest, options).await;
+                return Ok(chosen);
+            }
             Err(error) => {
                 tracing::debug!("Accessing {:?} failed: {error}", endpoint.reference.to_string());
                 failed.push((endpoint.reference.to_string(), error));
@@ -56,6 +59,31 @@ pub(super) async fn choose(
     let mirrors = failed.iter().map(|(name, error)| format!("[{name}: {}]", crate::chain(error)));
     let mirrors = mirrors.collect::<Vec<_>>().join("\n");
     Err(Error::AllEndpoints { mirrors, primary, source: Box::new(error) })
+}
+
+/// Says if the tag of a name that has a digest, too, leads elsewhere by now. The digest decides all
+/// the same.
+pub(super) async fn look_at_tag(
+    name: &DockerName,
+    repository: &Repository,
+    digest: &Digest,
+    options: &Options,
+) {
+    let Some(tag) = name.label.as_deref().filter(|_| options.registry.looks_at_tags) else {
+        return;
+    };
+    let repository_name = &name.reference().name;
+    match repository.head_manifest(tag).await {
+        Ok(head) => {
+            if let Some(now) = head.digest.filter(|now| now != digest) {
+                tracing::warn!("{repository_name}:{tag} leads to {now} by now; taking {digest}");
+            }
+        }
+        Err(error) if error.status() == Some(404) => {
+            tracing::warn!("there is no {repository_name}:{tag} any more; taking {digest}");
+        }
+        Err(error) => tracing::debug!("looking at {repository_name}:{tag}: {error}"),
+    }
 }
 
 async fn ask(

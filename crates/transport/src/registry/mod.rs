@@ -41,7 +41,10 @@ const UNKNOWN_DIGEST: &str = "@@unknown-digest@@";
 /// The name of an image in a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DockerName {
+    /// With a tag or a digest, where it has both with the digest: that decides.
     reference: Reference,
+    /// The tag of a name that has a digest, too: what the image is called.
+    label: Option<String>,
     /// Neither tag nor digest: the image is to be known by the digest that it will have.
     untagged: bool,
 }
@@ -59,11 +62,8 @@ impl DockerName {
         if untagged && !reference.is_name_only() {
             return Err(NameError::UnknownDigestOfKnown(format!("{reference}{UNKNOWN_DIGEST}")));
         }
-        if reference.tag.is_some() && reference.digest.is_some() {
-            return Err(NameError::TagAndDigest);
-        }
         let reference = if untagged { reference } else { reference.or_latest() };
-        Ok(Self { reference, untagged })
+        Ok(Self { untagged, ..Self::pinned(reference) })
     }
 
     /// Parses the name of a repository, `docker://REPOSITORY`, without tag or digest.
@@ -75,25 +75,57 @@ impl DockerName {
         if !reference.is_name_only() {
             return Err(NameError::TagOrDigestOfRepository);
         }
-        Ok(Self { reference: reference.or_latest(), untagged: false })
+        Ok(Self::pinned(reference.or_latest()))
     }
 
-    /// The reference, with `latest` where the user gave neither tag nor digest.
+    /// Of `NAME:TAG@DIGEST` the digest says which image is meant, as podman has it.
+    fn pinned(mut reference: Reference) -> Self {
+        let label = if reference.digest.is_some() { reference.tag.take() } else { None };
+        Self { reference, label, untagged: false }
+    }
+
+    /// What is asked for: `latest` where the user gave neither tag nor digest, the digest where he
+    /// gave both.
     #[must_use]
     pub fn reference(&self) -> &Reference {
         &self.reference
     }
 
-    /// A name for this reference, which has a tag or a digest.
+    /// The tag, also where a digest says which image is meant.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.reference.tag.as_deref().or(self.label.as_deref())
+    }
+
+    /// A name for this reference, which has a tag or a digest, or both.
     ///
     /// # Errors
-    /// If it has neither, or both.
+    /// If it has neither.
     pub fn of(reference: Reference) -> Result<Self, NameError> {
-        match (&reference.tag, &reference.digest) {
-            (Some(_), Some(_)) => Err(NameError::TagAndDigest),
-            (None, None) => Err(NameError::NeitherTagNorDigest(reference.familiar())),
-            _ => Ok(Self { reference, untagged: false }),
+        match reference.is_name_only() {
+            true => Err(NameError::NeitherTagNorDigest(reference.familiar())),
+            false => Ok(Self::pinned(reference)),
         }
+    }
+
+    /// The reference as the user gave it.
+    fn whole(&self) -> Reference {
+        let tag = self.tag().map(str::to_owned);
+        Reference { tag, ..self.reference.clone() }
+    }
+
+    /// The reference that an image is called by where it is written: by its tag, if it has one.
+    fn written(&self) -> Reference {
+        match self.tag() {
+            Some(_) => Reference { digest: None, ..self.whole() },
+            None => self.reference.clone(),
+        }
+    }
+
+    /// What an image is written under: its tag, also where its digest is said; none for a name
+    /// without tag and digest.
+    fn written_as(&self) -> Option<&str> {
+        self.tag().or_else(|| self.tag_or_digest())
     }
 
     /// What a registry is asked for; none for a name without tag and digest.
@@ -128,7 +160,7 @@ impl Name for DockerName {
 
 impl fmt::Display for DockerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "//{}", self.reference.familiar())?;
+        write!(f, "//{}", self.whole().familiar())?;
         if self.untagged { f.write_str(UNKNOWN_DIGEST) } else { Ok(()) }
     }
 }
@@ -190,16 +222,17 @@ pub(crate) async fn delete(name: &DockerName, options: &Options) -> Result<(), E
     let lookaside = Lookaside::new(&options.config, name.reference(), Access::Write)?;
     let repository = place(name, options).await?;
     let deleting = |source| Error::Deleting {
-        reference: name.reference().to_string(),
+        reference: name.whole().to_string(),
         source: Box::new(without_context(source)),
     };
     let fetched = match repository.manifest(reference).await {
         Err(error) if error.status() == Some(404) => {
-            return Err(Error::NothingToDelete(name.reference().to_string()));
+            return Err(Error::NothingToDelete(name.whole().to_string()));
         }
         fetched => fetched.map_err(deleting)?,
     };
     let digest = raw(fetched.manifest).digest()?;
+    mirrors::look_at_tag(name, &repository, &digest, options).await;
     repository.delete_manifest(&digest).await.map_err(deleting)?;
     lookaside.delete_from(&digest, 1)
 }
@@ -259,11 +292,14 @@ mod tests {
                 Err(sentence) => assert_eq!(parsed.unwrap_err().to_string(), sentence),
             }
         }
-        let both = DockerName::parse(&format!("//x:t@{DIGEST}")).unwrap_err();
-        assert_eq!(
-            both.to_string(),
-            "Docker references with both a tag and digest are currently not supported"
-        );
+        let text = format!("//x:t@{DIGEST}");
+        let both = DockerName::parse(&text).unwrap();
+        assert_eq!((both.to_string(), both.tag()), (text, Some("t")));
+        assert_eq!(both.reference().to_string(), format!("docker.io/library/x@{DIGEST}"));
+        assert_eq!(both.tag_or_digest(), Some(DIGEST));
+        assert_eq!(both.written_as(), Some("t"));
+        assert_eq!(both.policy_scope().identity, format!("docker.io/library/x@{DIGEST}"));
+        assert_eq!(DockerName::of(both.whole()).unwrap(), both);
         assert!(DockerName::parse(&format!("//x@{DIGEST}")).is_ok());
     }
 

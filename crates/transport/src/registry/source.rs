@@ -74,7 +74,7 @@ impl Source for RegistrySource {
 
     async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error> {
         let repository = self.chosen(Want::Digest).await?.repository;
-        if let Some(blob) = elsewhere_through(&blob.urls, &repository).await? {
+        if let Some(blob) = elsewhere_through(blob, &repository).await? {
             return Ok(blob);
         }
         Ok(unverified(repository.blob(&blob.digest, blob.size).await?))

@@ -165,12 +165,16 @@ fn repository(host: &str, image: &str) -> Result<Reference> {
     Ok(reference)
 }
 
-/// The image of a tag or a digest; what is neither is skipped alone.
+/// The image of a tag, a digest, or of `TAG@DIGEST`; what is none of them is skipped alone.
 pub(super) fn reference(repository: &Reference, text: &str) -> Option<Reference> {
     let name = repository.name.clone();
     let reference = match text.parse::<Digest>() {
         Ok(digest) => Ok(Reference::with_digest(name, digest)),
-        Err(_) => Reference::with_tag(name, text),
+        Err(_) => match text.split_once('@') {
+            Some((tag, digest)) => Reference::with_tag(name, tag)
+                .and_then(|tagged| Ok(Reference { digest: Some(digest.parse()?), ..tagged })),
+            None => Reference::with_tag(name, text),
+        },
     };
     match reference {
         Ok(reference) => Some(reference),

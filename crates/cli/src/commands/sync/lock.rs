@@ -132,6 +132,9 @@ impl Lock {
         let images = read.images.into_iter().map(|Locked { source, digest }| {
             let name = source.strip_prefix("docker://").map(Reference::parse_normalized);
             match name {
+                Some(Ok(Reference { digest: Some(own), .. })) if own != digest => {
+                    bail!("{file}: {} is not {digest}", go::quote(&source))
+                }
                 Some(Ok(reference)) if !reference.is_name_only() => Ok((reference, digest)),
                 _ => bail!("{file}: {} is no image of a registry", go::quote(&source)),
             }

@@ -50,6 +50,7 @@ use crate::args::recorded;
 use crate::args::report::{Output, Show};
 use crate::args::sync::Sync;
 use crate::args::value::Values;
+use crate::exit::sides::{self, Side};
 use crate::exit::{Classed, Failure, UsageError, sentence, with_hint};
 use crate::progress::RunProgress;
 use crate::report::Report;
@@ -129,6 +130,7 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
     }
     let policy = app.policy()?;
     let (from, places) = ends(&sync, destination)?;
+    sides::set(Side::Any, side(&sync, destination));
     let input = Input::new(from, source, places, &sync)?;
     let source_options = Arc::new(app.options(&app.image(flags, "src-")?));
     let mut options = app.options(&app.image(flags, "dest-")?);
@@ -217,6 +219,17 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
         Err(partly(&done))
     }));
     end(app, &sync, (flags, arguments), &outcomes, done)
+}
+
+/// Where what hints say of the destination's flags is meant.
+fn side(sync: &Sync, destination: Option<&String>) -> Side {
+    match destination {
+        Some(destination) if sync.dest == "docker" => {
+            Side::Registry(destination.split('/').next().unwrap_or_default().to_owned())
+        }
+        Some(_) => Side::Local,
+        None => Side::Any,
+    }
 }
 
 /// Does what was planned.

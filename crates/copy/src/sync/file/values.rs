@@ -67,7 +67,10 @@ impl<'de> Deserialize<'de> for Range {
 impl<'de> Deserialize<'de> for Tag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if is_valid_tag(&text) || text.parse::<Digest>().is_ok() {
+        let both = text
+            .split_once('@')
+            .is_some_and(|(tag, digest)| is_valid_tag(tag) && digest.parse::<Digest>().is_ok());
+        if both || is_valid_tag(&text) || text.parse::<Digest>().is_ok() {
             return Ok(Self(text));
         }
         Err(D::Error::custom(format!("{text:?} is neither tag nor digest")))

@@ -12,8 +12,11 @@ use super::{Fields, Origin, as_part, split};
 pub(super) struct Parts<'a> {
     registry: Option<String>,
     path: Vec<String>,
-    /// Behind the last part: the tag with its colon, the digest with its at.
+    /// Behind the last part: the tag with its colon, or the digest with its at where there is no
+    /// tag.
     pub(super) tail: String,
+    /// The digest of what has a tag, too: it says which image it is, not what it is called.
+    pinned: Option<String>,
     origin: Origin<'a>,
 }
 
@@ -31,12 +34,16 @@ impl<'a> Parts<'a> {
     }
 
     fn of_reference(reference: &Reference, origin: Origin<'a>) -> Self {
-        let name = reference.name.to_string();
-        let whole = reference.to_string();
+        let (tail, pinned) = match (&reference.tag, &reference.digest) {
+            (Some(tag), digest) => (format!(":{tag}"), digest.as_ref().map(ToString::to_string)),
+            (None, Some(digest)) => (format!("@{digest}"), None),
+            (None, None) => (String::new(), None),
+        };
         Self {
             registry: Some(reference.name.domain().to_owned()),
             path: split(reference.name.path()).map(str::to_owned).collect(),
-            tail: whole.strip_prefix(&name).unwrap_or_default().to_owned(),
+            tail,
+            pinned,
             origin,
         }
     }
@@ -53,7 +60,7 @@ impl<'a> Parts<'a> {
         {
             tail = last.split_off(at);
         }
-        Self { registry: None, path, tail, origin }
+        Self { registry: None, path, tail, pinned: None, origin }
     }
 
     /// The registry and the path without these parts in front.
@@ -95,7 +102,7 @@ impl<'a> Parts<'a> {
             name,
             repository: self.path.join("/"),
             tag: self.tag().to_owned(),
-            digest: self.digest().unwrap_or_default().to_owned(),
+            digest: self.pinned.as_deref().or_else(|| self.digest()).unwrap_or_default().to_owned(),
         }
     }
 

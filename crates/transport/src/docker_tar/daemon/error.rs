@@ -132,7 +132,9 @@ impl DaemonError {
                         .to_owned()
                 })
             }
-            Self::Unreachable { host, .. } if host.starts_with("tcp:") => {
+            Self::Unreachable { host, source }
+                if host.starts_with("tcp:") && source.class() != ErrorClass::Tls =>
+            {
                 Some("tcp:// means TLS, as given by --cert-dir; http:// does without".to_owned())
             }
             Self::Unreachable { source, .. } | Self::Broken { source, .. } => {

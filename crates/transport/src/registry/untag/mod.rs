@@ -70,11 +70,12 @@ pub(crate) async fn untag(
     options: &Options,
     expected: Option<&Digest>,
 ) -> Result<Untagged, Error> {
-    let tag = name.reference().tag.as_deref().ok_or(Error::NoTagToDelete)?;
+    let tag = name.tag().ok_or(Error::NoTagToDelete)?;
+    let expected = expected.or_else(|| name.reference().digest.as_ref());
     let repository = place(name, options).await?;
     let (habits, key) = (options.connections.habits(), name.reference().name.to_string());
     let habit = habits.of(&key);
-    let deletion = Deletion::read(&repository, tag, name.reference().to_string()).await?;
+    let deletion = Deletion::read(&repository, tag, name.whole().to_string()).await?;
     if expected.is_some_and(|expected| *expected != deletion.digest) {
         return Err(Error::TagMoved(deletion.text));
     }
@@ -205,7 +206,7 @@ pub(crate) async fn retag(
     options: &Options,
     digest: &Digest,
 ) -> Result<bool, Error> {
-    let tag = name.reference().tag.as_deref().ok_or(Error::NoTagToDelete)?;
+    let tag = name.tag().ok_or(Error::NoTagToDelete)?;
     let repository = place(name, options).await?;
     match repository.head_manifest(tag).await {
         Ok(_) => return Ok(false),

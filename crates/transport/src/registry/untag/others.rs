@@ -30,12 +30,12 @@ pub(crate) async fn siblings(
 ) -> Result<(Digest, Option<Vec<String>>), Error> {
     let digest = match resolve(name, options).await {
         Err(Error::Registry(error)) if error.status() == Some(404) => {
-            return Err(Error::NothingToDelete(name.reference().to_string()));
+            return Err(Error::NothingToDelete(name.whole().to_string()));
         }
         found => found?,
     };
     let repository = place(name, options).await?;
-    let own = name.reference().tag.as_deref();
+    let own = name.tag();
     let mut tags = repository.tags().await?;
     tags.retain(|tag| Some(tag.as_str()) != own);
     if tags.len() > at_most {
