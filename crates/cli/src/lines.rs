@@ -79,7 +79,10 @@ mod tests {
 
     /// A writer that waits until it is let go, and keeps what it was given.
     #[derive(Clone, Default)]
-    struct Slow(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Slow(Arc<(Mutex<State>, Condvar)>);
+
+    /// Whether somebody reads, and what was read.
+    type State = (bool, Vec<u8>);
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
