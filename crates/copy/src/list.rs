@@ -1,6 +1,7 @@
 //! A list and its instances, lists in lists included.
 
 use std::collections::HashSet;
+use std::error::Error as StdError;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
@@ -303,7 +304,12 @@ pub(crate) async fn read_entry(
 /// Whether an entry of a list that was asked for as a manifest may be a blob: it is not there, or
 /// longer than any manifest.
 fn may_be_blob(error: &Error) -> bool {
+    let mut links = std::iter::successors(Some(error as &dyn StdError), |link| link.source());
     matches!(error.class(), Some(ErrorClass::NotFound | ErrorClass::InvalidImage))
+        || links.any(|link| {
+            link.downcast_ref::<skopeo_transport::Error>()
+                .is_some_and(skopeo_transport::Error::is_missing_file)
+        })
 }
 
 async fn copy_blob(job: &Job<'_>, blob: &Descriptor) -> Result<(), Error> {

@@ -460,7 +460,8 @@ impl Error {
     }
 
     /// Whether a file is missing that was to be opened.
-    pub(crate) fn is_missing_file(&self) -> bool {
+    #[must_use]
+    pub fn is_missing_file(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }
 

@@ -212,6 +212,7 @@ fn a_served_folder_is_reached_through_one_module() {
 fn what_is_released_unwinds() {
     let manifest = fs_err::read_to_string(root().join("Cargo.toml")).unwrap();
     let profiles = manifest.split("[profile.").skip(1);
-    let aborting: Vec<_> = profiles.filter(|profile| profile.contains("panic =")).collect();
+    let aborting: Vec<_> =
+        profiles.filter(|profile| profile.contains("panic = \"abort\"")).collect();
     assert_eq!(aborting, Vec::<&str>::new());
 }

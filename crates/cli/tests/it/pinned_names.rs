@@ -67,7 +67,8 @@ fn a_destination_gets_the_tag_if_the_image_has_the_digest() {
     let other = format!("{}@{second}", registry.docker("to/app:v4"));
     let run = skopeo(&home, &["copy", &from, &other]);
     let said = sentence(&run);
-    assert!(said.contains(second.as_str()), "{said}");
+    let sentence = "would not match destination reference";
+    assert!(said.contains(sentence), "{said}");
     assert!(registry.lines().iter().all(|line| !line.starts_with("P")), "{:?}", registry.lines());
 }
 
@@ -92,7 +93,7 @@ fn sync_keeps_the_tag_as_the_name() {
     skopeo(&home, &["sync", "--src", "yaml", "--dest", "dir", "a.yaml", "two"]).success();
     assert_eq!(Digest::sha256(&read("two/app:v1/manifest.json")), first);
     let two = format!(
-        "version: 2\nsync:\n  - from: docker://{pinned}\n    into: dir:three\n  - from: \
+        "version: 2\nimages:\n  - from: docker://{pinned}\n    into: dir:three\n  - from: \
          docker://{host}/lib/app\n    tags: [\"v1@{first}\"]\n    into: dir:four\n"
     );
     home.write("work/b.yaml", &two);

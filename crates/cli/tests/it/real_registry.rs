@@ -101,7 +101,7 @@ fn certificates() {
     assert!(said.contains(&registry.host()), "{said}");
     assert!(said.contains("x509: certificate signed by unknown authority"), "{said}");
     let hint = run.stderr.lines().find(|line| line.starts_with("hint: ")).unwrap_or_default();
-    for words in ["certs.d", "--tls-verify=false", registry.host().as_str()] {
+    for words in ["certs.d", "--dest-tls-verify=false", registry.host().as_str()] {
         assert!(hint.contains(words), "{hint}");
     }
     copy(&home, &["--dest-tls-verify=false"]).success();

@@ -53,6 +53,11 @@ pub(super) fn layers(
         let media_type = inner.as_ref().unwrap_or(&blob.media_type);
         let wanted = if accepts.foreign_layers && !blob.urls.is_empty() {
             Wanted::Elsewhere
+        } else if frozen.is_none()
+            && accepts.layers == LayerForm::Uncompressed
+            && image.can_unpack(media_type)
+        {
+            Wanted::Plain
         } else if frozen.is_some() || !image.can_repack(media_type) {
             Wanted::Opaque
         } else {

@@ -84,6 +84,17 @@ impl ImageManifest {
             Self::Schema1(_) => true,
         }
     }
+
+    /// Whether layers of this type may be unpacked: they may be of the other family, too, as what is
+    /// unpacked gets the plain type of the manifest's own.
+    #[must_use]
+    pub fn can_unpack(&self, layer: &MediaType) -> bool {
+        match self {
+            Self::Oci(manifest) if manifest.is_artifact() => false,
+            Self::Oci(_) | Self::Docker(_) => self.can_repack(layer) || kind(layer).is_some(),
+            Self::Schema1(_) => true,
+        }
+    }
 }
 
 impl MediaType {
@@ -258,6 +269,16 @@ fn find<'a>(table: &'a [Variants], media_type: &MediaType) -> Option<&'a Variant
     })
 }
 
+/// Where in the tables of types a layer's type is, whichever family it is of.
+fn kind(media_type: &MediaType) -> Option<usize> {
+    if *media_type == MediaType::DOCKER_LAYER_ZSTD {
+        return kind(&MediaType::DOCKER_LAYER);
+    }
+    [&OCI, &DOCKER].into_iter().find_map(|table| {
+        table.iter().position(|variants| find(std::slice::from_ref(variants), media_type).is_some())
+    })
+}
+
 /// The type of the same kind of layer, packed so. What the type said before does not matter: some
 /// storages keep manifests as they were, and layers unpacked.
 fn variant(
@@ -268,6 +289,13 @@ fn variant(
     let CompressionEdit::To(compression) = edit else { return Ok(media_type.clone()) };
     if media_type.is_empty() {
         return Err(LayerTypeError::Unknown("cannot update unknown MIME type".to_owned()));
+    }
+    let of_other_family = || table.get(kind(media_type)?).map(|variants| variants.plain.clone());
+    if compression == Compression::Uncompressed
+        && find(table, media_type).is_none()
+        && let Some(plain) = of_other_family()
+    {
+        return Ok(plain);
     }
     let Some(variants) = find(table, media_type) else {
         let change =

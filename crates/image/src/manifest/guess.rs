@@ -1,9 +1,10 @@
 //! What kind of manifest some bytes are.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::{ManifestError, MediaType, go_json};
+use crate::go_json::{self, Budget};
+use crate::{ManifestError, MediaType};
 
 /// The type that the bytes themselves suggest, if it is a known one.
 ///
@@ -11,7 +12,7 @@ use crate::{ManifestError, MediaType, go_json};
 /// give useless ones.
 #[must_use]
 pub fn guess(bytes: &[u8]) -> Option<MediaType> {
-    let meta: Meta = go_json::from_slice(bytes).ok()?;
+    let meta: Meta = read(bytes)?;
     let declared = MediaType::from(meta.media_type);
     let types = [
         MediaType::DOCKER_MANIFEST,
@@ -30,9 +31,14 @@ pub fn guess(bytes: &[u8]) -> Option<MediaType> {
     }
 }
 
+/// Reads a few members; all others take no memory, so there may be many of them.
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    Budget::new(bytes.len(), bytes.len()).read(bytes).ok()
+}
+
 /// OCI manifests need not declare their type; what is not an index may be any artifact.
 fn guess_version_2(bytes: &[u8]) -> Option<MediaType> {
-    let body: WithConfig = go_json::from_slice(bytes).ok()?;
+    let body: WithConfig = read(bytes)?;
     let config = MediaType::from(body.config.media_type);
     if config == MediaType::OCI_CONFIG {
         return Some(MediaType::OCI_MANIFEST);
@@ -40,7 +46,7 @@ fn guess_version_2(bytes: &[u8]) -> Option<MediaType> {
     if config == MediaType::DOCKER_CONFIG {
         return Some(MediaType::DOCKER_MANIFEST);
     }
-    let body: WithManifests = go_json::from_slice(bytes).ok()?;
+    let body: WithManifests = read(bytes)?;
     match (body.manifests.is_empty(), config.is_empty()) {
         (true, _) => Some(MediaType::OCI_MANIFEST),
         (false, true) => Some(MediaType::OCI_INDEX),

@@ -327,6 +327,17 @@ pub fn compress(bytes: &[u8], compression: Compression) -> Bytes {
             encoder.finish().expect("memory").into()
         }
         Compression::Zstd => zstd::encode_all(bytes, 3).expect("memory").into(),
+        Compression::Bzip2 => {
+            let mut encoder =
+                bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::default());
+            encoder.write_all(bytes).expect("memory");
+            encoder.finish().expect("memory").into()
+        }
+        Compression::Xz => {
+            let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
+            encoder.write_all(bytes).expect("memory");
+            encoder.finish().expect("memory").into()
+        }
         other => panic!("nothing here writes {other}"),
     }
 }
