@@ -304,12 +304,17 @@ pub(crate) async fn read_entry(
 /// Whether an entry of a list that was asked for as a manifest may be a blob: it is not there, or
 /// longer than any manifest.
 fn may_be_blob(error: &Error) -> bool {
-    let mut links = std::iter::successors(Some(error as &dyn StdError), |link| link.source());
+    let mut link: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(found) = link {
+        if found
+            .downcast_ref::<skopeo_transport::Error>()
+            .is_some_and(skopeo_transport::Error::is_missing_file)
+        {
+            return true;
+        }
+        link = found.source();
+    }
     matches!(error.class(), Some(ErrorClass::NotFound | ErrorClass::InvalidImage))
-        || links.any(|link| {
-            link.downcast_ref::<skopeo_transport::Error>()
-                .is_some_and(skopeo_transport::Error::is_missing_file)
-        })
 }
 
 async fn copy_blob(job: &Job<'_>, blob: &Descriptor) -> Result<(), Error> {

@@ -176,7 +176,7 @@ fn what_no_shard_can_see_is_said() {
 fn shards_together_are_the_whole() {
     let (from, to, home) = two();
     let mut all = BTreeSet::new();
-    for at in 0..12 {
+    for at in 0..30 {
         for tag in ["1", "2"] {
             Image::new(at % 3).push(&from, &format!("r{at}:{tag}"));
             all.insert(format!("r{at}:{tag}"));

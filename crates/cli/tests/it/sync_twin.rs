@@ -27,6 +27,9 @@ fn row(name: &'static str, words: &str) -> Row {
 /// On stdout is what it would take, which only we say.
 const TABLE: &[&str] = &["stdout"];
 
+/// That of several platforms one is copied only we say.
+const PLATFORMS: &[&str] = &["stderr"];
+
 /// With this as `list.yml`.
 fn yaml(name: &'static str, words: &str, text: &str) -> Row {
     row(name, words).file("list.yml", text)
@@ -216,7 +219,8 @@ fn registry_to_folder() {
         row("a tag for a default", &sync("{from}/lib/one:latest to")),
         row("scoped", &sync("--scoped {from}/lib/one to")),
         row("scoped and tagged", &sync("--scoped {from}/lib/one:2 ./to/")),
-        row("lists", &sync("--override-os linux --override-arch arm64 {from}/multi/list to")),
+        row("lists", &sync("--override-os linux --override-arch arm64 {from}/multi/list to"))
+            .known(PLATFORMS),
         row("all of lists", &sync("--all {from}/multi/list to")),
         row("docker", &sync("{from}/other/two to")),
         row("oci asked for", &sync("--format oci {from}/other/two to")),
@@ -243,7 +247,8 @@ fn registry_to_registry() {
         row("below a path", &sync("{from}/lib/one {to}/some/path")),
         row("a slash at the end", &sync("{from}/lib/one {to}/some/path/")),
         row("tagged", &sync("{from}/lib/one:1 {to}/x")),
-        row("lists", &sync("--override-os linux --override-arch amd64 {from}/multi/list {to}/x")),
+        row("lists", &sync("--override-os linux --override-arch amd64 {from}/multi/list {to}/x"))
+            .known(PLATFORMS),
         row("all of lists", &sync("--all {from}/multi/list {to}/x")),
         row("all, digests kept", &sync("-a --preserve-digests {from}/multi/list {to}/x")),
         row("oci asked for", &sync("--format oci {from}/other/two {to}/x")),
@@ -273,7 +278,8 @@ fn folder_to_registry() {
         row("one image", &sync("images/one:1 {to}/x")),
         row("one image, scoped", &sync("--scoped images/one:1 {to}/x")),
         row("one image, slash", &sync("images/one:1/ {to}/x")),
-        row("lists", &sync("--override-os linux --override-arch amd64 lists {to}/x")),
+        row("lists", &sync("--override-os linux --override-arch amd64 lists {to}/x"))
+            .known(PLATFORMS),
         row("all of lists", &sync("--all lists {to}/x")),
         row("dry run", &sync("--dry-run images {to}/x")).known(TABLE),
         row("keep going", &sync("--keep-going images {to}/x")),

@@ -36,14 +36,24 @@ fn the_same_image_is_made_up() {
     });
     for name in ["plain.tar", "plain.tar:later.tar.gz", "later.tar.gz:empty:plain.tar", "empty"] {
         let name = format!("tarball:{name}");
-        twin.run(&["inspect", "--config", "--raw", &name]).success().assert_same();
+        // 1.22 leaves an empty `config` out, and says what the manifest is.
+        let config = twin.run(&["inspect", "--config", "--raw", &name]).success();
+        assert_eq!(config.ours.stdout, config.original.stdout.replace("\"config\":{},", ""));
         let raw = twin.run(&["inspect", "--raw", &name]).success();
-        let typed = "\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\"";
-        assert!(raw.ours.stdout.contains(typed), "{raw:?}");
-        assert_eq!(raw.ours.stdout.replace(typed, "\"config\""), raw.original.stdout);
+        let (ours, theirs) = (raw.ours.json(), raw.original.json());
+        assert_eq!(ours["mediaType"], "application/vnd.oci.image.manifest.v1+json");
+        assert_eq!(ours["layers"], theirs["layers"]);
+        assert_eq!(ours["config"]["mediaType"], theirs["config"]["mediaType"]);
     }
     twin.run(&["copy", "tarball:plain.tar:later.tar.gz", "dir:out"]).success();
-    twin.prepare(|home| fs_err::remove_file(home.path("work/out/manifest.json")).unwrap());
+    twin.prepare(|home| {
+        let manifest = home.path("work/out/manifest.json");
+        let text = fs_err::read(&manifest).unwrap();
+        let parsed: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let config = parsed["config"]["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+        fs_err::remove_file(home.path("work/out").join(config)).unwrap();
+        fs_err::remove_file(manifest).unwrap();
+    });
     twin.assert_same_tree("out");
 }
 
@@ -60,7 +70,6 @@ fn the_same_is_refused() {
         &["inspect", "tarball:a:"],
         &["copy", "tarball:a", "tarball:none"],
         &["copy", "tarball:a", "tarball:a"],
-        &["list-tags", "tarball:a"],
     ] {
         let both = twin.run(words);
         assert_eq!(fatal(&both.ours), fatal(&both.original), "{words:?}");

@@ -22,6 +22,8 @@ const FORMATS: [&str; 4] = ["", "oci", "v2s2", "v2s1"];
 const KNOWN: &[(&str, &str, &str, &str)] = &[
     ("tarball", "*", "", "1.9.3, other than 1.22, writes no mediaType into the manifest"),
     ("tarball", "*", "oci", "the same"),
+    ("tarball", "*", "v2s2", "1.9.3, other than 1.22, writes an empty `config` into the config"),
+    ("tarball", "*", "v2s1", "the same"),
     ("docker-archive", "docker", "v2s1", "ids of schema 1 are of what the compressor made"),
 ];
 

@@ -354,7 +354,7 @@ async fn an_answer_that_was_lost_is_found_out() {
     let repository = server.client().repository("a");
     let digest = Digest::sha256(b"config");
     repository.upload(None, Some(&digest), Some(6), body(b"config")).await.unwrap();
-    assert_eq!(methods(&server), ["POST", "PUT", "PUT", "HEAD"]);
+    assert_eq!(methods(&server), ["POST", "PUT", "DELETE", "HEAD"]);
 }
 
 #[tokio::test]

@@ -471,7 +471,9 @@ mod tests {
     fn reads_as_go_does() {
         let digest = Digest::sha256(b"a");
         let index = |text: String| Index::parse(text.into_bytes());
-        let named = format!(r#""annotations":{{"{REF_NAME}":"1","{REF_NAME}":"2"}}"#);
+        let own = MediaType::OCI_MANIFEST;
+        let named =
+            format!(r#""mediaType":"{own}","annotations":{{"{REF_NAME}":"1","{REF_NAME}":"2"}}"#);
         for text in [
             format!(r#"{{"Manifests":[{{"Digest":"{digest}",{named}}}]}}"#),
             format!(

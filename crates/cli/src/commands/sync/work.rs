@@ -94,7 +94,8 @@ impl Work<'_> {
             info!("Synced {} images from {sources} sources", done.well);
             match self.outcomes.progress().one_of_platforms() {
                 0 => {}
-                count => info!("Of {count} images 1 of several platforms copied; --all copies all"),
+                1 => info!("1 of several platforms of 1 image copied; --all copies all"),
+                count => info!("1 of several platforms of {count} images copied; --all copies all"),
             }
         }
         Ok(done)
