@@ -138,6 +138,7 @@ impl App {
         options.registry.idle_timeout = self.global.idle_timeout.positive();
         options.registry.pace = self.global.pace();
         options.registry.user_agent = self.user_agent();
+        options.max_unpacked = self.max_unpacked();
         options
     }
 

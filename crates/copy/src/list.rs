@@ -1,7 +1,6 @@
 //! A list and its instances, lists in lists included.
 
 use std::collections::HashSet;
-use std::error::Error as StdError;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
@@ -304,15 +303,10 @@ pub(crate) async fn read_entry(
 /// Whether an entry of a list that was asked for as a manifest may be a blob: it is not there, or
 /// longer than any manifest.
 fn may_be_blob(error: &Error) -> bool {
-    let mut link: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(found) = link {
-        if found
-            .downcast_ref::<skopeo_transport::Error>()
-            .is_some_and(skopeo_transport::Error::is_missing_file)
-        {
-            return true;
-        }
-        link = found.source();
+    if let Error::Instance { source, .. } = error
+        && source.is_missing_file()
+    {
+        return true;
     }
     matches!(error.class(), Some(ErrorClass::NotFound | ErrorClass::InvalidImage))
 }

@@ -168,3 +168,21 @@ fn links_to_what_is_not_there_yet_stay_links() {
     skopeo(&home, &["copy", "-q", &from, "docker-archive:to.tar:v:1"]).success();
     assert!(home.path("work/image.tar").exists() && home.path("work/to.tar").is_symlink());
 }
+
+#[test]
+fn of_other_users_are_not_served_nor_logged_through() {
+    let Some(stage) = Stage::new() else { skip!("only root can make links of others") };
+    stage.link("log", "../real/log", OTHER);
+    stage.link("folder", "../real", OTHER);
+    let listen = "--listen=127.0.0.1:0";
+    for words in [
+        &["serve", listen, "--create", "--log", "all/log", "served"][..],
+        &["serve", listen, "all/folder"],
+        &["serve", listen, "--create", "all/folder/below"],
+    ] {
+        let run = skopeo(&stage.home, words);
+        assert_eq!(run.code, Some(1), "{words:?} {run}");
+        assert!(run.stderr.contains("all/"), "{words:?} {run}");
+        assert_eq!(stage.real(), [], "{words:?}");
+    }
+}

@@ -55,6 +55,8 @@ pub(super) fn layers(
             Wanted::Elsewhere
         } else if frozen.is_none()
             && accepts.layers == LayerForm::Uncompressed
+            // Where any manifest will do, one that has no word for a layer stays as it is.
+            && !accepts.manifests.is_empty()
             && image.can_unpack(media_type)
         {
             Wanted::Plain

@@ -155,6 +155,9 @@ impl Store {
         if name.is_reserved() {
             return Err(refused("a component is the name of a file of the layout"));
         }
+        if name.as_str().split('/').count() > MAX_DEPTH {
+            return Err(refused("it has more than 32 components"));
+        }
         for (end, _) in name.as_str().match_indices('/').chain([(name.as_str().len(), "")]) {
             match self.folder.look(&name.as_str()[..end])? {
                 Some(found) if !found.is_dir() => return Err(refused("there is no folder here")),

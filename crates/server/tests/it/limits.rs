@@ -200,3 +200,14 @@ fn a_folder_that_is_missing_is_an_error_unless_it_is_to_be_made() {
     assert!(skopeo_server::Registry::open(options).is_err());
     assert!(!folder.path().join("typo").exists());
 }
+
+#[test]
+fn names_are_no_deeper_than_is_looked_for() {
+    let root = tempfile::tempdir().unwrap();
+    let server = limited(root.path(), None, Some(1_000_000));
+    for (depth, status) in [(32, 202), (33, 400), (40, 400)] {
+        let name = vec!["a"; depth].join("/");
+        let reply = server.send("POST", &format!("/v2/{name}/blobs/uploads/"), &[], b"");
+        assert_eq!(reply.status, status, "{depth}");
+    }
+}

@@ -15,7 +15,7 @@ use crate::args::image::Retry;
 use crate::args::tags::Deleting;
 use crate::args::value::Values;
 use crate::report::{Deleted, Done, Report};
-use crate::retry;
+use crate::{logging, retry};
 
 /// In how large a repository other tags of the same digest are looked for where nobody asked.
 const CHEAP: usize = 50;
@@ -69,6 +69,7 @@ async fn foretell(
     let (digest, tags) = skopeo_transport::siblings(name, options, MOST).await?;
     let Some(tags) = tags else { bail!("there are more than {MOST} tags to look at") };
     let others = tags.join(", ");
+    let others = logging::visible(&others);
     // What has another name in a layout stays.
     let keeps_others = wish.tag_only || !name.is_in_registry();
     let sentence = match (wish.tag_only, tags.is_empty()) {

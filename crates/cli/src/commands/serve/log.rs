@@ -27,6 +27,7 @@ pub(super) fn open(log: &Log, format: LogFormat) -> Result<Option<Arc<dyn Access
 }
 
 fn append_to(path: &Path) -> Result<Lines> {
+    let path = skopeo_config::links::target(path)?;
     let file =
         fs::OpenOptions::new().create(true).append(true).open(path).map_err(FileError::from)?;
     Lines::to(file).context("starting a thread for the log")

@@ -40,6 +40,7 @@ impl Place {
                 return Ok(Self::Images { kinds: vec![kind], path: path.to_owned() });
             }
         }
+        skopeo_config::links::check(Path::new(argument))?;
         let found = match fs::metadata(argument) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
