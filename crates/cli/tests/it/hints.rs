@@ -135,7 +135,7 @@ fn one_of_several_platforms_is_said() {
         at_home(&home, &words).success()
     };
     let run = sync(&[], "s1");
-    assert!(run.stderr.contains("1 of several platforms of 1 image copied; --all"), "{run}");
+    assert!(run.stderr.contains("1 of several platforms of 2 images copied; --all"), "{run}");
     for (flags, to) in [(&["--all"][..], "s2"), (&["-q"], "s3")] {
         let run = sync(flags, to);
         assert!(!run.stderr.contains("platforms copied"), "{run}");

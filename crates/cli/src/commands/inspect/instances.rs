@@ -202,12 +202,18 @@ impl Reading<'_> {
             found: None,
             annotations: descriptor.map(|it| it.annotations.clone()).unwrap_or_default(),
         };
+        // By its type it may be anything.
+        let is_unknown = entry.is_some_and(|entry| {
+            let media_type = &entry.descriptor.media_type;
+            !media_type.is_empty() && !media_type.is_manifest()
+        });
         let raw = match known {
             Some(raw) => raw.clone(),
             // A build cache: there is no more to say than the index does.
             None if entry.is_some_and(Instance::is_blob) => return Ok(row),
             None => match self.manifest(&named.which).await {
                 Ok(raw) => raw,
+                Err(error) if is_unknown && is_missing_file(&error) => return Ok(row),
                 Err(error) if is_not_found(&error) => {
                     row.missing = true;
                     return Ok(row);
@@ -218,7 +224,7 @@ impl Reading<'_> {
         if entry.is_none() {
             row.digest = raw.digest()?.to_string();
         }
-        if entry.is_some() && !raw.media_type.is_empty() && !raw.media_type.is_manifest() {
+        if is_unknown && !raw.media_type.is_manifest() {
             return Ok(row);
         }
         row.mime_type = raw.media_type.to_string();
@@ -274,6 +280,10 @@ impl Reading<'_> {
 
 fn config_name(manifest: &ImageManifest) -> String {
     manifest.config().map(|config| config.digest.to_string()).unwrap_or_default()
+}
+
+fn is_missing_file(error: &Error) -> bool {
+    error.downcast_ref::<TransportError>().is_some_and(TransportError::is_missing_file)
 }
 
 fn is_not_found(error: &Error) -> bool {
