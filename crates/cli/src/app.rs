@@ -20,6 +20,7 @@ use crate::args::global::Global;
 use crate::args::image::{Identity, Image};
 use crate::args::value::Values;
 use crate::exit::{DeadlineExceeded, ExitCodes, Interrupted, Invalid, class};
+use crate::logging;
 
 /// How long the threads that write files get to stop when the command was cut short.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -227,6 +228,7 @@ impl App {
         if done.is_ok() {
             runtime.shutdown_background();
         } else {
+            logging::close_bars();
             runtime.shutdown_timeout(LAST_WORDS);
         }
         done

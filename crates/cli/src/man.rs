@@ -162,8 +162,8 @@ fn escape(text: &str) -> String {
 }
 
 const DESCRIPTION: &str = "\
-skopeo inspects, copies and deletes container images and lists their tags, without a daemon and without \
-unpacking anything.";
+skopeo inspects, copies, mirrors (sync), deletes and serves container images and lists their tags, without a daemon \
+and without unpacking anything.";
 
 const IMAGE_NAMES: &str = "\
 An image is named by a transport and what belongs to it.

@@ -277,15 +277,16 @@ impl<'a> Job<'a> {
         if let Some(end) = self.if_equal(&manifest, &which).await? {
             return Ok(end);
         }
+        let copied = single::copy_image(self, self.request, manifest, &which, &Place::Top);
+        let copied = referrers::beside(self, list, copied).await;
+        let written = copied.map_err(|error| Error::SystemImage(Box::new(error)))?;
         let listed = plan::platforms(list);
         if listed > 1 {
             let accepted = &self.destination.accepts().manifests;
             let takes_lists = accepted.is_empty() || accepted.iter().any(MediaType::is_list);
             self.session.tell(Event::OneOfPlatforms { listed, takes_lists });
         }
-        let copied = single::copy_image(self, self.request, manifest, &which, &Place::Top);
-        let copied = referrers::beside(self, list, copied).await;
-        copied.map(End::Written).map_err(|error| Error::SystemImage(Box::new(error)))
+        Ok(End::Written(written))
     }
 
     /// Refuses what makes no sense where no list is written.

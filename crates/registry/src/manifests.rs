@@ -52,9 +52,30 @@ impl Repository {
     /// # Errors
     /// [`Error::is_not_found`] if there is none; anything that keeps the registry from answering.
     pub async fn head_manifest(&self, reference: &str) -> Result<ManifestHead, Error> {
-        let doing = || format!("reading digest {reference} in {}", self.name());
         let call = self.manifest_call(Method::HEAD, reference).scopes(self.to_read());
-        let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
+        let response = self.shared().send(&call).await;
+        self.head_of(reference, response)
+    }
+
+    /// Asks for the digest of a manifest once, where the answer is welcome but not needed: there is
+    /// no other try, and a registry that refuses it is asked for other things as ever.
+    ///
+    /// # Errors
+    /// As [`head_manifest`](Self::head_manifest).
+    pub async fn head_manifest_aside(&self, reference: &str) -> Result<ManifestHead, Error> {
+        let mut call = self.manifest_call(Method::HEAD, reference).scopes(self.to_read());
+        call.aside = true;
+        let response = self.shared().send_once(&call).await;
+        self.head_of(reference, response)
+    }
+
+    fn head_of(
+        &self,
+        reference: &str,
+        response: Result<reqwest::Response, Error>,
+    ) -> Result<ManifestHead, Error> {
+        let doing = || format!("reading digest {reference} in {}", self.name());
+        let response = response.map_err(|error| error.doing(doing()))?;
         if response.status() != StatusCode::OK {
             let shared = self.shared();
             let answer = shared.said(response.status(), response.headers(), b"");

@@ -61,6 +61,8 @@ pub(crate) struct Call<'a> {
     pub(crate) digest: Option<Digest>,
     /// Whether a try that broke off has spoilt what it was sent to, so that it is not sent again.
     pub(crate) once: bool,
+    /// Whether the answer is welcome but not needed: a refusal of it slows nothing else down.
+    pub(crate) aside: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -92,6 +94,7 @@ impl<'a> Call<'a> {
             access: Access::Shown(None),
             digest: None,
             once: false,
+            aside: false,
         }
     }
 
@@ -410,7 +413,9 @@ impl Shared {
                 .limited(&call.method, self.exchange(&call.method, &url, &headers, body, proof))
                 .await
                 .map_err(|error| Error::request(&call.method, &url, error))?;
-            if let Some(permit) = permit {
+            if let Some(permit) = permit
+                && !call.aside
+            {
                 permit.answered(response.status().as_u16(), response.headers());
             }
             let Some(next) = redirect(&call.method, &response)

@@ -602,6 +602,13 @@ impl Error {
             Self::MoreThanOneImage => {
                 Some("name one as oci:PATH:REFERENCE, or count them as oci:PATH:@0".to_owned())
             }
+            Self::NothingToDelete(name) => {
+                let (repository, tag) = name.rsplit_once(':').unwrap_or((name, ""));
+                let is_tag = !tag.is_empty() && !tag.contains('/') && !name.contains('@');
+                is_tag.then(|| {
+                    format!("skopeo list-tags docker://{repository} says which tags there are")
+                })
+            }
             Self::Saved(error) => error.hint().map(str::to_owned),
             Self::Config(error) => error.hint().map(str::to_owned),
             Self::LinkInLayout(_) => {

@@ -117,20 +117,25 @@ pub(crate) fn nearest<'a>(typed: &str, words: impl Iterator<Item = &'a str>) -> 
         .map(|(_, word)| word)
 }
 
-/// The number of letters to add, drop or change to get from one word to the other.
+/// The number of letters to add, drop, change or exchange with their neighbour to get from one word
+/// to the other.
 fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut rows = vec![vec![0; to.len() + 1]; from.len() + 1];
+    for i in 0..=from.len() {
+        for j in 0..=to.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let changed = rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
+                let exchanged =
+                    i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1];
+                let exchanged = if exchanged { rows[i - 2][j - 2] + 1 } else { usize::MAX };
+                changed.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(exchanged)
+            };
         }
     }
-    row[to.len()]
+    rows[from.len()][to.len()]
 }
 
 #[cfg(test)]
@@ -155,7 +160,9 @@ mod tests {
 
     #[test]
     fn counts_letters() {
-        for (from, to, letters) in [("kopy", "copy", 1), ("", "ab", 2), ("flaw", "lawn", 2)] {
+        for (from, to, letters) in
+            [("kopy", "copy", 1), ("", "ab", 2), ("flaw", "lawn", 2), ("quite", "quiet", 1)]
+        {
             assert_eq!(distance(from, to), letters, "{from} {to}");
         }
     }

@@ -19,9 +19,9 @@ pub(crate) fn flags() -> [Flag; 3] {
             "let at most RATE of blobs pass on each side: bytes in a second, such as 20MiB/s or 500kB/s",
         )
         .placeholder("RATE"),
-        Flag::text("src-limit-rate", "the same for what is read from the source")
+        Flag::text("src-limit-rate", "let at most RATE of blobs be read from the source: bytes in a second, such as 20MiB/s")
             .placeholder("RATE"),
-        Flag::text("dest-limit-rate", "the same for what is written to the destination")
+        Flag::text("dest-limit-rate", "let at most RATE of blobs be written to the destination: bytes in a second, such as 20MiB/s")
             .placeholder("RATE"),
     ]
 }

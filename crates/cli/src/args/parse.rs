@@ -48,6 +48,9 @@ impl ParseError {
     }
 }
 
+/// How the names of flags begin that are for one of two images.
+const SIDES: [&str; 2] = ["src-", "dest-"];
+
 /// Commands of the original that are to come: named when asked for, not listed.
 pub(crate) const LATER: &[&str] = &[
     "experimental-image-proxy",
@@ -267,19 +270,22 @@ impl Parser<'_> {
 
     /// What somebody may have meant who wrote a flag that the command does not have.
     fn hint_for(&self, command: &Command, name: &str) -> Option<String> {
-        if !command.commands.is_empty() {
-            let has = |below: &&Command| below.flags.iter().any(|flag| flag.name == name);
-            let below = self.root.commands.iter().find(has)?;
+        let has = |below: &&Command| below.flags.iter().any(|flag| flag.name == name);
+        if command.name == self.root.name
+            && let Some(below) = self.root.commands.iter().find(has)
+        {
             return Some(format!("--{name} is a flag of `{}`", below.name));
         }
         let flags = command.flags.iter().chain(&self.root.persistent);
         let flags = flags.filter(|flag| flag.visible).map(|flag| flag.name.as_str());
         let sides: Vec<&str> = flags
             .clone()
-            .filter(|flag| {
-                ["src-", "dest-"].iter().any(|side| flag.strip_prefix(side) == Some(name))
-            })
+            .filter(|flag| SIDES.iter().any(|side| flag.strip_prefix(side) == Some(name)))
             .collect();
+        let bare = SIDES.iter().find_map(|side| name.strip_prefix(side));
+        if let Some(flag) = bare.and_then(|bare| flags.clone().find(|flag| *flag == bare)) {
+            return Some(format!("did you mean --{flag}?"));
+        }
         if !sides.is_empty() {
             return Some(format!("did you mean --{}?", sides.join(" or --")));
         }

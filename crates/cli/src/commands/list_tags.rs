@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 use skopeo_copy::select::{self, Dropped, Order};
-use skopeo_image::go_json;
+use skopeo_image::{Reference, go_json};
 use skopeo_transport::{ImageName, Options, find};
 use tracing::warn;
 
@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::args::image::Retry;
 use crate::args::tags::Listing;
 use crate::args::value::Values;
-use crate::exit::{UsageError, print, sentence};
+use crate::exit::{UsageError, print, sentence, with_hint};
 use crate::{go, retry};
 
 /// What is printed, in this order.
@@ -55,7 +55,13 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     let options = app.options(&app.image(flags, "")?);
     let transport = image.split_once(':').and_then(|(transport, _)| find(transport));
     let Some(transport) = transport else {
-        bail!("Invalid {}: does not specify a transport", go::quote(image));
+        let failure = anyhow!("Invalid {}: does not specify a transport", go::quote(image));
+        return Err(match Reference::parse_normalized(image) {
+            Ok(_) => {
+                with_hint(failure, format!("a repository in a registry is named docker://{image}"))
+            }
+            Err(_) => failure,
+        });
     };
     if !transport.lists_tags {
         bail!(

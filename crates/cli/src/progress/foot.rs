@@ -22,8 +22,11 @@ const FRAMES: u8 = 12;
 const COLUMNS: usize = 80;
 const ROWS: u16 = 24;
 
-/// Moves the cursor to the first column and erases everything from there to the end of the screen.
-const ERASE: &str = "\r\x1b[J";
+/// Erases the rest of a row, and everything behind the cursor. Where the cursor is at the very first
+/// place of the screen the latter makes some terminals keep what was there, frame by frame, in their
+/// history: so it comes behind the first row.
+const REST_OF_ROW: &str = "\x1b[K";
+const REST_OF_SCREEN: &str = "\x1b[J";
 
 /// Where bars go that are shown on this stream.
 pub(super) fn target(stream: Stream) -> ProgressDrawTarget {
@@ -76,7 +79,16 @@ impl Frame {
         // Lines that did not change meanwhile may have been laid out for another width.
         let lines = self.lines.drain(..).map(|line| beginning(&line, columns.saturating_sub(1)));
         let lines: Vec<String> = lines.collect();
-        let mut text = format!("{ERASE}{}", lines.join("\r\n"));
+        let mut text = "\r".to_owned();
+        for (at, line) in lines.iter().enumerate() {
+            let newline = if at == 0 { "" } else { "\r\n" };
+            let _ = write!(text, "{newline}{line}{REST_OF_ROW}");
+        }
+        if lines.is_empty() {
+            text.push_str(REST_OF_ROW);
+        }
+        // One column from the edge at least, whatever the line was.
+        text.push_str(REST_OF_SCREEN);
         match lines.len() {
             0 => {}
             1 => text.push('\r'),
@@ -92,7 +104,9 @@ impl TermLike for Foot {
     }
 
     fn height(&self) -> u16 {
-        size(self.stream).map(|(_, rows)| rows).filter(|rows| *rows > 0).unwrap_or(ROWS)
+        let rows = size(self.stream).map(|(_, rows)| rows).filter(|rows| *rows > 0);
+        // The log above them keeps a row.
+        rows.unwrap_or(ROWS).saturating_sub(1).max(1)
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
@@ -159,17 +173,17 @@ mod tests {
     #[test]
     fn a_frame_ends_where_it_begins() {
         let mut frame = Frame::default();
-        assert_eq!(frame.take(80), "\r\x1b[J");
+        assert_eq!(frame.take(80), "\r\x1b[K\x1b[J");
         // As indicatif writes lines: each is filled up with blanks.
         for text in ["one", "     ", "two", "", "three", " "] {
             frame.write(text);
         }
-        assert_eq!(frame.take(80), "\r\x1b[Jone\r\ntwo\r\nthree\r\x1b[2A");
+        assert_eq!(frame.take(80), "\rone\x1b[K\r\ntwo\x1b[K\r\nthree\x1b[K\x1b[J\r\x1b[2A");
         frame.write("one");
         frame.write("");
-        assert_eq!(frame.take(80), "\r\x1b[Jone\r");
-        assert_eq!(frame.take(80), "\r\x1b[J");
+        assert_eq!(frame.take(80), "\rone\x1b[K\x1b[J\r");
+        assert_eq!(frame.take(80), "\r\x1b[K\x1b[J");
         frame.write("for another width");
-        assert_eq!(frame.take(8), "\r\x1b[Jfor ano\r");
+        assert_eq!(frame.take(8), "\rfor ano\x1b[K\x1b[J\r");
     }
 }

@@ -56,6 +56,12 @@ fn flags_that_were_mistyped() {
         (&["inspect", "--formt", "x", "y"], "did you mean --format?"),
         (&["inspect", "--insecure-polcy", "y"], "did you mean --insecure-policy?"),
         (&["list-tags", "--limit", "5", "y"], ""),
+        (&["sync", "--dry-rn", "x"], "did you mean --dry-run?"),
+        (&["sync", "--keepgoing", "x"], "did you mean --keep-going?"),
+        (&["--insecure-polcy", "copy", "x", "y"], "did you mean --insecure-policy?"),
+        (&["copy", "--quite", "x", "y"], "did you mean --quiet?"),
+        (&["inspect", "--src-creds", "a:b", "x"], "did you mean --creds?"),
+        (&["inspect", "--dest-tls-verify=false", "x"], "did you mean --tls-verify?"),
         (&["--format", "x", "inspect", "y"], "--format is a flag of `copy`"),
     ] {
         assert_eq!(hint(&home, words), expected, "{words:?}");
@@ -225,4 +231,22 @@ fn a_folder_that_must_not_be_overwritten_is_named_alone() {
     at_home(&home, &words).success();
     let run = at_home(&home, &words).failure(1);
     assert_eq!(fatal(&run), "Refusing to overwrite destination directory \"to/b:1\"");
+}
+
+#[test]
+fn transports_where_they_do_not_belong() {
+    let home = Home::new();
+    Image::new(1).write_oci(&home.path("work/two"), Some("v1"));
+    for (words, expected) in [
+        (&["list-tags", "nginx"][..], "named docker://nginx"),
+        (&["serve", "oci:two"], "leave oci: out"),
+        (&["serve", "--create", "oci:two"], "leave oci: out"),
+        (&["serve", "docker://localhost:1/x"], "serves folders and archives"),
+        (&["serve", "none"], "--create makes the folder"),
+        (&["sync", "--src=doker", "--dest=dir", "a", "b"], "it is docker, registry, dir,"),
+    ] {
+        let hint = hint(&home, words);
+        assert!(hint.contains(expected), "{words:?}: {hint:?}");
+    }
+    assert!(!home.path("work/oci:two").exists());
 }

@@ -183,7 +183,7 @@ impl Connections {
 fn tls(options: &Options, host: &str) -> Result<TlsOptions, Error> {
     let found = certs::load(&options.config, options.registry.cert_dir.as_deref(), host)?;
     let pairs = found.client_pairs.into_iter().map(|pair| ClientPair {
-        name: format!("the client certificate for {host}"),
+        name: format!("for {host}"),
         certificate_pem: pair.certificate_pem,
         key_pem: pair.key_pem,
     });

@@ -1,5 +1,7 @@
 //! Which endpoint answered: mirrors first, the place itself last.
 
+use std::time::Duration;
+
 use skopeo_config::Endpoint;
 use skopeo_image::{Digest, MediaType, RawManifest, Reference, Which};
 use skopeo_registry::Repository;
@@ -29,6 +31,9 @@ pub(super) enum Want {
     /// The manifest.
     Manifest,
 }
+
+/// How long it is waited for what a tag leads to, where its digest is given.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// Asks one endpoint after the other for the image.
 pub(super) async fn choose(
@@ -73,7 +78,11 @@ pub(super) async fn look_at_tag(
         return;
     };
     let repository_name = &name.reference().name;
-    match repository.head_manifest(tag).await {
+    let asked = repository.head_manifest_aside(tag);
+    let Ok(answer) = tokio::time::timeout(GLANCE, asked).await else {
+        return tracing::debug!("looking at {repository_name}:{tag}: no answer in {GLANCE:?}");
+    };
+    match answer {
         Ok(head) => {
             if let Some(now) = head.digest.filter(|now| now != digest) {
                 tracing::warn!("{repository_name}:{tag} leads to {now} by now; taking {digest}");

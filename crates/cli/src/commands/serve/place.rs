@@ -43,16 +43,15 @@ impl Place {
         skopeo_config::links::check(Path::new(argument))?;
         let found = match fs::metadata(argument) {
             Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && create
+                    && transport_of(argument).is_none() =>
+            {
                 return Ok(Self::Layouts);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Classed {
-                    class: ErrorClass::NotFound,
-                    sentence: format!("serving {argument}: there is no such folder"),
-                    hint: Some("--create makes the folder".into()),
-                }
-                .into());
+                return Err(missing(argument).into());
             }
             Err(error) => return Err(error.into()),
         };
@@ -68,6 +67,25 @@ impl Place {
             }
             _ => Ok(Self::Layouts),
         }
+    }
+}
+
+/// The transport that the argument names, as if it were an image.
+fn transport_of(argument: &str) -> Option<&str> {
+    let (transport, _) = argument.split_once(':')?;
+    skopeo_transport::find(transport).map(|transport| transport.name)
+}
+
+fn missing(argument: &str) -> Classed {
+    let hint = match transport_of(argument) {
+        Some("oci") => "leave oci: out: a folder of OCI layouts is named by its path".to_owned(),
+        Some(transport) => format!("serve serves folders and archives, and no {transport}:"),
+        None => "--create makes the folder".to_owned(),
+    };
+    Classed {
+        class: ErrorClass::NotFound,
+        sentence: format!("serving {argument}: there is no such folder"),
+        hint: Some(hint),
     }
 }
 

@@ -36,7 +36,7 @@ mod work;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use skopeo_copy::sync::place::Place;
 use skopeo_copy::{Digests, Request, SourceSignatures};
 use skopeo_image::{ErrorClass, Platform};
@@ -368,7 +368,9 @@ fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Pl
         return Err(unspecified("A source transport must be specified", "src", "SOURCE"));
     }
     let Some(from) = SourceKind::parse(&sync.src) else {
-        bail!("{} is not a valid source transport", go::quote(&sync.src));
+        let failure = anyhow!("{} is not a valid source transport", go::quote(&sync.src));
+        let hint = "it is docker, registry, dir, oci, oci-archive, docker-archive or yaml";
+        return Err(with_hint(failure, hint.to_owned()));
     };
     let mut places = Vec::new();
     match destination {
@@ -378,7 +380,10 @@ fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Pl
         }
         Some(destination) => {
             let Some(kind) = CollectionKind::parse(&sync.dest) else {
-                bail!("{} is not a valid destination transport", go::quote(&sync.dest));
+                let failure =
+                    anyhow!("{} is not a valid destination transport", go::quote(&sync.dest));
+                let hint = "it is docker, dir, oci, oci-archive or docker-archive";
+                return Err(with_hint(failure, hint.to_owned()));
             };
             places.push(Place { kind, place: destination.clone() });
         }

@@ -4,6 +4,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use skopeo_image::Digest;
 use skopeo_registry::Repository;
 
+use super::super::mirrors::look_at_tag;
 use super::super::{DockerName, digest_of, place, resolve};
 use crate::{Error, Options};
 
@@ -35,6 +36,7 @@ pub(crate) async fn siblings(
         found => found?,
     };
     let repository = place(name, options).await?;
+    look_at_tag(name, &repository, &digest, options).await;
     let own = name.tag();
     let mut tags = repository.tags().await?;
     tags.retain(|tag| Some(tag.as_str()) != own);
