@@ -15,7 +15,7 @@ use skopeo_image::MediaType;
 use tokio::time::timeout;
 
 use crate::body::request::{Paced, RequestBody};
-use crate::body::{Body, BoxError, Lease, held};
+use crate::body::{Body, BoxError, Lease, Reserved, held};
 use crate::error::{ApiError, Code};
 use crate::log::Answered;
 use crate::memory::Use;
@@ -169,13 +169,14 @@ fn slim(mut headers: HeaderMap) -> HeaderMap {
 
 /// Answers in memory count, too, if they are large.
 async fn counted(
-    response: Response<Body>,
+    mut response: Response<Body>,
     patience: Duration,
     lease: impl FnOnce() -> Lease,
 ) -> Result<Response<Body>, ApiError> {
+    let reserved = response.extensions_mut().remove::<Reserved>();
     let Some(bytes) = response.body().bytes().cloned() else { return Ok(response) };
     let busy = || ApiError::new(Code::Busy, "clients take too much memory at the moment");
-    let bytes = held(bytes, patience, lease).await.ok_or_else(busy)?;
+    let bytes = held(bytes, reserved, patience, lease).await.ok_or_else(busy)?;
     Ok(response.map(|_| Body::of_bytes(bytes)))
 }
 

@@ -53,6 +53,9 @@ use store::Store;
 /// How many manifests and lists are read at once, each on a thread of its own; more wait.
 const READERS: usize = 8;
 
+/// How many lists of referrers are made at once.
+const REFERRING: usize = 2;
+
 /// How a registry is to be.
 #[derive(Debug)]
 pub struct ServerOptions {
@@ -127,6 +130,8 @@ pub(crate) struct Inner {
     requests: log::Counter,
     /// Whose turn it is to read something whole.
     reading: Arc<Semaphore>,
+    /// Whose turn it is to list referrers, which takes more memory than other lists.
+    referring: Arc<Semaphore>,
 }
 
 impl Registry {
@@ -165,6 +170,7 @@ impl Registry {
             limits,
             requests: log::Counter::default(),
             reading: Arc::new(Semaphore::new(READERS)),
+            referring: Arc::new(Semaphore::new(REFERRING)),
         })))
     }
 

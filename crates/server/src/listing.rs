@@ -5,16 +5,26 @@ use std::collections::BTreeSet;
 use http::{Request, Response, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use skopeo_image::{Digest, MediaType};
 
 use crate::body::Body;
 use crate::error::{ApiError, Code};
 use crate::name::RepositoryName;
 use crate::routes::{Answer, query, set};
-use crate::store::Store;
+use crate::store::{Layout, Store, annotations};
 
 /// How many repositories a page of the catalog has if the client does not say.
 const CATALOG_PAGE: usize = 1000;
+
+/// How large a page of referrers is at most, in bytes: as large as a manifest may be.
+pub(crate) const MAX_REFERRERS: usize = MAX_MANIFEST_SIZE;
+
+/// What a descriptor takes at most beside its annotations, with the list around it, in bytes.
+const ROOM_FOR_ONE: usize = 16 * 1024;
+
+/// What is behind the last descriptor of a list.
+const END: &str = "]}";
 
 /// GET of the catalog.
 pub(crate) fn catalog(store: &Store, request: &Request<()>) -> Answer {
@@ -34,7 +44,8 @@ pub(crate) fn tags(store: &Store, request: &Request<()>, name: &RepositoryName) 
     Ok(page.answer(&path, json!({ "name": name.as_str(), "tags": page.items })))
 }
 
-/// GET of the manifests that refer to a digest. A repository that is not there has none.
+/// GET of the manifests that refer to a digest, page by page. A repository that is not there has
+/// none.
 pub(crate) fn referrers(
     store: &Store,
     request: &Request<()>,
@@ -42,40 +53,100 @@ pub(crate) fn referrers(
     subject: &Digest,
 ) -> Answer {
     let filter = query(request, "artifactType").filter(|filter| !filter.is_empty());
-    let mut descriptors = Vec::new();
+    let count = count(request)?;
+    let mut text = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[",
+        MediaType::OCI_INDEX.as_str()
+    );
+    let (mut listed, mut last, mut more) = (0, None, false);
     if let Some(repository) = store.repository(name)? {
         let layout = &repository.layout;
-        for digest in layout.referrers(subject)? {
-            let Some(facts) = layout.facts(&digest)? else { continue };
-            if filter.is_some() && filter != facts.artifact_type {
-                continue;
+        let mut found = layout.referrers(subject)?;
+        // If the last one has gone meanwhile, it begins anew: rather twice than never.
+        let after = query(request, "last");
+        if let Some(at) = found.iter().position(|it| after.as_deref() == Some(it.as_str())) {
+            found.drain(..=at);
+        }
+        for digest in found {
+            let Some(descriptor) = referrer(layout, &digest, filter.as_deref())? else { continue };
+            let full = text.len() + descriptor.len() + END.len() > MAX_REFERRERS;
+            if count == Some(listed) || (full && listed > 0) {
+                more = listed > 0;
+                break;
             }
-            let Some(size) = layout.blob_size(&digest)? else { continue };
-            let mut descriptor = json!({
-                "mediaType": facts.media_type.as_str(),
-                "digest": digest.as_str(),
-                "size": size,
-            });
-            if let Some(artifact_type) = &facts.artifact_type {
-                descriptor["artifactType"] = artifact_type.as_str().into();
+            if listed > 0 {
+                text.push(',');
             }
-            if !facts.annotations.is_empty() {
-                descriptor["annotations"] = json!(facts.annotations);
-            }
-            descriptors.push(descriptor);
+            text += &descriptor;
+            listed += 1;
+            last = Some(digest);
         }
     }
-    let index = json!({
-        "schemaVersion": 2,
-        "mediaType": MediaType::OCI_INDEX.as_str(),
-        "manifests": descriptors,
-    });
-    let mut response = Response::new(Body::of_bytes(index.to_string()));
+    text += END;
+    text.shrink_to_fit();
+    let mut response = Response::new(Body::of_bytes(text));
     set(&mut response, header::CONTENT_TYPE, MediaType::OCI_INDEX.as_str());
     if filter.is_some() {
         set(&mut response, "oci-filters-applied", "artifactType");
     }
+    if let Some(last) = last.filter(|_| more) {
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let mut link = format!("</v2/{name}/referrers/{subject}?last={}", encode(last.as_str()));
+        if let Some(count) = count {
+            link += &format!("&n={count}");
+        }
+        if let Some(filter) = &filter {
+            link += &format!("&artifactType={}", encode(filter));
+        }
+        set(&mut response, header::LINK, link + ">; rel=\"next\"");
+    }
     Ok(response)
+}
+
+/// The descriptor of a manifest that refers to another, as text; none if it is not asked for.
+fn referrer(
+    layout: &Layout,
+    digest: &Digest,
+    filter: Option<&str>,
+) -> Result<Option<String>, ApiError> {
+    let Some(facts) = layout.facts(digest)? else { return Ok(None) };
+    if filter.is_some() && filter != facts.artifact_type.as_deref() {
+        return Ok(None);
+    }
+    let Some(size) = layout.blob_size(digest)? else { return Ok(None) };
+    let mut descriptor = json!({
+        "mediaType": facts.media_type.as_str(),
+        "digest": digest.as_str(),
+        "size": size,
+    });
+    if let Some(artifact_type) = &facts.artifact_type {
+        descriptor["artifactType"] = artifact_type.as_str().into();
+    }
+    let mut text = descriptor.to_string();
+    if facts.has_annotations
+        && let Some(bytes) = layout.read_manifest(digest)?
+    {
+        let annotations = json_text(&annotations(&bytes))?;
+        // One that fills more than an answer alone is listed without them: they are in the manifest.
+        if annotations.len() < MAX_REFERRERS - ROOM_FOR_ONE {
+            text.pop();
+            text.push_str(",\"annotations\":");
+            text += &annotations;
+            text.push('}');
+        }
+    }
+    Ok(Some(text))
+}
+
+fn json_text(value: &impl serde::Serialize) -> Result<String, ApiError> {
+    Ok(serde_json::to_string(value).map_err(std::io::Error::from)?)
+}
+
+/// How many items a page has at most, if the client says so.
+fn count(request: &Request<()>) -> Result<Option<usize>, ApiError> {
+    let Some(text) = query(request, "n") else { return Ok(None) };
+    let wrong = || ApiError::new(Code::PaginationNumberInvalid, json!({ "n": text }));
+    Ok(Some(text.parse::<usize>().map_err(|_| wrong())?))
 }
 
 /// A part of a sorted list.
@@ -92,13 +163,7 @@ impl Page {
         all: BTreeSet<String>,
         default: Option<usize>,
     ) -> Result<Self, ApiError> {
-        let count = match query(request, "n") {
-            Some(text) => {
-                let wrong = || ApiError::new(Code::PaginationNumberInvalid, json!({ "n": text }));
-                Some(text.parse::<usize>().map_err(|_| wrong())?)
-            }
-            None => default,
-        };
+        let count = count(request)?.or(default);
         let last = query(request, "last").unwrap_or_default();
         let mut rest = all.into_iter().filter(|item| *item > last);
         let items: Vec<_> = rest.by_ref().take(count.unwrap_or(usize::MAX)).collect();

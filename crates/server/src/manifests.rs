@@ -17,7 +17,7 @@ use crate::error::{ApiError, Code};
 use crate::memory::{Part, Use};
 use crate::name::{RepositoryName, is_tag};
 use crate::routes::{Answer, RequestBody, digest, empty, set};
-use crate::store::{Hold, Repository, Store, Target};
+use crate::store::{Checked, Hold, Repository, Store, Target};
 use crate::{Inner, Limits};
 
 /// Manifests of up to so many bytes are not counted: the share of connections is enough for them.
@@ -68,13 +68,19 @@ pub(crate) async fn put(
         let essence = value.split(';').next().unwrap_or_default().trim();
         MediaType::from(essence)
     });
-    let repository = {
+    let (repository, target, checked, bytes) = {
         let (inner, name) = (inner.clone(), name.clone());
-        spawn_blocking(move || inner.store.create(&name)).await.map_err(io::Error::other)??
+        let prepare = move || {
+            // What is refused makes no repository.
+            let checked = Checked::of(&target, content_type, &bytes)?;
+            let repository = inner.store.create(&name)?;
+            Ok::<_, ApiError>((repository, target, checked, bytes))
+        };
+        spawn_blocking(prepare).await.map_err(io::Error::other)??
     };
-    let put = inner.store.edit(repository, move |repository, hold| {
-        repository.put(hold, &target, content_type, &bytes)
-    });
+    let put = inner
+        .store
+        .edit(repository, move |repository, hold| repository.put(hold, &target, checked, &bytes));
     let put = put.await?;
     let mut response = empty(StatusCode::CREATED);
     let location = format!("/v2/{name}/manifests/{}", put.digest);

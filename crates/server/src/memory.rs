@@ -3,7 +3,7 @@
 //! | share | what for |
 //! |---|---|
 //! | 1/2 | connections: what TLS, heads and the least windows take, 128 KiB each |
-//! | 1/4 | pieces of answers on their way to clients |
+//! | 1/4 | pieces of answers on their way to clients, and lists of referrers from when they are made |
 //! | 1/8 | windows of HTTP/2, for the pieces of bodies that nobody has asked for yet |
 //! | 1/16 | pieces of uploads that wait for the disk |
 //! | 1/16 | manifests that are being received |
@@ -76,7 +76,15 @@ struct Pool {
 
 /// A part of the memory; given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Part(#[expect(dead_code, reason = "given back by its end")] OwnedSemaphorePermit);
+pub(crate) struct Part(OwnedSemaphorePermit);
+
+impl Part {
+    /// Gives back what so many bytes do not need.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let rest = self.0.num_permits().saturating_sub(bytes.div_ceil(UNIT));
+        drop(self.0.split(rest));
+    }
+}
 
 /// Room for one piece of an answer.
 #[derive(Debug)]

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use skopeo_image::Digest;
 use tokio::task::spawn_blocking;
 
-use crate::body::Body;
 pub(crate) use crate::body::request::RequestBody;
+use crate::body::{Body, Reserved};
 use crate::error::{ApiError, Code};
+use crate::memory::Use;
 use crate::name::RepositoryName;
 use crate::{Inner, blobs, listing, manifests, uploads};
 
@@ -123,6 +124,9 @@ pub(crate) async fn dispatch(
             manifests::delete(inner, name, &reference).await
         }
         (&Method::DELETE, Route::Blob(name, digest)) => blobs::delete(inner, name, digest).await,
+        (&Method::GET, Route::Referrers(name, subject)) => {
+            referrers(inner, request, name, subject).await
+        }
         (_, route) => {
             // What is read whole is in memory: few at once do that.
             let whole = !matches!(route, Route::Blob(..) | Route::Version);
@@ -139,6 +143,27 @@ pub(crate) async fn dispatch(
     }
 }
 
+/// Lists referrers when it is its turn, and when there is memory for the largest such answer.
+async fn referrers(
+    inner: &std::sync::Arc<Inner>,
+    request: Request<()>,
+    name: RepositoryName,
+    subject: Digest,
+) -> Answer {
+    let turn = inner.referring.clone().acquire_owned().await.ok();
+    let crate::Limits { memory, patience, .. } = &inner.limits;
+    let room = memory.room(Use::Answer, listing::MAX_REFERRERS, *patience).await;
+    let room = Reserved::new(room.ok_or(Code::Busy)?);
+    let inner = inner.clone();
+    let answer = move || {
+        let _turn = turn;
+        let mut response = listing::referrers(&inner.store, &request, &name, &subject)?;
+        response.extensions_mut().insert(room);
+        Ok(response)
+    };
+    spawn_blocking(answer).await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
+}
+
 /// What needs no body and no waiting, only files.
 fn at_once(inner: &Inner, request: &Request<()>, route: &Route) -> Answer {
     let store = &inner.store;
@@ -150,9 +175,6 @@ fn at_once(inner: &Inner, request: &Request<()>, route: &Route) -> Answer {
         }
         (&Method::GET, Route::Catalog) => listing::catalog(store, request),
         (&Method::GET, Route::Tags(name)) => listing::tags(store, request, name),
-        (&Method::GET, Route::Referrers(name, digest)) => {
-            listing::referrers(store, request, name, digest)
-        }
         (&Method::GET | &Method::HEAD, Route::Manifest(name, reference)) => {
             manifests::get(store, request, name, reference)
         }

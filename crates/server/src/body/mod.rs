@@ -18,7 +18,7 @@ use crate::log::Answered;
 use file::FilePart;
 use piece::Leased;
 
-pub(crate) use piece::{Lease, held};
+pub(crate) use piece::{Lease, Reserved, held};
 
 /// Any error, as a body has it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,7 +1,7 @@
 //! Pieces of answers, which count as long as they are in memory.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -40,6 +40,21 @@ impl Lease {
         let shared = peer.is_some_and(|peer| peer.is_shared());
         let most = if shared { SHARED_PIECE } else { usize::MAX };
         Self { memory: memory.clone(), flow, most }
+    }
+}
+
+/// The part of the memory that was taken before an answer was made. It goes with the answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Reserved(Arc<Mutex<Option<Part>>>);
+
+impl Reserved {
+    /// This part.
+    pub(crate) fn new(part: Part) -> Self {
+        Self(Arc::new(Mutex::new(Some(part))))
+    }
+
+    fn take(&self) -> Option<Part> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -113,6 +128,7 @@ impl http_body::Body for Leased {
 /// The same bytes, counted if they are many; none if there was no room for them in `patience`.
 pub(crate) async fn held(
     bytes: Bytes,
+    reserved: Option<Reserved>,
     patience: Duration,
     lease: impl FnOnce() -> Lease,
 ) -> Option<Bytes> {
@@ -120,6 +136,12 @@ pub(crate) async fn held(
         return Some(bytes);
     }
     let Lease { memory, flow, .. } = lease();
-    let part = memory.room(Use::Answer, bytes.len(), patience).await?;
+    let part = match reserved.and_then(|reserved| reserved.take()) {
+        Some(mut part) => {
+            part.shrink(bytes.len());
+            part
+        }
+        None => memory.room(Use::Answer, bytes.len(), patience).await?,
+    };
     Some(Piece::give(bytes, flow, Some(part)))
 }

@@ -1,9 +1,22 @@
 //! What a registry must know of a manifest: its type, what hangs on it, what it hangs on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use skopeo_image::{Digest, MediaType, go_json};
+
+/// How much is remembered of what manifests say, in bytes.
+const MAX_KNOWN: usize = 16 << 20;
+
+/// About what a digest takes beside its text, and an entry beside what it holds, in bytes.
+const OVERHEAD: usize = 64;
+
+/// The longest media type that a manifest may name, in bytes: 127 for each half (RFC 6838), and
+/// some for parameters.
+const MAX_MEDIA_TYPE: usize = 1024;
 
 /// A manifest of any kind, as far as a registry looks into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +31,34 @@ pub(crate) struct Facts {
     pub(crate) subject: Option<Digest>,
     /// What an artifact is: `artifactType`, or its config's media type.
     pub(crate) artifact_type: Option<String>,
-    /// Free text by key.
-    pub(crate) annotations: BTreeMap<String, String>,
+    /// Whether there are annotations. They may be as large as the manifest, so they stay there.
+    pub(crate) has_annotations: bool,
+}
+
+/// What is remembered of manifests, in all layouts of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// By the number of the layout and the digest of the manifest.
+    facts: HashMap<(u64, Digest), Arc<Facts>>,
+    bytes: usize,
+}
+
+impl Known {
+    /// What is remembered of a manifest.
+    pub(crate) fn get(&self, layout: u64, digest: &Digest) -> Option<Arc<Facts>> {
+        self.facts.get(&(layout, digest.clone())).cloned()
+    }
+
+    /// Remembers what a manifest says, in place of all else if that becomes too much.
+    pub(crate) fn insert(&mut self, layout: u64, digest: Digest, facts: Arc<Facts>) {
+        let size = facts.size() + digest.as_str().len() + OVERHEAD;
+        if self.bytes.saturating_add(size) > MAX_KNOWN {
+            *self = Self::default();
+        }
+        if size <= MAX_KNOWN && self.facts.insert((layout, digest), facts).is_none() {
+            self.bytes += size;
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -34,7 +73,7 @@ struct Document {
     fs_layers: Option<Vec<FsLayer>>,
     signatures: Option<Vec<serde::de::IgnoredAny>>,
     subject: Option<Descriptor>,
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<Texts>,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +105,10 @@ impl Facts {
             (2, _) => return Err("neither the members of an image nor those of a list".into()),
             (version, _) => return Err(format!("schemaVersion {version} is not known")),
         };
+        let declared_size = declared.as_ref().map_or(0, String::len);
+        if facts.longest_type().max(declared_size) > MAX_MEDIA_TYPE {
+            return Err(format!("a media type has more than {MAX_MEDIA_TYPE} bytes"));
+        }
         let Some(declared) = declared.map(MediaType::from) else { return Ok(facts) };
         let seen = &facts.media_type;
         if is_manifest_type(&declared)
@@ -74,6 +117,61 @@ impl Facts {
             return Err(format!("mediaType {declared} does not fit the members"));
         }
         Ok(Self { media_type: declared, ..facts })
+    }
+
+    fn longest_type(&self) -> usize {
+        let children = self.children.iter().map(|(_, media_type)| media_type.as_str().len());
+        let artifact_type = self.artifact_type.as_ref().map(String::len);
+        children.chain(artifact_type).max().unwrap_or_default()
+    }
+
+    /// About how much memory it takes, in bytes.
+    fn size(&self) -> usize {
+        let digest = |digest: &Digest| digest.as_str().len() + OVERHEAD;
+        let child = |(it, media_type): &(Digest, MediaType)| {
+            digest(it) + media_type.as_str().len() + OVERHEAD
+        };
+        size_of::<Self>()
+            + self.media_type.as_str().len()
+            + self.artifact_type.as_ref().map_or(0, String::len)
+            + self.subject.as_ref().map_or(0, digest)
+            + self.blobs.iter().map(digest).sum::<usize>()
+            + self.children.iter().map(child).sum::<usize>()
+    }
+}
+
+/// The annotations of a manifest; none if it is not understood.
+pub(crate) fn annotations(bytes: &[u8]) -> BTreeMap<String, String> {
+    #[derive(Deserialize)]
+    struct Annotated {
+        annotations: Option<BTreeMap<String, String>>,
+    }
+    let document: Option<Annotated> = go_json::from_slice(bytes).ok();
+    document.and_then(|document| document.annotations).unwrap_or_default()
+}
+
+/// Texts by key, of which only their number is kept.
+struct Texts(usize);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Seen;
+        impl<'de> Visitor<'de> for Seen {
+            type Value = Texts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut count = 0;
+                while map.next_entry::<String, String>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Texts(count))
+            }
+        }
+        deserializer.deserialize_map(Seen)
     }
 }
 
@@ -100,7 +198,7 @@ impl Document {
             children: Vec::new(),
             subject: self.subject.map(|subject| subject.digest),
             artifact_type: artifact_type.or(config_type),
-            annotations: self.annotations.unwrap_or_default(),
+            has_annotations: self.annotations.is_some_and(|Texts(count)| count > 0),
         }
     }
 
@@ -118,7 +216,7 @@ impl Document {
             children: children.into_iter().map(|c| (c.digest, c.media_type.into())).collect(),
             subject: self.subject.map(|subject| subject.digest),
             artifact_type: self.artifact_type.filter(|text| !text.is_empty()),
-            annotations: self.annotations.unwrap_or_default(),
+            has_annotations: self.annotations.is_some_and(|Texts(count)| count > 0),
         }
     }
 
@@ -135,7 +233,7 @@ impl Document {
             children: Vec::new(),
             subject: None,
             artifact_type: None,
-            annotations: BTreeMap::new(),
+            has_annotations: false,
         })
     }
 }

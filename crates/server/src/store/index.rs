@@ -23,7 +23,7 @@ const MANIFESTS: &str = "manifests";
 
 /// How many descriptors an index may have. Whoever wrote the file must not choose how much memory
 /// it takes to read: a descriptor of a few bytes takes some hundred.
-const MAX_ENTRIES: usize = 200_000;
+pub(super) const MAX_ENTRIES: usize = 200_000;
 
 /// An `index.json`. What it holds beyond our knowledge is kept as it is, as text.
 #[derive(Clone, Debug, Default)]

@@ -1,26 +1,24 @@
 //! One OCI layout in a folder: its index and its lock.
 
-use std::collections::HashMap;
 use std::fs::Metadata;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use fs_err::File;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use skopeo_image::Digest;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
 use super::beneath::Folder;
-use super::facts::Facts;
-use super::index::Index;
+use super::index::{Index, MAX_ENTRIES};
 use super::names::Names;
 use super::patience;
 use super::reach::Reach;
-use super::room::Room;
+use super::room::{Refusal, Room};
 use crate::Durability;
 use crate::content::Content;
 use crate::error::ApiError;
@@ -57,7 +55,8 @@ pub(crate) struct Layout {
     pub(super) durability: Durability,
     pub(super) room: Arc<Room>,
     index: Mutex<Option<(Stamp, Arc<Index>)>>,
-    pub(super) facts: Mutex<HashMap<Digest, Arc<Facts>>>,
+    /// By what it is told from the others where something is remembered of all.
+    pub(super) number: u64,
     pub(super) reach: Mutex<Option<(Arc<Index>, Arc<Reach>)>>,
     names: Mutex<Option<(Arc<Index>, Arc<Names>)>>,
     /// Whose turn to edit it is, within this process.
@@ -119,13 +118,14 @@ impl Layout {
     }
 
     fn unchecked(folder: Folder, durability: Durability, room: Arc<Room>) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Self {
             folder,
             content: None,
             durability,
             room,
             index: Mutex::default(),
-            facts: Mutex::default(),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             reach: Mutex::default(),
             names: Mutex::default(),
             turn: Arc::default(),
@@ -219,15 +219,35 @@ impl Layout {
     /// the blobs, it may look at: who collects garbage holds the same lock.
     pub(crate) fn edit<T, E: From<io::Error>>(
         &self,
+        hold: &Hold,
+        edit: impl FnOnce(&Arc<Index>, &mut Index) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.edit_after(hold, edit, || Ok(()))
+    }
+
+    /// The same; `write` writes what the index will lead to, once it is known that there may be
+    /// such an index.
+    pub(crate) fn edit_after<T, E: From<io::Error>>(
+        &self,
         _hold: &Hold,
         edit: impl FnOnce(&Arc<Index>, &mut Index) -> Result<T, E>,
+        write: impl FnOnce() -> Result<(), E>,
     ) -> Result<T, E> {
         let before = self.index()?;
         let mut after = Index::clone(&before);
         let result = edit(&before, &mut after)?;
-        let bytes = after.encode();
-        if bytes != before.encode() {
-            self.replace(INDEX, &bytes)?;
+        let (old, new) = (before.encode(), after.encode());
+        // What is written here must be readable here. Whatever makes it smaller is taken.
+        let (entries, most) = (after.entries().len(), MAX_ENTRIES);
+        if entries > most && entries > before.entries().len() {
+            return Err(io::Error::from(Refusal::Manifests(most as u64)).into());
+        }
+        if new.len() as u64 > MAX_INDEX && new.len() > old.len() {
+            return Err(io::Error::from(Refusal::Index(MAX_INDEX)).into());
+        }
+        write()?;
+        if new != old {
+            self.replace(INDEX, &new)?;
         }
         Ok(result)
     }

@@ -34,10 +34,10 @@ use beneath::Folder;
 use room::Room;
 
 pub use contents::{Contents, NotServed};
-pub(crate) use facts::is_manifest_type;
+pub(crate) use facts::{annotations, is_manifest_type};
 pub(crate) use layout::{Hold, Layout};
 pub use limits::StorageLimits;
-pub(crate) use repository::{Repository, Target};
+pub(crate) use repository::{Checked, Repository, Target};
 pub(crate) use room::Refusal;
 pub(crate) use tidy::keep_tidy;
 pub(crate) use upload::{Held, Upload, Uploads};

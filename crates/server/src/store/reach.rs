@@ -12,9 +12,6 @@ use super::facts::Facts;
 use super::index::{Entry, Index};
 use super::layout::{Layout, guard};
 
-/// Of how many manifests it is remembered what they say.
-const KNOWN_FACTS: usize = 10_000;
-
 /// How deep lists may be nested that are put here, the outermost counted. Images have two levels;
 /// nobody needs more than a few.
 pub(crate) const MAX_NESTING: usize = 64;
@@ -68,17 +65,13 @@ impl Found {
 impl Layout {
     /// What the manifest of this digest says; none if it is missing or not understood.
     pub(crate) fn facts(&self, digest: &Digest) -> io::Result<Option<Arc<Facts>>> {
-        if let Some(facts) = guard(&self.facts).get(digest) {
-            return Ok(Some(facts.clone()));
+        if let Some(facts) = guard(&self.room.known).get(self.number, digest) {
+            return Ok(Some(facts));
         }
         let Some(bytes) = self.read_manifest(digest)? else { return Ok(None) };
         let Ok(facts) = Facts::parse(&bytes) else { return Ok(None) };
         let facts = Arc::new(facts);
-        let mut known = guard(&self.facts);
-        if known.len() >= KNOWN_FACTS {
-            known.clear();
-        }
-        known.insert(digest.clone(), facts.clone());
+        guard(&self.room.known).insert(self.number, digest.clone(), facts.clone());
         Ok(Some(facts))
     }
 

@@ -40,6 +40,46 @@ pub(crate) enum Target {
     Digest(Digest),
 }
 
+/// A manifest that may be put, if what it needs is here.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    facts: Facts,
+    media_type: MediaType,
+    /// The digest of the bytes.
+    stored: Digest,
+    /// The digest by which clients know it.
+    public: Digest,
+}
+
+impl Checked {
+    /// Looks at nothing but the request.
+    pub(crate) fn of(
+        target: &Target,
+        content_type: Option<MediaType>,
+        bytes: &[u8],
+    ) -> Result<Self, ApiError> {
+        let facts = Facts::parse(bytes).map_err(|why| ApiError::new(Code::ManifestInvalid, why))?;
+        let media_type = agree(&facts, content_type)?;
+        let algorithm = match target {
+            Target::Tag(_) => Algorithm::Sha256,
+            Target::Digest(wanted) => wanted.algorithm(),
+        };
+        let stored = Digest::of(algorithm, bytes);
+        // Signed schema 1 is known by the digest of what is signed.
+        let manifest = RawManifest::new(Some(media_type.clone()), Bytes::copy_from_slice(bytes));
+        let public = manifest
+            .digest_by(algorithm)
+            .map_err(|error| ApiError::new(Code::ManifestInvalid, error.to_string()))?;
+        if let Target::Digest(wanted) = target
+            && *wanted != public
+        {
+            let why = format!("manifest has digest {public}, not {wanted}");
+            return Err(ApiError::new(Code::DigestInvalid, why));
+        }
+        Ok(Self { facts, media_type, stored, public })
+    }
+}
+
 /// A manifest that has been put.
 #[derive(Debug)]
 pub(crate) struct Put {
@@ -163,35 +203,15 @@ impl Repository {
         &self,
         hold: &Hold,
         target: &Target,
-        content_type: Option<MediaType>,
+        checked: Checked,
         bytes: &[u8],
     ) -> Result<Put, ApiError> {
-        let facts = Facts::parse(bytes).map_err(|why| ApiError::new(Code::ManifestInvalid, why))?;
-        let media_type = agree(&facts, content_type)?;
-        let algorithm = match target {
-            Target::Tag(_) => Algorithm::Sha256,
-            Target::Digest(wanted) => wanted.algorithm(),
-        };
-        let stored = Digest::of(algorithm, bytes);
-        // Signed schema 1 is known by the digest of what is signed.
-        let manifest = RawManifest::new(Some(media_type.clone()), Bytes::copy_from_slice(bytes));
-        let public = manifest
-            .digest_by(algorithm)
-            .map_err(|error| ApiError::new(Code::ManifestInvalid, error.to_string()))?;
-        if let Target::Digest(wanted) = target
-            && *wanted != public
-        {
-            let why = format!("manifest has digest {public}, not {wanted}");
-            return Err(ApiError::new(Code::DigestInvalid, why));
-        }
+        let Checked { facts, media_type, stored, public } = checked;
         let signed = (public != stored).then_some((PAYLOAD_DIGEST, public.as_str()));
         let payload: Vec<_> = signed.into_iter().collect();
-        self.layout.edit(hold, |before, index| {
+        let size = bytes.len() as u64;
+        let edit = |before: &Arc<Index>, index: &mut Index| {
             self.check_whole(before, &facts)?;
-            if self.layout.blob_size(&stored)? != Some(bytes.len() as u64) {
-                self.layout.write_blob(&stored, bytes)?;
-            }
-            let size = bytes.len() as u64;
             match target {
                 Target::Tag(tag) => {
                     let names = self.layout.names(before);
@@ -208,6 +228,12 @@ impl Repository {
                 Target::Digest(_) => {}
             }
             self.drop_covered(index, &facts)
+        };
+        self.layout.edit_after(hold, edit, || {
+            if self.layout.blob_size(&stored)? != Some(size) {
+                self.layout.write_blob(&stored, bytes)?;
+            }
+            Ok(())
         })?;
         Ok(Put { digest: public, subject: facts.subject })
     }

@@ -7,14 +7,17 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::StorageLimits;
+use super::facts::Known;
 use crate::error::{ApiError, Code};
 
-/// The room that blobs and uploads have.
+/// The room that blobs and uploads have, and that in memory for what is known of manifests.
 #[derive(Debug)]
 pub(crate) struct Room {
     max_blob: Option<u64>,
     max_storage: Option<u64>,
     count: Mutex<Count>,
+    /// What is remembered of manifests.
+    pub(super) known: Mutex<Known>,
     /// Told when something was refused: others may have removed something meanwhile.
     pub(crate) full: Notify,
 }
@@ -35,13 +38,20 @@ pub(crate) enum Refusal {
     /// All blobs together are.
     #[error("this registry is full: it stores {0} bytes at most")]
     Storage(u64),
+    /// An index would list more manifests than are read of one.
+    #[error("this repository is full: its index lists {0} manifests at most")]
+    Manifests(u64),
+    /// An index would have more bytes than are read of one.
+    #[error("this repository is full: its index has {0} bytes at most")]
+    Index(u64),
 }
 
 impl Room {
     /// Nothing is stored yet.
     pub(crate) fn new(limits: &StorageLimits) -> Self {
         let StorageLimits { max_blob, max_storage, .. } = *limits;
-        Self { max_blob, max_storage, count: Mutex::default(), full: Notify::new() }
+        let (count, known) = (Mutex::default(), Mutex::default());
+        Self { max_blob, max_storage, count, known, full: Notify::new() }
     }
 
     /// Whether somebody has to count.
@@ -125,7 +135,7 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let code = match refusal {
             Refusal::Blob(_) => Code::BlobTooLarge,
-            Refusal::Storage(_) => Code::NoRoom,
+            Refusal::Storage(_) | Refusal::Manifests(_) | Refusal::Index(_) => Code::NoRoom,
         };
         Self::new(code, refusal.to_string())
     }

@@ -310,6 +310,44 @@ fn large_manifests_that_nobody_reads() {
     attacked.stands();
 }
 
+/// Manifests that refer to one, each with annotations of 1 MiB: their list has pages.
+#[test]
+fn referrers_with_large_annotations() {
+    const COUNT: usize = 20;
+    let mut attacked = Attacked::start(16);
+    let (small, subject) = (Digest::sha256(b"small"), Digest::sha256(b"subject"));
+    let filler = "x".repeat(1 << 20);
+    let headers = [("Content-Type", OCI_MANIFEST)];
+    for number in 0..COUNT {
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"config":{{"mediaType":"a/b","digest":"{small}","size":5}},"layers":[],"subject":{{"mediaType":"{OCI_MANIFEST}","digest":"{subject}","size":1}},"annotations":{{"a":"{number}{filler}"}}}}"#
+        );
+        let path = format!("/v2/a/manifests/{number}");
+        let put = request(attacked.address, "PUT", &path, &headers, manifest.as_bytes()).unwrap();
+        assert_eq!(put.status, 201, "{put:?}");
+    }
+    attacked.before = attacked.most_memory();
+    let first = format!("/v2/a/referrers/{subject}?artifactType=a/b");
+    let (mut next, mut found) = (Some(first.clone()), std::collections::BTreeSet::new());
+    while let Some(path) = next {
+        let page = request(attacked.address, "GET", &path, &[], b"").unwrap();
+        assert!(page.status == 200 && page.body.len() <= 4 << 20, "{}", page.status);
+        for descriptor in page.json()["manifests"].as_array().unwrap() {
+            assert!(descriptor["annotations"]["a"].as_str().unwrap().ends_with(&filler));
+            assert!(found.insert(descriptor["digest"].as_str().unwrap().to_owned()));
+        }
+        let link = page.header("link").strip_prefix('<').and_then(|link| link.split_once('>'));
+        next = link.map(|(path, _)| path.to_owned());
+    }
+    assert_eq!(found.len(), COUNT);
+    // Small pages, if the client wants them.
+    let page = request(attacked.address, "GET", &format!("{first}&n=1"), &[], b"").unwrap();
+    assert_eq!(page.json()["manifests"].as_array().unwrap().len(), 1);
+    assert!(page.header("link").contains("&n=1&artifactType=a%2Fb>"), "{}", page.header("link"));
+    let _clients = attacked.connections(10, &get(&first));
+    attacked.stands();
+}
+
 #[test]
 fn requests_upon_requests_whose_answers_nobody_reads() {
     let mut attacked = Attacked::start(BUDGET);

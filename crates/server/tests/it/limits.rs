@@ -211,3 +211,67 @@ fn names_are_no_deeper_than_is_looked_for() {
         assert_eq!(reply.status, status, "{depth}");
     }
 }
+
+/// What the server writes it can read: an index with as many entries as are read takes no more.
+#[test]
+fn an_index_that_is_full_takes_nothing_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::with(ServerOptions::new(folder.path()));
+    let manifest = server.push_image("a", "v1", b"layer");
+    let path = folder.path().join("a/index.json");
+    let index: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let entry = index["manifests"][0].to_string();
+    let others = vec!["{}"; 199_999].join(",");
+    let full = format!(r#"{{"schemaVersion":2,"manifests":[{entry},{others}]}}"#);
+    fs::write(&path, &full).unwrap();
+    let shelf = folder.path().join("a/blobs/sha256");
+    let before = files(&shelf);
+    let index = crate::client::index(&[&manifest]);
+    let refused = server.put_manifest("a", "v2", crate::client::OCI_INDEX, &index);
+    assert_eq!((refused.status, refused.code()), (507, "DENIED".into()));
+    let why = "this repository is full: its index lists 200000 manifests at most";
+    assert_eq!(detail(&refused), why);
+    assert_eq!(fs::read_to_string(&path).unwrap(), full);
+    assert_eq!(files(&shelf), before);
+    // What replaces or removes is taken.
+    let again = server.put_manifest("a", "v1", crate::client::OCI_MANIFEST, &manifest);
+    assert_eq!(again.status, 201, "{again:?}");
+    assert_eq!(server.ask("GET", "/v2/a/manifests/v1").body, manifest);
+    let digest = Digest::sha256(&manifest);
+    assert_eq!(server.ask("DELETE", &format!("/v2/a/manifests/{digest}")).status, 202);
+    assert_eq!(server.push_image("a", "v2", b"layer"), manifest);
+}
+
+/// The same for its bytes.
+#[test]
+fn an_index_does_not_grow_beyond_what_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::with(ServerOptions::new(folder.path()));
+    let manifest = server.push_image("a", "v1", b"layer");
+    let path = folder.path().join("a/index.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let filler = "x".repeat((64 << 20) - text.len() - 20);
+    let full = format!(r#"{},"x":"{filler}"}}"#, text.strip_suffix('}').unwrap());
+    assert!(full.len() <= 64 << 20);
+    fs::write(&path, &full).unwrap();
+    let put = |tag| server.put_manifest("a", tag, crate::client::OCI_MANIFEST, &manifest);
+    let refused = put("v2");
+    assert_eq!((refused.status, refused.code()), (507, "DENIED".into()));
+    assert!(detail(&refused).contains("its index has 67108864 bytes at most"), "{refused:?}");
+    assert_eq!(server.ask("DELETE", "/v2/a/manifests/v1").status, 202);
+    assert_eq!(put("v1").status, 201);
+}
+
+#[test]
+fn a_refused_manifest_makes_no_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::with(ServerOptions::new(folder.path()));
+    let digest = Digest::sha256(b"other");
+    for (reference, body) in
+        [("1", &b"{}"[..]), ("1", b"nonsense"), (digest.as_str(), &crate::client::index(&[])[..])]
+    {
+        let refused = server.put_manifest("deep/zzz", reference, crate::client::OCI_INDEX, body);
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+    }
+}
