@@ -550,3 +550,20 @@ fn docker_reads_what_we_wrote_and_the_reverse() {
     let loaded = daemon.docker(&["load", "-i", &saved]).success();
     assert!(loaded.stdout.contains("three:1"), "{loaded}");
 }
+
+/// The original takes the flag and changes the digest all the same.
+#[test]
+fn digests_that_cannot_be_kept_are_refused() {
+    let home = Home::new();
+    Image::new(1).write_oci(&home.path("work/layout"), Some("oci"));
+    let docker = Image::builder(2).format(Format::Docker).layer(Compression::Gzip).build();
+    docker.write_dir(&home.path("work/docker"));
+    for from in ["oci:layout:oci", "dir:docker"] {
+        let words = ["copy", "--preserve-digests", from, "docker-archive:a.tar:x:1"];
+        let run = at_home(&home, &words).failure(1);
+        assert!(!fatal(&run).is_empty(), "{run}");
+        assert!(!home.path("work/a.tar").exists(), "{from}");
+        // Without the flag it is no matter.
+        at_home(&home, &["copy", from, "docker-archive:b.tar:x:1"]).success();
+    }
+}
