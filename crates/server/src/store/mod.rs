@@ -45,6 +45,9 @@ pub(crate) use upload::{Held, Upload, Uploads};
 /// How deep repositories are looked for.
 const MAX_DEPTH: usize = 32;
 
+/// What a small file or a folder takes on most disks, in bytes.
+const BLOCK: u64 = 4096;
+
 /// How many layouts are edited at once, each on a thread of its own; more wait. Reading has the
 /// other threads.
 const EDITORS: usize = 16;
@@ -165,7 +168,10 @@ impl Store {
                 None => break,
             }
         }
-        Layout::create(self.folder.join(name.as_str()), self.durability, &self.room)?;
+        let size = footprint(name.as_str());
+        self.room.take(size)?;
+        Layout::create(self.folder.join(name.as_str()), self.durability, &self.room)
+            .inspect_err(|_| self.room.give_back(size))?;
         self.repository(name)?.ok_or_else(|| refused("the folder is no layout"))
     }
 
@@ -240,6 +246,14 @@ impl Store {
         layouts.insert(below.to_owned(), layout.clone());
         Some(layout)
     }
+}
+
+/// What a repository counts for beside its blobs, in bytes: blocks of the disk for its files and for
+/// each folder. One that was made for an upload stays, so that without this there could be any
+/// number.
+fn footprint(path: &str) -> u64 {
+    let folders = path.split('/').filter(|name| !name.is_empty()).count() as u64;
+    if folders == 0 { 0 } else { BLOCK * (4 + folders) }
 }
 
 /// The path of what is below a folder.

@@ -10,9 +10,9 @@ use rustix::fs::FileType;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::Store;
 use super::beneath::{Folder, TEMPORARY};
 use super::layout::Layout;
+use super::{Store, footprint};
 use crate::Inner;
 
 /// The longest time between two rounds.
@@ -70,7 +70,8 @@ impl Store {
             // What has several names is stored once.
             let mut seen = HashSet::new();
             let mut sum: u64 = 0;
-            for (_, layout) in self.layouts()? {
+            for (path, layout) in self.layouts()? {
+                sum = sum.saturating_add(footprint(&path));
                 for folder in layout.filling()? {
                     for (name, kind) in folder.entries()? {
                         let Some(found) = folder.look(&name)?.filter(|_| kind.is_file()) else {

@@ -16,6 +16,9 @@ fn limited(root: &std::path::Path, max_blob: Option<u64>, max_storage: Option<u6
     Server::with(options)
 }
 
+/// What a repository whose name has no `/` counts for beside its blobs, in bytes.
+const REPOSITORY: u64 = 20 << 10;
+
 fn begin(server: &Server) -> String {
     server.ask("POST", "/v2/a/blobs/uploads/").header("location").to_owned()
 }
@@ -70,13 +73,17 @@ fn a_blob_has_a_largest_size() {
 #[test]
 fn all_blobs_and_uploads_have_a_largest_size() {
     let folder = tempfile::tempdir().unwrap();
-    let server = limited(folder.path(), None, Some(100));
+    let most = 100 + 2 * REPOSITORY;
+    let server = limited(folder.path(), None, Some(most));
+    let begun = server.ask("POST", "/v2/b/blobs/uploads/").header("location").to_owned();
+    assert_eq!(server.ask("DELETE", &begun).status, 204);
     assert_eq!(push(&server, &[1; 40]).status, 201);
     let location = begin(&server);
     assert_eq!(server.send("PATCH", &location, &[], &[2; 40]).status, 202);
     let refused = push(&server, &[3; 21]);
     assert_eq!((refused.status, refused.code()), (507, "DENIED".into()));
-    assert_eq!(detail(&refused), "this registry is full: it stores 100 bytes at most");
+    let why = format!("this registry is full: it stores {most} bytes at most");
+    assert_eq!(detail(&refused), why);
     let other = begin(&server);
     assert_eq!(send_chunked(&server, "PATCH", &other, &[&[4; 20], &[4; 1]]).status, 507);
     // What had come stays, and counts.
@@ -92,7 +99,7 @@ fn all_blobs_and_uploads_have_a_largest_size() {
     assert_eq!((reply.status, reply.code()), (507, "DENIED".into()));
 
     // The same after a restart.
-    let again = limited(folder.path(), None, Some(100));
+    let again = limited(folder.path(), None, Some(most));
     assert_eq!(push(&again, b"x").status, 507);
     assert_eq!(again.ask("DELETE", &location).status, 204);
     assert_eq!(push(&again, &[5; 20]).status, 201); // replaces itself
@@ -112,9 +119,34 @@ fn all_blobs_and_uploads_have_a_largest_size() {
 }
 
 #[test]
+fn repositories_count_even_if_they_are_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let most = 2 * REPOSITORY + (36 << 12) + 10; // one name has 32 components
+    let server = limited(folder.path(), None, Some(most));
+    let deep = vec!["deep"; 32].join("/");
+    for name in ["a", &deep, "b"] {
+        let begun = server.ask("POST", &format!("/v2/{name}/blobs/uploads/"));
+        assert_eq!(begun.status, 202, "{name}: {begun:?}");
+        assert_eq!(server.ask("DELETE", begun.header("location")).status, 204);
+    }
+    let is_full = |server: &Server| {
+        let refused = server.ask("POST", "/v2/c/blobs/uploads/");
+        assert_eq!((refused.status, refused.code()), (507, "DENIED".into()));
+        assert!(!folder.path().join("c").exists());
+        // Those that are there have what is left.
+        assert_eq!(push(server, b"0123456789").status, 201);
+        let digest = Digest::sha256(b"0123456789");
+        assert_eq!(server.ask("DELETE", &format!("/v2/a/blobs/{digest}")).status, 202);
+    };
+    is_full(&server);
+    drop(server);
+    is_full(&limited(folder.path(), None, Some(most)));
+}
+
+#[test]
 fn room_that_others_make_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    let server = limited(folder.path(), None, Some(50));
+    let server = limited(folder.path(), None, Some(50 + REPOSITORY));
     assert_eq!(push(&server, &[1; 50]).status, 201);
     assert_eq!(push(&server, b"x").status, 507);
     let hex = Digest::sha256(&[1; 50]);
@@ -180,7 +212,7 @@ fn uploads_go_while_the_same_server_runs() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = ServerOptions::new(folder.path());
     options.storage.abandoned = Duration::from_millis(200);
-    options.storage.max_storage = Some(10);
+    options.storage.max_storage = Some(10 + REPOSITORY);
     let server = Server::with(options);
     let location = begin(&server);
     assert_eq!(server.send("PATCH", &location, &[], b"0123456789").status, 202);
