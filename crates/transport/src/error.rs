@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use skopeo_blob::{FileError, StreamError, WriteError};
 use skopeo_image::{Digest, ErrorClass};
@@ -182,6 +183,12 @@ pub enum Error {
     /// An image is another one than when it was looked at.
     #[error("deleting {0}: it has been rewritten meanwhile, and stays")]
     Rewritten(String),
+    /// The name of an image would lead to another one when that has gone.
+    #[error("deleting {0}: the index has that name once more, for another image; both stay")]
+    NamedTwice(String),
+    /// What went wrong for several at once.
+    #[error(transparent)]
+    Shared(Arc<Self>),
     /// Deleting a tag could take others with it.
     #[error(
         "deleting tag {reference}: the registry may delete its image with all its tags, and {why}; \
@@ -462,7 +469,11 @@ impl Error {
     /// Whether a file is missing that was to be opened.
     #[must_use]
     pub fn is_missing_file(&self) -> bool {
-        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
+        match self {
+            Self::Io(error) => error.kind() == io::ErrorKind::NotFound,
+            Self::Shared(error) => error.is_missing_file(),
+            _ => false,
+        }
     }
 
     /// Whether the place is fine but there is no such image in it.
@@ -472,6 +483,7 @@ impl Error {
             Self::NoSuchReference(_) => true,
             Self::Registry(error) => error.is_not_found(),
             Self::AllEndpoints { source, .. } => source.is_not_found(),
+            Self::Shared(error) => error.is_not_found(),
             _ => false,
         }
     }
@@ -496,6 +508,7 @@ impl Error {
                 source.is_transient()
             }
             Self::AllEndpoints { source, .. } => source.is_transient(),
+            Self::Shared(error) => error.is_transient(),
             _ => false,
         }
     }
@@ -511,6 +524,7 @@ impl Error {
             | Self::Deleting { source, .. }
             | Self::LookasideRead { source, .. } => source.tried(),
             Self::AllEndpoints { source, .. } => source.tried(),
+            Self::Shared(error) => error.tried(),
             _ => 1,
         }
     }
@@ -527,6 +541,7 @@ impl Error {
             Self::Registry(error) => error.class(),
             Self::UploadAgain(error) => error.class(),
             Self::AllEndpoints { source, .. } => return source.class(),
+            Self::Shared(error) => return error.class(),
             Self::Config(error) => error.class(),
             Self::Manifest(error) => error.class(),
             Self::Tar(error) => return error.class(),
@@ -554,6 +569,7 @@ impl Error {
             | Self::CompressAndDecompress => ErrorClass::InvalidInput,
             Self::TagMoved(_)
             | Self::Rewritten(_)
+            | Self::NamedTwice(_)
             | Self::WouldTake { .. }
             | Self::TagStays(_)
             | Self::NotImageFolder
@@ -591,6 +607,7 @@ impl Error {
             | Self::Deleting { source, .. }
             | Self::LookasideRead { source, .. } => Some(source),
             Self::AllEndpoints { source, .. } => source.registry(),
+            Self::Shared(error) => error.registry(),
             _ => None,
         }
     }
@@ -630,6 +647,7 @@ impl Error {
                 source.hint().map(str::to_owned)
             }
             Self::AllEndpoints { source, .. } => source.hint(),
+            Self::Shared(error) => error.hint(),
             _ => None,
         }
     }

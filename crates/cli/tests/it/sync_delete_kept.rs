@@ -9,6 +9,8 @@ use skopeo_testkit::{Fault, Home, Image, On, Registry, Run, skip};
 use crate::program::{at_home, fatal};
 use crate::sync_names::{images_in, two};
 
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
 /// More tags than are looked at before one of them is deleted.
 const MANY: usize = 205;
 
@@ -291,6 +293,43 @@ fn of_a_layout_only_what_has_such_names_goes() {
     at_home(&home, &["inspect", "oci:a:a:2"]).failure(2);
     assert!(home.path("work/a/notes.txt").is_file());
     assert!(home.path("work/a/blobs/sha256/notes.txt").is_file());
+}
+
+#[test]
+fn a_name_that_a_layout_has_twice_goes_whole_or_stays() {
+    let (from, _, home) = two();
+    for seed in [1, 2] {
+        Image::new(seed).push(&from, &format!("a:{seed}"));
+    }
+    let source = format!("{}/a", from.host());
+    let words = ["sync", "--src=docker", "--dest=oci", "--delete", &source, "place"];
+    let sync = || at_home(&home, &words);
+    sync().success();
+    at_home(&home, &["delete", "--tag-only", &from.docker("a:2")]).success();
+    let path = home.path("work/place/index.json");
+    let before: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+    // The name twice: for another image, and for the same.
+    let write = |of: usize| {
+        let mut index = before.clone();
+        let list = index["manifests"].as_array_mut().unwrap();
+        let name = |entry: &Value| entry["annotations"][REF_NAME].as_str().unwrap().to_owned();
+        let doomed = list.iter().position(|entry| name(entry).ends_with(":2")).unwrap();
+        let mut more = list[if of == 2 { doomed } else { 1 - doomed }].clone();
+        more["annotations"] = list[doomed]["annotations"].clone();
+        list.push(more);
+        fs_err::write(&path, index.to_string()).unwrap();
+    };
+    let tags = || fs_err::read_to_string(&path).unwrap().matches("a:2\"").count();
+    write(1);
+    let run = sync().failure(1);
+    assert!(run.stderr.contains("the index has that name once more, for another image"), "{run}");
+    assert!(!run.stderr.contains("Deleted 1 images"), "{run}");
+    assert_eq!(tags(), 2);
+    write(2);
+    let run = sync().success();
+    assert!(run.stderr.contains("Deleted 1 images"), "{run}");
+    assert_eq!(tags(), 0);
+    at_home(&home, &["inspect", &format!("oci:place:{}/a:1", from.host())]).success();
 }
 
 #[test]

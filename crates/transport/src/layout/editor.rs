@@ -127,7 +127,7 @@ impl Editor {
         let mut applied = Vec::new();
         let mut broken = Vec::new();
         let written = self.edit(|index| {
-            for Waiting { edit, done } in waiting {
+            for Waiting { edit, done } in waiting.drain(..) {
                 match self.apply(index, edit) {
                     Ok(replaced) => applied.push((done, replaced)),
                     Err(error) => broken.push((done, Err(error))),
@@ -147,12 +147,11 @@ impl Editor {
                 }
             }
             Err(error) => {
-                let text = crate::chain(&error);
-                let mut error = Some(error);
-                for (done, _) in applied {
-                    let ours = error.take();
-                    let ours = ours.unwrap_or_else(|| io::Error::other(text.clone()).into());
-                    let _ = done.send(Err(ours));
+                // Those whose edit was not even begun wait too.
+                let unbegun = waiting.into_iter().map(|it| it.done);
+                let error = Arc::new(error);
+                for done in applied.into_iter().map(|(done, _)| done).chain(unbegun) {
+                    let _ = done.send(Err(Error::Shared(error.clone())));
                 }
             }
         }

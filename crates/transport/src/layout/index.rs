@@ -215,6 +215,11 @@ impl Index {
         self.entries.retain(|entry| entry.ref_name() != gone.ref_name());
     }
 
+    /// Removes the descriptors that are not to be kept.
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Entry) -> bool) {
+        self.entries.retain(keep);
+    }
+
     /// Removes the descriptor at a place that [`find`](Self::find) gave.
     pub(crate) fn remove(&mut self, at: usize) -> Entry {
         self.entries.remove(at)

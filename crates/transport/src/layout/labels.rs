@@ -60,7 +60,8 @@ pub(crate) fn labels(index: &Index, home: &str, place: &str) -> Vec<(Wanted, Str
     found
 }
 
-fn name_of(entry: &Entry) -> Option<String> {
+/// The whole name of an image, as far as its descriptor says it.
+pub(super) fn name_of(entry: &Entry) -> Option<String> {
     entry.annotation(IMAGE_NAME).or_else(|| entry.ref_name().map(str::to_owned))
 }
 

@@ -171,7 +171,7 @@ fn is_reference(text: &str) -> bool {
 /// Deletes an image: its descriptor, what hangs on it under names made of its digest, and the blobs
 /// that nothing else in the layout needs. Blobs in
 /// a shared folder stay, since nobody knows who else needs them. If `expected` is given, the image
-/// is deleted only if it is of this digest.
+/// is deleted only if it is of this digest, and no other image has its name too.
 pub(crate) async fn delete(
     name: &LayoutName,
     options: &LayoutOptions,
@@ -184,9 +184,21 @@ pub(crate) async fn delete(
         folder.index()?;
         let lock = folder.lock()?;
         let mut index = folder.index()?;
-        let gone = index.remove(index.find(&name.entry)?).descriptor()?;
-        if expected.is_some_and(|expected| expected != gone.digest) {
+        let entry = index.remove(index.find(&name.entry)?);
+        let gone = entry.descriptor()?;
+        if expected.as_ref().is_some_and(|expected| *expected != gone.digest) {
             return Err(Error::Rewritten(format!("oci:{name}")));
+        }
+        if let Entry::Reference(reference) = &name.entry {
+            let is_same = |other: &index::Entry| {
+                other.ref_name() == entry.ref_name()
+                    && labels::name_of(other) == labels::name_of(&entry)
+                    && other.descriptor().is_ok_and(|other| other.digest == gone.digest)
+            };
+            index.retain(|other| !is_same(other));
+            if expected.is_some() && index.find_first(reference).is_some() {
+                return Err(Error::NamedTwice(format!("oci:{name}")));
+            }
         }
         sweep_images(&folder, vec![gone], index, &lock)
     })

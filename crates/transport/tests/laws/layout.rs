@@ -131,6 +131,43 @@ async fn deletes_lists_with_their_instances_but_no_shared_blobs() {
 }
 
 #[tokio::test]
+async fn deletes_a_name_that_is_there_twice() {
+    let place = Place::layout().await;
+    put(&place, "oci:{}/image:one", &Sample::new(1)).await;
+    let index = place.folder.path().join("image/index.json");
+    let mut twice: serde_json::Value =
+        serde_json::from_str(&read(&place, "image/index.json")).unwrap();
+    let list = twice["manifests"].as_array_mut().unwrap();
+    list.push(list[0].clone());
+    fs_err::write(index, twice.to_string()).unwrap();
+    let name = place.name("oci:{}/image:one");
+    delete(&name, &place.options).await.unwrap();
+    let error = delete(&name, &place.options).await.unwrap_err();
+    assert!(error.is_not_found(), "{error}");
+}
+
+#[tokio::test]
+async fn all_that_wait_are_told_why_the_index_cannot_be_edited() {
+    let place = Place::layout().await;
+    put(&place, "oci:{}/image:one", &Sample::new(1)).await;
+    let folder = place.folder.path().join("image");
+    fs_err::remove_file(folder.join(".lock")).unwrap();
+    fs_err::create_dir(folder.join(".lock")).unwrap();
+    let sample = Sample::new(2);
+    let to = create(&place.name("oci:{}/image:two"), &place.options).await.unwrap();
+    let error = sample.put(to).await.unwrap_err();
+    assert!(error.to_string().contains(".lock"), "{error}");
+    fs_err::remove_dir(folder.join(".lock")).unwrap();
+    fs_err::write(folder.join("index.json"), "no").unwrap();
+    let to = create(&place.name("oci:{}/image:two"), &place.options).await;
+    let error = match to {
+        Ok(to) => sample.put(to).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error.class(), Some(skopeo_image::ErrorClass::InvalidImage), "{error}");
+}
+
+#[tokio::test]
 async fn a_blob_deleted_meanwhile_stops_the_commit() {
     let place = Place::layout().await;
     let sample = Sample::new(1);
