@@ -253,7 +253,15 @@ fn a_file_is_read_again_for_how_to_reach_its_registries() {
     );
 
     to.mend();
+    // The report alone names the file, which does not verify TLS.
+    from.forget_requests();
     let run = at_home(&home, &["sync", "--retry-failed=one.json"]).failure(1);
+    let said = format!("it does not verify TLS of {} (--src-tls-verify=false)", from.host());
+    assert!(fatal(&run).contains("the report's file \"sync.yaml\" lowers"), "{run}");
+    assert!(fatal(&run).contains(&said) && run.stderr.contains("--trust-file"), "{run}");
+    assert!(from.requests().is_empty());
+    let words = ["sync", "--retry-failed=one.json", "--src-tls-verify=false"];
+    let run = at_home(&home, &words).failure(1);
     assert!(run.stderr.contains("Synced 1 images"), "{run}");
     assert_eq!(
         fatal(&run),

@@ -196,6 +196,100 @@ fn a_report_lowers_nothing_by_itself() {
 }
 
 #[test]
+fn a_file_that_only_a_report_names_lowers_nothing() {
+    let (from, home) = world();
+    let to = Registry::start();
+    home.insecure(&[&to.host()]);
+    let (host, place) = (from.host(), to.host());
+    let one = format!("{host}:\n  LOWER\n  images:\n    a: ['1']\n");
+    let two = format!(
+        "version: 2\nregistries:\n  {host}:\n    LOWER\nimages:\n- from: docker://{host}/a:1\n"
+    );
+    for text in [one, two] {
+        // A run of which the image fails.
+        home.write("work/s.yaml", &text.replace("LOWER", "tls-verify: false"));
+        from.fault(Fault::status(On::manifests().any_method(), 404));
+        let words = ["sync", "--keep-going", "--report=r.json", "--src=yaml", "--dest=docker"];
+        at_home(&home, &[&words[..], &["s.yaml", &place]].concat()).failure(1);
+        from.mend();
+        from.forget_requests();
+        let again =
+            |words: &[&str]| at_home(&home, &[&["sync", "--retry-failed=r.json"], words].concat());
+        for (lower, said) in [
+            (
+                "tls-verify: false",
+                format!("it does not verify TLS of {host} (--src-tls-verify=false)"),
+            ),
+            ("cert-dir: /tmp/c", format!("it takes certificates for {host} from \\\"/tmp/c\\\"")),
+        ] {
+            home.write("work/s.yaml", &text.replace("LOWER", lower));
+            let run = again(&[]).failure(1);
+            assert!(run.stderr.contains(&said) && run.stderr.contains("--trust-file"), "{run}");
+            assert!(from.requests().is_empty());
+        }
+        nothing_was_said_to(&from);
+        // Without that, no flag is needed.
+        home.write("work/s.yaml", &text.replace("LOWER", "tls-verify: true"));
+        let run = again(&[]).failure(1);
+        assert!(!run.stderr.contains("lowers"), "{run}");
+        home.write("work/s.yaml", &text.replace("LOWER", "tls-verify: false"));
+        again(&["--trust-file"]).success();
+        again(&["--src-tls-verify=false"]).success();
+    }
+}
+
+#[test]
+fn what_a_file_has_decided_no_flag_decides() {
+    let (from, home) = world();
+    for flag in [
+        "--include=x",
+        "--exclude=x",
+        "--semver=1",
+        "--since=1d",
+        "--newest=1",
+        "--explain",
+        "--repos=x",
+        "--prefix=x",
+        "--scoped",
+        "--preserve-path",
+        "--strip-prefix=x",
+        "--append-suffix=x",
+        "--prepend-image-suffix=x",
+        "--dest-template=x",
+        "--platform=linux/s390x",
+        "--all",
+        "--shard=1/2",
+        "--to=dir:x",
+        "--src=docker",
+        "--dest=dir",
+        "--lock=l",
+        "--locked=l",
+    ] {
+        let name = flag.split('=').next().unwrap();
+        let run = execute(&home, &plan(&from), &[flag]).failure(1);
+        let said = format!("{name} cannot be used with --plan, which has decided it");
+        assert_eq!(fatal(&run), said);
+    }
+    let sync = ["sync", "--src=docker", "--dest=dir", "--src-tls-verify=false", "--report=r.json"];
+    at_home(&home, &[&sync[..], &[&format!("{}/a", from.host()), "out"]].concat()).success();
+    for flag in [
+        "--include=x",
+        "--newest=1",
+        "--prefix=x",
+        "--all",
+        "--platform=linux/s390x",
+        "--shard=1/2",
+    ] {
+        let name = flag.split('=').next().unwrap();
+        let words = ["sync", "--retry-failed=r.json", "--src-tls-verify=false", flag];
+        let run = at_home(&home, &words).failure(1);
+        let said =
+            format!("{name} cannot be used with --retry-failed, whose report has decided it");
+        assert_eq!(fatal(&run), said);
+    }
+}
+
+#[test]
 fn malformed_files_are_refused() {
     let (from, _, home) = two();
     let deep = "[".repeat(200_000);

@@ -1,6 +1,6 @@
 //! `--retry-failed`: the images of a report that are not where they should be, once more.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use super::goals::{Image, Places, is_same};
 use super::input::Input;
 use super::lowered::{self, Lowered};
 use super::outcome::Entry;
+use super::plan::Access;
 use super::record::{Document, RECORDED};
 use super::within;
 use crate::args::value::Values;
@@ -81,6 +82,35 @@ impl Again {
             self.report.arguments.join(" ")
         );
         Ok(())
+    }
+
+    /// Refuses what a file of `--src yaml` lowers of what the command line asks for: only the report
+    /// names that file. `flags` are those of [`flags`](Self::flags).
+    ///
+    /// # Errors
+    /// If there is something.
+    pub(super) fn check_input(
+        &self,
+        flags: &Values,
+        input: &Input,
+        source: &Arc<Options>,
+        destination: &Options,
+    ) -> Result<()> {
+        let missing = || self.report.images.iter().filter(|image| image.outcome.is_missing());
+        let sources = missing().filter_map(|image| ImageName::parse(image.source.as_ref()?).ok());
+        let hosts: BTreeSet<String> = sources.map(|from| host(&from)).collect();
+        let places: BTreeSet<&str> = missing().map(|image| image.place.as_str()).collect();
+        let file = self.report.arguments.first().map_or("", String::as_str);
+        let mut lowered = Lowered::new("the report's file", Path::new(file));
+        for host in &hosts {
+            let access = Access::new(&input.reading(source, host), source);
+            access.check(&mut lowered, flags, "src", host);
+        }
+        for place in places.into_iter().filter_map(|place| place.parse::<Place>().ok()) {
+            let access = Access::new(&input.reaching(destination, &place), destination);
+            access.check(&mut lowered, flags, "dest", &place.to_string());
+        }
+        lowered.check(flags)
     }
 
     /// SOURCE and DESTINATION of then.

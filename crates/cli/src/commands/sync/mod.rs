@@ -7,11 +7,12 @@
 //! it at the end to people and to programs, `again` and `merge` read it. `lock` pins tags to digests.
 //! `settled` knows what needs no question, `price` says what a run would take, `plan` keeps it for
 //! another, `state` keeps what was learnt for all of them. `lowered` and `within` hold what plans and
-//! reports may ask for.
+//! reports may ask for, `decided` what nobody else may say then.
 
 mod again;
 mod catalog;
 mod choose;
+mod decided;
 mod digests;
 mod file;
 mod goals;
@@ -103,7 +104,10 @@ fn hint(flags: &Values, arguments: &[String]) -> Option<String> {
 fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     let again = flags.text("retry-failed");
     let again = again.map(|path| Again::new(path.as_ref(), arguments)).transpose()?;
-    again.as_ref().map_or(Ok(()), |again| again.check(flags))?;
+    if let Some(again) = &again {
+        decided::by_report(flags)?;
+        again.check(flags)?;
+    }
     let recalled = again.as_ref().map(|again| again.flags(flags)).transpose()?;
     let flags = recalled.as_ref().unwrap_or(flags);
     let arguments = again.as_ref().map_or(arguments, Again::arguments);
@@ -136,6 +140,9 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
     let mut options = app.options(&app.image(flags, "dest-")?);
     options.dir.overwrite = sync.overwrite;
     input.check(&source_options, &options)?;
+    if let Some(again) = &again {
+        again.check_input(flags, &input, &source_options, &options)?;
+    }
     let request = Arc::new(request(app, &sync)?);
     let retry = Retry::new(flags);
     let choosing = Choosing { explain: sync.explain, platforms: app.platforms() };
@@ -234,6 +241,7 @@ fn side(sync: &Sync, destination: Option<&String>) -> Side {
 
 /// Does what was planned.
 fn execute(app: &App, flags: &Values, path: &Path, report: &Report) -> Result<()> {
+    decided::by_plan(flags)?;
     let read = plan::read(path)?;
     read.check(path, flags)?;
     let asked = flags.switch("delete") || flags.has("max-delete") || flags.has("protect");

@@ -136,11 +136,20 @@ pub(crate) struct Planned {
 }
 
 impl Access {
-    fn new(options: &Options, flagged: &Options) -> Self {
+    /// What `options` say of it that the flags do not.
+    pub(super) fn new(options: &Options, flagged: &Options) -> Self {
         let (own, flagged) = (&options.registry, &flagged.registry);
         let verify = own.tls_verify.filter(|it| flagged.tls_verify != Some(*it));
         let folder = own.cert_dir.clone().filter(|it| flagged.cert_dir.as_ref() != Some(it));
         Self { tls_verify: verify, cert_dir: folder }
+    }
+
+    /// Notes what it lowers for a side, `src` or `dest`.
+    pub(super) fn check(&self, lowered: &mut Lowered, given: &Values, side: &str, of: &str) {
+        lowered.tls(self.tls_verify, given, &format!("{side}-tls-verify"), of);
+        let folder = self.cert_dir.as_ref().map(|folder| folder.to_string_lossy());
+        let of = format!("certificates for {of}");
+        lowered.path(folder.as_deref(), given, &format!("{side}-cert-dir"), of);
     }
 
     fn over(&self, options: &Options) -> Options {
@@ -433,17 +442,11 @@ impl Read {
                 lowered.path(folder, given, &flag("cert-dir"), "certificates");
             }
         }
-        let mut access = |side: &str, access: &Access, of: &str| {
-            lowered.tls(access.tls_verify, given, &format!("{side}-tls-verify"), of);
-            let folder = access.cert_dir.as_ref().map(|folder| folder.to_string_lossy());
-            let of = format!("certificates for {of}");
-            lowered.path(folder.as_deref(), given, &format!("{side}-cert-dir"), of);
-        };
         for place in &self.plan.places {
-            access("dest", &place.access, &place.place);
+            place.access.check(&mut lowered, given, "dest", &place.place);
         }
         for image in self.images.iter().filter(|image| image.access != Access::default()) {
-            access("src", &image.access, &registry(&image.source));
+            image.access.check(&mut lowered, given, "src", &registry(&image.source));
         }
         lowered.check(given)
     }
