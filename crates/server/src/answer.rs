@@ -27,7 +27,7 @@ use crate::{Handler, Inner, Registry};
 
 /// How much of a refused body is read, in bytes, so that the client sees the answer and not a
 /// broken connection.
-const DRAINED: usize = 1024 * 1024;
+const DRAINED: usize = 8 * 1024 * 1024;
 
 /// Where the server says that it is well.
 const HEALTH: &str = "/healthz";
@@ -222,5 +222,5 @@ async fn drain(body: &mut RequestBody) {
             }
         }
     };
-    let _ = timeout(Duration::from_millis(500), rest).await;
+    let _ = timeout(Duration::from_secs(1), rest).await;
 }
