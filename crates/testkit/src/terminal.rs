@@ -19,6 +19,9 @@ use crate::Home;
 /// What takes longer does not come.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long it is waited for rows that are too long to become shorter.
+const SHORTENING: Duration = Duration::from_secs(2);
+
 /// A terminal with a program in it.
 pub struct Terminal {
     ours: File,
@@ -78,11 +81,17 @@ impl Terminal {
         Pid::from_child(&self.child)
     }
 
-    /// Gives the terminal another width.
+    /// Gives the terminal another width. A program that does not know yet writes rows that are too
+    /// long, and nothing here lays them out anew: so it may shorten them first.
     pub fn resize(&self, columns: u16) {
+        set_size(&self.ours, columns);
+        let begun = Instant::now();
+        let fits = |row: &String| row.chars().count() < usize::from(columns);
+        while begun.elapsed() < SHORTENING && !self.rows().iter().all(fits) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let mut screen = lock(&self.screen);
         screen.parser.screen_mut().set_size(rows(), number(columns));
-        set_size(&self.ours, columns);
     }
 
     /// Types on the keyboard.
