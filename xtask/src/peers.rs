@@ -1,5 +1,6 @@
 //! The real programs that tests copy to and from.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::process::Command;
 
@@ -7,29 +8,9 @@ use anyhow::{Result, bail};
 
 use crate::shell;
 
-/// A program on the path, and the Debian package it comes in.
-const PEERS: &[(&str, &str)] = &[
-    ("skopeo", "skopeo"),
-    ("docker-registry", "docker-registry"),
-    ("podman", "podman"),
-    ("buildah", "buildah"),
-    ("umoci", "umoci"),
-    ("dockerd", "docker.io"),
-    ("mksquashfs", "squashfs-tools"),
-    ("gpg", "gnupg"),
-    ("htpasswd", "apache2-utils"),
-    ("openssl", "openssl"),
-    ("curl", "curl"),
-    ("jq", "jq"),
-    ("munged", "munge"),
-    ("slurmctld", "slurmctld"),
-    ("slurmd", "slurmd"),
-    ("sbatch", "slurm-client"),
-    ("python3", "python3"),
-    ("pip3", "python3-pip"),
-    ("zsh", "zsh"),
-    ("fish", "fish"),
-];
+/// Each line: a program on the path, and the Debian package it comes in. The tests look programs up
+/// in the same list, so that none of them is forgotten here.
+const PEERS: &str = include_str!("../peers.txt");
 
 /// Installs what is missing where we may (root, apt-get); otherwise says what will be skipped.
 /// With `CI` set a missing program is an error: nothing may be skipped there.
@@ -38,7 +19,8 @@ pub(crate) fn install() -> Result<()> {
     if absent.is_empty() {
         return Ok(());
     }
-    let packages: Vec<&str> = absent.iter().map(|(_, package)| *package).collect();
+    let packages: BTreeSet<&str> = absent.iter().map(|(_, package)| *package).collect();
+    let packages: Vec<&str> = packages.into_iter().collect();
     if nix::unistd::geteuid().is_root() && shell::find("apt-get").is_some() {
         println!("installing {}", packages.join(" "));
         let apt = || {
@@ -63,5 +45,6 @@ pub(crate) fn install() -> Result<()> {
 }
 
 fn missing() -> Vec<(&'static str, &'static str)> {
-    PEERS.iter().copied().filter(|(program, _)| shell::find(program).is_none()).collect()
+    let all = PEERS.lines().filter_map(|line| line.split_once(' '));
+    all.filter(|(program, _)| shell::find(program).is_none()).collect()
 }

@@ -65,9 +65,18 @@ pub fn original() -> Option<PathBuf> {
     installed("skopeo")
 }
 
+/// The programs that the test command installs, each with its Debian package.
+const PEERS: &str = include_str!("../../../xtask/peers.txt");
+
 /// A program where distributions install programs.
+///
+/// # Panics
+/// If the test command does not install it: its test would be skipped where nobody looks.
 #[must_use]
+#[track_caller]
 pub fn installed(name: &str) -> Option<PathBuf> {
+    let is_peer = PEERS.lines().any(|line| line.split(' ').next() == Some(name));
+    assert!(is_peer, "{name} is not in xtask/peers.txt");
     let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
     folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }

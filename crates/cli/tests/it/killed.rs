@@ -5,25 +5,13 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use skopeo_image::Digest;
 use skopeo_testkit::{Home, Image, On, Registry};
 
+use crate::moments::Moments;
 use crate::stage::{finish, home, skopeo, start, whole_dir, whole_layout};
-
-/// Random, and the same every time.
-struct Moments(u64);
-
-impl Moments {
-    fn below(&mut self, limit: Duration) -> Duration {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        let nanos = u64::try_from(limit.as_nanos()).unwrap();
-        Duration::from_nanos(self.0 % nanos.max(1))
-    }
-}
 
 fn image(seed: u64) -> Image {
     Image::builder(seed).layers(5).layer_size(400_000).build()
@@ -43,17 +31,10 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-/// How long a copy takes that nobody disturbs.
-fn usual(home: &Home, source: &Registry) -> Duration {
-    let begun = Instant::now();
-    skopeo(home, &["copy", "-q", &source.docker("lib/image:v1"), "oci:undisturbed:v1"]).success();
-    begun.elapsed()
-}
-
-fn kill_after(mut child: Child, moment: Duration) {
-    std::thread::sleep(moment);
-    let _ = child.kill();
-    child.wait_with_output().unwrap();
+/// Moments to kill copies of the image at.
+fn moments(seed: u64, home: &Home, source: &Registry) -> Moments {
+    let copy = ["copy", "-q", &source.docker("lib/image:v1"), "oci:undisturbed:v1"];
+    Moments::new(seed, source, || drop(skopeo(home, &copy).success()))
 }
 
 #[test]
@@ -62,9 +43,8 @@ fn copies_into_a_layout() {
     let (older, image) = (image(2), image(1));
     image.push(&source, "lib/image:v1");
     let home = home(&[&source.host()]);
-    let usual = usual(&home, &source);
     let from = source.docker("lib/image:v1");
-    let mut moments = Moments(20_261_121);
+    let mut moments = moments(20_261_121, &home, &source);
     let mut reused = 0;
     for round in 0..24 {
         let folder = home.path(format!("work/folder-{round}"));
@@ -72,7 +52,7 @@ fn copies_into_a_layout() {
         older.write_oci(&folder, Some("new"));
         let to = format!("oci:folder-{round}:new");
         let arguments = ["copy", "-q", &from, &to];
-        kill_after(start(&home, &arguments), moments.below(usual));
+        moments.kill(&source, || start(&home, &arguments));
         let names = whole_layout(&folder);
         assert_eq!(names["old"], older.digest(), "round {round}");
         assert!([older.digest(), image.digest()].contains(&names["new"]), "round {round}");
@@ -121,15 +101,14 @@ fn copies_into_a_folder() {
     let image = image(1);
     image.push(&source, "lib/image:v1");
     let home = home(&[&source.host()]);
-    let usual = usual(&home, &source);
     let from = source.docker("lib/image:v1");
-    let mut moments = Moments(7_777);
+    let mut moments = moments(7_777, &home, &source);
     let mut unfinished = 0;
     for round in 0..24 {
         let to = format!("dir:folder-{round}");
         let folder = home.path(format!("work/folder-{round}"));
         let arguments = ["copy", "-q", &from, &to];
-        kill_after(start(&home, &arguments), moments.below(usual));
+        moments.kill(&source, || start(&home, &arguments));
         unfinished += usize::from(whole_dir(&folder).is_none() && folder.exists());
         skopeo(&home, &arguments).success();
         assert_eq!(whole_dir(&folder), Some(image.digest()), "round {round}");
@@ -146,15 +125,14 @@ fn copies_over_a_folder() {
     let (older, image) = (image(2), image(1));
     image.push(&source, "lib/image:v1");
     let home = home(&[&source.host()]);
-    let usual = usual(&home, &source);
     let from = source.docker("lib/image:v1");
-    let mut moments = Moments(4_242);
+    let mut moments = moments(4_242, &home, &source);
     for round in 0..12 {
         let to = format!("dir:folder-{round}");
         let folder = home.path(format!("work/folder-{round}"));
         older.write_dir(&folder);
         let arguments = ["copy", "-q", &from, &to];
-        kill_after(start(&home, &arguments), moments.below(usual));
+        moments.kill(&source, || start(&home, &arguments));
         let found = whole_dir(&folder);
         let allowed = [None, Some(older.digest()), Some(image.digest())];
         assert!(allowed.contains(&found), "round {round}: {found:?}");
@@ -172,7 +150,7 @@ fn copies_at_the_same_time_lose_nothing() {
         image.push(&source, &format!("lib/image:v{number}"));
     }
     let home = home(&[&source.host()]);
-    let mut moments = Moments(99);
+    let mut moments = Moments::seeded(99);
     let copy = |number: usize| {
         let from = source.docker(&format!("lib/image:v{number}"));
         start(&home, &["copy", "-q", "--all", &from, &format!("oci:folder:v{number}")])
@@ -180,8 +158,7 @@ fn copies_at_the_same_time_lose_nothing() {
     let copies: Vec<Child> = (0..images.len()).map(&copy).collect();
     // Beside them, copies that are killed: they must not take anything with them.
     for number in 0..4 {
-        let moment = moments.below(Duration::from_millis(80));
-        kill_after(copy(number), moment);
+        moments.kill_within(copy(number), Duration::from_millis(80));
     }
     for child in copies {
         finish(child, "a copy beside others").success();
@@ -191,6 +168,11 @@ fn copies_at_the_same_time_lose_nothing() {
         assert_eq!(names[&format!("v{number}")], image.digest());
     }
     assert_eq!(names.len(), images.len());
+}
+
+fn end(mut server: Child) {
+    server.kill().unwrap();
+    server.wait_with_output().unwrap();
 }
 
 /// Starts `serve` and waits until it listens: the child, and `127.0.0.1:port`.
@@ -208,7 +190,7 @@ fn serve_during_a_push() {
     let home = Home::new();
     let (older, image) = (image(2), image(1));
     image.write_oci(&home.path("work/source"), Some("v1"));
-    let mut moments = Moments(31_337);
+    let mut moments = Moments::seeded(31_337);
     let push = |host: &str| {
         let to = format!("docker://{host}/lib/image:v1");
         start(&home, &["copy", "-q", "--dest-tls-verify=false", "oci:source:v1", &to])
@@ -219,14 +201,14 @@ fn serve_during_a_push() {
         older.write_oci(&folder, Some("v1"));
         let (server, host) = serve(&home, &root);
         let begun = push(&host);
-        kill_after(server, moments.below(Duration::from_millis(150)));
+        moments.kill_within(server, Duration::from_millis(150));
         // It ends soon, well or not: nobody listens there any more.
         finish(begun, "a push to a server that was killed");
         let found = whole_layout(&folder)["v1"].clone();
         assert!([older.digest(), image.digest()].contains(&found), "round {round}");
         let (server, host) = serve(&home, &root);
         finish(push(&host), "a push").success();
-        kill_after(server, Duration::ZERO);
+        end(server);
         assert_eq!(whole_layout(&folder)["v1"], image.digest(), "round {round}");
     }
 }

@@ -29,6 +29,7 @@ mod man;
 mod manifest_digest;
 mod max_unpacked;
 mod messages;
+mod moments;
 mod oci_archive;
 mod output;
 mod pinned_names;

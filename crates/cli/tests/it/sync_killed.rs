@@ -3,27 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::process::Child;
-use std::time::{Duration, Instant};
 
 use skopeo_image::Compression;
 use skopeo_testkit::{Home, Image, On, Registry};
 
+use crate::moments::Moments;
 use crate::stage::whole_layout;
 use crate::sync_stage::{start, whole_folders, whole_registry};
 
 const ROUNDS: usize = 20;
-
-/// Random, and the same every time.
-struct Moments(u64);
-
-impl Moments {
-    fn below(&mut self, limit: Duration) -> Duration {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        Duration::from_nanos(self.0 % u64::try_from(limit.as_nanos()).unwrap().max(1))
-    }
-}
 
 /// Images that share a layer and have one of their own, of about 100 kB each.
 fn images() -> Vec<(String, Image)> {
@@ -79,19 +67,13 @@ impl Stage {
         look: impl Fn(&Place) -> BTreeMap<String, String>,
     ) {
         let undisturbed = place(ROUNDS);
-        let begun = Instant::now();
-        self.sync(kind, &undisturbed.name);
-        let usual = begun.elapsed();
+        let mut moments = Moments::new(seed, &self.from, || self.sync(kind, &undisturbed.name));
         let expected = look(&undisturbed);
         assert_eq!(expected.len(), 9);
-        let mut moments = Moments(seed);
         let mut between = 0;
         for round in 0..ROUNDS {
             let place = place(round);
-            let mut child = self.start(kind, &place.name);
-            std::thread::sleep(moments.below(usual));
-            let _ = child.kill();
-            child.wait().unwrap();
+            moments.kill(&self.from, || self.start(kind, &place.name));
             let found = look(&place);
             between += usize::from(!found.is_empty() && found.len() < 9);
             for (name, digest) in &found {

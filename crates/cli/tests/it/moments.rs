@@ -1,0 +1,59 @@
+//! Moments at which programs are killed: random, and the same every time. They are counted in
+//! requests, because a clock would only tell how busy the machine is.
+
+use std::process::Child;
+use std::time::Duration;
+
+use skopeo_testkit::Registry;
+
+/// How much longer than the last request a program may live, in microseconds.
+const LONGER: u64 = 4_000;
+
+pub(crate) struct Moments {
+    state: u64,
+    /// The requests of a run that nobody disturbs.
+    usual: u64,
+}
+
+impl Moments {
+    /// `undisturbed` runs the program once, and lets it end.
+    pub(crate) fn new(seed: u64, asked: &Registry, undisturbed: impl FnOnce()) -> Self {
+        asked.forget_requests();
+        undisturbed();
+        let usual = asked.requests().len() as u64;
+        assert!(usual > 0, "the registry was asked nothing");
+        Self { usual, ..Self::seeded(seed) }
+    }
+
+    /// For tests that ask for nothing at the moment itself, and may take it from the clock.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self { state: seed, usual: 1 }
+    }
+
+    /// Kills a program when some of a time has passed.
+    pub(crate) fn kill_within(&mut self, mut child: Child, limit: Duration) {
+        std::thread::sleep(Duration::from_micros(self.below(limit.as_micros() as u64)));
+        let _ = child.kill();
+        child.wait_with_output().unwrap();
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state % limit
+    }
+
+    /// Starts a program and kills it when it has asked the registry some of its questions.
+    pub(crate) fn kill(&mut self, asked: &Registry, start: impl FnOnce() -> Child) {
+        let (requests, longer) = (self.below(self.usual), self.below(LONGER));
+        asked.forget_requests();
+        let mut child = start();
+        while (asked.requests().len() as u64) < requests && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        std::thread::sleep(Duration::from_micros(longer));
+        let _ = child.kill();
+        child.wait_with_output().unwrap();
+    }
+}
