@@ -50,29 +50,46 @@ fn words<'a>(words: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
     words.iter().map(String::as_str).chain(more.iter().copied()).collect()
 }
 
+/// Five tries of one request are made; no fault hits it more than three times.
 #[test]
 fn what_passes_is_sat_out() {
     type Faults = Vec<Fault>;
     let put = |on: On| on.method("PUT");
     let rows: Vec<(&str, Faults, Faults)> = vec![
-        ("429 now and then", vec![Fault::too_many(On::anything(), 0).every(5)], vec![]),
-        ("429 at the destination", vec![], vec![Fault::too_many(On::anything(), 0).every(5)]),
+        ("429 now and then", vec![Fault::too_many(On::anything(), 0).every(5).sparing(3)], vec![]),
+        (
+            "429 at the destination",
+            vec![],
+            vec![Fault::too_many(On::anything(), 0).every(5).sparing(3)],
+        ),
         (
             "a storm of 429",
             vec![Fault::too_many(On::anything(), 1).skip(5).lasting(Duration::from_millis(1500))],
             vec![Fault::too_many(On::anything(), 1).skip(9).lasting(Duration::from_millis(500))],
         ),
-        ("500 now and then", vec![Fault::status(On::anything(), 500).every(7)], vec![]),
-        ("503 at the destination", vec![], vec![Fault::status(On::uploads(), 503).every(7)]),
+        ("500 now and then", vec![Fault::status(On::anything(), 500).every(7).sparing(3)], vec![]),
+        (
+            "503 at the destination",
+            vec![],
+            vec![Fault::status(On::uploads(), 503).every(7).sparing(3)],
+        ),
         (
             "manifests refused now and then",
             vec![],
-            vec![Fault::status(put(On::manifests()), 502).every(3)],
+            vec![Fault::status(put(On::manifests()), 502).every(3).sparing(3)],
         ),
-        ("hanging up", vec![Fault::hang_up(On::anything()).every(6)], vec![]),
-        ("hanging up there", vec![], vec![Fault::hang_up(On::anything()).every(9)]),
-        ("cut uploads", vec![], vec![Fault::cut_request(On::uploads()).after(10_000).every(7)]),
-        ("done but not said", vec![], vec![Fault::done_but_cut(put(On::manifests())).every(3)]),
+        ("hanging up", vec![Fault::hang_up(On::anything()).every(6).sparing(3)], vec![]),
+        ("hanging up there", vec![], vec![Fault::hang_up(On::anything()).every(9).sparing(3)]),
+        (
+            "cut uploads",
+            vec![],
+            vec![Fault::cut_request(On::uploads()).after(10_000).every(7).sparing(3)],
+        ),
+        (
+            "done but not said",
+            vec![],
+            vec![Fault::done_but_cut(put(On::manifests())).every(3).sparing(3)],
+        ),
     ];
     crate::stage::for_each(rows, |(name, from_faults, to_faults)| {
         let (from, to) = (filled(Registry::start()), Registry::start());

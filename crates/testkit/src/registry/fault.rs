@@ -1,5 +1,6 @@
 //! Faults as data: what goes wrong, when, how often.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -138,6 +139,9 @@ pub struct Fault {
     /// How long from the first time on.
     lasts: Option<Duration>,
     until: Option<Instant>,
+    /// How often it happens to one request and its repetitions at most.
+    sparing: Option<u32>,
+    struck: BTreeMap<String, u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -368,6 +372,13 @@ impl Fault {
         Self { every: every.max(1), ..self }
     }
 
+    /// To one request and its repetitions only so many times, so that who tries again more often
+    /// comes through, whatever the order of all requests.
+    #[must_use]
+    pub fn sparing(self, times: u32) -> Self {
+        Self { sparing: Some(times), ..self }
+    }
+
     /// Only for so long, from the first time on.
     #[must_use]
     pub fn lasting(self, time: Duration) -> Self {
@@ -388,7 +399,17 @@ impl Fault {
     }
 
     pub(super) fn of(on: On, what: What) -> Self {
-        Self { on, what, skip: 0, times: None, every: 1, lasts: None, until: None }
+        Self {
+            on,
+            what,
+            skip: 0,
+            times: None,
+            every: 1,
+            lasts: None,
+            until: None,
+            sparing: None,
+            struck: BTreeMap::new(),
+        }
     }
 
     /// Whether it happens to this request, which is counted.
@@ -406,11 +427,30 @@ impl Fault {
                 return false;
             }
         }
+        if let Some(most) = self.sparing {
+            let struck = self.struck.entry(like(method, target)).or_default();
+            if *struck >= most {
+                return false;
+            }
+            *struck += 1;
+        }
         self.skip = self.every - 1;
         if let Some(times) = &mut self.times {
             *times -= 1;
         }
         true
+    }
+}
+
+/// What a request has in common with its repetitions. Each try of an upload has a place of its own.
+fn like(method: &Method, target: &str) -> String {
+    match target.split_once("/blobs/uploads/") {
+        Some((repository, upload)) => {
+            let query = upload.split_once('?').map_or("", |(_, query)| query);
+            let digest = query.split('&').find(|it| it.starts_with("digest=")).unwrap_or_default();
+            format!("{method} {repository} {digest}")
+        }
+        None => format!("{method} {target}"),
     }
 }
 
@@ -445,6 +485,9 @@ mod tests {
         let struck: Vec<_> = (0..9).map(|_| fault.strikes(&Method::GET, "/")).collect();
         let expected = [false, true, false, false, true, false, false, false, false];
         assert_eq!(struck, expected);
+        let mut fault = Fault::hang_up(On::anything()).sparing(2);
+        let struck = (0..6).map(|n| fault.strikes(&Method::GET, ["/", "/a"][n % 2]));
+        assert_eq!(struck.collect::<Vec<_>>(), [true, true, true, true, false, false]);
         let mut fault = Fault::too_many(On::anything(), 1).lasting(Duration::ZERO);
         assert!(!fault.strikes(&Method::GET, "/"));
         let mut fault = Fault::too_many(On::anything(), 1).lasting(Duration::from_secs(3600));
