@@ -1,13 +1,10 @@
 //! Moments at which programs are killed: random, and the same every time. They are counted in
-//! requests, because a clock would only tell how busy the machine is.
+//! requests first, because a clock alone would only tell how busy the machine is.
 
 use std::process::Child;
 use std::time::Duration;
 
 use skopeo_testkit::Registry;
-
-/// How much longer than the last request a program may live, in microseconds.
-const LONGER: u64 = 4_000;
 
 pub(crate) struct Moments {
     state: u64,
@@ -46,7 +43,8 @@ impl Moments {
 
     /// Starts a program and kills it when it has asked the registry some of its questions.
     pub(crate) fn kill(&mut self, asked: &Registry, start: impl FnOnce() -> Child) {
-        let (requests, longer) = (self.below(self.usual), self.below(LONGER));
+        // From there 0.1 to 100 ms more, short ones as often as long ones.
+        let (requests, longer) = (self.below(self.usual), 100 << self.below(11));
         asked.forget_requests();
         let mut child = start();
         while (asked.requests().len() as u64) < requests && child.try_wait().unwrap().is_none() {
