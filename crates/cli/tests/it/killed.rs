@@ -8,9 +8,9 @@ use std::process::Child;
 use std::time::{Duration, SystemTime};
 
 use skopeo_image::Digest;
-use skopeo_testkit::{Home, Image, On, Registry};
+use skopeo_testkit::{Home, Image, Registry};
 
-use crate::moments::Moments;
+use crate::moments::{AGAIN, FIRST, Moments, asked_again};
 use crate::stage::{finish, home, skopeo, start, whole_dir, whole_layout};
 
 fn image(seed: u64) -> Image {
@@ -51,8 +51,8 @@ fn copies_into_a_layout() {
         older.write_oci(&folder, Some("old"));
         older.write_oci(&folder, Some("new"));
         let to = format!("oci:folder-{round}:new");
-        let arguments = ["copy", "-q", &from, &to];
-        moments.kill(&source, || start(&home, &arguments));
+        let arguments = |agent| [agent, "copy", "-q", &from, &to];
+        moments.kill(&source, || start(&home, &arguments(FIRST)));
         let names = whole_layout(&folder);
         assert_eq!(names["old"], older.digest(), "round {round}");
         assert!([older.digest(), image.digest()].contains(&names["new"]), "round {round}");
@@ -66,16 +66,12 @@ fn copies_into_a_layout() {
             assert_eq!(Digest::sha256(&bytes).hex(), name, "round {round}");
         }
         source.forget_requests();
-        skopeo(&home, &arguments).success();
+        skopeo(&home, &arguments(AGAIN)).success();
         assert_eq!(whole_layout(&folder)["new"], image.digest(), "round {round}");
-        assert_eq!(
-            source.count(&On::blobs()),
-            blobs.len() - whole,
-            "round {round}: {whole} are there"
-        );
+        assert_eq!(asked_again(&source), blobs.len() - whole, "round {round}: {whole} are there");
         reused += whole;
         if round % 6 == 0 {
-            no_litter(&home, &folder, &arguments);
+            no_litter(&home, &folder, &arguments(AGAIN));
         }
     }
     assert!(reused > 0, "no kill came between two blobs");

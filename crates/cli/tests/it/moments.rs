@@ -55,3 +55,17 @@ impl Moments {
         child.wait_with_output().unwrap();
     }
 }
+
+/// The flag of a run that is killed.
+pub(crate) const FIRST: &str = "--user-agent-prefix=first";
+
+/// The flag of a run whose requests [`asked_again`] counts.
+pub(crate) const AGAIN: &str = "--user-agent-prefix=again";
+
+/// How many blobs were asked for by a run with [`AGAIN`]. What a killed program asked may come in
+/// after its end.
+pub(crate) fn asked_again(registry: &Registry) -> usize {
+    let seen = registry.requests();
+    let blobs = seen.iter().filter(|it| it.method == "GET" && it.target.contains("/blobs/"));
+    blobs.filter(|it| it.header("user-agent").starts_with("again ")).count()
+}

@@ -7,7 +7,7 @@ use std::process::Child;
 use skopeo_image::Compression;
 use skopeo_testkit::{Home, Image, On, Registry};
 
-use crate::moments::Moments;
+use crate::moments::{AGAIN, FIRST, Moments, asked_again};
 use crate::stage::whole_layout;
 use crate::sync_stage::{start, whole_folders, whole_registry};
 
@@ -44,15 +44,17 @@ impl Stage {
         Self { home, from, blobs: blobs.len() }
     }
 
-    fn start(&self, kind: &str, place: &str) -> Child {
+    /// `agent` is told apart by the registry.
+    fn start(&self, agent: &str, kind: &str, place: &str) -> Child {
         let to = format!("--dest={kind}");
-        let words = ["sync", "--src=yaml", &to, "--dest-tls-verify=false", "list.yml", place];
-        start(&self.home, &words, "log")
+        // Few at once, so that some are done while others are not.
+        let words = [agent, "sync", "--jobs=2", "--src=yaml", &to, "--dest-tls-verify=false"];
+        start(&self.home, &[&words[..], &["list.yml", place]].concat(), "log")
     }
 
     #[track_caller]
     fn sync(&self, kind: &str, place: &str) {
-        let status = self.start(kind, place).wait().unwrap();
+        let status = self.start(AGAIN, kind, place).wait().unwrap();
         let log = fs_err::read_to_string(self.home.path("log")).unwrap();
         assert!(status.success(), "{log}");
     }
@@ -73,7 +75,7 @@ impl Stage {
         let mut between = 0;
         for round in 0..ROUNDS {
             let place = place(round);
-            moments.kill(&self.from, || self.start(kind, &place.name));
+            moments.kill(&self.from, || self.start(FIRST, kind, &place.name));
             let found = look(&place);
             between += usize::from(!found.is_empty() && found.len() < 9);
             for (name, digest) in &found {
@@ -88,7 +90,7 @@ impl Stage {
                 !found.keys().any(|found| found.ends_with(last))
             });
             let missing: BTreeMap<_, _> = missing.flat_map(|(_, image)| image.blobs()).collect();
-            let fetched = self.from.count(&On::blobs());
+            let fetched = asked_again(&self.from);
             assert!(fetched <= missing.len(), "{kind}, round {round}: {fetched} fetched");
         }
         assert!(between > 0, "{kind}: no kill came in the middle");
