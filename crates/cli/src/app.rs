@@ -21,6 +21,7 @@ use crate::args::image::{Identity, Image};
 use crate::args::value::Values;
 use crate::exit::{DeadlineExceeded, ExitCodes, Interrupted, Invalid, class};
 use crate::logging;
+use crate::machine::ThisMachine;
 
 /// How long the threads that write files get to stop when the command was cut short.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -172,6 +173,7 @@ impl App {
             };
             load().context("Error loading trust policy")?
         };
+        let policy = policy.on(Arc::new(ThisMachine));
         Ok(if self.global.require_signed { policy.require_signed() } else { policy })
     }
 

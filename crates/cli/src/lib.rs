@@ -18,6 +18,7 @@ mod go;
 mod keys;
 mod lines;
 mod logging;
+mod machine;
 pub mod man;
 
 mod progress;

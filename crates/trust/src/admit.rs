@@ -4,7 +4,7 @@ use skopeo_image::{PolicyScope, RawManifest, Signature};
 use tracing::debug;
 
 use crate::policy::Requirement;
-use crate::{Policy, Rejected};
+use crate::{MAX_SIGNATURES, Policy, Rejected, SignatureError};
 
 /// A manifest that the policy accepts.
 ///
@@ -53,25 +53,92 @@ impl Policy {
         if requirements.is_empty() {
             return Err(Rejected::NoRequirements);
         }
-        for requirement in requirements {
-            match requirement {
-                Requirement::InsecureAcceptAnything => {}
-                Requirement::Reject => return Err(Rejected::ByPolicy(scope.name.clone())),
-                Requirement::SignedBaseLayer { .. } => return Err(Rejected::SignedBaseLayer),
-                Requirement::SignedBy(_) | Requirement::SigstoreSigned(_) => {
-                    return Err(Rejected::NotSupported {
-                        image: scope.name.clone(),
-                        requirement: requirement.type_name(),
-                    });
-                }
+        for (number, requirement) in requirements.iter().enumerate() {
+            let name = requirement.type_name();
+            let met = self.judge(requirement, scope, &manifest, signatures);
+            match &met {
+                Ok(()) => debug!("requirement {number} ({name}): met"),
+                Err(reason) => debug!("requirement {number} ({name}): not met: {reason}"),
             }
+            met?;
         }
-        // Every requirement that was met above accepts without looking at a signature.
-        if self.signatures_required() {
+        if self.signatures_required() && !requirements.iter().any(Requirement::verifies_signatures)
+        {
             let name = format!("{}:{}", scope.transport, scope.identity);
             return Err(Rejected::NoVerification(name));
         }
         Ok(Admitted { manifest })
+    }
+
+    fn judge(
+        &self,
+        requirement: &Requirement,
+        scope: &PolicyScope,
+        manifest: &RawManifest,
+        signatures: &[Signature],
+    ) -> Result<(), Rejected> {
+        match requirement {
+            Requirement::InsecureAcceptAnything => Ok(()),
+            Requirement::Reject => Err(Rejected::ByPolicy(scope.name.clone())),
+            Requirement::SignedBaseLayer { .. } => Err(Rejected::SignedBaseLayer),
+            Requirement::SignedBy(requirement) => {
+                let simple = signatures.iter().filter_map(|it| match it {
+                    Signature::Simple(bytes) => Some(bytes),
+                    Signature::Sigstore { .. } => None,
+                });
+                match any_accepted(simple, |it| {
+                    self.judge_simple(requirement, scope, manifest, it)
+                })? {
+                    Found::Good => Ok(()),
+                    Found::None => Err(Rejected::Unsigned),
+                }
+            }
+            Requirement::SigstoreSigned(_) => Err(Rejected::NotSupported {
+                image: scope.name.clone(),
+                requirement: requirement.type_name(),
+            }),
+        }
+    }
+}
+
+/// What came of judging signatures, if not all of them were bad.
+enum Found {
+    Good,
+    None,
+}
+
+/// Looks for a signature that is good: one is enough.
+///
+/// # Errors
+/// There are signatures, and none is good.
+fn any_accepted<T>(
+    signatures: impl Iterator<Item = T> + Clone,
+    judge: impl Fn(T) -> Result<(), SignatureError>,
+) -> Result<Found, Rejected> {
+    let count = signatures.clone().count();
+    if count > MAX_SIGNATURES {
+        return Err(Rejected::TooManySignatures(count));
+    }
+    let mut reasons = Vec::new();
+    for (number, signature) in signatures.enumerate() {
+        match judge(signature) {
+            Ok(()) => {
+                debug!("signature {number}: accepted");
+                return Ok(Found::Good);
+            }
+            Err(reason) => {
+                debug!("signature {number}: {reason}");
+                reasons.push(reason);
+            }
+        }
+    }
+    match (reasons.pop(), reasons.is_empty()) {
+        (None, _) => Ok(Found::None),
+        (Some(reason), true) => Err(Rejected::Signature(reason)),
+        (Some(last), false) => {
+            reasons.push(last);
+            Err(Rejected::Signatures(reasons))
+        }
     }
 }
 
@@ -83,7 +150,6 @@ mod tests {
     const ACCEPT: &str = r#"{"type":"insecureAcceptAnything"}"#;
     const REJECT: &str = r#"{"type":"reject"}"#;
     const SIGNED: &str = r#"{"type":"signedBy","keyType":"GPGKeys","keyPath":"/k"}"#;
-    const SIGSTORE: &str = r#"{"type":"sigstoreSigned","keyPath":"/k"}"#;
     const BASE: &str =
         r#"{"type":"signedBaseLayer","baseLayerIdentity":{"type":"matchRepository"}}"#;
 
@@ -120,8 +186,7 @@ mod tests {
     #[test]
     fn every_requirement_has_to_be_met() {
         let rejected = "Running image docker://busybox:latest is rejected by policy.";
-        let signed = "image docker://busybox:latest is not accepted: the policy requires \
-                      \"signedBy\", and verifying these signatures is not supported yet";
+        let signed = "open /k: there are no files here";
         for (requirements, expected) in [
             (ACCEPT.to_owned(), "ok"),
             (format!("{ACCEPT},{ACCEPT}"), "ok"),
@@ -131,7 +196,6 @@ mod tests {
             (SIGNED.to_owned(), signed),
             (format!("{ACCEPT},{SIGNED}"), signed), // never ignored beside one that accepts
             (format!("{REJECT},{SIGNED}"), rejected), // the first that fails is told
-            (SIGSTORE.to_owned(), &signed.replace("signedBy", "sigstoreSigned")),
             (BASE.to_owned(), "signedBaseLayer not implemented yet!"),
         ] {
             assert_eq!(outcome(&policy(&requirements), &scope()), expected, "{requirements}");

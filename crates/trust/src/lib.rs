@@ -1,14 +1,25 @@
 //! Who may be believed.
 //!
 //! Knows policy.json and judges manifests and signatures by it. Sees bytes and names only: it must
-//! not know transports, files, the network or the environment.
+//! not know transports, files, the network or the environment. Whoever asks for a judgement lends
+//! it a [`Machine`], which has the files of keys and the time.
 //!
 //! [`Policy::admit`] is the only way to an [`Admitted`] manifest, and nothing else may be copied.
 
 mod admit;
 mod error;
+mod machine;
+pub mod openpgp;
+mod payload;
 pub mod policy;
+mod signed_by;
+mod strict;
 
 pub use admit::Admitted;
-pub use error::{PolicyError, Rejected};
+pub use error::{PolicyError, Rejected, SignatureError};
+pub use machine::Machine;
+pub use payload::{Payload, PayloadError};
 pub use policy::Policy;
+
+/// More signatures of one image are not judged. The original reads up to 128 from a server.
+pub const MAX_SIGNATURES: usize = 1024;

@@ -5,11 +5,10 @@ mod identity;
 mod requirement;
 mod scope;
 mod sigstore;
-mod strict;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde_json::value::RawValue;
 use skopeo_image::PolicyScope;
 use tracing::debug;
 
@@ -18,14 +17,20 @@ pub use requirement::{Requirement, SignedBy, SignedByKeys};
 pub use sigstore::{Fulcio, Key, Keys, Pki, SigstoreSigned};
 
 use crate::PolicyError;
-use strict::Fields;
+use crate::machine::{Machine, Memory, Nowhere};
+use crate::openpgp::Keyring;
+use crate::strict::{self, Fields};
 
 /// What is required of images, by where they come from.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Clones share what they know of keys.
+#[derive(Clone, Debug)]
 pub struct Policy {
     default: Vec<Requirement>,
     transports: BTreeMap<String, BTreeMap<String, Vec<Requirement>>>,
     signatures_required: bool,
+    machine: Arc<dyn Machine>,
+    keyrings: Arc<Memory<SignedByKeys, Keyring>>,
 }
 
 impl Policy {
@@ -41,11 +46,35 @@ impl Policy {
     /// The policy of `--insecure-policy`: everything is accepted.
     #[must_use]
     pub fn insecure() -> Self {
+        Self::new(vec![Requirement::InsecureAcceptAnything], BTreeMap::new())
+    }
+
+    fn new(
+        default: Vec<Requirement>,
+        transports: BTreeMap<String, BTreeMap<String, Vec<Requirement>>>,
+    ) -> Self {
         Self {
-            default: vec![Requirement::InsecureAcceptAnything],
-            transports: BTreeMap::new(),
+            default,
+            transports,
             signatures_required: false,
+            machine: Arc::new(Nowhere),
+            keyrings: Arc::default(),
         }
+    }
+
+    /// The policy on a machine. Without one no key is found, so no signature is believed.
+    #[must_use]
+    pub fn on(mut self, machine: Arc<dyn Machine>) -> Self {
+        self.machine = machine;
+        self
+    }
+
+    pub(crate) fn machine(&self) -> &dyn Machine {
+        &*self.machine
+    }
+
+    pub(crate) fn keyrings(&self) -> &Memory<SignedByKeys, Keyring> {
+        &self.keyrings
     }
 
     /// The policy with `--require-signed`: an image is accepted only if a requirement was met that
@@ -82,11 +111,7 @@ impl Policy {
 }
 
 fn parse(bytes: &[u8]) -> Result<Policy, String> {
-    let raw: &RawValue = serde_json::from_slice(bytes).map_err(|error| {
-        // Go's words.
-        if error.is_eof() { "unexpected end of JSON input".to_owned() } else { error.to_string() }
-    })?;
-    let mut fields = Fields::parse(raw)?;
+    let mut fields = Fields::parse(strict::document(bytes)?)?;
     let default = fields.take("default");
     let transports = fields.take("transports");
     fields.finish()?;
@@ -105,11 +130,7 @@ fn parse(bytes: &[u8]) -> Result<Policy, String> {
         }
     }
     let default = default.ok_or("Default policy is missing")?;
-    Ok(Policy {
-        default: requirement::parse_list(default)?,
-        transports: result,
-        signatures_required: false,
-    })
+    Ok(Policy::new(requirement::parse_list(default)?, result))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::SignedIdentity;
 use super::sigstore::SigstoreSigned;
-use super::strict::{self, Fields};
+use crate::strict::{self, Fields};
 
 /// What has to be true of an image.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,7 @@ pub struct SignedBy {
 }
 
 /// Where the keys for simple signatures are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SignedByKeys {
     /// In a file.
     Path(String),
@@ -59,6 +59,12 @@ impl Requirement {
             Self::SignedBaseLayer { .. } => "signedBaseLayer",
             Self::SigstoreSigned(_) => "sigstoreSigned",
         }
+    }
+
+    /// Whether it is met by a good signature only.
+    #[must_use]
+    pub fn verifies_signatures(&self) -> bool {
+        matches!(self, Self::SignedBy(_) | Self::SigstoreSigned(_))
     }
 
     fn parse(raw: &RawValue) -> Result<Self, String> {

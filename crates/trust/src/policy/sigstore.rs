@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::SignedIdentity;
 use super::requirement::parse_identity;
-use super::strict::Fields;
+use crate::strict::Fields;
 
 /// Whose sigstore signature is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
