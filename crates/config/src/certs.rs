@@ -16,8 +16,9 @@ pub struct CertDir {
     pub roots_pem: Vec<Vec<u8>>,
     /// `*.cert` with its `*.key`: what the registry is shown when it asks for a certificate.
     pub client_pairs: Vec<ClientPair>,
-    /// The folders that were looked for, for hints in errors.
-    pub searched: Vec<PathBuf>,
+    /// The folders of this host that people put certificates into, for hints in errors; more are
+    /// looked for.
+    pub usual: Vec<PathBuf>,
 }
 
 /// A client certificate and its key.
@@ -33,9 +34,9 @@ pub struct ClientPair {
 
 /// Reads the certificates for `host` (with its port, as in references; `docker.io` as it is).
 ///
-/// An explicit folder (`--cert-dir`) is read as it is; else the first that exists of
-/// `~/.config/containers/certs.d/HOST`, `/etc/containers/certs.d/HOST` and
-/// `/etc/docker/certs.d/HOST`.
+/// An explicit folder (`--cert-dir`) is read as it is; else the first that has a folder for the host
+/// of the user's `certs.d`, the administrator's folders (for this user or root, then for all), the
+/// vendor's, and `/etc/docker/certs.d`.
 ///
 /// # Errors
 ///
@@ -53,14 +54,15 @@ pub fn load(config: &Config, explicit: Option<&Path>, host: &str) -> Result<Cert
         return Ok(CertDir::default());
     }
     let environment = config.environment();
-    let searched = vec![
-        environment.home().join(".config/containers/certs.d").join(host),
-        environment.system("/etc/containers/certs.d").join(host),
-        environment.system("/etc/docker/certs.d").join(host),
-    ];
+    let folders = paths::drop_in_folders(environment, "certs", "").into_iter().rev();
+    let docker = environment.system("/etc/docker/certs.d");
+    let searched: Vec<PathBuf> = folders.chain([docker.clone()]).map(|it| it.join(host)).collect();
+    let users = paths::user_config(environment).join("certs.d");
+    let administrators = environment.system("/etc/containers/certs.d");
+    let usual = [users, administrators, docker].map(|it| it.join(host)).to_vec();
     for folder in &searched {
         match fs_err::metadata(folder) {
-            Ok(_) => return read_folder(&folder.clone(), searched),
+            Ok(_) => return read_folder(folder, usual),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 debug!("passing over {}: {error}", folder.display());
@@ -68,11 +70,11 @@ pub fn load(config: &Config, explicit: Option<&Path>, host: &str) -> Result<Cert
             Err(error) => return Err(Error::file("stat", folder, error)),
         }
     }
-    Ok(CertDir { searched, ..CertDir::default() })
+    Ok(CertDir { usual, ..CertDir::default() })
 }
 
-fn read_folder(folder: &Path, searched: Vec<PathBuf>) -> Result<CertDir, Error> {
-    let mut found = CertDir { searched, ..CertDir::default() };
+fn read_folder(folder: &Path, usual: Vec<PathBuf>) -> Result<CertDir, Error> {
+    let mut found = CertDir { usual, ..CertDir::default() };
     for name in &names(folder)? {
         let path = folder.join(name);
         if name.ends_with(".crt") {
@@ -146,24 +148,49 @@ mod tests {
 
     #[test]
     fn the_first_folder_that_exists_counts() {
-        let places = [
+        let user = [
             "home/.config/containers/certs.d/h:5000/ca.crt",
+            "etc/containers/certs.rootless.d/1000/h:5000/ca.crt",
+            "etc/containers/certs.rootless.d/h:5000/ca.crt",
             "etc/containers/certs.d/h:5000/ca.crt",
+            "usr/share/containers/certs.rootless.d/1000/h:5000/ca.crt",
+            "usr/share/containers/certs.rootless.d/h:5000/ca.crt",
+            "usr/share/containers/certs.d/h:5000/ca.crt",
             "etc/docker/certs.d/h:5000/ca.crt",
         ];
-        for skipped in 0..=places.len() {
-            let machine = places[skipped..]
-                .iter()
-                .fold(Machine::new(), |machine, place| machine.file(place, place));
-            let expected = places.get(skipped).copied().unwrap_or_default();
-            assert_eq!(found(&machine, None, "h:5000"), expected);
-            assert_eq!(found(&machine, None, "h"), "");
-            assert_eq!(found(&machine, Some("other"), "h:5000"), "");
+        let root = [
+            "home/.config/containers/certs.d/h:5000/ca.crt",
+            "etc/containers/certs.rootful.d/h:5000/ca.crt",
+            "etc/containers/certs.d/h:5000/ca.crt",
+            "usr/share/containers/certs.rootful.d/h:5000/ca.crt",
+            "usr/share/containers/certs.d/h:5000/ca.crt",
+            "etc/docker/certs.d/h:5000/ca.crt",
+        ];
+        let of_root: fn() -> Machine = || Machine::new().rootful();
+        for (places, new) in [(&user[..], Machine::new as fn() -> Machine), (&root[..], of_root)] {
+            for skipped in 0..=places.len() {
+                let machine = places[skipped..]
+                    .iter()
+                    .fold(new(), |machine, place| machine.file(place, place));
+                let expected = places.get(skipped).copied().unwrap_or_default();
+                assert_eq!(found(&machine, None, "h:5000"), expected);
+                assert_eq!(found(&machine, None, "h"), "");
+                assert_eq!(found(&machine, Some("other"), "h:5000"), "");
+            }
+            let usual = load(&new().config(), None, "h").unwrap().usual;
+            assert_eq!(usual.len(), 3);
+            assert!(usual.iter().all(|it| it.ends_with("certs.d/h")), "{usual:?}");
         }
-        let searched = load(&Machine::new().config(), None, "h").unwrap().searched;
-        assert_eq!(searched.len(), 3);
+        // The other one's are not read.
+        let machine = Machine::new().file(root[1], "root's");
+        assert_eq!(found(&machine, None, "h:5000"), "");
+        let machine = Machine::new().rootful().file(user[1], "user's");
+        assert_eq!(found(&machine, None, "h:5000"), "");
+        let machine = Machine::new().var_path("XDG_CONFIG_HOME", "xdg");
+        let machine = machine.file("xdg/containers/certs.d/h:5000/ca.crt", "moved");
+        assert_eq!(found(&machine, None, "h:5000"), "moved");
         // An empty folder hides the next ones.
-        let machine = Machine::new().file(places[1], "x");
+        let machine = Machine::new().file(user[1], "x");
         fs_err::create_dir_all(machine.path("home/.config/containers/certs.d/h:5000")).unwrap();
         assert_eq!(found(&machine, None, "h:5000"), "");
     }

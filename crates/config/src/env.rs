@@ -41,6 +41,9 @@ pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 pub const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
 /// The file that names the key providers of encrypted images.
 pub const OCICRYPT_KEYPROVIDER_CONFIG: &str = "OCICRYPT_KEYPROVIDER_CONFIG";
+/// The user outside of a user namespace of podman or buildah (`podman unshare`), where this program
+/// seems to be root.
+pub const CONTAINERS_ROOTLESS_UID: &str = "_CONTAINERS_ROOTLESS_UID";
 /// Where programs (credential helpers) are searched.
 pub const PATH: &str = "PATH";
 
@@ -119,10 +122,11 @@ impl Environment {
         &self.home
     }
 
-    /// The effective user id.
+    /// The effective user id, outside of a user namespace that podman or buildah made.
     #[must_use]
     pub fn uid(&self) -> u32 {
-        self.uid
+        let outside = self.text(CONTAINERS_ROOTLESS_UID);
+        outside.and_then(|uid| uid.parse().ok()).unwrap_or(self.uid)
     }
 
     /// A path of the system, below the root. `path` is absolute.

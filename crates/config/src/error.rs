@@ -62,7 +62,7 @@ pub enum Error {
         sources: String,
     },
     /// There is no trust policy.
-    #[error("no policy.json file found at any of the following: {}", quoted(.0))]
+    #[error("config file not found: no policy.json file found; searched paths: [{}]", quoted(.0))]
     NoPolicy(Vec<PathBuf>),
     /// A credential helper did not do what it was asked.
     #[error("error {action} credentials - err: {status}, out: `{output}`")]
@@ -230,5 +230,5 @@ fn without_value(text: &str) -> String {
 }
 
 fn quoted(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(", ")
+    paths.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(" ")
 }

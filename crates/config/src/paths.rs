@@ -32,24 +32,25 @@ pub fn candidates(environment: &Environment, name: &str) -> [PathBuf; 3] {
     ]
 }
 
-/// The drop-in folders of `stem.extension`, weakest first.
+/// The drop-in folders of a configuration, weakest first: `stem.conf.d` with a `suffix` of `.conf`,
+/// `stem.d` with none, and those of root or of this user between the system's and the user's own.
 ///
 /// A file in a later folder replaces the file of the same name in an earlier one.
 #[must_use]
-pub fn drop_in_folders(environment: &Environment, stem: &str, extension: &str) -> Vec<PathBuf> {
+pub fn drop_in_folders(environment: &Environment, stem: &str, suffix: &str) -> Vec<PathBuf> {
     let mut folders = Vec::with_capacity(7);
     for base in [VENDOR, ADMIN] {
         let base = environment.system(base);
-        folders.push(base.join(format!("{stem}.{extension}.d")));
+        folders.push(base.join(format!("{stem}{suffix}.d")));
         if environment.uid() == 0 {
-            folders.push(base.join(format!("{stem}.rootful.{extension}.d")));
+            folders.push(base.join(format!("{stem}.rootful{suffix}.d")));
         } else {
-            let rootless = base.join(format!("{stem}.rootless.{extension}.d"));
+            let rootless = base.join(format!("{stem}.rootless{suffix}.d"));
             let user = rootless.join(environment.uid().to_string());
             folders.extend([rootless, user]);
         }
     }
-    folders.push(user_config(environment).join(format!("{stem}.{extension}.d")));
+    folders.push(user_config(environment).join(format!("{stem}{suffix}.d")));
     folders
 }
 
@@ -112,6 +113,49 @@ fn bounded(path: &Path) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Machine;
+
+    /// One rule for all of them, as root and as a user.
+    #[test]
+    fn where_files_are_searched() {
+        let shown = |machine: &Machine, folders: &[PathBuf]| -> Vec<String> {
+            let root = machine.root().to_str().unwrap();
+            folders.iter().map(|it| it.to_str().unwrap().replace(root, "")).collect()
+        };
+        let user = Machine::new();
+        let moved = Machine::new().var_path("XDG_CONFIG_HOME", "xdg");
+        let root = Machine::new().rootful();
+        let unshared = Machine::new().rootful().var("_CONTAINERS_ROOTLESS_UID", "7");
+        for (machine, config, special) in [
+            (&user, "/home/.config", &["rootless SUFFIX.d", "rootless SUFFIX.d/1000"][..]),
+            (&moved, "/xdg", &["rootless SUFFIX.d", "rootless SUFFIX.d/1000"]),
+            (&root, "/home/.config", &["rootful SUFFIX.d"]),
+            (&unshared, "/home/.config", &["rootless SUFFIX.d", "rootless SUFFIX.d/7"]),
+        ] {
+            for (stem, suffix) in
+                [("registries", ".conf"), ("storage", ".conf"), ("registries", ""), ("certs", "")]
+            {
+                let mut expected = Vec::new();
+                for base in ["/usr/share/containers", "/etc/containers"] {
+                    expected.push(format!("{base}/{stem}{suffix}.d"));
+                    for special in special {
+                        let special = special.replace(" SUFFIX", suffix);
+                        expected.push(format!("{base}/{stem}.{special}"));
+                    }
+                }
+                expected.push(format!("{config}/containers/{stem}{suffix}.d"));
+                let folders = drop_in_folders(&machine.environment(), stem, suffix);
+                assert_eq!(shown(machine, &folders), expected);
+            }
+            let main = candidates(&machine.environment(), "policy.json");
+            let expected = [
+                format!("{config}/containers/policy.json"),
+                "/etc/containers/policy.json".to_owned(),
+                "/usr/share/containers/policy.json".to_owned(),
+            ];
+            assert_eq!(shown(machine, &main), expected);
+        }
+    }
 
     #[test]
     fn reads_no_file_without_end() {

@@ -72,9 +72,9 @@ mod tests {
         for (machine, expected) in [
             (
                 Machine::new(),
-                "no policy.json file found at any of the following: \
-                 \"/home/.config/containers/policy.json\", \"/etc/containers/policy.json\", \
-                 \"/usr/share/containers/policy.json\"",
+                "config file not found: no policy.json file found; searched paths: \
+                 [\"/home/.config/containers/policy.json\" \"/etc/containers/policy.json\" \
+                 \"/usr/share/containers/policy.json\"]",
             ),
             (
                 Machine::new()

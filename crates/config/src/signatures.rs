@@ -1,7 +1,6 @@
 //! registries.d: where the signatures of an image lie beside its registry.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -47,28 +46,26 @@ struct File {
 }
 
 impl SignatureStores {
-    /// Reads the folder given by `--registries.d`, else `~/.config/containers/registries.d` if it
-    /// exists, else `/etc/containers/registries.d`.
+    /// Reads the folder given by `--registries.d`, else the folders of the system, of root or of
+    /// this user in it, and the user's own. Of two files with one name the user's counts.
     ///
     /// # Errors
     ///
     /// A file cannot be read or is not valid; two files speak about the same namespace.
     pub fn load(environment: &Environment, explicit: Option<&Path>) -> Result<Self, Error> {
-        let user = environment.home().join(".config/containers/registries.d");
-        let folder = match explicit {
-            Some(folder) => folder.to_owned(),
-            None if user.exists() => user,
-            None => environment.system("/etc/containers/registries.d"),
-        };
+        let folders = explicit.map_or_else(
+            || paths::drop_in_folders(environment, "registries", ""),
+            |folder| vec![folder.to_owned()],
+        );
         let built_in = if environment.uid() == 0 {
             PathBuf::from("/var/lib/containers/sigstore")
         } else {
             environment.home().join(".local/share/containers/sigstore")
         };
         let mut merged = Self { default: None, namespaces: BTreeMap::new(), built_in };
-        debug!("using registries.d folder {}", folder.display());
         let mut origins = BTreeMap::new();
-        for path in yaml_files(&folder)? {
+        for path in paths::drop_ins(&folders, "yaml")? {
+            debug!("reading where signatures are kept from {}", path.display());
             let Some(bytes) = paths::read_if_there(&path)? else { continue };
             merged.take(parse(&bytes, &path)?, &path, &mut origins)?;
         }
@@ -184,23 +181,6 @@ fn scopes(reference: &Reference) -> Vec<String> {
     scopes
 }
 
-fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let entries = match fs_err::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::file("open", folder, error)),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| Error::file("read", folder, error))?.path();
-        if path.extension().is_some_and(|found| found == "yaml") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 fn parse(bytes: &[u8], path: &Path) -> Result<File, Error> {
     let invalid = |reason: String| Error::Yaml { path: path.to_owned(), reason };
     let text = std::str::from_utf8(bytes).map_err(|error| invalid(error.to_string()))?;
@@ -284,11 +264,50 @@ mod tests {
         assert_eq!(store(&system(), "h.io/x:1", Access::Read), "file:///etc/x");
         let user = system().file("home/.config/containers/registries.d/a.yaml", &lookaside("user"));
         assert_eq!(store(&user, "h.io/x:1", Access::Read), "file:///user/x");
+        let moved = system()
+            .file("xdg/containers/registries.d/a.yaml", &lookaside("moved"))
+            .var_path("XDG_CONFIG_HOME", "xdg");
+        assert_eq!(store(&moved, "h.io/x:1", Access::Read), "file:///moved/x");
         let root = Machine::new().rootful();
         let built_in = "file:///var/lib/containers/sigstore/x";
         assert_eq!(store(&root, "h.io/x:1", Access::Read), built_in);
 
-        let mut flag = user;
+        // All folders are read, and what a stronger one has under the same name replaces a file.
+        let section = |host: &str, place: &str| {
+            format!("docker:\n  {host}:\n    lookaside: file:///{place}\n")
+        };
+        let all = |machine: Machine| {
+            ["usr/share/containers", "etc/containers"].into_iter().fold(machine, |machine, base| {
+                let short = base.split('/').next().unwrap();
+                ["registries.d", "registries.rootful.d", "registries.rootless.d/1000"]
+                    .into_iter()
+                    .fold(machine, |machine, folder| {
+                        let host = format!("{}.{short}", folder.replace(['.', '/'], "-"));
+                        let machine = machine
+                            .file(&format!("{base}/{folder}/{host}.yaml"), &section(&host, &host));
+                        let place = format!("{short}/{folder}");
+                        machine
+                            .file(&format!("{base}/{folder}/same.yaml"), &section("s.io", &place))
+                    })
+            })
+        };
+        let (user, root) = (all(Machine::new()), all(Machine::new().rootful()));
+        let there = |machine: &Machine, host: &str| {
+            store(machine, &format!("{host}/x:1"), Access::Read) == format!("file:///{host}/x")
+        };
+        for (host, of_user, of_root) in [
+            ("registries-d.usr", true, true),
+            ("registries-d.etc", true, true),
+            ("registries-rootful-d.etc", false, true),
+            ("registries-rootless-d-1000.usr", true, false),
+        ] {
+            assert_eq!((there(&user, host), there(&root, host)), (of_user, of_root), "{host}");
+        }
+        let same = |machine| store(machine, "s.io/x:1", Access::Read);
+        assert_eq!(same(&user), "file:///etc/registries.rootless.d/1000/x");
+        assert_eq!(same(&root), "file:///etc/registries.rootful.d/x");
+
+        let mut flag = all(system());
         flag.write("flag/a.yaml", &lookaside("flag"));
         flag.overrides.registries_d = Some(flag.path("flag"));
         let reference = Reference::parse_normalized("h.io/x:1").unwrap();

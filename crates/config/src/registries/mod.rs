@@ -94,7 +94,7 @@ impl Registries {
             }
         }
         if with_drop_ins {
-            let folders = paths::drop_in_folders(environment, "registries", "conf");
+            let folders = paths::drop_in_folders(environment, "registries", ".conf");
             let files = paths::drop_ins(&folders, "conf")
                 .map_err(|error| error.during("reading registries.conf.d"))?;
             for path in files {

@@ -191,7 +191,7 @@ fn tls(options: &Options, host: &str) -> Result<TlsOptions, Error> {
         extra_roots_pem: found.roots_pem,
         client_pairs: pairs.collect(),
         details: tls_details(options)?,
-        searched: found.searched,
+        searched: found.usual,
     })
 }
 
