@@ -9,9 +9,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use skopeo_x509::Certificate;
 
 use super::TlsError;
-use super::certificate::Certificate;
 use crate::options::ClientPair;
 
 /// The user's client certificates, in order.

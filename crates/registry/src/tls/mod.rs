@@ -1,13 +1,8 @@
 //! TLS by rustls: what is trusted, and which client certificate is shown.
 
-mod certificate;
-mod chain;
-mod constraints;
-mod der;
 mod details;
-mod hostname;
+mod hint;
 mod identity;
-mod refused;
 mod verify;
 mod words;
 

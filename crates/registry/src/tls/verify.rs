@@ -10,10 +10,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, SignatureScheme,
 };
 
-use super::certificate::Certificate;
-use super::chain::{self, Roots};
-use super::der;
-use super::refused::Refused;
+use skopeo_x509::{self as x509, Certificate, Purpose, Refused, Roots, der};
 
 /// Believes what the system's roots and the user's vouch for.
 ///
@@ -49,8 +46,11 @@ impl ServerCertVerifier for Trusted {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let algorithms = &self.provider.signature_verification_algorithms;
-        chain::verify(server, intermediates, self.roots(), &name.to_str(), now, algorithms)
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        let server = parse(server)?;
+        let host = name.to_str();
+        let purpose = Purpose::Server(&host);
+        x509::verify(&server, intermediates, self.roots(), purpose, now, algorithms)
             .map_err(refused)?;
         Ok(ServerCertVerified::assertion())
     }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use rustls::{CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
 
-use super::refused::Refused;
+use skopeo_x509::Refused;
+
+use super::hint::hint;
 
 /// The sentence, and a hint where there is one. `server` is `host:port`; `searched` are the folders
 /// in which certificates were looked for.
@@ -21,7 +23,7 @@ pub(crate) fn told(
             match why.downcast_ref::<Refused>() {
                 Some(why) => (
                     format!("tls: failed to verify certificate: x509: {why}"),
-                    Some(why.hint(server, host, folders.as_deref())),
+                    Some(hint(why, server, host, folders.as_deref())),
                 ),
                 None => (format!("tls: failed to verify certificate: {why}"), None),
             }

@@ -1,4 +1,4 @@
-//! Chains from a server's certificate to one that is trusted, by the rules of Go's x509.
+//! Chains from a certificate to one that is trusted, by the rules of Go's x509.
 //!
 //! webpki, which rustls comes with, is stricter where users meet it (a server that is an authority,
 //! a server's own certificate among the roots, usages for anything) and laxer elsewhere (a root
@@ -6,14 +6,13 @@
 
 use std::collections::HashMap;
 
-use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 
 use super::certificate::Certificate;
 use super::refused::Refused;
 use super::{constraints, der, hostname};
 
-/// How many signatures are checked for one server, as in Go.
+/// How many signatures are checked for one certificate, as in Go.
 const MAX_CHECKS: usize = 100;
 
 /// The longest that a chain may be: no limit of Go's, whose chains end with its checks.
@@ -21,14 +20,21 @@ const MAX_LENGTH: usize = 32;
 
 /// Certificates that are believed, by the names of their owners.
 #[derive(Debug, Default)]
-pub(super) struct Roots {
+pub struct Roots {
     all: Vec<CertificateDer<'static>>,
     by_subject: HashMap<Vec<u8>, Vec<usize>>,
 }
 
 impl Roots {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// What cannot be read is passed over.
-    pub(super) fn new(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
+    #[must_use]
+    pub fn new(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         let mut roots = Self::default();
         for certificate in certificates {
             let Ok(parsed) = Certificate::parse(&certificate) else {
@@ -51,36 +57,60 @@ impl Roots {
     }
 }
 
-/// Refuses a server's certificate unless it is one of `host`, for now and for servers, and a root
-/// vouches for it or is it. `now` is in seconds since 1970.
-pub(super) fn verify(
-    server: &[u8],
+/// By what signatures of certificates are checked.
+pub type Algorithms<'a> = &'a [&'a dyn SignatureVerificationAlgorithm];
+
+/// All that are known.
+#[must_use]
+pub fn algorithms() -> Algorithms<'static> {
+    webpki::ALL_VERIFICATION_ALGS
+}
+
+/// What a certificate is shown for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose<'a> {
+    /// To be the server of this name.
+    Server(&'a str),
+    /// To have signed something.
+    CodeSigning,
+}
+
+/// Refuses a certificate unless it is good now and for its purpose, and a root vouches for it or is
+/// it. `now` is in seconds since 1970.
+///
+/// # Errors
+///
+/// Why it is not believed.
+pub fn verify(
+    certificate: &Certificate<'_>,
     intermediates: &[CertificateDer<'_>],
     roots: &Roots,
-    host: &str,
+    purpose: Purpose<'_>,
     now: i64,
-    algorithms: &WebPkiSupportedAlgorithms,
+    algorithms: Algorithms<'_>,
 ) -> Result<(), Refused> {
-    let server = Certificate::parse(server).map_err(Refused::Unreadable)?;
     // What nobody can read vouches for nothing.
     let intermediates: Vec<_> = intermediates
         .iter()
         .filter_map(|certificate| Certificate::parse(certificate).ok())
         .collect();
-    fits(&server, &[], Role::Server, now)?;
-    hostname::check(&server, host)?;
+    fits(certificate, &[], Role::Leaf, now)?;
+    if let Purpose::Server(host) = purpose {
+        hostname::check(certificate, host)?;
+    }
     let mut search = Search {
         roots,
         intermediates: &intermediates,
+        purpose,
         now,
         algorithms,
         checks: 0,
         misused: None,
         because: None,
     };
-    let found = match roots.has(&server) {
-        true => search.is_for_servers(&[&server]),
-        false => search.from(&[&server]),
+    let found = match roots.has(certificate) {
+        true => search.is_for_the_purpose(&[certificate]),
+        false => search.from(&[certificate]),
     };
     match (found, search.misused) {
         (true, _) => Ok(()),
@@ -91,7 +121,7 @@ pub(super) fn verify(
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
-    Server,
+    Leaf,
     Intermediate,
     Root,
 }
@@ -99,8 +129,9 @@ enum Role {
 struct Search<'a> {
     roots: &'a Roots,
     intermediates: &'a [Certificate<'a>],
+    purpose: Purpose<'a>,
     now: i64,
-    algorithms: &'a WebPkiSupportedAlgorithms,
+    algorithms: Algorithms<'a>,
     checks: usize,
     /// What the certificates of a chain are for that would have done otherwise.
     misused: Option<Vec<String>>,
@@ -109,7 +140,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Whether a root vouches for the last of `chain`, whose first is the server's.
+    /// Whether a root vouches for the last of `chain`, whose first is the one that is judged.
     fn from(&mut self, chain: &[&Certificate<'_>]) -> bool {
         let Some(last) = chain.last().filter(|_| chain.len() <= MAX_LENGTH) else { return false };
         let (roots, intermediates) = (self.roots, self.intermediates);
@@ -118,7 +149,7 @@ impl Search<'_> {
             if self.vouches(&root, chain, Role::Root) {
                 let mut whole = chain.to_vec();
                 whole.push(&root);
-                if self.is_for_servers(&whole) {
+                if self.is_for_the_purpose(&whole) {
                     return true;
                 }
             }
@@ -167,7 +198,7 @@ impl Search<'_> {
         let broken = || Refused::Signature("x509: malformed signature or public key");
         let (signed, algorithm, signature) = der::signature(child.der).ok_or_else(broken)?;
         let (key_algorithm, key) = der::public_key(parent.key).ok_or_else(broken)?;
-        let all = self.algorithms.all.iter();
+        let all = self.algorithms.iter();
         let usable = all
             .filter(|known| known.signature_alg_id().as_ref() == algorithm)
             .find(|known| known.public_key_alg_id().as_ref() == key_algorithm)
@@ -190,9 +221,14 @@ impl Search<'_> {
         usable.verify_signature(key, signed, signature).map_err(|_| failed())
     }
 
-    /// Whether every certificate of a chain may be used for servers.
-    fn is_for_servers(&mut self, chain: &[&Certificate<'_>]) -> bool {
-        let other = chain.iter().filter_map(|it| it.usages.as_ref()).find(|usages| !usages.server);
+    /// Whether every certificate of a chain may be used for what is wanted.
+    fn is_for_the_purpose(&mut self, chain: &[&Certificate<'_>]) -> bool {
+        let purpose = self.purpose;
+        let mut usages = chain.iter().filter_map(|it| it.usages.as_ref());
+        let other = usages.find(|usages| match purpose {
+            Purpose::Server(_) => !usages.server,
+            Purpose::CodeSigning => !usages.code_signing,
+        });
         match other {
             Some(usages) => {
                 self.misused.get_or_insert_with(|| usages.called.clone());
@@ -231,7 +267,7 @@ fn fits(
     if now > certificate.not_after {
         return Err(Refused::Expired { now: moment(now), until: moment(certificate.not_after) });
     }
-    if let Some(rules) = certificate.constraints.as_ref().filter(|_| role != Role::Server) {
+    if let Some(rules) = certificate.constraints.as_ref().filter(|_| role != Role::Leaf) {
         for other in below {
             constraints::check(rules, &other.names).map_err(Refused::Constraint)?;
         }

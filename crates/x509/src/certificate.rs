@@ -19,68 +19,74 @@ const AUTHORITY_INFORMATION: &str = "1.3.6.1.5.5.7.1.1";
 
 /// What a certificate says of itself.
 #[derive(Clone, Debug)]
-pub(super) struct Certificate<'a> {
+pub struct Certificate<'a> {
     /// All of it.
-    pub(super) der: &'a [u8],
+    pub der: &'a [u8],
     /// The issuer's name, encoded.
-    pub(super) issuer: &'a [u8],
+    pub issuer: &'a [u8],
     /// Its own name, encoded.
-    pub(super) subject: &'a [u8],
+    pub subject: &'a [u8],
     /// What people call it.
-    pub(super) called: String,
+    pub called: String,
     /// The name of the subject that hosts once had, before there were alternative names.
-    pub(super) common_name: Option<String>,
+    pub common_name: Option<String>,
     /// The public key, encoded.
-    pub(super) key: &'a [u8],
+    pub key: &'a [u8],
     /// In seconds since 1970.
-    pub(super) not_before: i64,
+    pub not_before: i64,
     /// In seconds since 1970; this second is still within.
-    pub(super) not_after: i64,
+    pub not_after: i64,
     /// Whether it says that it is an authority; none if it does not say.
-    pub(super) authority: Option<bool>,
+    pub authority: Option<bool>,
     /// How many authorities may stand between it and a server, if that is limited.
-    pub(super) path_length: Option<u32>,
+    pub path_length: Option<u32>,
     /// Whether it may sign others, as far as its key's usage is told.
-    pub(super) signs: bool,
+    pub signs: bool,
     /// Whether it is of version 3, and so could say that it is an authority.
-    pub(super) is_v3: bool,
+    pub is_v3: bool,
     /// What it is for; none if it does not say.
-    pub(super) usages: Option<Usages>,
+    pub usages: Option<Usages>,
     /// What it is a certificate of.
-    pub(super) names: Names<'a>,
+    pub names: Names<'a>,
     /// Which names the certificates below it may have.
-    pub(super) constraints: Option<NameConstraints<'a>>,
+    pub constraints: Option<NameConstraints<'a>>,
     /// What must be understood of it and is not.
-    pub(super) unhandled: Vec<String>,
+    pub unhandled: Vec<String>,
 }
 
 /// `extendedKeyUsage`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Usages {
+pub struct Usages {
     /// Whether a server is among them.
-    pub(super) server: bool,
+    pub server: bool,
+    /// Whether signing code is among them.
+    pub code_signing: bool,
     /// Their names, or their numbers.
-    pub(super) called: Vec<String>,
+    pub called: Vec<String>,
 }
 
 /// `subjectAltName`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Names<'a> {
+pub struct Names<'a> {
     /// Whether there is such an extension at all.
-    pub(super) given: bool,
+    pub given: bool,
     /// Hosts.
-    pub(super) dns: Vec<&'a str>,
+    pub dns: Vec<&'a str>,
     /// Addresses.
-    pub(super) addresses: Vec<IpAddr>,
+    pub addresses: Vec<IpAddr>,
     /// Mail addresses.
-    pub(super) mail: Vec<&'a str>,
+    pub mail: Vec<&'a str>,
     /// URIs.
-    pub(super) uris: Vec<&'a str>,
+    pub uris: Vec<&'a str>,
 }
 
 impl<'a> Certificate<'a> {
-    /// Reads it; an error says what is wrong.
-    pub(super) fn parse(der: &'a [u8]) -> Result<Self, String> {
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn parse(der: &'a [u8]) -> Result<Self, String> {
         let (rest, parsed) = X509Certificate::from_der(der).map_err(|error| match error {
             x509_parser::nom::Err::Incomplete(_) => "it is cut short".to_owned(),
             x509_parser::nom::Err::Error(error) | x509_parser::nom::Err::Failure(error) => {
@@ -178,8 +184,17 @@ impl<'a> Certificate<'a> {
         Ok(true)
     }
 
+    /// The value of an extension, by its number; nothing if it cannot be read any more.
+    #[must_use]
+    pub fn extension(&self, number: &str) -> Option<Vec<u8>> {
+        let (_, parsed) = X509Certificate::from_der(self.der).ok()?;
+        let mut all = parsed.tbs_certificate.extensions().iter();
+        all.find(|it| it.oid.to_id_string() == number).map(|it| it.value.to_vec())
+    }
+
     /// Whether it says that it is an authority, or cannot say it and need not.
-    pub(super) fn may_be_an_authority(&self) -> bool {
+    #[must_use]
+    pub fn may_be_an_authority(&self) -> bool {
         match self.authority {
             Some(authority) => authority,
             None => !self.is_v3,
@@ -221,7 +236,11 @@ fn usages(found: &x509_parser::extensions::ExtendedKeyUsage<'_>) -> Usages {
     ];
     let named = named.iter().filter(|(said, _)| *said).map(|(_, name)| (*name).to_owned());
     let called = named.chain(found.other.iter().map(ToString::to_string)).collect();
-    Usages { server: found.any || found.server_auth, called }
+    Usages {
+        server: found.any || found.server_auth,
+        code_signing: found.any || found.code_signing,
+        called,
+    }
 }
 
 fn is_broken(extension: &X509Extension<'_>) -> bool {

@@ -4,14 +4,16 @@ const BIT_STRING: u8 = 0x03;
 const SEQUENCE: u8 = 0x30;
 
 /// The algorithm and the bits of `SEQUENCE { AlgorithmIdentifier, BIT STRING }`: a public key.
-pub(super) fn public_key(spki: &[u8]) -> Option<(&[u8], &[u8])> {
+#[must_use]
+pub fn public_key(spki: &[u8]) -> Option<(&[u8], &[u8])> {
     let (spki, _) = expect(SEQUENCE, spki)?;
     let (algorithm, rest) = expect(SEQUENCE, spki)?;
     Some((algorithm, bits(rest)?))
 }
 
 /// What is signed of a certificate, by which algorithm, and the signature.
-pub(super) fn signature(certificate: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+#[must_use]
+pub fn signature(certificate: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (certificate, _) = expect(SEQUENCE, certificate)?;
     let (_, after) = expect(SEQUENCE, certificate)?;
     let signed = &certificate[..certificate.len() - after.len()];

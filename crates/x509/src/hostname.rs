@@ -9,7 +9,7 @@ use super::refused::Refused;
 const TOLD: usize = 100;
 
 /// Refuses a certificate that is not one of `host`, a name or an address.
-pub(super) fn check(certificate: &Certificate<'_>, host: &str) -> Result<(), Refused> {
+pub fn check(certificate: &Certificate<'_>, host: &str) -> Result<(), Refused> {
     let names = &certificate.names;
     let address = host.parse::<IpAddr>().ok();
     let is_one = match address {

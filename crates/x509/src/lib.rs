@@ -1,0 +1,16 @@
+//! Which certificates vouch for which, by the rules of Go's x509.
+//!
+//! Values and judgement only: bytes, names and a moment go in. Who speaks TLS asks of servers, who
+//! verifies signatures asks of signers.
+
+mod certificate;
+mod chain;
+mod constraints;
+pub mod der;
+mod hostname;
+mod refused;
+
+pub use certificate::{Certificate, Names, Usages};
+pub use chain::{Algorithms, Purpose, Roots, algorithms, verify};
+pub use hostname::check as check_hostname;
+pub use refused::Refused;
