@@ -249,11 +249,7 @@ impl Writer {
         let written = file::write(blob, temp).await?;
         let temp = written.file.file;
         temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        let place = place(&written.digest);
-        if let Some(parent) = place.parent() {
-            make_folder(parent)?;
-        }
-        let file = temp.persist(&place).map_err(|error| error.error)?;
+        let file = persist(temp, &place(&written.digest))?;
         self.sync_soon(file);
         Ok((written.digest, written.size))
     }
@@ -280,7 +276,16 @@ impl Writer {
         let part = self.parts().remove(digest);
         match part {
             Some(part) => Ok(Some(part)),
-            None => PartialFile::open(self.part_path(digest), self.held.clone()),
+            None => {
+                let open = || PartialFile::open(self.part_path(digest), self.held.clone());
+                match open() {
+                    Err(error) if error.is_missing_file() => {
+                        make_folder(&self.folder)?;
+                        open()
+                    }
+                    opened => opened,
+                }
+            }
         }
     }
 
@@ -336,18 +341,23 @@ impl Writer {
     }
 
     fn place_bytes(&self, place: &Path, bytes: &[u8]) -> Result<std::fs::File, Error> {
-        if let Some(parent) = place.parent() {
-            make_folder(parent)?;
-        }
         // Not beside its place: what a killed process leaves must not lie among the blobs.
         let mut temp = self.temporary()?;
         temp.write_all(bytes)?;
         temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        Ok(temp.persist(place).map_err(|error| error.error)?)
+        Ok(persist(temp, place)?)
     }
 
     fn temporary(&self) -> Result<NamedTempFile, Error> {
-        let temp = tempfile::Builder::new().prefix(self.prefix).tempfile_in(&self.folder)?;
+        let make = || tempfile::Builder::new().prefix(self.prefix).tempfile_in(&self.folder);
+        let temp = match make() {
+            // A registry that serves the folder removes layouts that hold nothing, as this one did.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_folder(&self.folder)?;
+                make()?
+            }
+            made => made?,
+        };
         // Held while we live: this is how others know that the file is no leftover.
         flock(temp.as_file(), FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
         Ok(temp)
@@ -367,6 +377,25 @@ impl Writer {
             handle.await.map_err(io::Error::other)??;
         }
         Ok(())
+    }
+}
+
+/// Gives a file its place, in a folder that is made if it is missing. A registry that serves the
+/// layout may remove the empty folder once more in between.
+fn persist(mut temp: NamedTempFile, place: &Path) -> io::Result<std::fs::File> {
+    let mut attempts = 0;
+    loop {
+        if let Some(parent) = place.parent() {
+            make_folder(parent)?;
+        }
+        match temp.persist(place) {
+            Ok(file) => return Ok(file),
+            Err(error) if error.error.kind() == io::ErrorKind::NotFound && attempts < 10 => {
+                temp = error.file;
+            }
+            Err(error) => return Err(error.error),
+        }
+        attempts += 1;
     }
 }
 
@@ -420,4 +449,31 @@ pub(crate) fn is_wished(size: u64, wish: &crate::Wish<'_>) -> bool {
     let packed = wish.blob.media_type.compression();
     wish.compression.is_none_or(|wanted| packed == Some(wanted))
         && wish.blob.size.is_none_or(|wanted| wanted == size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A registry that serves a folder removes a layout that holds nothing, also one that somebody
+    /// is about to write to.
+    #[tokio::test]
+    async fn a_folder_that_was_removed_meanwhile_is_made_again() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("layout");
+        let at = |digest: &Digest| folder.join("blobs").join(digest.hex());
+        for size in [5, partial::WORTH as usize] {
+            fs_err::create_dir_all(&folder).unwrap();
+            let writer = Writer::new(folder.clone(), "oci-put-blob").unwrap();
+            fs_err::remove_dir_all(&folder).unwrap();
+            let bytes = vec![b'x'; size];
+            let blob = Blob::of_bytes(bytes.clone().into());
+            let (digest, _) = writer.put(blob, at).await.unwrap();
+            assert_eq!(fs_err::read(at(&digest)).unwrap(), bytes);
+            fs_err::remove_dir_all(&folder).unwrap();
+            writer.put_bytes(&at(&digest), &bytes).unwrap();
+            assert_eq!(fs_err::read(at(&digest)).unwrap(), bytes);
+            writer.sync().await.unwrap();
+        }
+    }
 }

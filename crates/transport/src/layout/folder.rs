@@ -124,14 +124,22 @@ impl Folder {
     pub(super) fn lock(&self) -> Result<Lock, Error> {
         self.check_links()?;
         let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
-        let mut options = fs_err::OpenOptions::new();
-        options.write(true).create(true).truncate(false).options_mut().custom_flags(flags);
-        let file = options.open(self.path.join(".lock"))?;
+        let path = self.path.join(".lock");
         loop {
-            match flock(&file, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(io::Error::from(error).into()),
+            let mut options = fs_err::OpenOptions::new();
+            options.write(true).create(true).truncate(false).options_mut().custom_flags(flags);
+            let file = options.open(&path)?;
+            loop {
+                match flock(&file, FlockOperation::LockExclusive) {
+                    Ok(()) => break,
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(io::Error::from(error).into()),
+                }
+            }
+            // Who had the lock before may have removed the layout, which was empty: then others
+            // lock the file that has the name now.
+            if files::is_at(&file, &path)? {
+                return Ok(Lock { _file: file });
             }
         }
     }
@@ -169,5 +177,40 @@ impl Place for Folder {
 
     fn blob(&self, digest: &Digest) -> Result<Unverified, Error> {
         files::read_blob(&self.blob_path(digest), Some(self.root()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    /// How many open files of this process lead to this inode.
+    fn opened(inode: u64) -> usize {
+        let handles = fs_err::read_dir("/proc/self/fd").unwrap();
+        let leads = |entry: io::Result<fs_err::DirEntry>| {
+            fs_err::metadata(entry.ok()?.path()).ok().filter(|found| found.ino() == inode)
+        };
+        handles.filter_map(leads).count()
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_while_it_was_waited_for_is_none() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder { path: place.path().to_owned(), shared: None };
+        let path = place.path().join(".lock");
+        let first = folder.lock().unwrap();
+        let inode = fs_err::metadata(&path).unwrap().ino();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| folder.lock().unwrap());
+            while opened(inode) < 2 {
+                std::thread::yield_now();
+            }
+            fs_err::remove_file(&path).unwrap();
+            drop(first);
+            let second = waiting.join().unwrap();
+            assert!(files::is_at(&second._file, &path).unwrap());
+        });
     }
 }
