@@ -71,7 +71,7 @@ pub(crate) async fn delete(inner: &Arc<Inner>, name: RepositoryName, digest: Dig
     let repository = find(inner, name).await?.ok_or_else(|| unknown(&digest))?;
     let wanted = digest.clone();
     let delete = move |repository: &Repository, hold: &Hold| repository.delete_blob(hold, &wanted);
-    if !inner.store.edit(repository, delete).await? {
+    if inner.store.edit(repository, delete).await? != Some(true) {
         return Err(unknown(&digest));
     }
     let mut response = empty(StatusCode::ACCEPTED);

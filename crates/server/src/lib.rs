@@ -119,7 +119,7 @@ pub struct Registry(Arc<Inner>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    store: Store,
+    store: Arc<Store>,
     read_only: bool,
     access: Access,
     tls: Option<Tls>,
@@ -158,7 +158,7 @@ impl Registry {
         if create && content.is_none() {
             fs_err::create_dir_all(&root)?;
         }
-        let store = Store::open(&root, content, durability, storage)?;
+        let store = Arc::new(Store::open(&root, content, durability, storage)?);
         tracing::debug!("serving {}", store.root().display());
         Ok(Self(Arc::new(Inner {
             store,

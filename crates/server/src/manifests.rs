@@ -68,20 +68,25 @@ pub(crate) async fn put(
         let essence = value.split(';').next().unwrap_or_default().trim();
         MediaType::from(essence)
     });
-    let (repository, target, checked, bytes) = {
-        let (inner, name) = (inner.clone(), name.clone());
-        let prepare = move || {
-            // What is refused makes no repository.
+    let wanted = {
+        let check = move || {
             let checked = Checked::of(&target, content_type, &bytes)?;
-            let repository = inner.store.create(&name)?;
-            Ok::<_, ApiError>((repository, target, checked, bytes))
+            Ok::<_, ApiError>((target, checked, bytes))
         };
-        spawn_blocking(prepare).await.map_err(io::Error::other)??
+        Arc::new(spawn_blocking(check).await.map_err(io::Error::other)??)
     };
-    let put = inner
-        .store
-        .edit(repository, move |repository, hold| repository.put(hold, &target, checked, &bytes));
-    let put = put.await?;
+    let put = loop {
+        let repository = find_or_create(inner, &name, &wanted).await?;
+        let wanted = wanted.clone();
+        let put = inner.store.edit(repository, move |repository, hold| {
+            let (target, checked, bytes) = &*wanted;
+            repository.put(hold, target, checked, bytes)
+        });
+        // A repository that holds nothing may go while its lock is waited for.
+        if let Some(put) = put.await? {
+            break put;
+        }
+    };
     let mut response = empty(StatusCode::CREATED);
     let location = format!("/v2/{name}/manifests/{}", put.digest);
     set(&mut response, header::LOCATION, location);
@@ -92,6 +97,26 @@ pub(crate) async fn put(
     Ok(response)
 }
 
+/// The repository that a manifest is put into. What is refused makes none: where there is none yet,
+/// there is nothing that a manifest could need.
+async fn find_or_create(
+    inner: &Arc<Inner>,
+    name: &RepositoryName,
+    wanted: &Arc<(Target, Checked, Vec<u8>)>,
+) -> Result<Repository, ApiError> {
+    let (inner, name, wanted) = (inner.clone(), name.clone(), wanted.clone());
+    let found = move || {
+        if let Some(repository) = inner.store.repository(&name)? {
+            return Ok(repository);
+        }
+        match wanted.1.needed() {
+            Some(digest) => Err(ApiError::new(Code::ManifestBlobUnknown, digest.as_str())),
+            None => inner.store.create(&name),
+        }
+    };
+    spawn_blocking(found).await.map_err(io::Error::other)?
+}
+
 /// DELETE of a tag, or of a manifest with its tags.
 pub(crate) async fn delete(inner: &Arc<Inner>, name: RepositoryName, reference: &str) -> Answer {
     let unknown = ApiError::new(Code::ManifestUnknown, format!("{name}: unknown {reference}"));
@@ -99,7 +124,7 @@ pub(crate) async fn delete(inner: &Arc<Inner>, name: RepositoryName, reference: 
     let Some(repository) = find(inner, name).await? else { return Err(unknown) };
     let delete = move |repository: &Repository, hold: &Hold| repository.delete(hold, &target);
     let deleted = inner.store.edit(repository, delete).await?;
-    if deleted { Ok(empty(StatusCode::ACCEPTED)) } else { Err(unknown) }
+    if deleted == Some(true) { Ok(empty(StatusCode::ACCEPTED)) } else { Err(unknown) }
 }
 
 /// The repository of this name, looked for on a thread that may wait for the disk.

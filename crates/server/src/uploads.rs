@@ -38,19 +38,59 @@ pub(crate) async fn begin(
     let algorithm = whole.as_ref().map(Digest::algorithm).or(algorithm);
     let upload = blocking(inner, {
         let name = name.clone();
-        move |inner| {
-            let layout = inner.store.create(&name)?.layout;
-            let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
-            Ok(inner.store.uploads.begin(&name, layout, algorithm)?)
-        }
+        move |inner| open(inner, &name, algorithm.unwrap_or(Algorithm::Sha256))
     });
     let upload = upload.await?;
     let Some(digest) = whole else {
         return Ok(progress(StatusCode::ACCEPTED, &name, &upload, 0));
     };
-    let held = hold(inner, &upload).await?;
     // Nobody knows its id, so nobody could go on with it.
-    complete(inner, &name, held, &digest, request.headers(), body, Broken::Ends).await
+    let mut unknown = Unknown(Some((inner.clone(), upload.clone())));
+    let held = hold(inner, &upload).await?;
+    let done = complete(inner, &name, held, &digest, request.headers(), body, Broken::Ends).await;
+    unknown.0 = None;
+    done
+}
+
+/// Begins an upload.
+fn open(
+    inner: &Inner,
+    name: &RepositoryName,
+    algorithm: Algorithm,
+) -> Result<Arc<Upload>, ApiError> {
+    let layout = inner.store.create(name)?.layout;
+    let upload = inner.store.uploads.begin(name, layout.clone(), algorithm);
+    let upload = upload.inspect_err(|_| inner.store.remove_if_empty(&layout))?;
+    // Another server may have found the repository empty just before.
+    inner.store.keep(name, &layout).inspect_err(|_| inner.store.uploads.take_back(&upload))?;
+    Ok(upload)
+}
+
+/// An upload whose id no client knows. It goes with the request, also if that is cut off.
+struct Unknown(Option<(Arc<Inner>, Arc<Upload>)>);
+
+impl Drop for Unknown {
+    fn drop(&mut self) {
+        let Some((inner, upload)) = self.0.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // A piece may be on its way to the disk still.
+        runtime.spawn(async move {
+            if let Ok(Some(held)) = upload.hold(inner.store.deadline()).await {
+                let ended = blocking(&inner, move |inner| end(inner, held)).await;
+                if let Err(error) = ended {
+                    tracing::warn!("removing an upload that broke off: {error:?}");
+                }
+            }
+        });
+    }
+}
+
+/// Removes an upload, and its repository if that holds nothing else.
+fn end(inner: &Inner, held: Held) -> Result<(), ApiError> {
+    let layout = held.upload().layout().clone();
+    let ended = inner.store.uploads.end(held);
+    inner.store.remove_if_empty(&layout);
+    Ok(ended?)
 }
 
 /// PATCH: the next piece.
@@ -98,7 +138,7 @@ pub(crate) async fn status(inner: &Arc<Inner>, name: RepositoryName, id: &str) -
 pub(crate) async fn cancel(inner: &Arc<Inner>, name: RepositoryName, id: &str) -> Answer {
     let held = hold(inner, &find(inner, &name, id).await?).await?;
     blocking(inner, move |inner| {
-        inner.store.uploads.end(held)?;
+        end(inner, held)?;
         Ok(empty(StatusCode::NO_CONTENT))
     })
     .await
@@ -127,9 +167,11 @@ async fn complete(
         let digest = digest.clone();
         move |inner| {
             let right = held.finish(&digest);
-            // What could not be finished can be tried again, unless nobody knows it.
-            if right.is_ok() || broken == Broken::Ends {
-                inner.store.uploads.end(held)?;
+            match right {
+                Ok(true) => inner.store.uploads.end(held)?,
+                // What could not be finished can be tried again, unless nobody knows it.
+                Err(_) if broken == Broken::Stays => {}
+                _ => end(inner, held)?,
             }
             Ok(right?)
         }
@@ -157,7 +199,7 @@ async fn receive(
     // What has come before the body broke stays, so that a client can go on from there. A blob that
     // is too large will never be one.
     if broken == Broken::Ends || error.code == Code::BlobTooLarge {
-        blocking(inner, move |inner| Ok(inner.store.uploads.end(held)?)).await?;
+        blocking(inner, move |inner| end(inner, held)).await?;
     }
     Err(error)
 }
@@ -180,7 +222,13 @@ fn mount(
     for source in sources {
         if source.blob_size(digest)?.is_some() {
             let target = inner.store.create(name)?.layout;
-            return Ok(target.link_blob(&source, digest)?);
+            let linked = target.link_blob(&source, digest);
+            if !matches!(linked, Ok(true)) {
+                inner.store.remove_if_empty(&target);
+                return Ok(linked?);
+            }
+            inner.store.keep(name, &target)?;
+            return Ok(true);
         }
     }
     Ok(false)
@@ -208,6 +256,7 @@ async fn hold(inner: &Arc<Inner>, upload: &Arc<Upload>) -> Result<Held, ApiError
             let upload = upload.clone();
             blocking(inner, move |inner| {
                 inner.store.uploads.forget(&upload);
+                inner.store.remove_if_empty(upload.layout());
                 Err(Code::BlobUploadUnknown.into())
             })
             .await

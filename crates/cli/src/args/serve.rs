@@ -35,7 +35,8 @@ pub(crate) fn command() -> Command {
                 .placeholder("SIZE"),
             Flag::text(
                 "max-storage",
-                "refuse what would make blobs and uploads take more than SIZE bytes together",
+                "refuse what would make blobs, uploads and repositories (16KiB and 4KiB for each part of \
+                 the name) take more than SIZE bytes together",
             )
             .placeholder("SIZE"),
             Flag::text("listen", "ADDRESS:PORT to listen on; port 0 takes a free one")

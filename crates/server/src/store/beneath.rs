@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fs_err::File;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 /// How the names of files begin that are not whole yet.
@@ -27,6 +27,9 @@ const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 
 /// Folders as `mkdir` makes them.
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o777);
+
+/// How often a folder is made again that somebody else removes, since it was empty.
+const ATTEMPTS: usize = 100;
 
 /// A handle by which names are looked up, and nothing is read.
 const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
@@ -78,6 +81,16 @@ impl Folder {
     /// The folder at a relative path from here.
     pub(crate) fn join(&self, below: &str) -> Self {
         Self { root: self.root.clone(), below: self.relative(below).into() }
+    }
+
+    /// Whether it is the folder that is served itself.
+    pub(crate) fn is_root(&self) -> bool {
+        self.below.is_empty()
+    }
+
+    /// Its path below the folder that is served.
+    pub(crate) fn below(&self) -> &str {
+        &self.below
     }
 
     /// Where it lies, for messages only.
@@ -156,11 +169,33 @@ impl Folder {
         if errno != Errno::NOENT {
             return Err(failed("create directory", &self.path(), errno));
         }
-        for (end, _) in self.below.match_indices('/').chain([(self.below.len(), "")]) {
+        let mut attempts = 0;
+        let mut ends = self.ends();
+        while let Some(end) = ends.next() {
             let folder = Self { root: self.root.clone(), below: self.below[..end].into() };
-            folder.make_one().map_err(|e| failed("create directory", &folder.path(), e))?;
+            match folder.make_one() {
+                Ok(()) => {}
+                // What was above it has been removed since.
+                Err(Errno::NOENT) if attempts < ATTEMPTS => {
+                    attempts += 1;
+                    ends = self.ends();
+                }
+                Err(errno) => return Err(failed("create directory", &folder.path(), errno)),
+            }
         }
         Ok(())
+    }
+
+    /// Where the paths of the folders end that lead here, this one included.
+    fn ends(&self) -> impl Iterator<Item = usize> + use<> {
+        let below = self.below.clone();
+        let mut next = Some(0);
+        std::iter::from_fn(move || {
+            let at = next?;
+            let end = below[at..].find('/').map(|slash| at + slash);
+            next = end.map(|slash| slash + 1);
+            Some(end.unwrap_or(below.len()))
+        })
     }
 
     fn make_one(&self) -> rustix::io::Result<()> {
@@ -220,19 +255,27 @@ impl Folder {
         }
     }
 
+    /// Removes the folder, and those above it, as far as they are empty. Whether this one is gone.
+    pub(crate) fn remove_empty(&self) -> bool {
+        let mut below = &*self.below;
+        while !below.is_empty() {
+            let (above, name) = below.rsplit_once('/').unwrap_or(("", below));
+            let folder = Self { root: self.root.clone(), below: above.into() };
+            if folder.remove_folder(name).is_err() {
+                break;
+            }
+            below = above;
+        }
+        below.len() < self.below.len()
+    }
+
     /// Names and types of what is in the folder, links as links; nothing if it is not there. Names
     /// that are not UTF-8 are none of ours.
     pub(crate) fn entries(&self) -> io::Result<Vec<(String, FileType)>> {
-        let failed = |errno| failed("read directory", &self.path(), errno);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let handle = match self.open("", flags, Mode::empty()) {
-            Ok(handle) => handle,
-            Err(errno) if leads_nowhere(errno) => return Ok(Vec::new()),
-            Err(errno) => return Err(failed(errno)),
-        };
         let mut found = Vec::new();
-        for entry in Dir::new(handle).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
+        let Some(listing) = self.listing()? else { return Ok(found) };
+        for entry in listing {
+            let entry = entry.map_err(|errno| failed("read directory", &self.path(), errno))?;
             let Ok(name) = entry.file_name().to_str() else { continue };
             if name == "." || name == ".." {
                 continue;
@@ -245,6 +288,28 @@ impl Folder {
             found.push((name.to_owned(), kind));
         }
         Ok(found)
+    }
+
+    /// Whether nothing is in the folder, or there is none.
+    pub(crate) fn is_empty(&self) -> io::Result<bool> {
+        let Some(listing) = self.listing()? else { return Ok(true) };
+        for entry in listing {
+            let entry = entry.map_err(|errno| failed("read directory", &self.path(), errno))?;
+            if ![&b"."[..], b".."].contains(&entry.file_name().to_bytes()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn listing(&self) -> io::Result<Option<Dir>> {
+        let failed = |errno| failed("read directory", &self.path(), errno);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match self.open("", flags, Mode::empty()) {
+            Ok(handle) => Dir::new(handle).map(Some).map_err(failed),
+            Err(errno) if leads_nowhere(errno) => Ok(None),
+            Err(errno) => Err(failed(errno)),
+        }
     }
 
     /// An empty file in this folder that nobody looks for.
@@ -342,6 +407,32 @@ impl Temporary {
         self.folder.rename(&self.name, &self.folder, name)?;
         self.file = None;
         Ok(())
+    }
+}
+
+impl Temporary {
+    /// Gives the file its name, if that is free. Whether it was.
+    pub(crate) fn persist_new(mut self, name: &str) -> io::Result<bool> {
+        let (from, folder) = (&self.name, &self.folder);
+        let named = folder.pair(from, folder, name, |here, there| {
+            rustix::fs::renameat_with(here, from, there, name, RenameFlags::NOREPLACE)
+        });
+        match named {
+            Ok(()) => {
+                self.file = None;
+                Ok(true)
+            }
+            Err(Errno::EXIST) => Ok(false),
+            // A file system, or a sandbox, that does not know the flag.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => {
+                let is_free = self.folder.look(name)?.is_none();
+                if is_free {
+                    self.persist(name)?;
+                }
+                Ok(is_free)
+            }
+            Err(errno) => Err(failed("rename file", &self.folder.path_of(from), errno)),
+        }
     }
 }
 

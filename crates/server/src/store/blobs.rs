@@ -9,7 +9,7 @@ use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use skopeo_image::{Digest, Hasher};
 
 use super::beneath::Folder;
-use super::layout::{Layout, same_file};
+use super::layout::{Layout, again, same_file};
 use crate::Durability;
 use crate::body::Body;
 use crate::content::{Content, part};
@@ -99,7 +99,8 @@ impl Layout {
         self.room.take(size)?;
         let shelf = self.shelf(digest);
         let replaced = self.counted(digest);
-        let written = shelf.make().and_then(|()| self.write_whole(&shelf, digest.hex(), bytes));
+        let write = || shelf.make().and_then(|()| self.write_whole(&shelf, digest.hex(), bytes));
+        let written = again(write);
         self.room.give_back(if written.is_ok() { replaced } else { size });
         written
     }
@@ -115,7 +116,6 @@ impl Layout {
         digest: &Digest,
     ) -> io::Result<bool> {
         let shelf = self.shelf(digest);
-        shelf.make()?;
         let metadata = file.metadata()?;
         if metadata.nlink() != 1 {
             tracing::warn!("{} has other names: copying it", file.path().display());
@@ -126,7 +126,7 @@ impl Layout {
             file.sync_data()?;
         }
         let replaced = self.counted(digest);
-        folder.rename(name, &shelf, digest.hex())?;
+        again(|| shelf.make().and_then(|()| folder.rename(name, &shelf, digest.hex())))?;
         // Whoever may write to the folder could have put another file under the upload's name. Or
         // somebody has sent the same blob at the same time.
         if !shelf.look(digest.hex())?.is_some_and(|there| same_file(&there, &metadata))
@@ -147,7 +147,7 @@ impl Layout {
     /// Copies an open file into a new one that nobody else can have open, hashing what is written.
     fn copy_in(&self, shelf: &Folder, file: &File, digest: &Digest) -> io::Result<bool> {
         use std::io::Write as _;
-        let mut copy = shelf.temporary()?;
+        let mut copy = again(|| shelf.make().and_then(|()| shelf.temporary()))?;
         let mut hasher = Hasher::new(digest.algorithm());
         each_piece(file, |piece| {
             hasher.update(piece);
@@ -171,8 +171,8 @@ impl Layout {
             return Ok(true);
         }
         let shelf = self.shelf(digest);
-        shelf.make()?;
-        match from.shelf(digest).link(digest.hex(), &shelf, digest.hex()) {
+        let link = || from.shelf(digest).link(digest.hex(), &shelf, digest.hex());
+        match again(|| shelf.make().and_then(|()| link())) {
             Ok(()) => {
                 let ours = shelf.look(digest.hex())?;
                 if ours.is_some_and(|it| file.metadata().is_ok_and(|that| same_file(&it, &that))) {

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
-use super::beneath::Folder;
+use super::beneath::{Folder, Temporary};
 use super::index::{Index, MAX_ENTRIES};
 use super::names::Names;
 use super::patience;
@@ -27,7 +27,7 @@ use crate::error::ApiError;
 pub(crate) const MARKER: &str = "oci-layout";
 
 /// The file on which whoever edits `index.json` holds an exclusive lock; `oci:` does so too.
-const LOCK: &str = ".lock";
+pub(super) const LOCK: &str = ".lock";
 
 /// Where uploads lie until they are whole.
 pub(crate) const UPLOADS: &str = ".uploads";
@@ -35,13 +35,18 @@ pub(crate) const UPLOADS: &str = ".uploads";
 /// The file that lists the images of a layout.
 pub(crate) const INDEX: &str = "index.json";
 const MARKER_CONTENT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
-const NO_MANIFESTS: &[u8] = b"{\"schemaVersion\":2,\"manifests\":[]}";
+
+/// The index of a layout that holds nothing, as it is written here.
+pub(super) const NO_MANIFESTS: &[u8] = b"{\"schemaVersion\":2,\"manifests\":[]}";
 
 /// The largest `index.json` that is read, in bytes.
 const MAX_INDEX: u64 = 64 << 20;
 
 /// A file changed so shortly ago may change again without its time showing it.
 const TIME_RESOLUTION: Duration = Duration::from_millis(100);
+
+/// How often something is tried again that another server has undone meanwhile.
+const ATTEMPTS: usize = 100;
 
 /// How often an index is read again that does not parse, since the original writes it in place.
 const TORN_READS: u32 = 5;
@@ -75,8 +80,15 @@ pub(crate) struct Stamp {
 /// The right to edit a layout. It ends with this value, or this process.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    _lock: File,
+    pub(super) lock: File,
     _turn: OwnedMutexGuard<()>,
+}
+
+/// What came of trying to have the lock of a layout.
+enum Attempt {
+    Locked(File),
+    /// There is no layout any more.
+    Gone,
 }
 
 impl Layout {
@@ -97,24 +109,27 @@ impl Layout {
         Ok(Self { content: Some((content, index)), ..layout })
     }
 
-    /// Makes `folder` a layout, if it is none. Waits for no lock: who has it writes an index too.
+    /// Makes `folder` a layout, if it is none; whether it was none. Waits for no lock: who has it
+    /// writes an index too.
     pub(crate) fn create(
         folder: Folder,
         durability: Durability,
         room: &Arc<Room>,
-    ) -> io::Result<()> {
-        folder.join("blobs/sha256").make()?;
+    ) -> io::Result<bool> {
         let layout = Self::unchecked(folder, durability, room.clone());
-        if layout.folder.look(INDEX)?.is_none()
-            && let Some(_lock) = layout.try_lock()?
-            && layout.folder.look(INDEX)?.is_none()
-        {
-            layout.replace(INDEX, NO_MANIFESTS)?;
-        }
-        if layout.folder.look(MARKER)?.is_none() {
-            layout.replace(MARKER, MARKER_CONTENT)?;
-        }
-        Ok(())
+        again(|| {
+            layout.folder.join("blobs/sha256").make()?;
+            if layout.folder.look(INDEX)?.is_none()
+                && let Some(_lock) = layout.try_lock()?
+                && layout.folder.look(INDEX)?.is_none()
+            {
+                layout.replace(INDEX, NO_MANIFESTS)?;
+            }
+            if layout.folder.look(MARKER)?.is_some() {
+                return Ok(false);
+            }
+            layout.write_temporary(&layout.folder, MARKER_CONTENT)?.persist_new(MARKER)
+        })
     }
 
     fn unchecked(folder: Folder, durability: Durability, room: Arc<Room>) -> Self {
@@ -200,19 +215,53 @@ impl Layout {
         io::Error::new(io::ErrorKind::InvalidData, format!("reading {}: {why}", path.display()))
     }
 
-    /// Waits until nobody else edits the layout, at most until `deadline`.
-    pub(crate) async fn hold(self: &Arc<Self>, deadline: Instant) -> Result<Hold, ApiError> {
+    /// Waits until nobody else edits the layout, at most until `deadline`. None if it has gone.
+    pub(crate) async fn hold(
+        self: &Arc<Self>,
+        deadline: Instant,
+    ) -> Result<Option<Hold>, ApiError> {
         let turn = timeout_at(deadline, self.turn.clone().lock_owned());
         let turn = turn.await.map_err(|_| patience::busy())?;
         let layout = self.clone();
-        let lock = patience::until(deadline, move || layout.try_lock()).await?;
-        Ok(Hold { _lock: lock, _turn: turn })
+        let attempt = patience::until(deadline, move || layout.seize()).await?;
+        let Attempt::Locked(lock) = attempt else { return Ok(None) };
+        Ok(Some(Hold { lock, _turn: turn }))
+    }
+
+    /// The lock, unless another program has it, or there is no layout to lock.
+    fn seize(&self) -> io::Result<Option<Attempt>> {
+        if !self.is_there() {
+            return Ok(Some(Attempt::Gone));
+        }
+        let lock = match self.try_lock() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some(Attempt::Gone));
+            }
+            lock => lock?,
+        };
+        let Some(lock) = lock else { return Ok(None) };
+        if self.is_there() {
+            return Ok(Some(Attempt::Locked(lock)));
+        }
+        // The layout went in between, so that its lock was made anew where nothing else is.
+        self.folder.remove(LOCK)?;
+        self.folder.remove_empty();
+        Ok(Some(Attempt::Gone))
     }
 
     /// The lock, unless another program has it. Of the open file, not of the process: threads
-    /// exclude each other too.
-    fn try_lock(&self) -> io::Result<Option<File>> {
-        locked(self.folder.create_or_open(LOCK)?)
+    /// exclude each other too. Who had it before may have removed the layout and the file with it:
+    /// the lock of a file that has lost its name is none.
+    pub(super) fn try_lock(&self) -> io::Result<Option<File>> {
+        for _ in 0..ATTEMPTS {
+            let Some(lock) = locked(self.folder.create_or_open(LOCK)?)? else { return Ok(None) };
+            let named = self.folder.look(LOCK)?;
+            let is_it = |named| lock.metadata().is_ok_and(|lock| same_file(&named, &lock));
+            if named.is_some_and(is_it) {
+                return Ok(Some(lock));
+            }
+        }
+        Ok(None)
     }
 
     /// Edits the index, which `edit` sees as it is and as it will be. What it needs to be true of
@@ -258,13 +307,28 @@ impl Layout {
 
     /// Writes a file that is whole before it is visible.
     pub(super) fn write_whole(&self, folder: &Folder, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.write_temporary(folder, bytes)?.persist(name)
+    }
+
+    fn write_temporary(&self, folder: &Folder, bytes: &[u8]) -> io::Result<Temporary> {
         let mut temporary = folder.temporary()?;
         temporary.file().write_all(bytes)?;
         if self.durability == Durability::PowerLoss {
             temporary.file().sync_data()?;
         }
-        temporary.persist(name)
+        Ok(temporary)
     }
+}
+
+/// Does what needs a folder that somebody else may remove in between, since it was empty.
+pub(super) fn again<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..ATTEMPTS {
+        match work() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    work()
 }
 
 impl Stamp {

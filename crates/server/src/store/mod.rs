@@ -3,6 +3,7 @@
 mod beneath;
 mod blobs;
 mod contents;
+mod empty;
 mod facts;
 mod index;
 mod layout;
@@ -47,6 +48,9 @@ const MAX_DEPTH: usize = 32;
 
 /// What a small file or a folder takes on most disks, in bytes.
 const BLOCK: u64 = 4096;
+
+/// How often a repository is made again that another server removes, since it is empty.
+const ATTEMPTS: usize = 10;
 
 /// How many layouts are edited at once, each on a thread of its own; more wait. Reading has the
 /// other threads.
@@ -111,17 +115,26 @@ impl Store {
         Instant::now() + self.limits.lock
     }
 
-    /// Edits a repository's layout when it is its turn, on a thread that may wait for the disk.
+    /// Edits a repository's layout when it is its turn, on a thread that may wait for the disk. One
+    /// that was made for nothing goes, if the edit is refused. None if it has gone before.
     pub(crate) async fn edit<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         repository: Repository,
         edit: impl FnOnce(&Repository, &Hold) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
+    ) -> Result<Option<T>, ApiError> {
         let deadline = self.deadline();
-        let hold = repository.layout.hold(deadline).await?;
+        let Some(hold) = repository.layout.hold(deadline).await? else { return Ok(None) };
         let permit = timeout_at(deadline, self.editors.acquire()).await;
         let _permit = permit.map_err(|_| patience::busy())?.map_err(io::Error::other)?;
-        spawn_blocking(move || edit(&repository, &hold)).await.map_err(io::Error::other)?
+        let store = self.clone();
+        let edit = move || {
+            let edited = edit(&repository, &hold);
+            if edited.is_err() {
+                store.remove_if_empty_held(&repository.layout, &hold);
+            }
+            edited
+        };
+        spawn_blocking(edit).await.map_err(io::Error::other)?.map(Some)
     }
 
     /// The repository of this name. In a folder that is itself a layout every name is one, though
@@ -168,11 +181,21 @@ impl Store {
                 None => break,
             }
         }
-        let size = footprint(name.as_str());
-        self.room.take(size)?;
-        Layout::create(self.folder.join(name.as_str()), self.durability, &self.room)
-            .inspect_err(|_| self.room.give_back(size))?;
-        self.repository(name)?.ok_or_else(|| refused("the folder is no layout"))
+        for _ in 0..ATTEMPTS {
+            let size = footprint(name.as_str());
+            self.room.take(size)?;
+            let folder = self.folder.join(name.as_str());
+            let created = Layout::create(folder, self.durability, &self.room);
+            if !matches!(created, Ok(true)) {
+                self.room.give_back(size);
+            }
+            created?;
+            // Empty as it is, another server may have removed it since.
+            if let Some(repository) = self.repository(name)? {
+                return Ok(repository);
+            }
+        }
+        Err(refused("the folder is no layout"))
     }
 
     /// The names of all repositories that have something in them, sorted. A layout that cannot be
@@ -249,8 +272,7 @@ impl Store {
 }
 
 /// What a repository counts for beside its blobs, in bytes: blocks of the disk for its files and for
-/// each folder. One that was made for an upload stays, so that without this there could be any
-/// number.
+/// each folder. Without this there could be any number of small ones.
 fn footprint(path: &str) -> u64 {
     let folders = path.split('/').filter(|name| !name.is_empty()).count() as u64;
     if folders == 0 { 0 } else { BLOCK * (4 + folders) }

@@ -80,6 +80,14 @@ impl Checked {
     }
 }
 
+impl Checked {
+    /// Something that must be here before the manifest is.
+    pub(crate) fn needed(&self) -> Option<&Digest> {
+        let children = self.facts.children.iter().map(|(digest, _)| digest);
+        self.facts.blobs.iter().chain(children).next()
+    }
+}
+
 /// A manifest that has been put.
 #[derive(Debug)]
 pub(crate) struct Put {
@@ -203,7 +211,7 @@ impl Repository {
         &self,
         hold: &Hold,
         target: &Target,
-        checked: Checked,
+        checked: &Checked,
         bytes: &[u8],
     ) -> Result<Put, ApiError> {
         let Checked { facts, media_type, stored, public } = checked;
@@ -211,7 +219,7 @@ impl Repository {
         let payload: Vec<_> = signed.into_iter().collect();
         let size = bytes.len() as u64;
         let edit = |before: &Arc<Index>, index: &mut Index| {
-            self.check_whole(before, &facts)?;
+            self.check_whole(before, facts)?;
             match target {
                 Target::Tag(tag) => {
                     let names = self.layout.names(before);
@@ -220,22 +228,22 @@ impl Repository {
                     }
                     let name = self.reference(&names, tag);
                     let annotations = [&payload[..], &[(REF_NAME, name.as_str())]].concat();
-                    index.add(Entry::describing(&media_type, &stored, size, &annotations));
+                    index.add(Entry::describing(media_type, stored, size, &annotations));
                 }
-                Target::Digest(_) if self.layout.find(before, &public)?.is_none() => {
-                    index.add(Entry::describing(&media_type, &stored, size, &payload));
+                Target::Digest(_) if self.layout.find(before, public)?.is_none() => {
+                    index.add(Entry::describing(media_type, stored, size, &payload));
                 }
                 Target::Digest(_) => {}
             }
-            self.drop_covered(index, &facts)
+            self.drop_covered(index, facts)
         };
         self.layout.edit_after(hold, edit, || {
-            if self.layout.blob_size(&stored)? != Some(size) {
-                self.layout.write_blob(&stored, bytes)?;
+            if self.layout.blob_size(stored)? != Some(size) {
+                self.layout.write_blob(stored, bytes)?;
             }
             Ok(())
         })?;
-        Ok(Put { digest: public, subject: facts.subject })
+        Ok(Put { digest: public.clone(), subject: facts.subject.clone() })
     }
 
     /// Removes a tag, or a manifest with all its tags and what only it needed. Whether it was here.

@@ -89,9 +89,14 @@ impl Store {
 
     fn tidy(&self) -> io::Result<()> {
         for (_, layout) in self.layouts()? {
-            self.uploads.remove_abandoned(&layout, self.limits.abandoned)?;
+            let abandoned = self.uploads.remove_abandoned(&layout, self.limits.abandoned)?;
             for folder in layout.shelves()?.iter().chain([&layout.folder]) {
                 remove_temporary(folder)?;
+            }
+            if abandoned {
+                self.remove_if_empty(&layout);
+            } else {
+                self.remove_if_abandoned(&layout, self.limits.abandoned)?;
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::beneath::Folder;
 use super::blobs::digest_of;
-use super::layout::{Layout, Stamp, UPLOADS, locked, same_file};
+use super::layout::{Layout, Stamp, UPLOADS, again, locked, same_file};
 use super::patience;
 use crate::error::ApiError;
 use crate::name::RepositoryName;
@@ -104,6 +104,12 @@ impl Uploads {
         Ok(Some(uploads.entry(id.to_owned()).or_insert(upload).clone()))
     }
 
+    /// Removes an upload that nobody has been told of.
+    pub(crate) fn take_back(&self, upload: &Upload) {
+        let _ = upload.layout.uploads().remove(&upload.id);
+        self.forget(upload);
+    }
+
     /// Forgets an upload and removes its file.
     pub(crate) fn end(&self, held: Held) -> io::Result<()> {
         let upload = held.upload.clone();
@@ -125,8 +131,10 @@ impl Uploads {
     }
 
     /// Removes the uploads of a layout that nobody has written to for `age`, and nobody holds.
-    pub(crate) fn remove_abandoned(&self, layout: &Arc<Layout>, age: Duration) -> io::Result<()> {
+    /// Whether there were any.
+    pub(crate) fn remove_abandoned(&self, layout: &Arc<Layout>, age: Duration) -> io::Result<bool> {
         let folder = layout.uploads();
+        let mut found = false;
         for (id, kind) in folder.entries()? {
             if !kind.is_file() || !is_id(&id) || !is_old(&folder, &id, age)? {
                 continue;
@@ -143,12 +151,13 @@ impl Uploads {
             );
             if folder.remove(&id)? {
                 layout.room.give_back(metadata.len());
+                found = true;
             }
             self.lock().remove(&id);
         }
         let _uploads = self.lock();
         let _ = layout.folder.remove_folder(UPLOADS);
-        Ok(())
+        Ok(found)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Upload>>> {
@@ -166,6 +175,11 @@ impl Upload {
         let progress = Progress { hasher: None, algorithm, left: None };
         let progress = Arc::new(tokio::sync::Mutex::new(progress));
         Arc::new(Self { id, repository, layout, progress })
+    }
+
+    /// Where it is.
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
+        &self.layout
     }
 
     /// The id.
@@ -280,7 +294,8 @@ fn make_room(uploads: &mut HashMap<String, Arc<Upload>>) {
     }
 }
 
-fn is_old(folder: &Folder, name: &str, age: Duration) -> io::Result<bool> {
+/// Whether nobody has written to what is in a folder for `age`, or to the folder itself.
+pub(super) fn is_old(folder: &Folder, name: &str, age: Duration) -> io::Result<bool> {
     let Some(found) = folder.look(name)? else { return Ok(false) };
     Ok(found.modified()?.elapsed().is_ok_and(|since| since >= age))
 }
@@ -288,14 +303,7 @@ fn is_old(folder: &Folder, name: &str, age: Duration) -> io::Result<bool> {
 /// Makes an empty file. Another server over the same folder may remove the emptied folder at any
 /// moment, so it may take more than one attempt.
 fn create(folder: &Folder, id: &str) -> io::Result<()> {
-    for _ in 0..100 {
-        match folder.make().and_then(|()| folder.create(id)) {
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    folder.make().and_then(|()| folder.create(id)).map(drop)
+    again(|| folder.make().and_then(|()| folder.create(id))).map(drop)
 }
 
 /// A random id in the form of a version 4 UUID.

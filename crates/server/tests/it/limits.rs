@@ -75,8 +75,8 @@ fn all_blobs_and_uploads_have_a_largest_size() {
     let folder = tempfile::tempdir().unwrap();
     let most = 100 + 2 * REPOSITORY;
     let server = limited(folder.path(), None, Some(most));
-    let begun = server.ask("POST", "/v2/b/blobs/uploads/").header("location").to_owned();
-    assert_eq!(server.ask("DELETE", &begun).status, 204);
+    // A second repository, which counts though nothing has come yet.
+    assert_eq!(server.ask("POST", "/v2/b/blobs/uploads/").status, 202);
     assert_eq!(push(&server, &[1; 40]).status, 201);
     let location = begin(&server);
     assert_eq!(server.send("PATCH", &location, &[], &[2; 40]).status, 202);
@@ -124,10 +124,11 @@ fn repositories_count_even_if_they_are_empty() {
     let most = 2 * REPOSITORY + (36 << 12) + 10; // one name has 32 components
     let server = limited(folder.path(), None, Some(most));
     let deep = vec!["deep"; 32].join("/");
+    let mut begun = Vec::new();
     for name in ["a", &deep, "b"] {
-        let begun = server.ask("POST", &format!("/v2/{name}/blobs/uploads/"));
-        assert_eq!(begun.status, 202, "{name}: {begun:?}");
-        assert_eq!(server.ask("DELETE", begun.header("location")).status, 204);
+        let reply = server.ask("POST", &format!("/v2/{name}/blobs/uploads/"));
+        assert_eq!(reply.status, 202, "{name}: {reply:?}");
+        begun.push(reply.header("location").to_owned());
     }
     let is_full = |server: &Server| {
         let refused = server.ask("POST", "/v2/c/blobs/uploads/");
@@ -140,7 +141,14 @@ fn repositories_count_even_if_they_are_empty() {
     };
     is_full(&server);
     drop(server);
-    is_full(&limited(folder.path(), None, Some(most)));
+    let server = limited(folder.path(), None, Some(most));
+    is_full(&server);
+    // The room of one that goes, with the folders above it, is there for another.
+    assert_eq!(server.ask("DELETE", &begun[1]).status, 204);
+    assert!(!folder.path().join("deep").exists());
+    for name in ["c", "d/e"] {
+        assert_eq!(server.ask("POST", &format!("/v2/{name}/blobs/uploads/")).status, 202);
+    }
 }
 
 #[test]
@@ -292,18 +300,4 @@ fn an_index_does_not_grow_beyond_what_is_read() {
     assert!(detail(&refused).contains("its index has 67108864 bytes at most"), "{refused:?}");
     assert_eq!(server.ask("DELETE", "/v2/a/manifests/v1").status, 202);
     assert_eq!(put("v1").status, 201);
-}
-
-#[test]
-fn a_refused_manifest_makes_no_repository() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::with(ServerOptions::new(folder.path()));
-    let digest = Digest::sha256(b"other");
-    for (reference, body) in
-        [("1", &b"{}"[..]), ("1", b"nonsense"), (digest.as_str(), &crate::client::index(&[])[..])]
-    {
-        let refused = server.put_manifest("deep/zzz", reference, crate::client::OCI_INDEX, body);
-        assert_eq!(refused.status, 400, "{refused:?}");
-        assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
-    }
 }

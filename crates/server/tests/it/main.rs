@@ -5,6 +5,7 @@ mod access;
 mod attacks;
 mod client;
 mod conformance;
+mod empty;
 mod folders;
 mod headers;
 mod http2;
