@@ -105,10 +105,13 @@ impl Again {
         for host in &hosts {
             let access = Access::new(&input.reading(source, host), source);
             access.check(&mut lowered, flags, "src", host);
+            lowered.variables(input.variables(host), host);
         }
         for place in places.into_iter().filter_map(|place| place.parse::<Place>().ok()) {
             let access = Access::new(&input.reaching(destination, &place), destination);
             access.check(&mut lowered, flags, "dest", &place.to_string());
+            let host = place.registry().unwrap_or_default();
+            lowered.variables(input.variables(&host), &host);
         }
         lowered.check(flags)
     }

@@ -171,6 +171,16 @@ impl Input {
         }
     }
 
+    /// The variables of the environment that a file takes credentials for a host from.
+    pub(super) fn variables(&self, host: &str) -> impl Iterator<Item = &str> {
+        let registries = match self {
+            Self::Pairs { file, .. } => &file.registries.0[..],
+            Self::One { .. } | Self::Registries { .. } => &[],
+        };
+        let of_host = registries.iter().filter(move |(known, _)| known == host);
+        of_host.flat_map(|(_, access)| access.variables.iter().map(String::as_str))
+    }
+
     /// What it takes to write to a place.
     pub(super) fn reaching(&self, options: &Options, place: &Place) -> Options {
         match self {

@@ -60,6 +60,17 @@ impl Lowered {
         }
     }
 
+    /// The file fills credentials with these variables of the environment, for which there is no flag.
+    pub(super) fn variables<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a str>,
+        of: impl fmt::Display,
+    ) {
+        for name in names {
+            self.note(format!("it takes credentials for {of} from the environment ({name})"));
+        }
+    }
+
     fn note(&mut self, what: String) {
         if !self.what.contains(&what) {
             self.what.push(what);

@@ -143,7 +143,7 @@ pub(super) fn destination_options(
 /// The options with what the file says of a host.
 pub(super) fn reaching(file: &File, options: &Options, host: &str) -> Options {
     match file.registries.0.iter().find(|(known, _)| known == host) {
-        Some((_, Access { credentials, tls_verify, cert_dir })) => {
+        Some((_, Access { credentials, tls_verify, cert_dir, .. })) => {
             reached(options, credentials, *tls_verify, cert_dir.as_deref())
         }
         None => options.clone(),

@@ -5,6 +5,8 @@ mod environment;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -33,6 +35,8 @@ pub struct File {
 pub struct Access {
     /// As whom to ask.
     pub credentials: Credentials,
+    /// The variables of the environment that `credentials` were filled from, set or not.
+    pub variables: BTreeSet<String>,
     /// Whether certificates must be good; as on the command line where the file does not say.
     pub tls_verify: Option<bool>,
     /// The folder of certificates; as on the command line where the file does not say.
@@ -153,9 +157,9 @@ impl File {
                 return Err(Malformed::at(raw.referenced, &key, problem));
             }
             let raw = raw.value;
-            let credentials = raw.credentials.filled(&host, world)?;
+            let (credentials, variables) = raw.credentials.filled(&host, world)?;
             let (tls_verify, cert_dir) = (raw.tls_verify, raw.cert_dir);
-            Ok((host, Access { credentials, tls_verify, cert_dir }))
+            Ok((host, Access { credentials, variables, tls_verify, cert_dir }))
         };
         let registries = raw.registries.0.into_iter().map(access).collect::<Result<_, _>>()?;
         let entries = raw.images.into_iter().enumerate();
@@ -165,19 +169,31 @@ impl File {
 }
 
 impl RawCredentials {
-    fn filled(self, host: &str, world: World<'_>) -> Result<Credentials, Malformed> {
+    /// The credentials, and the variables that were asked for.
+    fn filled(
+        self,
+        host: &str,
+        world: World<'_>,
+    ) -> Result<(Credentials, BTreeSet<String>), Malformed> {
+        let asked = RefCell::default();
+        let variable = |name: &str| {
+            let asked: &RefCell<BTreeSet<String>> = &asked;
+            asked.borrow_mut().insert(name.to_owned());
+            (world.variable)(name)
+        };
         let fill = |key: &str, text: Option<Spanned<String>>| match text {
-            Some(text) => environment::filled(&text.value, world.variable).map_err(|problem| {
+            Some(text) => environment::filled(&text.value, &variable).map_err(|problem| {
                 let key = format!("registries.{host}.credentials.{key}");
                 Malformed::at(text.referenced, &key, problem)
             }),
             None => Ok(String::new()),
         };
         let secret = |text: String| Some(text).filter(|text| !text.is_empty()).map(Secret::from);
-        Ok(Credentials {
+        let credentials = Credentials {
             username: fill("username", self.username)?,
             password: secret(fill("password", self.password)?),
             identitytoken: secret(fill("identity-token", self.identity_token)?),
-        })
+        };
+        Ok((credentials, asked.into_inner()))
     }
 }

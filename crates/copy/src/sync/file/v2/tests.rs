@@ -61,6 +61,10 @@ fn the_example_of_the_manual_is_read() {
     assert_eq!((lab.0.as_str(), lab.1.tls_verify), ("registry.lab:5000", Some(false)));
     assert!(!lab.1.credentials.are_given());
     assert_eq!(quay.1.credentials.username, "reader");
+    let variables = |access: &Access| access.variables.iter().cloned().collect::<Vec<_>>();
+    assert_eq!(variables(&internal.1), ["MIRROR_PASSWORD"]);
+    assert_eq!(variables(&lab.1), [""; 0]);
+    assert_eq!(variables(&quay.1), ["QUAY_TOKEN", "QUAY_USER"]);
     assert!(quay.1.credentials.password.is_none());
     assert_eq!(quay.1.cert_dir, Some("/etc/skopeo/quay".into()));
 
