@@ -7,6 +7,7 @@ use skopeo_testkit::registry::real::Real;
 use skopeo_testkit::{Fault, Home, Image, On, Registry, Run, skip};
 
 use crate::program::{at_home, fatal};
+use crate::stage::whole_layout;
 use crate::sync_names::{images_in, two};
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -330,6 +331,51 @@ fn a_name_that_a_layout_has_twice_goes_whole_or_stays() {
     assert!(run.stderr.contains("Deleted 1 images"), "{run}");
     assert_eq!(tags(), 0);
     at_home(&home, &["inspect", &format!("oci:place:{}/a:1", from.host())]).success();
+}
+
+#[test]
+fn a_name_that_a_place_has_twice_is_given_whole() {
+    for kind in ["oci", "oci-archive"] {
+        let (from, _, home) = two();
+        Image::new(1).push(&from, "a:1");
+        let source = format!("{}/a", from.host());
+        let words = ["sync", "--src=docker", "--all", &source, &format!("--dest={kind}"), "place"];
+        // Another image has the same name, in the second place.
+        let name = format!("{}/a:1", from.host());
+        Image::new(1).write_oci(&home.path("work/layout"), Some(&name));
+        let index = home.path("work/layout/index.json");
+        let read = || -> Value { serde_json::from_slice(&fs_err::read(&index).unwrap()).unwrap() };
+        let one = read()["manifests"][0].clone();
+        fs_err::remove_file(&index).unwrap();
+        Image::new(2).write_oci(&home.path("work/layout"), Some(&name));
+        let mut twice = read();
+        twice["manifests"].as_array_mut().unwrap().insert(0, one);
+        fs_err::write(&index, twice.to_string()).unwrap();
+        let (layout, place) = (home.path("work/layout"), home.path("work/place"));
+        if kind == "oci" {
+            fs_err::rename(&layout, &place).unwrap();
+        } else {
+            let mut tar = Command::new("tar");
+            let tar = tar.arg("-cf").arg(&place).arg("-C").arg(&layout).arg(".");
+            assert!(tar.status().unwrap().success());
+        }
+        Image::new(3).push(&from, "a:1");
+        at_home(&home, &words).success();
+        if kind == "oci-archive" {
+            fs_err::remove_dir_all(&layout).unwrap();
+            fs_err::create_dir(&layout).unwrap();
+            let tar = Command::new("tar").arg("-xf").arg(&place).arg("-C").arg(&layout).status();
+            assert!(tar.unwrap().success());
+        }
+        let there = if kind == "oci" { &place } else { &layout };
+        assert_eq!(whole_layout(there), [(name, Image::new(3).digest())].into());
+        let index: Value =
+            serde_json::from_slice(&fs_err::read(there.join("index.json")).unwrap()).unwrap();
+        assert_eq!(index["manifests"].as_array().unwrap().len(), 1, "{index}");
+        // What nothing has a name for any more is gone, too.
+        let blobs = fs_err::read_dir(there.join("blobs/sha256")).unwrap().count();
+        assert_eq!(blobs, 2 + Image::new(3).layers().len(), "{kind}");
+    }
 }
 
 #[test]

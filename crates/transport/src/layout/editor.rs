@@ -171,8 +171,8 @@ impl Editor {
         Ok(())
     }
 
-    /// Does one edit. Gives back the image whose name it takes, if that has to go.
-    fn apply(&self, index: &mut Arc<Index>, edit: Edit) -> Result<Option<Target>, Error> {
+    /// Does one edit. Gives back the images whose name it takes, if those have to go.
+    fn apply(&self, index: &mut Arc<Index>, edit: Edit) -> Result<Vec<Target>, Error> {
         let Edit { used, top, hanging, writer } = edit;
         // Who deletes an image holds the lock too: what is there now stays.
         for digest in used {
@@ -193,17 +193,17 @@ impl Editor {
         Ok(replaced)
     }
 
-    fn name(&self, index: &mut Index, top: Option<Entry>) -> Result<Option<Target>, Error> {
-        let Some(top) = top else { return Ok(None) };
+    fn name(&self, index: &mut Index, top: Option<Entry>) -> Result<Vec<Target>, Error> {
+        let Some(top) = top else { return Ok(Vec::new()) };
         match self.replaced {
             Replaced::StaysNameless => {
                 index.add(top);
-                Ok(None)
+                Ok(Vec::new())
             }
             Replaced::Goes => {
                 let digest = top.descriptor()?.digest;
-                let old = index.put(top).and_then(|old| old.descriptor().ok());
-                Ok(old.filter(|old| old.digest != digest))
+                let old = index.put(top).into_iter().filter_map(|old| old.descriptor().ok());
+                Ok(old.filter(|old| old.digest != digest).collect())
             }
         }
     }

@@ -11,6 +11,7 @@ use skopeo_image::go_json::{self, Budget, Raw};
 use skopeo_image::{Digest, MediaType};
 
 use super::Entry as Wanted;
+use super::labels::name_of;
 use crate::{Error, files};
 
 /// The annotation that holds a reference (OCI image specification, "Pre-Defined Annotation Keys").
@@ -179,25 +180,33 @@ impl Index {
         self.entries.iter().find(|entry| entry.ref_name() == Some(reference))
     }
 
-    /// Adds a descriptor in the place of the one that has its reference, which is given back.
-    pub(super) fn put(&mut self, new: Entry) -> Option<Entry> {
-        match self.entries.iter_mut().find(|entry| entry.ref_name() == new.ref_name()) {
-            Some(entry) => Some(std::mem::replace(entry, new)),
-            None => {
-                self.entries.push(new);
-                None
-            }
+    /// Adds a descriptor in the place of the one that has its reference, which is given back, with
+    /// all others that have its name too.
+    pub(super) fn put(&mut self, new: Entry) -> Vec<Entry> {
+        let same = |entry: &&mut Entry| entry.ref_name() == new.ref_name();
+        let Some(place) = self.entries.iter_mut().find(same) else {
+            self.entries.push(new);
+            return Vec::new();
+        };
+        let old = std::mem::replace(place, new.clone());
+        let mut gone = vec![old.clone()];
+        if new.ref_name().is_some() {
+            let mut is_first = true;
+            gone.extend(self.entries.extract_if(.., |entry| {
+                entry.ref_name() == new.ref_name()
+                    && !std::mem::take(&mut is_first)
+                    && (entry.is_called_as(&old) || entry.is_called_as(&new))
+            }));
         }
+        gone
     }
 
-    /// Adds a descriptor as the original does: the one that had its reference loses it but stays,
-    /// and one of the same digest without a reference is replaced.
+    /// Adds a descriptor as the original does: those that had its reference lose it but stay, and
+    /// one of the same digest without a reference is replaced.
     pub(crate) fn add(&mut self, new: Entry) {
-        if let Some(reference) = new.ref_name()
-            && let Some(old) =
-                self.entries.iter_mut().find(|entry| entry.ref_name() == Some(reference))
-        {
-            old.forget_reference();
+        if let Some(reference) = new.ref_name() {
+            let all = self.entries.iter_mut().filter(|entry| entry.ref_name() == Some(reference));
+            all.for_each(Entry::forget_reference);
         }
         let digest = new.fields().map(|fields| fields.digest).ok();
         let same = |entry: &&mut Entry| {
@@ -310,6 +319,11 @@ impl Entry {
 
     pub(crate) fn ref_name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Whether another one has the same reference, and beside that the same whole name or none.
+    pub(super) fn is_called_as(&self, other: &Self) -> bool {
+        self.ref_name() == other.ref_name() && name_of(self) == name_of(other)
     }
 
     /// An annotation that says something.
@@ -447,6 +461,50 @@ mod tests {
         index.find(&Wanted::Only).unwrap_err();
         index.remove(1);
         assert_eq!(index.find(&Wanted::Only).unwrap(), 0); // whatever it is
+    }
+
+    #[test]
+    fn a_doubled_name_is_replaced_whole() {
+        let doubled = || {
+            let text = [entry("a", Some("1")), entry("b", Some("2")), entry("b", Some("1"))]
+                .map(|entry| entry.raw.as_str().to_owned());
+            let text = format!(r#"{{"manifests":[{}]}}"#, text.join(","));
+            Index::parse(text.into_bytes()).unwrap()
+        };
+        let digests = |gone: Vec<Entry>| {
+            gone.iter().map(|entry| entry.descriptor().unwrap().digest).collect::<Vec<_>>()
+        };
+        let (a, b) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
+        let mut index = doubled();
+        assert_eq!(digests(index.put(entry("b", Some("1")))), [a, b]);
+        assert_eq!(shown(&index), [("b", Some("1")), ("b", Some("2"))]);
+        // Who keeps what was there takes the name from all that have it.
+        let mut index = doubled();
+        index.add(entry("a", Some("1")));
+        assert_eq!(shown(&index), [("a", Some("1")), ("b", Some("2")), ("b", None)]);
+        // Without a reference, only one is replaced.
+        let mut index = doubled();
+        index.put(entry("a", None));
+        index.entries.push(entry("b", None));
+        assert_eq!(digests(index.put(entry("b", None))), [Digest::sha256(b"a")]);
+        assert_eq!(index.entries().len(), 5);
+    }
+
+    #[test]
+    fn a_reference_that_is_part_of_two_names_is_taken_from_one() {
+        let named = |content: &str, name: &str| {
+            entry(content, Some("latest")).raw.as_str().replace(
+                "{\"org",
+                &format!("{{\"io.containerd.image.name\":\"docker.io/library/{name}\",\"org"),
+            )
+        };
+        let all = [named("a", "x:latest"), named("b", "y:latest"), named("b", "x:latest")];
+        let text = format!(r#"{{"manifests":[{}]}}"#, all.join(","));
+        let mut index = Index::parse(text.into_bytes()).unwrap();
+        assert_eq!(index.put(entry("a", Some("latest"))).len(), 2);
+        assert_eq!(shown(&index), [("a", Some("latest")), ("b", Some("latest"))]);
+        assert_eq!(name_of(&index.entries()[1]).unwrap(), "docker.io/library/y:latest");
+        assert_eq!(index.find(&Wanted::Reference("latest".into())).unwrap(), 0);
     }
 
     #[test]

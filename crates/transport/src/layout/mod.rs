@@ -191,8 +191,7 @@ pub(crate) async fn delete(
         }
         if let Entry::Reference(reference) = &name.entry {
             let is_same = |other: &index::Entry| {
-                other.ref_name() == entry.ref_name()
-                    && labels::name_of(other) == labels::name_of(&entry)
+                other.is_called_as(&entry)
                     && other.descriptor().is_ok_and(|other| other.digest == gone.digest)
             };
             index.retain(|other| !is_same(other));
@@ -235,12 +234,17 @@ pub(crate) async fn siblings(
         let index = folder.index()?;
         let meant = index.find(&name.entry)?;
         let digest = index.entries()[meant].descriptor()?.digest;
+        let is_doubled = |entry: &index::Entry| {
+            name.reference().is_some() && entry.is_called_as(&index.entries()[meant])
+        };
         let others = index.entries().iter().enumerate().filter(|(at, entry)| {
-            *at != meant && entry.descriptor().is_ok_and(|target| target.digest == digest)
+            *at != meant
+                && !is_doubled(entry)
+                && entry.descriptor().is_ok_and(|target| target.digest == digest)
         });
         let others = others.map(|(at, entry)| match entry.ref_name() {
-            Some(name) => name.to_owned(),
-            None => format!("@{at}"),
+            Some(name) if index.find_first(name) == Some(at) => name.to_owned(),
+            _ => format!("@{at}"),
         });
         let others = others.collect();
         Ok((digest, others))

@@ -214,7 +214,7 @@ impl Packing {
         names.given = true;
         if let Some(top) = top {
             let digest = top.descriptor()?.digest;
-            let old = names.index.put(top).and_then(|old| old.descriptor().ok());
+            let old = names.index.put(top).into_iter().filter_map(|old| old.descriptor().ok());
             names.gone.extend(old.filter(|old| old.digest != digest));
         }
         if !hanging.is_empty() {
