@@ -4,6 +4,7 @@ use serde_json::json;
 use skopeo_testkit::{Fault, Home, Image, On, Registry, skip};
 
 use crate::program::{at_home, fatal};
+use crate::sync_stage::tags;
 
 #[test]
 fn deletes_from_a_registry_with_every_tag_of_the_digest() {
@@ -232,4 +233,79 @@ fn what_an_index_that_stays_lists_stays_too() {
     assert_eq!(deletes[0], "DELETE /v2/b/manifests/part");
     assert!(!deletes.iter().any(|line| line.contains(part.as_str())), "{deletes:?}");
     at_home(&home, &["copy", "-q", "--all", &format!("{name}:multi"), "oci:there"]).success();
+}
+
+/// Tags that go are moved to placeholders first; what cannot be deleted then is moved back.
+#[test]
+fn chosen_tags_that_cannot_go_are_put_back() {
+    let deletions = || On::manifests().method("DELETE");
+    let words = ["--match=^(1.0|2.0)$", "--tag-only", "--yes", "--output=json"];
+    for code in [403, 405] {
+        let (registry, home) = repository();
+        let (name, before) = (registry.docker("a"), tags(registry.root()));
+        registry.fault(Fault::status(deletions(), code));
+        registry.forget_requests();
+        let run = at_home(&home, &[&["delete", &name], &words[..]].concat()).failure(1);
+        assert_eq!(fatal(&run), "2 of 2 tags could not be deleted");
+        let results = run.json()["results"].as_array().unwrap().clone();
+        assert!(results.iter().all(|it| it["outcome"] == "failed"), "{results:?}");
+        // Each was away, and is what it was.
+        for tag in ["1.0", "2.0"] {
+            let put = format!("PUT /v2/a/manifests/{tag}");
+            let puts = registry.lines().iter().filter(|line| line.starts_with(&put)).count();
+            assert_eq!(puts, 2, "{:?}", registry.lines());
+        }
+        assert_eq!(tags(registry.root()), before);
+    }
+    // One of them can go, and only the other is put back.
+    let (registry, home) = repository();
+    let (name, mut before) = (registry.docker("a"), tags(registry.root()));
+    registry.fault(Fault::status(deletions().containing("/1.0"), 403));
+    let run = at_home(&home, &[&["delete", &name], &words[..]].concat()).failure(1);
+    assert_eq!(fatal(&run), "1 of 2 tags could not be deleted");
+    before.remove("a:2.0").unwrap();
+    assert_eq!(tags(registry.root()), before);
+    // What cannot be put back is named, and so is why.
+    let (registry, home) = repository();
+    let (name, mut before) = (registry.docker("a"), tags(registry.root()));
+    registry.fault(Fault::status(deletions().containing("/1.0"), 403));
+    let again = On::manifests().method("PUT").containing("/1.0");
+    registry.fault(Fault::status(again, 403).skip(1));
+    let run = at_home(&home, &[&["delete", &name], &words[..]].concat()).failure(1);
+    assert!(run.stderr.contains("giving back 1.0, which the registry took away"), "{run}");
+    let mut after = tags(registry.root());
+    assert_ne!(after.remove("a:1.0"), before.remove("a:1.0"));
+    before.remove("a:2.0").unwrap();
+    assert_eq!(after, before);
+}
+
+/// A registry that deletes tags only, and then does not.
+#[test]
+fn tags_that_went_with_a_chosen_one_are_put_back() {
+    for put_back in [true, false] {
+        let (registry, home) = repository();
+        let (name, mut before) = (registry.docker("a"), tags(registry.root()));
+        // With the image in a list its bytes stay, so that it can be put back.
+        if put_back {
+            Image::list(vec![Image::new(1)]).push(&registry, "a:list");
+            before = tags(registry.root());
+        }
+        registry.fault(Fault::tag_takes_image().skip(2));
+        let words = ["delete", "--match=^(1.1|old)$", "--tag-only", "--yes", &name];
+        let run = at_home(&home, &words);
+        for tag in ["a:1.1", "a:old"] {
+            before.remove(tag).unwrap();
+        }
+        if put_back {
+            for tag in ["1.0", "same"] {
+                let said = format!("{name}:{tag} went with another tag, and has been put back");
+                assert!(run.stderr.contains(&said), "{run}");
+            }
+            assert_eq!(tags(registry.root()), before);
+            run.success();
+        } else {
+            let said = "2 tags that were to stay are not there any more";
+            assert_eq!(fatal(&run.failure(1)), said);
+        }
+    }
 }
