@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use skopeo_image::Digest;
+use skopeo_image::number::{narrow, wide};
 
 use crate::pipe::{self, BATCH, PIECE, Stopped};
 use crate::{Blob, BoxError, ByteStream, StreamError, WriteError};
@@ -90,10 +91,9 @@ where
             match puller.next() {
                 Ok(Some(pieces)) => {
                     for piece in pieces {
-                        let there = kept.min(piece.len() as u64);
-                        kept -= there;
-                        let there = usize::try_from(there).unwrap_or(usize::MAX);
-                        file.write_all(piece.get(there..).unwrap_or_default())?;
+                        let new = piece.get(narrow(kept)..).unwrap_or_default();
+                        kept = kept.saturating_sub(wide(piece.len()));
+                        file.write_all(new)?;
                     }
                 }
                 Ok(None) => break,
@@ -127,7 +127,7 @@ where
             let Some(piece) = next_piece(&mut file, left)? else {
                 return Err(Stopped::Failed(unreadable(io::ErrorKind::UnexpectedEof.into())));
             };
-            left -= piece.len() as u64;
+            left = left.saturating_sub(wide(piece.len()));
             output.put(piece)?;
         }
         Ok(())
@@ -176,12 +176,13 @@ struct Pieces<'a> {
 
 impl Write for Pieces<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = bytes.len().min(PIECE - self.piece.len());
-        self.piece.extend_from_slice(&bytes[..len]);
-        if self.piece.len() == PIECE {
+        let room = PIECE.saturating_sub(self.piece.len());
+        let now = bytes.get(..room).unwrap_or(bytes);
+        self.piece.extend_from_slice(now);
+        if self.piece.len() >= PIECE {
             self.flush()?;
         }
-        Ok(len)
+        Ok(now.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -198,9 +199,9 @@ impl Write for Pieces<'_> {
 
 /// A batch of bytes, fewer only at the end; `None` behind it.
 fn next_piece(file: &mut impl Read, left: u64) -> Result<Option<Bytes>, Stopped> {
-    let wanted = left.min(BATCH as u64);
-    let mut piece = Vec::with_capacity(usize::try_from(wanted).unwrap_or(BATCH));
-    let got = file.take(wanted).read_to_end(&mut piece);
+    let wanted = narrow(left).min(BATCH);
+    let mut piece = Vec::with_capacity(wanted);
+    let got = file.take(wide(wanted)).read_to_end(&mut piece);
     let got = got.map_err(|source| Stopped::Failed(unreadable(source)))?;
     Ok((got > 0).then(|| piece.into()))
 }

@@ -7,7 +7,7 @@ use crate::codec::Joiner;
 #[must_use]
 pub fn open_end(deflated: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = deflated.to_vec();
-    bytes.resize(deflated.len() + Joiner::ROOM, 0xaa);
+    bytes.extend_from_slice(&[0xaa; Joiner::ROOM]);
     let len = Joiner::default().open_end(&mut bytes, deflated.len())?;
     bytes.truncate(len);
     Some(bytes)

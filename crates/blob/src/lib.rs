@@ -19,6 +19,12 @@
 //! tokio's blocking threads; a bounded channel before each holds the memory of one blob to
 //! less than 1 MiB, whatever its size. Everything here must be polled inside a tokio runtime.
 
+// What others wrote must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod codec;
 pub mod crypt;
 mod diff_id;
@@ -40,6 +46,7 @@ use std::fmt;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use skopeo_image::Digest;
+use skopeo_image::number::wide;
 
 pub use codec::{Annotations, Encoder, Recode, recode, recode_annotated, unpack, with_annotations};
 pub use diff_id::{DiffId, diff_id};
@@ -135,7 +142,7 @@ impl Blob {
 
     /// Bytes in memory, under a digest that the caller has just computed of them.
     fn in_memory(bytes: Bytes, digest: Digest) -> Self {
-        let size = bytes.len() as u64;
+        let size = wide(bytes.len());
         Self {
             stream: stream::iter((size > 0).then_some(Ok(bytes))).boxed(),
             check: None,

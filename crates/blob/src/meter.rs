@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::stream::StreamExt;
+use skopeo_image::number::wide;
 
 use crate::Blob;
 
@@ -15,9 +16,10 @@ pub fn meter(blob: Blob, count: Arc<dyn Fn(u64) + Send + Sync>) -> Blob {
         stream
             .inspect(move |piece| {
                 if let Ok(piece) = piece {
-                    let size = piece.len() as u64;
-                    if size > kept {
-                        count(size - kept);
+                    let size = wide(piece.len());
+                    let new = size.saturating_sub(kept);
+                    if new > 0 {
+                        count(new);
                     }
                     kept = kept.saturating_sub(size);
                 }

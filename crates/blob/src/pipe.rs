@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use futures_util::stream::{self, Stream, StreamExt};
+use skopeo_image::number::wide;
 use skopeo_image::{Algorithm, Digest, Hasher};
 use tokio::sync::mpsc;
 
@@ -58,7 +59,7 @@ impl Puller {
         match self.from.blocking_recv() {
             Some(Message::Pieces(pieces)) => {
                 for piece in &pieces {
-                    self.seen += piece.len() as u64;
+                    self.seen = self.seen.saturating_add(wide(piece.len()));
                     if let Some(check) = &self.check {
                         check.so_far(self.seen).map_err(Stopped::Failed)?;
                     }
@@ -156,9 +157,7 @@ impl BufRead for Reader {
 
 impl Read for Reader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let n = available.len().min(buf.len());
-        buf[..n].copy_from_slice(&available[..n]);
+        let n = self.fill_buf()?.read(buf)?;
         self.consume(n);
         Ok(n)
     }
@@ -209,7 +208,7 @@ impl Pusher {
         if piece.is_empty() {
             return true;
         }
-        self.len += piece.len();
+        self.len = self.len.saturating_add(piece.len());
         self.batch.push(piece);
         if self.len < BATCH {
             return true;

@@ -1,12 +1,13 @@
 //! So many bytes in a second, for all streams that share the limit.
 
 use std::fmt;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroU128};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use skopeo_image::number::wide;
 
 use crate::Blob;
 
@@ -59,8 +60,9 @@ pub fn throttle(blob: Blob, rate: Arc<Rate>) -> Blob {
             .try_flatten()
             .and_then(move |piece| {
                 let rate = Arc::clone(&rate);
-                let is_kept = kept >= piece.len() as u64;
-                kept = kept.saturating_sub(piece.len() as u64);
+                let size = wide(piece.len());
+                let is_kept = kept >= size;
+                kept = kept.saturating_sub(size);
                 async move {
                     if !is_kept {
                         rate.pass(piece.len()).await;
@@ -91,7 +93,8 @@ impl Line {
     fn reserve(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
         let earliest = now.checked_sub(BURST).unwrap_or(now);
         let start = self.free.unwrap_or(now).max(earliest);
-        let nanos = bytes as u128 * 1_000_000_000 / u128::from(self.per_second.get());
+        let nanos = u128::from(wide(bytes)).saturating_mul(1_000_000_000);
+        let nanos = nanos / NonZeroU128::from(self.per_second);
         let takes = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         self.free = start.checked_add(takes);
         (start > now).then_some(start)

@@ -1,10 +1,5 @@
 //! Compression from the first bytes.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use skopeo_image::Compression;

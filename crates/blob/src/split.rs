@@ -89,7 +89,8 @@ async fn pump(
 
 /// A failure as the readers hear of it.
 fn told(error: &StreamError) -> impl Fn() -> StreamError + use<> {
-    let sources = std::iter::successors(Some(error as &dyn std::error::Error), |it| it.source());
+    let error: &dyn std::error::Error = error;
+    let sources = std::iter::successors(Some(error), |it| it.source());
     let text = sources.map(ToString::to_string).collect::<Vec<_>>().join(": ");
     move || StreamError::Read { source: text.clone().into(), transient: false, tried: 1 }
 }

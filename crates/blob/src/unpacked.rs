@@ -1,10 +1,5 @@
 //! How much may come out of what is packed. A few kilobytes can be made to unpack to terabytes.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::error::Error;
 use std::io::{self, BufRead, Read};
 

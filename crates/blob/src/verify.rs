@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
+use skopeo_image::number::wide;
 use skopeo_image::{Digest, Hasher};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -70,7 +71,7 @@ impl Verifying {
             if piece.is_empty() {
                 continue;
             }
-            self.seen += piece.len() as u64;
+            self.seen = self.seen.saturating_add(wide(piece.len()));
             self.check.so_far(self.seen)?;
             self.hashing.get_or_insert_with(|| Hashing::new(&self.check)).update(&piece).await;
             if let Some(before) = self.held.replace(piece) {
@@ -112,7 +113,7 @@ impl Hashing {
             Self::Inline(hasher) => hasher.update(piece),
             Self::Beside { to, batch, len, .. } => {
                 batch.push(piece.clone());
-                *len += piece.len();
+                *len = len.saturating_add(piece.len());
                 if *len >= BATCH {
                     *len = 0;
                     // The thread ends before its sender only by a panic, which `done` reports.

@@ -33,6 +33,7 @@ mod links;
 mod list;
 pub mod manifest;
 mod media_type;
+pub mod number;
 mod platform;
 mod policy_scope;
 mod reference;

@@ -18,7 +18,6 @@ mod inside;
 mod layout;
 mod manifest;
 mod name;
-mod number;
 mod opened;
 mod options;
 mod partial;

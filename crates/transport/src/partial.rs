@@ -19,10 +19,10 @@ use fs_err::File;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_blob::{ByteStream, file};
 use skopeo_image::Digest;
+use skopeo_image::number::wide;
 
 use crate::Error;
 use crate::files::{self, Guard};
-use crate::number::wide;
 
 /// What is less than this is not worth keeping, in bytes.
 pub(crate) const WORTH: u64 = 1 << 20;

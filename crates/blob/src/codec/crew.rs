@@ -66,8 +66,8 @@ impl<D: Desk> Crew<D> {
         if shared.lent >= self.most {
             return None;
         }
-        shared.lent += 1;
-        self.lent += 1;
+        shared.lent = shared.lent.saturating_add(1);
+        self.lent = self.lent.saturating_add(1);
         Some(shared.idle.pop().unwrap_or_else(self.make))
     }
 
@@ -91,8 +91,8 @@ impl<D: Desk> Crew<D> {
             return;
         }
         let mut shared = self.pool.shared();
-        shared.lent -= 1;
-        self.lent -= 1;
+        shared.lent = shared.lent.saturating_sub(1);
+        self.lent = self.lent.saturating_sub(1);
         shared.idle.push(desk);
     }
 }
@@ -100,7 +100,8 @@ impl<D: Desk> Crew<D> {
 impl<D: Desk> Drop for Crew<D> {
     fn drop(&mut self) {
         // What is still worked at is thrown away by its thread.
-        self.pool.shared().lent -= self.lent;
+        let mut shared = self.pool.shared();
+        shared.lent = shared.lent.saturating_sub(self.lent);
     }
 }
 

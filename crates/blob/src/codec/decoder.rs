@@ -1,10 +1,5 @@
 //! Every format that layers come in, as one reader.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::io::{self, BufRead, Read};
 
 use skopeo_image::Compression;

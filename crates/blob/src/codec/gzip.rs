@@ -11,6 +11,7 @@ use bytes::Bytes;
 use flate2::Crc;
 use libdeflater::{CompressionLvl, Compressor};
 use skopeo_image::Compression;
+use skopeo_image::number::wide;
 
 use super::crew::{Crew, Desk, MOST, Pool};
 use super::decoder::Decoder;
@@ -70,7 +71,7 @@ pub(super) fn encode(
         }
         let Some(block) = crew.first().map_err(failed)? else { break };
         checksum.combine(&block.checksum);
-        for piece in block.deflated().chunks(PIECE) {
+        for piece in block.deflated().map_err(failed)?.chunks(PIECE) {
             output.put(Bytes::copy_from_slice(piece))?;
         }
         crew.give_back(block);
@@ -105,15 +106,15 @@ impl Block {
         }
     }
 
-    fn deflated(&self) -> &[u8] {
-        &self.deflated[..self.len]
+    fn deflated(&self) -> io::Result<&[u8]> {
+        self.deflated.get(..self.len).ok_or_else(|| io::Error::other("a block is not there"))
     }
 
     /// Takes the bytes as they are, in stored blocks (RFC 1951, section 3.2.4), none the last.
     fn store(&mut self) {
         self.deflated.clear();
         for bytes in self.plain.chunks(usize::from(u16::MAX)) {
-            let len = (bytes.len() as u16).to_le_bytes();
+            let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_le_bytes();
             self.deflated.extend_from_slice(&[0, len[0], len[1], !len[0], !len[1]]);
             self.deflated.extend_from_slice(bytes);
         }
@@ -129,12 +130,15 @@ fn is_even(plain: &[u8]) -> bool {
     }
     let mut counts = [0_u64; 256];
     for byte in plain {
-        counts[usize::from(*byte)] += 1;
+        if let Some(count) = counts.get_mut(usize::from(*byte)) {
+            *count = count.saturating_add(1);
+        }
     }
-    let squares: u64 = counts.iter().map(|count| count * count).sum();
-    let len = plain.len() as u64;
+    let square = |number: u64| number.saturating_mul(number);
+    let squares = counts.into_iter().map(square).fold(0, u64::saturating_add);
+    let most = square(wide(plain.len()));
     // The least that is possible is len²/256; noise is len above that.
-    squares * 256 < len * len + len * len / 64
+    squares.saturating_mul(256) < most.saturating_add(most / 64)
 }
 
 impl Desk for Block {
@@ -149,26 +153,22 @@ impl Desk for Block {
                 &mut other.insert((self.level, Compressor::new(level))).1
             }
         };
-        let room = compressor.deflate_compress_bound(self.plain.len()) + Joiner::ROOM;
+        let bound = compressor.deflate_compress_bound(self.plain.len());
+        let room = bound.saturating_add(Joiner::ROOM);
         if self.deflated.len() < room {
             self.deflated.resize(room, 0);
         }
-        let bound = room - Joiner::ROOM;
-        if is_even(&self.plain) {
+        let out = self.deflated.get_mut(..bound).unwrap_or_default();
+        let middle = self.plain.get(self.plain.len() / 2..).and_then(|half| half.get(..SAMPLE));
+        if let Some(sample) = middle.filter(|_| is_even(&self.plain)) {
             // Evenly spread bytes may still repeat.
-            let middle = self.plain.len() / 2;
-            let sample = &self.plain[middle..middle + SAMPLE];
-            let len = compressor
-                .deflate_compress(sample, &mut self.deflated[..bound])
-                .map_err(io::Error::other)?;
-            if len + SAMPLE / 64 >= SAMPLE {
+            let len = compressor.deflate_compress(sample, out).map_err(io::Error::other)?;
+            if len >= SAMPLE - SAMPLE / 64 {
                 self.store();
                 return Ok(self);
             }
         }
-        let len = compressor
-            .deflate_compress(&self.plain, &mut self.deflated[..bound])
-            .map_err(io::Error::other)?;
+        let len = compressor.deflate_compress(&self.plain, out).map_err(io::Error::other)?;
         self.len = self
             .joiner
             .open_end(&mut self.deflated, len)
@@ -189,11 +189,11 @@ mod tests {
         // What an earlier block left must not show.
         block.deflated = vec![0xaa; 10];
         let block = block.work().unwrap();
-        let whole = [block.deflated(), FINAL_BLOCK].concat();
+        let whole = [block.deflated().unwrap(), FINAL_BLOCK].concat();
         let mut unpacked = Vec::new();
         flate2::read::DeflateDecoder::new(&whole[..]).read_to_end(&mut unpacked).unwrap();
         assert!(unpacked == plain);
-        block.deflated().to_vec()
+        block.deflated().unwrap().to_vec()
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! the last byte. Where the last block begins only who reads all before it knows: so the codes
 //! are walked over, without making anything of them, at four times the speed they were made at.
 
+use std::iter;
+
 /// How many bits of a stream are looked up at once: for most symbols these are enough, and the
 /// tables are built anew for each block, of which a 256 KiB may have thirty.
 const LITERAL_BITS: u32 = 11;
@@ -50,20 +52,21 @@ impl Joiner {
     /// Makes of the whole stream in the first `len` bytes of `buffer` one that another can follow,
     /// and gives its new length. `None` if that is no deflate stream of this length.
     pub(crate) fn open_end(&mut self, buffer: &mut [u8], len: usize) -> Option<usize> {
-        buffer.get_mut(len..len + Self::ROOM)?.fill(0);
-        let Ends { last, end } = self.walk(&buffer[..len + Self::ROOM])?;
+        let buffer = buffer.get_mut(..len.checked_add(Self::ROOM)?)?;
+        buffer.get_mut(len..)?.fill(0);
+        let Ends { last, end } = self.walk(buffer)?;
         if end.div_ceil(8) != len {
             return None;
         }
-        buffer[last / 8] &= !(1 << (last % 8));
+        *buffer.get_mut(last / 8)? &= !(1 << (last % 8));
         // Nothing is promised of the bits behind the last.
         if end % 8 > 0 {
-            buffer[end / 8] &= (1 << (end % 8)) - 1;
+            *buffer.get_mut(end / 8)? &= !(u8::MAX << (end % 8));
         }
         // Three zeros are the header of a stored block; zeros fill up its byte.
-        let filled = (end + 3).div_ceil(8);
-        buffer[filled..filled + 4].copy_from_slice(&[0x00, 0x00, 0xff, 0xff]);
-        Some(filled + 4)
+        let filled = end.checked_add(3)?.div_ceil(8);
+        *buffer.get_mut(filled..)?.first_chunk_mut()? = [0x00, 0x00, 0xff, 0xff];
+        filled.checked_add(4)
     }
 
     fn walk(&mut self, data: &[u8]) -> Option<Ends> {
@@ -71,12 +74,13 @@ impl Joiner {
         loop {
             bits.refill()?;
             let last = bits.position()?;
-            let is_last = bits.take(1) == 1;
-            match bits.take(2) {
+            let is_last = bits.take(1)? == 1;
+            match bits.take(2)? {
                 0 => {
                     let at = bits.position()?.div_ceil(8);
                     let len = u16::from_le_bytes(*data.get(at..)?.first_chunk()?);
-                    bits = Bits { data, next: at + 4 + usize::from(len), held: 0, count: 0 };
+                    let next = at.checked_add(4)?.checked_add(usize::from(len))?;
+                    bits = Bits { data, next, held: 0, count: 0 };
                 }
                 1 => {
                     self.fixed();
@@ -99,75 +103,77 @@ impl Joiner {
         loop {
             // Of the 56 bits that are there now, one turn takes 48 at most.
             bits.refill()?;
-            let entry = self.literals[bits.peek(LITERAL_BITS)];
+            let entry = *self.literals.get(bits.peek(LITERAL_BITS))?;
             if entry & SPECIAL != 0 {
                 let (symbol, len) = self.literal_code.find(bits.held)?;
-                bits.pass(len);
+                bits.pass(len)?;
                 match symbol {
                     0..END_OF_BLOCK => continue,
                     END_OF_BLOCK => return Some(()),
-                    _ => bits.pass(length_extra(symbol)?),
+                    _ => bits.pass(length_extra(symbol)?)?,
                 }
             } else {
-                bits.pass(entry & BITS);
+                bits.pass(entry & BITS)?;
                 if entry & LENGTH == 0 {
                     // Literals come in rows; there are bits enough for some more.
-                    let entry = self.literals[bits.peek(LITERAL_BITS)];
+                    let entry = *self.literals.get(bits.peek(LITERAL_BITS))?;
                     if entry & (LENGTH | SPECIAL) == 0 {
-                        bits.pass(entry & BITS);
+                        bits.pass(entry & BITS)?;
                     }
                     continue;
                 }
             }
-            let entry = self.distances[bits.peek(DISTANCE_BITS)];
+            let entry = *self.distances.get(bits.peek(DISTANCE_BITS))?;
             if entry & SPECIAL == 0 {
-                bits.pass(entry & BITS);
+                bits.pass(entry & BITS)?;
             } else {
                 let (symbol, len) = self.distance_code.find(bits.held)?;
-                bits.pass(len + distance_extra(symbol)?);
+                bits.pass(len)?;
+                bits.pass(distance_extra(symbol)?)?;
             }
         }
     }
 
     /// The codes of section 3.2.6.
     fn fixed(&mut self) {
-        let mut literals = [8; 288];
-        literals[144..256].fill(9);
-        literals[256..280].fill(7);
-        self.tables(&literals, &[5; 30]);
+        let rows = [(144, 8), (112, 9), (24, 7), (8, 8)];
+        let literals = rows.into_iter().flat_map(|(symbols, len)| iter::repeat_n(len, symbols));
+        self.tables(&literals.collect::<Vec<u8>>(), &[5; 30]);
     }
 
     /// The codes that stand before their block, section 3.2.7.
     fn dynamic(&mut self, bits: &mut Bits<'_>) -> Option<()> {
-        let literals = bits.take(5) + 257;
-        let distances = bits.take(5) + 1;
-        let lengths = bits.take(4) + 4;
+        let literals = bits.take(5)?.checked_add(257)?;
+        let whole = bits.take(5)?.checked_add(1)?.checked_add(literals)?;
+        let lengths = bits.take(4)?.checked_add(4)?;
         let mut code_lengths = [0; 19];
         for at in ORDER.into_iter().take(lengths) {
             bits.refill()?;
-            code_lengths[at] = bits.take(3) as u8;
+            *code_lengths.get_mut(at)? = u8::try_from(bits.take(3)?).ok()?;
         }
         let mut code = Code::default();
         code.set(&code_lengths);
         let mut all = [0; 320];
         let mut filled = 0;
-        while filled < literals + distances {
+        while filled < whole {
             bits.refill()?;
             let (symbol, len) = code.find(bits.held)?;
-            bits.pass(len);
-            let (value, times) = match symbol {
-                0..16 => (symbol as u8, 1),
-                16 => (*all.get(filled.checked_sub(1)?)?, 3 + bits.take(2)),
-                17 => (0, 3 + bits.take(3)),
-                _ => (0, 11 + bits.take(7)),
+            bits.pass(len)?;
+            let (value, least, more) = match symbol {
+                0..16 => (u8::try_from(symbol).ok()?, 1, 0),
+                16 => (*all.get(filled.checked_sub(1)?)?, 3, bits.take(2)?),
+                17 => (0, 3, bits.take(3)?),
+                _ => (0, 11, bits.take(7)?),
             };
-            all.get_mut(filled..filled + times)?.fill(value);
-            filled += times;
+            let end = filled.checked_add(least)?.checked_add(more)?;
+            all.get_mut(filled..end)?.fill(value);
+            filled = end;
         }
-        if filled != literals + distances {
+        if filled != whole {
             return None;
         }
-        self.tables(&all[..literals], &all[literals..filled]);
+        let (literals, distances) = all.get(..whole)?.split_at_checked(literals)?;
+        self.tables(literals, distances);
         Some(())
     }
 
@@ -175,21 +181,27 @@ impl Joiner {
         self.literal_code.set(literals);
         self.distance_code.set(distances);
         self.distance_code.fill(&mut self.distances[..], DISTANCE_BITS, |symbol, len| {
-            distance_extra(symbol).map_or(SPECIAL, |extra| len + extra)
+            distance_extra(symbol).and_then(|extra| len.checked_add(extra)).unwrap_or(SPECIAL)
         });
         self.literal_code.fill(&mut self.literals[..], LITERAL_BITS, |symbol, len| match symbol {
             0..END_OF_BLOCK => len,
             END_OF_BLOCK => SPECIAL,
-            _ => length_extra(symbol).map_or(SPECIAL, |extra| (len + extra) | LENGTH),
+            _ => length_extra(symbol)
+                .and_then(|extra| len.checked_add(extra))
+                .map_or(SPECIAL, |bits| bits | LENGTH),
         });
         // Two literals that fit into one entry are passed over at once. From the top: what an
         // entry looks at, which is below it or itself, is not changed yet.
         for at in (0..LITERALS).rev() {
-            let first = self.literals[at];
-            let second = self.literals[at >> (first & BITS)];
-            let both = (first & BITS) + (second & BITS);
-            if (first | second) & (LENGTH | SPECIAL) == 0 && both <= LITERAL_BITS {
-                self.literals[at] = both;
+            let entry = |at: usize| self.literals.get(at).copied().unwrap_or(SPECIAL);
+            let first = entry(at);
+            let second = entry(at >> (first & BITS));
+            let both = (first & BITS).saturating_add(second & BITS);
+            if (first | second) & (LENGTH | SPECIAL) == 0
+                && both <= LITERAL_BITS
+                && let Some(entry) = self.literals.get_mut(at)
+            {
+                *entry = both;
             }
         }
     }
@@ -208,6 +220,7 @@ struct Bits<'a> {
     data: &'a [u8],
     next: usize,
     held: u64,
+    /// At most 63.
     count: u32,
 }
 
@@ -217,32 +230,35 @@ impl Bits<'_> {
     fn refill(&mut self) -> Option<()> {
         let word = u64::from_le_bytes(*self.data.get(self.next..)?.first_chunk()?);
         self.held |= word << self.count;
-        self.next += ((63 - self.count) >> 3) as usize;
+        let room = 63 & !self.count;
+        self.next = self.next.checked_add(usize::try_from(room >> 3).ok()?)?;
         self.count |= 56;
         Some(())
     }
 
     #[inline]
     fn peek(&self, bits: u32) -> usize {
-        (self.held & ((1 << bits) - 1)) as usize
+        let some = self.held & !(u64::MAX << bits);
+        usize::try_from(some).unwrap_or(usize::MAX)
     }
 
     /// `bits` must be there.
     #[inline]
-    fn pass(&mut self, bits: u32) {
+    fn pass(&mut self, bits: u32) -> Option<()> {
+        self.count = self.count.checked_sub(bits)?;
         self.held >>= bits;
-        self.count -= bits;
+        Some(())
     }
 
     #[inline]
-    fn take(&mut self, bits: u32) -> usize {
+    fn take(&mut self, bits: u32) -> Option<usize> {
         let value = self.peek(bits);
-        self.pass(bits);
-        value
+        self.pass(bits)?;
+        Some(value)
     }
 
     fn position(&self) -> Option<usize> {
-        (self.next * 8).checked_sub(self.count as usize)
+        self.next.checked_mul(8)?.checked_sub(usize::try_from(self.count).ok()?)
     }
 }
 
@@ -257,54 +273,66 @@ impl Code {
     fn set(&mut self, lengths: &[u8]) {
         self.counts = [0; 16];
         for len in lengths {
-            self.counts[usize::from(len & 15)] += 1;
+            if let Some(count) = self.counts.get_mut(usize::from(len & 15)) {
+                *count = count.saturating_add(1);
+            }
         }
         self.counts[0] = 0;
-        let mut starts = [0; 16];
-        for len in 1..16 {
-            starts[len] = starts[len - 1] + self.counts[len - 1];
-        }
+        let mut next = 0_u16;
+        let mut starts = self.counts.map(|count| {
+            let start = next;
+            next = next.saturating_add(count);
+            start
+        });
         self.symbols.clear();
         self.symbols.resize(lengths.len(), 0);
         for (symbol, len) in (0..).zip(lengths) {
-            if *len > 0 {
-                let start = &mut starts[usize::from(len & 15)];
-                self.symbols[usize::from(*start)] = symbol;
-                *start += 1;
+            if *len > 0
+                && let Some(start) = starts.get_mut(usize::from(len & 15))
+                && let Some(place) = self.symbols.get_mut(usize::from(*start))
+            {
+                *place = symbol;
+                *start = start.saturating_add(1);
             }
         }
     }
 
     /// The symbol that `bits` begin with, and the length of its code.
-    fn find(&self, bits: u64) -> Option<(u16, u32)> {
+    fn find(&self, mut bits: u64) -> Option<(u16, u32)> {
         let (mut code, mut first, mut index) = (0_u32, 0_u32, 0_u32);
-        for len in 1..16 {
-            code |= ((bits >> (len - 1)) & 1) as u32;
-            let count = u32::from(self.counts[len]);
-            if code < first + count {
-                let at = index + code.checked_sub(first)?;
-                return Some((*self.symbols.get(at as usize)?, len as u32));
+        let [_, counts @ ..] = &self.counts;
+        for (len, count) in (1..).zip(counts) {
+            code |= u32::from(bits & 1 == 1);
+            bits >>= 1;
+            let count = u32::from(*count);
+            let behind = first.checked_add(count)?;
+            if code < behind {
+                let at = index.checked_add(code.checked_sub(first)?)?;
+                return Some((*self.symbols.get(usize::try_from(at).ok()?)?, len));
             }
-            index += count;
-            first = (first + count) << 1;
+            index = index.checked_add(count)?;
+            first = behind << 1;
             code <<= 1;
         }
         None
     }
 
-    /// Fills a table with what `entry` makes of each symbol and its code's length.
+    /// Fills a table with what `entry` makes of each symbol and its code's length. The table has an
+    /// entry for each value of so many `bits`.
     fn fill(&self, table: &mut [u32], bits: u32, entry: impl Fn(u16, u32) -> u32) {
         table.fill(SPECIAL);
         let mut symbols = self.symbols.iter();
         let mut code = 0_u32;
-        for len in 1..=bits {
-            for symbol in symbols.by_ref().take(usize::from(self.counts[len as usize])) {
-                let reversed = code.reverse_bits() >> (32 - len);
+        let [_, counts @ ..] = &self.counts;
+        for (len, count) in (1..=bits).zip(counts) {
+            for symbol in symbols.by_ref().take(usize::from(*count)) {
+                let reversed = code.reverse_bits() >> 32_u32.saturating_sub(len);
                 let entry = entry(*symbol, len);
-                for at in (reversed as usize..table.len()).step_by(1 << len) {
-                    table[at] = entry;
+                let first = usize::try_from(reversed).unwrap_or(usize::MAX);
+                for place in table.iter_mut().skip(first).step_by(1 << len) {
+                    *place = entry;
                 }
-                code += 1;
+                code = code.wrapping_add(1);
             }
             code <<= 1;
         }
@@ -315,7 +343,7 @@ impl Code {
 fn length_extra(symbol: u16) -> Option<u32> {
     match symbol {
         257..=264 | 285 => Some(0),
-        265..=284 => Some(u32::from(symbol - 261) / 4),
+        265..=284 => Some(u32::from(symbol.checked_sub(261)?) / 4),
         _ => None,
     }
 }

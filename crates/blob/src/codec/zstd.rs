@@ -105,7 +105,8 @@ fn try_encode(
 }
 
 fn workers(most: usize) -> u32 {
-    std::thread::available_parallelism().map_or(1, NonZero::get).min(most) as u32
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    u32::try_from(processors.min(most)).unwrap_or(u32::MAX)
 }
 
 /// Collects what the encoder writes to pieces worth handing on.
@@ -127,15 +128,16 @@ impl Pieces<'_> {
 
 impl Write for Pieces<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(PIECE - self.bytes.len());
-        self.bytes.extend_from_slice(&bytes[..taken]);
-        if self.bytes.len() == PIECE
+        let room = PIECE.saturating_sub(self.bytes.len());
+        let now = bytes.get(..room).unwrap_or(bytes);
+        self.bytes.extend_from_slice(now);
+        if self.bytes.len() >= PIECE
             && let Err(stopped) = self.put()
         {
             self.stopped = Some(stopped);
             return Err(io::Error::other("nobody reads"));
         }
-        Ok(taken)
+        Ok(now.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -9,11 +9,6 @@
 //! Keys come in as values: who reads files, keyrings and the environment is elsewhere. Everything
 //! that comes out of an image is hostile here: what it may cost is bounded by [`Attempts`].
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 mod cipher;
 mod der;
 mod error;

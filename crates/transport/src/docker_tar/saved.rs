@@ -12,12 +12,12 @@ use std::path::Path;
 use bytes::Bytes;
 use skopeo_blob::{MaxUnpacked, Unverified, file, sniff_bytes, unpack};
 use skopeo_image::manifest::docker;
+use skopeo_image::number::wide;
 use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, go_json};
 
 use super::SavedError;
 use super::manifest::{self, MANIFEST, MAX_CONFIG, MAX_MANIFEST, SavedItem};
 use crate::Error;
-use crate::number::wide;
 use crate::tar::{Archive, Member, Scratch};
 
 /// How much of a packed layer is read at once, in bytes.

@@ -21,11 +21,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use skopeo_blob::{ByteStream, Unverified};
+use skopeo_image::number::wide;
 use skopeo_image::{
     Descriptor, Digest, ImageConfig, MediaType, RawManifest, RootFs, Which, go_json, manifest::oci,
 };
 
-use crate::number::wide;
 use crate::{Error, Head, ImageName, Source, files, manifest};
 
 pub(crate) use sif::open as open_sif;

@@ -7,8 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use fs_err::File;
-
-use crate::number::{narrow, wide};
+use skopeo_image::number::{narrow, wide};
 
 /// A part of a file.
 #[derive(Clone)]

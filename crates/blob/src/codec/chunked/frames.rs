@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::ops::Range;
 
+use skopeo_image::number::{narrow, wide};
 use skopeo_image::{Algorithm, Digest, Hasher};
 use zstd::bulk::Compressor;
 use zstd::stream::raw::CParameter;
@@ -60,14 +61,17 @@ impl Sheaf {
         self.plain.len() >= FULL || self.parts.len() >= MANY || zeros
     }
 
-    /// Adds to the piece that is not closed yet.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.plain.extend_from_slice(bytes);
+    /// Adds to the piece that is not closed yet, until it has `most` bytes, and gives what is left.
+    pub(super) fn push_up_to<'a>(&mut self, most: usize, bytes: &'a [u8]) -> &'a [u8] {
+        let room = most.saturating_sub(self.pushed());
+        let (now, rest) = bytes.split_at(room.min(bytes.len()));
+        self.plain.extend_from_slice(now);
+        rest
     }
 
     /// How many bytes that piece has.
     pub(super) fn pushed(&self) -> usize {
-        self.plain.len() - self.open
+        self.plain.len().saturating_sub(self.open)
     }
 
     /// Closes the piece; an empty one is none.
@@ -90,10 +94,13 @@ impl Desk for Sheaf {
                 &mut other.insert((self.level, compressor)).1
             }
         };
+        let bytes_of = |plain: &Range<usize>| {
+            self.plain.get(plain.clone()).ok_or_else(|| io::Error::other("a piece is not there"))
+        };
         for part in &mut self.parts {
             match part {
                 Part::Raw { plain, packed } | Part::Chunk { plain, packed, .. } => {
-                    let bytes = &self.plain[plain.clone()];
+                    let bytes = bytes_of(plain)?;
                     self.scratch.clear();
                     self.scratch.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
                     *packed = compressor.compress_to_buffer(bytes, &mut self.scratch)?;
@@ -102,12 +109,12 @@ impl Desk for Sheaf {
                 Part::Hole { zeros, packed, digest } => {
                     let before = self.packed.len();
                     *digest = Some(pack_zeros(*zeros, &mut self.packed)?);
-                    *packed = self.packed.len() - before;
+                    *packed = self.packed.len().saturating_sub(before);
                 }
                 Part::File(..) => {}
             }
             if let Part::Chunk { plain, digest, .. } = part {
-                *digest = Some(Digest::sha256(&self.plain[plain.clone()]));
+                *digest = Some(Digest::sha256(bytes_of(plain)?));
             }
         }
         Ok(self)
@@ -123,10 +130,10 @@ fn pack_zeros(zeros: u64, out: &mut Vec<u8>) -> io::Result<Digest> {
     encoder.set_pledged_src_size(Some(zeros))?;
     let mut left = zeros;
     while left > 0 {
-        let some = &block[..left.min(block.len() as u64) as usize];
+        let some = block.get(..narrow(left)).unwrap_or(&block);
         hasher.update(some);
         encoder.write_all(some)?;
-        left -= some.len() as u64;
+        left = left.saturating_sub(wide(some.len()));
     }
     encoder.finish()?;
     Ok(hasher.finish())

@@ -3,15 +3,15 @@
 //! Who reads `zstd:chunked` compares the table of contents with the headers, and refuses a layer
 //! in which they differ. So what is rare or doubtful is not guessed at: such a tar gets no table.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::collections::BTreeMap;
+
+use skopeo_image::number::narrow;
 
 /// The size of a header, and what files are filled up to.
 pub(super) const BLOCK: usize = 512;
+
+/// The same, as sizes in headers are.
+const WIDE_BLOCK: u64 = 512;
 
 /// The longest name or set of pax records that is read, in bytes.
 pub(super) const MOST_SPECIAL: u64 = 1 << 20;
@@ -54,6 +54,13 @@ pub(super) struct File {
     pub(super) device: (i64, i64),
     pub(super) xattrs: BTreeMap<String, Vec<u8>>,
     type_flag: u8,
+}
+
+impl File {
+    /// How many bytes follow its contents, to fill up their last block.
+    pub(super) fn filling(&self) -> usize {
+        narrow(self.size.wrapping_neg() % WIDE_BLOCK)
+    }
 }
 
 /// Reads a header block; `None` if it is none, or one that is not understood for certain.

@@ -22,6 +22,7 @@ use std::io;
 
 use bytes::Bytes;
 use crc::{CRC_64_GO_ISO, Crc, Table as Tables};
+use skopeo_image::number::{narrow, wide};
 use skopeo_image::{Algorithm, Compression, Digest, Hasher};
 
 use super::crew::{Crew, MOST, Pool};
@@ -81,7 +82,7 @@ pub(super) fn encode(
     while let Some(bytes) = plain.some()? {
         let len = bytes.len();
         writer.raw(bytes)?;
-        plain.at += len;
+        plain.pass(len);
     }
     writer.finish(split)
 }
@@ -113,14 +114,14 @@ fn scan(plain: &mut Plain<'_>, writer: &mut Writer<'_>) -> Result<Option<Split>,
         if split.file(&file, sum).map_err(failed)?.is_err() {
             return Ok(None);
         }
-        filling = file.size.wrapping_neg() as usize % BLOCK;
+        filling = file.filling();
         writer.file(file, digest)?;
     }
     while let Some(bytes) = plain.some()? {
         let len = bytes.len();
         writer.raw(bytes)?;
         let room = split.raw(bytes).map_err(failed)?;
-        plain.at += len;
+        plain.pass(len);
         if room.is_err() {
             return Ok(None);
         }
@@ -160,12 +161,14 @@ fn next(plain: &mut Plain<'_>, filling: usize, headers: &mut Vec<u8>) -> Result<
             Some(Header::Special { kind, size }) => {
                 let Ok(size) = usize::try_from(size) else { break };
                 let start = headers.len();
-                let whole = size.next_multiple_of(BLOCK);
+                let Some(whole) = size.checked_next_multiple_of(BLOCK) else { break };
                 if plain.read(whole, headers)? < whole {
                     break;
                 }
-                let more = more.get_or_insert_default();
-                if more.add(kind, &headers[start..start + size]).is_none() {
+                let Some(special) = headers.get(start..).and_then(|read| read.get(..size)) else {
+                    break;
+                };
+                if more.get_or_insert_default().add(kind, special).is_none() {
                     break;
                 }
             }
@@ -196,13 +199,13 @@ fn contents(
     let mut left = size;
     while left > 0 {
         let Some(bytes) = plain.some()? else { break };
-        let len = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
-        let bytes = &bytes[..len];
+        let bytes = bytes.get(..narrow(left)).unwrap_or(bytes);
         splitter.feed(bytes, writer)?;
         hasher.update(bytes);
         sum.update(bytes);
-        plain.at += len;
-        left -= len as u64;
+        let len = bytes.len();
+        plain.pass(len);
+        left = left.saturating_sub(wide(len));
     }
     splitter.end(writer)?;
     Ok((left == 0).then(|| Contents { digest: hasher.finish(), sum: sum.finalize() }))
@@ -225,7 +228,12 @@ impl Plain<'_> {
                 return Ok(None);
             }
         }
-        Ok(Some(&self.block[self.at..]))
+        Ok(self.block.get(self.at..))
+    }
+
+    /// So many of them have been used now.
+    fn pass(&mut self, bytes: usize) {
+        self.at = self.at.saturating_add(bytes);
     }
 
     /// Adds so many bytes, or as many as there are, and says how many.
@@ -233,19 +241,20 @@ impl Plain<'_> {
         let mut left = wanted;
         while left > 0 {
             let Some(bytes) = self.some()? else { break };
-            let len = left.min(bytes.len());
-            to.extend_from_slice(&bytes[..len]);
-            self.at += len;
-            left -= len;
+            let bytes = bytes.get(..left).unwrap_or(bytes);
+            to.extend_from_slice(bytes);
+            let len = bytes.len();
+            self.pass(len);
+            left = left.saturating_sub(len);
         }
-        Ok(wanted - left)
+        Ok(wanted.saturating_sub(left))
     }
 
     /// Adds a block, and gives it; if there is no whole one, how many bytes there were.
     fn block(&mut self, to: &mut Vec<u8>) -> Result<Result<[u8; BLOCK], usize>, Stopped> {
         let start = to.len();
         let read = self.read(BLOCK, to)?;
-        Ok(to[start..].try_into().map_err(|_| read))
+        Ok(to.get(start..).unwrap_or_default().try_into().map_err(|_| read))
     }
 }
 
@@ -269,12 +278,10 @@ impl Writer<'_> {
         while !bytes.is_empty() {
             self.is_raw = true;
             let sheaf = self.sheaf()?;
-            let (now, rest) = bytes.split_at(bytes.len().min(HEADERS - sheaf.pushed()));
-            sheaf.push(now);
-            if sheaf.pushed() == HEADERS {
+            bytes = sheaf.push_up_to(HEADERS, bytes);
+            if sheaf.pushed() >= HEADERS {
                 self.close_raw()?;
             }
-            bytes = rest;
         }
         Ok(())
     }
@@ -341,10 +348,10 @@ impl Writer<'_> {
         let offset = self.offset;
         let (size, packed, digest, is_zeros) = match part {
             Part::Raw { packed, .. } => {
-                self.offset += packed as u64;
+                self.offset = toc::behind(offset, wide(packed))?;
                 return Ok(Ok(()));
             }
-            Part::Chunk { plain, packed, digest } => (plain.len() as u64, packed, digest, false),
+            Part::Chunk { plain, packed, digest } => (wide(plain.len()), packed, digest, false),
             Part::Hole { zeros, packed, digest } => (zeros, packed, digest, true),
             Part::File(file, digest) => {
                 return match &mut self.table {
@@ -353,7 +360,7 @@ impl Writer<'_> {
                 };
             }
         };
-        self.offset += packed as u64;
+        self.offset = toc::behind(offset, wide(packed))?;
         let (Some(table), Some(digest)) = (&mut self.table, digest) else { return Ok(Ok(())) };
         Ok(table.chunk(Chunk { offset, size, digest, is_zeros }))
     }
@@ -385,12 +392,10 @@ impl Chunks for Writer<'_> {
         while !bytes.is_empty() {
             self.close_raw()?;
             let sheaf = self.sheaf()?;
-            let (now, rest) = bytes.split_at(bytes.len().min(LONGEST - sheaf.pushed()));
-            sheaf.push(now);
-            if sheaf.pushed() == LONGEST {
+            bytes = sheaf.push_up_to(LONGEST, bytes);
+            if sheaf.pushed() >= LONGEST {
                 self.cut()?;
             }
-            bytes = rest;
         }
         Ok(())
     }

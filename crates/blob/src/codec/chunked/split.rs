@@ -3,6 +3,8 @@
 //!
 //! The places are those of the original, since only equal chunks of two layers can be shared.
 
+use skopeo_image::number::wide;
+
 /// Shorter rows of zeros are data.
 const HOLE: u64 = 1024;
 
@@ -34,40 +36,36 @@ pub(super) struct Splitter {
 impl Splitter {
     /// The next bytes of the file.
     pub(super) fn feed<C: Chunks>(&mut self, bytes: &[u8], to: &mut C) -> Result<(), C::Error> {
-        let mut from = 0;
-        let mut at = 0;
-        while at < bytes.len() {
-            if bytes[at] == 0 {
-                let row = bytes[at..].iter().take_while(|byte| **byte == 0).count();
-                let is_last = at + row == bytes.len();
-                if self.in_hole || is_last || self.zeros + row as u64 >= HOLE {
-                    to.data(&bytes[from..at])?;
-                    self.put_off(row as u64, to)?;
-                    at += row;
-                    from = at;
+        // What has not been told yet, and how many bytes of it are known to be data.
+        let mut rest = bytes;
+        let mut data = 0_usize;
+        while let Some(&byte) = rest.get(data) {
+            if byte == 0 {
+                let (before, zeros) = split_at(rest, data);
+                let row = zeros.iter().take_while(|byte| **byte == 0).count();
+                let is_last = row == zeros.len();
+                if self.in_hole || is_last || self.zeros.saturating_add(wide(row)) >= HOLE {
+                    to.data(before)?;
+                    self.put_off(wide(row), to)?;
+                    (rest, data) = (split_at(zeros, row).1, 0);
                 } else {
                     self.flush(to)?;
                     for _ in 0..row {
-                        at += 1;
+                        data = data.saturating_add(1);
                         if self.sum.roll(0) {
-                            to.data(&bytes[from..at])?;
-                            to.cut()?;
-                            from = at;
+                            (rest, data) = (cut_behind(rest, data, to)?, 0);
                         }
                     }
                 }
                 continue;
             }
             self.flush(to)?;
-            let end = self.sum.roll(bytes[at]);
-            at += 1;
-            if end {
-                to.data(&bytes[from..at])?;
-                to.cut()?;
-                from = at;
+            data = data.saturating_add(1);
+            if self.sum.roll(byte) {
+                (rest, data) = (cut_behind(rest, data, to)?, 0);
             }
         }
-        to.data(&bytes[from..])
+        to.data(rest)
     }
 
     /// The file has ended.
@@ -78,14 +76,16 @@ impl Splitter {
 
     /// Zeros of which the next bytes will tell what they are.
     fn put_off<C: Chunks>(&mut self, row: u64, to: &mut C) -> Result<(), C::Error> {
-        self.zeros += row;
+        self.zeros = self.zeros.saturating_add(row);
         if !self.in_hole && self.zeros >= HOLE {
             self.in_hole = true;
             to.cut()?;
         }
-        while self.in_hole && self.zeros >= LONGEST_HOLE {
+        while self.in_hole
+            && let Some(left) = self.zeros.checked_sub(LONGEST_HOLE)
+        {
             to.hole(LONGEST_HOLE)?;
-            self.zeros -= LONGEST_HOLE;
+            self.zeros = left;
         }
         Ok(())
     }
@@ -108,8 +108,28 @@ impl Splitter {
     }
 }
 
+/// The first bytes, and those behind them; never fewer than there are.
+fn split_at(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
+    bytes.split_at(at.min(bytes.len()))
+}
+
+/// Tells the first bytes, behind which a chunk ends, and gives those behind them.
+fn cut_behind<'a, C: Chunks>(bytes: &'a [u8], at: usize, to: &mut C) -> Result<&'a [u8], C::Error> {
+    let (chunk, rest) = split_at(bytes, at);
+    to.data(chunk)?;
+    to.cut()?;
+    Ok(rest)
+}
+
 const WINDOW: usize = 64;
 const OFFSET: u32 = 31;
+
+/// The window's length as a factor.
+const SIZE: u32 = 64;
+
+/// The sums of a window of zeros.
+const FIRST: u32 = SIZE * OFFSET;
+const SECOND: u32 = SIZE * (SIZE - 1) * OFFSET;
 
 /// The sum of the last 64 bytes that bup and rsync use.
 struct RollingSum {
@@ -121,13 +141,7 @@ struct RollingSum {
 
 impl Default for RollingSum {
     fn default() -> Self {
-        let size = WINDOW as u32;
-        Self {
-            first: size * OFFSET,
-            second: size * (size - 1) * OFFSET,
-            window: [0; WINDOW],
-            at: 0,
-        }
+        Self { first: FIRST, second: SECOND, window: [0; WINDOW], at: 0 }
     }
 }
 
@@ -135,11 +149,12 @@ impl RollingSum {
     /// Whether a chunk ends behind this byte.
     #[inline]
     fn roll(&mut self, byte: u8) -> bool {
-        let dropped = u32::from(std::mem::replace(&mut self.window[self.at], byte));
-        self.at = (self.at + 1) % WINDOW;
+        let oldest = self.window.get_mut(self.at % WINDOW);
+        let dropped = u32::from(oldest.map_or(0, |oldest| std::mem::replace(oldest, byte)));
+        self.at = self.at.wrapping_add(1);
         self.first = self.first.wrapping_add(u32::from(byte)).wrapping_sub(dropped);
-        self.second =
-            self.second.wrapping_add(self.first).wrapping_sub(WINDOW as u32 * (dropped + OFFSET));
+        let gone = SIZE.wrapping_mul(dropped.wrapping_add(OFFSET));
+        self.second = self.second.wrapping_add(self.first).wrapping_sub(gone);
         self.second & MASK == MASK
     }
 }

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use skopeo_image::number::wide;
 use skopeo_image::{Digest, go_json};
 use zstd::stream::write::Encoder;
 
@@ -86,16 +87,17 @@ impl Table {
             entry.offset = first.offset;
             entry.end_offset = end;
         }
-        if chunks.len() > 1 {
-            entry.place(&chunks[0]);
+        if let [first, _, ..] = &chunks[..] {
+            entry.place(first);
         }
         self.entry(&entry)?;
-        let mut at = 0;
-        for pair in chunks.windows(2) {
-            at += pair[0].size;
+        let mut at = 0_u64;
+        for (before, chunk) in chunks.iter().zip(chunks.iter().skip(1)) {
+            let Some(next) = at.checked_add(before.size) else { return Ok(Err(NoTable)) };
+            at = next;
             let mut entry =
                 Entry { kind: "chunk", name: &file.name, chunk_offset: at, ..Entry::default() };
-            entry.place(&pair[1]);
+            entry.place(chunk);
             self.entry(&entry)?;
         }
         Ok(self.require_room())
@@ -108,7 +110,8 @@ impl Table {
     }
 
     fn require_room(&self) -> Result<(), NoTable> {
-        let size = self.files.size + CHUNK * self.chunks.len() as u64;
+        let chunks = CHUNK.saturating_mul(wide(self.chunks.len()));
+        let size = self.files.size.saturating_add(chunks);
         if size > LARGEST { Err(NoTable) } else { Ok(()) }
     }
 
@@ -123,9 +126,9 @@ impl Table {
         let end = format!("{end},\"tarSplitDigest\":\"{}\"}}", Digest::sha256(&split.packed));
         self.files.write(end.as_bytes())?;
         let files = self.files.finish()?;
-        let files_at = offset + FRAME_HEADER;
-        let split_at = files_at + files.packed.len() as u64 + FRAME_HEADER;
-        let (files_len, split_len) = (files.packed.len() as u64, split.packed.len() as u64);
+        let (files_len, split_len) = (wide(files.packed.len()), wide(split.packed.len()));
+        let files_at = behind(offset, FRAME_HEADER)?;
+        let split_at = behind(behind(files_at, files_len)?, FRAME_HEADER)?;
         let annotations = BTreeMap::from([
             (CHECKSUM.to_owned(), Digest::sha256(&files.packed).to_string()),
             (POSITION.to_owned(), format!("{files_at}:{files_len}:{}:{KIND}", files.size)),
@@ -133,12 +136,17 @@ impl Table {
         ]);
         let footer = [files_at, files_len, files.size, KIND, split_at, split_len, split.size];
         let footer: Vec<u8> = footer.iter().flat_map(|number| number.to_le_bytes()).collect();
-        let mut out = Vec::with_capacity(files.packed.len() + split.packed.len() + 128);
+        let mut out = Vec::new();
         skippable(&mut out, &files.packed)?;
         skippable(&mut out, &split.packed)?;
         skippable(&mut out, &[&footer[..], &MAGIC].concat())?;
         Ok((out, annotations))
     }
+}
+
+/// The place so many bytes behind another.
+pub(super) fn behind(at: u64, bytes: u64) -> io::Result<u64> {
+    at.checked_add(bytes).ok_or_else(|| io::Error::other("the layer is too long"))
 }
 
 fn skippable(out: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
@@ -181,7 +189,7 @@ impl Split {
 
     fn line(&mut self, mut line: Line<'_>) -> io::Result<Result<(), NoTable>> {
         line.position = self.lines;
-        self.lines += 1;
+        self.lines = self.lines.saturating_add(1);
         let mut text = go_json::to_vec(&line)?;
         text.push(b'\n');
         self.document.write(&text)?;
@@ -330,7 +338,7 @@ impl Document {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.size += bytes.len() as u64;
+        self.size = self.size.saturating_add(wide(bytes.len()));
         self.encoder.write_all(bytes)
     }
 

@@ -1,8 +1,9 @@
 //! The head of a SIF file (Singularity image format, version 01): who made it when, and a table of
 //! the objects in it. All numbers are little-endian and nothing is padded.
 
+use skopeo_image::number::wide;
+
 use super::SifError;
-use crate::number::wide;
 use crate::synthetic::region::Region;
 
 /// The length of the global header, in bytes.

@@ -2,9 +2,9 @@
 //! nothing but a hole: a few kilobytes can ask for work without end.
 
 use skopeo_blob::MaxUnpacked;
+use skopeo_image::number::wide;
 
 use super::Error;
-use crate::number::wide;
 use crate::synthetic::region::Region;
 
 /// What has been made of the file system, and what may be.

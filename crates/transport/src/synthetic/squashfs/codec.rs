@@ -3,9 +3,9 @@
 use std::io::{self, Read};
 
 use liblzma::stream::Stream;
+use skopeo_image::number::wide;
 
 use super::Error;
-use crate::number::wide;
 
 /// What unpacking one xz block may take, in bytes: more than a dictionary of 1 MiB needs.
 const XZ_MEMORY: u64 = 32 << 20;

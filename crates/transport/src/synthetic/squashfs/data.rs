@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use skopeo_image::number::{narrow, wide};
+
 use super::budget::Budget;
 use super::inode::File;
 use super::metadata::{Metadata, long, word};
 use super::superblock::Superblock;
 use super::{Error, Packing};
-use crate::number::{narrow, wide};
 use crate::synthetic::region::Region;
 
 /// The bit of a block's length that says that it is not packed.

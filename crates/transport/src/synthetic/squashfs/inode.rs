@@ -1,9 +1,10 @@
 //! Inodes: what a name stands for, and its owner, mode, time and attributes.
 
+use skopeo_image::number::narrow;
+
 use super::Error;
 use super::metadata::{Cursor, Metadata, long, short, word};
 use super::superblock::Superblock;
-use crate::number::narrow;
 
 /// What stands for "none" where a fragment or attributes are named.
 const NONE: u32 = u32::MAX;

@@ -1,7 +1,7 @@
 //! The header of a tar's member with all that a file system knows: ustar (POSIX.1-2001), with a pax
 //! header before it for what does not fit. Extended attributes have the keys that star gave them.
 
-use crate::number::wide;
+use skopeo_image::number::wide;
 
 /// The unit of a tar, in bytes.
 const BLOCK: usize = 512;

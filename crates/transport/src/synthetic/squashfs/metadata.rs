@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use skopeo_image::number::wide;
+
 use super::budget::Budget;
 use super::{Error, Packing, part};
-use crate::number::wide;
 use crate::synthetic::region::Region;
 
 /// The length of a block, unpacked, in bytes.

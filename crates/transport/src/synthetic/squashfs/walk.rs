@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
 use skopeo_blob::MaxUnpacked;
+use skopeo_image::number::{narrow, wide};
 
 use super::Error;
 use super::budget::Budget;
@@ -12,7 +13,6 @@ use super::inode::{self, Folder, Inode, Kind};
 use super::member::Member;
 use super::metadata::{Metadata, short, word};
 use super::superblock::Superblock;
-use crate::number::{narrow, wide};
 use crate::synthetic::region::Region;
 
 /// The most names that are read.

@@ -7,10 +7,11 @@
 
 use std::io;
 
+use skopeo_image::number::{narrow, wide};
+
 use super::error::Fault;
 use super::header::{BLOCK, Header, text};
 use super::pax::Extensions;
-use crate::number::{narrow, wide};
 
 /// How many members an archive may have.
 const MAX_MEMBERS: usize = 1 << 20;

@@ -1,12 +1,15 @@
-//! Lengths as files have them and as memory has them. Numbers from outside are never cut by `as`.
+//! Lengths as files and manifests have them and as memory has them. Numbers from outside are never
+//! cut by `as`.
 
 /// A length in memory as one of a file.
-pub(crate) fn wide(length: usize) -> u64 {
+#[must_use]
+pub fn wide(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 /// A length of a file as one in memory; what does not fit is as large as can be, so that no buffer
 /// of it can be made.
-pub(crate) fn narrow(length: u64) -> usize {
+#[must_use]
+pub fn narrow(length: u64) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
 }
