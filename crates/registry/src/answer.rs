@@ -1,11 +1,5 @@
 //! What a registry says when it does not do what was asked.
 
-// What registries send must not end the program.
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::fmt;
 
 use http::{HeaderMap, StatusCode};

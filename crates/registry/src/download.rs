@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::Response;
+use skopeo_image::number::{narrow, wide};
 use skopeo_image::{Digest, Hasher};
 use tracing::{debug, info};
 use url::Url;
@@ -293,12 +294,11 @@ impl Progress {
             match self.read(&mut response).await {
                 Ok(Some(mut piece)) => {
                     self.response = Some(response);
-                    let skipped = self.skip.min(piece.len() as u64);
-                    self.skip -= skipped;
-                    piece.advance(usize::try_from(skipped).unwrap_or(usize::MAX));
-                    if !piece.is_empty() {
-                        self.at += piece.len() as u64;
-                        return Ok(Some(piece));
+                    let new = piece.split_off(narrow(self.skip).min(piece.len()));
+                    self.skip = self.skip.saturating_sub(wide(piece.len()));
+                    if !new.is_empty() {
+                        self.at = self.at.saturating_add(wide(new.len()));
+                        return Ok(Some(new));
                     }
                 }
                 Ok(None) => return Ok(None),
@@ -375,7 +375,8 @@ impl Progress {
             let mut call = self.call.clone();
             let ranged = self.ranges && self.at > 0;
             if ranged {
-                let last = self.total.map(|total| (total - 1).to_string()).unwrap_or_default();
+                let last = self.total.and_then(|total| total.checked_sub(1));
+                let last = last.map(|last| last.to_string()).unwrap_or_default();
                 call = call.header(RANGE, &format!("bytes={}-{last}", self.at));
             }
             let response = shared.send(&call).await?;

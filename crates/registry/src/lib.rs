@@ -7,6 +7,12 @@
 //! A [`Client`] is one registry as one identity sees it, for the whole process; a [`Repository`]
 //! is what one asks for manifests, blobs and tags. Nothing that comes from here is verified.
 
+// What servers send must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod answer;
 mod authorize;
 mod challenge;

@@ -155,7 +155,7 @@ impl Timeouts {
     pub fn of_idle(idle: Duration) -> Self {
         // More would not fit into the sums that are made of these.
         let idle = idle.min(Duration::from_secs(365 * 24 * 3600));
-        Self { connect: idle.min(Self::CONNECT), idle, commit: idle * Self::COMMIT }
+        Self { connect: idle.min(Self::CONNECT), idle, commit: idle.saturating_mul(Self::COMMIT) }
     }
 }
 

@@ -79,11 +79,11 @@ fn split_port(rule: &str) -> (&str, Option<u16>) {
 fn contains(network: IpAddr, length: u32, address: IpAddr) -> bool {
     match (network, address) {
         (IpAddr::V4(network), IpAddr::V4(address)) if length <= 32 => {
-            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+            let mask = u32::MAX.unbounded_shl(32_u32.saturating_sub(length));
             u32::from(network) & mask == u32::from(address) & mask
         }
         (IpAddr::V6(network), IpAddr::V6(address)) if length <= 128 => {
-            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            let mask = u128::MAX.unbounded_shl(128_u32.saturating_sub(length));
             u128::from(network) & mask == u128::from(address) & mask
         }
         _ => false,

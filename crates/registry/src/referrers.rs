@@ -1,12 +1,6 @@
 //! Referrers: what refers to a manifest, or the tag that lists them where there is no API
 //! (OCI distribution specification 1.1, "Listing Referrers", "Referrers Tag Schema").
 
-// What registries send must not end the program.
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::collections::HashSet;
 
 use http::header::ACCEPT;

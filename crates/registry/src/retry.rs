@@ -53,7 +53,8 @@ impl<'a> Tries<'a> {
     /// silent makes us wait long for nothing: that counts as half of all tries.
     pub(crate) fn broken(&mut self, error: &Error) -> Option<Duration> {
         if error.is_silence() {
-            self.counted += self.policy.tries.div_ceil(2).saturating_sub(1);
+            let half = self.policy.tries.div_ceil(2).saturating_sub(1);
+            self.counted = self.counted.saturating_add(half);
         }
         self.next(None, None)
     }
@@ -74,10 +75,10 @@ impl<'a> Tries<'a> {
         status: Option<StatusCode>,
         wish: Option<Duration>,
     ) -> Option<Duration> {
-        self.done += 1;
+        self.done = self.done.saturating_add(1);
         let busy = status == Some(StatusCode::TOO_MANY_REQUESTS);
         if !(busy && wish.is_some_and(|wish| wish >= SHORTEST_WISH)) {
-            self.counted += 1;
+            self.counted = self.counted.saturating_add(1);
         }
         let left = self.left();
         if self.counted >= self.policy.tries || left.is_zero() {
@@ -87,8 +88,9 @@ impl<'a> Tries<'a> {
         let usual = first.saturating_mul(1 << self.counted.saturating_sub(1).min(16));
         let pause = wish.unwrap_or(usual).min(left);
         // So that many who failed together do not come back together.
-        let pause = (pause + pause.mul_f64(fastrand::f64() / 4.0)).min(left);
-        self.paused += pause;
+        let more = pause.mul_f64(fastrand::f64() / 4.0);
+        let pause = pause.saturating_add(more).min(left);
+        self.paused = self.paused.saturating_add(pause);
         Some(pause)
     }
 }
@@ -146,6 +148,17 @@ mod tests {
         assert!(silent.broken(&silence).is_some() && silent.broken(&silence).is_none());
         assert_eq!(silent.done(), 2);
         assert_eq!(std::iter::from_fn(|| cut.broken(&broken)).count(), 4);
+    }
+
+    #[test]
+    fn tries_without_number_are_counted_without_end() {
+        let policy = RetryPolicy { tries: u32::MAX, ..RetryPolicy::default() };
+        let url = url::Url::parse("https://r.example/v2/").unwrap();
+        let wire = crate::wire::WireError::silent(Duration::from_secs(90));
+        let silence = Error::request(&http::Method::GET, &url, wire);
+        let mut tries = Tries::new(&policy);
+        while tries.broken(&silence).is_some() {}
+        assert_eq!(tries.done(), 2);
     }
 
     #[test]

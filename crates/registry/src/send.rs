@@ -141,7 +141,9 @@ impl Shared {
                     if let Some(until) = self.too_late(status, &hints, tries.left()) {
                         let host = self.called(response.url()).to_owned();
                         let refusal = self.refusal(outcome?).await;
-                        return Err(until.tell(refusal, &host).after(tries.done() + 1));
+                        return Err(until
+                            .tell(refusal, &host)
+                            .after(tries.done().saturating_add(1)));
                     }
                     let host = self.called(response.url());
                     let pause = tries.next(Some(status), hints.wait());
@@ -460,9 +462,10 @@ impl Shared {
     ) -> Result<T, WireError> {
         let timeouts = &self.options.timeouts;
         let limit = match *method {
-            Method::GET | Method::HEAD | Method::POST => timeouts.idle + timeouts.connect,
-            _ => timeouts.commit + timeouts.connect,
+            Method::GET | Method::HEAD | Method::POST => timeouts.idle,
+            _ => timeouts.commit,
         };
+        let limit = limit.saturating_add(timeouts.connect);
         let answer = tokio::time::timeout(limit, answer).await;
         answer.unwrap_or_else(|_| Err(WireError::silent(limit).of_host(&self.options.host)))
     }

@@ -1,11 +1,5 @@
 //! Tags and catalog, page by page.
 
-// What registries send must not end the program.
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::collections::HashSet;
 
 use http::header::LINK;

@@ -1,11 +1,5 @@
 //! Bearer tokens, by scope, until they expire.
 
-// What registries send must not end the program.
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -49,7 +49,7 @@ impl Roots {
     }
 
     fn of_subject(&self, subject: &[u8]) -> impl Iterator<Item = &CertificateDer<'static>> {
-        self.by_subject.get(subject).into_iter().flatten().map(|at| &self.all[*at])
+        self.by_subject.get(subject).into_iter().flatten().filter_map(|at| self.all.get(*at))
     }
 
     fn has(&self, certificate: &Certificate<'_>) -> bool {
@@ -182,7 +182,7 @@ impl Search<'_> {
         if chain.iter().any(same) || self.checks >= MAX_CHECKS {
             return false;
         }
-        self.checks += 1;
+        self.checks = self.checks.saturating_add(1);
         let verdict = self.signed(child, parent).and_then(|()| fits(parent, chain, role, self.now));
         if let Err(why) = verdict {
             self.because.get_or_insert_with(|| (why, parent.called.clone()));
@@ -276,7 +276,8 @@ fn fits(
         return Err(Refused::NoAuthority);
     }
     let between = below.len().saturating_sub(1);
-    if certificate.path_length.is_some_and(|most| between as u64 > u64::from(most)) {
+    let is_short = |most: u32| u32::try_from(between).is_ok_and(|between| between <= most);
+    if !certificate.path_length.is_none_or(is_short) {
         return Err(Refused::TooLong);
     }
     Ok(())

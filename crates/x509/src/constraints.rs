@@ -125,7 +125,7 @@ fn is_below(host: &str, rule: &str) -> Option<bool> {
     let more = labels.len().checked_sub(rules.len());
     Some(more.is_some_and(|more| {
         (more > 0 || !only_below)
-            && labels[more..].iter().zip(&rules).all(|(a, b)| a.eq_ignore_ascii_case(b))
+            && labels.iter().skip(more).zip(&rules).all(|(a, b)| a.eq_ignore_ascii_case(b))
     }))
 }
 

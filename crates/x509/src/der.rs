@@ -16,7 +16,7 @@ pub fn public_key(spki: &[u8]) -> Option<(&[u8], &[u8])> {
 pub fn signature(certificate: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (certificate, _) = expect(SEQUENCE, certificate)?;
     let (_, after) = expect(SEQUENCE, certificate)?;
-    let signed = &certificate[..certificate.len() - after.len()];
+    let signed = certificate.get(..certificate.len().checked_sub(after.len())?)?;
     let (algorithm, rest) = expect(SEQUENCE, after)?;
     Some((signed, algorithm, bits(rest)?))
 }

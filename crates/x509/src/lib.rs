@@ -3,6 +3,12 @@
 //! Values and judgement only: bytes, names and a moment go in. Who speaks TLS asks of servers, who
 //! verifies signatures asks of signers.
 
+// What others wrote must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod certificate;
 mod chain;
 mod constraints;

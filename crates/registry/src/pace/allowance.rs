@@ -88,17 +88,17 @@ impl Allowance {
         if let Some((until, since)) = self.held.filter(|(until, _)| *until > now) {
             return Admission::Held { until, since };
         }
-        if self.requests > 0 && self.requests + self.streams >= self.allowed {
+        if self.requests > 0 && self.all() >= self.allowed {
             return Admission::Full;
         }
         let spread = self.spread.filter(|(_, until)| *until > now).map(|(interval, _)| interval);
         let interval = self.interval.max(spread.unwrap_or_default());
         let due = self.due.unwrap_or(now).max(now);
-        if due > now + TOLERANCE {
+        if due.saturating_duration_since(now) > TOLERANCE {
             return Admission::Due(due.checked_sub(TOLERANCE).unwrap_or(due));
         }
         self.due = due.checked_add(interval);
-        self.requests += 1;
+        self.requests = self.requests.saturating_add(1);
         Admission::Go(self.epoch)
     }
 
@@ -109,7 +109,7 @@ impl Allowance {
 
     /// A body is on its way, for which nobody has to wait.
     pub(super) fn begin_stream(&mut self) -> u64 {
-        self.streams += 1;
+        self.streams = self.streams.saturating_add(1);
         self.epoch
     }
 
@@ -130,8 +130,8 @@ impl Allowance {
         let before = self.quota.filter(|(_, until)| *until > now).map(|(quota, _)| quota);
         let mut turn = Turn::default();
         if let Some(quota) = hints.quota {
-            let lasts = quota.reset.or(quota.window).unwrap_or_default().min(LONGEST);
-            self.quota = Some((quota, now + lasts));
+            let lasts = quota.reset.or(quota.window).unwrap_or_default();
+            self.quota = Some((quota, after(now, lasts)));
             let is_first = before.is_none_or(|before| before.remaining > 0);
             turn.spent = Some(quota).filter(|quota| quota.remaining == 0 && is_first);
         }
@@ -158,17 +158,17 @@ impl Allowance {
     fn refused(&mut self, now: Instant, epoch: u64, wait: Option<Duration>) {
         // Those that were in flight together are refused together: that is one refusal.
         if epoch == self.epoch {
-            self.epoch += 1;
-            self.allowed = (self.allowed.min(self.requests + self.streams) / 2).max(1);
+            self.epoch = self.epoch.wrapping_add(1);
+            self.allowed = (self.allowed.min(self.all()) / 2).max(1);
         }
         self.well = 0;
         let (held, since) = self.held.unwrap_or((now, now));
-        self.held = Some((held.max(now + wait.unwrap_or_default().min(LONGEST)), since));
+        self.held = Some((held.max(after(now, wait.unwrap_or_default())), since));
     }
 
     fn went_well(&mut self, now: Instant, quota: Option<Quota>, longest: Duration) {
         self.held = self.held.filter(|(until, _)| *until > now).map(|(until, _)| (until, now));
-        self.well += 1;
+        self.well = self.well.saturating_add(1);
         if self.well >= self.allowed {
             self.well = 0;
             self.allowed = self.allowed.saturating_add(1).min(self.most);
@@ -178,12 +178,23 @@ impl Allowance {
         // Who may ask again only in hours is not helped by asking slowly.
         let Some(reset) = quota.reset.filter(|reset| *reset <= longest) else { return };
         if quota.remaining == 0 {
-            self.held = Some((now + reset, now));
+            self.held = Some((after(now, reset), now));
         } else if quota.remaining < quota.limit.map_or(20, |limit| limit / 5) {
             let left = u32::try_from(quota.remaining).unwrap_or(u32::MAX);
-            self.spread = Some((reset / left, now + reset));
+            let interval = reset.checked_div(left).unwrap_or_default();
+            self.spread = Some((interval, after(now, reset)));
         }
     }
+
+    /// How many requests and bodies are on their way.
+    fn all(&self) -> usize {
+        self.requests.saturating_add(self.streams)
+    }
+}
+
+/// When so much time has gone by, of which no more counts than [`LONGEST`].
+fn after(now: Instant, time: Duration) -> Instant {
+    now.checked_add(time.min(LONGEST)).unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -219,7 +230,7 @@ mod tests {
         turn
     }
 
-    fn after(seconds: u64) -> Hints {
+    fn wish(seconds: u64) -> Hints {
         Hints { retry_after: Some(secs(seconds)), quota: None }
     }
 
@@ -276,7 +287,7 @@ mod tests {
             it.admit(now);
         }
         for wait in [1, 5, 2] {
-            let turn = answer(&mut it, now, 0, 429, after(wait));
+            let turn = answer(&mut it, now, 0, 429, wish(wait));
             assert_eq!(turn.asked, Some(secs(wait)));
         }
         let held = Admission::Held { until: now + secs(5), since: now };
@@ -298,7 +309,7 @@ mod tests {
             let sent = fill(&mut it, now);
             assert_eq!(sent.len(), [8, 4, 2].get(round).copied().unwrap_or(1));
             for epoch in sent {
-                answer(&mut it, now, epoch, 503, after(1));
+                answer(&mut it, now, epoch, 503, wish(1));
             }
             let until = now + secs(1);
             assert_eq!(it.admit(now), Admission::Held { until, since: start });
@@ -327,12 +338,12 @@ mod tests {
         let start = Instant::now();
         let mut it = allowance(None, None);
         it.admit(start);
-        answer(&mut it, start, 0, 429, after(1));
+        answer(&mut it, start, 0, 429, wish(1));
         let later = start + secs(2);
         it.admit(later);
         answer(&mut it, later, 1, 200, Hints::default());
         it.admit(later);
-        answer(&mut it, later, 1, 429, after(1));
+        answer(&mut it, later, 1, 429, wish(1));
         let until = later + secs(1);
         assert_eq!(it.admit(later), Admission::Held { until, since: later });
     }
@@ -344,12 +355,12 @@ mod tests {
         it.admit(now);
         answer(&mut it, now, 0, 503, Hints::default());
         assert!(matches!(it.admit(now), Admission::Go(0)));
-        answer(&mut it, now, 0, 503, after(1_000_000));
+        answer(&mut it, now, 0, 503, wish(1_000_000));
         assert_eq!(it.admit(now), Admission::Held { until: now + LONG, since: now });
         // But who says "too many requests" means it.
         let mut it = allowance(None, None);
         it.admit(now);
-        answer(&mut it, now, 0, 429, after(u64::MAX));
+        answer(&mut it, now, 0, 429, wish(u64::MAX));
         assert_eq!(it.admit(now), Admission::Held { until: now + LONGEST, since: now });
     }
 
@@ -408,6 +419,25 @@ mod tests {
             let took = now.duration_since(start);
             assert!(took <= secs(expected), "{given:?}: {took:?}");
             assert!(took + TOLERANCE >= secs(expected), "{given:?}: {took:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_times_can_be_told() {
+        let now = Instant::now();
+        let for_ever = Duration::MAX;
+        for (remaining, reset) in [(0, u64::MAX), (1, u64::MAX), (0, u64::MAX / 2)] {
+            let mut it = allowance(None, None);
+            it.admit(now);
+            let hints = quota(Some(100), remaining, Some(reset));
+            it.answered(now, 0, 200, &hints, for_ever);
+            it.leave();
+            let until = now + LONGEST;
+            match it.admit(now) {
+                Admission::Held { until: held, .. } => assert_eq!((held, remaining), (until, 0)),
+                Admission::Go(_) => assert_eq!(remaining, 1),
+                other => panic!("{other:?}"),
+            }
         }
     }
 

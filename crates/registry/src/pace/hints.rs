@@ -5,12 +5,6 @@
 //! seventh (`limit=100, remaining=5, reset=30`); `RateLimit-Limit`, `-Remaining` and `-Reset` of
 //! the drafts before, which registries send (Docker Hub: `100;w=21600`, and no reset at all).
 
-// What registries send must not end the program.
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;

@@ -85,7 +85,7 @@ impl Pace {
                     let left = until.saturating_duration_since(now);
                     // Nor does anybody queue where for twice that time all was refused.
                     let refusing = now.saturating_duration_since(since);
-                    if left > self.longest || refusing > 2 * self.longest {
+                    if left > self.longest || refusing > self.longest.saturating_mul(2) {
                         return Err(Closed(left));
                     }
                     Some(until)
@@ -178,7 +178,7 @@ impl Quota {
 /// `45s`, `90s`, `5m`, `6h`, `1h30m`.
 pub(crate) fn span(time: Duration) -> String {
     // What has begun counts.
-    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
     if seconds < 120 {
         return format!("{seconds}s");
     }

@@ -28,12 +28,12 @@ fn load(pair: &ClientPair, provider: &CryptoProvider) -> Result<Arc<CertifiedKey
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pair.certificate_pem)
         .collect::<Result<_, _>>()
         .map_err(|error| wrong(error.to_string()))?;
-    if chain.is_empty() {
+    let Some(own) = chain.first() else {
         return Err(wrong("no certificate found".to_owned()));
-    }
+    };
     let key = PrivateKeyDer::from_pem_slice(pair.key_pem.reveal().as_bytes())
         .map_err(|error| wrong(format!("its key: {error}")))?;
-    let own = Certificate::parse(&chain[0]).map_err(wrong)?.key.to_vec();
+    let own = Certificate::parse(own).map_err(wrong)?.key.to_vec();
     // What keys cannot be used is said in rustls' words, which name types.
     let key = provider
         .key_provider

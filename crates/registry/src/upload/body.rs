@@ -9,6 +9,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
+use skopeo_image::number::wide;
 use skopeo_image::{Algorithm, Digest, Hasher};
 use tokio::sync::{mpsc, oneshot};
 
@@ -87,8 +88,9 @@ impl Watch {
                 match next {
                     Some(Ok(piece)) if piece.is_empty() => {}
                     Some(Ok(piece)) => {
-                        let sent = state.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                        let sent = sent + piece.len() as u64;
+                        let length = wide(piece.len());
+                        let sent = state.sent.fetch_add(length, Ordering::Relaxed);
+                        let sent = sent.saturating_add(length);
                         match state.size {
                             Some(size) if sent > size => return state.fail(state.length(true)),
                             Some(size) if sent == size => held = Some(piece),

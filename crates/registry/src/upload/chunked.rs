@@ -5,6 +5,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use http::header::{CONTENT_RANGE, RANGE};
 use http::{HeaderMap, Method, StatusCode};
+use skopeo_image::number::{narrow, wide};
 use skopeo_image::{Algorithm, Digest};
 use tracing::debug;
 
@@ -52,7 +53,7 @@ impl Repository {
         let (mut body, hashing) = Hashing::start(body, algorithm);
         let wanted = chunk_size(session.chunk_min);
         let mut chunk = BytesMut::new();
-        let mut at = 0;
+        let mut at = 0_u64;
         loop {
             let piece = body.next().await.transpose().map_err(UploadError::Body)?;
             let ended = piece.is_none();
@@ -61,14 +62,14 @@ impl Repository {
             }
             if chunk.len() >= wanted || ended && !chunk.is_empty() {
                 let whole = chunk.split().freeze();
-                let length = whole.len() as u64;
+                let length = wide(whole.len());
                 self.send_chunk(session, at, whole).await.map_err(|error| match is_unsupported(
                     &error,
                 ) {
                     true => UploadError::again(error.doing(CHUNKED), RetryWith::Whole),
                     false => UploadError::last(error.doing(CHUNKED)),
                 })?;
-                at += length;
+                at = at.saturating_add(length);
             }
             if ended {
                 break;
@@ -91,15 +92,16 @@ impl Repository {
         chunk: Bytes,
     ) -> Result<(), Error> {
         let shared = self.shared();
-        let end = start + chunk.len() as u64;
+        let end = start.saturating_add(wide(chunk.len()));
         let mut from = start;
         let mut tries = Tries::new(&shared.options.retry);
         loop {
-            let rest = chunk.slice(usize::try_from(from - start).unwrap_or(chunk.len())..);
+            let there = narrow(from.saturating_sub(start)).min(chunk.len());
+            let rest = chunk.slice(there..);
             let location = session.location.clone();
             let mut call = Call::to(Method::PATCH, &location).scopes(self.to_write()).body(rest);
             call.headers = octets();
-            let call = call.header(CONTENT_RANGE, &format!("{from}-{}", end - 1));
+            let call = call.header(CONTENT_RANGE, &format!("{from}-{}", end.saturating_sub(1)));
             let (error, status) = match shared.send_once(&call).await {
                 Ok(response) if response.status().is_success() => {
                     session.location = shared.location(&response)?;
@@ -158,7 +160,7 @@ impl Repository {
 
 /// How many bytes to send at once where no less than `min` are taken.
 fn chunk_size(min: u64) -> usize {
-    usize::try_from(min.clamp(CHUNK, LARGEST_CHUNK)).unwrap_or(usize::MAX)
+    narrow(min.clamp(CHUNK, LARGEST_CHUNK))
 }
 
 /// How many bytes `Range: 0-N` says are there.

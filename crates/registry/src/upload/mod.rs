@@ -14,6 +14,7 @@ use futures_util::stream::BoxStream;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::Response;
+use skopeo_image::number::wide;
 use skopeo_image::{Algorithm, Digest};
 use tracing::debug;
 use url::Url;
@@ -195,7 +196,7 @@ impl Repository {
         digest: &Digest,
         bytes: Bytes,
     ) -> Result<(Digest, u64), UploadError> {
-        let size = bytes.len() as u64;
+        let size = wide(bytes.len());
         let mut session = match session {
             Some(session) => session,
             None => self.open_upload().await?,
@@ -436,12 +437,12 @@ async fn collect(
     let mut whole = BytesMut::new();
     while let Some(piece) = body.next().await {
         let piece = piece.map_err(UploadError::Body)?;
-        if (whole.len() + piece.len()) as u64 > size {
+        if wide(piece.len()) > size.saturating_sub(wide(whole.len())) {
             return Err(UploadError::Body(body::Length { expected: size, longer: true }.into()));
         }
         whole.extend_from_slice(&piece);
     }
-    if (whole.len() as u64) < size {
+    if wide(whole.len()) < size {
         return Err(UploadError::Body(body::Length { expected: size, longer: false }.into()));
     }
     Ok(whole.freeze())

@@ -6,6 +6,7 @@ use futures_util::stream::{self, BoxStream};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderValue};
 use http::{HeaderMap, Method};
 use skopeo_image::Digest;
+use skopeo_image::number::{narrow, wide};
 use tracing::debug;
 use url::Url;
 
@@ -94,13 +95,14 @@ impl Repository {
         body: BoxStream<'static, Result<Bytes, BoxError>>,
     ) -> Result<(), UploadError> {
         let mut rest = without(body, from);
-        if from < size {
+        if let Some(left @ 1..) = size.checked_sub(from) {
             let mut headers: HeaderMap = octets();
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(size - from));
-            if let Ok(range) = HeaderValue::from_str(&format!("{from}-{}", size - 1)) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(left));
+            let last = size.saturating_sub(1);
+            if let Ok(range) = HeaderValue::from_str(&format!("{from}-{last}")) {
                 headers.insert(CONTENT_RANGE, range);
             }
-            let watch = Watch::new(Some(size - from));
+            let watch = Watch::new(Some(left));
             let location = session.location.clone();
             let response = self.stream(Method::PATCH, &location, &headers, rest, &watch).await?;
             if !response.status().is_success() {
@@ -130,11 +132,10 @@ fn without(
                 Ok(piece) => piece,
                 error => return Some((error, (body, from))),
             };
-            let gone = from.min(piece.len() as u64);
-            from -= gone;
-            let piece = piece.split_off(usize::try_from(gone).unwrap_or(usize::MAX));
-            if !piece.is_empty() {
-                return Some((Ok(piece), (body, from)));
+            let new = piece.split_off(narrow(from).min(piece.len()));
+            from = from.saturating_sub(wide(piece.len()));
+            if !new.is_empty() {
+                return Some((Ok(new), (body, from)));
             }
         }
     });

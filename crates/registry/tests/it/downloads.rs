@@ -200,6 +200,21 @@ async fn nothing_is_asked_for_once_everything_is_here() {
 }
 
 #[tokio::test]
+async fn behind_the_end_there_is_nothing_left() {
+    for declared in [5, 3, 0] {
+        let server = Server::start(|seen| match seen.header("range") {
+            Some(_) => reply(416),
+            None => reply(200).body("short"),
+        })
+        .await;
+        let repository = server.client().repository("a");
+        let download = repository.blob_from(&digest(), declared, 5).await.unwrap();
+        assert_eq!(download.size, Some(0), "{declared}");
+        assert_eq!(all(download).await.unwrap(), b"", "{declared}");
+    }
+}
+
+#[tokio::test]
 async fn storage_elsewhere_sees_no_credentials_and_is_asked_for_anew() {
     let count = AtomicUsize::new(0);
     let storage = Server::start(move |seen| match count.fetch_add(1, Ordering::Relaxed) {
