@@ -6,6 +6,12 @@
 //!
 //! [`Policy::admit`] is the only way to an [`Admitted`] manifest, and nothing else may be copied.
 
+// What others wrote must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod admit;
 mod error;
 mod machine;
