@@ -4,6 +4,7 @@ use skopeo_image::{PolicyScope, RawManifest, Signature};
 use tracing::debug;
 
 use crate::policy::Requirement;
+use crate::sigstore::{self, Attached};
 use crate::{MAX_SIGNATURES, Policy, Rejected, SignatureError};
 
 /// A manifest that the policy accepts.
@@ -93,10 +94,27 @@ impl Policy {
                     Found::None => Err(Rejected::Unsigned),
                 }
             }
-            Requirement::SigstoreSigned(_) => Err(Rejected::NotSupported {
-                image: scope.name.clone(),
-                requirement: requirement.type_name(),
-            }),
+            Requirement::SigstoreSigned(requirement) => {
+                let (mut others, mut attachments) = (0_usize, 0_usize);
+                let mut attached = Vec::new();
+                for signature in signatures {
+                    match signature {
+                        Signature::Sigstore { mime_type, payload, annotations }
+                            if mime_type == sigstore::PAYLOAD_TYPE =>
+                        {
+                            attached.push(Attached { payload, annotations });
+                        }
+                        Signature::Sigstore { .. } => attachments = attachments.saturating_add(1),
+                        Signature::Simple(_) => others = others.saturating_add(1),
+                    }
+                }
+                let judge = |it| self.judge_sigstore(requirement, scope, manifest, it);
+                match any_accepted(attached.into_iter(), judge)? {
+                    Found::Good => Ok(()),
+                    Found::None if others == 0 && attachments == 0 => Err(Rejected::Unsigned),
+                    Found::None => Err(Rejected::OtherSignatures { simple: others, attachments }),
+                }
+            }
         }
     }
 }

@@ -25,17 +25,6 @@ pub enum Rejected {
     /// Signatures are required of every image, and the policy asks for none from this one.
     #[error("No signature verification policy found for image {0}")]
     NoVerification(String),
-    /// The policy asks for what cannot be judged here.
-    #[error(
-        "image {image} is not accepted: the policy requires {requirement:?}, and verifying these \
-         signatures is not supported yet"
-    )]
-    NotSupported {
-        /// The image.
-        image: String,
-        /// The type of the requirement, as in policy.json.
-        requirement: &'static str,
-    },
     /// There is none of the signatures that the policy asks for.
     #[error("A signature was required, but no signature exists")]
     Unsigned,
@@ -88,6 +77,12 @@ pub enum SignatureError {
     /// Keys of a kind that was planned and never built.
     #[error("Unimplemented \"keyType\" value {0:?}")]
     KeyType(String),
+    /// The policy's keys or certificates cannot be used.
+    #[error("{0}")]
+    Keys(String),
+    /// A sigstore signature, or what lies beside it, is not good.
+    #[error("{0}")]
+    Sigstore(String),
     /// The message is not good.
     #[error(transparent)]
     OpenPgp(#[from] OpenPgpError),
@@ -127,6 +122,6 @@ impl Rejected {
 impl SignatureError {
     /// Whether the policy is at fault, not the signature.
     fn is_configuration(&self) -> bool {
-        matches!(self, Self::KeyFile(_) | Self::NoKeys | Self::KeyType(_))
+        matches!(self, Self::KeyFile(_) | Self::NoKeys | Self::KeyType(_) | Self::Keys(_))
     }
 }

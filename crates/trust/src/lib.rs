@@ -19,6 +19,7 @@ pub mod openpgp;
 mod payload;
 pub mod policy;
 mod signed_by;
+mod sigstore;
 mod strict;
 
 pub use admit::Admitted;

@@ -28,8 +28,9 @@ fn bits(bytes: &[u8]) -> Option<&[u8]> {
     (unused == 0).then_some(bits)
 }
 
-/// The body of the first element, and what follows it.
-fn expect(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The body of the first element if it is of that kind, and what follows it.
+#[must_use]
+pub fn expect(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&found, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match usize::from(first) {

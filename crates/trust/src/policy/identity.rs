@@ -6,7 +6,7 @@ use skopeo_image::Reference;
 use crate::strict::{self, Fields};
 
 /// Which name in a signature is accepted for an image.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SignedIdentity {
     /// The image's name, tag or digest included.
     MatchExact,

@@ -19,6 +19,7 @@ pub use sigstore::{Fulcio, Key, Keys, Pki, SigstoreSigned};
 use crate::PolicyError;
 use crate::machine::{Machine, Memory, Nowhere};
 use crate::openpgp::Keyring;
+use crate::sigstore::TrustRoot;
 use crate::strict::{self, Fields};
 
 /// What is required of images, by where they come from.
@@ -31,6 +32,7 @@ pub struct Policy {
     signatures_required: bool,
     machine: Arc<dyn Machine>,
     keyrings: Arc<Memory<SignedByKeys, Keyring>>,
+    roots: Arc<Memory<SigstoreSigned, TrustRoot>>,
 }
 
 impl Policy {
@@ -59,6 +61,7 @@ impl Policy {
             signatures_required: false,
             machine: Arc::new(Nowhere),
             keyrings: Arc::default(),
+            roots: Arc::default(),
         }
     }
 
@@ -75,6 +78,10 @@ impl Policy {
 
     pub(crate) fn keyrings(&self) -> &Memory<SignedByKeys, Keyring> {
         &self.keyrings
+    }
+
+    pub(crate) fn roots(&self) -> &Memory<SigstoreSigned, TrustRoot> {
+        &self.roots
     }
 
     /// The policy with `--require-signed`: an image is accepted only if a requirement was met that

@@ -7,7 +7,7 @@ use super::requirement::parse_identity;
 use crate::strict::Fields;
 
 /// Whose sigstore signature is trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SigstoreSigned {
     /// Who may have signed.
     pub keys: Keys,
@@ -18,7 +18,7 @@ pub struct SigstoreSigned {
 }
 
 /// Who may have signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Keys {
     /// The owner of one of these keys.
     Keys(Vec<Key>),
@@ -29,7 +29,7 @@ pub enum Keys {
 }
 
 /// A public key or certificate, or a file of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     /// In a file.
     Path(String),
@@ -38,7 +38,7 @@ pub enum Key {
 }
 
 /// Certificates of Fulcio that are trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fulcio {
     /// The roots.
     pub ca: Key,
@@ -49,7 +49,7 @@ pub struct Fulcio {
 }
 
 /// Certificates of another authority that are trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pki {
     /// The roots.
     pub roots: Key,
