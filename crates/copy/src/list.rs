@@ -179,6 +179,23 @@ fn bounded(job: &Job<'_>, list: &RawManifest, depth: usize) -> Result<(), Error>
     Ok(())
 }
 
+/// Asks the policy about a list where nobody else asks: each image is admitted on its own. Where
+/// there is none, the list must be, and for what is no image.
+pub(crate) async fn admit(job: &Job<'_>, prepared: &Prepared) -> Result<(), Error> {
+    let instances = &prepared.plan.instances;
+    if !instances.is_empty() && instances.iter().all(|it| it.kind == EntryKind::Manifest) {
+        return Ok(());
+    }
+    let scope = job.source.name().policy_scope();
+    let mut signatures = Vec::new();
+    if !admit::accepts_unsigned(job.policy, &scope) {
+        let read = job.source.signatures(&prepared.which).await;
+        signatures = read.map_err(|error| Error::ReadSignatures(error.into()))?;
+    }
+    let admitted = job.policy.admit(&scope, prepared.manifest.clone(), &signatures);
+    admitted.map(drop).map_err(Error::Rejected)
+}
+
 /// Copies a list with the instances that are asked for.
 fn copy_list<'a>(
     job: &'a Job<'_>,
@@ -190,18 +207,7 @@ fn copy_list<'a>(
         let Prepared { manifest, which, signatures, hanging, plan } = &prepared;
         let of = plan.instances.len();
         job.session.tell(Event::CopyingImages { copied: of, listed: plan.listed });
-        if of == 0 || plan.instances.iter().any(|it| it.kind != EntryKind::Manifest) {
-            // Each image is admitted on its own. Where there is none, the list must be, and for
-            // what is no image.
-            let signatures = job
-                .source
-                .signatures(which)
-                .await
-                .map_err(|error| Error::ReadSignatures(error.into()))?;
-            let scope = job.source.name().policy_scope();
-            let admitted = job.policy.admit(&scope, manifest.clone(), &signatures);
-            admitted.map_err(Error::Rejected)?;
-        }
+        admit(job, &prepared).await?;
         let copies: Vec<BoxFuture<'_, Result<InstanceCopy, Error>>> = plan
             .instances
             .iter()

@@ -247,6 +247,7 @@ impl Pricing<'_> {
 
     fn list(&self, prepared: list::Prepared, depth: usize) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
+            list::admit(self.job, &prepared).await?;
             let of = prepared.plan.instances.len();
             let work: Vec<BoxFuture<'_, Result<(), Error>>> = (prepared.plan.instances.iter())
                 .enumerate()

@@ -102,7 +102,7 @@ pub(crate) fn document(bytes: &[u8]) -> Result<&RawValue, String> {
     let value = match first {
         None => return Err("unexpected end of JSON input".to_owned()),
         Some(Err(error)) if error.is_eof() => return Err("unexpected end of JSON input".to_owned()),
-        Some(Err(error)) => return Err(error.to_string()),
+        Some(Err(error)) => return Err(not_json(bytes, &error)),
         Some(Ok(value)) => value,
     };
     let rest = bytes.get(values.byte_offset()..).unwrap_or_default();
@@ -111,6 +111,19 @@ pub(crate) fn document(bytes: &[u8]) -> Result<&RawValue, String> {
             Err(format!("invalid character {:?} after top-level value", char::from(*byte)))
         }
         None => Ok(value),
+    }
+}
+
+/// What Go says of a text that does not even begin as JSON; else what is known.
+fn not_json(bytes: &[u8], error: &serde_json::Error) -> String {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    match first {
+        Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') | None => {
+            error.to_string()
+        }
+        Some(other) => {
+            format!("invalid character {:?} looking for beginning of value", char::from(*other))
+        }
     }
 }
 

@@ -127,3 +127,27 @@ async fn what_is_packed_anew_is_not_known_exactly() {
     assert!(!price.exact);
     assert_eq!(price.fetch.blobs, 2);
 }
+
+#[tokio::test]
+async fn a_list_without_instances_is_refused_as_a_copy_would() {
+    let mut builder = Builder::new();
+    let image = builder.image(Kind::Oci, &[layer(1)]);
+    let list = builder.list(Kind::Oci, &[("amd64", &image)]);
+    let source = builder.top(&list);
+    let policy = Policy::parse(br#"{"default":[{"type":"reject"}]}"#, "p").unwrap();
+    for lists in [Lists::IndexOnly, Lists::All] {
+        let destination = FakeDestination { sparse: true, ..FakeDestination::new() };
+        let request = Request { lists, ..request() };
+        let session = session(&std::sync::Arc::default());
+        let book = Book::default();
+        let price = price(&session, &source, &destination, &policy, &request, &book).await;
+        let error = crate::Error::from(price.unwrap_err());
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(why) = cause {
+            text = format!("{text}: {why}");
+            cause = why.source();
+        }
+        assert!(text.contains("Source image rejected: Running image oci:/"), "{text}");
+    }
+}

@@ -22,6 +22,9 @@ impl Message {
         if bytes.len() > MAX_SIGNATURE {
             return Err(OpenPgpError::TooLong(MAX_SIGNATURE));
         }
+        if bytes.first().is_some_and(|first| first & 0x80 == 0) {
+            return Err(malformed("it is not binary"));
+        }
         let mut packets = packets(bytes)?;
         if packets.len() > 1 && matches!(packets.first(), Some(Packet::CompressedData(_))) {
             return Err(OpenPgpError::Trailing);
