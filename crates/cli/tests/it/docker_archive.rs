@@ -14,7 +14,7 @@ use skopeo_testkit::{
 };
 
 use crate::program::{at_home, fatal};
-use crate::stage::{SKOPEO, skopeo, start};
+use crate::stage::{SKOPEO, skopeo, start, whole_dir, whole_layout};
 
 /// Images of all shapes that archives take.
 fn images() -> Vec<(&'static str, Image)> {
@@ -135,6 +135,7 @@ fn each_reads_what_the_other_wrote() {
     for (kind, image) in images() {
         image.write_dir(&theirs.home.path("work").join(kind));
         let from = format!("dir:{kind}");
+        let mut read = Vec::new();
         for (writer, reader) in [(theirs, ours), (ours, theirs)] {
             let file = format!("{}-{kind}.tar", writer.program.to_string_lossy().len());
             let name = format!("docker-archive:{file}:x:1");
@@ -142,8 +143,17 @@ fn each_reads_what_the_other_wrote() {
             for to in ["dir:", "oci:"] {
                 let to = format!("{to}{file}-{}", to.len());
                 run(&theirs.home, &reader.program, &["copy", "-q", &name, &to]).success();
+                let (transport, folder) = to.split_once(':').unwrap();
+                let folder = theirs.home.path("work").join(folder);
+                match transport {
+                    "dir" => read.push(whole_dir(&folder).unwrap()),
+                    _ => assert_eq!(whole_layout(&folder).len(), 1, "{kind}"),
+                }
             }
         }
+        // The same image by both ways; into layouts each packs layers by its own encoder.
+        read.dedup();
+        assert_eq!(read.len(), 1, "{kind}: {read:?}");
     }
 }
 

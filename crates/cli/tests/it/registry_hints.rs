@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 
-use skopeo_testkit::{Fault, Home, Image, On, Registry};
+use skopeo_testkit::{Fault, Home, Image, On, Registry, cannot};
 
 use crate::stage::{SKOPEO, home, sentence, skopeo};
 
@@ -73,25 +73,49 @@ fn a_proxy_is_named_that_does_not_answer() {
     assert!(run.stderr.contains("HTTPS_PROXY") && !run.stderr.contains("hush"), "{run}");
 }
 
+/// Who waits for a second or more is told for whom, once each time; who waits for less is not.
 #[test]
 fn waiting_names_the_registry() {
     let registry = Registry::start();
     Image::new(1).push(&registry, "a:v1");
-    registry.fault(Fault::status(On::manifests(), 429).retry_after(1).once());
-    let home = home(&[&registry.host()]);
-    let run = skopeo(&home, &["copy", &registry.docker("a:v1"), "dir:x"]).success();
-    let named = format!("{}: 429", registry.host().split(':').next().unwrap());
-    if run.stderr.contains("trying again") {
-        let line = run.stderr.lines().find(|line| line.contains("trying again")).unwrap();
-        assert!(line.contains(&registry.host()) || line.contains(&named), "{line}");
+    let (home, host) = (home(&[&registry.host()]), registry.host());
+    let busy = || Fault::status(On::manifests(), 429);
+    let unavailable = || Fault::status(On::manifests(), 503);
+    for (at, (fault, tries, said)) in [
+        (busy().retry_after(1).once(), 2, &["429 Too Many Requests: trying again in 1 s"][..]),
+        (unavailable().once(), 2, &[]),
+        // After 0.3 and 0.6 seconds comes a pause of 1.2, and up to a quarter of it more.
+        (unavailable().times(3), 4, &["503 Service Unavailable: trying again in "]),
+        (Fault::hang_up(On::manifests()).once(), 2, &[]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        registry.fault(fault);
+        registry.forget_requests();
+        let to = format!("dir:{at}");
+        let run = skopeo(&home, &["copy", &registry.docker("a:v1"), &to]).success();
+        registry.mend();
+        assert_eq!(registry.count(&On::manifests()), tries, "{:?}", registry.lines());
+        let lines: Vec<&str> = run.stderr.lines().filter(|it| it.contains("again")).collect();
+        assert_eq!(lines.len(), said.len(), "{run}");
+        for (line, said) in lines.into_iter().zip(said) {
+            let said = format!("level=info msg=\"registry {host}: {said}");
+            assert!(line.contains(&said), "{line:?} is not {said:?}");
+        }
+        // Who wants to know is told of all of it.
+        registry.fault(unavailable().once());
+        let run = skopeo(&home, &["--debug", "copy", &registry.docker("a:v1"), &format!("{to}x")]);
+        registry.mend();
+        let said = format!("level=debug msg=\"registry {host}: 503 Service Unavailable: trying");
+        assert!(run.clone().success().stderr.contains(&said), "{run}");
     }
 }
 
 #[test]
 fn a_credential_file_of_somebody_else_ends_no_public_pull() {
     if !rustix::process::getuid().is_root() {
-        println!("skipped: only root can make what others may not read");
-        return;
+        cannot!("only root can make what others may not read");
     }
     let registry = Registry::start();
     Image::new(1).push(&registry, "a:v1");

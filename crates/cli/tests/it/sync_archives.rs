@@ -9,6 +9,7 @@ use skopeo_testkit::{Dockerd, Fault, Format, Home, Image, On, Registry, skip};
 
 use crate::oci_archive::tar;
 use crate::program::{at_home, fatal};
+use crate::stage::whole_dir;
 use crate::sync_names::{images_in, two};
 
 const KINDS: [&str; 3] = ["oci", "oci-archive", "docker-archive"];
@@ -224,6 +225,7 @@ fn the_original_reads_what_is_written() {
         for (at, name) in names.iter().enumerate() {
             let name = format!("{kind}:place:{}/{name}", from.host());
             run(&home, &theirs, &["copy", &name, &format!("dir:{kind}-{at}")]).success();
+            assert!(whole_dir(&home.path(format!("work/{kind}-{at}"))).is_some(), "{name}");
         }
     }
 }

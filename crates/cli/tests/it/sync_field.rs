@@ -305,11 +305,21 @@ fn certificates_of_the_command_line() {
     let host = tls.host();
     home.write("work/l.yml", &format!("{host}:\n  images: {{a/b: []}}\n"));
     let line = "skopeo sync --src yaml --dest dir l.yml to";
-    say(&home, line).failure(1);
+    let run = say(&home, line).failure(1);
+    assert!(run.stderr.contains("x509: certificate signed by unknown authority"), "{run}");
+    assert!(tls.requests().is_empty() && digests(&home, "to", &["b:1"]) == [None], "{run}");
     say(&home, &line.replace("sync", "sync --src-cert-dir certs")).success();
+    let expected = [Some(Image::new(1).digest())];
+    assert_eq!(digests(&home, "to", &["b:1"]), expected);
     let in_file = format!("{host}:\n  cert-dir: certs\n  images: {{a/b: []}}\n");
     home.write("work/l.yml", &in_file);
     say(&home, &line.replace(" to", " to2")).success();
+    assert_eq!(digests(&home, "to2", &["b:1"]), expected);
+    // What the file says counts, not the flag.
+    fs_err::create_dir(home.path("work/none")).unwrap();
+    let line = line.replace("sync", "sync --src-cert-dir none").replace(" to", " to3");
+    say(&home, &line).success();
+    assert_eq!(digests(&home, "to3", &["b:1"]), expected);
 }
 
 /// Names that are none, and destinations that refuse some images: it stopped.

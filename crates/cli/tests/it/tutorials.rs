@@ -1,8 +1,10 @@
 //! The command lines of the field's tutorials, word for word but for the registries' names.
 
-use skopeo_testkit::{Home, Image, Registry, run::installed};
+use skopeo_testkit::{Home, Image, Registry, run::installed, skip};
 
 use crate::program::at_home;
+use crate::stage::whole_layout;
+use crate::sync_stage::whole_registry;
 
 /// Two registries, one open and one for `user` with the password `token`, and images to move.
 fn field() -> (Home, Registry, Registry) {
@@ -51,6 +53,11 @@ fn copies_between_registries() {
              docker://{g}/u/test:v1"
         ),
     );
+    let image = Image::new(1).digest().to_string();
+    let there = [("pichuang/nginx:latest", &image), ("u/test:v1", &image)];
+    let there = there.map(|(name, digest)| (name.to_owned(), digest.clone()));
+    assert_eq!(whole_registry(guarded.root()), there.into());
+    assert_eq!(whole_registry(open.root())["test/buildah-stable:latest"], image);
 }
 
 #[test]
@@ -60,7 +67,10 @@ fn copies_through_a_layout() {
     home.insecure(&[&o, &g]);
     say(&home, &format!("skopeo copy docker://{o}/centos:7.5.1804 oci:./target:centos:7.5.1804"));
     say(&home, &format!("skopeo copy docker://{o}/library/centos:8 oci:./target:centos:7"));
-    say(&home, "skopeo inspect oci:./target:centos:7");
+    let image = Image::new(1).digest();
+    let names = ["centos:7", "centos:7.5.1804"].map(|name| (name.to_owned(), image.clone()));
+    assert_eq!(whole_layout(&home.path("work/target")), names.into());
+    assert!(say(&home, "skopeo inspect oci:./target:centos:7").contains(image.as_str()));
     say(
         &home,
         &format!(
@@ -68,7 +78,9 @@ fn copies_through_a_layout() {
              docker://{g}/my-images/rhel7:7.5"
         ),
     );
-    say(&home, &format!("skopeo inspect --creds=user:token docker://{g}/my-images/rhel7:7.5"));
+    let line = format!("skopeo inspect --creds=user:token docker://{g}/my-images/rhel7:7.5");
+    assert!(say(&home, &line).contains(image.as_str()));
+    assert_eq!(whole_registry(guarded.root()).len(), 1);
 }
 
 #[test]
@@ -79,8 +91,7 @@ fn lists_tags_into_a_pipe() {
     let line = format!("skopeo list-tags --tls-verify=false docker://{}/test/buildah", open.host());
     assert!(say(&home, &line).contains("\"v1.10\""));
     if installed("jq").is_none() {
-        eprintln!("SKIPPED: jq is not installed");
-        return;
+        skip!("jq is not installed");
     }
     let program = env!("CARGO_BIN_EXE_skopeo");
     let pipe = format!("{program} {} | jq -r '.Tags[]' | sort -V", &line["skopeo ".len()..]);
