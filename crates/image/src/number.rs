@@ -3,8 +3,10 @@
 
 /// A length in memory as one of a file.
 #[must_use]
-pub fn wide(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
+#[expect(clippy::as_conversions, reason = "no `usize` is longer, or this is not compiled")]
+pub const fn wide(length: usize) -> u64 {
+    const { assert!(usize::BITS <= u64::BITS) };
+    length as u64
 }
 
 /// A length of a file as one in memory; what does not fit is as large as can be, so that no buffer

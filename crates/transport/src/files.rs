@@ -12,6 +12,7 @@ use std::time::Duration;
 use fs_err::File;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_blob::{Blob, StreamError, Unverified, WriteError, file};
+use skopeo_image::number::{narrow, wide};
 use skopeo_image::{Descriptor, Digest};
 use tempfile::{NamedTempFile, TempPath};
 use tokio::task::JoinHandle;
@@ -20,7 +21,7 @@ use crate::partial::{self, PartialFile};
 use crate::{Error, Partial, inside};
 
 /// The longest manifest that is read, in bytes.
-pub(crate) const MAX_MANIFEST: u64 = skopeo_image::manifest::MAX_MANIFEST_SIZE as u64;
+pub(crate) const MAX_MANIFEST: u64 = wide(skopeo_image::manifest::MAX_MANIFEST_SIZE);
 
 /// The longest `index.json` of a layout, in bytes: some hundred thousand images.
 pub(crate) const MAX_INDEX: u64 = 64 << 20;
@@ -64,8 +65,8 @@ pub(crate) fn read(path: &Path, inside: Option<&Path>, limit: u64) -> Result<Vec
     if size > limit {
         return Err(too_large(size));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-    let read = file.take(limit + 1).read_to_end(&mut bytes)? as u64;
+    let mut bytes = Vec::with_capacity(narrow(size.saturating_add(1)));
+    let read = wide(file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?);
     if read > limit { Err(too_large(read)) } else { Ok(bytes) }
 }
 
@@ -383,7 +384,7 @@ impl Writer {
 /// Gives a file its place, in a folder that is made if it is missing. A registry that serves the
 /// layout may remove the empty folder once more in between.
 fn persist(mut temp: NamedTempFile, place: &Path) -> io::Result<std::fs::File> {
-    let mut attempts = 0;
+    let mut attempts = 0_u32;
     loop {
         if let Some(parent) = place.parent() {
             make_folder(parent)?;
@@ -395,7 +396,7 @@ fn persist(mut temp: NamedTempFile, place: &Path) -> io::Result<std::fs::File> {
             }
             Err(error) => return Err(error.error),
         }
-        attempts += 1;
+        attempts = attempts.saturating_add(1);
     }
 }
 

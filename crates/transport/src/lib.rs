@@ -5,6 +5,12 @@
 //! [`Destination`]. Each format is a folder with the same rooms: its name, its source, its
 //! destination, and what is peculiar to it.
 
+// What others wrote must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod collection;
 mod destination;
 mod dir;

@@ -1,10 +1,5 @@
 //! Signatures as files hold them, in folders and in lookaside storage.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::collections::BTreeMap;
 
 use base64::Engine;

@@ -196,7 +196,7 @@ impl DirDestination {
     async fn begun(&self) -> Result<&Begun, Error> {
         let begin = || async {
             let mut told = false;
-            let mut vanished = 0;
+            let mut vanished = 0_u32;
             loop {
                 match self.open_folder() {
                     Err(Error::FolderBusy(_)) if !told => {
@@ -206,7 +206,7 @@ impl DirDestination {
                     Err(Error::FolderBusy(_)) => {}
                     // Who made it, or the one above, found no use for it.
                     Err(error) if error.is_missing_file() && vanished < MAX_VANISHED => {
-                        vanished += 1;
+                        vanished = vanished.saturating_add(1);
                     }
                     opened => return Begun::new(&self.name, opened?),
                 }
@@ -354,8 +354,8 @@ impl Destination for DirDestination {
     }
 
     async fn put_signatures(&self, signatures: &[Signature], which: &Which) -> Result<(), Error> {
-        let encoded = signatures.iter().enumerate().map(|(index, signature)| {
-            let path = self.name.signature(which, index + 1);
+        let encoded = signatures.iter().enumerate().map(|(before, signature)| {
+            let path = self.name.signature(which, before);
             signature_file::encode(signature).map_err(|source| Error::Signature { path, source })
         });
         let encoded = encoded.collect::<Result<_, _>>()?;
@@ -394,8 +394,8 @@ impl Destination for DirDestination {
             })?;
             files::replace(&name.manifest(&Which::Top), &top)?;
             for (which, signatures) in &pending.signatures {
-                for (index, bytes) in signatures.iter().enumerate() {
-                    let path = name.signature(which, index + 1);
+                for (before, bytes) in signatures.iter().enumerate() {
+                    let path = name.signature(which, before);
                     files::replace(&path, bytes)?;
                     pending.keep.extend(path.file_name().map(OsString::from));
                 }

@@ -79,8 +79,9 @@ impl DirName {
         self.path().join(file_name(digest))
     }
 
-    /// The file of a signature, counted from 1.
-    fn signature(&self, which: &Which, number: usize) -> PathBuf {
+    /// The file of a signature before which so many come. Their names count from 1.
+    fn signature(&self, which: &Which, before: usize) -> PathBuf {
+        let number = before.saturating_add(1);
         self.path().join(match which {
             Which::Top => format!("signature-{number}"),
             Which::Instance(digest) => format!("{}.signature-{number}", file_name(digest)),
@@ -204,8 +205,8 @@ mod tests {
         let instance = Which::Instance(long.clone());
         assert_eq!(file(name.manifest(&Which::Top)), "manifest.json");
         assert_eq!(file(name.manifest(&instance)), format!("sha512-{}.manifest.json", long.hex()));
-        assert_eq!(file(name.signature(&Which::Top, 2)), "signature-2");
+        assert_eq!(file(name.signature(&Which::Top, 1)), "signature-2");
         let instance = Which::Instance(short.clone());
-        assert_eq!(file(name.signature(&instance, 1)), format!("{}.signature-1", short.hex()));
+        assert_eq!(file(name.signature(&instance, 0)), format!("{}.signature-1", short.hex()));
     }
 }

@@ -205,10 +205,10 @@ impl Index {
     /// could have been linked.
     fn of(root: &Path) -> Self {
         let mut index = Self::default();
-        let mut waiting = vec![(root.to_owned(), 0)];
+        let mut waiting = vec![(root.to_owned(), 0_usize)];
         let mut seen = 0_usize;
         while let Some((folder, depth)) = waiting.pop() {
-            seen += 1;
+            seen = seen.saturating_add(1);
             if seen > MAX_FOLDERS {
                 break;
             }
@@ -217,7 +217,7 @@ impl Index {
             for entry in entries.flatten() {
                 let Ok(kind) = entry.file_type() else { continue };
                 if kind.is_dir() && depth < MAX_DEPTH {
-                    waiting.push((entry.path(), depth + 1));
+                    waiting.push((entry.path(), depth.saturating_add(1)));
                 } else if kind.is_file() {
                     index.file(&folder, &entry.file_name().to_string_lossy());
                 }

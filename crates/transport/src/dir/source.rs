@@ -53,7 +53,7 @@ impl Source for DirSource {
     async fn signatures(&self, which: &Which) -> Result<Vec<Signature>, Error> {
         let mut signatures = Vec::new();
         loop {
-            let path = self.name.signature(which, signatures.len() + 1);
+            let path = self.name.signature(which, signatures.len());
             match files::read(&path, None, files::MAX_SIGNATURE) {
                 Ok(bytes) => signatures.push(
                     signature_file::decode(bytes)

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
 use skopeo_blob::Blob;
 use skopeo_image::manifest::docker;
+use skopeo_image::number::wide;
 use skopeo_image::{Digest, Manifest, MediaType, RawManifest, Reference, Signature, Which};
 
 use super::existing::Target;
@@ -146,7 +147,7 @@ impl Destination for SavedDestination {
         }
         let (digest, bytes) = in_memory(blob).await?;
         self.saving.put_config(&digest, &bytes).await?;
-        let size = bytes.len() as u64;
+        let size = wide(bytes.len());
         *lock(&self.config) = Some((digest.clone(), bytes));
         Ok(Stored { digest, size, how: How::Moved })
     }
@@ -233,7 +234,7 @@ async fn in_memory(blob: Blob) -> Result<(Digest, Bytes), Error> {
     let mut bytes = BytesMut::new();
     while let Some(piece) = stream.next().await {
         bytes.extend_from_slice(&piece?);
-        let size = bytes.len() as u64;
+        let size = wide(bytes.len());
         if size > MAX_CONFIG {
             let digest = digest.unwrap_or_else(|| Digest::sha256(&bytes));
             return Err(Error::BlobTooLarge { digest, size, limit: MAX_CONFIG });

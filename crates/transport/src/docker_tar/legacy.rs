@@ -38,7 +38,7 @@ pub(crate) fn folders(
         if let Some((parent, _)) = folders.last() {
             fields.insert("parent", text(parent)?);
         }
-        if at + 1 == layers.len() {
+        if layers.len().checked_sub(1) == Some(at) {
             let config: Option<BTreeMap<String, Box<RawValue>>> =
                 serde_json::from_slice(config).map_err(SavedError::OwnConfig)?;
             let mut config = config.unwrap_or_default();

@@ -2,11 +2,6 @@
 //!
 //! Docker's own description is the image specification 1.2 in moby's `image/spec`.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -1,10 +1,5 @@
 //! What is in a docker archive. Everything here waits for the disk.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -70,6 +65,12 @@ impl Saved {
     /// The images, in the order of `manifest.json`.
     pub(crate) fn items(&self) -> &[SavedItem] {
         &self.items
+    }
+
+    /// One of them.
+    pub(crate) fn item(&self, at: usize) -> Result<&SavedItem, SavedError> {
+        let available = self.items.len();
+        self.items.get(at).ok_or(SavedError::NoSuchIndex { index: at, available })
     }
 
     /// The names of all files in the archive.

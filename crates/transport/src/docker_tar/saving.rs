@@ -111,9 +111,8 @@ impl Saving {
     pub(super) async fn begin(&self) -> Result<(), Error> {
         let begin = || async {
             let Some(old) = &self.old else { return Ok(()) };
-            for at in 0..old.saved.items().len() {
-                let tags = old.saved.items()[at].tags().to_vec();
-                self.take_image(old, at, tags).await?;
+            for (at, item) in old.saved.items().iter().enumerate() {
+                self.take_image(old, at, item.tags().to_vec()).await?;
             }
             Ok(())
         };
@@ -211,7 +210,7 @@ impl Saving {
         let Some(at) = old.with(tag, config) else { return Ok(None) };
         let saved = old.saved.clone();
         files::blocking(move || {
-            let Ok(image) = saved.image(&saved.items()[at]) else { return Ok(None) };
+            let Ok(image) = saved.image(saved.item(at)?) else { return Ok(None) };
             Ok(Some(Digest::sha256(&image.manifest()?.bytes)))
         })
         .await
@@ -220,7 +219,7 @@ impl Saving {
     /// Takes over an image of the old file, each layer verified.
     async fn take_image(&self, old: &Old, at: usize, tags: Vec<String>) -> Result<(), Error> {
         let shared = old.saved.clone();
-        let image = files::blocking(move || shared.image(&shared.items()[at])).await?;
+        let image = files::blocking(move || shared.image(shared.item(at)?)).await?;
         for digest in &image.diff_ids {
             if !self.layers.has(digest)
                 && let Some(layer) = image.layer(digest)?
@@ -231,7 +230,7 @@ impl Saving {
         }
         let (digest, config) = (&image.config_digest, &image.config);
         self.configs.put_bytes(self.writer().await?, digest, config, config_path).await?;
-        let parent = old.saved.items()[at].parent.clone();
+        let parent = old.saved.item(at)?.parent.clone();
         let layers = &image.diff_ids;
         self.add(Named { config: (digest, config), layers, tags, parent }).await
     }
@@ -241,7 +240,7 @@ impl Saving {
         let Some(old) = &self.old else { return Ok(None) };
         let Some(at) = old.has_layer(digest) else { return Ok(None) };
         let saved = old.saved.clone();
-        let image = files::blocking(move || saved.image(&saved.items()[at])).await;
+        let image = files::blocking(move || saved.image(saved.item(at)?)).await;
         let Ok(Some(layer)) = image.and_then(|image| image.layer(digest)) else { return Ok(None) };
         let path = |digest: &Digest| Some(layer_path(digest));
         match self.writer().await?.put_blob(layer.expect(digest, None), path).await {

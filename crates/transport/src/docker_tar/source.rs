@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use skopeo_blob::{Blob, Unverified};
+use skopeo_image::number::wide;
 use skopeo_image::{Descriptor, RawManifest, Which};
 use tokio::sync::OnceCell;
 
@@ -45,7 +46,7 @@ impl SavedSource {
             .get_or_try_init(|| async {
                 let at = manifest::choose(self.saved.items(), &self.which)?;
                 let saved = self.saved.clone();
-                files::blocking(move || saved.image(&saved.items()[at])).await
+                files::blocking(move || saved.image(saved.item(at)?)).await
             })
             .await
     }
@@ -74,7 +75,7 @@ impl Source for SavedSource {
     async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error> {
         let image = self.image().await?;
         if blob.digest == image.config_digest {
-            let size = image.config.len() as u64;
+            let size = wide(image.config.len());
             let stream = Blob::of_bytes(image.config.clone()).into_stream();
             return Ok(Unverified::new(stream, Some(size)));
         }

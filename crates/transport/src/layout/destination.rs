@@ -188,8 +188,7 @@ pub(super) async fn is_right(
 async fn present(editor: &Editor, reference: Option<&str>) -> Result<Option<Digest>, Error> {
     let Some(index) = editor.index_if_any()? else { return Ok(None) };
     let wanted = reference.map_or(Entry::Only, |reference| Entry::Reference(reference.to_owned()));
-    let Ok(at) = index.find(&wanted) else { return Ok(None) };
-    let entry = &index.entries()[at];
+    let Ok(entry) = index.find(&wanted).and_then(|at| index.entry(at)) else { return Ok(None) };
     if entry.ref_name() != reference {
         return Ok(None);
     }

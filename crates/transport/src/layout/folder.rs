@@ -8,6 +8,7 @@ use fs_err::File;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_blob::Unverified;
 use skopeo_config::links;
+use skopeo_image::number::wide;
 use skopeo_image::{Algorithm, Digest};
 
 use super::LayoutName;
@@ -61,7 +62,7 @@ impl Folder {
 
     /// Whether the blob's file has just these bytes.
     pub(super) fn holds_bytes(&self, digest: &Digest, bytes: &[u8]) -> bool {
-        self.plain_size(digest) == Some(bytes.len() as u64)
+        self.plain_size(digest) == Some(wide(bytes.len()))
             && self.manifest(digest).is_ok_and(|there| there == bytes)
     }
 

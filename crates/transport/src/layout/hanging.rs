@@ -162,13 +162,14 @@ impl Hanging {
             let mut list = list(place, index, &subject)?.unwrap_or_else(|| List::new(Vec::new()));
             let there: HashSet<_> =
                 list.manifests.iter().map(|it| it.blob.digest.clone()).collect();
-            let before = list.manifests.len();
-            list.manifests.extend(ours.into_iter().filter(|it| !there.contains(&it.blob.digest)));
-            if list.manifests.len() == before {
+            let mut new = ours;
+            new.retain(|it| !there.contains(&it.blob.digest));
+            if new.is_empty() {
                 continue;
             }
             // Which came first is chance.
-            list.manifests[before..].sort_by(|a, b| a.blob.digest.cmp(&b.blob.digest));
+            new.sort_by(|a, b| a.blob.digest.cmp(&b.blob.digest));
+            list.manifests.extend(new);
             let bytes = go_json::to_vec(&list)?;
             let digest = Digest::sha256(&bytes);
             let target = Target { media_type: MediaType::OCI_INDEX, digest: digest.clone() };

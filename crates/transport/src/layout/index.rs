@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Deserialize;
 use serde_json::Error as JsonError;
 use skopeo_image::go_json::{self, Budget, Raw};
+use skopeo_image::number::narrow;
 use skopeo_image::{Digest, MediaType};
 
 use super::Entry as Wanted;
@@ -64,7 +65,7 @@ impl Index {
     }
 
     pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, JsonError> {
-        let longest = usize::try_from(files::MAX_INDEX).unwrap_or(usize::MAX);
+        let longest = narrow(files::MAX_INDEX);
         let mut budget = Budget::new(longest, MOST);
         let document = Raw::parse(bytes, &mut budget)?;
         if !document.is_object() {
@@ -94,8 +95,8 @@ impl Index {
 
     /// The document on one line, as Go writes it.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let length: usize = self.entries.iter().map(|entry| entry.raw.as_str().len() + 1).sum();
-        let mut text = Vec::with_capacity(length + 256);
+        let lengths = self.entries.iter().map(|entry| entry.raw.as_str().len().saturating_add(1));
+        let mut text = Vec::with_capacity(lengths.fold(256, usize::saturating_add));
         let member = |key: &str, text: &mut Vec<u8>| {
             text.push(if text.is_empty() { b'{' } else { b',' });
             text.extend(go_json::to_vec(key).expect("a text is JSON"));
@@ -124,6 +125,12 @@ impl Index {
 
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// One of them.
+    pub(super) fn entry(&self, at: usize) -> Result<&Entry, Error> {
+        let entries = self.entries.len();
+        self.entries.get(at).ok_or(Error::NoSuchEntry { index: at, entries })
     }
 
     /// The references of all descriptors, in their order, each once.

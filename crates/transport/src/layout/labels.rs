@@ -30,10 +30,10 @@ pub(crate) fn labels(index: &Index, home: &str, place: &str) -> Vec<(Wanted, Str
     let mut found = Vec::new();
     let mut known = BTreeSet::new();
     let mut references = BTreeSet::new();
-    let mut nameless = 0;
+    let mut nameless = 0_usize;
     for (at, entry) in images {
         let Some(name) = name_of(entry) else {
-            nameless += 1;
+            nameless = nameless.saturating_add(1);
             continue;
         };
         let label = label(&name, home);

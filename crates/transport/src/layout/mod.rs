@@ -209,7 +209,7 @@ pub(crate) async fn digest(name: &LayoutName, options: &LayoutOptions) -> Result
     let (folder, name) = (Folder::new(name, options), name.clone());
     crate::files::blocking(move || {
         let index = folder.index()?;
-        Ok(index.entries()[index.find(&name.entry)?].descriptor()?.digest)
+        Ok(index.entry(index.find(&name.entry)?)?.descriptor()?.digest)
     })
     .await
 }
@@ -233,10 +233,10 @@ pub(crate) async fn siblings(
     crate::files::blocking(move || {
         let index = folder.index()?;
         let meant = index.find(&name.entry)?;
-        let digest = index.entries()[meant].descriptor()?.digest;
-        let is_doubled = |entry: &index::Entry| {
-            name.reference().is_some() && entry.is_called_as(&index.entries()[meant])
-        };
+        let image = index.entry(meant)?;
+        let digest = image.descriptor()?.digest;
+        let is_doubled =
+            |entry: &index::Entry| name.reference().is_some() && entry.is_called_as(image);
         let others = index.entries().iter().enumerate().filter(|(at, entry)| {
             *at != meant
                 && !is_doubled(entry)

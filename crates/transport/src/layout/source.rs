@@ -69,7 +69,7 @@ impl LayoutSource {
         index: Arc<Index>,
         options: &Options,
     ) -> Result<Self, Error> {
-        let top = index.entries()[index.find(entry)?].descriptor()?;
+        let top = index.entry(index.find(entry)?)?.descriptor()?;
         Ok(Self {
             image,
             options: options.clone(),

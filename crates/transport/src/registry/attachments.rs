@@ -8,6 +8,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use skopeo_blob::Blob;
 use skopeo_image::manifest::oci;
+use skopeo_image::number::wide;
 use skopeo_image::{
     Descriptor, Digest, MAX_CONFIG_SIZE, MediaType, RawManifest, Signature, go_json,
 };
@@ -30,13 +31,13 @@ pub(super) async fn read(
 ) -> Result<Vec<Signature>, Error> {
     let Some(manifest) = attachment(repository, digest).await? else { return Ok(Vec::new()) };
     let mut signatures = Vec::new();
-    let mut size = 0;
+    let mut size = 0_u64;
     for layer in manifest.layers {
         if size >= MAX_SIZE {
             return Err(Error::TooManySignatures(signatures.len()));
         }
         let payload = fetch(repository, &layer.blob, files::MAX_SIGNATURE).await?;
-        size += MIN_SIGNATURE.max(payload.len() as u64);
+        size = size.saturating_add(MIN_SIGNATURE.max(wide(payload.len())));
         signatures.push(Signature::Sigstore {
             mime_type: layer.blob.media_type.to_string(),
             payload,
@@ -52,12 +53,12 @@ pub(super) async fn write(
     digest: &Digest,
     signatures: &[Signature],
 ) -> Result<(), Error> {
-    let mut added = 0;
+    let mut is_new = false;
     let (mut manifest, mut config) = match attachment(repository, digest).await? {
         Some(manifest) => {
             let config = match &manifest.config {
                 Some(config) => {
-                    let bytes = fetch(repository, &config.blob, MAX_CONFIG_SIZE as u64).await?;
+                    let bytes = fetch(repository, &config.blob, wide(MAX_CONFIG_SIZE)).await?;
                     go_json::from_slice(&bytes).map_err(|source| Error::AttachmentConfig {
                         digest: config.blob.digest.clone(),
                         repository: repository.name(),
@@ -82,10 +83,10 @@ pub(super) async fn write(
         put(repository, &layer, payload.clone()).await?;
         config.rootfs.diff_ids.push(layer.digest.to_string());
         manifest.layers.push(layer.into());
-        added += 1;
+        is_new = true;
     }
     // What is there stays as it is, byte for byte: others may know it by its digest.
-    if added == 0 && manifest.config.is_some() && !manifest.layers.is_empty() {
+    if !is_new && manifest.config.is_some() && !manifest.layers.is_empty() {
         return Ok(());
     }
     let bytes = Bytes::from(go_json::to_vec(&config)?);
@@ -169,7 +170,7 @@ async fn fetch(repository: &Repository, blob: &Descriptor, limit: u64) -> Result
     let mut bytes = Vec::new();
     while let Some(piece) = stream.try_next().await? {
         bytes.extend_from_slice(&piece);
-        let size = bytes.len() as u64;
+        let size = wide(bytes.len());
         if size > limit {
             return Err(Error::BlobTooLarge { digest: blob.digest.clone(), size, limit });
         }
@@ -200,7 +201,7 @@ pub(super) fn descriptor(media_type: MediaType, bytes: &[u8]) -> Descriptor {
     Descriptor {
         media_type,
         digest: Digest::sha256(bytes),
-        size: Some(bytes.len() as u64),
+        size: Some(wide(bytes.len())),
         urls: Vec::new(),
         annotations: BTreeMap::new(),
     }

@@ -9,6 +9,7 @@ use futures_util::TryStreamExt;
 use skopeo_config::Config;
 use skopeo_config::links;
 use skopeo_config::signatures::Access;
+use skopeo_image::number::wide;
 use skopeo_image::{Digest, Reference, Signature};
 use skopeo_registry::Repository;
 use url::Url;
@@ -45,7 +46,7 @@ impl Lookaside {
             if signatures.len() >= MAX_SIGNATURES {
                 return Err(Error::TooManySignatures(MAX_SIGNATURES));
             }
-            let url = self.url(digest, signatures.len() + 1);
+            let url = self.url(digest, signatures.len().saturating_add(1));
             let bytes = match url.scheme() {
                 "file" => read_file(&url)?,
                 "http" | "https" => read_web(repository, &url).await?,
@@ -66,8 +67,8 @@ impl Lookaside {
         if signatures.is_empty() {
             return Ok(());
         }
-        for (index, signature) in signatures.iter().enumerate() {
-            let url = self.url(digest, index + 1);
+        for (number, signature) in (1..).zip(signatures) {
+            let url = self.url(digest, number);
             let path = self.writable(&url, "writing signature to")?;
             let bytes = signature_file::encode(signature)
                 .map_err(|source| Error::Signature { path: path.clone(), source })?;
@@ -76,7 +77,7 @@ impl Lookaside {
             }
             files::replace(&path, &bytes)?;
         }
-        self.delete_from(digest, signatures.len() + 1)
+        self.delete_from(digest, signatures.len().saturating_add(1))
     }
 
     /// Deletes the signatures of a manifest from that number on, up to the first that is missing.
@@ -129,8 +130,8 @@ async fn read_web(repository: &Repository, url: &Url) -> Result<Option<Vec<u8>>,
     let mut bytes = Vec::new();
     while let Some(piece) = stream.try_next().await.map_err(reading)? {
         bytes.extend_from_slice(&piece);
-        if bytes.len() as u64 > files::MAX_SIGNATURE {
-            let (size, limit) = (bytes.len() as u64, files::MAX_SIGNATURE);
+        let (size, limit) = (wide(bytes.len()), files::MAX_SIGNATURE);
+        if size > limit {
             return Err(Error::TooLarge { path: PathBuf::from(shown(url)), size, limit });
         }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use skopeo_image::manifest::oci::{Index, OciDescriptor};
+use skopeo_image::number::wide;
 use skopeo_image::{Descriptor, Digest, Links, MediaType, RawManifest, go_json};
 use skopeo_registry::{ListedBy, Repository, referrers_tag};
 use tokio::sync::OnceCell;
@@ -81,7 +82,7 @@ async fn tagged(repository: &Repository, tag: &str) -> Result<Option<Descriptor>
         Err(error) => return Err(error.into()),
     }
     let Some(manifest) = read_tag(repository, tag).await? else { return Ok(None) };
-    let size = Some(manifest.bytes.len() as u64);
+    let size = Some(wide(manifest.bytes.len()));
     Ok(Some(Descriptor::new(manifest.media_type.clone(), manifest.digest()?, size)))
 }
 
@@ -193,8 +194,9 @@ async fn add(repository: &Repository, tag: String, ours: &[OciDescriptor]) -> Re
         let manifest = RawManifest { media_type: MediaType::OCI_INDEX, bytes: bytes.into() };
         repository.put_manifest(&tag, &manifest).await?;
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(LONGEST_PAUSE);
-        let pause = (2 * took).clamp(PAUSE, LONGEST_PAUSE);
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(pause..2 * pause))).await;
+        let pause = took.saturating_mul(2).clamp(PAUSE, LONGEST_PAUSE);
+        let range = pause..pause.saturating_mul(2);
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(range))).await;
     }
     Err(Error::ReferrersTag { tag, tries: TRIES })
 }

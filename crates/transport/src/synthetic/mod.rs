@@ -3,11 +3,6 @@
 //! There are files; config and manifest are made up around them, as the original does to the byte,
 //! when the image is opened. Only reading makes sense.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 mod region;
 mod sif;
 mod squashfs;

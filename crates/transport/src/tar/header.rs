@@ -5,11 +5,6 @@
 //! binary number, ends a pax record at the first newline in its value, and reads extensions of any
 //! length into memory.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 /// The unit of an archive, in bytes.
 pub(super) const BLOCK: usize = 512;
 

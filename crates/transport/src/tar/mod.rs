@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use skopeo_blob::{ByteStream, file};
+use skopeo_image::number::wide;
 
 pub(crate) use hold::{Hold, place};
 pub(crate) use index::{Member, check_index};
@@ -121,7 +122,7 @@ impl Archive {
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         let read = self.reader(member).take(size).read_to_end(&mut bytes);
         let read = read.and_then(|read| {
-            if read as u64 == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+            if wide(read) == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
         });
         read.map_err(|error| self.fault(Fault::Io(error.into())))?;
         Ok(Some(bytes.into()))
@@ -151,7 +152,7 @@ struct Section {
 impl Read for Section {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = FileExt::read_at(&self.archive.0.file, buffer, self.at)?;
-        self.at += read as u64;
+        self.at = self.at.saturating_add(wide(read));
         Ok(read)
     }
 }

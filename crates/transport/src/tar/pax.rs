@@ -1,10 +1,5 @@
 //! The records of a pax extended header (POSIX.1-2024, `pax`, "pax Extended Header").
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 /// What extensions say about the member behind them.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use skopeo_blob::{Blob, StreamError};
 use skopeo_image::Digest;
+use skopeo_image::number::wide;
 
 use super::{Entry, Writer};
 use crate::Error;
@@ -82,7 +83,7 @@ impl Slots {
         let mut there = slot.lock().await;
         if there.is_none() {
             writer.put(&[Entry::File { name: name(digest), bytes: bytes.to_vec() }]).await?;
-            *there = Some(bytes.len() as u64);
+            *there = Some(wide(bytes.len()));
         }
         Ok(())
     }

@@ -4,6 +4,8 @@
 //!
 //! A tar is the same whenever and by whomever it is made: no time, no owner.
 
+use skopeo_image::number::wide;
+
 /// The size of a header, and what all that follows one is filled up to, in bytes.
 pub(crate) const BLOCK: u64 = 512;
 
@@ -36,7 +38,7 @@ pub(crate) fn encode(name: &str, kind: Kind<'_>, mode: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(BLOCK_LEN);
     if !records.is_empty() {
         let file = name.rsplit('/').next().unwrap_or(name);
-        let size = records.len() as u64;
+        let size = wide(records.len());
         out.extend(block(&format!("PaxHeaders.0/{file}"), b'x', 0, size, ""));
         out.extend(&records);
         out.resize(out.len().next_multiple_of(BLOCK_LEN), 0);
@@ -56,12 +58,13 @@ pub(crate) fn padded(size: u64) -> Option<u64> {
 
 /// One record of a pax header, which begins with its own length.
 fn record(key: &str, value: &str) -> Vec<u8> {
-    let rest = key.len() + value.len() + 3;
-    let mut len = rest + 1;
-    while rest + len.to_string().len() != len {
-        len = rest + len.to_string().len();
+    let rest = format!(" {key}={value}\n");
+    let with = |len: usize| rest.len().saturating_add(len.to_string().len());
+    let mut len = with(0);
+    while with(len) != len {
+        len = with(len);
     }
-    format!("{len} {key}={value}\n").into_bytes()
+    format!("{len}{rest}").into_bytes()
 }
 
 fn block(name: &str, kind: u8, mode: u64, size: u64, target: &str) -> [u8; BLOCK_LEN] {
@@ -101,7 +104,7 @@ fn octal(field: &mut [u8], mut value: u64) {
     let Some((end, digits)) = field.split_last_mut() else { return };
     *end = 0;
     for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(value & 7).unwrap_or_default();
+        *digit = b'0' | u8::try_from(value & 7).unwrap_or_default();
         value >>= 3;
     }
 }

@@ -196,7 +196,7 @@ impl Daemon {
         let message = match go_json::from_slice(&text) {
             Ok(Said { message }) => message,
             Err(_) => {
-                let text = String::from_utf8_lossy(&text[..text.len().min(200)]).into_owned();
+                let text = String::from_utf8_lossy(text.get(..200).unwrap_or(&text)).into_owned();
                 format!("{status}: {}", text.trim())
             }
         };

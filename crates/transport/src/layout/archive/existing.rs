@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use skopeo_blob::{Unverified, sniff_bytes};
+use skopeo_image::number::wide;
 use skopeo_image::{Compression, Digest};
 
 use super::super::index::Index;
@@ -85,7 +86,7 @@ impl Place for Overlay<'_> {
     }
 
     fn size(&self, digest: &Digest) -> Option<u64> {
-        let ours = self.manifests.get(digest).map(|bytes| bytes.len() as u64);
+        let ours = self.manifests.get(digest).map(|bytes| wide(bytes.len()));
         ours.or_else(|| self.old?.own.size(digest)).or_else(|| self.old?.place.size(digest))
     }
 

@@ -1,10 +1,5 @@
 //! What is where in a tar: found by reading the headers only.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::io;
 
 use skopeo_image::number::{narrow, wide};

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 
 use skopeo_blob::StreamError;
 use skopeo_image::Hasher;
+use skopeo_image::number::wide;
 
 use super::regions::{Member, Regions};
 use crate::Error;
@@ -59,8 +60,8 @@ fn move_down(
         let piece = piece(buffer, end.saturating_sub(at));
         file.file().read_exact_at(piece, at)?;
         file.file().write_all_at(piece, to)?;
-        at = at.saturating_add(piece.len() as u64);
-        to = to.saturating_add(piece.len() as u64);
+        at = at.saturating_add(wide(piece.len()));
+        to = to.saturating_add(wide(piece.len()));
     }
     Ok(())
 }
@@ -74,7 +75,7 @@ fn verify(file: &fs_err::File, member: &Member) -> Result<(), Error> {
         let piece = piece(&mut buffer, end.saturating_sub(at));
         file.file().read_exact_at(piece, at)?;
         hasher.update(piece);
-        at = at.saturating_add(piece.len() as u64);
+        at = at.saturating_add(wide(piece.len()));
     }
     let actual = hasher.finish();
     if actual == member.digest {

@@ -13,6 +13,12 @@
 
 mod finish;
 #[cfg(any(test, feature = "fuzzing"))]
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "for tests and the fuzzer only: its numbers are its own"
+)]
 pub(crate) mod lies;
 mod regions;
 mod sink;
@@ -27,6 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{OFlags, fstatvfs};
 use skopeo_blob::{Blob, StreamError, Unverified, file};
 use skopeo_image::Digest;
+use skopeo_image::number::wide;
 use tempfile::TempPath;
 use tokio::sync::OwnedMutexGuard;
 
@@ -180,7 +187,7 @@ impl Writer {
     pub(crate) async fn put(&self, entries: &[Entry]) -> Result<(), Error> {
         let bytes = encode(entries, self.mode);
         let mut tail = self.tail().await?;
-        let mut region = self.regions.take(bytes.len() as u64).ok_or_else(too_large)?;
+        let mut region = self.regions.take(wide(bytes.len())).ok_or_else(too_large)?;
         tail.closed = self.is_stream();
         let sink = self.sink.clone();
         files::blocking(move || {
@@ -379,7 +386,7 @@ fn encode(entries: &[Entry], mode: u64) -> Vec<u8> {
     for entry in entries {
         match entry {
             Entry::File { name, bytes: content } => {
-                bytes.extend(ustar::encode(name, Kind::File(content.len() as u64), mode));
+                bytes.extend(ustar::encode(name, Kind::File(wide(content.len())), mode));
                 bytes.extend_from_slice(content);
                 bytes.resize(bytes.len().next_multiple_of(512), 0);
             }
@@ -442,7 +449,7 @@ struct Head {
 impl Head {
     fn new(name: String, size: u64, mode: u64) -> Result<Self, Error> {
         let bytes = ustar::encode(&name, Kind::File(size), mode);
-        let space = bytes.len() as u64;
+        let space = wide(bytes.len());
         let len = ustar::padded(size).and_then(|body| body.checked_add(space));
         let len = len.ok_or_else(too_large)?;
         Ok(Self { name, bytes, space, size, len })

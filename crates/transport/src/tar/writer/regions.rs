@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 /// Behind the last byte that a member can have: offsets are signed numbers to the system, and the
 /// end of the tar takes some more.
-pub(super) const LIMIT: u64 = i64::MAX as u64 - 4096;
+pub(super) const LIMIT: u64 = i64::MAX.cast_unsigned() - 4096;
 
 /// All places of a file. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +86,7 @@ impl Regions {
     }
 
     fn region(&self, state: &mut State, range: Range<u64>) -> Region {
-        state.open += 1;
+        state.open = state.open.saturating_add(1);
         let again = range.start < state.touched;
         Region { shared: self.0.clone(), written: range.start, range, again }
     }

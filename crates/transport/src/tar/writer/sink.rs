@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fs_err::os::unix::fs::FileExt;
+use skopeo_image::number::wide;
 
 use super::regions::Region;
 
@@ -29,7 +30,7 @@ impl Sink {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     bytes = bytes.get(written..).unwrap_or_default();
-                    at = at.checked_add(written as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+                    at = at.checked_add(wide(written)).ok_or(io::ErrorKind::FileTooLarge)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -99,7 +100,7 @@ impl<T> Section<T> {
 
 impl<T> Write for Section<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let end = self.at.checked_add(bytes.len() as u64);
+        let end = self.at.checked_add(wide(bytes.len()));
         let end = end.filter(|end| *end <= self.body.end).ok_or(io::ErrorKind::FileTooLarge)?;
         self.region.reaches(end);
         self.sink.write(self.at, bytes)?;
