@@ -207,6 +207,40 @@ fn a_served_folder_is_reached_through_one_module() {
     assert_eq!(offenders(allowed, &patterns), BTreeSet::new());
 }
 
+/// Where what others wrote is read: crates, or modules with all that is below them.
+const READERS: &[&str] = &[
+    "blob/src/lib.rs",
+    "config/src/lib.rs",
+    "image/src/lib.rs",
+    "registry/src/lib.rs",
+    "transport/src/lib.rs",
+    "trust/src/lib.rs",
+    "x509/src/lib.rs",
+];
+
+/// What finds code there that foreign numbers could end.
+const LINTS: [&str; 3] =
+    ["clippy::indexing_slicing", "clippy::arithmetic_side_effects", "clippy::as_conversions"];
+
+/// The attributes of a file that are for all of it.
+fn attributes(text: &str) -> impl Iterator<Item = &str> {
+    text.split("\n#![").skip(1).filter_map(|rest| rest.split_once(")]\n")).map(|(it, _)| it)
+}
+
+/// Who reads what others wrote must not be ended by it.
+#[test]
+fn readers_of_foreign_bytes_have_the_lints() {
+    for path in READERS {
+        let text = fs_err::read_to_string(root().join("crates").join(path)).unwrap();
+        let has_all = |it: &str| it.contains("warn(") && LINTS.iter().all(|lint| it.contains(lint));
+        assert!(attributes(&text).any(has_all), "{path} has them no more");
+    }
+    let is_off = |it: &str| !it.contains("warn(") && LINTS.iter().any(|lint| it.contains(lint));
+    for (_, path, text) in sources() {
+        assert!(!attributes(&text).any(is_off), "{} is without them", path.display());
+    }
+}
+
 /// A panic in one request must not end the server, so that what is given to users unwinds;
 /// commands end by themselves.
 #[test]
