@@ -137,7 +137,11 @@ fn whole_image(digest: &Digest, read: &dyn Fn(&Digest) -> Vec<u8>) {
         }
         Manifest::List(list) => {
             for instance in list.instances() {
-                whole_image(&instance.descriptor.digest, read);
+                // Lists of blobs, as build caches are, are copied as they are.
+                match instance.descriptor.media_type.is_blob() {
+                    true => drop(checked(&instance.descriptor.digest, read)),
+                    false => whole_image(&instance.descriptor.digest, read),
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
@@ -28,6 +28,8 @@ pub(crate) enum Lie {
     Unannounced(Option<u64>),
     /// Nobody says how long it is, and it does not end.
     Endless,
+    /// Another status, and perhaps another `Content-Range`, with the bytes that there are.
+    Called(StatusCode, Option<String>),
 }
 
 impl Fault {
@@ -68,6 +70,16 @@ impl Fault {
         Self::lie(on, Lie::Endless)
     }
 
+    /// The answer has another status, and this `Content-Range` if one is given; the bytes stay.
+    ///
+    /// # Panics
+    /// If this is no status.
+    #[must_use]
+    pub fn called(on: On, status: u16, content_range: Option<&str>) -> Self {
+        let status = StatusCode::from_u16(status).expect("a status of HTTP");
+        Self::lie(on, Lie::Called(status, content_range.map(str::to_owned)))
+    }
+
     fn lie(on: On, lie: Lie) -> Self {
         Self::of(on, What::Lie(lie))
     }
@@ -82,6 +94,14 @@ impl Lie {
         let (mut head, body) = response.into_parts();
         let body = match self {
             Self::AnswerOf(_) => body,
+            Self::Called(status, range) => {
+                head.status = *status;
+                if let Some(range) = range {
+                    let range = range.parse().expect("a header's value");
+                    head.headers.insert(CONTENT_RANGE, range);
+                }
+                body
+            }
             Self::Instead(bytes) => {
                 head.status = StatusCode::OK;
                 head.headers.insert(CONTENT_LENGTH, bytes.len().into());

@@ -1,78 +1,67 @@
 //! The law of all destinations: whatever a source says, what has a name afterwards has the bytes of
 //! that name, and who was honest is there.
 
+mod hanging;
+mod held;
+mod lists;
 mod places;
+mod saved;
+mod silence;
+mod source;
 mod table;
 
-use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::Stdio;
 
 use serde_json::Value;
 use skopeo_testkit::{Home, Image, Registry};
 
-use crate::program::at_home;
-use crate::stage;
+use crate::stage::{self, SKOPEO};
 use places::Place;
+use source::{HONEST, Kind, Source};
 
-/// How many images of a run are honest.
-const HONEST: usize = 10;
+/// Images of two layers.
+const SINGLE: Kind = Kind {
+    image: |seed| Image::builder(seed).layer_size(2500).layers(2).build(),
+    push: |image, registry, name| image.push(registry, name),
+    lies: table::lies,
+};
 
-/// A registry in which most images are lied about.
-struct Source {
-    registry: Registry,
-    /// What is lied about them, by repository.
-    lies: BTreeMap<String, &'static str>,
+/// What a run reads from, in the words of the command line.
+#[derive(Clone, Copy, Debug)]
+struct From<'a> {
+    words: &'a [&'a str],
+    /// What comes through the standard input.
+    input: &'a [u8],
 }
 
-impl Source {
-    /// All lies, or those whose number is one of these.
-    fn new(chosen: impl Fn(usize) -> bool) -> Self {
-        let registry = Registry::start();
-        let image = |seed| Image::builder(seed).layer_size(2500).layers(2).build();
-        let honest: Vec<Image> = (0..HONEST as u64).map(|seed| image(seed + 1)).collect();
-        for (at, image) in honest.iter().enumerate() {
-            image.push(&registry, &format!("good{at}:t"));
-        }
-        let mut lies = BTreeMap::new();
-        let count = table::lies("", &honest[0], &honest[1]).len();
-        for at in (0..count).filter(|at| chosen(*at)) {
-            let repository = format!("evil{at}");
-            let image = image(1000 + at as u64);
-            image.push(&registry, &format!("{repository}:t"));
-            let other = &honest[at % HONEST];
-            let (name, faults) = table::lies(&repository, &image, other).swap_remove(at);
-            faults.into_iter().for_each(|fault| registry.fault(fault));
-            lies.insert(repository, name);
-        }
-        Self { registry, lies }
-    }
-
-    /// The file that names all images, those that lie first and last.
-    fn file(&self, home: &Home) {
-        let (first, last): (Vec<_>, Vec<_>) =
-            self.lies.keys().enumerate().partition(|(at, _)| at % 3 < 2);
-        let mut text = format!("{}:\n  tls-verify: false\n  images:\n", self.registry.host());
-        let honest = (0..HONEST).map(|at| format!("good{at}"));
-        let first = first.into_iter().map(|(_, name)| name.clone());
-        let last = last.into_iter().map(|(_, name)| name.clone());
-        for name in first.chain(honest).chain(last) {
-            text.push_str(&format!("    {name}: [t]\n"));
-        }
-        home.write("work/sync.yaml", &text);
-    }
-}
+/// The file that names all images of a registry.
+const FILE: From<'static> = From { words: &["--src=yaml", "sync.yaml"], input: b"" };
 
 /// Copies all to some places, and asks which are there by the report.
-fn sync(home: &Home, number: usize, places: &[&Place], more: &[&str]) -> Value {
+fn sync(home: &Home, number: usize, from: From<'_>, places: &[&Place], more: &[&str]) -> Value {
     let report = format!("report{number}.json");
     let to: Vec<String> = places.iter().map(|place| place.to()).collect();
-    let mut words = vec!["sync", "--src=yaml", "--report", &report];
-    words.extend(to.iter().flat_map(|place| ["--to", place.as_str()]));
-    words.extend(more);
-    words.push("sync.yaml");
-    let run = at_home(home, &words);
-    assert_ne!(run.code, Some(0), "{run}");
+    let mut command = home.command(SKOPEO);
+    command.args(["sync", "--report", &report]);
+    command.args(to.iter().flat_map(|place| ["--to", place.as_str()]));
+    command.args(more).args(from.words);
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = pipes.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        // Who has seen enough reads no more.
+        scope.spawn(move || drop(stdin.write_all(from.input)));
+        child.wait_with_output().unwrap()
+    });
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    if let Some(pipe) = places.iter().find(|place| place.is_pipe()) {
+        fs_err::write(&pipe.path, &output.stdout).unwrap();
+    }
     let text = fs_err::read(home.path(format!("work/{report}")));
-    serde_json::from_slice(&text.unwrap_or_else(|error| panic!("{error}: {run}"))).unwrap()
+    serde_json::from_slice(&text.unwrap_or_else(|error| panic!("{error}: {stderr}"))).unwrap()
 }
 
 /// How many images the report says are at a place now.
@@ -103,11 +92,18 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(source: &Source) -> Self {
+    fn new() -> Self {
         let (home, to) = (Home::new(), Registry::start());
-        home.insecure(&[&source.registry.host(), &to.host()]);
-        source.file(&home);
+        home.insecure(&[&to.host()]);
         Self { home, to }
+    }
+
+    /// For images out of that registry.
+    fn of(source: &Source) -> Self {
+        let stage = Self::new();
+        stage.home.insecure(&[&source.registry.host(), &stage.to.host()]);
+        source.file(&stage.home);
+        stage
     }
 
     fn place(&self, kind: &'static str, at: usize) -> Place {
@@ -119,26 +115,47 @@ impl Stage {
         }
         Place { kind, name, path }
     }
+
+    /// An archive that is written to the standard output.
+    fn pipe(&self, kind: &'static str) -> Place {
+        let path = self.home.path(format!("work/{kind}-of-a-pipe"));
+        Place { kind, name: "/dev/stdout".to_owned(), path }
+    }
+
+    /// The law for runs that all have places of their own; returns what they reported.
+    fn holds(&self, from: From<'_>, runs: &[(Vec<Place>, &[&str])]) {
+        let runs: Vec<_> = runs.iter().enumerate().collect();
+        stage::for_each(runs, |(number, (places, more))| {
+            let places: Vec<&Place> = places.iter().collect();
+            let more = [&["--keep-going"][..], *more].concat();
+            let report = sync(&self.home, number, from, &places, &more);
+            for place in places {
+                honest_are_there(&report, place);
+                assert_eq!(place.look(), told(&report, place), "{place:?}");
+            }
+        });
+    }
 }
 
 const KINDS: [&str; 5] = ["docker", "dir", "oci", "oci-archive", "docker-archive"];
 
 #[test]
 fn what_has_a_name_has_the_bytes_of_that_name() {
-    let source = Source::new(|_| true);
-    let stage = Stage::new(&source);
+    let source = Source::new(&SINGLE, |_| true);
+    let stage = Stage::of(&source);
     let keep_going = ["--keep-going"];
     let mut tried = 0;
     // All at once, each alone, and several who write to the same.
     let together: Vec<Place> = KINDS.iter().map(|kind| stage.place(kind, 0)).collect();
-    let alone: Vec<Place> = KINDS.iter().map(|kind| stage.place(kind, 1)).collect();
+    let mut alone: Vec<Place> = KINDS.iter().map(|kind| stage.place(kind, 1)).collect();
+    alone.extend(["oci-archive", "docker-archive"].map(|kind| stage.pipe(kind)));
     let shared: Vec<Place> = ["docker", "dir", "oci"].map(|kind| stage.place(kind, 2)).into();
     let mut runs: Vec<Vec<&Place>> = vec![together.iter().collect()];
     runs.extend(alone.iter().map(|place| vec![place]));
     runs.extend(std::iter::repeat_n(shared.iter().collect(), 3));
     let runs: Vec<_> = runs.into_iter().enumerate().collect();
     stage::for_each(&runs, |(number, places)| {
-        let report = sync(&stage.home, *number, places, &keep_going);
+        let report = sync(&stage.home, *number, FILE, places, &keep_going);
         for place in places {
             let is_shared = shared.iter().any(|it| it.name == place.name);
             // A folder has one writer at a time, and the others are told.
@@ -156,7 +173,7 @@ fn what_has_a_name_has_the_bytes_of_that_name() {
     for place in &shared {
         assert!(place.look() >= HONEST, "{place:?}");
     }
-    assert!(tried >= 2000, "only {tried} combinations");
+    assert!(tried >= 2900, "only {tried} combinations");
 }
 
 /// The first failure ends the run; what an archive has by then is as good as ever.
@@ -165,10 +182,10 @@ fn an_archive_that_a_lie_ends_early_is_whole() {
     let rows: Vec<(usize, &'static str)> =
         (0..12).flat_map(|at| [(at, "oci-archive"), (at, "docker-archive")]).collect();
     stage::for_each(rows, |(chosen, kind)| {
-        let source = Source::new(|at| at % 12 == chosen && at < 110);
-        let stage = Stage::new(&source);
+        let source = Source::new(&SINGLE, |at| at % 12 == chosen && at < 110);
+        let stage = Stage::of(&source);
         let place = stage.place(kind, 0);
-        let report = sync(&stage.home, 0, &[&place], &[]);
+        let report = sync(&stage.home, 0, FILE, &[&place], &[]);
         assert_eq!(place.look(), told(&report, &place), "{:?}", source.lies);
     });
 }

@@ -1,5 +1,6 @@
 //! What is in a place in the end: all that has a name is what its name says.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,7 +28,25 @@ impl Place {
         format!("{}:{slashes}{}", self.kind, self.name)
     }
 
-    /// How many names there are. All that they lead to has the digest it is called by, and so has
+    /// Whether it is the standard output.
+    pub(crate) fn is_pipe(&self) -> bool {
+        self.name == "/dev/stdout"
+    }
+
+    /// The names of all files in it, without their folders.
+    pub(crate) fn files(&self) -> BTreeSet<String> {
+        let mut files = BTreeSet::new();
+        if self.path.is_dir() {
+            walk(&self.path, &mut files);
+            return files;
+        }
+        let listed = Command::new("tar").arg("-tf").arg(&self.path).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        files.extend(listed.lines().map(|name| name.rsplit('/').next().unwrap().to_owned()));
+        files
+    }
+
+    /// How many names of images there are. All that they lead to has the digest it is called by, and so has
     /// all else that is called by a digest.
     pub(crate) fn look(&self) -> usize {
         if !self.path.exists() {
@@ -36,12 +55,12 @@ impl Place {
         match self.kind {
             "docker" => {
                 named_blobs(&self.path);
-                whole_registry(&self.path).len()
+                images(whole_registry(&self.path).into_keys())
             }
             "dir" => whole_folders(&self.path).len(),
             "oci" => {
                 named_blobs(&self.path);
-                whole_layout(&self.path).len()
+                images(whole_layout(&self.path).into_keys())
             }
             kind => {
                 let unpacked = tempfile::tempdir().unwrap();
@@ -50,10 +69,31 @@ impl Place {
                 tar.arg("-xf").arg(&self.path).arg("-C").arg(folder);
                 assert!(tar.status().unwrap().success(), "{self:?}");
                 named_blobs(folder);
-                if kind == "oci-archive" { whole_layout(folder).len() } else { saved(folder) }
+                match kind {
+                    "oci-archive" => images(whole_layout(folder).into_keys()),
+                    _ => saved(folder),
+                }
             }
         }
     }
+}
+
+/// The names of all files below a folder.
+fn walk(folder: &Path, files: &mut BTreeSet<String>) {
+    for entry in fs_err::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            walk(&entry.path(), files);
+        } else {
+            files.insert(entry.file_name().into_string().unwrap());
+        }
+    }
+}
+
+/// How many of the names are of images, and not of what hangs on them.
+fn images(names: impl Iterator<Item = String>) -> usize {
+    let hangs = |name: &String| name.rsplit(':').next().unwrap().starts_with("sha256-");
+    names.filter(|name| !hangs(name)).count()
 }
 
 /// The images of a docker archive that was unpacked, each with its config and its layers.

@@ -50,10 +50,42 @@ pub(crate) fn lies(repository: &str, image: &Image, other: &Image) -> Vec<Lie> {
         }));
     }
     lies.extend(about_manifest(repository, image, other));
+    for part in [Part::Layer(0), Part::Config] {
+        lies.extend(about_ranges(repository, image, part));
+    }
     lies
 }
 
-fn about_blob(repository: &str, image: &Image, part: Part, other: &Image) -> Vec<Lie> {
+/// Once broken off, a blob goes on from where it was, which is asked for by a range.
+fn about_ranges(repository: &str, image: &Image, part: Part) -> Vec<Lie> {
+    let bytes = bytes_of(image, part);
+    let digest = Digest::sha256(&bytes);
+    let on = || blob(repository, &digest);
+    let (len, last) = (bytes.len(), bytes.len() - 1);
+    let evil: Vec<u8> = "the attacker's bytes ".bytes().cycle().take(len).collect();
+    let range = |text: String| Fault::header(on(), "content-range", &text);
+    let broken = |then: Fault| vec![Fault::cut(on()).after(100).once(), then];
+    vec![
+        ("a range that starts elsewhere", broken(range(format!("bytes 50-{last}/{len}")))),
+        ("a range that starts at the begin", broken(range(format!("bytes 0-{last}/{len}")))),
+        ("a range of more", broken(range(format!("bytes 100-{last}/{}", len + 7)))),
+        ("a range of nobody knows how much", broken(range(format!("bytes 100-{last}/*")))),
+        ("a range that ends before", broken(range(format!("bytes 100-110/{len}")))),
+        ("no range", broken(range("bytes */0".to_owned()))),
+        ("nonsense for a range", broken(range("bytes 18446744073709551615-0/-1".to_owned()))),
+        ("a range of other bytes", broken(Fault::corrupt(on()).after(3))),
+        ("the rest for all of it", broken(Fault::called(on(), 200, None))),
+        ("other bytes for the rest", broken(Fault::instead(on(), evil))),
+        ("a part that nobody asked for", {
+            vec![Fault::called(on(), 206, Some(&format!("bytes 50-{last}/{len}")))]
+        }),
+        ("all of it, called a part", {
+            vec![Fault::called(on(), 206, Some(&format!("bytes 0-{last}/{len}")))]
+        }),
+    ]
+}
+
+pub(super) fn about_blob(repository: &str, image: &Image, part: Part, other: &Image) -> Vec<Lie> {
     let digest = Digest::sha256(&bytes_of(image, part));
     let on = || blob(repository, &digest);
     let evil = "the attacker's bytes ".repeat(900);
@@ -164,14 +196,14 @@ fn manifest_with_size(repository: &str, image: &Image, part: Part, size: &str) -
     vec![Fault::instead(manifest(repository), text)]
 }
 
-fn bytes_of(image: &Image, part: Part) -> Vec<u8> {
+pub(super) fn bytes_of(image: &Image, part: Part) -> Vec<u8> {
     match part {
         Part::Layer(at) => image.layers()[at].bytes.to_vec(),
         Part::Config => image.config().unwrap().to_vec(),
     }
 }
 
-fn blob(repository: &str, digest: &Digest) -> On {
+pub(super) fn blob(repository: &str, digest: &Digest) -> On {
     On::blobs().containing(format!("/v2/{repository}/blobs/{digest}"))
 }
 
