@@ -110,6 +110,7 @@ async fn loopback_is_never_proxied() {
     let proxy = proxied("http://127.0.0.1:1").proxy;
     let client = Client::new(ClientOptions { proxy, ..server.options() }).unwrap();
     client.repository("a").manifest("x").await.unwrap();
+    assert_eq!(server.lines(), ["GET /v2/a/manifests/x"]);
 }
 
 #[tokio::test]

@@ -154,6 +154,8 @@ async fn deleting() {
 
 #[tokio::test]
 async fn retry_after_is_heeded() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.subscriber());
     let count = AtomicUsize::new(0);
     let server = Server::start(move |_| match count.fetch_add(1, Ordering::Relaxed) {
         0 => reply(429).header("Retry-After", "0"),
@@ -163,6 +165,14 @@ async fn retry_after_is_heeded() {
     })
     .await;
     server.client().repository("a").manifest("x").await.unwrap();
+    assert_eq!(server.lines(), ["GET /v2/a/manifests/x"; 4]);
+    let text = log.text();
+    let pauses = text.lines().filter_map(|line| line.split_once(": trying again in "));
+    let pauses: Vec<u64> =
+        pauses.map(|(_, pause)| pause.strip_suffix(" ms").unwrap().parse().unwrap()).collect();
+    let [at_once, usual, longest] = pauses[..] else { panic!("{text}") };
+    // A time that is over says no more than that it is too much; all pauses are 60 ms at most.
+    assert!(at_once == 0 && (1..=3).contains(&usual) && (56..=60).contains(&longest), "{text}");
 }
 
 #[tokio::test]
@@ -185,6 +195,22 @@ async fn what_never_gets_better_is_told_once_with_how_often_it_was_tried() {
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+impl Log {
+    /// Who writes all of it there.
+    fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
+        let log = self.clone();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+            .with_ansi(false)
+            .with_writer(move || log.clone())
+            .finish()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
@@ -199,13 +225,7 @@ impl std::io::Write for Log {
 #[tokio::test]
 async fn warnings_are_shown_once_and_requests_are_traced_without_secrets() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = tracing::subscriber::set_default(log.subscriber());
     let server = Server::start(|seen| match seen.path.as_str() {
         "/store?sig=secret" => reply(200).body(MANIFEST),
         _ => reply(307)
@@ -217,7 +237,7 @@ async fn warnings_are_shown_once_and_requests_are_traced_without_secrets() {
     let repository = server.client().repository("a");
     repository.manifest("x").await.unwrap();
     repository.manifest("y").await.unwrap();
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let shown = text.lines().filter(|line| line.contains("WARN")).collect::<Vec<_>>();
     assert_eq!(shown.len(), 1, "{text}");
     let expected = format!(
