@@ -1,4 +1,4 @@
-//! From and to files, each by one blocking thread.
+//! From and to files, on blocking threads.
 //!
 //! Nothing here syncs or renames. A file that was written here and is renamed to its place *after*
 //! [`write`] has returned is whole under its name whenever the process is killed, since what the
@@ -8,8 +8,10 @@
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
 use skopeo_image::Digest;
 use skopeo_image::number::{narrow, wide};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::pipe::{self, BATCH, PIECE, Stopped};
 use crate::{Blob, BoxError, ByteStream, StreamError, WriteError};
@@ -86,7 +88,7 @@ async fn pour<W>(
 where
     W: Write + Send + 'static,
 {
-    let mut thread = tokio::task::spawn_blocking(move || {
+    let mut thread = spawn_blocking(move || {
         loop {
             match puller.next() {
                 Ok(Some(pieces)) => {
@@ -114,24 +116,62 @@ where
     }
 }
 
-/// The next `size` bytes of a file, in pieces of 128 KiB. The file is read by one blocking thread,
-/// which starts with the first poll and is at most two pieces ahead.
+/// The next `size` bytes of a file, in pieces of 128 KiB. Each is read on a blocking thread while the
+/// one before is on its way, from the first poll on; whoever takes no more pieces holds no thread.
 #[must_use]
-pub fn read<R>(mut file: R, size: u64) -> ByteStream
+pub fn read<R>(file: R, size: u64) -> ByteStream
 where
     R: Read + Send + 'static,
 {
-    pipe::produce(None, move |output| {
-        let mut left = size;
-        while left > 0 {
-            let Some(piece) = next_piece(&mut file, left)? else {
-                return Err(Stopped::Failed(unreadable(io::ErrorKind::UnexpectedEof.into())));
-            };
-            left = left.saturating_sub(wide(piece.len()));
-            output.put(piece)?;
+    let begun = Reading { next: Next::Waiting(file), left: size };
+    stream::try_unfold(begun, Reading::next).boxed()
+}
+
+/// A file that is read piece by piece.
+struct Reading<R> {
+    next: Next<R>,
+    /// Bytes that have not been asked for.
+    left: u64,
+}
+
+/// A piece that is being read, with the file behind it.
+type Piece<R> = JoinHandle<(R, Result<Bytes, StreamError>)>;
+
+enum Next<R> {
+    Waiting(R),
+    Begun(Piece<R>),
+}
+
+impl<R: Read + Send + 'static> Reading<R> {
+    async fn next(self) -> Result<Option<(Bytes, Self)>, StreamError> {
+        let Self { next, left } = self;
+        let (begun, left) = match next {
+            Next::Waiting(_) if left == 0 => return Ok(None),
+            Next::Waiting(file) => Self::begin(file, left),
+            Next::Begun(begun) => (begun, left),
+        };
+        let (file, piece) = begun.await.map_err(StreamError::broken_thread)?;
+        let piece = piece?;
+        if left == 0 {
+            return Ok(Some((piece, Self { next: Next::Waiting(file), left })));
         }
-        Ok(())
-    })
+        let (begun, left) = Self::begin(file, left);
+        Ok(Some((piece, Self { next: Next::Begun(begun), left })))
+    }
+
+    /// Has the next piece read; what is left behind it.
+    fn begin(mut file: R, left: u64) -> (Piece<R>, u64) {
+        let size = left.min(wide(BATCH));
+        let begun = spawn_blocking(move || {
+            let piece = match read_piece(&mut file, size) {
+                Ok(piece) if wide(piece.len()) == size => Ok(piece),
+                Ok(_) => Err(unreadable(io::ErrorKind::UnexpectedEof.into())),
+                Err(error) => Err(unreadable(error)),
+            };
+            (file, piece)
+        });
+        (begun, left.saturating_sub(size))
+    }
 }
 
 /// All bytes that come, as of a pipe, whose number nobody knows beforehand; otherwise as [`read`].
@@ -141,10 +181,14 @@ where
     R: Read + Send + 'static,
 {
     pipe::produce(None, move |output| {
-        while let Some(piece) = next_piece(&mut file, u64::MAX)? {
+        loop {
+            let piece = read_piece(&mut file, wide(BATCH));
+            let piece = piece.map_err(|source| Stopped::Failed(unreadable(source)))?;
+            if piece.is_empty() {
+                return Ok(());
+            }
             output.put(piece)?;
         }
-        Ok(())
     })
 }
 
@@ -197,13 +241,11 @@ impl Write for Pieces<'_> {
     }
 }
 
-/// A batch of bytes, fewer only at the end; `None` behind it.
-fn next_piece(file: &mut impl Read, left: u64) -> Result<Option<Bytes>, Stopped> {
-    let wanted = narrow(left).min(BATCH);
-    let mut piece = Vec::with_capacity(wanted);
-    let got = file.take(wide(wanted)).read_to_end(&mut piece);
-    let got = got.map_err(|source| Stopped::Failed(unreadable(source)))?;
-    Ok((got > 0).then(|| piece.into()))
+/// So many bytes, fewer only at the end.
+fn read_piece(file: &mut impl Read, size: u64) -> io::Result<Bytes> {
+    let mut piece = Vec::with_capacity(narrow(size).min(BATCH));
+    file.take(size).read_to_end(&mut piece)?;
+    Ok(piece.into())
 }
 
 fn unreadable(source: io::Error) -> StreamError {
@@ -217,7 +259,6 @@ fn abandoned() -> StreamError {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream::{self, StreamExt};
     use skopeo_image::Algorithm;
 
     use super::*;
@@ -242,6 +283,27 @@ mod tests {
                 assert_eq!(written.file, bytes);
             }
         }
+    }
+
+    /// A server whose clients stop reading must have threads for the others.
+    #[test]
+    fn who_takes_no_more_holds_no_thread() {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().max_blocking_threads(1).build().unwrap();
+        let bytes = sample(10 * BATCH);
+        let all = async {
+            let mut stalled = Vec::new();
+            for _ in 0..5 {
+                let mut stream = read(io::Cursor::new(bytes.clone()), bytes.len() as u64);
+                assert_eq!(stream.next().await.unwrap().unwrap(), bytes[..BATCH]);
+                stalled.push(stream);
+            }
+            spawn_blocking(|| ()).await.unwrap();
+            let mut stream = stalled.remove(0);
+            assert_eq!(stream.next().await.unwrap().unwrap(), bytes[BATCH..2 * BATCH]);
+        };
+        let limit = std::time::Duration::from_secs(60);
+        runtime.block_on(async { tokio::time::timeout(limit, all).await }).unwrap();
     }
 
     #[tokio::test]
