@@ -22,7 +22,7 @@ use crate::memory::Use;
 use crate::peer::Peer;
 use crate::progress::Flow;
 use crate::routes::{self, Route};
-use crate::store::is_manifest_type;
+use crate::store::{Count, is_manifest_type};
 use crate::{Handler, Inner, Registry};
 
 /// How much of a refused body is read, in bytes, so that the client sees the answer and not a
@@ -174,6 +174,8 @@ async fn counted(
     lease: impl FnOnce() -> Lease,
 ) -> Result<Response<Body>, ApiError> {
     let reserved = response.extensions_mut().remove::<Reserved>();
+    // What was counted while the answer was made is given back when the answer itself counts.
+    let _making = response.extensions_mut().remove::<Arc<Count>>();
     let Some(bytes) = response.body().bytes().cloned() else { return Ok(response) };
     let busy = || ApiError::new(Code::Busy, "clients take too much memory at the moment");
     let bytes = held(bytes, reserved, patience, lease).await.ok_or_else(busy)?;

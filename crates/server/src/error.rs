@@ -73,6 +73,7 @@ pub(crate) enum Code {
     RangeInvalid,
     SizeInvalid,
     TagInvalid,
+    TooLarge,
     TooManyRequests,
     Unauthorized,
     Unsupported,
@@ -123,6 +124,8 @@ impl Code {
                 (S::BAD_REQUEST, "SIZE_INVALID", "provided length did not match content length")
             }
             Self::TagInvalid => (S::BAD_REQUEST, "TAG_INVALID", "manifest tag did not match URI"),
+            // No other one says that it is not the client's fault and will not pass soon.
+            Self::TooLarge => (S::SERVICE_UNAVAILABLE, "UNAVAILABLE", "service unavailable"),
             Self::TooManyRequests => (S::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", "too many requests"),
             Self::Unauthorized => (S::UNAUTHORIZED, "UNAUTHORIZED", "authentication required"),
             Self::Unsupported => {

@@ -158,7 +158,7 @@ impl Registry {
         if create && content.is_none() {
             fs_err::create_dir_all(&root)?;
         }
-        let store = Arc::new(Store::open(&root, content, durability, storage)?);
+        let store = Arc::new(Store::open(&root, content, durability, storage, &limits.memory)?);
         tracing::debug!("serving {}", store.root().display());
         Ok(Self(Arc::new(Inner {
             store,

@@ -1,10 +1,10 @@
 //! Lists: tags and catalog, page by page; referrers.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use http::{Request, Response, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
+use serde_json::json;
 use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use skopeo_image::{Digest, MediaType};
 
@@ -12,7 +12,7 @@ use crate::body::Body;
 use crate::error::{ApiError, Code};
 use crate::name::RepositoryName;
 use crate::routes::{Answer, query, set};
-use crate::store::{Layout, Store, annotations};
+use crate::store::{Layout, Page, Store, annotations};
 
 /// How many repositories a page of the catalog has if the client does not say.
 const CATALOG_PAGE: usize = 1000;
@@ -28,8 +28,10 @@ const END: &str = "]}";
 
 /// GET of the catalog.
 pub(crate) fn catalog(store: &Store, request: &Request<()>) -> Answer {
-    let page = Page::of(request, store.names()?, Some(CATALOG_PAGE))?;
-    Ok(page.answer("/v2/_catalog", json!({ "repositories": page.items })))
+    let count = count(request)?.unwrap_or(CATALOG_PAGE);
+    let mut page = page(store, request, count);
+    store.names(&mut page)?;
+    answer(page, "{\"repositories\":[", "/v2/_catalog", count)
 }
 
 /// GET of a repository's tags.
@@ -39,9 +41,37 @@ pub(crate) fn tags(store: &Store, request: &Request<()>, name: &RepositoryName) 
     if !repository.is_known()? {
         return Err(unknown());
     }
-    let page = Page::of(request, repository.tags()?, None)?;
-    let path = format!("/v2/{name}/tags/list");
-    Ok(page.answer(&path, json!({ "name": name.as_str(), "tags": page.items })))
+    let count = count(request)?.unwrap_or(usize::MAX);
+    let mut page = page(store, request, count);
+    repository.tags(&mut page)?;
+    let head = format!("{{\"name\":{},\"tags\":[", json_text(&name.as_str())?);
+    answer(page, &head, &format!("/v2/{name}/tags/list"), count)
+}
+
+fn page(store: &Store, request: &Request<()>, count: usize) -> Page {
+    Page::new(query(request, "last").unwrap_or_default(), count, store.count())
+}
+
+/// A page as JSON: what is in `head` before it, and `path` in the link to the next one.
+fn answer(page: Page, head: &str, path: &str, count: usize) -> Answer {
+    let mut text = head.to_owned();
+    for (number, item) in page.items().enumerate() {
+        if number > 0 {
+            text.push(',');
+        }
+        text += &json_text(&item)?;
+    }
+    text += END;
+    text.shrink_to_fit();
+    let mut response = Response::new(Body::of_bytes(text));
+    set(&mut response, header::CONTENT_TYPE, "application/json");
+    if let Some(last) = page.next() {
+        let last = utf8_percent_encode(last, NON_ALPHANUMERIC);
+        set(&mut response, header::LINK, format!("<{path}?last={last}&n={count}>; rel=\"next\""));
+    }
+    // The answer counts by itself as soon as there is room for it.
+    response.extensions_mut().insert(Arc::new(page.into_count()));
+    Ok(response)
 }
 
 /// GET of the manifests that refer to a digest, page by page. A repository that is not there has
@@ -147,38 +177,4 @@ fn count(request: &Request<()>) -> Result<Option<usize>, ApiError> {
     let Some(text) = query(request, "n") else { return Ok(None) };
     let wrong = || ApiError::new(Code::PaginationNumberInvalid, json!({ "n": text }));
     Ok(Some(text.parse::<usize>().map_err(|_| wrong())?))
-}
-
-/// A part of a sorted list.
-#[derive(Debug)]
-struct Page {
-    items: Vec<String>,
-    /// The size to ask for next time, if there is more.
-    next: Option<usize>,
-}
-
-impl Page {
-    fn of(
-        request: &Request<()>,
-        all: BTreeSet<String>,
-        default: Option<usize>,
-    ) -> Result<Self, ApiError> {
-        let count = count(request)?.or(default);
-        let last = query(request, "last").unwrap_or_default();
-        let mut rest = all.into_iter().filter(|item| *item > last);
-        let items: Vec<_> = rest.by_ref().take(count.unwrap_or(usize::MAX)).collect();
-        let more = !items.is_empty() && rest.next().is_some();
-        Ok(Self { items, next: count.filter(|_| more) })
-    }
-
-    fn answer(&self, path: &str, document: Value) -> Response<Body> {
-        let mut response = Response::new(Body::of_bytes(document.to_string()));
-        set(&mut response, header::CONTENT_TYPE, "application/json");
-        if let (Some(count), Some(last)) = (self.next, self.items.last()) {
-            let last = utf8_percent_encode(last, NON_ALPHANUMERIC);
-            let link = format!("<{path}?last={last}&n={count}>; rel=\"next\"");
-            set(&mut response, header::LINK, link);
-        }
-        response
-    }
 }

@@ -2,11 +2,12 @@
 //!
 //! | share | what for |
 //! |---|---|
-//! | 1/2 | connections: what TLS, heads and the least windows take, 128 KiB each |
-//! | 1/4 | pieces of answers on their way to clients, and lists of referrers from when they are made |
-//! | 1/8 | windows of HTTP/2, for the pieces of bodies that nobody has asked for yet |
-//! | 1/16 | pieces of uploads that wait for the disk |
-//! | 1/16 | manifests that are being received |
+//! | 1/3 | connections: what TLS, heads and the least windows take, 128 KiB each |
+//! | 1/3 | indexes of layouts, what is made of them, and lists while they are made |
+//! | 1/6 | pieces of answers on their way to clients, and lists of referrers from when they are made |
+//! | 1/12 | windows of HTTP/2, for the pieces of bodies that nobody has asked for yet |
+//! | 1/24 | pieces of uploads that wait for the disk |
+//! | 1/24 | manifests that are being received |
 //!
 //! Whoever comes first gets large pieces and windows; the less is left, the smaller they are. What
 //! is left last is small and enough for everybody. Who takes something and does not go on gives it
@@ -39,6 +40,9 @@ const SMALL_PIECE: usize = 16 * 1024;
 /// least that the protocol has, and part of what a connection takes anyway.
 const WINDOWS: [usize; 4] = [8 << 20, 2 << 20, 512 << 10, 64 << 10];
 
+/// How much is remembered of what manifests say at most, in bytes.
+const MOST_KNOWN: usize = 8 << 20;
+
 /// How many wait for room of one kind.
 const MOST_WAITING: usize = 16;
 
@@ -64,6 +68,9 @@ struct Shares {
     windows: Pool,
     receivers: Pool,
     manifests: Pool,
+    indexes: Pool,
+    /// What is remembered of manifests, in bytes.
+    known: usize,
 }
 
 /// A share, and how many wait for a part of it.
@@ -123,12 +130,15 @@ impl Memory {
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).max(LEAST);
+        let known = (bytes / 48).min(MOST_KNOWN);
         Self(Arc::new(Shares {
             bytes,
-            answers: Pool::new(bytes / 4 / UNIT),
-            windows: Pool::new(bytes / 8 / UNIT),
-            receivers: Pool::new(bytes / 16 / RECEIVER),
-            manifests: Pool::new(bytes / 16 / UNIT),
+            answers: Pool::new(bytes / 6 / UNIT),
+            windows: Pool::new(bytes / 12 / UNIT),
+            receivers: Pool::new(bytes / 24 / RECEIVER),
+            manifests: Pool::new(bytes / 24 / UNIT),
+            indexes: Pool::new((bytes / 3 - known) / UNIT),
+            known,
         }))
     }
 
@@ -140,7 +150,23 @@ impl Memory {
 
     /// How many connections its share for them is enough for.
     pub(crate) fn connections(&self) -> usize {
-        self.0.bytes / 2 / CONNECTION
+        self.0.bytes / 3 / CONNECTION
+    }
+
+    /// How much may be remembered of manifests, in bytes.
+    pub(crate) fn known(&self) -> usize {
+        self.0.known
+    }
+
+    /// Whether so many bytes of the share for indexes are left, or most of it: who asks may have some.
+    pub(crate) fn has_for_indexes(&self, bytes: usize) -> bool {
+        let pool = &self.0.indexes;
+        pool.free.available_permits() >= bytes.div_ceil(UNIT).min(pool.size / 4 * 3)
+    }
+
+    /// Nothing of the share for indexes yet.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally { memory: self.clone(), part: None, bytes: 0 }
     }
 
     /// How many wait for memory of this kind.
@@ -197,7 +223,52 @@ impl Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::new(256 << 20)
+        Self::new(384 << 20)
+    }
+}
+
+/// A part of the share for indexes that grows with what it stands for. Nobody waits for it.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    memory: Memory,
+    part: Option<Part>,
+    bytes: usize,
+}
+
+impl Tally {
+    /// So many bytes more; `false` if there are not so many.
+    pub(crate) fn add(&mut self, bytes: usize) -> bool {
+        let wanted = self.bytes.saturating_add(bytes);
+        let had = self.part.as_ref().map_or(0, |part| part.0.num_permits());
+        let missing = wanted.div_ceil(UNIT).saturating_sub(had);
+        if missing > 0 {
+            let more = self.memory.0.indexes.part(missing.saturating_mul(UNIT));
+            match (&mut self.part, more) {
+                (_, None) => return false,
+                (Some(part), Some(more)) => part.0.merge(more.0),
+                (part, more) => *part = more,
+            }
+        }
+        self.bytes = wanted;
+        true
+    }
+
+    /// So many bytes less.
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if let Some(part) = &mut self.part {
+            part.shrink(self.bytes);
+        }
+    }
+
+    /// How many bytes it is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many bytes the share has.
+    pub(crate) fn most(&self) -> usize {
+        self.memory.0.indexes.size.saturating_mul(UNIT)
     }
 }
 
@@ -259,7 +330,7 @@ mod tests {
 
     #[test]
     fn the_less_is_left_the_smaller_are_the_pieces() {
-        let memory = Memory::new(256 << 20);
+        let memory = Memory::new(384 << 20);
         let (mut held, mut sizes, mut total) = (Vec::new(), Vec::new(), 0);
         while let Some(room) = memory.piece(usize::MAX) {
             sizes.push(room.size);
@@ -277,7 +348,7 @@ mod tests {
 
     #[test]
     fn windows_shrink_to_what_every_connection_has() {
-        let memory = Memory::new(256 << 20);
+        let memory = Memory::new(384 << 20);
         let windows: Vec<_> = (0..2000).map(|_| memory.windows()).collect();
         let sizes: Vec<_> = windows.iter().map(|windows| windows.connection as usize).collect();
         assert!(sizes.is_sorted_by(|a, b| a >= b));
@@ -291,9 +362,24 @@ mod tests {
     fn little_memory_is_divided_too() {
         let memory = Memory::new(1);
         assert_eq!(memory.bytes(), LEAST);
-        assert_eq!(memory.connections(), 64);
+        assert_eq!(memory.connections(), 42);
         assert!(memory.piece(usize::MAX).is_some());
         assert_eq!(memory.windows().connection as usize, WINDOWS[2]);
+    }
+
+    #[test]
+    fn what_is_counted_grows_and_shrinks() {
+        let memory = Memory::new(1);
+        let (mut one, mut two) = (memory.tally(), memory.tally());
+        let most = one.most();
+        assert!(one.add(10) && one.add(most - 10 - UNIT) && !one.add(UNIT + 1));
+        assert!(two.add(UNIT) && !two.add(1));
+        one.give_back(most / 2);
+        assert!(two.add(most / 2 - UNIT));
+        drop(two);
+        assert!(one.add(most / 2) && one.bytes() == most - UNIT);
+        drop(one);
+        assert!(memory.tally().add(most));
     }
 
     #[test]

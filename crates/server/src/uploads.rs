@@ -211,27 +211,28 @@ fn mount(
     digest: &Digest,
     from: Option<&str>,
 ) -> Result<bool, ApiError> {
-    let sources: Vec<Arc<Layout>> = match from {
+    let mut source: Option<Arc<Layout>> = None;
+    match from {
         Some(from) => {
             let from = RepositoryName::parse(from)
                 .ok_or_else(|| ApiError::new(Code::NameInvalid, from))?;
-            inner.store.repository(&from)?.map(|found| found.layout).into_iter().collect()
+            let found = inner.store.repository(&from)?.map(|found| found.layout);
+            source = found.filter(|layout| layout.blob_size(digest).is_ok_and(|it| it.is_some()));
         }
-        None => inner.store.layouts()?.into_iter().map(|(_, layout)| layout).collect(),
-    };
-    for source in sources {
-        if source.blob_size(digest)?.is_some() {
-            let target = inner.store.create(name)?.layout;
-            let linked = target.link_blob(&source, digest);
-            if !matches!(linked, Ok(true)) {
-                inner.store.remove_if_empty(&target);
-                return Ok(linked?);
-            }
-            inner.store.keep(name, &target)?;
-            return Ok(true);
-        }
+        None => inner.store.each_layout(Some(&mut inner.store.count()), |_, layout| {
+            source = layout.blob_size(digest)?.is_some().then(|| layout.clone());
+            Ok(source.is_none())
+        })?,
     }
-    Ok(false)
+    let Some(source) = source else { return Ok(false) };
+    let target = inner.store.create(name)?.layout;
+    let linked = target.link_blob(&source, digest);
+    if !matches!(linked, Ok(true)) {
+        inner.store.remove_if_empty(&target);
+        return Ok(linked?);
+    }
+    inner.store.keep(name, &target)?;
+    Ok(true)
 }
 
 async fn find(

@@ -273,7 +273,19 @@ impl Folder {
     /// that are not UTF-8 are none of ours.
     pub(crate) fn entries(&self) -> io::Result<Vec<(String, FileType)>> {
         let mut found = Vec::new();
-        let Some(listing) = self.listing()? else { return Ok(found) };
+        self.each(|name, kind| {
+            found.push((name.to_owned(), kind));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// The same, one after the other: there may be many.
+    pub(crate) fn each(
+        &self,
+        mut visit: impl FnMut(&str, FileType) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Some(listing) = self.listing()? else { return Ok(()) };
         for entry in listing {
             let entry = entry.map_err(|errno| failed("read directory", &self.path(), errno))?;
             let Ok(name) = entry.file_name().to_str() else { continue };
@@ -285,9 +297,9 @@ impl Folder {
                 let Some(metadata) = self.look(name)? else { continue };
                 kind = FileType::from_raw_mode(metadata.mode());
             }
-            found.push((name.to_owned(), kind));
+            visit(name, kind)?;
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Whether nothing is in the folder, or there is none.

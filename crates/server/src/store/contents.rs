@@ -48,25 +48,26 @@ impl Store {
     pub(crate) fn contents(&self) -> io::Result<Contents> {
         let mut contents = Contents::default();
         let mut repositories: BTreeMap<String, usize> = BTreeMap::new();
-        for (path, layout) in self.layouts()? {
-            let index = match layout.index() {
-                Ok(index) => index,
+        self.each_layout(None, |path, layout| {
+            let named = layout.index().and_then(|index| layout.names(&index));
+            let names = match named {
+                Ok(names) => names,
                 Err(error) => {
                     contents.places.push(NotServed::new(path, error.to_string()));
-                    continue;
+                    return Ok(true);
                 }
             };
-            let names = layout.names(&index);
             if names.has_own() {
-                let own = if path.is_empty() { self.base.as_str() } else { &path };
+                let own = if path.is_empty() { self.base.as_str() } else { path };
                 *repositories.entry(own.to_owned()).or_default() += names.own().len();
             }
             for (name, tags) in names.others() {
-                *repositories.entry(joined(&path, name)).or_default() += tags.len();
+                *repositories.entry(joined(path, name)).or_default() += tags.len();
             }
             let refused = names.refused.iter().map(|(name, why)| NotServed::new(name, *why));
             contents.references.extend(refused);
-        }
+            Ok(true)
+        })?;
         contents.repositories = repositories.len();
         contents.tags = repositories.values().sum();
         if self.content.is_none() {

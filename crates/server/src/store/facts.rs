@@ -8,9 +8,6 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use skopeo_image::{Digest, MediaType, go_json};
 
-/// How much is remembered of what manifests say, in bytes.
-const MAX_KNOWN: usize = 16 << 20;
-
 /// About what a digest takes beside its text, and an entry beside what it holds, in bytes.
 const OVERHEAD: usize = 64;
 
@@ -36,14 +33,21 @@ pub(crate) struct Facts {
 }
 
 /// What is remembered of manifests, in all layouts of a store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Known {
+    /// How much it may be, in bytes.
+    most: usize,
     /// By the number of the layout and the digest of the manifest.
     facts: HashMap<(u64, Digest), Arc<Facts>>,
     bytes: usize,
 }
 
 impl Known {
+    /// Nothing yet, and never more than so many bytes.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, facts: HashMap::new(), bytes: 0 }
+    }
+
     /// What is remembered of a manifest.
     pub(crate) fn get(&self, layout: u64, digest: &Digest) -> Option<Arc<Facts>> {
         self.facts.get(&(layout, digest.clone())).cloned()
@@ -52,10 +56,10 @@ impl Known {
     /// Remembers what a manifest says, in place of all else if that becomes too much.
     pub(crate) fn insert(&mut self, layout: u64, digest: Digest, facts: Arc<Facts>) {
         let size = facts.size() + digest.as_str().len() + OVERHEAD;
-        if self.bytes.saturating_add(size) > MAX_KNOWN {
-            *self = Self::default();
+        if self.bytes.saturating_add(size) > self.most {
+            *self = Self::new(self.most);
         }
-        if size <= MAX_KNOWN && self.facts.insert((layout, digest), facts).is_none() {
+        if size <= self.most && self.facts.insert((layout, digest), facts).is_none() {
             self.bytes += size;
         }
     }

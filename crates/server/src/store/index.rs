@@ -1,15 +1,17 @@
-//! `index.json` of a layout: read, edit, encode. Pure.
+//! `index.json` of a layout: read, edit, write. Reads no file.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::{fmt, io};
 
+use bytes::Bytes;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Error, Map, Value};
 use skopeo_image::{Digest, MediaType};
+
+use super::kept::Count;
+use super::room::Refusal;
 
 /// The annotation that holds a reference (OCI image specification, "Pre-Defined Annotation Keys").
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -21,91 +23,129 @@ pub(crate) const PAYLOAD_DIGEST: &str = "io.skopeo.schema1.payload-digest";
 /// The member that holds the descriptors.
 const MANIFESTS: &str = "manifests";
 
-/// How many descriptors an index may have. Whoever wrote the file must not choose how much memory
-/// it takes to read: a descriptor of a few bytes takes some hundred.
-pub(super) const MAX_ENTRIES: usize = 200_000;
+/// How many descriptors an index may have: as many as `oci:` reads and writes.
+pub(super) const MAX_ENTRIES: usize = 1 << 20;
+
+/// How many members it may have beside them.
+const MAX_MEMBERS: usize = 4096;
+
+/// What a descriptor takes beside its text, in bytes: itself, the text of its digest, and what the
+/// allocator adds. While they are read there is room for twice as many.
+const ENTRY: usize = size_of::<Entry>() + 128;
 
 /// An `index.json`. What it holds beyond our knowledge is kept as it is, as text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     /// All members but the descriptors.
-    rest: Vec<(String, Arc<RawValue>)>,
+    rest: Vec<(String, Bytes)>,
     /// Before how many of them the descriptors stand.
     at: Option<usize>,
     entries: Vec<Entry>,
+    /// How long its text was, in bytes.
+    size: usize,
+    /// What it takes of the memory, if that is counted. Clones share it.
+    _counted: Option<Arc<Count>>,
 }
 
 /// One descriptor of an index.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    raw: Arc<RawValue>,
-    digest: Option<Digest>,
-    payload: Option<Digest>,
+    /// A part of the text of the index, or a text of its own.
+    raw: Bytes,
+    digest: Option<Arc<Digest>>,
+    payload: Option<Arc<Digest>>,
     media_type: MediaType,
-    ref_name: Option<Box<str>>,
+    ref_name: Option<Arc<str>>,
     is_bare: bool,
 }
 
-impl Index {
-    /// Reads the document. A descriptor without a valid digest is kept and never found.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let Members(members) = serde_json::from_slice(bytes)?;
-        let mut index = Self::default();
-        for (name, value) in members {
-            if name != MANIFESTS {
-                index.rest.retain(|(other, _)| *other != name);
-                index.rest.push((name.into_owned(), value.to_owned().into()));
-                continue;
-            }
-            // As everywhere, the last of two members of a name counts.
-            index.at = Some(index.rest.len());
-            // Something else than a list is as good as none.
-            if !value.get().starts_with('[') {
-                index.entries = Vec::new();
-                continue;
-            }
-            let Entries(entries) = serde_json::from_str(value.get())?;
-            index.entries = entries;
+/// Why an index cannot be used.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// It makes no sense, or is not whole.
+    Json(Error),
+    /// It is more than is read.
+    Refused(io::Error),
+}
+
+impl Unreadable {
+    /// As an error of the system.
+    pub(crate) fn into_io(self) -> io::Error {
+        match self {
+            Self::Json(error) => error.into(),
+            Self::Refused(error) => error,
         }
-        Ok(index)
+    }
+}
+
+impl Index {
+    /// Reads the document. A descriptor without a valid digest is kept and never found. What it
+    /// takes is added to `count`, in which its text is already.
+    pub(crate) fn parse(text: Bytes, count: Option<Count>) -> Result<Self, Unreadable> {
+        let mut reading = Reading { text, count, refused: None };
+        let read = reading.index();
+        let Reading { count, refused, .. } = reading;
+        match (read, refused) {
+            (_, Some(refused)) => Err(Unreadable::Refused(refused)),
+            (Err(error), None) => Err(Unreadable::Json(error)),
+            (Ok(index), None) => Ok(Self { _counted: count.map(Arc::new), ..index }),
+        }
     }
 
-    /// The document as the original's `oci:` writes it: no spaces, `schemaVersion` first, and
-    /// `<`, `>`, `&` escaped as Go does. What we do not change stays as it was written.
+    /// About how long its text is, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// What a copy takes that is edited, in bytes.
+    pub(crate) fn size_of_copy(&self) -> usize {
+        // It may grow by one, and then has room for twice as many.
+        self.entries.len().saturating_mul(size_of::<Entry>() * 3)
+    }
+
+    /// The document as [`write`](Self::write) writes it.
+    #[cfg(test)]
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut text = String::from("{");
+        let mut text = Vec::new();
+        self.write(&mut text).unwrap();
+        text
+    }
+
+    /// Writes the document as the original's `oci:` does: no spaces, `schemaVersion` first, and `<`,
+    /// `>`, `&` escaped as Go does. What we do not change stays as it was written.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub(crate) fn write(&self, to: &mut dyn io::Write) -> io::Result<()> {
+        to.write_all(b"{")?;
         if !self.rest.iter().any(|(name, _)| name == "schemaVersion") {
-            text += "\"schemaVersion\":2,";
+            to.write_all(b"\"schemaVersion\":2,")?;
         }
         let at = self.at.unwrap_or(self.rest.len()).min(self.rest.len());
         let (before, behind) = self.rest.split_at(at);
-        let member = |text: &mut String, (name, value): &(String, Arc<RawValue>)| {
-            let _ = write!(text, "{}:{}", Value::from(name.as_str()), value.get());
+        let member = |to: &mut dyn io::Write, (name, value): &(String, Bytes)| {
+            write_escaped(to, Value::from(name.as_str()).to_string().as_bytes())?;
+            to.write_all(b":")?;
+            write_escaped(to, value)
         };
         for one in before {
-            member(&mut text, one);
-            text.push(',');
+            member(to, one)?;
+            to.write_all(b",")?;
         }
-        text += "\"manifests\":[";
+        to.write_all(b"\"manifests\":[")?;
         for (number, entry) in self.entries.iter().enumerate() {
             if number > 0 {
-                text.push(',');
+                to.write_all(b",")?;
             }
-            text += entry.raw.get();
+            write_escaped(to, &entry.raw)?;
         }
-        text.push(']');
+        to.write_all(b"]")?;
         for one in behind {
-            text.push(',');
-            member(&mut text, one);
+            to.write_all(b",")?;
+            member(to, one)?;
         }
-        text.push('}');
-        // These five stand only inside strings, so the text may be edited as a whole.
-        text.replace('<', "\\u003c")
-            .replace('>', "\\u003e")
-            .replace('&', "\\u0026")
-            .replace('\u{2028}', "\\u2028")
-            .replace('\u{2029}', "\\u2029")
-            .into_bytes()
+        to.write_all(b"}")
     }
 
     /// All descriptors, in their order.
@@ -121,7 +161,7 @@ impl Index {
     /// A descriptor of this digest, be it of the bytes or of a schema 1 payload.
     pub(crate) fn by_digest(&self, digest: &Digest) -> Option<&Entry> {
         self.entries.iter().find(|entry| {
-            entry.digest.as_ref() == Some(digest) || entry.payload.as_ref() == Some(digest)
+            entry.digest.as_deref() == Some(digest) || entry.payload.as_deref() == Some(digest)
         })
     }
 
@@ -176,33 +216,39 @@ impl Entry {
                 annotations.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect();
             raw.insert("annotations".into(), Value::Object(annotations));
         }
-        let raw = serde_json::value::to_raw_value(&raw).unwrap_or_default();
-        Self::new(raw.into())
+        Self::new(Value::Object(raw).to_string().into())
     }
 
-    fn new(raw: Arc<RawValue>) -> Self {
-        let text = |value: Option<&&RawValue>| value.and_then(|value| string(value));
-        let members: HashMap<Cow<'_, str>, &RawValue> = members(&raw);
-        let annotations = members.get("annotations").map(|value| self::members(value));
-        let annotation = |key| text(annotations.as_ref().and_then(|found| found.get(key)));
-        let digest = |value: Option<String>| value.and_then(|text| text.parse().ok());
+    /// Reads a descriptor; one that makes no sense has no digest.
+    fn new(raw: Bytes) -> Self {
+        let members: Described = serde_json::from_slice(&raw).unwrap_or_default();
+        let Described { media_type, digest, ref_name, payload, is_bare } = members;
+        let digest_of =
+            |text: Option<String>| text.and_then(|text| text.parse().ok()).map(Arc::new);
         Self {
-            digest: digest(text(members.get("digest"))),
-            payload: digest(annotation(PAYLOAD_DIGEST)),
-            media_type: text(members.get("mediaType")).unwrap_or_default().into(),
-            ref_name: annotation(REF_NAME).filter(|name| !name.is_empty()).map(Into::into),
-            is_bare: members.keys().all(|key| matches!(&**key, "mediaType" | "digest" | "size")),
-            raw: raw.clone(),
+            digest: digest_of(digest),
+            payload: digest_of(payload),
+            media_type: media_type.unwrap_or_default().into(),
+            ref_name: ref_name.filter(|name| !name.is_empty()).map(Into::into),
+            is_bare,
+            raw,
         }
     }
 
+    /// What it takes beside itself and the text of the index, in bytes.
+    fn heap(&self) -> usize {
+        let of_type = self.media_type.as_str().len();
+        let payload = if self.payload.is_some() { 128 } else { 0 };
+        of_type + payload + self.ref_name.as_ref().map_or(0, |name| name.len() + 32)
+    }
+
     /// The digest of the bytes.
-    pub(crate) fn digest(&self) -> Option<&Digest> {
+    pub(crate) fn digest(&self) -> Option<&Arc<Digest>> {
         self.digest.as_ref()
     }
 
     /// The digest by which clients know the manifest.
-    pub(crate) fn public_digest(&self) -> Option<&Digest> {
+    pub(crate) fn public_digest(&self) -> Option<&Arc<Digest>> {
         self.payload.as_ref().or(self.digest.as_ref())
     }
 
@@ -222,7 +268,7 @@ impl Entry {
     }
 
     fn forget_ref(&mut self) {
-        let Ok(mut raw) = serde_json::from_str::<Map<String, Value>>(self.raw.get()) else {
+        let Ok(mut raw) = serde_json::from_slice::<Map<String, Value>>(&self.raw) else {
             return;
         };
         if let Some(Value::Object(annotations)) = raw.get_mut("annotations") {
@@ -231,25 +277,78 @@ impl Entry {
                 raw.remove("annotations");
             }
         }
-        if let Ok(raw) = serde_json::value::to_raw_value(&raw) {
-            *self = Self::new(raw.into());
+        *self = Self::new(Value::Object(raw).to_string().into());
+    }
+}
+
+/// Writes JSON with the five letters escaped that Go escapes: they stand only inside of strings.
+fn write_escaped(to: &mut dyn io::Write, text: &[u8]) -> io::Result<()> {
+    // U+2028 and U+2029 begin with E2.
+    if ![b'<', b'>', b'&', 0xe2].iter().any(|letter| text.contains(letter)) {
+        return to.write_all(text);
+    }
+    let text = String::from_utf8_lossy(text)
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029");
+    to.write_all(text.as_bytes())
+}
+
+/// An index that is being read, and what it takes so far.
+struct Reading {
+    text: Bytes,
+    count: Option<Count>,
+    /// Why it is not read on.
+    refused: Option<io::Error>,
+}
+
+impl Reading {
+    fn index(&mut self) -> Result<Index, Error> {
+        let text = self.text.clone();
+        let mut index = Index { size: text.len(), ..Index::default() };
+        let Members(members) = serde_json::from_slice(&text)?;
+        for (name, value) in members {
+            if name != MANIFESTS {
+                index.rest.retain(|(other, _)| *other != name);
+                index.rest.push((name, text.slice_ref(value.get().as_bytes())));
+                continue;
+            }
+            // As everywhere, the last of two members of a name counts.
+            index.at = Some(index.rest.len());
+            index.entries = Vec::new();
+            // Something else than a list is as good as none.
+            if value.get().starts_with('[') {
+                let mut json = serde_json::Deserializer::from_str(value.get());
+                index.entries = json.deserialize_seq(Entries(self))?;
+            }
+        }
+        Ok(index)
+    }
+
+    /// Counts an entry; an error if it is one too many.
+    fn count<E: serde::de::Error>(&mut self, number: usize, bytes: usize) -> Result<(), E> {
+        let counted = match &mut self.count {
+            _ if number >= MAX_ENTRIES => Err(Refusal::ManyManifests(MAX_ENTRIES as u64).into()),
+            Some(count) => count.add(bytes),
+            None => Ok(()),
+        };
+        counted.map_err(|refused| {
+            self.refused = Some(refused);
+            E::custom("it is more than is read")
+        })
+    }
+
+    fn give_back(&mut self, bytes: usize) {
+        if let Some(count) = &mut self.count {
+            count.give_back(bytes);
         }
     }
 }
 
-/// The members of an object, the last of each name; none of what is no object.
-fn members(raw: &RawValue) -> HashMap<Cow<'_, str>, &RawValue> {
-    serde_json::from_str(raw.get())
-        .map(|Members(found)| found.into_iter().collect())
-        .unwrap_or_default()
-}
-
-fn string(raw: &RawValue) -> Option<String> {
-    serde_json::from_str(raw.get()).ok()
-}
-
 /// The members of an object in their order, their values as text.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -264,10 +363,11 @@ impl<'de> Deserialize<'de> for Members<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut found = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    if found.len() == MAX_ENTRIES {
-                        return Err(A::Error::custom("it has too many members"));
+                    if found.len() == MAX_MEMBERS {
+                        let most = format!("it has more than {MAX_MEMBERS} members");
+                        return Err(A::Error::custom(most));
                     }
-                    found.push((Cow::Owned(name), value));
+                    found.push((name, value));
                 }
                 Ok(Members(found))
             }
@@ -277,37 +377,118 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 /// The descriptors of an index.
-struct Entries(Vec<Entry>);
+struct Entries<'a>(&'a mut Reading);
 
-impl<'de> Deserialize<'de> for Entries {
+impl<'de> Visitor<'de> for Entries<'_> {
+    type Value = Vec<Entry>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let Self(reading) = self;
+        let mut found = Vec::new();
+        while let Some(raw) = list.next_element::<&RawValue>()? {
+            let entry = Entry::new(reading.text.slice_ref(raw.get().as_bytes()));
+            // The list has room for twice as many, and is copied when that is full.
+            let bytes = ENTRY + entry.heap() + 2 * size_of::<Entry>();
+            reading.count(found.len(), bytes)?;
+            found.push(entry);
+        }
+        found.shrink_to_fit();
+        reading.give_back(2 * size_of::<Entry>() * found.len());
+        Ok(found)
+    }
+}
+
+/// What is read of a descriptor.
+#[derive(Default)]
+struct Described {
+    media_type: Option<String>,
+    digest: Option<String>,
+    ref_name: Option<String>,
+    payload: Option<String>,
+    is_bare: bool,
+}
+
+impl<'de> Deserialize<'de> for Described {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Seen;
         impl<'de> Visitor<'de> for Seen {
-            type Value = Entries;
+            type Value = Described;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
+                f.write_str("a descriptor")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut found = Vec::new();
-                while let Some(raw) = list.next_element::<&RawValue>()? {
-                    if found.len() == MAX_ENTRIES {
-                        let most = format!("it lists more than {MAX_ENTRIES} manifests");
-                        return Err(A::Error::custom(most));
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut found = Described { is_bare: true, ..Described::default() };
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    match name.as_str() {
+                        "mediaType" => found.media_type = string(value),
+                        "digest" => found.digest = string(value),
+                        "size" => {}
+                        "annotations" => {
+                            found.is_bare = false;
+                            let Annotations { ref_name, payload } =
+                                serde_json::from_str(value.get()).unwrap_or_default();
+                            (found.ref_name, found.payload) = (ref_name, payload);
+                        }
+                        _ => found.is_bare = false,
                     }
-                    found.push(Entry::new(raw.to_owned().into()));
                 }
-                Ok(Entries(found))
+                Ok(found)
             }
         }
-        deserializer.deserialize_seq(Seen)
+        deserializer.deserialize_map(Seen)
     }
+}
+
+/// What is read of its annotations.
+#[derive(Default)]
+struct Annotations {
+    ref_name: Option<String>,
+    payload: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Annotations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Seen;
+        impl<'de> Visitor<'de> for Seen {
+            type Value = Annotations;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("annotations")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut found = Annotations::default();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    match name.as_str() {
+                        REF_NAME => found.ref_name = string(value),
+                        PAYLOAD_DIGEST => found.payload = string(value),
+                        _ => {}
+                    }
+                }
+                Ok(found)
+            }
+        }
+        deserializer.deserialize_map(Seen)
+    }
+}
+
+fn string(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Index, Unreadable> {
+        Index::parse(Bytes::copy_from_slice(text.as_bytes()), None)
+    }
 
     fn entry(content: &str, tag: Option<&str>) -> Entry {
         let annotations: Vec<_> = tag.iter().map(|tag| (REF_NAME, *tag)).collect();
@@ -360,28 +541,47 @@ mod tests {
     #[test]
     fn keeps_what_it_does_not_know() {
         let text = "{\"schemaVersion\":2,\"manifests\":[{\"digest\":\"nonsense\",\"x\":1}],\"annotations\":{\"k\":\"v\"}}";
-        let index = Index::parse(text.as_bytes()).unwrap();
+        let index = parse(text).unwrap();
         assert_eq!(index.encode(), text.as_bytes());
         assert!(index.by_digest(&Digest::sha256(b"")).is_none());
-        assert!(Index::parse(b"[]").is_err());
+        assert!(parse("[]").is_err());
         let odd = "{\"x\":{\"a\" : 1},\"manifests\":[7,{\"digest\":1},[]],\"schemaVersion\":2}";
-        assert_eq!(Index::parse(odd.as_bytes()).unwrap().encode(), odd.as_bytes());
+        assert_eq!(parse(odd).unwrap().encode(), odd.as_bytes());
         let doubled = "{\"manifests\":[1],\"schemaVersion\":2,\"manifests\":null}";
         let kept = "{\"schemaVersion\":2,\"manifests\":[]}";
-        assert_eq!(Index::parse(doubled.as_bytes()).unwrap().encode(), kept.as_bytes());
+        assert_eq!(parse(doubled).unwrap().encode(), kept.as_bytes());
     }
 
     /// A small file must not take memory a thousand times its size.
     #[test]
     fn refuses_what_has_too_many_entries() {
-        for (text, why) in [
-            (format!("{{\"manifests\":[{}1]}}", "{},".repeat(MAX_ENTRIES)), "manifests"),
-            (format!("{{{}\"b\":1}}", "\"a\":0,".repeat(MAX_ENTRIES)), "members"),
+        let list = |count| format!("{{\"manifests\":[{}]}}", vec!["{}"; count].join(","));
+        assert_eq!(parse(&list(MAX_ENTRIES)).unwrap().entries().len(), MAX_ENTRIES);
+        let Err(Unreadable::Refused(error)) = parse(&list(MAX_ENTRIES + 1)) else { panic!() };
+        assert!(error.to_string().contains("more than 1048576 manifests"), "{error}");
+        let text = format!("{{{}\"b\":1}}", "\"a\":0,".repeat(MAX_MEMBERS));
+        let Err(Unreadable::Json(error)) = parse(&text) else { panic!() };
+        assert!(error.to_string().contains("members"), "{error}");
+    }
+
+    #[test]
+    fn what_is_odd_in_a_descriptor_is_kept() {
+        for (text, is_bare, ref_name) in [
+            (r#"{"mediaType":"a","digest":1,"size":{}}"#, true, None),
+            (r#"{"annotations":7}"#, false, None),
+            (r#"{"annotations":{"org.opencontainers.image.ref.name":7}}"#, false, None),
+            (
+                r#"{"annotations":{"org.opencontainers.image.ref.name":"1","org.opencontainers.image.ref.name":"2"}}"#,
+                false,
+                Some("2"),
+            ),
+            (r#"[1]"#, false, None),
         ] {
-            let error = Index::parse(text.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(why), "{error}");
+            let text = format!("{{\"schemaVersion\":2,\"manifests\":[{text}]}}");
+            let index = parse(&text).unwrap();
+            let entry = &index.entries()[0];
+            assert_eq!((entry.is_bare(), entry.ref_name()), (is_bare, ref_name), "{text}");
+            assert_eq!(index.encode(), text.as_bytes());
         }
-        let most = format!("{{\"manifests\":[{}]}}", vec!["{}"; MAX_ENTRIES].join(","));
-        assert_eq!(Index::parse(most.as_bytes()).unwrap().entries().len(), MAX_ENTRIES);
     }
 }

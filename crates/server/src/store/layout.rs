@@ -4,17 +4,20 @@ use std::fs::Metadata;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use fs_err::File;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use skopeo_image::{Algorithm, Digest, Hasher};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
 use super::beneath::{Folder, Temporary};
-use super::index::{Index, MAX_ENTRIES};
+use super::index::{Index, MAX_ENTRIES, Unreadable};
+use super::kept::Count;
 use super::names::Names;
 use super::patience;
 use super::reach::Reach;
@@ -57,13 +60,12 @@ pub(crate) struct Layout {
     pub(super) folder: Folder,
     /// What is there instead of files in the folder, and its index.
     pub(super) content: Option<(Arc<dyn Content>, Arc<Index>)>,
+    content_names: OnceLock<Arc<Names>>,
+    pub(super) content_reach: OnceLock<Arc<Reach>>,
     pub(super) durability: Durability,
     pub(super) room: Arc<Room>,
-    index: Mutex<Option<(Stamp, Arc<Index>)>>,
     /// By what it is told from the others where something is remembered of all.
     pub(super) number: u64,
-    pub(super) reach: Mutex<Option<(Arc<Index>, Arc<Reach>)>>,
-    names: Mutex<Option<(Arc<Index>, Arc<Names>)>>,
     /// Whose turn to edit it is, within this process.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -104,9 +106,11 @@ impl Layout {
         content: Arc<dyn Content>,
         room: Arc<Room>,
     ) -> io::Result<Self> {
-        let index = Arc::new(Index::parse(&content.index())?);
-        let layout = Self::unchecked(folder, Durability::Kill, room);
-        Ok(Self { content: Some((content, index)), ..layout })
+        // It is there for as long as the server is, whatever clients do.
+        let index = Index::parse(content.index().into(), None).map_err(Unreadable::into_io)?;
+        let mut layout = Self::unchecked(folder, Durability::Kill, room);
+        layout.content = Some((content, Arc::new(index)));
+        Ok(layout)
     }
 
     /// Makes `folder` a layout, if it is none; whether it was none. Waits for no lock: who has it
@@ -137,12 +141,11 @@ impl Layout {
         Self {
             folder,
             content: None,
+            content_names: OnceLock::new(),
+            content_reach: OnceLock::new(),
             durability,
             room,
-            index: Mutex::default(),
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            reach: Mutex::default(),
-            names: Mutex::default(),
             turn: Arc::default(),
         }
     }
@@ -173,41 +176,73 @@ impl Layout {
                 };
             };
             let stamp = Stamp::of(&metadata);
-            if let Some((known, index)) = &*guard(&self.index)
-                && *known == stamp
-            {
-                return Ok(index.clone());
+            if let Some(index) = self.room.kept.index(self.number, stamp) {
+                return Ok(index);
             }
-            let mut bytes = Vec::new();
-            file.take(MAX_INDEX + 1).read_to_end(&mut bytes)?;
-            if bytes.len() as u64 > MAX_INDEX {
-                return Err(self.bad_index(&format!("it has more than {MAX_INDEX} bytes")));
+            if metadata.len() > MAX_INDEX {
+                return Err(Refusal::LongIndex(MAX_INDEX).into());
             }
+            let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+            let _turn = self.room.kept.turn(size);
+            // Who had the turn before may have read just this one.
+            if let Some(index) = self.room.kept.index(self.number, stamp) {
+                return Ok(index);
+            }
+            // What was made of another text is of no use any more.
+            self.room.kept.forget(self.number);
             attempt += 1;
-            match Index::parse(&bytes) {
+            let read = || {
+                let (text, count) = self.read_index(file, size)?;
+                Ok(Index::parse(text, Some(count)))
+            };
+            match self.room.kept.apart(size, read)? {
                 Ok(index) => {
                     let index = Arc::new(index);
                     if stamp.is_settled() {
-                        *guard(&self.index) = Some((stamp, index.clone()));
+                        self.room.kept.keep_index(self.number, stamp, index.clone());
                     }
                     return Ok(index);
                 }
-                Err(_) if attempt < TORN_READS => std::thread::sleep(Duration::from_millis(20)),
-                Err(error) => return Err(self.bad_index(&error)),
+                Err(Unreadable::Refused(error)) => return Err(error),
+                Err(Unreadable::Json(_)) if attempt < TORN_READS => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(Unreadable::Json(error)) => return Err(self.bad_index(&error)),
             }
         }
     }
 
+    /// The text of an index, and what it takes.
+    fn read_index(&self, file: File, size: usize) -> io::Result<(Bytes, Count)> {
+        let mut count = self.room.kept.count();
+        count.add(size)?;
+        let mut text = Vec::with_capacity(size);
+        // One that grows meanwhile is not whole, and is read again.
+        file.take(size as u64).read_to_end(&mut text)?;
+        Ok((text.into(), count))
+    }
+
     /// What the references of an index are here, read once for as long as it stays.
-    pub(crate) fn names(&self, index: &Arc<Index>) -> Arc<Names> {
-        if let Some((of, names)) = &*guard(&self.names)
+    pub(crate) fn names(&self, index: &Arc<Index>) -> io::Result<Arc<Names>> {
+        if let Some((_, of)) = &self.content
             && Arc::ptr_eq(of, index)
         {
-            return names.clone();
+            return match self.content_names.get() {
+                Some(names) => Ok(names.clone()),
+                None => {
+                    let names = Arc::new(Names::of(index, None)?);
+                    Ok(self.content_names.get_or_init(|| names).clone())
+                }
+            };
         }
-        let names = Arc::new(Names::of(index));
-        *guard(&self.names) = Some((index.clone(), names.clone()));
-        names
+        let kept = &self.room.kept;
+        if let Some(names) = kept.names(self.number, index) {
+            return Ok(names);
+        }
+        let names = kept.apart(index.size(), || Names::of(index, Some(kept.count())));
+        let names = Arc::new(names?);
+        kept.keep_names(self.number, index, &names);
+        Ok(names)
     }
 
     fn bad_index(&self, why: &dyn std::fmt::Display) -> io::Error {
@@ -283,20 +318,27 @@ impl Layout {
         write: impl FnOnce() -> Result<(), E>,
     ) -> Result<T, E> {
         let before = self.index()?;
+        let mut count = self.room.kept.count();
+        count.add(before.size_of_copy())?;
         let mut after = Index::clone(&before);
         let result = edit(&before, &mut after)?;
-        let (old, new) = (before.encode(), after.encode());
+        let (old, new) = (Print::of(&before)?, Print::of(&after)?);
         // What is written here must be readable here. Whatever makes it smaller is taken.
         let (entries, most) = (after.entries().len(), MAX_ENTRIES);
         if entries > most && entries > before.entries().len() {
             return Err(io::Error::from(Refusal::Manifests(most as u64)).into());
         }
-        if new.len() as u64 > MAX_INDEX && new.len() > old.len() {
+        if new.size > MAX_INDEX && new.size > old.size {
             return Err(io::Error::from(Refusal::Index(MAX_INDEX)).into());
         }
         write()?;
-        if new != old {
-            self.replace(INDEX, &new)?;
+        if new.digest != old.digest {
+            let mut temporary = self.folder.temporary()?;
+            let mut file = io::BufWriter::new(temporary.file());
+            after.write(&mut file)?;
+            file.flush()?;
+            drop(file);
+            self.finish(temporary)?.persist(INDEX)?;
         }
         Ok(result)
     }
@@ -313,10 +355,49 @@ impl Layout {
     fn write_temporary(&self, folder: &Folder, bytes: &[u8]) -> io::Result<Temporary> {
         let mut temporary = folder.temporary()?;
         temporary.file().write_all(bytes)?;
+        self.finish(temporary)
+    }
+
+    /// Has a file on the disk that is whole by now.
+    fn finish(&self, mut temporary: Temporary) -> io::Result<Temporary> {
         if self.durability == Durability::PowerLoss {
             temporary.file().sync_data()?;
         }
         Ok(temporary)
+    }
+}
+
+impl Drop for Layout {
+    fn drop(&mut self) {
+        self.room.kept.forget(self.number);
+    }
+}
+
+/// By what two texts of indexes are told from each other: neither need be in memory.
+struct Print {
+    digest: Digest,
+    /// In bytes.
+    size: u64,
+}
+
+impl Print {
+    fn of(index: &Index) -> io::Result<Self> {
+        struct Printer(Hasher, u64);
+        impl Write for Printer {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.update(bytes);
+                self.1 += bytes.len() as u64;
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut printer = io::BufWriter::new(Printer(Hasher::new(Algorithm::Sha256), 0));
+        index.write(&mut printer)?;
+        let Printer(hasher, size) = printer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(Self { digest: hasher.finish(), size })
     }
 }
 

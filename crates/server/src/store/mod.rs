@@ -6,9 +6,11 @@ mod contents;
 mod empty;
 mod facts;
 mod index;
+mod kept;
 mod layout;
 mod limits;
 mod names;
+mod page;
 mod patience;
 mod reach;
 mod repository;
@@ -16,7 +18,7 @@ mod room;
 mod tidy;
 mod upload;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +31,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::Durability;
 use crate::content::Content;
 use crate::error::{ApiError, Code};
+use crate::memory::Memory;
 use crate::name::RepositoryName;
 
 use beneath::Folder;
@@ -36,8 +39,10 @@ use room::Room;
 
 pub use contents::{Contents, NotServed};
 pub(crate) use facts::{annotations, is_manifest_type};
+pub(crate) use kept::Count;
 pub(crate) use layout::{Hold, Layout};
 pub use limits::StorageLimits;
+pub(crate) use page::Page;
 pub(crate) use repository::{Checked, Repository, Target};
 pub(crate) use room::Refusal;
 pub(crate) use tidy::keep_tidy;
@@ -51,6 +56,12 @@ const BLOCK: u64 = 4096;
 
 /// How often a repository is made again that another server removes, since it is empty.
 const ATTEMPTS: usize = 10;
+
+/// What a folder takes that is to be looked into, beside its path, in bytes.
+const FOLDER: usize = 96;
+
+/// Of how many layouts more is remembered than what lies in their folders.
+const MOST_LAYOUTS: usize = 10_000;
 
 /// How many layouts are edited at once, each on a thread of its own; more wait. Reading has the
 /// other threads.
@@ -79,12 +90,13 @@ impl Store {
         content: Option<Arc<dyn Content>>,
         durability: Durability,
         limits: StorageLimits,
+        memory: &Memory,
     ) -> io::Result<Self> {
         let folder = match content {
             Some(_) => Folder::anything(root)?,
             None => Folder::root(root)?,
         };
-        let room = Arc::new(Room::new(&limits));
+        let room = Arc::new(Room::new(&limits, memory));
         let of_content =
             |content| Layout::of_content(folder.clone(), content, room.clone()).map(Arc::new);
         let path = folder.path();
@@ -103,6 +115,11 @@ impl Store {
         };
         store.measure()?;
         Ok(store)
+    }
+
+    /// Counts what a request takes of the memory for indexes.
+    pub(crate) fn count(&self) -> Count {
+        self.room.kept.count()
     }
 
     /// The folder.
@@ -198,57 +215,80 @@ impl Store {
         Err(refused("the folder is no layout"))
     }
 
-    /// The names of all repositories that have something in them, sorted. A layout that cannot be
-    /// read does not hide the others.
-    pub(crate) fn names(&self) -> io::Result<BTreeSet<String>> {
-        let mut names = BTreeSet::new();
-        for (path, layout) in self.layouts()? {
-            let own = if path.is_empty() { self.base.as_str() } else { &path };
-            let index = match layout.index() {
-                Ok(index) => index,
+    /// Puts the names of all repositories that have something in them on a page. A layout that cannot
+    /// be read does not hide the others.
+    pub(crate) fn names(&self, page: &mut Page) -> io::Result<()> {
+        let mut count = self.room.kept.count();
+        self.each_layout(Some(&mut count), |path, layout| {
+            let named = layout.index().and_then(|index| layout.names(&index));
+            let found = match named {
+                Ok(found) => found,
+                // It would be listed a moment later.
+                Err(error) if matches!(Refusal::of(&error), Some(Refusal::Busy)) => {
+                    return Err(error);
+                }
                 Err(error) => {
-                    tracing::error!("listing repositories: {error}");
-                    continue;
+                    tracing::error!("listing repositories in {path:?}: {error}");
+                    return Ok(true);
                 }
             };
-            let found = layout.names(&index);
-            names.extend(found.has_own().then(|| own.to_owned()));
-            names.extend(found.others().map(|(name, _)| joined(&path, name)));
-        }
-        Ok(names)
+            if found.has_own() {
+                page.add(if path.is_empty() { self.base.as_str() } else { path })?;
+            }
+            for (name, _) in found.others() {
+                page.add(&joined(path, name))?;
+            }
+            Ok(true)
+        })
     }
 
-    /// Every layout there is, with its path below the folder.
-    pub(crate) fn layouts(&self) -> io::Result<Vec<(String, Arc<Layout>)>> {
+    /// Visits every layout there is, with its path below the folder, until `visit` has enough. What
+    /// is to be visited still is added to `count`.
+    pub(crate) fn each_layout(
+        &self,
+        mut count: Option<&mut Count>,
+        mut visit: impl FnMut(&str, &Arc<Layout>) -> io::Result<bool>,
+    ) -> io::Result<()> {
         if let Some(layout) = &self.content {
-            return Ok(vec![(String::new(), layout.clone())]);
+            return visit("", layout).map(drop);
         }
-        let mut found = Vec::new();
         let mut waiting = vec![(String::new(), 0)];
         while let Some((path, depth)) = waiting.pop() {
             if depth < MAX_DEPTH {
-                let entries = match self.folder.join(&path).entries() {
+                let mut refused = None;
+                let looked = self.folder.join(&path).each(|name, kind| {
+                    let below = joined(&path, name);
+                    let usable =
+                        RepositoryName::parse(&below).is_some_and(|name| !name.is_reserved());
+                    if !usable || kind != FileType::Directory {
+                        return Ok(());
+                    }
+                    if let Some(count) = count.as_deref_mut() {
+                        let counted = count.add(FOLDER + 2 * below.len());
+                        counted.inspect_err(|error| refused = Refusal::of(error))?;
+                    }
+                    waiting.push((below, depth + 1));
+                    Ok(())
+                });
+                match looked {
                     // What may not be looked into hides nothing else.
-                    Err(error) if !path.is_empty() => {
+                    Err(error) if !path.is_empty() && refused.is_none() => {
                         tracing::warn!("looking for repositories: {error}");
                         continue;
                     }
-                    entries => entries?,
-                };
-                for (name, kind) in entries {
-                    let below = joined(&path, &name);
-                    let usable =
-                        RepositoryName::parse(&below).is_some_and(|name| !name.is_reserved());
-                    if usable && kind == FileType::Directory {
-                        waiting.push((below, depth + 1));
-                    }
+                    looked => looked?,
                 }
             }
-            if let Some(layout) = self.layout(&path) {
-                found.push((path, layout));
+            if let Some(layout) = self.layout(&path)
+                && !visit(&path, &layout)?
+            {
+                return Ok(());
+            }
+            if let Some(count) = count.as_deref_mut() {
+                count.give_back(FOLDER + 2 * path.len());
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// The layout at this path below the root. Symbolic links lead nowhere: what is served lies in
@@ -266,6 +306,9 @@ impl Store {
         }
         let layout = Layout::at(self.folder.join(below), self.durability, &self.room)?;
         let layout = Arc::new(layout);
+        if layouts.len() >= MOST_LAYOUTS {
+            layouts.retain(|_, layout| Arc::strong_count(layout) > 1);
+        }
         layouts.insert(below.to_owned(), layout.clone());
         Some(layout)
     }

@@ -6,10 +6,12 @@
 //! `host_5000/team/app`.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use skopeo_image::Digest;
 
 use super::index::Index;
+use super::kept::Count;
 use crate::name::{RepositoryName, is_tag};
 
 /// What one reference is here.
@@ -34,6 +36,8 @@ pub(crate) struct Names {
     nameless: bool,
     /// The references that no client can ask for, and why.
     pub(crate) refused: Vec<(String, &'static str)>,
+    /// What all this takes of the memory, if that is counted.
+    _counted: Option<Count>,
 }
 
 impl Place {
@@ -75,17 +79,36 @@ fn repository(name: &str) -> Option<String> {
     RepositoryName::parse(&format!("{registry}/{path}")).map(|name| name.to_string())
 }
 
+/// What a repository takes beside its names, in bytes: the least that a map has, and its places in
+/// others.
+const REPOSITORY: usize = 1024;
+
+/// What a tag takes beside its name and reference, in bytes.
+const TAG: usize = 128;
+
 impl Names {
     /// Reads all references of an index.
-    pub(crate) fn of(index: &Index) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for them.
+    pub(crate) fn of(index: &Index, count: Option<Count>) -> io::Result<Self> {
         let mut names = Self::default();
         let mut clashing = Vec::new();
+        let mut count = count;
         for entry in index.entries() {
             let Some(reference) = entry.ref_name() else {
                 names.nameless = true;
                 continue;
             };
-            match Place::of(reference) {
+            let place = Place::of(reference);
+            if let Some(count) = &mut count {
+                let repository = place.as_ref().ok().and_then(|place| place.repository.as_ref());
+                let is_new = repository.is_some_and(|it| !names.others.contains_key(it));
+                let repository = if is_new { REPOSITORY + 3 * reference.len() } else { 0 };
+                count.add(repository + TAG + 2 * reference.len())?;
+            }
+            match place {
                 Err(why) => {
                     names.nameless = true;
                     names.refused.push((reference.to_owned(), why));
@@ -95,7 +118,8 @@ impl Names {
         }
         let why = "another reference has the same name and tag here";
         names.refused.extend(clashing.into_iter().map(|reference| (reference, why)));
-        names
+        names._counted = count;
+        Ok(names)
     }
 
     /// Adds a reference. The one that is in the way of the other, if one is: what is written as it
@@ -211,7 +235,7 @@ mod tests {
                 &[(REF_NAME, *reference)],
             ));
         }
-        Names::of(&index)
+        Names::of(&index, None).unwrap()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Lists may be nested as deep as whoever wrote the folder wanted, so nothing here calls itself.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -10,6 +10,7 @@ use skopeo_image::{Digest, MediaType};
 
 use super::facts::Facts;
 use super::index::{Entry, Index};
+use super::kept::Count;
 use super::layout::{Layout, guard};
 
 /// How deep lists may be nested that are put here, the outermost counted. Images have two levels;
@@ -20,22 +21,40 @@ pub(crate) const MAX_NESTING: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     /// The digest of the bytes, under which they lie.
-    pub(crate) stored: Digest,
+    pub(crate) stored: Arc<Digest>,
     /// The digest by which clients know it.
-    pub(crate) public: Digest,
+    pub(crate) public: Arc<Digest>,
     /// Empty if no descriptor says.
     pub(crate) media_type: MediaType,
 }
 
 /// All manifests that an index leads to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reach {
     /// In the order in which they were found.
     pub(crate) manifests: Vec<Found>,
-    at: HashMap<Digest, usize>,
+    at: HashMap<Arc<Digest>, usize>,
     /// What refers to each manifest, once somebody has asked.
-    referrers: OnceLock<HashMap<Digest, Vec<Digest>>>,
+    referrers: OnceLock<Referrers>,
+    /// What all this takes of the memory.
+    counted: Count,
 }
+
+/// What refers to each manifest.
+#[derive(Debug)]
+struct Referrers {
+    of: HashMap<Digest, Vec<Arc<Digest>>>,
+    _counted: Count,
+}
+
+/// What a manifest takes in a [`Reach`], in bytes, while lists have room for twice as many.
+const MANIFEST: usize = 3 * size_of::<Found>() + 96;
+
+/// What the digest of one takes that is not in the index, in bytes; so does what refers to one.
+const DIGEST: usize = 256;
+
+/// What a digest takes in a set, in bytes.
+const NEEDED: usize = 192;
 
 impl Reach {
     /// The manifest of this digest.
@@ -54,7 +73,8 @@ impl Found {
     }
 
     fn child((digest, media_type): &(Digest, MediaType)) -> Self {
-        Self { stored: digest.clone(), public: digest.clone(), media_type: media_type.clone() }
+        let digest = Arc::new(digest.clone());
+        Self { stored: digest.clone(), public: digest, media_type: media_type.clone() }
     }
 
     fn may_be_list(&self) -> bool {
@@ -87,27 +107,31 @@ impl Layout {
     /// Every manifest that the index leads to, each once. It is remembered for as long as the index
     /// stays, so that asking for what is not there costs nothing.
     pub(crate) fn reach(&self, index: &Arc<Index>) -> io::Result<Arc<Reach>> {
-        if let Some((of, reach)) = &*guard(&self.reach)
-            && Arc::ptr_eq(of, index)
-        {
-            return Ok(reach.clone());
+        let kept = self.room.kept.reach(self.number, index);
+        if let Some(reach) = kept.or_else(|| self.content_reach.get().cloned()) {
+            return Ok(reach);
         }
-        let (reach, is_whole) = self.follow(index)?;
+        let followed = self.room.kept.apart(index.size(), || self.follow(index));
+        let (reach, is_whole) = followed?;
         let reach = Arc::new(reach);
         // A list that is not here yet may come without the index changing.
+        if is_whole && self.content.is_some() {
+            return Ok(self.content_reach.get_or_init(|| reach).clone());
+        }
         if is_whole {
-            *guard(&self.reach) = Some((index.clone(), reach.clone()));
+            self.room.kept.keep_reach(self.number, index, &reach);
         }
         Ok(reach)
     }
 
     /// The digests of the manifests that refer to this one, in the order in which they are found.
-    pub(crate) fn referrers(&self, subject: &Digest) -> io::Result<Vec<Digest>> {
+    pub(crate) fn referrers(&self, subject: &Digest) -> io::Result<Vec<Arc<Digest>>> {
         let reach = self.reach(&self.index()?)?;
         if let Some(known) = reach.referrers.get() {
-            return Ok(known.get(subject).cloned().unwrap_or_default());
+            return Ok(known.of.get(subject).cloned().unwrap_or_default());
         }
-        let mut known: HashMap<Digest, Vec<Digest>> = HashMap::new();
+        let mut known: HashMap<Digest, Vec<Arc<Digest>>> = HashMap::new();
+        let mut counted = self.room.kept.count();
         let mut is_whole = true;
         for found in &reach.manifests {
             let Some(facts) = self.facts(&found.stored)? else {
@@ -115,66 +139,77 @@ impl Layout {
                 continue;
             };
             if let Some(subject) = &facts.subject {
+                counted.add(DIGEST)?;
                 known.entry(subject.clone()).or_default().push(found.stored.clone());
             }
         }
         let referrers = known.get(subject).cloned().unwrap_or_default();
         // A manifest that is not here yet may come without the index changing.
         if is_whole {
-            let _ = reach.referrers.set(known);
+            let _ = reach.referrers.set(Referrers { of: known, _counted: counted });
         }
         Ok(referrers)
     }
 
     /// Follows an index; whether all of its lists were there beside it.
     pub(super) fn follow(&self, index: &Index) -> io::Result<(Reach, bool)> {
-        self.follow_from(index.entries().iter().filter_map(Found::of).collect())
+        self.follow_from(index.entries().iter().filter_map(Found::of))
     }
 
-    fn follow_from(&self, mut waiting: VecDeque<Found>) -> io::Result<(Reach, bool)> {
-        let mut reach = Reach::default();
+    fn follow_from(&self, first: impl Iterator<Item = Found>) -> io::Result<(Reach, bool)> {
+        let counted = self.room.kept.count();
+        let (manifests, at, referrers) = (Vec::new(), HashMap::new(), OnceLock::new());
+        let mut reach = Reach { manifests, at, referrers, counted };
         let mut is_whole = true;
-        while let Some(found) = waiting.pop_front() {
-            if reach.at.contains_key(&found.stored) {
-                continue;
-            }
+        for found in first {
+            reach.add(found, 0)?;
+        }
+        // What is added waits behind what is there, each digest once.
+        let mut next = 0;
+        while let Some(found) = reach.manifests.get(next) {
             if found.may_be_list() {
                 match self.facts(&found.stored)? {
-                    Some(facts) => waiting.extend(facts.children.iter().map(Found::child)),
+                    Some(facts) => {
+                        for child in &facts.children {
+                            if reach.get(&child.0).is_none() {
+                                reach.add(Found::child(child), DIGEST)?;
+                            }
+                        }
+                    }
                     None => is_whole = false,
                 }
             }
-            let at = reach.manifests.len();
-            reach.at.insert(found.stored.clone(), at);
-            // Signed schema 1 is known by the digest of what is signed.
-            reach.at.entry(found.public.clone()).or_insert(at);
-            reach.manifests.push(found);
+            next += 1;
         }
         Ok((reach, is_whole))
     }
 
     /// A manifest, its blobs and, for a list, all that is below it: each digest once.
-    pub(super) fn below(&self, top: &Found) -> io::Result<Vec<Digest>> {
+    pub(super) fn below(&self, top: &Found) -> io::Result<Needed> {
         let top = Found { media_type: MediaType::default(), ..top.clone() };
-        let (reach, _) = self.follow_from([top].into())?;
-        Ok(self.with_blobs(&reach)?.into_iter().collect())
-    }
-
-    /// All manifests and blobs that hang on the index.
-    pub(super) fn needed(&self, index: &Index) -> io::Result<HashSet<Digest>> {
-        let (reach, _) = self.follow(index)?;
+        let (reach, _) = self.follow_from([top].into_iter())?;
         self.with_blobs(&reach)
     }
 
-    fn with_blobs(&self, reach: &Reach) -> io::Result<HashSet<Digest>> {
-        let mut all = HashSet::new();
+    /// All manifests and blobs that hang on the index.
+    pub(super) fn needed(&self, index: &Index) -> io::Result<Needed> {
+        self.room.kept.apart(index.size(), || {
+            let (reach, _) = self.follow(index)?;
+            self.with_blobs(&reach)
+        })
+    }
+
+    fn with_blobs(&self, reach: &Reach) -> io::Result<Needed> {
+        let mut needed = Needed { digests: HashSet::new(), counted: self.room.kept.count() };
         for found in &reach.manifests {
             if let Some(facts) = self.facts(&found.stored)? {
-                all.extend(facts.blobs.iter().cloned());
+                for digest in &facts.blobs {
+                    needed.add(digest)?;
+                }
             }
-            all.insert(found.stored.clone());
+            needed.add(&found.stored)?;
         }
-        Ok(all)
+        Ok(needed)
     }
 
     /// Whether a list of these instances is nested no deeper than [`MAX_NESTING`]. Each list below
@@ -182,51 +217,95 @@ impl Layout {
     pub(super) fn is_shallow(&self, children: &[(Digest, MediaType)]) -> io::Result<bool> {
         // How many lists are nested below each list, once that is known.
         let mut known: HashMap<Digest, usize> = HashMap::new();
-        let mut path: Vec<Level> = vec![Level::new(None, children)];
-        while let Some(level) = path.last_mut() {
-            let Some(digest) = level.waiting.pop() else {
-                let Level { digest, depth, .. } = path.pop().expect("there is a last level");
-                if let Some(digest) = digest {
-                    known.insert(digest, depth);
-                }
-                if let Some(above) = path.last_mut() {
-                    above.depth = above.depth.max(depth + 1);
-                }
-                continue;
-            };
-            let lists = match known.get(&digest) {
-                Some(depth) => depth + 1,
-                None => match self.facts(&digest)?.filter(|facts| !facts.children.is_empty()) {
-                    Some(facts) => {
-                        path.push(Level::new(Some(digest), &facts.children));
-                        0
-                    }
-                    None => 0,
-                },
-            };
+        let mut counted = self.room.kept.count();
+        let mut path = vec![Level::default()];
+        loop {
             let deep = path.len();
-            if deep + lists > MAX_NESTING {
+            let Some(level) = path.last_mut() else { return Ok(true) };
+            // Read again rather than kept: lists of many instances, nested deep, are much.
+            let facts = match &level.digest {
+                Some(digest) => self.facts(digest)?,
+                None => None,
+            };
+            let children = facts.as_ref().map_or(children, |facts| &facts.children);
+            let mut below = None;
+            while let Some((digest, _)) = children.get(level.next).filter(|_| below.is_none()) {
+                level.next += 1;
+                if let Some(depth) = known.get(digest) {
+                    level.depth = level.depth.max(depth + 1);
+                } else if self.facts(digest)?.is_some_and(|facts| !facts.children.is_empty()) {
+                    below = Some(digest.clone());
+                }
+            }
+            if deep + level.depth.max(usize::from(below.is_some())) > MAX_NESTING {
                 return Ok(false);
             }
-            if let Some(level) = path.last_mut().filter(|level| level.depth < lists) {
-                level.depth = lists;
+            if below.is_some() {
+                path.push(Level { digest: below, ..Level::default() });
+                continue;
+            }
+            let Level { digest, depth, .. } = path.pop().unwrap_or_default();
+            if let Some(digest) = digest {
+                counted.add(DIGEST)?;
+                known.insert(digest, depth);
+            }
+            if let Some(above) = path.last_mut() {
+                above.depth = above.depth.max(depth + 1);
             }
         }
-        Ok(true)
     }
 }
 
-/// A list on the way down, and which of its instances are still to be looked at.
+impl Reach {
+    /// Adds a manifest, unless it is there. `more` is what its digest takes, in bytes.
+    fn add(&mut self, found: Found, more: usize) -> io::Result<()> {
+        if self.at.contains_key(&found.stored) {
+            return Ok(());
+        }
+        self.counted.add(MANIFEST + found.media_type.as_str().len() + more)?;
+        let at = self.manifests.len();
+        self.at.insert(found.stored.clone(), at);
+        // Signed schema 1 is known by the digest of what is signed.
+        self.at.entry(found.public.clone()).or_insert(at);
+        self.manifests.push(found);
+        Ok(())
+    }
+}
+
+/// Digests, each once.
+#[derive(Debug)]
+pub(super) struct Needed {
+    digests: HashSet<Digest>,
+    counted: Count,
+}
+
+impl Needed {
+    fn add(&mut self, digest: &Digest) -> io::Result<()> {
+        if !self.digests.contains(digest) {
+            self.counted.add(NEEDED)?;
+            self.digests.insert(digest.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether this one is among them.
+    pub(super) fn contains(&self, digest: &Digest) -> bool {
+        self.digests.contains(digest)
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Digest> {
+        self.digests.iter()
+    }
+}
+
+/// A list on the way down.
+#[derive(Debug, Default)]
 struct Level {
+    /// None for the one that is not here yet.
     digest: Option<Digest>,
-    waiting: Vec<Digest>,
+    /// How many of its instances have been looked at.
+    next: usize,
     /// How many lists are nested below it, as far as it has been looked at.
     depth: usize,
-}
-
-impl Level {
-    fn new(digest: Option<Digest>, children: &[(Digest, MediaType)]) -> Self {
-        let waiting = children.iter().map(|(digest, _)| digest.clone()).collect();
-        Self { digest, waiting, depth: 0 }
-    }
 }

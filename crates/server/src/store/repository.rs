@@ -1,6 +1,6 @@
 //! One repository: a layout, and which of its references are the repository's tags.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use super::facts::{Facts, is_manifest_type};
 use super::index::{Entry, Index, PAYLOAD_DIGEST, REF_NAME};
 use super::layout::{Hold, Layout};
 use super::names::{Names, Place, is_made_of_digest};
-use super::reach::{Found, MAX_NESTING};
+use super::page::Page;
+use super::reach::{Found, MAX_NESTING, Needed};
 use crate::body::Body;
 use crate::error::{ApiError, Code};
 
@@ -154,17 +155,24 @@ impl Repository {
         Self { layout, plain: false, name: Some(name.to_owned()) }
     }
 
-    /// The tags, sorted by their bytes.
-    pub(crate) fn tags(&self) -> io::Result<BTreeSet<String>> {
-        let names = self.layout.names(&self.layout.index()?);
+    /// Puts the tags on a page, sorted by their bytes.
+    pub(crate) fn tags(&self, page: &mut Page) -> io::Result<()> {
+        let names = self.layout.names(&self.layout.index()?)?;
         let own = self.plain.then(|| names.own());
         let other = self.name.as_deref().and_then(|name| names.tags(name));
-        Ok(own.into_iter().chain(other).flat_map(|tags| tags.keys().cloned()).collect())
+        for tags in own.into_iter().chain(other) {
+            for tag in tags.keys() {
+                if !page.add(tag)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether tags can be listed: some manifest in a layout of its own, or some reference.
     pub(crate) fn is_known(&self) -> io::Result<bool> {
-        let names = self.layout.names(&self.layout.index()?);
+        let names = self.layout.names(&self.layout.index()?)?;
         let other = self.name.as_deref().and_then(|name| names.tags(name));
         Ok(self.plain && names.has_own() || other.is_some())
     }
@@ -175,7 +183,7 @@ impl Repository {
         match target {
             Target::Digest(digest) => self.layout.find(&index, digest),
             Target::Tag(tag) => {
-                let names = self.layout.names(&index);
+                let names = self.layout.names(&index)?;
                 // Signatures are pulled from the repository of their image, by a tag that has no
                 // repository in a layout.
                 let hanging = names.own().get(tag).filter(|_| is_made_of_digest(tag));
@@ -189,7 +197,7 @@ impl Repository {
     /// Reads a manifest.
     pub(crate) fn manifest(&self, target: &Target) -> io::Result<Option<Manifest>> {
         let Some(found) = self.find(target)? else { return Ok(None) };
-        let (digest, media_type) = (found.public, found.media_type);
+        let (digest, media_type) = (found.public.as_ref().clone(), found.media_type);
         if !media_type.is_empty()
             && let Some(blob) = self.layout.blob(&found.stored)?
             && blob.size > SMALL_MANIFEST
@@ -222,7 +230,7 @@ impl Repository {
             self.check_whole(before, facts)?;
             match target {
                 Target::Tag(tag) => {
-                    let names = self.layout.names(before);
+                    let names = self.layout.names(before)?;
                     for name in self.references(&names, tag) {
                         index.remove_ref(&name);
                     }
@@ -250,7 +258,8 @@ impl Repository {
     pub(crate) fn delete(&self, hold: &Hold, target: &Target) -> Result<bool, ApiError> {
         self.layout.edit(hold, |before, index| match target {
             Target::Tag(tag) => {
-                let names = self.references(&self.layout.names(before), tag);
+                let names = self.layout.names(before)?;
+                let names = self.references(&names, tag);
                 Ok(names.iter().filter(|name| index.remove_ref(name)).count() > 0)
             }
             Target::Digest(digest) => {
@@ -263,7 +272,7 @@ impl Repository {
                 };
                 let candidates = self.layout.below(&found)?;
                 index.remove(ours);
-                self.sweep(index, candidates)?;
+                self.sweep(index, &candidates)?;
                 Ok(true)
             }
         })
@@ -342,9 +351,9 @@ impl Repository {
     }
 
     /// Removes those candidates that no manifest of the index needs.
-    fn sweep(&self, index: &Index, candidates: Vec<Digest>) -> io::Result<()> {
+    fn sweep(&self, index: &Index, candidates: &Needed) -> io::Result<()> {
         let needed = self.layout.needed(index)?;
-        for digest in candidates.iter().filter(|digest| !needed.contains(*digest)) {
+        for digest in candidates.iter().filter(|digest| !needed.contains(digest)) {
             self.layout.remove_blob(digest)?;
         }
         Ok(())

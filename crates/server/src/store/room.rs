@@ -2,13 +2,15 @@
 //! comes and goes.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::StorageLimits;
 use super::facts::Known;
+use super::kept::Kept;
 use crate::error::{ApiError, Code};
+use crate::memory::Memory;
 
 /// The room that blobs and uploads have, and that in memory for what is known of manifests.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct Room {
     count: Mutex<Count>,
     /// What is remembered of manifests.
     pub(super) known: Mutex<Known>,
+    /// What is kept of layouts.
+    pub(super) kept: Arc<Kept>,
     /// Told when something was refused: others may have removed something meanwhile.
     pub(crate) full: Notify,
 }
@@ -44,14 +48,32 @@ pub(crate) enum Refusal {
     /// An index would have more bytes than are read of one.
     #[error("this repository is full: its index has {0} bytes at most")]
     Index(u64),
+    /// An index has more bytes than are read of one.
+    #[error("the index.json of this repository has more than {0} bytes: that is too much to serve")]
+    LongIndex(u64),
+    /// An index lists more manifests than are read of one.
+    #[error(
+        "the index.json of this repository lists more than {0} manifests: that is too much to serve"
+    )]
+    ManyManifests(u64),
+    /// What a request needs is more than there ever is.
+    #[error(
+        "this needs more than the {0} bytes of memory that this registry has for indexes (a third \
+         of --max-memory)"
+    )]
+    Memory(u64),
+    /// What a request needs is more than there is at the moment.
+    #[error("indexes take too much memory at the moment")]
+    Busy,
 }
 
 impl Room {
     /// Nothing is stored yet.
-    pub(crate) fn new(limits: &StorageLimits) -> Self {
+    pub(crate) fn new(limits: &StorageLimits, memory: &Memory) -> Self {
         let StorageLimits { max_blob, max_storage, .. } = *limits;
-        let (count, known) = (Mutex::default(), Mutex::default());
-        Self { max_blob, max_storage, count, known, full: Notify::new() }
+        let known = Mutex::new(Known::new(memory.known()));
+        let kept = Arc::new(Kept::new(memory.clone()));
+        Self { max_blob, max_storage, count: Mutex::default(), known, kept, full: Notify::new() }
     }
 
     /// Whether somebody has to count.
@@ -136,6 +158,10 @@ impl From<Refusal> for ApiError {
         let code = match refusal {
             Refusal::Blob(_) => Code::BlobTooLarge,
             Refusal::Storage(_) | Refusal::Manifests(_) | Refusal::Index(_) => Code::NoRoom,
+            Refusal::LongIndex(_) | Refusal::ManyManifests(_) | Refusal::Memory(_) => {
+                Code::TooLarge
+            }
+            Refusal::Busy => Code::Busy,
         };
         Self::new(code, refusal.to_string())
     }
@@ -146,7 +172,8 @@ mod tests {
     use super::*;
 
     fn room(max_blob: Option<u64>, max_storage: Option<u64>) -> Room {
-        Room::new(&StorageLimits { max_blob, max_storage, ..StorageLimits::default() })
+        let limits = StorageLimits { max_blob, max_storage, ..StorageLimits::default() };
+        Room::new(&limits, &Memory::default())
     }
 
     #[test]

@@ -70,8 +70,8 @@ impl Store {
             // What has several names is stored once.
             let mut seen = HashSet::new();
             let mut sum: u64 = 0;
-            for (path, layout) in self.layouts()? {
-                sum = sum.saturating_add(footprint(&path));
+            self.each_layout(None, |path, layout| {
+                sum = sum.saturating_add(footprint(path));
                 for folder in layout.filling()? {
                     for (name, kind) in folder.entries()? {
                         let Some(found) = folder.look(&name)?.filter(|_| kind.is_file()) else {
@@ -82,24 +82,25 @@ impl Store {
                         }
                     }
                 }
-            }
+                Ok(true)
+            })?;
             Ok(sum)
         })
     }
 
     fn tidy(&self) -> io::Result<()> {
-        for (_, layout) in self.layouts()? {
-            let abandoned = self.uploads.remove_abandoned(&layout, self.limits.abandoned)?;
+        self.each_layout(None, |_, layout| {
+            let abandoned = self.uploads.remove_abandoned(layout, self.limits.abandoned)?;
             for folder in layout.shelves()?.iter().chain([&layout.folder]) {
                 remove_temporary(folder)?;
             }
             if abandoned {
-                self.remove_if_empty(&layout);
+                self.remove_if_empty(layout);
             } else {
-                self.remove_if_abandoned(&layout, self.limits.abandoned)?;
+                self.remove_if_abandoned(layout, self.limits.abandoned)?;
             }
-        }
-        Ok(())
+            Ok(true)
+        })
     }
 }
 

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -82,6 +85,40 @@ impl Http2 {
         self.next += 2;
         self.stream.write_all(&frame(HEADERS, flags, id, &block))?;
         Ok(id)
+    }
+
+    /// Gives a request up.
+    pub(crate) fn reset(&mut self, id: u32) -> io::Result<()> {
+        const CANCEL: u32 = 8;
+        self.stream.write_all(&frame(RST_STREAM, 0, id, &CANCEL.to_be_bytes()))
+    }
+
+    /// Begins a request whose head does not end.
+    pub(crate) fn endless_head(&mut self) -> io::Result<u32> {
+        let id = self.next;
+        self.next += 2;
+        self.stream.write_all(&frame(HEADERS, 0, id, &[]))?;
+        Ok(id)
+    }
+
+    /// More of such a head.
+    pub(crate) fn more_head(&mut self, id: u32, block: &[u8]) -> io::Result<()> {
+        self.stream.write_all(&frame(CONTINUATION, 0, id, block))
+    }
+
+    /// Reads until the server ends the connection; the code that it gives, if it gives one.
+    pub(crate) fn end(&mut self) -> Option<u32> {
+        let mut code = None;
+        loop {
+            let mut head = [0; 9];
+            let Ok(()) = self.stream.read_exact(&mut head) else { return code };
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let mut payload = vec![0; length];
+            let Ok(()) = self.stream.read_exact(&mut payload) else { return code };
+            if head[3] == GOAWAY {
+                code = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
+            }
+        }
     }
 
     /// Sends a piece of a request's body.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 use skopeo_image::Digest;
-use skopeo_server::ServerOptions;
+use skopeo_server::{Memory, ServerOptions};
 
 use crate::client::{Reply, Server, files};
 
@@ -256,12 +256,14 @@ fn names_are_no_deeper_than_is_looked_for() {
 #[test]
 fn an_index_that_is_full_takes_nothing_more() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::with(ServerOptions::new(folder.path()));
+    let mut options = ServerOptions::new(folder.path());
+    options.limits.memory = Memory::new(2 << 30);
+    let server = Server::with(options);
     let manifest = server.push_image("a", "v1", b"layer");
     let path = folder.path().join("a/index.json");
     let index: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let entry = index["manifests"][0].to_string();
-    let others = vec!["{}"; 199_999].join(",");
+    let others = vec!["1"; (1 << 20) - 1].join(",");
     let full = format!(r#"{{"schemaVersion":2,"manifests":[{entry},{others}]}}"#);
     fs::write(&path, &full).unwrap();
     let shelf = folder.path().join("a/blobs/sha256");
@@ -269,17 +271,70 @@ fn an_index_that_is_full_takes_nothing_more() {
     let index = crate::client::index(&[&manifest]);
     let refused = server.put_manifest("a", "v2", crate::client::OCI_INDEX, &index);
     assert_eq!((refused.status, refused.code()), (507, "DENIED".into()));
-    let why = "this repository is full: its index lists 200000 manifests at most";
+    let why = "this repository is full: its index lists 1048576 manifests at most";
     assert_eq!(detail(&refused), why);
     assert_eq!(fs::read_to_string(&path).unwrap(), full);
     assert_eq!(files(&shelf), before);
     // What replaces or removes is taken.
     let again = server.put_manifest("a", "v1", crate::client::OCI_MANIFEST, &manifest);
     assert_eq!(again.status, 201, "{again:?}");
-    assert_eq!(server.ask("GET", "/v2/a/manifests/v1").body, manifest);
     let digest = Digest::sha256(&manifest);
     assert_eq!(server.ask("DELETE", &format!("/v2/a/manifests/{digest}")).status, 202);
-    assert_eq!(server.push_image("a", "v2", b"layer"), manifest);
+    // What lists more was written by somebody else: it is not served, and the answer says why.
+    fs::write(&path, full.replacen("1,", "1,1,", 1)).unwrap();
+    let refused = server.ask("GET", "/v2/a/manifests/v1");
+    assert_eq!((refused.status, refused.code()), (503, "UNAVAILABLE".into()));
+    let why = "the index.json of this repository lists more than 1048576 manifests: that is too \
+               much to serve";
+    assert_eq!((detail(&refused).as_str(), refused.header("retry-after")), (why, ""));
+    fs::File::create(&path).unwrap().set_len((64 << 20) + 1).unwrap();
+    let refused = server.ask("GET", "/v2/a/tags/list");
+    let why = "the index.json of this repository has more than 67108864 bytes: that is too much to \
+               serve";
+    assert_eq!((refused.status, detail(&refused).as_str()), (503, why));
+    assert_eq!(server.ask("GET", "/v2/_catalog").status, 200);
+}
+
+/// As `oci:` writes it: more tags than were once served, and more than the memory is enough for.
+#[test]
+fn a_layout_of_many_tags_is_served_if_there_is_memory() {
+    const TAGS: usize = 210_000;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::with(ServerOptions::new(folder.path()));
+    let manifest = server.push_image("a", "v1", b"layer");
+    drop(server);
+    let entry = format!(
+        r#"{{"mediaType":"{}","digest":"{}","size":{},"annotations":{{"org.opencontainers.image.ref.name":"#,
+        crate::client::OCI_MANIFEST,
+        Digest::sha256(&manifest),
+        manifest.len()
+    );
+    let entries: Vec<_> = (0..TAGS).map(|tag| format!("{entry}\"v{tag}\"}}}}")).collect();
+    let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
+    fs::write(folder.path().join("a/index.json"), text).unwrap();
+    let limited = |memory| {
+        let mut options = ServerOptions::new(folder.path());
+        options.limits.memory = Memory::new(memory);
+        Server::with(options)
+    };
+    let server = limited(1 << 30);
+    assert_eq!(server.ask("GET", "/v2/a/manifests/v209999").body, manifest);
+    let page = server.ask("GET", "/v2/a/tags/list?n=2&last=v209998").json();
+    assert_eq!(page["tags"], serde_json::json!(["v209999", "v21"]));
+    let put = server.put_manifest("a", "new", crate::client::OCI_MANIFEST, &manifest);
+    assert_eq!(put.status, 201, "{put:?}");
+    let server = limited(64 << 20);
+    server.push_image("b", "v1", b"layer");
+    for path in ["/v2/a/manifests/v1", "/v2/a/tags/list?n=1"] {
+        let refused = server.ask("GET", path);
+        assert_eq!((refused.status, refused.code()), (503, "UNAVAILABLE".into()), "{path}");
+        assert!(detail(&refused).contains("(a third of --max-memory)"), "{refused:?}");
+        assert_eq!(refused.header("retry-after"), "", "{path}");
+    }
+    // Nobody else is kept from anything.
+    let names = server.ask("GET", "/v2/_catalog").json();
+    assert_eq!(names, serde_json::json!({"repositories": ["b"]}));
+    assert_eq!(server.ask("GET", "/v2/b/manifests/v1").body, manifest);
 }
 
 /// The same for its bytes.

@@ -12,6 +12,7 @@ mod http2;
 mod limits;
 mod links;
 mod nested;
+mod odd;
 mod panics;
 mod peers;
 mod safety;
