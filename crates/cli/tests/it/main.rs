@@ -72,6 +72,7 @@ mod sync_twin;
 mod sync_yaml;
 mod tarball;
 mod terminal;
+mod trust;
 mod tutorials;
 mod twin;
 mod twin_commands;
