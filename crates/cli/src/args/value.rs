@@ -308,11 +308,15 @@ fn parse_duration(text: &str) -> Result<i64, String> {
         let mut share = nanos;
         for digit in fraction.chars().take(18) {
             share /= 10;
-            total += share * i128::from(digit.to_digit(10).unwrap_or_default());
+            let digit = i128::from(digit.to_digit(10).unwrap_or_default());
+            total = share
+                .checked_mul(digit)
+                .and_then(|part| total.checked_add(part))
+                .ok_or_else(invalid)?;
         }
         rest = after;
     }
-    i64::try_from(if negative { -total } else { total }).map_err(|_| invalid())
+    i64::try_from(if negative { total.saturating_neg() } else { total }).map_err(|_| invalid())
 }
 
 /// One line of comma-separated values; double quotes may hold commas.
@@ -368,6 +372,11 @@ mod tests {
             (Kind::Duration, "3", "time: missing unit in duration \"3\""),
             (Kind::Duration, "3x", "time: unknown unit \"x\" in duration \"3x\""),
             (Kind::Duration, "", "time: invalid duration \"\""),
+            (
+                Kind::Duration,
+                "47261439850130342147690917.999999h",
+                "time: invalid duration \"47261439850130342147690917.999999h\"",
+            ),
         ];
         for (kind, text, sentence) in bad {
             assert_eq!(Value::parse(kind, text), Err(sentence.to_owned()), "{text}");

@@ -1,5 +1,10 @@
 //! Walks a parsed template.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::collections::BTreeMap;
 
 use gotmpl::parse::{BranchNode, CommandNode, Expr, ListNode, Node, Number, PipeNode, Pos};
@@ -162,9 +167,9 @@ impl Walk<'_> {
             ));
         }
         let outer = std::mem::replace(&mut self.variables, vec![("$".to_owned(), data.clone())]);
-        self.depth += 1;
+        self.depth = self.depth.saturating_add(1);
         let done = self.list(&data, body);
-        self.depth -= 1;
+        self.depth = self.depth.saturating_sub(1);
         self.variables = outer;
         done
     }
@@ -241,8 +246,8 @@ impl Walk<'_> {
             value = Some(self.command(dot, command, value)?);
         }
         let value = value.unwrap_or(Value::Nothing);
-        if pipe.decl.len() == 1 {
-            self.bind(&pipe.decl[0], value.clone(), pipe.is_assign);
+        if let [name] = pipe.decl.as_slice() {
+            self.bind(name, value.clone(), pipe.is_assign);
         }
         Ok(value)
     }
@@ -335,9 +340,11 @@ impl Walk<'_> {
             let sentence = format!("can't give argument to non-function {whole}");
             return Err(self.error(expression.pos(), &whole, sentence));
         }
-        for (at, name) in names.iter().enumerate() {
+        let mut names = names.iter().peekable();
+        while let Some(name) = names.next() {
             let name = name.as_ref();
-            let given = if at + 1 == names.len() { std::mem::take(&mut given) } else { Vec::new() };
+            let given =
+                if names.peek().is_none() { std::mem::take(&mut given) } else { Vec::new() };
             value = field(&value, name, &given)
                 .map_err(|sentence| self.error(chain_pos(expression), &whole, sentence))?;
         }
@@ -377,9 +384,10 @@ impl Walk<'_> {
 
     /// Go's sentence about an error while executing.
     fn error(&self, pos: Pos, at: &str, sentence: String) -> Stop {
-        let before = &self.program.source[..pos.offset.min(self.program.source.len())];
-        let line = before.matches('\n').count() + 1;
-        let column = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1);
+        let source = self.program.source;
+        let before = source.get(..pos.offset).unwrap_or(source);
+        let line = before.matches('\n').count().saturating_add(1);
+        let column = before.rsplit('\n').next().unwrap_or_default().len();
         let name = self.program.name;
         Stop::Error(format!(
             "template: {name}:{line}:{column}: executing \"{name}\" at <{at}>: {sentence}"
@@ -410,9 +418,13 @@ fn field(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, String
 /// Where Go says a chain of fields is: at its second.
 fn chain_pos(expression: &Expr) -> Pos {
     match expression {
-        Expr::Field(pos, names) if names.len() > 1 => {
-            Pos::new(pos.offset + 1 + names[0].len(), pos.line)
-        }
+        Expr::Field(pos, names) => match names.as_slice() {
+            [first, _, ..] => {
+                let offset = pos.offset.saturating_add(1).saturating_add(first.len());
+                Pos::new(offset, pos.line)
+            }
+            _ => *pos,
+        },
         other => other.pos(),
     }
 }

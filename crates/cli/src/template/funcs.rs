@@ -1,9 +1,17 @@
 //! The functions and methods of templates.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use gotmpl::{Template, Value as Foreign};
 
 use super::time;
 use super::value::{List, Value};
+
+/// More spaces are not put before or behind a text.
+const WIDEST: usize = 1 << 16;
 
 /// Calls a function; the error is Go's sentence about it.
 pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
@@ -48,15 +56,16 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
         }
         ("pad", [value, before, after]) => {
             let (value, before, after) = (text(value)?, count(before)?, count(after)?);
+            if before.max(after) > WIDEST {
+                return Err(format!("pad: {} spaces are too many", before.max(after)));
+            }
             let padded = format!("{}{value}{}", " ".repeat(before), " ".repeat(after));
             Value::text(if value.is_empty() { value } else { &padded })
         }
         ("truncate", [value, length]) => {
-            let (value, mut length) = (text(value)?, count(length)?);
-            while !value.is_char_boundary(length.min(value.len())) {
-                length -= 1; // Go would cut the letter in two
-            }
-            Value::text(&value[..length.min(value.len())])
+            let (value, length) = (text(value)?, count(length)?);
+            // Go would cut the letter in two.
+            Value::text(value.get(..value.floor_char_boundary(length)).unwrap_or_default())
         }
         (name, arguments) => {
             let wanted = match name {
@@ -64,8 +73,8 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
                 "pad" => 3,
                 _ => 2,
             };
-            if arguments.len() == wanted {
-                return Err(format!("wrong type for value; got {}", arguments[0].type_name()));
+            if let Some(first) = arguments.first().filter(|_| arguments.len() == wanted) {
+                return Err(format!("wrong type for value; got {}", first.type_name()));
             }
             return Err(format!(
                 "wrong number of args for {name}: want {wanted} got {}",
@@ -114,11 +123,14 @@ pub(super) fn method(
             "UTC" => none(Value::Time(Some(time::utc(time)))),
             "Unix" => none(Value::Int(time::unix(time))),
             "UnixMilli" => {
-                none(Value::Int(time::unix(time) * 1000 + i64::from(time.nanosecond / 1_000_000)))
+                let (seconds, millis) = (time::unix(time), time.nanosecond / 1_000_000);
+                none(Value::Int(seconds.saturating_mul(1000).saturating_add(i64::from(millis))))
             }
-            "UnixNano" => none(Value::Int(
-                time::unix(time).wrapping_mul(1_000_000_000) + i64::from(time.nanosecond),
-            )),
+            // Go's own sum has 64 bits, and wraps.
+            "UnixNano" => {
+                let seconds = time::unix(time).wrapping_mul(1_000_000_000);
+                none(Value::Int(seconds.wrapping_add(i64::from(time.nanosecond))))
+            }
             "IsZero" => none(Value::Bool(*time == skopeo_image::Timestamp::default())),
             "Year" => none(Value::Int(time.year.into())),
             "Month" => none(Value::Month(time.month)),
@@ -197,7 +209,10 @@ fn slice(value: &Value, bounds: &[Value]) -> Result<Value, String> {
         return Err(format!("invalid slice index: {from} > {to}"));
     }
     match value {
-        Value::List(list) => Ok(Value::list(list.items[from..to].iter().cloned(), list.type_name)),
+        Value::List(list) => {
+            let items = list.items.get(from..to).unwrap_or_default();
+            Ok(Value::list(items.iter().cloned(), list.type_name))
+        }
         Value::Text(text) | Value::Digest(text) => {
             text.get(from..to).map(Value::text).ok_or_else(|| "index inside a letter".to_owned())
         }

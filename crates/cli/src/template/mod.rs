@@ -312,7 +312,8 @@ mod tests {
             assert_eq!(print(broken, data()), Err(sentence.to_owned()), "{broken}");
         }
         assert!(print("{{/* {{end}} */}}{{\"{{end}}\"}}{{`}}{{if`}}", data()).is_ok());
-        for broken in ["{{.Name", "{{if}}x{{end}}", "{{index .Layers 9}}", "{{len 3}}"] {
+        let wide = "{{pad \"x\" 9223372036854775807 0}}";
+        for broken in ["{{.Name", "{{if}}x{{end}}", "{{index .Layers 9}}", "{{len 3}}", wide] {
             assert!(print(broken, data()).is_err(), "{broken}");
         }
     }

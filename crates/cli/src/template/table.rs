@@ -1,5 +1,10 @@
 //! Columns, as Go's `tabwriter` aligns them: at least 12 wide, two spaces apart.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 const NARROWEST: usize = 12;
 const GAP: usize = 2;
 
@@ -14,7 +19,7 @@ pub(super) fn align(text: &str) -> String {
         }
         for (column, cell) in cells.iter().enumerate() {
             aligned.push_str(cell);
-            if column + 1 < cells.len() {
+            if cells.get(column.saturating_add(1)).is_some() {
                 let width = width(&lines, at, column);
                 let fill = width.saturating_sub(cell.chars().count());
                 aligned.extend(std::iter::repeat_n(' ', fill));
@@ -26,11 +31,12 @@ pub(super) fn align(text: &str) -> String {
 
 /// The width of a column around a line.
 fn width(lines: &[Vec<&str>], at: usize, column: usize) -> usize {
-    let has = |line: &&Vec<&str>| line.len() > column + 1;
-    let above = lines[..at].iter().rev().take_while(has);
-    let below = lines[at..].iter().take_while(has);
-    let widest = above.chain(below).map(|cells| cells[column].chars().count()).max();
-    (widest.unwrap_or_default() + GAP).max(NARROWEST)
+    let has = |line: &&Vec<&str>| line.get(column.saturating_add(1)).is_some();
+    let above = lines.iter().take(at).rev().take_while(has);
+    let below = lines.iter().skip(at).take_while(has);
+    let cells = above.chain(below).filter_map(|cells| cells.get(column));
+    let widest = cells.map(|cell| cell.chars().count()).max();
+    widest.unwrap_or_default().saturating_add(GAP).max(NARROWEST)
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ async fn a_list_without_instances_is_refused_as_a_copy_would() {
         let session = session(&std::sync::Arc::default());
         let book = Book::default();
         let price = price(&session, &source, &destination, &policy, &request, &book).await;
-        let error = crate::Error::from(price.unwrap_err());
+        let error = price.unwrap_err();
         let mut text = error.to_string();
         let mut cause = std::error::Error::source(&error);
         while let Some(why) = cause {
