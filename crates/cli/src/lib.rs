@@ -20,10 +20,11 @@ mod lines;
 mod logging;
 mod machine;
 pub mod man;
-
 mod progress;
+mod prompt;
 mod report;
 mod retry;
+mod signing;
 mod template;
 
 use std::process::ExitCode;

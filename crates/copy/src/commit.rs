@@ -65,7 +65,8 @@ pub(crate) async fn write_image(
         let original = welcome.admitted.manifest();
         let error = match try_type(job, plan, original, &mut transferred, to, place).await {
             Ok((manifest, digest)) => {
-                store_signatures(job, &welcome.signatures, &place.which(&digest)).await?;
+                let signatures = job.signed(&manifest, &welcome.signatures).await?;
+                store_signatures(job, &signatures, &place.which(&digest)).await?;
                 return Ok(Written { manifest, digest, compressions });
             }
             Err(error) => error,
@@ -209,9 +210,10 @@ pub(crate) async fn write_list(
         let which = place.which(&digest);
         let error = match job.destination.put_manifest(manifest, &which).await {
             Ok(()) => {
+                let signatures = job.signed(manifest, signatures).await?;
                 job.session.tell(Event::StoringListSignatures);
                 if !signatures.is_empty() {
-                    let put = job.destination.put_signatures(signatures, &which).await;
+                    let put = job.destination.put_signatures(&signatures, &which).await;
                     put.map_err(|error| Error::WriteSignatures(error.into()))?;
                 }
                 let manifest = manifest.clone();

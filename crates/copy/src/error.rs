@@ -5,6 +5,7 @@ use skopeo_blob::{BoxError, StreamError};
 use skopeo_image::{ConvertError, Digest, ErrorClass, ManifestError};
 use skopeo_transport::{Error as TransportError, PutManifestError};
 use skopeo_trust::Rejected;
+use skopeo_trust::sign::SignError;
 
 use crate::plan::{Frozen, PlanError};
 
@@ -212,6 +213,21 @@ pub enum Error {
         /// What kind of error the last of them was.
         class: Option<ErrorClass>,
     },
+    /// The name that the image is to be signed as names no image.
+    #[error("Sign identity must be a fully specified reference {0}")]
+    SignIdentity(String),
+    /// The destination has no name that signatures could give to the image.
+    #[error("Cannot determine canonical Docker reference for destination {0}")]
+    NoSignIdentity(String),
+    /// A manifest could not be signed.
+    #[error("creating signature{}", number.map(|it| format!(" {it}")).unwrap_or_default())]
+    Sign {
+        /// By the how manieth signer, if there are several.
+        number: Option<usize>,
+        /// Why.
+        #[source]
+        source: SignError,
+    },
     /// The signatures could not be written.
     #[error("writing signatures")]
     WriteSignatures(#[source] Box<TransportError>),
@@ -316,6 +332,8 @@ impl Error {
             | Self::TooManyReferrers(_)
             | Self::ReferrersTooDeep(_) => ErrorClass::InvalidImage,
             Self::NoPlaceForReferrers { .. } => ErrorClass::Unsupported,
+            Self::SignIdentity(_) | Self::NoSignIdentity(_) => ErrorClass::InvalidInput,
+            Self::Sign { source, .. } => return source.class(),
             Self::Convert(_) | Self::MustNotChange(_) | Self::ListMustNotChange(_) => {
                 ErrorClass::Unsupported
             }
@@ -352,6 +370,9 @@ impl Error {
             | Self::OfList { source, .. }
             | Self::Replicating { source, .. }
             | Self::Referrer { source, .. } => source.hint(),
+            Self::NoSignIdentity(_) => {
+                Some("--sign-identity says under which name the image is to be signed".to_owned())
+            }
             Self::Plan(source) => source.hint().map(str::to_owned),
             Self::Choose { source, .. } => source.hint().map(str::to_owned),
             Self::Shared(error) => error.hint(),

@@ -123,6 +123,13 @@ pub enum Event {
     },
     /// The manifest of an image is being written.
     WritingManifest,
+    /// An image or list that was written is being signed.
+    CreatingSignature {
+        /// By the how manieth signer, counted from 1, if there are several.
+        number: Option<usize>,
+        /// What the signer says that it does.
+        doing: &'static str,
+    },
     /// The signatures of an image are being written.
     StoringSignatures,
     /// The manifest of a list is being written.
@@ -201,6 +208,12 @@ impl Event {
                 format!("Copying config {digest}")
             }
             Self::WritingManifest => "Writing manifest to image destination".to_owned(),
+            Self::CreatingSignature { number: None, doing } => {
+                format!("Creating signature: {doing}")
+            }
+            Self::CreatingSignature { number: Some(number), doing } => {
+                format!("Creating signature {number}: {doing}")
+            }
             Self::StoringSignatures => "Storing signatures".to_owned(),
             Self::WritingList => "Writing manifest list to image destination".to_owned(),
             Self::StoringListSignatures => "Storing list signatures".to_owned(),

@@ -30,6 +30,7 @@ mod request;
 pub mod select;
 mod selection;
 mod session;
+mod sign;
 mod single;
 pub mod sync;
 mod transfer;
@@ -58,6 +59,7 @@ pub use request::{
 };
 pub use selection::{Referrers, Selection, UnknownKind};
 pub use session::{Limits, Patience, Rates, Session};
+pub use sign::Signing;
 
 use commit::{Place, Written};
 use plan::{PlanError, Surroundings};
@@ -186,6 +188,7 @@ impl<'a> Job<'a> {
 
     async fn run(&self) -> Result<End, Error> {
         referrers::require_place(self)?;
+        self.require_signable()?;
         let end = self.run_image().await?;
         if let End::Present { digest, .. } = &end {
             referrers::complete(self, digest).await?;
@@ -342,7 +345,8 @@ impl<'a> Job<'a> {
 
     /// Whether what is written can be what is read.
     fn may_be_same(&self) -> bool {
-        self.request.format.is_none()
+        !self.request.signing.is_asked()
+            && self.request.format.is_none()
             && self.request.compression.is_none()
             && self.request.added.is_empty()
             && self.request.encryption.is_none()
@@ -391,7 +395,8 @@ impl<'a> Job<'a> {
 
     /// The same where images have another form at the destination, with manifests of their own.
     async fn if_equal(&self, manifest: &RawManifest, which: &Which) -> Result<Option<End>, Error> {
-        let may_be = self.request.format.is_none()
+        let may_be = !self.request.signing.is_asked()
+            && self.request.format.is_none()
             && self.request.compression.is_none()
             && self.request.encryption.is_none()
             && self.is_trusted_unsigned();

@@ -145,6 +145,7 @@ impl Pricing<'_> {
     async fn run(&self) -> Result<Price, Error> {
         let job = self.job;
         referrers::require_place(job)?;
+        job.require_signable()?;
         let there = job.there().await;
         let present = there.as_ref().filter(|_| job.may_be_same());
         let head = match job.request.heads_first {

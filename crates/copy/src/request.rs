@@ -8,6 +8,7 @@ use skopeo_blob::crypt::{Keys, Recipients};
 use skopeo_image::{Compression, Digest, MediaType, Platform, PlatformFilter, wanted_platforms};
 
 use crate::selection::Referrers;
+use crate::sign::Signing;
 
 /// What is asked of one copy.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Request {
     pub digests: Digests,
     /// What to do with signatures at the source.
     pub signatures: SourceSignatures,
+    /// What is signed anew.
+    pub signing: Signing,
     /// How layers shall be packed; `None` leaves them as they are where the destination can take
     /// them so.
     pub compression: Option<CompressTo>,
@@ -59,6 +62,7 @@ impl Request {
             format: None,
             digests: Digests::MayChange,
             signatures: SourceSignatures::Keep,
+            signing: Signing::default(),
             compression: None,
             added: Vec::new(),
             gzip_level: None,

@@ -4,6 +4,15 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+/// The forms of signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureKind {
+    /// Simple signing: OpenPGP.
+    Simple,
+    /// Sigstore.
+    Sigstore,
+}
+
 /// One signature of one manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signature {
@@ -18,4 +27,15 @@ pub enum Signature {
         /// Signature, certificate and log entry, under cosign's keys.
         annotations: BTreeMap<String, String>,
     },
+}
+
+impl Signature {
+    /// Its form.
+    #[must_use]
+    pub fn kind(&self) -> SignatureKind {
+        match self {
+            Self::Simple(_) => SignatureKind::Simple,
+            Self::Sigstore { .. } => SignatureKind::Sigstore,
+        }
+    }
 }

@@ -5,6 +5,7 @@
 pub mod certificate;
 pub mod distance;
 pub mod dockerd;
+pub mod gpg;
 pub mod home;
 pub mod image;
 pub mod registry;
@@ -17,6 +18,7 @@ pub mod twin;
 pub use certificate::Certificate;
 pub use distance::Distance;
 pub use dockerd::Dockerd;
+pub use gpg::Gpg;
 pub use home::Home;
 pub use image::{Format, Image};
 pub use registry::{Fault, On, Registry, Seen, TokenAuth};

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use skopeo_blob::Blob;
-use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, Signature, Which};
+use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, Signature, SignatureKind, Which};
 
 use crate::{Error, ImageName, Partial, Referrer};
 
@@ -83,6 +83,15 @@ pub trait Destination: Send + Sync {
 
     /// Writes signatures beside a manifest that has been put.
     async fn put_signatures(&self, signatures: &[Signature], which: &Which) -> Result<(), Error>;
+
+    /// Whether a signature of that form can be stored, as far as that is known before anything is
+    /// written.
+    ///
+    /// # Errors
+    /// Why not.
+    fn keeps_signatures(&self, _kind: SignatureKind) -> Result<(), Error> {
+        self.accepts().signatures.map_err(Error::NoSignatures)
+    }
 
     /// Whether something can hang on an image here; `Err` is the sentence to show.
     fn keeps_referrers(&self) -> Result<(), &'static str> {

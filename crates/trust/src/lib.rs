@@ -18,6 +18,7 @@ mod machine;
 pub mod openpgp;
 mod payload;
 pub mod policy;
+pub mod sign;
 mod signed_by;
 mod sigstore;
 mod strict;

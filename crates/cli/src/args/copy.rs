@@ -7,7 +7,7 @@ use skopeo_image::Secret;
 use super::command::Command;
 use super::flag::{Flag, Kind, Offers};
 use super::value::Values;
-use super::{image, limits, lists, report};
+use super::{image, limits, lists, report, signing};
 
 pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     Command::new(
@@ -40,7 +40,7 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
         report::output(),
         lists::all(),
         referrers(),
-        Flag::text("sign-identity", "reference to sign the image as").later(),
+        signing::identity(),
         Flag::text("digestfile", "file to write the digest of the written manifest to")
             .offers(Offers::Files),
         Flag::new(
@@ -110,18 +110,13 @@ pub(super) fn referrers() -> Flag {
 }
 
 /// Flags about images that `sync` takes too.
-pub(super) fn shared() -> [Flag; 9] {
-    [
+pub(super) fn shared() -> impl Iterator<Item = Flag> {
+    signing::flags().into_iter().chain([
         Flag::switch("remove-signatures", "leave the signatures of the source behind"),
         Flag::switch(
             "remove-list-signatures",
             "leave the signatures of a list behind, but not those of its images",
         ),
-        Flag::text("sign-by", "sign with the GPG key FINGERPRINT").later(),
-        Flag::text("sign-by-sq-fingerprint", "sign with the Sequoia key FINGERPRINT").later(),
-        Flag::text("sign-by-sigstore", "sign as the sigstore parameters in PATH say").later(),
-        Flag::text("sign-by-sigstore-private-key", "sign with the sigstore key in PATH").later(),
-        Flag::text("sign-passphrase-file", "file with the passphrase of the signing key").later(),
         Flag::text(
             "format",
             "type of manifest to write (oci, v2s1, or v2s2) instead of the source's",
@@ -129,7 +124,7 @@ pub(super) fn shared() -> [Flag; 9] {
         .short('f')
         .offers(Offers::Words(&["oci", "v2s1", "v2s2"])),
         Flag::switch("preserve-digests", "fail rather than change a digest"),
-    ]
+    ])
 }
 
 /// What the flags of `copy` said, apart from the two images.

@@ -14,6 +14,7 @@ pub(crate) mod parse;
 pub(crate) mod recorded;
 pub(crate) mod report;
 pub(crate) mod serve;
+pub(crate) mod signing;
 pub(crate) mod size;
 pub(crate) mod sync;
 pub(crate) mod tags;
@@ -306,7 +307,6 @@ mod tests {
                 "invalid argument \"3\" for \"--command-timeout\" flag: time: missing unit in duration \"3\"",
             ),
             ("completion bash foo", "unknown command \"foo\" for \"skopeo completion bash\""),
-            ("copy --sign-by X a b", "--sign-by is not supported yet by this version of skopeo"),
         ] {
             match run(line) {
                 Err(error) => assert_eq!(error.message, sentence, "{line}"),

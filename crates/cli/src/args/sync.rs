@@ -14,6 +14,7 @@ use skopeo_transport::Overwrite;
 
 use super::command::Command;
 use super::flag::{Flag, Kind, Offers};
+use super::signing::SignFlags;
 use super::value::Values;
 use super::{copy, image, limits, lists, naming, report, tags};
 use crate::commands::sync::Immutable;
@@ -238,6 +239,7 @@ pub(crate) struct Sync {
     pub(crate) state: Option<PathBuf>,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) remove_signatures: bool,
+    pub(crate) sign: SignFlags,
     pub(crate) remove_list_signatures: bool,
     pub(crate) format: Option<String>,
     pub(crate) preserve_digests: bool,
@@ -279,6 +281,7 @@ impl Sync {
             state: values.text("state").map(PathBuf::from),
             jobs: NonZeroUsize::new(jobs.context("--jobs is out of range")?),
             remove_signatures: values.switch("remove-signatures"),
+            sign: SignFlags::new(values)?,
             remove_list_signatures: values.switch("remove-list-signatures"),
             format: values.maybe_text("format").map(str::to_owned),
             preserve_digests: values.switch("preserve-digests"),

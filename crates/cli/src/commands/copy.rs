@@ -19,13 +19,14 @@ use crate::app::App;
 use crate::args::copy::Copy;
 use crate::args::image::Retry;
 use crate::args::report::{Output, Show};
+use crate::args::signing::SignFlags;
 use crate::args::value::Values;
 use crate::args::{limits, lists};
 use crate::exit::UsageError;
 use crate::exit::sides::{self, Side};
 use crate::progress::Progress;
 use crate::report::{Copying, Report};
-use crate::{files, go, keys, retry};
+use crate::{files, go, keys, retry, signing};
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     let [from, to] = arguments else {
@@ -50,7 +51,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     if let Some(file) = &copy.digestfile {
         links::check(file).with_context(|| not_written(file))?;
     }
-    let request = request(app, &copy, lists::lists(flags)?)?;
+    let mut request = request(app, &copy, lists::lists(flags)?)?;
+    request.signing = signing::signing(SignFlags::new(flags)?)?;
     let rates = limits::rates(flags)?;
     warn_of_ineffective(&copy, &to);
 

@@ -3,7 +3,6 @@
 use std::io::{self, BufRead as _, Read as _};
 
 use anyhow::{Context as _, Result, bail};
-use skopeo_blob::FileError;
 use skopeo_config::auth::{self, AuthOptions, Key, Stored};
 use skopeo_config::links;
 use skopeo_image::{ErrorClass, Secret};
@@ -14,8 +13,8 @@ use tracing::debug;
 use crate::app::App;
 use crate::args::login::Login;
 use crate::args::value::Values;
-use crate::exit::{Classed, Interrupted};
-use crate::go;
+use crate::exit::Classed;
+use crate::{go, prompt};
 use crate::report::{Done, Report};
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
@@ -166,62 +165,10 @@ fn username(report: &Report, given: &str, known: &str) -> Result<String> {
     Ok(if typed.is_empty() { known } else { typed }.to_owned())
 }
 
-/// Asks on the terminal, which does not show what is typed. The keys that end programs are read as
-/// letters meanwhile, so that the terminal is never left silent.
+/// Asks on the terminal, which does not show what is typed.
 fn ask_password(report: &Report) -> Result<Secret> {
-    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-
     report.say("Password: ")?;
-    let stdin = io::stdin();
-    // If it is no terminal, the words are those that Go's users know.
-    let before = tcgetattr(&stdin).map_err(|error| FileError::from(io::Error::from(error)))?;
-    let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
-    tcsetattr(&stdin, OptionalActions::Flush, &silent).context("turning the echo off")?;
-    let typed = read_typed(&mut stdin.lock());
-    tcsetattr(&stdin, OptionalActions::Flush, &before).context("turning the echo on")?;
+    let typed = prompt::read_unseen();
     let _ = report.say("\n");
     typed
-}
-
-/// Reads to the end of the line, letter by letter.
-fn read_typed(keys: &mut impl io::BufRead) -> Result<Secret> {
-    const INTERRUPT: u8 = 3;
-    const END: u8 = 4;
-    const BACKSPACE: u8 = 8;
-    const DELETE: u8 = 127;
-
-    let mut line = zeroize::Zeroizing::new(Vec::new());
-    for key in keys.bytes() {
-        match key? {
-            b'\r' | b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned().into()),
-            INTERRUPT => return Err(Interrupted { code: 130, hint: None }.into()),
-            END if line.is_empty() => break,
-            BACKSPACE | DELETE => {
-                // A letter may be several bytes: the first is no continuation.
-                while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
-            }
-            key => line.push(key),
-        }
-    }
-    bail!("EOF")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn typing_can_be_mended_and_broken_off() {
-        for (keys, typed) in [
-            (&b"secret\nrest"[..], Some("secret")),
-            (b"ax\x7fb\r", Some("ab")),
-            ("a\u{e9}\x7fb\n".as_bytes(), Some("ab")),
-            (b"a\x03", None),
-            (b"\x04", None),
-        ] {
-            let read = read_typed(&mut &keys[..]);
-            assert_eq!(read.ok().as_ref().map(Secret::reveal), typed);
-        }
-    }
 }

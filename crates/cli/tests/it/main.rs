@@ -46,6 +46,7 @@ mod serve;
 mod serve_names;
 mod sif;
 mod signals;
+mod signing;
 mod stage;
 mod surface;
 mod sync_archives;

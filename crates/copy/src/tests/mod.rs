@@ -5,6 +5,7 @@ mod lists;
 mod platforms;
 mod price;
 mod shelf;
+mod sign;
 mod single;
 mod tee;
 mod variants;

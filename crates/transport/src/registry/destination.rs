@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use skopeo_blob::{Blob, StreamError, Unverified, file};
 use skopeo_config::signatures::Access;
-use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
+use skopeo_image::{Digest, MediaType, RawManifest, Signature, SignatureKind, Which};
 use skopeo_registry::{BoxError, Mount, Repository, RetryWith, UploadError, UploadSession};
 
 use super::ledger::Ledger;
@@ -197,6 +197,15 @@ impl RegistryDestination {
             }
         }
     }
+
+    /// Refuses signatures that lie beside the image, where nobody may put any.
+    fn require_attachments(&self) -> Result<(), Error> {
+        let signatures = self.options.config.signatures()?;
+        match signatures.use_sigstore_attachments(self.name.reference()) {
+            true => Ok(()),
+            false => Err(Error::AttachmentsDisabled),
+        }
+    }
 }
 
 #[async_trait]
@@ -377,13 +386,17 @@ impl Destination for RegistryDestination {
             .cloned()
             .partition(|signature| matches!(signature, Signature::Sigstore { .. }));
         if !beside.is_empty() {
-            let signatures = self.options.config.signatures()?;
-            if !signatures.use_sigstore_attachments(self.name.reference()) {
-                return Err(Error::AttachmentsDisabled);
-            }
+            self.require_attachments()?;
             attachments::write(&self.repository, &digest, &beside).await?;
         }
         self.lookaside.write(&digest, &aside)
+    }
+
+    fn keeps_signatures(&self, kind: SignatureKind) -> Result<(), Error> {
+        match kind {
+            SignatureKind::Simple => self.lookaside.require_writable(),
+            SignatureKind::Sigstore => self.require_attachments(),
+        }
     }
 
     fn keeps_referrers(&self) -> Result<(), &'static str> {

@@ -93,6 +93,11 @@ impl Lookaside {
         Ok(())
     }
 
+    /// Refuses a place that can only be read.
+    pub(super) fn require_writable(&self) -> Result<(), Error> {
+        self.writable(&self.base, "writing signature to").map(drop)
+    }
+
     fn url(&self, digest: &Digest, number: usize) -> Url {
         let mut url = self.base.clone();
         let (algorithm, hex) = (digest.algorithm(), digest.hex());

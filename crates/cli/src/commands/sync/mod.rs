@@ -55,7 +55,7 @@ use crate::exit::sides::{self, Side};
 use crate::exit::{Classed, Failure, UsageError, sentence, with_hint};
 use crate::progress::RunProgress;
 use crate::report::Report;
-use crate::{files, go, logging};
+use crate::{files, go, logging, signing};
 
 use again::Again;
 use choose::Choosing;
@@ -438,6 +438,10 @@ fn request(app: &App, sync: &Sync) -> Result<Request> {
         (true, false) => SourceSignatures::Remove,
         (false, true) => SourceSignatures::RemoveOfLists,
         (false, false) => SourceSignatures::Keep,
+    };
+    request.signing = match sync.dry_run {
+        true => signing::pretended(sync.sign.clone()),
+        false => signing::signing(sync.sign.clone())?,
     };
     if let Some(kinds) = &sync.referrers {
         request.referrers = super::copy::chosen_referrers(kinds)?;

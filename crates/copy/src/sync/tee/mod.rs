@@ -42,7 +42,13 @@ pub async fn copy_to_all(
         let copied: BoxFuture<'_, _> = Box::pin(copy(session, source, door, policy, request));
         copied.await
     };
-    for group in Tee::groups(destinations) {
+    // Each signs under its own name, so that what is written differs.
+    let apart = request.signing.is_asked() && request.signing.identity.is_none();
+    let groups = match apart {
+        true => destinations.into_iter().enumerate().map(|placed| vec![placed]).collect(),
+        false => Tee::groups(destinations),
+    };
+    for group in groups {
         let group = match <[_; 1]>::try_from(group) {
             Ok([(at, door)]) => {
                 results.push((at, alone(door).await));

@@ -1,0 +1,66 @@
+//! Flags about signatures that are made.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use skopeo_image::Reference;
+
+use super::flag::{Flag, Offers};
+use super::value::Values;
+
+/// The flags of all commands that copy.
+pub(super) fn flags() -> [Flag; 5] {
+    let file = |name, usage| Flag::text(name, usage).placeholder("PATH").offers(Offers::Files);
+    [
+        Flag::text("sign-by", "sign with the GPG key FINGERPRINT").placeholder("FINGERPRINT"),
+        Flag::text("sign-by-sq-fingerprint", "sign with the Sequoia key FINGERPRINT")
+            .placeholder("FINGERPRINT")
+            .hidden(),
+        Flag::text("sign-by-sigstore", "sign as the sigstore parameters in PATH say").later(),
+        Flag::text("sign-by-sigstore-private-key", "sign with the sigstore key in PATH").later(),
+        file("sign-passphrase-file", "file with the pass phrase of the signing key"),
+    ]
+}
+
+/// `--sign-identity`.
+pub(super) fn identity() -> Flag {
+    Flag::text("sign-identity", "REFERENCE to sign the image as, instead of the destination's")
+        .placeholder("REFERENCE")
+}
+
+/// What the flags said.
+#[derive(Clone, Debug)]
+pub(crate) struct SignFlags {
+    pub(crate) by: Option<String>,
+    pub(crate) by_sequoia: bool,
+    pub(crate) passphrase_file: Option<PathBuf>,
+    pub(crate) identity: Option<Reference>,
+}
+
+impl SignFlags {
+    /// # Errors
+    /// If they contradict each other, or the identity is no reference in full.
+    pub(crate) fn new(values: &Values) -> Result<Self> {
+        let path = |name| values.text(name).map(PathBuf::from);
+        let flags = Self {
+            by: values.text("sign-by").map(str::to_owned),
+            by_sequoia: values.text("sign-by-sq-fingerprint").is_some(),
+            passphrase_file: path("sign-passphrase-file"),
+            identity: values.text("sign-identity").map(parse_identity).transpose()?,
+        };
+        let keys = [flags.by.is_some(), flags.by_sequoia];
+        if flags.passphrase_file.is_some() && keys.into_iter().filter(|given| *given).count() > 1 {
+            bail!(
+                "Only one of --sign-by, --sign-by-sq-fingerprint and \
+                 --sign-by-sigstore-private-key can be used with --sign-passphrase-file"
+            );
+        }
+        Ok(flags)
+    }
+}
+
+fn parse_identity(text: &str) -> Result<Reference> {
+    // The cause is in the sentence, as scripts know it.
+    Reference::parse_canonical(text)
+        .map_err(|error| anyhow::anyhow!("Could not parse --sign-identity: {error}"))
+}

@@ -1,0 +1,44 @@
+//! Pass phrases, from files.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use skopeo_image::Secret;
+use zeroize::Zeroizing;
+
+use crate::go;
+
+/// The largest file with a pass phrase, in bytes.
+const MAX_FILE: usize = 64 << 10;
+
+/// The first line of a file, which may be empty.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn of_file(path: &Path) -> Result<Secret> {
+    let bytes = Zeroizing::new(go::read_at_most(path, MAX_FILE)?);
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let text = std::str::from_utf8(line).ok();
+    Ok(text.with_context(|| format!("the pass phrase in {} is no text", path.display()))?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_is_the_pass_phrase() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p");
+        for (written, expected) in
+            [("a b", "a b"), ("a\n", "a"), ("a\r\n", "a\r"), ("a\nb\n", "a"), ("", ""), ("\nx", "")]
+        {
+            fs_err::write(&path, written).unwrap();
+            assert_eq!(of_file(&path).unwrap().reveal(), expected);
+        }
+        fs_err::write(&path, b"\xff").unwrap();
+        assert!(of_file(&path).is_err());
+        let missing = of_file(&folder.path().join("none")).unwrap_err().to_string();
+        assert!(missing.ends_with(": no such file or directory"), "{missing}");
+    }
+}

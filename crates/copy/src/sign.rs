@@ -1,0 +1,73 @@
+//! New signatures: who makes them, and under which name.
+
+use std::sync::Arc;
+
+use skopeo_image::{RawManifest, Reference, Signature};
+use skopeo_trust::sign::Signer;
+
+use crate::{Error, Event, Job};
+
+/// What every manifest that is written is signed with.
+#[derive(Clone, Debug, Default)]
+pub struct Signing {
+    /// Who signs, one after the other; nobody if nothing is to be signed.
+    pub signers: Vec<Arc<dyn Signer>>,
+    /// The name that the signatures give to the image, instead of the destination's.
+    pub identity: Option<Reference>,
+}
+
+impl Signing {
+    /// Whether anything is to be signed.
+    pub(crate) fn is_asked(&self) -> bool {
+        !self.signers.is_empty()
+    }
+}
+
+impl Job<'_> {
+    /// Refuses what cannot be signed, before anything is read: the original finds out when all has
+    /// been written.
+    pub(crate) fn require_signable(&self) -> Result<(), Error> {
+        let signing = &self.request.signing;
+        if !signing.is_asked() {
+            return Ok(());
+        }
+        self.sign_identity()?;
+        for signer in &signing.signers {
+            let keeps = self.destination.keeps_signatures(signer.kind());
+            keeps.map_err(|error| Error::WriteSignatures(error.into()))?;
+        }
+        Ok(())
+    }
+
+    /// The name that signatures give to the image, and to each image in a list.
+    fn sign_identity(&self) -> Result<&Reference, Error> {
+        match &self.request.signing.identity {
+            Some(identity) if identity.is_name_only() => {
+                Err(Error::SignIdentity(identity.to_string()))
+            }
+            Some(identity) => Ok(identity),
+            None => {
+                let name = self.destination.name();
+                name.docker_reference().ok_or_else(|| Error::NoSignIdentity(name.to_string()))
+            }
+        }
+    }
+
+    /// The signatures that go with a manifest that was written: those that were `kept`, then new
+    /// ones.
+    pub(crate) async fn signed(
+        &self,
+        manifest: &RawManifest,
+        kept: &[Signature],
+    ) -> Result<Vec<Signature>, Error> {
+        let mut signatures = kept.to_vec();
+        let signers = &self.request.signing.signers;
+        for (at, signer) in signers.iter().enumerate() {
+            let number = (signers.len() > 1).then_some(at + 1);
+            self.session.tell(Event::CreatingSignature { number, doing: signer.doing() });
+            let signature = signer.sign(manifest, self.sign_identity()?).await;
+            signatures.push(signature.map_err(|source| Error::Sign { number, source })?);
+        }
+        Ok(signatures)
+    }
+}
