@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use skopeo_blob::MaxUnpacked;
 use skopeo_config::{Config, Overrides};
 use skopeo_image::{Platform, wanted_platforms};
-use skopeo_registry::Credentials;
+use skopeo_registry::{Credentials, ProxyRules, Web};
 use skopeo_transport::{Connections, Options};
 use skopeo_trust::Policy;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -152,6 +152,17 @@ impl App {
     /// How much may come out of what is packed.
     pub(crate) fn max_unpacked(&self) -> MaxUnpacked {
         self.global.max_unpacked()
+    }
+
+    /// Requests to servers that are no registries.
+    ///
+    /// # Errors
+    /// If TLS does not work here.
+    pub(crate) fn web(&self) -> Result<Web> {
+        let proxies = self.config.proxies();
+        let (http, https) = (proxies.http, proxies.https);
+        let proxy = ProxyRules { http, https, no_proxy: proxies.no_proxy.unwrap_or_default() };
+        Ok(Web::new(self.user_agent(), proxy)?)
     }
 
     fn user_agent(&self) -> String {

@@ -139,7 +139,10 @@ fn provider(known: &Known, name: &str) -> Result<Provider> {
 }
 
 /// All public keys in GnuPG's keyring.
-fn keyring() -> Result<Vec<u8>> {
+///
+/// # Errors
+/// If gpg does not give them.
+pub(crate) fn keyring() -> Result<Vec<u8>> {
     let export = |program: &str| {
         Command::new(program).args(["--batch", "--export"]).stdin(Stdio::null()).output()
     };

@@ -1,6 +1,6 @@
 //! Questions on the terminal whose answers it does not show.
 
-use std::io::{self, Read as _};
+use std::io::{self, IsTerminal as _, Read as _};
 
 use anyhow::{Context as _, Result, bail};
 use skopeo_blob::FileError;
@@ -8,22 +8,35 @@ use skopeo_image::Secret;
 
 use crate::exit::Interrupted;
 
-/// Reads what is typed, which the terminal does not show. The keys that end programs are read as
-/// letters meanwhile, so that the terminal is never left silent.
+/// Whether somebody can be asked.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Asks by `say`, and reads what is typed, which the terminal does not show: from before the question
+/// is there, so that no answer comes too early. The keys that end programs are read as letters
+/// meanwhile, so that the terminal is never left silent.
 ///
 /// # Errors
 /// If stdin is no terminal, or whoever types breaks off.
-pub(crate) fn read_unseen() -> Result<Secret> {
+pub(crate) fn ask_unseen(say: impl FnOnce() -> Result<()>) -> Result<Secret> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
     let stdin = io::stdin();
-    // If it is no terminal, the words are those that Go's users know.
-    let before = tcgetattr(&stdin).map_err(|error| FileError::from(io::Error::from(error)))?;
+    let before = match tcgetattr(&stdin) {
+        Ok(before) => before,
+        Err(error) => {
+            say()?;
+            // The words are those that Go's users know.
+            return Err(FileError::from(io::Error::from(error)).into());
+        }
+    };
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
     tcsetattr(&stdin, OptionalActions::Flush, &silent).context("turning the echo off")?;
-    let typed = read_typed(&mut stdin.lock());
-    tcsetattr(&stdin, OptionalActions::Flush, &before).context("turning the echo on")?;
+    let typed = say().and_then(|()| read_typed(&mut stdin.lock()));
+    // What is typed ahead of the next question stays.
+    tcsetattr(&stdin, OptionalActions::Drain, &before).context("turning the echo on")?;
     typed
 }
 

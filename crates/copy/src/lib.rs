@@ -189,6 +189,7 @@ impl<'a> Job<'a> {
     async fn run(&self) -> Result<End, Error> {
         referrers::require_place(self)?;
         self.require_signable()?;
+        self.prepare_signers().await?;
         let end = self.run_image().await?;
         if let End::Present { digest, .. } = &end {
             referrers::complete(self, digest).await?;

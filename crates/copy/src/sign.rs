@@ -39,6 +39,20 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Has the keys ready before anything is copied.
+    pub(crate) async fn prepare_signers(&self) -> Result<(), Error> {
+        for (at, signer) in self.request.signing.signers.iter().enumerate() {
+            let ready = signer.prepare().await;
+            ready.map_err(|source| Error::Sign { number: self.number(at), source })?;
+        }
+        Ok(())
+    }
+
+    /// The number of a signer, counted from 1, if there are several.
+    fn number(&self, at: usize) -> Option<usize> {
+        (self.request.signing.signers.len() > 1).then_some(at + 1)
+    }
+
     /// The name that signatures give to the image, and to each image in a list.
     fn sign_identity(&self) -> Result<&Reference, Error> {
         match &self.request.signing.identity {
@@ -63,7 +77,7 @@ impl Job<'_> {
         let mut signatures = kept.to_vec();
         let signers = &self.request.signing.signers;
         for (at, signer) in signers.iter().enumerate() {
-            let number = (signers.len() > 1).then_some(at + 1);
+            let number = self.number(at);
             self.session.tell(Event::CreatingSignature { number, doing: signer.doing() });
             let signature = signer.sign(manifest, self.sign_identity()?).await;
             signatures.push(signature.map_err(|source| Error::Sign { number, source })?);

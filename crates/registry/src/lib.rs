@@ -37,6 +37,7 @@ mod tls;
 mod token;
 mod upload;
 mod warning;
+mod web;
 mod wire;
 
 pub use answer::Answer;
@@ -52,4 +53,5 @@ pub use referrers::{ListedBy, Referrers, referrers_tag};
 pub use repository::Repository;
 pub use tls::TlsError;
 pub use upload::{BoxError, Mount, RetryWith, UploadError, UploadSession};
+pub use web::{Ask, Said, Web, WebError};
 pub use wire::WireError;

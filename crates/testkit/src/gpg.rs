@@ -45,7 +45,8 @@ impl<'a> Gpg<'a> {
             "never",
         ])
         .success();
-        let list = self.run(&["--with-colons", "--list-secret-keys", &format!("={name}")]).success();
+        let list =
+            self.run(&["--with-colons", "--list-secret-keys", &format!("={name}")]).success();
         let line = list.stdout.lines().find(|line| line.starts_with("fpr:")).expect("a key");
         line.split(':').nth(9).expect("a fingerprint").to_owned()
     }

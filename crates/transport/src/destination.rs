@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use skopeo_blob::Blob;
-use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, Signature, SignatureKind, Which};
+use skopeo_image::{
+    Compression, Descriptor, Digest, MediaType, RawManifest, Signature, SignatureKind, Which,
+};
 
 use crate::{Error, ImageName, Partial, Referrer};
 

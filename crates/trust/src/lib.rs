@@ -31,3 +31,16 @@ pub use policy::Policy;
 
 /// More signatures of one image are not judged. The original reads up to 128 from a server.
 pub const MAX_SIGNATURES: usize = 1024;
+
+/// An error and all its causes, as one sentence.
+#[cfg(test)]
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

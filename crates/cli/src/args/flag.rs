@@ -21,8 +21,6 @@ pub(crate) struct Flag {
     pub default: Option<String>,
     /// Whether help lists it.
     pub visible: bool,
-    /// Whether it does something yet.
-    pub state: State,
     /// The flag whose value this one sets, if it is only another name.
     pub alias_of: Option<String>,
     /// What a shell may offer as its value.
@@ -52,15 +50,6 @@ pub(crate) enum Kind {
     Algorithm,
 }
 
-/// Whether a flag does something yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// It works.
-    Built,
-    /// It is known and parsed, and refused: ignoring it would be worse.
-    Later,
-}
-
 /// What a shell may offer as the value of a flag or argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offers {
@@ -88,7 +77,6 @@ impl Flag {
             alone: (kind == Kind::Switch).then_some("true"),
             default: None,
             visible: true,
-            state: State::Built,
             alias_of: None,
             offers: Offers::Nothing,
         }
@@ -120,11 +108,6 @@ impl Flag {
 
     pub(crate) fn hidden(self) -> Self {
         Self { visible: false, ..self }
-    }
-
-    /// Parsed and refused. Help does not list what does not work.
-    pub(crate) fn later(self) -> Self {
-        Self { state: State::Later, visible: false, ..self }
     }
 
     pub(crate) fn alias_of(self, name: impl Into<String>) -> Self {

@@ -14,6 +14,7 @@ pub(crate) mod parse;
 pub(crate) mod recorded;
 pub(crate) mod report;
 pub(crate) mod serve;
+pub(crate) mod signatures;
 pub(crate) mod signing;
 pub(crate) mod size;
 pub(crate) mod sync;
@@ -33,14 +34,19 @@ pub(crate) fn tree(authfile: Option<String>) -> Command {
             completion(),
             copy::command(authfile.clone(), &transports),
             delete(authfile.clone()),
+            signatures::generate_sigstore_key(),
             help_command(),
             inspect(authfile.clone(), &transports),
+            signatures::layers(authfile.clone()),
             list_tags(authfile.clone()),
             login::login(),
             login::logout(),
             manifest_digest(),
             serve::command(),
+            signatures::standalone_sign(),
+            signatures::standalone_verify(),
             sync::command(authfile),
+            signatures::dump(),
         ],
         persistent: global::flags(),
         ..Command::new(

@@ -2,7 +2,7 @@
 //! anywhere, a flag that needs a value takes the next word whatever it is, `--` ends flags.
 
 use super::command::{Command, nearest};
-use super::flag::{Flag, State};
+use super::flag::Flag;
 use super::value::{Value, Values};
 use crate::go;
 
@@ -52,14 +52,7 @@ impl ParseError {
 const SIDES: [&str; 2] = ["src-", "dest-"];
 
 /// Commands of the original that are to come: named when asked for, not listed.
-pub(crate) const LATER: &[&str] = &[
-    "experimental-image-proxy",
-    "generate-sigstore-key",
-    "layers",
-    "standalone-sign",
-    "standalone-verify",
-    "untrusted-signature-dump-without-verification",
-];
+pub(crate) const LATER: &[&str] = &["experimental-image-proxy"];
 
 /// Parses the words after the program's name.
 ///
@@ -70,7 +63,7 @@ pub(crate) fn parse(root: &Command, words: &[String]) -> Result<Parsed, ParseErr
     let mut found = Invocation::default();
     let mut command = root;
     let mut words = words;
-    let mut state = Parser { root, found: &mut found, later: None, help: false, version: false };
+    let mut state = Parser { root, found: &mut found, help: false, version: false };
     while let Some((at, next)) = next_command(root, command, words) {
         state.flags(command, &words[..at])?;
         state.found.path.push(next.name);
@@ -83,7 +76,7 @@ pub(crate) fn parse(root: &Command, words: &[String]) -> Result<Parsed, ParseErr
         return Err(unknown_command(root, name));
     }
     let arguments = state.flags(command, words)?;
-    let (help, version, later) = (state.help, state.version, state.later);
+    let (help, version) = (state.help, state.version);
     if help {
         return Ok(Parsed::Help(found.path));
     }
@@ -107,12 +100,6 @@ pub(crate) fn parse(root: &Command, words: &[String]) -> Result<Parsed, ParseErr
                 "Missing command '{0} COMMAND'\nTry '{0} --help' for more information",
                 root.name
             )),
-        });
-    }
-    if let Some(flag) = later {
-        return Err(ParseError {
-            message: format!("--{flag} is not supported yet by this version of {}", root.name),
-            hint: Some("leave it out, or use the original skopeo for this command".to_owned()),
         });
     }
     found.arguments = arguments;
@@ -211,8 +198,6 @@ fn short<'a>(root: &'a Command, command: &'a Command, letter: char) -> Option<&'
 struct Parser<'a> {
     root: &'a Command,
     found: &'a mut Invocation,
-    /// The first flag that does nothing yet.
-    later: Option<String>,
     help: bool,
     version: bool,
 }
@@ -334,9 +319,6 @@ impl Parser<'_> {
                 go::quote(&flag.spelled())
             ))
         })?;
-        if flag.state == State::Later {
-            self.later.get_or_insert_with(|| flag.name.clone());
-        }
         let own = command.flags.iter().any(|own| own.name == flag.name);
         match flag.name.as_str() {
             "help" => self.help = value == Value::Switch(true),

@@ -16,11 +16,15 @@ pub(super) fn flags() -> [Flag; 5] {
         Flag::text("sign-by-sq-fingerprint", "sign with the Sequoia key FINGERPRINT")
             .placeholder("FINGERPRINT")
             .hidden(),
-        Flag::text("sign-by-sigstore", "sign as the sigstore parameters in PATH say").later(),
-        Flag::text("sign-by-sigstore-private-key", "sign with the sigstore key in PATH").later(),
+        file("sign-by-sigstore", "sign in the form of sigstore, as the parameters in PATH say"),
+        file("sign-by-sigstore-private-key", "sign with the sigstore private key in PATH"),
         file("sign-passphrase-file", "file with the pass phrase of the signing key"),
     ]
 }
+
+/// The flags of [`flags`] that a file of another run may have said: by whom, with which files.
+pub(crate) const BY: [&str; 4] =
+    ["sign-by", "sign-by-sigstore", "sign-by-sigstore-private-key", "sign-passphrase-file"];
 
 /// `--sign-identity`.
 pub(super) fn identity() -> Flag {
@@ -33,6 +37,10 @@ pub(super) fn identity() -> Flag {
 pub(crate) struct SignFlags {
     pub(crate) by: Option<String>,
     pub(crate) by_sequoia: bool,
+    /// `--sign-by-sigstore`.
+    pub(crate) sigstore_params: Option<PathBuf>,
+    /// `--sign-by-sigstore-private-key`.
+    pub(crate) sigstore_key: Option<PathBuf>,
     pub(crate) passphrase_file: Option<PathBuf>,
     pub(crate) identity: Option<Reference>,
 }
@@ -45,10 +53,12 @@ impl SignFlags {
         let flags = Self {
             by: values.text("sign-by").map(str::to_owned),
             by_sequoia: values.text("sign-by-sq-fingerprint").is_some(),
+            sigstore_params: path("sign-by-sigstore"),
+            sigstore_key: path("sign-by-sigstore-private-key"),
             passphrase_file: path("sign-passphrase-file"),
             identity: values.text("sign-identity").map(parse_identity).transpose()?,
         };
-        let keys = [flags.by.is_some(), flags.by_sequoia];
+        let keys = [flags.by.is_some(), flags.by_sequoia, flags.sigstore_key.is_some()];
         if flags.passphrase_file.is_some() && keys.into_iter().filter(|given| *given).count() > 1 {
             bail!(
                 "Only one of --sign-by, --sign-by-sq-fingerprint and \

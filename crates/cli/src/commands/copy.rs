@@ -52,7 +52,6 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         links::check(file).with_context(|| not_written(file))?;
     }
     let mut request = request(app, &copy, lists::lists(flags)?)?;
-    request.signing = signing::signing(SignFlags::new(flags)?)?;
     let rates = limits::rates(flags)?;
     warn_of_ineffective(&copy, &to);
 
@@ -65,6 +64,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         output => output,
     };
 
+    request.signing = signing::signing(app, SignFlags::new(flags)?, output)?;
     app.doing(format!("copying {from} to {to}"));
     app.going_on(if to.keeps_what_came() {
         "run the same command again; what was copied already is not copied again"

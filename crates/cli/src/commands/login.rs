@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::args::login::Login;
 use crate::args::value::Values;
 use crate::exit::Classed;
-use crate::{go, prompt};
 use crate::report::{Done, Report};
+use crate::{go, prompt};
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     let flags = Login::new(flags, app.tls_verify());
@@ -167,8 +167,7 @@ fn username(report: &Report, given: &str, known: &str) -> Result<String> {
 
 /// Asks on the terminal, which does not show what is typed.
 fn ask_password(report: &Report) -> Result<Secret> {
-    report.say("Password: ")?;
-    let typed = prompt::read_unseen();
+    let typed = prompt::ask_unseen(|| report.say("Password: "));
     let _ = report.say("\n");
     typed
 }

@@ -4,11 +4,13 @@ mod copy;
 mod delete;
 mod facts;
 mod inspect;
+mod layers;
 mod list_tags;
 mod login;
 mod logout;
 mod manifest_digest;
 mod serve;
+mod signatures;
 pub(crate) mod sync;
 
 use std::io::Write as _;
@@ -48,6 +50,11 @@ fn dispatch(app: &App, path: &[&str], flags: &Values, arguments: &[String]) -> R
     };
     match path {
         ["copy"] => deliver("copy", copy::run),
+        ["generate-sigstore-key"] => signatures::generate(flags, arguments),
+        ["layers"] => layers::run(app, flags, arguments),
+        ["standalone-sign"] => signatures::sign(app, flags, arguments),
+        ["standalone-verify"] => signatures::verify(flags, arguments),
+        ["untrusted-signature-dump-without-verification"] => signatures::dump(arguments),
         ["delete"] => deliver("delete", delete::run),
         ["inspect"] => inspect::run(app, flags, arguments),
         ["list-tags"] => list_tags::run(app, flags, arguments),

@@ -147,7 +147,11 @@ mod tests {
             ("copy docker://a dir:x", &[], NO_SPACE),
             ("copy --dest-cert-dir ", &[], FOLDERS),
             ("manifest-digest m", &[], 0),
-            ("copy --sign", &[], NO_FILES), // not built yet: not offered
+            (
+                "copy --sign-by",
+                &["--sign-by", "--sign-by-sigstore", "--sign-by-sigstore-private-key"],
+                NO_FILES,
+            ),
         ] {
             let candidates: Vec<String> =
                 candidates.iter().map(|word| (*word).to_owned()).collect();

@@ -7,12 +7,14 @@ use skopeo_blob::{FileError, StreamError};
 use skopeo_copy::sync::names::{Clash, NamingError, Nested};
 use skopeo_copy::{Error as CopyError, plan::PlanError};
 use skopeo_image::{ErrorClass, ManifestError};
-use skopeo_registry::{Error as RegistryError, WireError};
+use skopeo_registry::{Error as RegistryError, WebError, WireError};
 use skopeo_transport::{Error as TransportError, NameError};
+use skopeo_trust::sign::SignError;
 use skopeo_trust::{PolicyError, Rejected};
 
 use super::{Classed, DeadlineExceeded, Interrupted, Invalid, Stdout, UsageError};
 use crate::args::parse::ParseError;
+use crate::signing::gpg::GpgError;
 
 /// A kind of error as scripts see it.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +110,12 @@ fn of_link(link: &(dyn StdError + 'static)) -> Option<ErrorClass> {
         .or_else(|| Some(as_a::<skopeo_config::Error>(link)?.class()))
         .or_else(|| Some(as_a::<PolicyError>(link)?.class()))
         .or_else(|| Some(as_a::<Rejected>(link)?.class()))
+        .or_else(|| match as_a::<SignError>(link)? {
+            SignError::Refused(inner) => of_link(&**inner),
+            error => error.class(),
+        })
+        .or_else(|| as_a::<GpgError>(link)?.class())
+        .or_else(|| Some(as_a::<WebError>(link)?.class()))
         .or_else(|| Some(as_a::<PlanError>(link)?.class()))
         .or_else(|| Some(as_a::<NameError>(link)?.class()))
         .or_else(|| Some(as_a::<ManifestError>(link)?.class()))

@@ -99,6 +99,20 @@ pub(crate) fn deliver(
     Ok(printed?)
 }
 
+/// Prints a sentence for people: on stdout, unless that is for something else.
+///
+/// # Errors
+/// If stdout cannot be written.
+pub(crate) fn say(output: Output, text: &str) -> Result<()> {
+    match output {
+        Output::Text => Ok(print(text)?),
+        Output::Json => {
+            let _ = io::stderr().write_all(text.as_bytes());
+            Ok(())
+        }
+    }
+}
+
 impl Report {
     /// What stdout is for.
     pub(crate) fn output(&self) -> Output {
@@ -107,13 +121,7 @@ impl Report {
 
     /// Prints a sentence for people: on stdout, unless that is for the document.
     pub(crate) fn say(&self, text: &str) -> Result<()> {
-        match self.output {
-            Output::Text => Ok(print(text)?),
-            Output::Json => {
-                let _ = io::stderr().write_all(text.as_bytes());
-                Ok(())
-            }
-        }
+        say(self.output, text)
     }
 
     /// The whole is tried, once more perhaps: what an earlier attempt came to does not count.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use skopeo_image::{RawManifest, Reference, Secret, Signature, SignatureKind};
+use skopeo_image::{ErrorClass, RawManifest, Reference, Secret, Signature, SignatureKind};
 use skopeo_trust::sign::{Payload, SignError, Signer};
 use zeroize::Zeroizing;
 
@@ -37,6 +37,17 @@ pub(crate) enum GpgError {
     Refused(String),
     #[error("talking to gpg")]
     Talk(#[source] io::Error),
+}
+
+impl GpgError {
+    /// What kind of error it is, where that is known.
+    pub(crate) fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::NoKey(_) | Self::Ambiguous(..) => Some(ErrorClass::InvalidInput),
+            Self::Start(_) => Some(ErrorClass::Unsupported),
+            Self::Refused(_) | Self::Talk(_) => None,
+        }
+    }
 }
 
 /// What a run of gpg came to.
@@ -123,6 +134,15 @@ impl Signer for Gpg {
 
     fn doing(&self) -> &'static str {
         "Signing image using simple signing"
+    }
+
+    async fn prepare(&self) -> Result<(), SignError> {
+        let mut found = self.found.lock().await;
+        if found.is_none() {
+            let key = self.find().await.map_err(|error| SignError::Refused(error.into()))?;
+            *found = Some(key);
+        }
+        Ok(())
     }
 
     async fn sign(

@@ -2,36 +2,55 @@
 //! copied.
 
 pub(crate) mod gpg;
+mod oidc;
+mod params;
 mod passphrase;
+mod sigstore;
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use skopeo_copy::Signing;
 use skopeo_image::{RawManifest, Reference, Signature, SignatureKind};
 use skopeo_trust::sign::{SignError, Signer};
 
+use crate::app::App;
+use crate::args::report::Output;
 use crate::args::signing::SignFlags;
 
 use gpg::Gpg;
 
-pub(crate) use passphrase::of_file as passphrase_of_file;
+pub(crate) use passphrase::{ask as ask_passphrase, of_file as passphrase_of_file};
 
 /// What the flags ask for.
 ///
 /// # Errors
 /// If a key or pass phrase cannot be read.
-pub(crate) fn signing(flags: SignFlags) -> Result<Signing> {
+pub(crate) fn signing(app: &App, flags: SignFlags, output: Output) -> Result<Signing> {
     let mut signers: Vec<Arc<dyn Signer>> = Vec::new();
-    let passphrase = flags.passphrase_file.as_deref().map(passphrase_of_file).transpose()?;
+    let passphrase = match (&flags.passphrase_file, &flags.sigstore_key) {
+        (Some(file), _) => Some(passphrase_of_file(file)?),
+        (None, Some(key)) => Some(ask_passphrase(&key.to_string_lossy(), output)?),
+        // gpg asks its agent.
+        (None, None) => None,
+    };
+    if let Some(file) = &flags.sigstore_params {
+        let signer = sigstore::by_params(file, &app.web()?, output);
+        signers.push(signer.context("Error using --sign-by-sigstore")?);
+    }
     if flags.by_sequoia {
         bail!(
             "Error using --sign-by-sq-fingerprint: Sequoia-PGP support is not enabled in this build"
         );
     }
     if let Some(key) = flags.by {
+        // What was typed is for the other key.
+        let passphrase = passphrase.clone().filter(|_| flags.passphrase_file.is_some());
         signers.push(Arc::new(Gpg::new(key, passphrase)));
+    }
+    if let Some(key) = flags.sigstore_key {
+        signers.push(Arc::new(sigstore::by_file(&key, &passphrase.unwrap_or_else(|| "".into()))?));
     }
     Ok(Signing { signers, identity: flags.identity })
 }
@@ -41,6 +60,9 @@ pub(crate) fn pretended(flags: SignFlags) -> Signing {
     let mut signers: Vec<Arc<dyn Signer>> = Vec::new();
     if flags.by.is_some() || flags.by_sequoia {
         signers.push(Arc::new(Pretended(SignatureKind::Simple)));
+    }
+    if flags.sigstore_key.is_some() || flags.sigstore_params.is_some() {
+        signers.push(Arc::new(Pretended(SignatureKind::Sigstore)));
     }
     Signing { signers, identity: flags.identity }
 }

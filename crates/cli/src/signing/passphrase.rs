@@ -1,12 +1,14 @@
-//! Pass phrases, from files.
+//! Pass phrases, from files and from whoever sits at the terminal.
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use skopeo_image::Secret;
 use zeroize::Zeroizing;
 
-use crate::go;
+use crate::args::report::Output;
+use crate::report::say;
+use crate::{go, prompt};
 
 /// The largest file with a pass phrase, in bytes.
 const MAX_FILE: usize = 64 << 10;
@@ -20,6 +22,20 @@ pub(crate) fn of_file(path: &Path) -> Result<Secret> {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let text = std::str::from_utf8(line).ok();
     Ok(text.with_context(|| format!("the pass phrase in {} is no text", path.display()))?.into())
+}
+
+/// What is typed as the pass phrase of a key.
+///
+/// # Errors
+/// If nobody can be asked.
+pub(crate) fn ask(key: &str, output: Output) -> Result<Secret> {
+    if !prompt::can_ask() {
+        bail!("Cannot prompt for a passphrase for key {key}, standard input is not a TTY");
+    }
+    let ask = || say(output, &format!("Passphrase for key {key}: "));
+    let typed = prompt::ask_unseen(ask).context("Error reading password");
+    say(output, "\n")?;
+    typed
 }
 
 #[cfg(test)]

@@ -117,7 +117,6 @@ fn flags_that_contradict_each_other_or_mean_nothing() {
             &["--src-creds", "u", "--src-no-creds"],
             "creds and no-creds cannot be specified at the same time",
         ),
-        (&["--sign-by", "x"], "--sign-by is not supported yet by this version of skopeo"),
         (
             &["--additional-tag", "x:y,X"],
             "error parsing additional-tag 'X': invalid reference format: repository name must be lowercase",

@@ -47,6 +47,7 @@ mod serve_names;
 mod sif;
 mod signals;
 mod signing;
+mod sigstore_signing;
 mod stage;
 mod surface;
 mod sync_archives;

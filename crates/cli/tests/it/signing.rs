@@ -96,9 +96,8 @@ fn signatures_of_a_registry_lie_aside_and_go_with_the_image() {
     at_home(&home, &["copy", "--all", "--sign-by", &key, &from, &to]).success();
     assert_eq!(files_below(&home.path("lookaside")).len(), 3, "two images and their list");
     let policy = signed_by(&home, &public, json!({"type": "matchExact"}));
-    let believe = |from: &str, to: &str| {
-        run(&home, &original, &["--policy", &policy, "copy", from, to])
-    };
+    let believe =
+        |from: &str, to: &str| run(&home, &original, &["--policy", &policy, "copy", from, to]);
     believe(&to, "dir:one").success();
     let all = ["--policy", &policy, "copy", "--all", &to, "dir:all"];
     run(&home, &original, &all).success();
@@ -200,7 +199,11 @@ fn pass_phrases_come_from_files_and_are_seen_nowhere() {
         command.args(["--sign-identity", "example.com/a:1", "--sign-passphrase-file", file]);
         let output = command.args(["oci:layout:x", to]).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Run { stdout: text(&output.stdout), stderr: text(&output.stderr), code: output.status.code() }
+        Run {
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+            code: output.status.code(),
+        }
     };
     let right = copy("right", "dir:d").success();
     gpg.forget();
@@ -275,4 +278,153 @@ fn what_cannot_be_signed_is_told_in_the_words_of_the_original() {
         let run = at_home(&home, &line).failure(1);
         assert!(fatal(&run).starts_with(sentence), "{line:?}\n{run}");
     }
+}
+
+#[test]
+fn files_are_signed_and_verified_by_either_program() {
+    let Some(original) = original() else { skip!("no skopeo is installed") };
+    let home = Home::new();
+    let Some(gpg) = Gpg::new(&home) else { skip!("no gpg is installed") };
+    let key = gpg.key("one@example.com", "");
+    let other = gpg.key("two@example.com", "");
+    let public = gpg.export(&key);
+    Image::new(1).write_dir(&home.path("work/d"));
+    let digest = Image::new(1).digest();
+    let manifest = "d/manifest.json";
+    let reference = "testing/smoketest";
+    let ours = env!("CARGO_BIN_EXE_skopeo");
+    let good = format!("Signature verified using fingerprint {key}, digest {digest}\n");
+    for (program, file) in [(ours, "ours"), (original.to_str().unwrap(), "theirs")] {
+        let sign = ["standalone-sign", manifest, reference, &key, "-o", file];
+        assert_eq!(run(&home, program, &sign).success().stdout, "");
+        let verify = |reference: &str, keys: &str, more: &[&str]| {
+            let words = [&["standalone-verify", manifest, reference, keys, file], more].concat();
+            at_home(&home, &words)
+        };
+        let theirs = ["standalone-verify", manifest, reference, &key, file];
+        run(&home, &original, &theirs).success();
+        let only = ["--public-key-file", &public];
+        for (reference, keys, more) in [
+            (reference, key.clone(), &[][..]),
+            ("docker.io/testing/smoketest", format!("{other},{key}"), &[]),
+            (reference, key.clone(), &only),
+            (reference, "any".to_owned(), &only),
+        ] {
+            assert_eq!(verify(reference, &keys, more).success().stdout, good, "{file} {keys}");
+        }
+        for (reference, keys, sentence) in [
+            (reference, other.clone(), format!("signature by key {key} of {key} is not accepted")),
+            (
+                reference,
+                key.to_lowercase(),
+                format!("signature by key {key} of {key} is not accepted"),
+            ),
+            (
+                "testing/other",
+                key.clone(),
+                "Docker reference \"testing/smoketest\" does not match \"testing/other\""
+                    .to_owned(),
+            ),
+        ] {
+            let run = verify(reference, &keys, &[]).failure(1);
+            assert_eq!(fatal(&run), format!("Error verifying signature: {sentence}"));
+        }
+        let any = verify(reference, "any", &[]).failure(1);
+        assert_eq!(fatal(&any), "Cannot use any fingerprint without a public key file");
+
+        let dump = ["untrusted-signature-dump-without-verification", file];
+        let (ours, theirs) = (at_home(&home, &dump).success(), run(&home, &original, &dump));
+        assert_eq!(ours.stdout, theirs.success().stdout);
+    }
+    home.write("work/other.json", "{}");
+    let swapped = ["standalone-verify", "other.json", reference, &key, "ours"];
+    let swapped = at_home(&home, &swapped).failure(1);
+    let sentence = format!(
+        "Error verifying signature: Signature for docker digest \"{digest}\" does not match"
+    );
+    assert_eq!(fatal(&swapped), sentence);
+}
+
+#[test]
+fn commands_about_files_fail_in_the_words_of_the_original() {
+    let home = Home::new();
+    home.write("work/m", "{}");
+    let sign =
+        "Usage: skopeo standalone-sign manifest docker-reference key-fingerprint -o signature";
+    let verify =
+        "Usage: skopeo standalone-verify manifest docker-reference key-fingerprint signature";
+    for (words, sentence) in [
+        ("standalone-sign m ref key", sign),
+        ("standalone-sign m ref -o x", sign),
+        (
+            "standalone-sign none ref key -o x",
+            "Error reading none: open none: no such file or directory",
+        ),
+        ("standalone-verify m ref key", verify),
+        (
+            "standalone-verify none ref key sig",
+            "Error reading manifest from none: open none: no such file or directory",
+        ),
+        (
+            "standalone-verify m ref key none",
+            "Error reading signature from none: open none: no such file or directory",
+        ),
+        (
+            "standalone-verify m ref key m --public-key-file none",
+            "Error reading public keys from none: open none: no such file or directory",
+        ),
+        (
+            "untrusted-signature-dump-without-verification none",
+            "Error reading untrusted signature from none: open none: no such file or directory",
+        ),
+        ("layers", "Usage: layers imageReference [layer...]"),
+    ] {
+        let run = at_home(&home, &words.split(' ').collect::<Vec<_>>()).failure(1);
+        assert_eq!(fatal(&run), sentence, "{words}");
+    }
+    let empty = ["standalone-sign", "m", "", "key", "-o", "x"];
+    let empty = at_home(&home, &empty).failure(1);
+    assert_eq!(fatal(&empty), "Error creating signature: Unexpected empty signature content");
+    let dump = at_home(&home, &["untrusted-signature-dump-without-verification", "m"]).failure(1);
+    assert!(fatal(&dump).starts_with("Error decoding untrusted signature: "), "{dump}");
+}
+
+#[test]
+fn layers_are_written_to_a_new_folder() {
+    let Some(original) = original() else { skip!("no skopeo is installed") };
+    let registry = Registry::start();
+    let home = Home::new();
+    home.insecure(&[&registry.host()]);
+    Image::new(1).push(&registry, "one:1");
+    let name = registry.docker("one:1");
+    let made = |program: &str, words: &[&str]| {
+        let before = folders(&home);
+        let run = run(&home, program, &[&["layers", &name], words].concat());
+        assert!(run.stderr.starts_with("DEPRECATED: skopeo layers is deprecated"), "{run}");
+        run.success();
+        let after: Vec<String> =
+            folders(&home).into_iter().filter(|it| !before.contains(it)).collect();
+        let [folder] = &after[..] else { panic!("{after:?}") };
+        let folder = home.path("work").join(folder);
+        let mut names: Vec<String> = files_below(&folder)
+            .into_iter()
+            .map(|path| path.rsplit('/').next().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let (ours, theirs) = (env!("CARGO_BIN_EXE_skopeo"), original.to_str().unwrap());
+    let all = made(ours, &[]);
+    assert_eq!(all, made(theirs, &[]));
+    let layer = all.iter().find(|name| name.len() == 64).unwrap().clone();
+    assert_eq!(made(ours, &[&layer]), made(theirs, &[&layer]));
+    home.policy(&json!({"default": [{"type": "reject"}]}));
+    let rejected = at_home(&home, &["layers", &name]).failure(1);
+    assert!(fatal(&rejected).starts_with("Source image rejected: "), "{rejected}");
+}
+
+fn folders(home: &Home) -> Vec<String> {
+    let entries = fs_err::read_dir(home.path("work")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("layers-")).collect()
 }

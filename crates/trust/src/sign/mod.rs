@@ -3,7 +3,12 @@
 //! A [`Signer`] makes one signature of one manifest. What needs a program, a terminal or the network
 //! for that is given by others.
 
+pub mod cosign_key;
+pub mod fulcio;
+mod key;
 mod payload;
+pub mod rekor;
+mod sigstore;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,7 +16,10 @@ use std::fmt;
 use async_trait::async_trait;
 use skopeo_image::{ErrorClass, ManifestError, RawManifest, Reference, Signature, SignatureKind};
 
+pub use cosign_key::{DecryptError, KeyError, KeyPair};
+pub use key::PrivateKey;
 pub use payload::Payload;
+pub use sigstore::{Log, Sigstore};
 
 /// Whoever signs manifests.
 #[async_trait]
@@ -21,6 +29,15 @@ pub trait Signer: fmt::Debug + Send + Sync {
 
     /// What is told before each signature, in the original's words.
     fn doing(&self) -> &'static str;
+
+    /// Gets ready, before anything is copied that is to be signed: finds the key, or has it
+    /// certified.
+    ///
+    /// # Errors
+    /// If the key cannot be used.
+    async fn prepare(&self) -> Result<(), SignError> {
+        Ok(())
+    }
 
     /// Signs that `reference` is the image with that manifest.
     ///
@@ -42,6 +59,9 @@ pub enum SignError {
     /// The manifest has no digest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A private key could not be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The key, or whoever keeps it, refused.
     #[error(transparent)]
     Refused(Box<dyn StdError + Send + Sync>),
@@ -54,7 +74,13 @@ impl SignError {
         match self {
             Self::Empty => Some(ErrorClass::InvalidInput),
             Self::Manifest(error) => Some(error.class()),
-            Self::Refused(_) => None,
+            Self::Key(_) | Self::Refused(_) => None,
         }
     }
+}
+
+/// PEM as Go writes it.
+fn pem_text(tag: &str, contents: impl Into<Vec<u8>>) -> String {
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    pem::encode_config(&pem::Pem::new(tag, contents), config)
 }

@@ -73,6 +73,7 @@ impl Again {
                 }
             }
         }
+        lowered.signing(|flag| recorded.get(flag).and_then(Json::as_str), given);
         lowered.check(given)?;
         let flags = recorded.iter().map(|(name, value)| format!(" --{name}={value}"));
         info!(

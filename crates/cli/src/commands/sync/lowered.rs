@@ -9,6 +9,7 @@ use skopeo_image::ErrorClass;
 use skopeo_transport::{ImageName, Options};
 use tracing::warn;
 
+use crate::args::signing;
 use crate::args::value::Values;
 use crate::exit::Classed;
 use crate::go;
@@ -68,6 +69,16 @@ impl Lowered {
     ) {
         for name in names {
             self.note(format!("it takes credentials for {of} from the environment ({name})"));
+        }
+    }
+
+    /// The file has images signed, which the command line says nothing about: nobody's key signs what
+    /// a file names.
+    pub(super) fn signing<'a>(&mut self, said: impl Fn(&str) -> Option<&'a str>, given: &Values) {
+        for flag in signing::BY.into_iter().filter(|flag| !given.has(flag)) {
+            if let Some(value) = said(flag).filter(|value| !value.is_empty()) {
+                self.note(format!("it signs with {} (--{flag})", go::quote(value)));
+            }
         }
     }
 

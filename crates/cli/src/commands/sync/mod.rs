@@ -143,7 +143,7 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
     if let Some(again) = &again {
         again.check_input(flags, &input, &source_options, &options)?;
     }
-    let request = Arc::new(request(app, &sync)?);
+    let request = Arc::new(request(app, &sync, report.output())?);
     let retry = Retry::new(flags);
     let choosing = Choosing { explain: sync.explain, platforms: app.platforms() };
     let session = work::session(&sync, app.max_connections(), limits::rates(flags)?)
@@ -266,7 +266,7 @@ fn execute(app: &App, flags: &Values, path: &Path, report: &Report) -> Result<()
     let source_options = Arc::new(app.options(&app.image(flags, "src-")?));
     let mut options = app.options(&app.image(flags, "dest-")?);
     options.dir.overwrite = sync.overwrite;
-    let mut request = request(app, &sync)?;
+    let mut request = request(app, &sync, report.output())?;
     request.platforms.clone_from(&read.plan.platforms);
     let retry = Retry::new(flags);
     let session = work::session(&sync, app.max_connections(), limits::rates(flags)?)
@@ -422,7 +422,7 @@ fn unspecified(sentence: &str, flag: &str, what: &str) -> anyhow::Error {
 }
 
 /// What is asked for every image, in the words of the pipeline.
-fn request(app: &App, sync: &Sync) -> Result<Request> {
+fn request(app: &App, sync: &Sync, output: Output) -> Result<Request> {
     let mut request = Request::new(Platform::host());
     request.platforms = app.platforms();
     request.heads_first = true;
@@ -441,7 +441,7 @@ fn request(app: &App, sync: &Sync) -> Result<Request> {
     };
     request.signing = match sync.dry_run {
         true => signing::pretended(sync.sign.clone()),
-        false => signing::signing(sync.sign.clone())?,
+        false => signing::signing(app, sync.sign.clone(), output)?,
     };
     if let Some(kinds) = &sync.referrers {
         request.referrers = super::copy::chosen_referrers(kinds)?;

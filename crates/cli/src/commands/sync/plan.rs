@@ -32,7 +32,7 @@ const LONGEST_RESULT: usize = 64 << 10;
 
 /// The flags that a plan keeps, unless `--plan` comes with others. Names, places and platforms are
 /// in the plan itself.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 14] = [
     "dest-cert-dir",
     "dest-compress",
     "dest-tls-verify",
@@ -41,6 +41,10 @@ const KEPT: [&str; 10] = [
     "preserve-digests",
     "remove-list-signatures",
     "remove-signatures",
+    "sign-by",
+    "sign-by-sigstore",
+    "sign-by-sigstore-private-key",
+    "sign-passphrase-file",
     "src-cert-dir",
     "src-tls-verify",
 ];
@@ -442,6 +446,8 @@ impl Read {
                 lowered.path(folder, given, &flag("cert-dir"), "certificates");
             }
         }
+        let said = |flag: &str| self.plan.flags.get(flag).and_then(Json::as_str);
+        lowered.signing(said, given);
         for place in &self.plan.places {
             place.access.check(&mut lowered, given, "dest", &place.place);
         }

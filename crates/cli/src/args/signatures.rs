@@ -1,0 +1,92 @@
+//! The commands about signatures in files, and the deprecated ones.
+
+use super::command::Command;
+use super::flag::{Flag, Offers};
+use super::image;
+
+fn file(name: &'static str, usage: &'static str) -> Flag {
+    Flag::text(name, usage).offers(Offers::Files)
+}
+
+pub(super) fn generate_sigstore_key() -> Command {
+    Command::new(
+        "generate-sigstore-key",
+        "[command options] --output-prefix PREFIX",
+        "Make a pair of keys to sign with in the form of sigstore",
+    )
+    .long(
+        "Makes a private key, which a pass phrase encrypts, in PREFIX.private, and its public key \
+         in PREFIX.pub.\nNeither may exist. cosign can use them too.",
+    )
+    .examples(&[
+        "skopeo generate-sigstore-key --output-prefix mykey",
+        "skopeo copy --sign-by-sigstore-private-key mykey.private oci:./folder:alpine docker://registry.example.com/alpine:latest",
+    ])
+    .flags([
+        file("output-prefix", "write the keys to PREFIX.pub and PREFIX.private")
+            .placeholder("PREFIX"),
+        file("passphrase-file", "file with the pass phrase for the private key; its first line")
+            .placeholder("PATH"),
+    ])
+}
+
+pub(super) fn standalone_sign() -> Command {
+    Command::new(
+        "standalone-sign",
+        "[command options] MANIFEST DOCKER-REFERENCE KEY-FINGERPRINT --output|-o SIGNATURE",
+        "Sign a manifest in a file",
+    )
+    .long(
+        "Signs that DOCKER-REFERENCE is the image whose manifest is in the file MANIFEST, with the \
+         GPG key KEY-FINGERPRINT,\nand writes the signature to the file SIGNATURE.",
+    )
+    .examples(&[
+        "skopeo standalone-sign manifest.json registry.example.com/alpine:latest 1D8230F6CDB6A06716E414C1DB72F2188BB46CC8 -o signature",
+    ])
+    .offers(Offers::Files)
+    .flags([
+        file("output", "file to write the signature to").short('o').placeholder("SIGNATURE"),
+        file("passphrase-file", "file with the pass phrase of the key; its first line")
+            .placeholder("PATH"),
+    ])
+}
+
+pub(super) fn standalone_verify() -> Command {
+    Command::new(
+        "standalone-verify",
+        "[command options] MANIFEST DOCKER-REFERENCE KEY-FINGERPRINTS SIGNATURE",
+        "Verify the signature of a manifest, both in files",
+    )
+    .long(
+        "Says whether the file SIGNATURE says that DOCKER-REFERENCE is the image whose manifest is \
+         in the file MANIFEST,\nand is by one of the GPG keys KEY-FINGERPRINTS: whole fingerprints \
+         in capitals, with commas between them,\nor \"any\" for every key of --public-key-file. \
+         Without that file keys are looked for in the user's keyring.",
+    )
+    .examples(&[
+        "skopeo standalone-verify manifest.json registry.example.com/alpine:latest 1D8230F6CDB6A06716E414C1DB72F2188BB46CC8 signature",
+    ])
+    .offers(Offers::Files)
+    .flags([file("public-key-file", "file with public keys, the only ones that count").placeholder("FILE")])
+}
+
+pub(super) fn dump() -> Command {
+    let name = "untrusted-signature-dump-without-verification";
+    Command {
+        visible: false,
+        ..Command::new(name, "SIGNATURE", "Print what a signature says, verified by nobody")
+    }
+    .offers(Offers::Files)
+}
+
+pub(super) fn layers(authfile: Option<String>) -> Command {
+    let short = "Write layers of an image to a new folder (deprecated: use copy)";
+    Command {
+        visible: false,
+        ..Command::new("layers", "[command options] IMAGE-NAME [LAYER...]", short)
+    }
+    .offers(Offers::Images)
+    .flags([image::shared(authfile)])
+    .flags(image::image("", None))
+    .flags(image::retry())
+}

@@ -1,0 +1,109 @@
+//! `layers IMAGE [LAYER...]`: hidden and deprecated.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use skopeo_image::{Descriptor, Digest, Manifest, MediaType, RawManifest, Which};
+use skopeo_transport::{Destination, ImageName, Role, Source};
+use tracing::debug;
+
+use crate::app::App;
+use crate::args::image::Retry;
+use crate::args::value::Values;
+use crate::retry;
+
+pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
+    let _ = std::io::Write::write_all(
+        &mut std::io::stderr(),
+        b"DEPRECATED: skopeo layers is deprecated in favor of skopeo copy\n",
+    );
+    let [image, digests @ ..] = arguments else { bail!("Usage: layers imageReference [layer...]") };
+    let options = app.options(&app.image(flags, "")?);
+    let policy = app.policy()?;
+    let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
+    app.doing(format!("reading layers of {name}"));
+    app.run(async {
+        let source = retry::with(Retry::new(flags), async || {
+            let source = skopeo_transport::open(&name, &options).await;
+            source.with_context(|| format!("initializing source {name}"))
+        })
+        .await?;
+        let (which, manifest) = chosen(app, &*source).await?;
+        let signatures = source.signatures(&which).await.context("reading signatures")?;
+        let admitted = policy.admit(&name.policy_scope(), manifest, &signatures);
+        let manifest = admitted.context("Source image rejected")?.into_manifest();
+        let blobs = match digests {
+            [] => all(&manifest)?,
+            digests => digests.iter().map(|digest| named(digest)).collect::<Result<_>>()?,
+        };
+        let folder = tempfile::Builder::new().prefix("layers-").tempdir_in(".")?;
+        let path = Path::new(".").join(folder.path().file_name().unwrap_or_default());
+        let to = ImageName::parse(&format!("dir:{}", path.display()))?;
+        let destination = skopeo_transport::create(&to, &options).await?;
+        write(&*source, destination, &blobs, &manifest).await?;
+        debug!("layers of {name} are in {}", path.display());
+        // Whole: it stays.
+        let _ = folder.keep();
+        Ok(())
+    })
+}
+
+/// The manifest of the image itself, chosen from a list if the name leads to one.
+async fn chosen(app: &App, source: &dyn Source) -> Result<(Which, RawManifest)> {
+    let top = source.manifest(&Which::Top).await?;
+    let Manifest::List(list) = top.parse()? else { return Ok((Which::Top, top)) };
+    let digest = list.choose(&app.platforms())?;
+    let which = Which::Instance(digest.clone());
+    let manifest = source.manifest(&which).await?;
+    if !manifest.has_digest(&digest)? {
+        bail!("Manifest does not match provided manifest digest {digest}");
+    }
+    Ok((which, manifest))
+}
+
+/// The layers, each once, and the config.
+fn all(manifest: &RawManifest) -> Result<Vec<(Descriptor, Role)>> {
+    let Manifest::Image(image) = manifest.parse()? else {
+        bail!("{} is no manifest of an image", manifest.media_type)
+    };
+    let mut seen = HashSet::new();
+    let layers = image.layers().into_iter().map(|layer| layer.blob);
+    let layers = layers.filter(|blob| seen.insert(blob.digest.clone())).enumerate();
+    let mut blobs: Vec<_> = layers.map(|(at, blob)| (blob, Role::Layer(at))).collect();
+    blobs.extend(image.config().cloned().map(|config| (config, Role::Config)));
+    Ok(blobs)
+}
+
+/// A layer as it is named on the command line: nothing else is known of it.
+fn named(digest: &str) -> Result<(Descriptor, Role)> {
+    let digest = match digest.starts_with("sha256:") {
+        true => digest.to_owned(),
+        false => format!("sha256:{digest}"),
+    };
+    let blob = Descriptor {
+        media_type: MediaType::default(),
+        digest: digest.parse::<Digest>()?,
+        size: None,
+        urls: Vec::new(),
+        annotations: std::collections::BTreeMap::new(),
+    };
+    Ok((blob, Role::Layer(0)))
+}
+
+async fn write(
+    source: &dyn Source,
+    destination: Box<dyn Destination>,
+    blobs: &[(Descriptor, Role)],
+    manifest: &RawManifest,
+) -> Result<()> {
+    destination.begin().await?;
+    for (blob, role) in blobs {
+        let read = source.blob(blob).await?;
+        let blob = read.expect(&blob.digest, blob.size);
+        destination.put_blob(blob, *role).await?;
+    }
+    destination.put_manifest(manifest, &Which::Top).await?;
+    destination.commit(manifest).await?;
+    Ok(())
+}

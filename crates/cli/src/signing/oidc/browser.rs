@@ -1,0 +1,161 @@
+//! The user logs in with a browser on this machine, which comes back to a port of ours: RFC 8252.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value as Json;
+use skopeo_image::Secret;
+use skopeo_registry::Web;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use url::Url;
+
+use super::{Answer, Proof, Provider, SCOPE, post, random};
+use crate::args::report::Output;
+use crate::report::say;
+use crate::signing::params::Issuer;
+
+/// How long the user has.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The longest request that a browser comes back with, in bytes.
+const MAX_REQUEST: usize = 16 << 10;
+
+const PATH: &str = "/auth/callback";
+
+pub(super) async fn token(
+    web: &Web,
+    issuer: &Issuer,
+    provider: &Provider,
+    output: Output,
+) -> Result<Secret> {
+    if provider.authorization_endpoint.is_empty() {
+        bail!("the provider {} knows no authorization by a browser", issuer.url);
+    }
+    let (state, nonce, proof) = (random()?, random()?, Proof::new()?);
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("listening for the browser")?;
+    let port = listener.local_addr().context("listening for the browser")?.port();
+    let back = format!("http://localhost:{port}{PATH}");
+    let mut page = Url::parse(&provider.authorization_endpoint)
+        .with_context(|| format!("parsing {}", provider.authorization_endpoint))?;
+    page.query_pairs_mut().extend_pairs([
+        ("access_type", "online"),
+        ("client_id", &issuer.client),
+        ("code_challenge", &proof.challenge),
+        ("code_challenge_method", "S256"),
+        ("nonce", &nonce),
+        ("redirect_uri", &back),
+        ("response_type", "code"),
+        ("scope", SCOPE),
+        ("state", &state),
+    ]);
+    say(output, &format!("Your browser will now be opened to:\n{page}\n"))?;
+    open(page.as_str());
+    let code = tokio::time::timeout(PATIENCE, come_back(&listener, &state)).await;
+    let code = code.context("the browser has not come back in time")??;
+    let mut form = vec![
+        ("grant_type", "authorization_code"),
+        ("client_id", &issuer.client),
+        ("code", code.reveal()),
+        ("redirect_uri", &back),
+        ("code_verifier", &proof.verifier),
+    ];
+    if let Some(secret) = &issuer.secret {
+        form.push(("client_secret", secret.reveal()));
+    }
+    let answer: Answer = post(web, &provider.token_endpoint, &form).await?;
+    let token = answer.token()?;
+    check(token.reveal(), issuer, &nonce)?;
+    Ok(token)
+}
+
+/// Starts the user's browser; where there is none, the address was shown.
+fn open(page: &str) {
+    for program in ["xdg-open", "open"] {
+        let mut command = Command::new(program);
+        command.arg(page).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if command.spawn().is_ok() {
+            return;
+        }
+    }
+}
+
+/// Waits for the request that has our state in it, and gives the code in it.
+async fn come_back(listener: &TcpListener, state: &str) -> Result<Secret> {
+    loop {
+        let (mut stream, _) = listener.accept().await.context("listening for the browser")?;
+        let Some(url) = asked(&mut stream).await else { continue };
+        let of = |name: &str| {
+            url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        };
+        // Whoever else comes knows no state, and is nobody.
+        if url.path() != PATH || of("state").as_deref() != Some(state) {
+            answer(&mut stream, "404 Not Found", "Nothing is here.").await;
+            continue;
+        }
+        if let Some(error) = of("error") {
+            answer(&mut stream, "200 OK", "The login has failed. You may close this page.").await;
+            bail!("{error}: {}", of("error_description").unwrap_or_default());
+        }
+        answer(&mut stream, "200 OK", "You are logged in. You may close this page.").await;
+        return of("code").map(Secret::from).context("the browser came back without a code");
+    }
+}
+
+/// The address that a browser asks for.
+async fn asked(stream: &mut TcpStream) -> Option<Url> {
+    let mut bytes = Vec::new();
+    let read = async {
+        let mut piece = [0; 1024];
+        while !bytes.windows(4).any(|it| it == b"\r\n\r\n") && bytes.len() < MAX_REQUEST {
+            match stream.read(&mut piece).await {
+                Ok(0) | Err(_) => break,
+                Ok(length) => bytes.extend_from_slice(&piece[..length]),
+            }
+        }
+    };
+    // Who connects and says nothing must not keep the user's browser waiting.
+    let _ = tokio::time::timeout(Duration::from_secs(5), read).await;
+    let text = String::from_utf8_lossy(&bytes);
+    let path = text.lines().next()?.strip_prefix("GET ")?.split(' ').next()?;
+    Url::parse("http://localhost").ok()?.join(path).ok()
+}
+
+async fn answer(stream: &mut TcpStream, status: &str, text: &str) {
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{text}",
+        text.len()
+    );
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
+}
+
+/// Whether a token answers this question. That it is the provider's shows in where it comes from:
+/// over TLS, from the address that the provider named.
+fn check(token: &str, issuer: &Issuer, nonce: &str) -> Result<()> {
+    let claims = token.split('.').nth(1).context("the token is no JWT")?;
+    let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('='))?;
+    let claims: Json = serde_json::from_slice(&claims).context("parsing the token")?;
+    if claims["nonce"] != nonce {
+        bail!("nonce does not match value sent");
+    }
+    let audience = &claims["aud"];
+    let is_ours = |it: &Json| *it == issuer.client.as_str();
+    if !is_ours(audience) && !audience.as_array().is_some_and(|all| all.iter().any(is_ours)) {
+        bail!("the token is for {audience}, not for {}", issuer.client);
+    }
+    let named = claims["iss"].as_str().unwrap_or_default();
+    if named.trim_end_matches('/') != issuer.url.trim_end_matches('/') {
+        bail!("the token is by {named}, not by {}", issuer.url);
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match claims["exp"].as_f64() {
+        #[expect(clippy::cast_precision_loss, reason = "seconds, for some millennia")]
+        Some(end) if end > now as f64 => Ok(()),
+        _ => Err(anyhow!("the token has expired")),
+    }
+}

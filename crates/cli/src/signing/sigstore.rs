@@ -1,0 +1,216 @@
+//! Signatures in the form of sigstore: by a key in a file, or by a new one that Fulcio certifies.
+
+use std::error::Error as StdError;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Error, Result, anyhow, bail};
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Deserialize;
+use skopeo_image::{RawManifest, Reference, Secret, Signature, SignatureKind};
+use skopeo_registry::{Ask, Said, Web};
+use skopeo_trust::sign::fulcio::{self, Certificate};
+use skopeo_trust::sign::{Log, PrivateKey, SignError, Signer, Sigstore, cosign_key, rekor};
+use tokio::sync::OnceCell;
+
+use super::oidc;
+use super::params::{KeySource, Oidc, Params};
+use super::passphrase;
+use crate::args::report::Output;
+use crate::go;
+
+/// The largest file with a private key, in bytes.
+const MAX_KEY: usize = 1 << 20;
+
+const JSON: &str = "application/json";
+
+/// Signs with the private key in a file.
+///
+/// # Errors
+/// If it cannot be read, or with that pass phrase is none.
+pub(super) fn by_file(path: &Path, passphrase: &Secret) -> Result<Sigstore> {
+    let shown = go::quote(&path.to_string_lossy());
+    let pem = zeroize::Zeroizing::new(
+        go::read_at_most(path, MAX_KEY)
+            .with_context(|| format!("reading private key from {shown}"))?,
+    );
+    let key = cosign_key::read(&pem, passphrase.reveal().as_bytes());
+    Ok(Sigstore::new(key.context("initializing private key")?))
+}
+
+/// Signs as a file of parameters says.
+///
+/// # Errors
+/// If it cannot be read, or says nothing that can be done.
+pub(super) fn by_params(path: &Path, web: &Web, output: Output) -> Result<Arc<dyn Signer>> {
+    let params = Params::read(path)?;
+    let log = params.rekor.map(|url| -> Result<Arc<dyn Log>> {
+        let url = below("rekorURL", &url, rekor::PATH)?;
+        Ok(Arc::new(Rekor { web: web.clone(), url }))
+    });
+    let log = log.transpose()?;
+    Ok(match params.key {
+        KeySource::File { path, passphrase_file } => {
+            let passphrase = match passphrase_file {
+                Some(file) => passphrase::of_file(&file)?,
+                None => passphrase::ask(&path.to_string_lossy(), output)?,
+            };
+            Arc::new(logged(by_file(&path, &passphrase)?, log))
+        }
+        KeySource::Fulcio { url, oidc } => {
+            let url = below("fulcioURL", &url, fulcio::PATH)?;
+            let (web, ready) = (web.clone(), OnceCell::new());
+            Arc::new(Certified { web, url, oidc, output, log, ready })
+        }
+    })
+}
+
+fn logged(signer: Sigstore, log: Option<Arc<dyn Log>>) -> Sigstore {
+    match log {
+        Some(log) => signer.logged(log),
+        None => signer,
+    }
+}
+
+/// A path below an address of the file.
+fn below(name: &str, url: &str, path: &str) -> Result<String> {
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        bail!("parsing {name} {}: it is no http or https URL", go::quote(url));
+    }
+    Ok(format!("{}/{path}", url.trim_end_matches('/')))
+}
+
+/// A log that is asked over the network.
+#[derive(Debug)]
+struct Rekor {
+    web: Web,
+    url: String,
+}
+
+#[async_trait]
+impl Log for Rekor {
+    async fn upload(
+        &self,
+        payload: &[u8],
+        signature: &[u8],
+        pem: &str,
+    ) -> Result<String, Box<dyn StdError + Send + Sync>> {
+        Ok(self.entry(payload, signature, pem).await?)
+    }
+}
+
+impl Rekor {
+    async fn entry(&self, payload: &[u8], signature: &[u8], pem: &str) -> Result<String> {
+        let body = Bytes::from(rekor::entry(payload, signature, pem)?);
+        let ask = Ask { accept: Some(JSON), body: Some((JSON, body)), ..Ask::default() };
+        let upload = async {
+            let said = self.web.ask(&self.url, &ask).await?;
+            match (said.status, &said.location) {
+                (201, _) => Ok(said.body),
+                // It is there already. Whatever host the answer names, it is this log's entry.
+                (409, Some(location)) => {
+                    let id = location.rsplit('/').next().unwrap_or_default();
+                    let url = format!("{}/{id}", self.url);
+                    let ask = Ask { accept: Some(JSON), ..Ask::default() };
+                    let said = self.web.ask(&url, &ask).await?;
+                    if said.status == 200 { Ok(said.body) } else { Err(refused(&said)) }
+                }
+                _ => Err(refused(&said)),
+            }
+        };
+        let answer = upload.await.context("Error uploading a log entry")?;
+        Ok(rekor::bundle(&answer, payload, signature)?)
+    }
+}
+
+/// What a log says instead of an entry.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    code: i64,
+    message: String,
+}
+
+fn refused(said: &Said) -> Error {
+    let Refusal { code, message } = serde_json::from_slice(&said.body).unwrap_or_default();
+    let failed = "Rekor /api/v1/log/entries failed";
+    let status = said.status;
+    match status {
+        400 => anyhow!("{failed}: bad request ({status}), {{Code:{code} Message:{message}}}"),
+        _ => anyhow!("{failed} with unexpected status {status}: {{Code:{code} Message:{message}}}"),
+    }
+}
+
+/// Signs with a new key, which is certified before the first image is copied.
+#[derive(Debug)]
+struct Certified {
+    web: Web,
+    url: String,
+    oidc: Oidc,
+    /// What stdout is for.
+    output: Output,
+    log: Option<Arc<dyn Log>>,
+    ready: OnceCell<Sigstore>,
+}
+
+impl Certified {
+    async fn signer(&self) -> Result<&Sigstore> {
+        self.ready
+            .get_or_try_init(|| async {
+                let (key, _) = PrivateKey::generate()?;
+                let certificate =
+                    self.certify(&key).await.context("Error using --sign-by-sigstore")?;
+                Ok(logged(Sigstore::new(key).certified(certificate), self.log.clone()))
+            })
+            .await
+    }
+
+    async fn certify(&self, key: &PrivateKey) -> Result<Certificate> {
+        let token = match &self.oidc {
+            Oidc::Token(token) => token.clone(),
+            Oidc::Issuer(issuer) => {
+                let token = oidc::token(&self.web, issuer, self.output).await;
+                token.context("Error authenticating with OIDC")?
+            }
+        };
+        let body = Bytes::from(fulcio::request(key, &fulcio::subject(token.reveal())?)?);
+        let ask = Ask { bearer: Some(token), accept: None, body: Some((JSON, body)) };
+        let said = self.web.ask(&self.url, &ask).await;
+        let said = said.context("obtaining certificate from Fulcio")?;
+        if said.status != 201 {
+            let text = String::from_utf8_lossy(&said.body);
+            bail!(
+                "obtaining certificate from Fulcio: POST {} returned {}: {}",
+                self.url,
+                said.status_line,
+                go::quote(&text)
+            );
+        }
+        fulcio::certificate(&said.body).context("obtaining certificate from Fulcio")
+    }
+}
+
+#[async_trait]
+impl Signer for Certified {
+    fn kind(&self) -> SignatureKind {
+        SignatureKind::Sigstore
+    }
+
+    fn doing(&self) -> &'static str {
+        "Signing image using a sigstore signature"
+    }
+
+    async fn prepare(&self) -> Result<(), SignError> {
+        self.signer().await.map(drop).map_err(|error| SignError::Refused(error.into()))
+    }
+
+    async fn sign(
+        &self,
+        manifest: &RawManifest,
+        reference: &Reference,
+    ) -> Result<Signature, SignError> {
+        let signer = self.signer().await.map_err(|error| SignError::Refused(error.into()))?;
+        signer.sign(manifest, reference).await
+    }
+}

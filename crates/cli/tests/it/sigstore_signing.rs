@@ -1,0 +1,598 @@
+//! Signatures in the form of sigstore: keys, attachments, the log, certificates.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use skopeo_testkit::terminal::Terminal;
+use skopeo_testkit::{
+    Home, Image, Registry, Run, cannot, run, run::installed, run::original, skip,
+};
+
+use crate::program::{at_home, fatal};
+
+const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+
+fn key(home: &Home, passphrase: &str) {
+    home.write("work/pass", &format!("{passphrase}\n"));
+    let words = ["generate-sigstore-key", "--output-prefix", "key", "--passphrase-file", "pass"];
+    let run = at_home(home, &words).success();
+    assert_eq!(run.stdout, "Key written to \"key.private\" and \"key.pub\"\n");
+}
+
+/// Payload and annotations of a signature in a file of `dir:`.
+fn read(path: &Path) -> (Vec<u8>, Value) {
+    let bytes = fs_err::read(path).unwrap();
+    let json = bytes.strip_prefix(b"\0sigstore-json\n").unwrap();
+    let json: Value = serde_json::from_slice(json).unwrap();
+    assert_eq!(json["mimeType"], "application/vnd.dev.cosign.simplesigning.v1+json");
+    (decode(json["payload"].as_str().unwrap()), json["annotations"].clone())
+}
+
+fn decode(base64: &str) -> Vec<u8> {
+    let mut child = std::process::Command::new("base64")
+        .arg("-d")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(base64.as_bytes()).unwrap();
+    child.wait_with_output().unwrap().stdout
+}
+
+/// Whether openssl believes a signature in `dir:d`.
+fn openssl(home: &Home, public: &str) -> Run {
+    let (payload, annotations) = read(&home.path("work/d/signature-1"));
+    fs_err::write(home.path("work/payload"), payload).unwrap();
+    let signature = decode(annotations[SIGNATURE].as_str().unwrap());
+    fs_err::write(home.path("work/sig"), signature).unwrap();
+    let words = ["dgst", "-sha256", "-verify", public, "-signature", "sig", "payload"];
+    run(home, installed("openssl").unwrap(), &words)
+}
+
+const BY_KEY: [&str; 7] = [
+    "copy",
+    "--sign-by-sigstore-private-key",
+    "key.private",
+    "--sign-passphrase-file",
+    "pass",
+    "--sign-identity",
+    "example.com/a:1",
+];
+
+#[test]
+fn keys_are_made_once_and_for_their_owner() {
+    let home = Home::new();
+    key(&home, "secret");
+    let mode = |name: &str| {
+        fs_err::metadata(home.path("work").join(name)).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!((mode("key.private"), mode("key.pub")), (0o600, 0o644));
+    let before = fs_err::read(home.path("work/key.private")).unwrap();
+    let words = ["generate-sigstore-key", "--output-prefix", "key", "--passphrase-file", "pass"];
+    let again = at_home(&home, &words).failure(1);
+    assert_eq!(fatal(&again), "Refusing to overwrite existing \"key.pub\"");
+    fs_err::remove_file(home.path("work/key.pub")).unwrap();
+    let again = at_home(&home, &words).failure(1);
+    assert_eq!(fatal(&again), "Refusing to overwrite existing \"key.private\"");
+    assert!(fs_err::read(home.path("work/key.private")).unwrap() == before);
+    assert!(!home.path("work/key.pub").exists());
+    for words in
+        [&["generate-sigstore-key"][..], &["generate-sigstore-key", "--output-prefix", "k", "x"]]
+    {
+        let run = at_home(&home, words).failure(1);
+        assert_eq!(fatal(&run), "Usage: generate-sigstore-key --output-prefix PREFIX");
+    }
+    let run = at_home(&home, &["generate-sigstore-key", "--output-prefix", "other"]).failure(1);
+    assert_eq!(
+        fatal(&run),
+        "Cannot prompt for a passphrase for key other.private, standard input is not a TTY"
+    );
+    assert!(!home.path("work/other.private").exists());
+}
+
+#[test]
+fn a_key_signs_what_others_believe() {
+    let home = Home::new();
+    if installed("openssl").is_none() {
+        skip!("no openssl is installed");
+    }
+    key(&home, "secret");
+    Image::new(1).write_oci(&home.path("work/layout"), Some("x"));
+    let ours = at_home(&home, &[&BY_KEY[..], &["oci:layout:x", "dir:d"]].concat()).success();
+    let line = "Creating signature: Signing image using a sigstore signature\nStoring signatures\n";
+    assert!(ours.stdout.ends_with(line), "{ours}");
+    openssl(&home, "key.pub").success();
+    let (payload, _) = read(&home.path("work/d/signature-1"));
+    let payload: Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(payload["critical"]["type"], "cosign container image signature");
+    assert_eq!(payload["critical"]["identity"]["docker-reference"], "example.com/a:1");
+    let digest = Image::new(1).digest().to_string();
+    assert_eq!(payload["critical"]["image"]["docker-manifest-digest"], digest);
+
+    // The original signs with the same file.
+    let Some(original) = original() else { skip!("no skopeo is installed") };
+    fs_err::remove_dir_all(home.path("work/d")).unwrap();
+    let theirs = run(&home, &original, &[&BY_KEY[..], &["oci:layout:x", "dir:d"]].concat());
+    if theirs.stderr.contains("sigstore disabled") {
+        cannot!("this build of the original signs nothing in the form of sigstore: no judge");
+    }
+    theirs.success();
+    openssl(&home, "key.pub").success();
+}
+
+#[test]
+fn signatures_lie_beside_the_image_where_that_is_configured() {
+    let registry = Registry::start();
+    let home = Home::new();
+    home.insecure(&[&registry.host()]);
+    key(&home, "");
+    Image::platforms(1, 2).push(&registry, "list:1");
+    let (from, to) = (registry.docker("list:1"), registry.docker("signed:1"));
+    let copy = [&BY_KEY[..5], &["--all", &from, &to]].concat();
+    // Before anything is written.
+    let refused = at_home(&home, &copy).failure(1);
+    let sentence = "writing signatures: writing sigstore attachments is disabled by configuration";
+    assert_eq!(fatal(&refused), sentence);
+    at_home(&home, &["inspect", "--raw", &to]).failure(2);
+    home.registries_d("default", "default-docker:\n  use-sigstore-attachments: true\n");
+    at_home(&home, &copy).success();
+    let tags = at_home(&home, &["list-tags", &registry.docker("signed")]).success().json();
+    let signatures = tags["Tags"].as_array().unwrap().iter();
+    let signatures = signatures.filter(|tag| tag.as_str().unwrap().ends_with(".sig")).count();
+    assert_eq!(signatures, 3, "{tags}");
+    let to_dir = ["copy", "--all", &to, "dir:d"];
+    at_home(&home, &to_dir).success();
+    let digest = at_home(&home, &["inspect", "--raw", &to]).success();
+    assert!(!digest.stdout.is_empty());
+    let (payload, _) = read(&home.path("work/d/signature-1"));
+    let payload: Value = serde_json::from_slice(&payload).unwrap();
+    let name = to.strip_prefix("docker://").unwrap();
+    assert_eq!(payload["critical"]["identity"]["docker-reference"], name);
+
+    // It is believed by whoever wants the key, by us and by the original; not by whoever wants
+    // another.
+    let first = home.work("first.pub");
+    fs_err::rename(home.path("work/key.pub"), &first).unwrap();
+    fs_err::remove_file(home.path("work/key.private")).unwrap();
+    key(&home, "");
+    let mut judges = vec![std::path::PathBuf::from(env!("CARGO_BIN_EXE_skopeo"))];
+    judges.extend(original());
+    for (at, judge) in judges.iter().enumerate() {
+        let asked = |public: &str, place: &str| {
+            let wanted = json!([{"type": "sigstoreSigned", "keyPath": public}]);
+            home.write("work/policy.json", &json!({"default": wanted}).to_string());
+            run(&home, judge, &["--policy", "policy.json", "copy", "--all", &to, place])
+        };
+        let believed = asked(&first, &format!("dir:good{at}"));
+        if believed.stderr.contains("sigstore disabled") {
+            cannot!("this build of the original verifies nothing of sigstore: no judge");
+        }
+        believed.success();
+        asked(&home.work("key.pub"), &format!("dir:bad{at}")).failure(1);
+    }
+}
+
+#[test]
+fn what_is_no_key_is_told_in_the_words_of_the_original() {
+    let home = Home::new();
+    key(&home, "secret");
+    home.write("work/wrong", "another\n");
+    home.write("work/params", "privateKeyFile: key.private\nfoo: 1\n");
+    home.write("work/asks", "privateKeyFile: key.private\n");
+    home.write("work/nothing", "");
+    Image::new(1).write_oci(&home.path("work/layout"), Some("x"));
+    let by = "--sign-by-sigstore-private-key";
+    for (words, sentence) in [
+        (
+            vec![by, "key.private", "--sign-passphrase-file", "wrong"],
+            "initializing private key: decrypt: encrypted: decryption failed",
+        ),
+        (
+            vec![by, "key.pub", "--sign-passphrase-file", "pass"],
+            "initializing private key: unsupported pem type: PUBLIC KEY",
+        ),
+        (
+            vec![by, "wrong", "--sign-passphrase-file", "pass"],
+            "initializing private key: invalid pem block",
+        ),
+        (
+            vec![by, "none", "--sign-passphrase-file", "pass"],
+            "reading private key from \"none\": open none: no such file or directory",
+        ),
+        (
+            vec![by, "key.private"],
+            "Cannot prompt for a passphrase for key key.private, standard input is not a TTY",
+        ),
+        (
+            vec!["--sign-by-sigstore", "params"],
+            "Error using --sign-by-sigstore: setting up signing using parameter file \"params\": parsing \"params\": field foo not found in type params.SigningParameterFile",
+        ),
+        (
+            vec!["--sign-by-sigstore", "asks"],
+            "Error using --sign-by-sigstore: Cannot prompt for a passphrase for key key.private, standard input is not a TTY",
+        ),
+        (
+            vec!["--sign-by-sigstore", "nothing"],
+            "Error using --sign-by-sigstore: no private key source provided (neither a private key nor Fulcio) when preparing to create sigstore signatures",
+        ),
+    ] {
+        let identity = ["--sign-identity", "example.com/a:1", "oci:layout:x", "dir:d"];
+        let line = [&["copy"], &words[..], &identity].concat();
+        let run = at_home(&home, &line).failure(1);
+        assert_eq!(fatal(&run), sentence, "{run}");
+        assert!(!format!("{run}").contains("secret") && !home.path("work/d").exists());
+    }
+}
+
+#[test]
+fn pass_phrases_are_asked_for_on_a_terminal_and_not_shown() {
+    let home = Home::new();
+    Image::new(1).write_oci(&home.path("work/layout"), Some("x"));
+    let asked = |words: &[&str], prompt: &str| {
+        let mut terminal = Terminal::start(&home, 200, env!("CARGO_BIN_EXE_skopeo"), words);
+        terminal.wait(|rows| rows.iter().any(|row| row.contains(prompt)));
+        terminal.enter("typed secret\n");
+        let (status, rows) = terminal.finish();
+        assert!(status.success(), "{rows:?}");
+        assert!(!terminal.written().contains("typed secret"), "{rows:?}");
+    };
+    let make = ["generate-sigstore-key", "--output-prefix", "key"];
+    asked(&make, "Passphrase for key key.private:");
+    let sign = [
+        "copy",
+        "--sign-by-sigstore-private-key",
+        "key.private",
+        "--sign-identity",
+        "example.com/a:1",
+        "oci:layout:x",
+        "dir:d",
+    ];
+    asked(&sign, "Passphrase for key key.private:");
+    assert!(home.path("work/d/signature-1").exists());
+    home.write("work/pass", "typed secret");
+    at_home(&home, &[&BY_KEY[..], &["oci:layout:x", "dir:e"]].concat()).success();
+}
+
+/// A server of sigstore, as far as signing needs one.
+struct Server {
+    url: String,
+    seen: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl Server {
+    /// Answers each request with what `answer` makes of its path and body, until the test ends.
+    fn start(answer: impl Fn(&str, &Value) -> (u16, String, String) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let seen: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+        let noted = seen.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let Some((head, body)) = request(&mut stream) else { continue };
+                let line = head.lines().next().unwrap_or_default().to_owned();
+                let (status, headers, text) = answer(&line, &body);
+                noted.lock().unwrap().push((head, body));
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{text}",
+                    text.len()
+                );
+            }
+        });
+        Self { url, seen }
+    }
+}
+
+fn request(stream: &mut TcpStream) -> Option<(String, Value)> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        if let Some(at) = bytes.windows(4).position(|it| it == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..at]).into_owned();
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().ok())?
+            });
+            let body = &bytes[at + 4..];
+            if body.len() >= length.unwrap_or(0) {
+                let text = || Value::String(String::from_utf8_lossy(body).into_owned());
+                let body = serde_json::from_slice(body).unwrap_or_else(|_| text());
+                return Some((head, body));
+            }
+        }
+        match stream.read(&mut piece).ok()? {
+            0 => return None,
+            length => bytes.extend_from_slice(&piece[..length]),
+        }
+    }
+}
+
+fn encode(text: &str) -> String {
+    let mut child = std::process::Command::new("base64")
+        .arg("-w0")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+fn entry(body: &Value) -> String {
+    let entry = json!({
+        "body": encode(&body.to_string()),
+        "integratedTime": 1_700_000_000,
+        "logID": "c0ffee",
+        "logIndex": 5,
+        "verification": {"signedEntryTimestamp": "U0VU"},
+    });
+    json!({"uuid": entry}).to_string()
+}
+
+#[test]
+fn signatures_are_logged() {
+    let home = Home::new();
+    key(&home, "secret");
+    Image::new(1).write_oci(&home.path("work/layout"), Some("x"));
+    let kept: Arc<Mutex<Value>> = Arc::default();
+    // Of three tries the log has trouble with the first, and has the entry already at the second.
+    let (count, last) = (Mutex::new(0), kept.clone());
+    let log = Server::start(move |line, body| {
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        if line.starts_with("GET /api/v1/log/entries/uuid ") {
+            return (200, String::new(), entry(&last.lock().unwrap()));
+        }
+        assert!(line.starts_with("POST /api/v1/log/entries "), "{line}");
+        *last.lock().unwrap() = body.clone();
+        match *count {
+            1 => (503, String::new(), String::new()),
+            2 => (409, "Location: /api/v1/log/entries/uuid\r\n".to_owned(), String::new()),
+            _ => (400, String::new(), json!({"code": 400, "message": "no more"}).to_string()),
+        }
+    });
+    home.write(
+        "work/params",
+        &format!(
+            "privateKeyFile: key.private\nprivateKeyPassphraseFile: pass\nrekorURL: {}/\n",
+            log.url
+        ),
+    );
+    let words = ["copy", "--sign-by-sigstore", "params", "--sign-identity", "example.com/a:1"];
+    at_home(&home, &[&words[..], &["oci:layout:x", "dir:d"]].concat()).success();
+    let (_, annotations) = read(&home.path("work/d/signature-1"));
+    let bundle: Value =
+        serde_json::from_str(annotations["dev.sigstore.cosign/bundle"].as_str().unwrap()).unwrap();
+    assert_eq!(bundle["SignedEntryTimestamp"], "U0VU");
+    assert_eq!(bundle["Payload"]["logIndex"], 5);
+    let sent = kept.lock().unwrap().clone();
+    assert_eq!(sent["spec"]["signature"]["content"], annotations[SIGNATURE]);
+    let public = fs_err::read_to_string(home.path("work/key.pub")).unwrap();
+    assert_eq!(sent["spec"]["signature"]["publicKey"]["content"], encode(&public));
+    let run = at_home(&home, &[&words[..], &["oci:layout:x", "dir:e"]].concat()).failure(1);
+    assert_eq!(
+        fatal(&run),
+        "creating signature: Error uploading a log entry: Rekor /api/v1/log/entries failed: bad request (400), {Code:400 Message:no more}"
+    );
+}
+
+#[test]
+fn fulcio_certifies_a_new_key() {
+    let home = Home::new();
+    Image::new(1).write_oci(&home.path("work/layout"), Some("x"));
+    let leaf = "-----BEGIN CERTIFICATE-----\nbGVhZg==\n-----END CERTIFICATE-----\n";
+    let root = "-----BEGIN CERTIFICATE-----\ncm9vdA==\n-----END CERTIFICATE-----\n";
+    let server = Server::start(move |line, body| {
+        if line.starts_with("POST /api/v1/signingCert ") {
+            return (201, String::new(), format!("{leaf}{root}"));
+        }
+        (201, String::new(), entry(body))
+    });
+    let claims = encode(r#"{"email":"a@example.com","email_verified":true}"#);
+    let token = format!("e30.{}.c2ln", claims.trim_end_matches('='));
+    let params = |url: &str, token: &str| {
+        let fulcio =
+            format!("{{fulcioURL: \"{url}\", oidcMode: staticToken, oidcIDToken: \"{token}\"}}");
+        home.write("work/params", &format!("fulcio: {fulcio}\nrekorURL: \"{url}\"\n"));
+    };
+    params(&server.url, &token);
+    let words = ["--debug", "copy", "--sign-by-sigstore", "params"];
+    let identity = ["--sign-identity", "example.com/a:1", "oci:layout:x"];
+    let run = at_home(&home, &[&words[..], &identity, &["dir:d"]].concat()).success();
+    assert!(!format!("{run}").contains(&token), "a token in the log");
+    let (_, annotations) = read(&home.path("work/d/signature-1"));
+    assert_eq!(annotations["dev.sigstore.cosign/certificate"], leaf);
+    assert_eq!(annotations["dev.sigstore.cosign/chain"], root);
+    let seen = server.seen.lock().unwrap().clone();
+    let lower = seen[0].0.to_lowercase();
+    assert!(lower.contains(&format!("authorization: bearer {}", token.to_lowercase())));
+    assert!(seen[0].1["signedEmailAddress"].is_string() && seen.len() == 2);
+    assert_eq!(seen[1].1["spec"]["signature"]["publicKey"]["content"], encode(leaf));
+    assert!(!seen[1].0.to_lowercase().contains("authorization"));
+
+    let refusing = Server::start(|_, _| (403, String::new(), "go away".to_owned()));
+    let unverified = encode(r#"{"email":"a@example.com"}"#);
+    let unverified = format!("e30.{}.c2ln", unverified.trim_end_matches('='));
+    for (url, token, sentence) in [
+        (&refusing.url, &token, "go away\""),
+        (&server.url, &"x".to_owned(), "oidc: malformed jwt, expected 3 parts"),
+        (&server.url, &unverified, "not verified by identity provider"),
+    ] {
+        params(url, token);
+        let run = at_home(&home, &[&words[..], &identity, &["dir:e"]].concat()).failure(1);
+        assert!(fatal(&run).ends_with(sentence), "{run}");
+        assert!(fatal(&run).contains("Error using --sign-by-sigstore: "), "{run}");
+        assert!(
+            !home.path("work/e/manifest.json").exists(),
+            "found out before anything is written"
+        );
+    }
+}
+
+/// An ID token that says so.
+fn id_token(claims: &Value) -> String {
+    let claims = encode(&claims.to_string()).replace('+', "-").replace('/', "_");
+    format!("e30.{}.c2ln", claims.trim_end_matches('='))
+}
+
+/// A provider, a Fulcio and a log, all at one address. `tokens` answers who asks for a token.
+fn provider(tokens: impl Fn(&str) -> Value + Send + 'static) -> Server {
+    let address: Arc<Mutex<String>> = Arc::default();
+    let own = address.clone();
+    let leaf = "-----BEGIN CERTIFICATE-----\nbGVhZg==\n-----END CERTIFICATE-----\n";
+    let server = Server::start(move |line, body| {
+        let url = own.lock().unwrap().clone();
+        let path = line.split(' ').nth(1).unwrap_or_default();
+        let answer = match path {
+            "/.well-known/openid-configuration" => json!({
+                "issuer": url,
+                "authorization_endpoint": format!("{url}/login"),
+                "token_endpoint": format!("{url}/token"),
+                "device_authorization_endpoint": format!("{url}/device"),
+                "code_challenge_methods_supported": ["S256"],
+            }),
+            "/device" => json!({
+                "device_code": "device", "user_code": "ABCD", "interval": 1, "expires_in": 60,
+                "verification_uri": format!("{url}/enter"),
+            }),
+            "/token" => tokens(body.as_str().unwrap_or_default()),
+            "/api/v1/signingCert" => return (201, String::new(), leaf.to_owned()),
+            _ => return (201, String::new(), entry(body)),
+        };
+        (200, String::new(), answer.to_string())
+    });
+    address.lock().unwrap().clone_from(&server.url);
+    server
+}
+
+fn by_provider(home: &Home, server: &Server, mode: &str) {
+    let url = &server.url;
+    home.write(
+        "work/params",
+        &format!(
+            "fulcio: {{fulcioURL: \"{url}\", oidcMode: {mode}, oidcIssuerURL: \"{url}\", oidcClientID: sigstore}}\nrekorURL: \"{url}\"\n"
+        ),
+    );
+}
+
+const BY_PROVIDER: [&str; 7] = [
+    "copy",
+    "--sign-by-sigstore",
+    "params",
+    "--sign-identity",
+    "example.com/a:1",
+    "oci:layout:x",
+    "dir:d",
+];
+
+#[test]
+fn a_code_is_entered_on_another_device() {
+    let home = Home::new();
+    Image::new(1).write_oci(&home.path("work/layout"), Some("x"));
+    let asked = Mutex::new(0);
+    let token = id_token(&json!({"email": "a@example.com", "email_verified": true}));
+    let server = provider(move |form| {
+        assert!(form.contains("device_code=device") && form.contains("code_verifier="), "{form}");
+        let mut asked = asked.lock().unwrap();
+        *asked += 1;
+        match *asked {
+            1 => json!({"error": "authorization_pending"}),
+            2 => json!({"id_token": token}),
+            _ => json!({"error": "access_denied", "error_description": "no"}),
+        }
+    });
+    by_provider(&home, &server, "deviceGrant");
+    let run = at_home(&home, &BY_PROVIDER).success();
+    let said = format!(
+        "Enter the verification code ABCD in your browser at: {}/enter\nCode will be valid for 60 seconds\nToken received!\n",
+        server.url
+    );
+    assert!(run.stdout.contains(&said), "{run}");
+    let (_, annotations) = read(&home.path("work/d/signature-1"));
+    assert!(annotations["dev.sigstore.cosign/certificate"].is_string());
+    let denied = at_home(&home, &BY_PROVIDER).failure(1);
+    assert_eq!(
+        fatal(&denied),
+        "creating signature: Error using --sign-by-sigstore: Error authenticating with OIDC: error obtaining token: access_denied: no"
+    );
+}
+
+/// The value of a parameter in an address, whose escapes are those of these tests.
+fn parameter(url: &str, name: &str) -> String {
+    let query = url.split_once('?').unwrap().1;
+    let value = query.split('&').find_map(|it| it.strip_prefix(&format!("{name}="))).unwrap();
+    value.replace("%3A", ":").replace("%2F", "/")
+}
+
+#[test]
+fn a_browser_comes_back_with_a_code() {
+    use std::io::BufRead as _;
+
+    let home = Home::new();
+    Image::new(1).write_oci(&home.path("work/layout"), Some("x"));
+    for (wrong, sentence) in [
+        (None, None),
+        (Some("nonce"), Some("nonce does not match value sent")),
+        (Some("aud"), Some("the token is for \"other\", not for sigstore")),
+    ] {
+        let nonce: Arc<Mutex<String>> = Arc::default();
+        let (sent, address): (_, Arc<Mutex<String>>) = (nonce.clone(), Arc::default());
+        let own = address.clone();
+        let server = provider(move |form| {
+            assert!(form.contains("code=the-code") && form.contains("code_verifier="), "{form}");
+            let mut claims = json!({
+                "email": "a@example.com", "email_verified": true, "exp": 9_999_999_999_u64,
+                "nonce": *sent.lock().unwrap(), "aud": "sigstore", "iss": *own.lock().unwrap(),
+            });
+            if let Some(wrong) = wrong {
+                claims[wrong] = json!("other");
+            }
+            json!({"id_token": id_token(&claims)})
+        });
+        address.lock().unwrap().clone_from(&server.url);
+        by_provider(&home, &server, "interactive");
+        let mut child = home
+            .command(env!("CARGO_BIN_EXE_skopeo"))
+            .args(BY_PROVIDER)
+            // No browser is started.
+            .env("PATH", "/nowhere")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = lines.map_while(Result::ok);
+        let page = lines.find(|line| line.contains("/login?")).unwrap();
+        assert_eq!(parameter(&page, "code_challenge_method"), "S256");
+        *nonce.lock().unwrap() = parameter(&page, "nonce");
+        let back = parameter(&page, "redirect_uri");
+        let (host, path) = back.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let port = host.strip_prefix("localhost:").unwrap();
+        let come_back = |query: &str| {
+            let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+            write!(stream, "GET /{path}?{query} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        // Somebody who does not know what was asked is not heard.
+        assert!(come_back("code=evil&state=guessed").starts_with("HTTP/1.1 404 "));
+        let state = parameter(&page, "state");
+        assert!(come_back(&format!("code=the-code&state={state}")).starts_with("HTTP/1.1 200 "));
+        let rest = lines.collect::<Vec<_>>();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        match sentence {
+            None => assert!(output.status.success(), "{rest:?} {stderr}"),
+            Some(sentence) => {
+                let run = Run { stdout: String::new(), stderr, code: output.status.code() };
+                assert!(fatal(&run.failure(1)).ends_with(sentence));
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Private keys, and what they sign.
+
+use std::fmt;
+
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P521_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RSA_PKCS1_SHA256,
+};
+use p384::ecdsa::signature::hazmat::PrehashSigner as _;
+use p384::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
+use zeroize::Zeroizing;
+
+use super::KeyError;
+
+/// A private key. What it signs is hashed with SHA-256, whatever its size, as sigstore does it.
+pub struct PrivateKey(Kind);
+
+enum Kind {
+    /// P-256 and P-521.
+    Ecdsa(EcdsaKeyPair),
+    // The library of the others hashes what this curve signs with SHA-384 only.
+    P384(p384::ecdsa::SigningKey),
+    Rsa(RsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl PrivateKey {
+    /// A new key on the curve P-256, and its PKCS#8 in DER.
+    ///
+    /// # Errors
+    /// If there is no randomness.
+    pub fn generate() -> Result<(Self, Zeroizing<Vec<u8>>), KeyError> {
+        let generate = || -> Result<_, aws_lc_rs::error::Unspecified> {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
+            let der = Zeroizing::new(pair.to_pkcs8v1()?.as_ref().to_vec());
+            Ok((Self(Kind::Ecdsa(pair)), der))
+        };
+        generate().map_err(|_| KeyError::Crypto)
+    }
+
+    /// Reads PKCS#8 in DER: ECDSA on the curves P-256, P-384 and P-521, RSA, Ed25519.
+    ///
+    /// # Errors
+    /// If it is none of these.
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        for algorithm in [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P521_SHA256_ASN1_SIGNING] {
+            if let Ok(pair) = EcdsaKeyPair::from_pkcs8(algorithm, der) {
+                return Ok(Self(Kind::Ecdsa(pair)));
+            }
+        }
+        if let Ok(key) = p384::ecdsa::SigningKey::from_pkcs8_der(der) {
+            return Ok(Self(Kind::P384(key)));
+        }
+        if let Ok(pair) = RsaKeyPair::from_pkcs8(der) {
+            return Ok(Self(Kind::Rsa(pair)));
+        }
+        if let Ok(pair) = Ed25519KeyPair::from_pkcs8(der) {
+            return Ok(Self(Kind::Ed25519(pair)));
+        }
+        Err(KeyError::UnsupportedKey)
+    }
+
+    /// Signs a message: ECDSA gives ASN.1 in DER.
+    ///
+    /// # Errors
+    /// If there is no randomness.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let random = SystemRandom::new();
+        let failed = |_| KeyError::Crypto;
+        match &self.0 {
+            Kind::Ecdsa(pair) => Ok(pair.sign(&random, message).map_err(failed)?.as_ref().to_vec()),
+            Kind::P384(key) => {
+                let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, message);
+                let signature: p384::ecdsa::DerSignature =
+                    key.sign_prehash(hash.as_ref()).map_err(|_| KeyError::Crypto)?;
+                Ok(signature.as_bytes().to_vec())
+            }
+            Kind::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(failed)?;
+                Ok(signature)
+            }
+            Kind::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+        }
+    }
+
+    /// The public key, SPKI in DER.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn public_der(&self) -> Result<Vec<u8>, KeyError> {
+        let failed = |_| KeyError::Crypto;
+        let der: PublicKeyX509Der<'_> = match &self.0 {
+            Kind::Ecdsa(pair) => pair.public_key().as_der().map_err(failed)?,
+            Kind::Rsa(pair) => pair.public_key().as_der().map_err(failed)?,
+            Kind::Ed25519(pair) => pair.public_key().as_der().map_err(failed)?,
+            Kind::P384(key) => {
+                let der = key.verifying_key().to_public_key_der().map_err(|_| KeyError::Crypto)?;
+                return Ok(der.as_bytes().to_vec());
+            }
+        };
+        Ok(der.as_ref().to_vec())
+    }
+
+    /// The same as PEM.
+    ///
+    /// # Errors
+    /// As [`Self::public_der`].
+    pub fn public_pem(&self) -> Result<String, KeyError> {
+        Ok(super::pem_text("PUBLIC KEY", self.public_der()?))
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.0 {
+            Kind::Ecdsa(_) | Kind::P384(_) => "ECDSA",
+            Kind::Rsa(_) => "RSA",
+            Kind::Ed25519(_) => "Ed25519",
+        };
+        write!(f, "PrivateKey({kind})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::encoding::Pkcs8V1Der;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING,
+        ECDSA_P521_SHA256_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+        VerificationAlgorithm,
+    };
+
+    use super::*;
+
+    #[test]
+    fn keys_of_all_kinds_sign() {
+        let ecdsa = |algorithm| {
+            let pair = EcdsaKeyPair::generate(algorithm).unwrap();
+            pair.to_pkcs8v1().unwrap().as_ref().to_vec()
+        };
+        let rsa = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let rsa: Pkcs8V1Der<'_> = rsa.as_der().unwrap();
+        let ed25519 = Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
+        let rows: [(Vec<u8>, &'static dyn VerificationAlgorithm); 5] = [
+            (ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING), &ECDSA_P256_SHA256_ASN1),
+            (ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING), &ECDSA_P384_SHA256_ASN1),
+            (ecdsa(&ECDSA_P521_SHA256_ASN1_SIGNING), &ECDSA_P521_SHA256_ASN1),
+            (rsa.as_ref().to_vec(), &RSA_PKCS1_2048_8192_SHA256),
+            (ed25519.as_ref().to_vec(), &ED25519),
+        ];
+        for (der, algorithm) in rows {
+            let key = PrivateKey::from_pkcs8(&der).unwrap();
+            let public = UnparsedPublicKey::new(algorithm, key.public_der().unwrap());
+            let signature = key.sign(b"message").unwrap();
+            assert!(public.verify(b"message", &signature).is_ok(), "{key:?}");
+            assert!(public.verify(b"another", &signature).is_err(), "{key:?}");
+            assert!(key.public_pem().unwrap().starts_with("-----BEGIN PUBLIC KEY-----\n"));
+        }
+        let none = PrivateKey::from_pkcs8(b"nonsense").unwrap_err();
+        assert_eq!(none.to_string(), "unsupported key type");
+    }
+}

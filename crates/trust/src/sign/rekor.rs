@@ -1,0 +1,246 @@
+//! Rekor, the transparency log: what is sent to it, and what is kept of its answer.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use skopeo_image::{Digest, go_json};
+
+/// Where entries are made, below the address of a log.
+pub const PATH: &str = "api/v1/log/entries";
+
+/// Why an answer of a log is none.
+#[derive(Debug, thiserror::Error)]
+pub enum RekorError {
+    /// Not the JSON of an entry.
+    #[error("parsing the answer of Rekor")]
+    Json(#[from] serde_json::Error),
+    /// Not one entry.
+    #[error("expected 1 Rekor entry, got {0}")]
+    Count(usize),
+    /// An entry without what proves it.
+    #[error("Rekor entry has no signed entry timestamp")]
+    NoTimestamp,
+    /// An entry of something else than was sent.
+    #[error("Rekor answered with the entry of something else")]
+    Other,
+}
+
+/// The body of the request that a signature be logged: of a payload, by the key or certificate in
+/// that PEM.
+///
+/// # Errors
+/// None that come about.
+pub fn entry(payload: &[u8], signature: &[u8], pem: &str) -> Result<Vec<u8>, RekorError> {
+    let entry = Entry {
+        api_version: "0.0.1",
+        kind: "hashedrekord",
+        spec: Spec {
+            data: Data {
+                hash: Hash { algorithm: "sha256", value: Digest::sha256(payload).hex().to_owned() },
+            },
+            signature: Signed {
+                content: STANDARD.encode(signature),
+                public_key: Key { content: STANDARD.encode(pem) },
+            },
+        },
+    };
+    Ok(go_json::to_vec(&entry)?)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    api_version: &'static str,
+    kind: &'static str,
+    spec: Spec,
+}
+
+#[derive(Serialize)]
+struct Spec {
+    data: Data,
+    signature: Signed,
+}
+
+#[derive(Serialize)]
+struct Data {
+    hash: Hash,
+}
+
+#[derive(Serialize)]
+struct Hash {
+    algorithm: &'static str,
+    value: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Signed {
+    content: String,
+    public_key: Key,
+}
+
+#[derive(Serialize)]
+struct Key {
+    content: String,
+}
+
+/// An entry as the log gives it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Logged {
+    body: String,
+    integrated_time: i64,
+    log_index: i64,
+    #[serde(rename = "logID")]
+    log_id: String,
+    verification: Option<Verification>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Verification {
+    signed_entry_timestamp: Option<String>,
+}
+
+/// What is stored beside a signature; members in the order in which the original has them.
+#[derive(Serialize)]
+struct Bundle {
+    #[serde(rename = "Payload")]
+    payload: Payload,
+    #[serde(rename = "SignedEntryTimestamp")]
+    signed_entry_timestamp: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    body: String,
+    integrated_time: i64,
+    #[serde(rename = "logID")]
+    log_id: String,
+    log_index: i64,
+}
+
+/// What an entry of the log says that matters here.
+#[derive(Deserialize)]
+struct Body {
+    spec: BodySpec,
+}
+
+#[derive(Deserialize)]
+struct BodySpec {
+    data: BodyData,
+    signature: BodySignature,
+}
+
+#[derive(Deserialize)]
+struct BodyData {
+    hash: BodyHash,
+}
+
+#[derive(Deserialize)]
+struct BodyHash {
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct BodySignature {
+    content: String,
+}
+
+/// What is stored beside a signature of the log's answer, as text.
+///
+/// Whether the log signed it is for whoever verifies the signature; that it is about this very
+/// signature is looked at, as it would be of no use else.
+///
+/// # Errors
+/// If it is not one whole entry of that signature.
+pub fn bundle(answer: &[u8], payload: &[u8], signature: &[u8]) -> Result<String, RekorError> {
+    let entries: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(answer)?;
+    let mut all = entries.into_values();
+    let (Some(entry), None) = (all.next(), all.next()) else {
+        let count = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(answer)?.len();
+        return Err(RekorError::Count(count));
+    };
+    let logged: Logged = serde_json::from_str(entry.get())?;
+    let timestamp = logged.verification.and_then(|it| it.signed_entry_timestamp);
+    let signed_entry_timestamp = timestamp.ok_or(RekorError::NoTimestamp)?;
+    let body = STANDARD.decode(&logged.body).map_err(|_| RekorError::Other)?;
+    let body: Body = serde_json::from_slice(&body).map_err(|_| RekorError::Other)?;
+    let BodySpec { data, signature: logged_signature } = body.spec;
+    if data.hash.value != Digest::sha256(payload).hex()
+        || logged_signature.content != STANDARD.encode(signature)
+    {
+        return Err(RekorError::Other);
+    }
+    let Logged { body, integrated_time, log_index, log_id, .. } = logged;
+    let payload = Payload { body, integrated_time, log_id, log_index };
+    let json = go_json::to_vec(&Bundle { payload, signed_entry_timestamp })?;
+    Ok(String::from_utf8_lossy(&json).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(payload: &[u8], signature: &[u8]) -> serde_json::Value {
+        let body = entry(payload, signature, "PEM").unwrap();
+        json!({
+            "body": STANDARD.encode(body),
+            "integratedTime": 7,
+            "logID": "c0ffee",
+            "logIndex": 3,
+            "verification": {"signedEntryTimestamp": "U0VU", "inclusionProof": {}},
+        })
+    }
+
+    #[test]
+    fn entries_are_asked_for_and_kept_as_by_the_original() {
+        let sent = String::from_utf8(entry(b"", b"sig", "PEM").unwrap()).unwrap();
+        let hash = Digest::sha256(b"").hex().to_owned();
+        assert_eq!(
+            sent,
+            format!(
+                r#"{{"apiVersion":"0.0.1","kind":"hashedrekord","spec":{{"data":{{"hash":{{"algorithm":"sha256","value":"{hash}"}}}},"signature":{{"content":"c2ln","publicKey":{{"content":"UEVN"}}}}}}}}"#
+            )
+        );
+        let body = STANDARD.encode(&sent);
+        let entries = json!({"uuid": answer(b"", b"sig")}).to_string();
+        assert_eq!(
+            bundle(entries.as_bytes(), b"", b"sig").unwrap(),
+            format!(
+                r#"{{"Payload":{{"body":"{body}","integratedTime":7,"logID":"c0ffee","logIndex":3}},"SignedEntryTimestamp":"U0VU"}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn answers_of_no_use_are_refused() {
+        let one = answer(b"payload", b"sig");
+        let mut bare = one.clone();
+        bare["verification"] = json!(null);
+        for (answer, sentence) in [
+            (json!({}), "expected 1 Rekor entry, got 0"),
+            (json!({"a": one, "b": one}), "expected 1 Rekor entry, got 2"),
+            (json!({"a": bare}), "Rekor entry has no signed entry timestamp"),
+            (
+                json!({"a": answer(b"other", b"sig")}),
+                "Rekor answered with the entry of something else",
+            ),
+            (
+                json!({"a": answer(b"payload", b"x")}),
+                "Rekor answered with the entry of something else",
+            ),
+            (json!([]), "parsing the answer of Rekor"),
+            (json!({"a": {}}), "parsing the answer of Rekor"),
+        ] {
+            let refused = bundle(answer.to_string().as_bytes(), b"payload", b"sig");
+            assert_eq!(refused.unwrap_err().to_string(), sentence, "{answer}");
+        }
+    }
+}
