@@ -12,7 +12,8 @@ use crate::exit::CLASSES;
 pub fn pages() -> Vec<(String, String)> {
     let root = args::tree(None);
     let mut pages = vec![("skopeo.1".to_owned(), main_page(&root))];
-    for command in root.commands.iter().filter(|command| command.usage == Usage::Plain) {
+    let listed = |command: &&Command| command.usage == Usage::Plain && command.visible;
+    for command in root.commands.iter().filter(listed) {
         pages.push((format!("skopeo-{}.1", command.name), page(command)));
     }
     pages
