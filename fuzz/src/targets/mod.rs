@@ -10,6 +10,7 @@ mod registry;
 mod server;
 mod sync;
 mod tars;
+mod trust;
 
 use crate::Target;
 
@@ -238,6 +239,9 @@ pub const TARGETS: &[Target] = &[
     row("keys", keys::keys, 150, PEM),
     row("jwe", keys::jwe, 200, JSON),
     row("pkcs7", keys::pkcs7, 200, PEM),
+    row("openpgp", trust::openpgp, 400, NONE),
+    row("payload", trust::payload, 2000, JSON),
+    row("sigstore", trust::sigstore, 400, PEM),
     row("challenge", registry::challenge, 3000, HTTP),
     row("registry_answers", registry::answers, 150, HTTP),
     row("tar_index", tars::index, 2000, TAR),
