@@ -104,6 +104,10 @@ fn optional_members(
     let creator = fields.take("creator").map(strict::string).transpose()?;
     let timestamp = fields.take("timestamp").map(strict::number).transpose()?;
     let timestamp = timestamp.map(whole).transpose()?;
+    for (_, other) in fields.into_entries() {
+        // Nobody looks at it, but it has to be something: 1e600 is no number.
+        strict::value::<serde_json::Value>(other)?;
+    }
     Ok((creator, timestamp))
 }
 
@@ -211,6 +215,11 @@ mod tests {
             ("1458239713", r#""1""#, "json: cannot unmarshal string into Go value of type float64"),
             ("1458239713", "1.5", "Field optional.timestamp is not an integer"),
             ("1458239713", "1e300", "Field optional.timestamp is not an integer"),
+            (
+                r#""timestamp""#,
+                r#""x":1e600,"timestamp""#,
+                "number out of range at line 1 column 5",
+            ),
         ] {
             let text = valid(Form::Simple).replacen(from, to, 1);
             let error = Payload::parse_simple(text.as_bytes()).unwrap_err();
