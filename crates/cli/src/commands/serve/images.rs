@@ -18,8 +18,8 @@ pub(super) struct Images {
     manifests: HashMap<Digest, Bytes>,
     /// What is said of each blob, and an image that has it.
     blobs: HashMap<Digest, (Descriptor, usize)>,
-    names: Vec<ImageName>,
-    options: Options,
+    /// The images, open: what it takes to open one must not be had for a request.
+    sources: Vec<Box<dyn Source>>,
     runtime: Handle,
 }
 
@@ -36,25 +36,25 @@ impl Images {
         let mut wrong = None;
         for kind in kinds {
             match skopeo_transport::held(*kind, place, &options).await {
-                Ok(held) => return Self::of(held, options).await,
+                Ok(held) => return Self::of(held, &options).await,
                 Err(error) => wrong = wrong.or(Some(error)),
             }
         }
         Err(wrong.map_or_else(|| anyhow!("it is of no known kind"), Into::into))
     }
 
-    async fn of(held: Vec<Held>, options: Options) -> Result<Self> {
+    async fn of(held: Vec<Held>, options: &Options) -> Result<Self> {
         let mut images = Self {
             index: Vec::new(),
             manifests: HashMap::new(),
             blobs: HashMap::new(),
-            names: Vec::new(),
-            options,
+            sources: Vec::new(),
             runtime: Handle::current(),
         };
         let mut entries = Vec::new();
         for Held { name, label } in held {
-            let top = images.add(&name).await.with_context(|| format!("reading {name}"))?;
+            let top =
+                images.add(&name, options).await.with_context(|| format!("reading {name}"))?;
             entries.push(json!({
                 "mediaType": top.media_type.as_str(),
                 "digest": top.digest()?.as_str(),
@@ -67,11 +67,10 @@ impl Images {
     }
 
     /// Reads the manifests of an image, those of a list included as far as they are there.
-    async fn add(&mut self, name: &ImageName) -> Result<RawManifest> {
-        let source = skopeo_transport::open(name, &self.options).await?;
+    async fn add(&mut self, name: &ImageName, options: &Options) -> Result<RawManifest> {
+        let source = skopeo_transport::open(name, options).await?;
         let top = source.manifest(&Which::Top).await?;
-        let number = self.names.len();
-        self.names.push(name.clone());
+        let number = self.sources.len();
         let mut waiting = vec![top.clone()];
         while let Some(manifest) = waiting.pop() {
             let digest = manifest.digest()?;
@@ -88,6 +87,7 @@ impl Images {
                 }
             }
         }
+        self.sources.push(source);
         Ok(top)
     }
 }
@@ -117,18 +117,15 @@ impl Content for Images {
             return Ok(Blob::of_bytes(manifest.clone()).into_stream());
         }
         let (blob, number) = self.blobs.get(digest).ok_or(io::ErrorKind::NotFound)?;
-        let name = self.names.get(*number).ok_or(io::ErrorKind::NotFound)?;
-        let opened = self.runtime.block_on(async {
-            let source = skopeo_transport::open(name, &self.options).await?;
-            source.blob(blob).await
-        });
-        let bytes = opened.map_err(io::Error::other)?;
+        let source = self.sources.get(*number).ok_or(io::ErrorKind::NotFound)?;
+        let bytes = self.runtime.block_on(source.blob(blob)).map_err(io::Error::other)?;
         Ok(bytes.expect(&blob.digest, blob.size).into_stream())
     }
 }
 
 impl fmt::Debug for Images {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Images").field("names", &self.names).finish_non_exhaustive()
+        let names = self.sources.iter().map(|source| source.name().to_string());
+        f.debug_struct("Images").field("names", &names.collect::<Vec<_>>()).finish_non_exhaustive()
     }
 }
