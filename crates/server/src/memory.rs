@@ -2,12 +2,12 @@
 //!
 //! | share | what for |
 //! |---|---|
-//! | 1/3 | connections: what TLS, heads and the least windows take, 128 KiB each |
-//! | 1/3 | indexes of layouts, what is made of them, and lists while they are made |
-//! | 1/6 | pieces of answers on their way to clients, and lists of referrers from when they are made |
-//! | 1/12 | windows of HTTP/2, for the pieces of bodies that nobody has asked for yet |
-//! | 1/24 | pieces of uploads that wait for the disk |
-//! | 1/24 | manifests that are being received |
+//! | 1/2 | connections: what TLS, heads and the least windows take, 128 KiB each |
+//! | 3/16 | indexes of layouts, what is made of them, and lists while they are made |
+//! | 1/8 | pieces of answers on their way to clients, and lists of referrers from when they are made |
+//! | 1/16 | windows of HTTP/2, for the pieces of bodies that nobody has asked for yet |
+//! | 1/16 | pieces of uploads that wait for the disk |
+//! | 1/16 | manifests that are being received |
 //!
 //! Whoever comes first gets large pieces and windows; the less is left, the smaller they are. What
 //! is left last is small and enough for everybody. Who takes something and does not go on gives it
@@ -38,7 +38,7 @@ const SMALL_PIECE: usize = 16 * 1024;
 
 /// The sizes of HTTP/2's windows for a connection, in bytes, by how much is left. The last is the
 /// least that the protocol has, and part of what a connection takes anyway.
-const WINDOWS: [usize; 4] = [8 << 20, 2 << 20, 512 << 10, 64 << 10];
+const WINDOWS: [usize; 4] = [4 << 20, 1 << 20, 256 << 10, 64 << 10];
 
 /// How much is remembered of what manifests say at most, in bytes.
 const MOST_KNOWN: usize = 8 << 20;
@@ -133,11 +133,11 @@ impl Memory {
         let known = (bytes / 48).min(MOST_KNOWN);
         Self(Arc::new(Shares {
             bytes,
-            answers: Pool::new(bytes / 6 / UNIT),
-            windows: Pool::new(bytes / 12 / UNIT),
-            receivers: Pool::new(bytes / 24 / RECEIVER),
-            manifests: Pool::new(bytes / 24 / UNIT),
-            indexes: Pool::new((bytes / 3 - known) / UNIT),
+            answers: Pool::new(bytes / 8 / UNIT),
+            windows: Pool::new(bytes / 16 / UNIT),
+            receivers: Pool::new(bytes / 16 / RECEIVER),
+            manifests: Pool::new(bytes / 16 / UNIT),
+            indexes: Pool::new((bytes / 16 * 3).saturating_sub(known) / UNIT),
             known,
         }))
     }
@@ -150,7 +150,7 @@ impl Memory {
 
     /// How many connections its share for them is enough for.
     pub(crate) fn connections(&self) -> usize {
-        self.0.bytes / 3 / CONNECTION
+        self.0.bytes / 2 / CONNECTION
     }
 
     /// How much may be remembered of manifests, in bytes.
@@ -177,7 +177,7 @@ impl Memory {
     /// Room for a piece of an answer of at most so many bytes; none if there is none at the moment.
     pub(crate) fn piece(&self, most: usize) -> Option<Room> {
         let pool = &self.0.answers;
-        let fitting = pool.fitting(&PIECES);
+        let fitting = pool.fitting(&PIECES, pool.size / 2);
         let size = fitting.min(most.max(1));
         Some(Room { part: Some(pool.part(size)?), size, scarce: fitting == SMALL_PIECE })
     }
@@ -205,7 +205,7 @@ impl Memory {
     pub(crate) fn windows(&self) -> Windows {
         let pool = &self.0.windows;
         let least = WINDOWS[WINDOWS.len() - 1];
-        let wanted = pool.fitting(&WINDOWS);
+        let wanted = pool.fitting(&WINDOWS, 0);
         let part = (wanted > least).then(|| pool.part(wanted)).flatten();
         let connection = if part.is_some() { wanted } else { least };
         let connection = u32::try_from(connection).unwrap_or(u32::MAX);
@@ -223,7 +223,7 @@ impl Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::new(384 << 20)
+        Self::new(256 << 20)
     }
 }
 
@@ -278,18 +278,19 @@ impl Pool {
         Self { free: Arc::new(Semaphore::new(size)), size, waiting: AtomicUsize::new(0) }
     }
 
-    /// The largest of these sizes, in bytes, of which what is left is many: half of the share for
-    /// the first, a quarter for the second, and so on.
-    fn fitting(&self, sizes: &[usize]) -> usize {
+    /// The largest of these sizes, in bytes, of which what is left is many. Of what is not `kept` for
+    /// the last, half is for the first, a quarter for the second, and so on.
+    fn fitting(&self, sizes: &[usize], kept: usize) -> usize {
         let free = self.free.available_permits();
-        let mut mark = self.size;
-        for (place, size) in sizes.iter().enumerate() {
-            mark /= 2;
-            if place + 1 == sizes.len() || (free > mark && size / UNIT <= free / 2) {
+        let Some((smallest, larger)) = sizes.split_last() else { return 0 };
+        let mut above = self.size.saturating_sub(kept);
+        for size in larger {
+            above /= 2;
+            if free > kept.saturating_add(above) && size / UNIT <= free / 2 {
                 return *size;
             }
         }
-        0
+        *smallest
     }
 
     fn part(&self, bytes: usize) -> Option<Part> {
@@ -330,7 +331,7 @@ mod tests {
 
     #[test]
     fn the_less_is_left_the_smaller_are_the_pieces() {
-        let memory = Memory::new(384 << 20);
+        let memory = Memory::new(256 << 20);
         let (mut held, mut sizes, mut total) = (Vec::new(), Vec::new(), 0);
         while let Some(room) = memory.piece(usize::MAX) {
             sizes.push(room.size);
@@ -338,7 +339,7 @@ mod tests {
             held.push(room);
         }
         assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
-        assert_eq!(total, 64 << 20);
+        assert_eq!(total, 32 << 20);
         // Enough of the smallest for as many clients as there may be.
         let smallest = held.iter().filter(|room| room.scarce).count();
         assert!(smallest >= memory.connections(), "{smallest}");
@@ -348,13 +349,13 @@ mod tests {
 
     #[test]
     fn windows_shrink_to_what_every_connection_has() {
-        let memory = Memory::new(384 << 20);
+        let memory = Memory::new(256 << 20);
         let windows: Vec<_> = (0..2000).map(|_| memory.windows()).collect();
         let sizes: Vec<_> = windows.iter().map(|windows| windows.connection as usize).collect();
         assert!(sizes.is_sorted_by(|a, b| a >= b));
         assert_eq!((sizes[0], sizes[1999]), (WINDOWS[0], WINDOWS[3]));
         let beyond: usize = sizes.iter().filter(|size| **size > WINDOWS[3]).sum();
-        assert!(beyond <= 32 << 20, "{beyond}");
+        assert!(beyond <= 16 << 20, "{beyond}");
         assert!(windows.iter().all(|windows| windows.stream * 4 == windows.connection));
     }
 
@@ -362,7 +363,7 @@ mod tests {
     fn little_memory_is_divided_too() {
         let memory = Memory::new(1);
         assert_eq!(memory.bytes(), LEAST);
-        assert_eq!(memory.connections(), 42);
+        assert_eq!(memory.connections(), 64);
         assert!(memory.piece(usize::MAX).is_some());
         assert_eq!(memory.windows().connection as usize, WINDOWS[2]);
     }

@@ -11,7 +11,7 @@ use super::limits;
 use super::value::Values;
 
 /// How much memory clients may take unless told otherwise.
-const MEMORY: &str = "384MiB";
+const MEMORY: &str = "256MiB";
 
 /// The least that `--max-memory` takes, in bytes.
 const LEAST_MEMORY: u64 = 16 << 20;

@@ -58,8 +58,8 @@ pub(crate) enum Refusal {
     ManyManifests(u64),
     /// What a request needs is more than there ever is.
     #[error(
-        "this needs more than the {0} bytes of memory that this registry has for indexes (a third \
-         of --max-memory)"
+        "this needs more than the {0} bytes of memory that this registry has for indexes (three \
+         sixteenths of --max-memory)"
     )]
     Memory(u64),
     /// What a request needs is more than there is at the moment.

@@ -257,7 +257,7 @@ fn names_are_no_deeper_than_is_looked_for() {
 fn an_index_that_is_full_takes_nothing_more() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = ServerOptions::new(folder.path());
-    options.limits.memory = Memory::new(2 << 30);
+    options.limits.memory = Memory::new(4 << 30);
     let server = Server::with(options);
     let manifest = server.push_image("a", "v1", b"layer");
     let path = folder.path().join("a/index.json");
@@ -317,7 +317,7 @@ fn a_layout_of_many_tags_is_served_if_there_is_memory() {
         options.limits.memory = Memory::new(memory);
         Server::with(options)
     };
-    let server = limited(1 << 30);
+    let server = limited(2 << 30);
     assert_eq!(server.ask("GET", "/v2/a/manifests/v209999").body, manifest);
     let page = server.ask("GET", "/v2/a/tags/list?n=2&last=v209998").json();
     assert_eq!(page["tags"], serde_json::json!(["v209999", "v21"]));
@@ -328,7 +328,7 @@ fn a_layout_of_many_tags_is_served_if_there_is_memory() {
     for path in ["/v2/a/manifests/v1", "/v2/a/tags/list?n=1"] {
         let refused = server.ask("GET", path);
         assert_eq!((refused.status, refused.code()), (503, "UNAVAILABLE".into()), "{path}");
-        assert!(detail(&refused).contains("(a third of --max-memory)"), "{refused:?}");
+        assert!(detail(&refused).contains("(three sixteenths of --max-memory)"), "{refused:?}");
         assert_eq!(refused.header("retry-after"), "", "{path}");
     }
     // Nobody else is kept from anything.
@@ -341,7 +341,9 @@ fn a_layout_of_many_tags_is_served_if_there_is_memory() {
 #[test]
 fn an_index_does_not_grow_beyond_what_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::with(ServerOptions::new(folder.path()));
+    let mut options = ServerOptions::new(folder.path());
+    options.limits.memory = Memory::new(1 << 30);
+    let server = Server::with(options);
     let manifest = server.push_image("a", "v1", b"layer");
     let path = folder.path().join("a/index.json");
     let text = fs::read_to_string(&path).unwrap();
