@@ -21,7 +21,7 @@ use crate::memory::{Memory, Tally};
 const LARGE: usize = 64 * 1024;
 
 /// About how many bytes an index takes for each byte of its text, with all that is made of it.
-/// Measured with descriptors of 230 bytes: 4.2.
+/// Computed from what is counted for descriptors of 230 bytes: 4.2.
 const FACTOR: usize = 5;
 
 /// How often, and in which pauses, it is looked whether there is room for a large index.
