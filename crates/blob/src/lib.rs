@@ -1,7 +1,8 @@
 //! Bytes in motion: verifying, sniffing, recoding and counting streams.
 //!
 //! Knows nothing of manifests or transports. There is one way from foreign bytes to bytes that may
-//! be kept: [`Unverified::expect`].
+//! be kept: [`Unverified::expect`]. What another program verifies for itself may be handed on to it
+//! by [`Unverified::into_unverified_stream`].
 //!
 //! - `verify`: digest and size, judged at the end
 //! - `sniff`: compression from the first bytes
@@ -88,6 +89,13 @@ impl Unverified {
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.size
+    }
+
+    /// The pieces as they come, for whoever hands them on to a program that verifies them for
+    /// itself, or verifies them later. Nothing of it may be kept.
+    #[must_use]
+    pub fn into_unverified_stream(self) -> ByteStream {
+        self.stream
     }
 
     /// Binds the bytes to what they must be. The stream then fails with [`StreamError::Digest`] or

@@ -1,9 +1,8 @@
 //! Fetch, check the digest, ask the policy.
 
-use skopeo_image::{PolicyScope, RawManifest, Signature, Which};
+use skopeo_image::{RawManifest, Signature, Which};
 use skopeo_transport::Error as TransportError;
-use skopeo_trust::policy::Requirement;
-use skopeo_trust::{Admitted, Policy};
+use skopeo_trust::Admitted;
 
 use crate::request::SourceSignatures;
 use crate::{Error, Event, Job, Request};
@@ -56,7 +55,7 @@ pub(crate) async fn admit(
     let scope = job.source.name().policy_scope();
     let keep = request.signatures != SourceSignatures::Remove;
     let mut signatures = Vec::new();
-    if keep || !accepts_unsigned(job.policy, &scope) {
+    if keep || !job.policy.accepts_unsigned(&scope) {
         signatures = job
             .source
             .signatures(which)
@@ -73,14 +72,6 @@ pub(crate) async fn admit(
         signatures.clear();
     }
     Ok(Welcome { admitted, signatures })
-}
-
-/// Whether the policy looks at no signature of such an image.
-pub(crate) fn accepts_unsigned(policy: &Policy, scope: &PolicyScope) -> bool {
-    let requirements = policy.requirements(scope);
-    !policy.signatures_required()
-        && !requirements.is_empty()
-        && requirements.iter().all(|it| matches!(it, Requirement::InsecureAcceptAnything))
 }
 
 /// The signatures of a list that go with it.

@@ -416,7 +416,7 @@ impl<'a> Job<'a> {
     }
 
     fn is_trusted_unsigned(&self) -> bool {
-        admit::accepts_unsigned(self.policy, &self.source.name().policy_scope())
+        self.policy.accepts_unsigned(&self.source.name().policy_scope())
     }
 
     /// Whether there are signatures that are to be copied.

@@ -188,7 +188,7 @@ pub(crate) async fn admit(job: &Job<'_>, prepared: &Prepared) -> Result<(), Erro
     }
     let scope = job.source.name().policy_scope();
     let mut signatures = Vec::new();
-    if !admit::accepts_unsigned(job.policy, &scope) {
+    if !job.policy.accepts_unsigned(&scope) {
         let read = job.source.signatures(&prepared.which).await;
         signatures = read.map_err(|error| Error::ReadSignatures(error.into()))?;
     }

@@ -8,6 +8,7 @@ pub mod dockerd;
 pub mod gpg;
 pub mod home;
 pub mod image;
+pub mod proxy;
 pub mod registry;
 pub mod run;
 pub mod slurm;

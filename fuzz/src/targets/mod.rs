@@ -6,6 +6,7 @@ mod image;
 mod images;
 mod keys;
 mod names;
+mod proxy;
 mod registry;
 mod server;
 mod sync;
@@ -190,6 +191,28 @@ const REQUESTS: &[&str] = &[
     "//",
     "index.json",
 ];
+const CALLS: &[&str] = &[
+    "{\"method\":\"",
+    "\",\"args\":[",
+    "Initialize",
+    "OpenImageOptional",
+    "CloseImage",
+    "GetManifest",
+    "GetFullConfig",
+    "GetLayerInfoPiped",
+    "GetRawBlob",
+    "FinishPipe",
+    "Shutdown",
+    "null",
+    "-1",
+    "1e15",
+    "1.5",
+    "18446744073709551615",
+    "sha256:",
+    "]}",
+    "{}",
+    ",",
+];
 const TAR: &[&str] = &[
     "ustar\x0000",
     "ustar  \0",
@@ -256,6 +279,7 @@ pub const TARGETS: &[Target] = &[
     row("gzip_join", codecs::gzip_join, 1500, NONE),
     row("sync_yaml", sync::yaml, 600, YAML),
     row("sync_files", sync::files, 600, JSON),
+    row("image_proxy", proxy::request, 3000, CALLS),
     row("server", server::requests, 100, REQUESTS),
 ];
 

@@ -1,6 +1,7 @@
 //! What is measured.
 
 use super::World;
+use super::measure::PROXY;
 
 /// One row of the table.
 pub(super) struct Case {
@@ -162,6 +163,20 @@ pub(super) const CASES: &[Case] = &[
         arguments: |_| words(&["--version"]),
         bare: true,
         goal: "3 ms",
+    },
+    Case {
+        name: "through the image proxy",
+        before: None,
+        arguments: |world| words(&[PROXY, "--tls-verify=false", &from(world, "large"), "whole"]),
+        bare: false,
+        goal: "wall 0.8, cpu 0.8",
+    },
+    Case {
+        name: "its first manifest",
+        before: None,
+        arguments: |world| words(&[PROXY, "--tls-verify=false", &from(world, "large"), "manifest"]),
+        bare: false,
+        goal: "wall 0.5",
     },
 ];
 

@@ -34,6 +34,7 @@ pub(crate) fn tree(authfile: Option<String>) -> Command {
             completion(),
             copy::command(authfile.clone(), &transports),
             delete(authfile.clone()),
+            image_proxy(authfile.clone()),
             signatures::generate_sigstore_key(),
             help_command(),
             inspect(authfile.clone(), &transports),
@@ -153,6 +154,33 @@ fn delete(authfile: Option<String>) -> Command {
         .flags(tags::choosing())
         .flags(tags::deleting())
         .flags([report::output()])
+}
+
+fn image_proxy(authfile: Option<String>) -> Command {
+    Command {
+        visible: false,
+        ..Command::new(
+            "experimental-image-proxy",
+            "[command options]",
+            "Fetch images for the program that started this one",
+        )
+    }
+    .long(
+        "Fetches images for another program, such as bootc or rpm-ostree, which starts this one with a\n\
+         socket of type SOCK_SEQPACKET. Each packet is a request or a reply, in JSON; manifests, configs and\n\
+         layers come through pipes, whose ends are passed over that socket. It speaks version 0.2.8 of the\n\
+         protocol of the original command of that name. The policy is asked when an image is opened.\n\n\
+         It ends when it is asked to, or when the other program is gone.",
+    )
+    .examples(&["skopeo experimental-image-proxy --sockfd 3"])
+    .flags([image::shared(authfile)])
+    .flags(image::image("", None))
+    .flags([Flag::new(
+        "sockfd",
+        Kind::Int,
+        "file descriptor of the socket; 0 is standard input",
+    )
+    .default(Some("0".to_owned()))])
 }
 
 fn manifest_digest() -> Command {

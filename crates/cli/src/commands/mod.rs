@@ -9,6 +9,7 @@ mod list_tags;
 mod login;
 mod logout;
 mod manifest_digest;
+pub(crate) mod proxy;
 mod serve;
 mod signatures;
 pub(crate) mod sync;
@@ -56,6 +57,7 @@ fn dispatch(app: &App, path: &[&str], flags: &Values, arguments: &[String]) -> R
         ["standalone-verify"] => signatures::verify(flags, arguments),
         ["untrusted-signature-dump-without-verification"] => signatures::dump(arguments),
         ["delete"] => deliver("delete", delete::run),
+        ["experimental-image-proxy"] => proxy::run(app, flags, arguments),
         ["inspect"] => inspect::run(app, flags, arguments),
         ["list-tags"] => list_tags::run(app, flags, arguments),
         ["login"] => deliver("login", login::run),

@@ -35,6 +35,7 @@ mod output;
 mod pinned_names;
 mod platforms;
 mod program;
+mod proxy;
 mod real_registry;
 mod recode;
 mod referrers;

@@ -35,7 +35,7 @@ fn help_is_as_agreed_man_too() {
         let mut names: Vec<_> =
             names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
         if path.is_empty() {
-            names.push("completion".to_owned());
+            names.extend(["completion", "experimental-image-proxy"].map(str::to_owned));
         }
         for name in names.into_iter().rev() {
             let mut below = path.clone();

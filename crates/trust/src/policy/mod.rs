@@ -98,6 +98,15 @@ impl Policy {
         self.signatures_required
     }
 
+    /// Whether no signature of an image of that name is looked at: those need not be read then.
+    #[must_use]
+    pub fn accepts_unsigned(&self, scope: &PolicyScope) -> bool {
+        let requirements = self.requirements(scope);
+        !self.signatures_required
+            && !requirements.is_empty()
+            && requirements.iter().all(|it| matches!(it, Requirement::InsecureAcceptAnything))
+    }
+
     /// The requirements for a name: those of its most specific scope, else those of its transport,
     /// else the default ones.
     #[must_use]
