@@ -1,11 +1,13 @@
 //! What can go wrong when an image moves.
 
+use std::error::Error as StdError;
+
 use skopeo_blob::crypt::CryptError;
 use skopeo_blob::{BoxError, StreamError};
-use skopeo_image::{ConvertError, Digest, ErrorClass, ManifestError};
+use skopeo_image::{ConvertError, Digest, ErrorClass, ManifestError, as_a};
 use skopeo_transport::{Error as TransportError, PutManifestError};
-use skopeo_trust::Rejected;
 use skopeo_trust::sign::SignError;
+use skopeo_trust::{PolicyError, Rejected};
 
 use crate::plan::{Frozen, PlanError};
 
@@ -429,8 +431,33 @@ fn tries(tried: u32) -> String {
     if tried > 1 { format!(" (tried {tried} times)") } else { String::new() }
 }
 
-/// An error and all its causes, as one sentence.
-pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
+/// Returns the kind of one error in a chain of causes, if this crate or one below it has made the
+/// error and knows its kind.
+#[must_use]
+pub fn class_of(error: &(dyn StdError + 'static)) -> Option<ErrorClass> {
+    if let Some(error) = as_a::<Error>(error) {
+        return error.class();
+    }
+    None.or_else(|| Some(as_a::<PlanError>(error)?.class()))
+        .or_else(|| Some(as_a::<PolicyError>(error)?.class()))
+        .or_else(|| match as_a::<SignError>(error)? {
+            SignError::Refused(inner) => class_of(&**inner),
+            error => error.class(),
+        })
+        .or_else(|| Some(as_a::<Rejected>(error)?.class()))
+        .or_else(|| skopeo_transport::class_of(error))
+}
+
+/// Returns whether one error in a chain of causes says that the same step may go well in a moment.
+#[must_use]
+pub fn is_transient(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref::<Error>().is_some_and(Error::is_transient)
+        || skopeo_transport::is_transient(error)
+}
+
+/// Returns an error and all its causes as one sentence.
+#[must_use]
+pub fn sentence(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

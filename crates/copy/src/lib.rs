@@ -13,7 +13,8 @@
 //!
 //! `referrers` brings what hangs on an image, before the image gets its name.
 //!
-//! `single` strings them together for one image, `list` for many.
+//! `single` strings them together for one image, `list` for many; `tee` reads once for several
+//! destinations.
 
 mod admit;
 mod assemble;
@@ -27,12 +28,12 @@ pub mod plan;
 mod price;
 mod referrers;
 mod request;
-pub mod select;
+mod retry;
 mod selection;
 mod session;
 mod sign;
 mod single;
-pub mod sync;
+pub mod tee;
 mod transfer;
 mod turns;
 
@@ -48,7 +49,7 @@ use skopeo_trust::Policy;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tracing::debug;
 
-pub use error::Error;
+pub use error::{Error, class_of, is_transient, sentence};
 pub use event::{BlobKind, Event};
 pub use known_lists::KnownLists;
 pub use price::{Amount, Book, Change, Price, price};
@@ -57,6 +58,7 @@ pub use request::{
     CompressTo, Digests, Encryption, Format, InvalidLevel, Lists, OtherFormats, Others, Request,
     SourceSignatures,
 };
+pub use retry::{Retry, retry};
 pub use selection::{Referrers, Selection, UnknownKind};
 pub use session::{Limits, Patience, Rates, Session};
 pub use sign::Signing;

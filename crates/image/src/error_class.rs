@@ -1,5 +1,7 @@
 //! What kind of thing went wrong.
 
+use std::error::Error;
+
 /// The kind of an error: the one vocabulary that the errors of all crates are classified in, so
 /// that scripts can tell them apart without reading sentences.
 ///
@@ -44,4 +46,38 @@ pub enum ErrorClass {
     Partial,
     /// The user ended it.
     Interrupted,
+}
+
+impl ErrorClass {
+    /// The name by which programs know it: in reports, and in errors that are told as JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::NotFound => "not-found",
+            Self::Unauthorized => "unauthorized",
+            Self::Denied => "denied",
+            Self::RateLimited => "rate-limited",
+            Self::Network => "network",
+            Self::Timeout => "timeout",
+            Self::Tls => "tls",
+            Self::DigestMismatch => "digest-mismatch",
+            Self::RejectedByPolicy => "rejected-by-policy",
+            Self::InvalidInput => "invalid-input",
+            Self::InvalidImage => "invalid-image",
+            Self::Configuration => "configuration",
+            Self::Unsupported => "unsupported",
+            Self::Conflict => "conflict",
+            Self::DiskFull => "disk-full",
+            Self::Registry => "registry-error",
+            Self::Partial => "partial",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Returns the error as what it is, also where it lies in a box: a box is an error of its own.
+#[must_use]
+pub fn as_a<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    error.downcast_ref::<T>().or_else(|| error.downcast_ref::<Box<T>>().map(|boxed| &**boxed))
 }

@@ -1,12 +1,14 @@
 //! What can go wrong where images live.
 
+use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use skopeo_blob::{FileError, StreamError, WriteError};
-use skopeo_image::{Digest, ErrorClass};
+use skopeo_image::{Digest, ErrorClass, ManifestError, as_a};
 
+use crate::NameError;
 use crate::docker_tar::DaemonError;
 use crate::synthetic::SifError;
 
@@ -36,7 +38,7 @@ pub enum Error {
     },
     /// What was found has no name.
     #[error(transparent)]
-    Name(#[from] crate::NameError),
+    Name(#[from] NameError),
     /// A tar could not be read.
     #[error(transparent)]
     Tar(#[from] crate::TarError),
@@ -103,7 +105,7 @@ pub enum Error {
     ManifestMismatch(Digest),
     /// A manifest that is none.
     #[error(transparent)]
-    Manifest(#[from] skopeo_image::ManifestError),
+    Manifest(#[from] ManifestError),
     /// A file is longer than anything of its kind should be.
     #[error("reading {}: {size} bytes, more than the {limit} that are accepted", path.display())]
     TooLarge {
@@ -666,4 +668,31 @@ impl From<WriteError> for Error {
             WriteError::Io(error) => Self::Io(error),
         }
     }
+}
+
+/// Returns the kind of one error in a chain of causes, if this crate or one below it has made the
+/// error and knows its kind.
+#[must_use]
+pub fn class_of(error: &(dyn StdError + 'static)) -> Option<ErrorClass> {
+    if let Some(error) = as_a::<Error>(error) {
+        return error.class();
+    }
+    None.or_else(|| Some(as_a::<skopeo_registry::Error>(error)?.class()))
+        .or_else(|| Some(as_a::<skopeo_registry::WireError>(error)?.class()))
+        .or_else(|| Some(as_a::<skopeo_registry::WebError>(error)?.class()))
+        .or_else(|| as_a::<StreamError>(error)?.class())
+        .or_else(|| as_a::<FileError>(error)?.class())
+        .or_else(|| Some(as_a::<skopeo_config::Error>(error)?.class()))
+        .or_else(|| Some(as_a::<NameError>(error)?.class()))
+        .or_else(|| Some(as_a::<ManifestError>(error)?.class()))
+}
+
+/// Returns whether one error in a chain of causes says that the same step may go well in a moment.
+#[must_use]
+pub fn is_transient(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref::<Error>().is_some_and(Error::is_transient)
+        || error
+            .downcast_ref::<skopeo_registry::Error>()
+            .is_some_and(skopeo_registry::Error::is_transient)
+        || error.downcast_ref::<StreamError>().is_some_and(StreamError::is_transient)
 }

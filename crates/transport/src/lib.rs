@@ -42,7 +42,7 @@ pub use collection::{Collection, CollectionKind, Held, base, collection, held, j
 pub use destination::{Accepts, Destination, How, LayerForm, PutManifestError, Role, Stored, Wish};
 pub use dir::DirName;
 pub use docker_tar::{DaemonError, DaemonName, DockerArchiveName, SavedError};
-pub use error::Error;
+pub use error::{Error, class_of, is_transient};
 pub use layout::{ArchiveName, LayoutName};
 pub use name::{ImageName, NameError};
 pub use opened::Opened;
@@ -54,6 +54,7 @@ pub use partial::Partial;
 pub use referrer::{CosignTag, Found, Look, Referrer};
 pub use registry::{Connections, DockerName, KnownBlob, Ledger, OpenUpload, Untagged};
 pub use signature_file::Malformed as MalformedSignature;
+pub use skopeo_registry::Credentials;
 pub use source::{Head, Source};
 pub use synthetic::{SifError, SifName, SquashfsError, TarballName};
 pub use table::{TRANSPORTS, Transport, find, offered};

@@ -1,6 +1,6 @@
 //! Files of `sync`.
 
-use skopeo_copy::sync::file::{SyncFile, World};
+use skopeo_sync::config::{SyncFile, World};
 
 use super::image::with_file;
 

@@ -1,12 +1,14 @@
 //! Flags about images and registries that commands share, with the prefixes src- and dest-.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
+use skopeo_copy::Retry;
 use skopeo_image::Secret;
 
 use super::flag::{Flag, Kind, Offers};
-use super::value::{GoDuration, Values};
+use super::value::Values;
 
 /// `--authfile`, which covers all images of a command. `from_environment` is `$REGISTRY_AUTH_FILE`.
 pub(crate) fn shared(from_environment: Option<String>) -> Flag {
@@ -175,20 +177,12 @@ fn identity(values: &Values, prefix: &str) -> Result<Identity> {
     Ok(if anonymous { Identity::Anonymous } else { Identity::Configured })
 }
 
-/// What the flags said about trying again.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Retry {
-    /// How often.
-    pub(crate) times: i64,
-    /// How long to wait before each; zero means ever longer.
-    pub(crate) delay: GoDuration,
-}
-
-impl Retry {
-    pub(crate) fn new(values: &Values) -> Self {
-        Self {
-            times: values.int("retry-times").unwrap_or_default(),
-            delay: values.duration("retry-delay"),
-        }
+/// What the flags of [`retry`] say.
+pub(crate) fn retries(values: &Values) -> Retry {
+    let nanos = values.duration("retry-delay").0;
+    let delay = Duration::from_nanos(u64::try_from(nanos).unwrap_or_default());
+    Retry {
+        times: u64::try_from(values.int("retry-times").unwrap_or_default()).unwrap_or_default(),
+        delay: (nanos != 0).then_some(delay),
     }
 }

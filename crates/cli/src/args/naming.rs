@@ -1,7 +1,7 @@
 //! Flags about the names of many images at their destination.
 
 use anyhow::{Result, anyhow, bail};
-use skopeo_copy::sync::names::{Fields, Naming, Scope, Template};
+use skopeo_sync::naming::{Fields, Naming, Scope, Template};
 
 use super::flag::Flag;
 use super::value::Values;
@@ -95,7 +95,7 @@ fn value(fields: &Fields) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use skopeo_copy::sync::names::Origin;
+    use skopeo_sync::naming::Origin;
     use skopeo_transport::CollectionKind;
 
     use super::*;

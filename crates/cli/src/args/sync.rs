@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use skopeo_copy::Lists;
-use skopeo_copy::select::{Choice, Filter};
-use skopeo_copy::sync::mirror::Rules;
-use skopeo_copy::sync::names::Naming;
-use skopeo_copy::sync::place::Place;
-use skopeo_copy::sync::shard::Shard;
+use skopeo_sync::destination::Place;
+use skopeo_sync::naming::Naming;
+use skopeo_sync::prune::rules::Rules;
+use skopeo_sync::select::{Choice, Filter};
+use skopeo_sync::shard::Shard;
 use skopeo_transport::Overwrite;
 
 use super::command::Command;

@@ -1,7 +1,7 @@
 //! Flags that choose among the tags of a repository.
 
 use anyhow::{Context as _, Result, bail};
-use skopeo_copy::select::{Choice, Filter, Order, Since};
+use skopeo_sync::select::{Choice, Filter, Order, Since};
 
 use super::flag::{Flag, Kind, Offers};
 use super::value::{self, Value, Values};

@@ -17,7 +17,7 @@ use tracing::warn;
 
 use crate::app::App;
 use crate::args::copy::Copy;
-use crate::args::image::Retry;
+use crate::args::image;
 use crate::args::report::{Output, Show};
 use crate::args::signing::SignFlags;
 use crate::args::value::Values;
@@ -71,7 +71,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     } else {
         "run the same command again; nothing was written yet"
     });
-    app.run(retry::with(Retry::new(flags), async || {
+    app.run(retry::with(image::retries(flags), async || {
         report.attempt();
         let copying = Arc::new(Copying::new(&from));
         let progress = Arc::new(Progress::new(show, output));

@@ -9,7 +9,7 @@ use skopeo_transport::{Destination, ImageName, Role, Source};
 use tracing::debug;
 
 use crate::app::App;
-use crate::args::image::Retry;
+use crate::args::image;
 use crate::args::value::Values;
 use crate::retry;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
     app.doing(format!("reading layers of {name}"));
     app.run(async {
-        let source = retry::with(Retry::new(flags), async || {
+        let source = retry::with(image::retries(flags), async || {
             let source = skopeo_transport::open(&name, &options).await;
             source.with_context(|| format!("initializing source {name}"))
         })

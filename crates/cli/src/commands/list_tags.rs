@@ -6,14 +6,14 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
-use skopeo_copy::select::{self, Dropped, Order};
 use skopeo_image::{Reference, go_json};
+use skopeo_sync::select::{self, Dropped, Order};
 use skopeo_transport::{ImageName, Options, find};
 use tracing::warn;
 
 use super::facts::{Asking, Facts};
 use crate::app::App;
-use crate::args::image::Retry;
+use crate::args::image;
 use crate::args::tags::Listing;
 use crate::args::value::Values;
 use crate::exit::{UsageError, print, sentence, with_hint};
@@ -77,7 +77,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         (ImageName::parse(image)?, None)
     };
     app.doing(format!("listing the tags of {name}"));
-    let (tags, tag_details) = app.run(retry::with(Retry::new(flags), async || {
+    let (tags, tag_details) = app.run(retry::with(image::retries(flags), async || {
         let tags = skopeo_transport::tags(&name, &options).await;
         let tags = if repository.is_some() {
             tags.context("Error listing repository tags")?

@@ -3,16 +3,12 @@
 use std::error::Error as StdError;
 
 use anyhow::Error;
-use skopeo_blob::{FileError, StreamError};
-use skopeo_copy::sync::names::{Clash, NamingError, Nested};
-use skopeo_copy::{Error as CopyError, plan::PlanError};
-use skopeo_image::{ErrorClass, ManifestError};
-use skopeo_registry::{Error as RegistryError, WebError, WireError};
-use skopeo_transport::{Error as TransportError, NameError};
+use skopeo_image::{ErrorClass, as_a};
+use skopeo_registry::Error as RegistryError;
+use skopeo_transport::Error as TransportError;
 use skopeo_trust::sign::SignError;
-use skopeo_trust::{PolicyError, Rejected};
 
-use super::{Classed, DeadlineExceeded, Interrupted, Invalid, Stdout, UsageError};
+use super::{Classed, DeadlineExceeded, Interrupted, Invalid, Stdout, UsageError, links};
 use crate::args::parse::ParseError;
 use crate::signing::gpg::GpgError;
 
@@ -30,39 +26,33 @@ pub(crate) struct Row {
 /// All kinds, by their codes. Help, the manual and docs/json.md are checked against it: what has
 /// once been given a code keeps it.
 pub(crate) const CLASSES: [Row; 19] = [
-    row(ErrorClass::Other, "other", 1, "none of the following"),
-    row(ErrorClass::NotFound, "not-found", 2, "no such image, tag, repository, blob or file"),
-    row(ErrorClass::Unauthorized, "unauthorized", 3, "credentials are wanted, or are wrong"),
-    row(ErrorClass::Denied, "denied", 4, "the credentials, or the system, do not allow this"),
-    row(ErrorClass::RateLimited, "rate-limited", 5, "the registry had too many requests"),
-    row(ErrorClass::Network, "network", 6, "a connection did not come about, or broke"),
-    row(ErrorClass::Timeout, "timeout", 7, "it took too long"),
-    row(ErrorClass::Tls, "tls", 8, "no certificate that can be trusted"),
-    row(ErrorClass::DigestMismatch, "digest-mismatch", 9, "bytes are not what their digest says"),
-    row(
-        ErrorClass::RejectedByPolicy,
-        "rejected-by-policy",
-        10,
-        "policy.json or registries.conf forbids it",
-    ),
-    row(ErrorClass::InvalidInput, "invalid-input", 11, "flags, names or arguments make no sense"),
-    row(ErrorClass::InvalidImage, "invalid-image", 12, "what was read is no valid image"),
-    row(ErrorClass::Configuration, "configuration", 13, "a configuration file is missing or wrong"),
-    row(ErrorClass::Unsupported, "unsupported", 14, "this cannot be done, here or there"),
-    row(ErrorClass::Conflict, "conflict", 15, "something else is in the way"),
-    row(ErrorClass::DiskFull, "disk-full", 16, "there is no room"),
-    row(ErrorClass::Registry, "registry-error", 17, "any other error that a registry answered"),
-    row(ErrorClass::Partial, "partial", 18, "some of several things failed"),
+    row(ErrorClass::Other, 1, "none of the following"),
+    row(ErrorClass::NotFound, 2, "no such image, tag, repository, blob or file"),
+    row(ErrorClass::Unauthorized, 3, "credentials are wanted, or are wrong"),
+    row(ErrorClass::Denied, 4, "the credentials, or the system, do not allow this"),
+    row(ErrorClass::RateLimited, 5, "the registry had too many requests"),
+    row(ErrorClass::Network, 6, "a connection did not come about, or broke"),
+    row(ErrorClass::Timeout, 7, "it took too long"),
+    row(ErrorClass::Tls, 8, "no certificate that can be trusted"),
+    row(ErrorClass::DigestMismatch, 9, "bytes are not what their digest says"),
+    row(ErrorClass::RejectedByPolicy, 10, "policy.json or registries.conf forbids it"),
+    row(ErrorClass::InvalidInput, 11, "flags, names or arguments make no sense"),
+    row(ErrorClass::InvalidImage, 12, "what was read is no valid image"),
+    row(ErrorClass::Configuration, 13, "a configuration file is missing or wrong"),
+    row(ErrorClass::Unsupported, 14, "this cannot be done, here or there"),
+    row(ErrorClass::Conflict, 15, "something else is in the way"),
+    row(ErrorClass::DiskFull, 16, "there is no room"),
+    row(ErrorClass::Registry, 17, "any other error that a registry answered"),
+    row(ErrorClass::Partial, 18, "some of several things failed"),
     row(
         ErrorClass::Interrupted,
-        "interrupted",
         130,
         "the user ended it (129 by SIGHUP, 143 by SIGTERM); so without the flag, too",
     ),
 ];
 
-const fn row(class: ErrorClass, name: &'static str, code: u8, meaning: &'static str) -> Row {
-    Row { class, name, code, meaning }
+const fn row(class: ErrorClass, code: u8, meaning: &'static str) -> Row {
+    Row { class, name: class.as_str(), code, meaning }
 }
 
 /// The row of a kind.
@@ -72,12 +62,12 @@ pub(crate) fn row_of(class: ErrorClass) -> Row {
 
 /// The kind of an error: what the outermost of its causes says that knows.
 pub(crate) fn class(error: &Error) -> Option<ErrorClass> {
-    error.chain().find_map(of_link)
+    links(error).find_map(of_link)
 }
 
 /// What the registry said, in the outermost of the causes that comes from one.
 pub(crate) fn registry(error: &Error) -> Option<&RegistryError> {
-    error.chain().find_map(|link| {
+    links(error).find_map(|link| {
         as_a::<RegistryError>(link)
             .or_else(|| as_a::<TransportError>(link)?.registry())
             .filter(|error| error.answer().is_some())
@@ -85,12 +75,6 @@ pub(crate) fn registry(error: &Error) -> Option<&RegistryError> {
 }
 
 fn of_link(link: &(dyn StdError + 'static)) -> Option<ErrorClass> {
-    if let Some(error) = as_a::<CopyError>(link) {
-        return error.class();
-    }
-    if let Some(error) = as_a::<TransportError>(link) {
-        return error.class();
-    }
     if is_a::<UsageError>(link) || is_a::<ParseError>(link) || is_a::<Invalid>(link) {
         return Some(ErrorClass::InvalidInput);
     }
@@ -103,30 +87,12 @@ fn of_link(link: &(dyn StdError + 'static)) -> Option<ErrorClass> {
     as_a::<Classed>(link)
         .map(|error| error.class)
         .or_else(|| as_a::<Stdout>(link)?.0.class())
-        .or_else(|| Some(as_a::<RegistryError>(link)?.class()))
-        .or_else(|| Some(as_a::<WireError>(link)?.class()))
-        .or_else(|| as_a::<StreamError>(link)?.class())
-        .or_else(|| as_a::<FileError>(link)?.class())
-        .or_else(|| Some(as_a::<skopeo_config::Error>(link)?.class()))
-        .or_else(|| Some(as_a::<PolicyError>(link)?.class()))
-        .or_else(|| Some(as_a::<Rejected>(link)?.class()))
         .or_else(|| match as_a::<SignError>(link)? {
             SignError::Refused(inner) => of_link(&**inner),
             error => error.class(),
         })
         .or_else(|| as_a::<GpgError>(link)?.class())
-        .or_else(|| Some(as_a::<WebError>(link)?.class()))
-        .or_else(|| Some(as_a::<PlanError>(link)?.class()))
-        .or_else(|| Some(as_a::<NameError>(link)?.class()))
-        .or_else(|| Some(as_a::<ManifestError>(link)?.class()))
-        .or_else(|| Some(as_a::<Clash>(link)?.class()))
-        .or_else(|| Some(as_a::<Nested>(link)?.class()))
-        .or_else(|| Some(as_a::<NamingError>(link)?.class()))
-}
-
-/// The cause as what it is, also where it lies in a box: a box is an error of its own.
-fn as_a<'a, T: StdError + 'static>(link: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    link.downcast_ref::<T>().or_else(|| link.downcast_ref::<Box<T>>().map(|boxed| &**boxed))
+        .or_else(|| skopeo_sync::class_of(link))
 }
 
 fn is_a<T: StdError + 'static>(link: &(dyn StdError + 'static)) -> bool {
@@ -139,6 +105,7 @@ mod tests {
     use std::io;
 
     use anyhow::anyhow;
+    use skopeo_copy::Error as CopyError;
     use skopeo_image::Digest;
 
     use super::*;

@@ -11,13 +11,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Error;
-use skopeo_blob::{FileError, StreamError, TooMuch};
+use skopeo_blob::{FileError, TooMuch};
 use skopeo_config::Error as ConfigError;
 use skopeo_copy::Error as CopyError;
-use skopeo_copy::sync::names::Clash;
-use skopeo_copy::sync::shard::ShardError;
 use skopeo_image::{ErrorClass, ManifestError};
 use skopeo_registry::Error as RegistryError;
+use skopeo_sync::Error as SyncError;
+use skopeo_sync::naming::Clash;
+use skopeo_sync::shard::ShardError;
 use skopeo_transport::{Error as TransportError, NameError};
 
 use crate::args::parse::ParseError;
@@ -140,9 +141,14 @@ pub(crate) fn sentence(error: &Error) -> String {
     })
 }
 
+/// The error and its causes, each as the crate has it that made it.
+fn links(error: &Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    error.chain().map(skopeo_sync::unwrapped)
+}
+
 /// 2 if what is missing is an image, else 1.
 fn code(error: &Error) -> u8 {
-    if error.chain().any(is_not_found) { 2 } else { 1 }
+    if links(error).any(is_not_found) { 2 } else { 1 }
 }
 
 fn is_not_found(error: &(dyn StdError + 'static)) -> bool {
@@ -152,12 +158,7 @@ fn is_not_found(error: &(dyn StdError + 'static)) -> bool {
 
 /// Whether the same step may go well in a moment.
 pub(crate) fn is_transient(error: &Error) -> bool {
-    error.chain().any(|error| {
-        error.downcast_ref::<TransportError>().is_some_and(TransportError::is_transient)
-            || error.downcast_ref::<CopyError>().is_some_and(CopyError::is_transient)
-            || error.downcast_ref::<RegistryError>().is_some_and(RegistryError::is_transient)
-            || error.downcast_ref::<StreamError>().is_some_and(StreamError::is_transient)
-    })
+    links(error).any(skopeo_copy::is_transient)
 }
 
 /// The same error with what to do about it, unless it says so itself.
@@ -174,13 +175,14 @@ const ALLOW_MORE: &str =
     "unless it was made to fill disks, allow it: --max-unpacked SIZE, such as 50GiB, or 0";
 
 fn hint(error: &Error) -> Option<String> {
-    let found = error.chain().find_map(|error| {
+    let found = links(error).find_map(|error| {
         error
             .downcast_ref::<Classed>()
             .and_then(|classed| classed.hint.clone())
             .or_else(|| error.downcast_ref::<DeadlineExceeded>().map(DeadlineExceeded::hint))
             .or_else(|| error.downcast_ref::<Interrupted>()?.hint.clone())
             .or_else(|| error.downcast_ref::<ParseError>()?.hint.clone())
+            .or_else(|| error.downcast_ref::<SyncError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<CopyError>()?.hint())
             .or_else(|| error.downcast_ref::<ManifestError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<TransportError>()?.hint())

@@ -6,6 +6,8 @@ use anyhow::Error;
 use skopeo_registry::Error as RegistryError;
 use skopeo_transport::{Error as TransportError, ImageName};
 
+use super::links;
+
 /// Flags that commands with two sides have once for each.
 const FLAGS: &[&str] = &["--tls-verify=false", "--creds", "--registry-token", "--cert-dir"];
 
@@ -55,7 +57,7 @@ pub(crate) fn set(source: Side, destination: Side) {
 
 /// The hint with the flags that this command has.
 pub(super) fn fit(hint: String, error: &Error) -> String {
-    let host = error.chain().find_map(|link| {
+    let host = links(error).find_map(|link| {
         let registry = link.downcast_ref::<RegistryError>();
         registry.or_else(|| link.downcast_ref::<TransportError>()?.registry())?.host()
     });

@@ -19,10 +19,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("storage", &["image", "blob"]),
     ("transport", &["image", "blob", "config", "registry", "storage"]),
     ("copy", &["image", "blob", "transport", "trust"]),
+    ("sync", &["image", "transport", "trust", "copy"]),
     ("server", &["image", "blob"]),
     (
         "cli",
-        &["image", "blob", "config", "registry", "trust", "storage", "transport", "copy", "server"],
+        &[
+            "image",
+            "blob",
+            "config",
+            "registry",
+            "trust",
+            "storage",
+            "transport",
+            "copy",
+            "sync",
+            "server",
+        ],
     ),
     ("testkit", &["image", "blob", "transport", "server"]),
 ];

@@ -18,7 +18,7 @@ use skopeo_trust::Policy;
 use super::shelf::{Builder, FakeDestination, FakeSource, Fault, Kind, gzip, tar};
 use super::{request, session};
 use crate::error::sentence;
-use crate::sync::tee::{Tee, copy_to_all};
+use crate::tee::{Tee, copy_to_all};
 use crate::{Copied, Event, Lists, Outcome, Request};
 
 /// Where a destination fails, each time or once.

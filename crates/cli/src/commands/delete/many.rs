@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, Result, bail};
-use skopeo_copy::select;
+use skopeo_copy::Retry;
 use skopeo_image::{Digest, ErrorClass, Reference, Timestamp};
+use skopeo_sync::select;
 use skopeo_transport::{ImageName, Options};
 use tracing::{error, warn};
 
 use super::{method, remark, told};
 use crate::app::App;
-use crate::args::image::Retry;
 use crate::args::tags::{Chosen, Deleting};
 use crate::commands::facts::{self, Asking};
 use crate::exit::{Classed, Failure, sentence};

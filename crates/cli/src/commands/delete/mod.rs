@@ -11,7 +11,7 @@ use skopeo_transport::{ImageName, Options, Untagged};
 use tracing::{debug, warn};
 
 use crate::app::App;
-use crate::args::image::Retry;
+use crate::args::image;
 use crate::args::tags::Deleting;
 use crate::args::value::Values;
 use crate::report::{Deleted, Done, Report};
@@ -29,7 +29,7 @@ const MOST: usize = 10_000;
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Result<()> {
     let [image] = arguments else { bail!("Usage: delete imageReference") };
     let wish = Deleting::new(flags)?;
-    let retry = Retry::new(flags);
+    let retry = image::retries(flags);
     if let Some(chosen) = &wish.chosen {
         let name = ImageName::parse_repository(image)
             .with_context(|| format!("Invalid source name {image}"))?;

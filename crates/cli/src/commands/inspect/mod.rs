@@ -7,6 +7,7 @@ mod view;
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 use futures_util::{StreamExt as _, future};
 use serde::Serialize;
+use skopeo_copy::Retry;
 use skopeo_image::{
     Algorithm, Descriptor, ImageManifest, Instance, List, MAX_CONFIG_SIZE, Manifest, Platform,
     RawManifest, Summary, Which, go_json,
@@ -15,7 +16,7 @@ use skopeo_transport::{Error as TransportError, ImageName, Options, Source};
 use tracing::warn;
 
 use crate::app::App;
-use crate::args::image::Retry;
+use crate::args::image;
 use crate::args::value::Values;
 use crate::exit::print;
 use crate::template::value::Value;
@@ -72,7 +73,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         _ => Shape::Json,
     };
     let name = ImageName::parse(image).with_context(|| naming(image))?;
-    let inspect = Inspect { app, typed: image, name, options, retry: Retry::new(flags) };
+    let inspect = Inspect { app, typed: image, name, options, retry: image::retries(flags) };
     app.doing(format!("inspecting {}", inspect.name));
     app.run(async {
         let source = retry::with(inspect.retry, async || {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value as Json;
-use skopeo_copy::sync::place::Place;
 use skopeo_copy::{Lists, Others, Request};
+use skopeo_sync::destination::Place;
 use skopeo_transport::{ImageName, Options};
 use tracing::{info, warn};
 

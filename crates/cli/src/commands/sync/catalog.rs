@@ -1,8 +1,8 @@
 //! `--src registry`: all repositories of a registry.
 
 use anyhow::{Context as _, Result};
-use skopeo_copy::select::Filter;
 use skopeo_image::{ErrorClass, Named, Reference};
+use skopeo_sync::select::Filter;
 use skopeo_transport::Options;
 use tracing::error;
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result};
-use skopeo_copy::select::{Choice, Chosen, Dropped};
 use skopeo_image::{ErrorClass, Platform, Reference, Timestamp};
+use skopeo_sync::select::{Choice, Chosen, Dropped};
 use skopeo_transport::Options;
 use tracing::warn;
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use fs_err::File;
-use skopeo_copy::sync::place::Place;
 use skopeo_image::Digest;
+use skopeo_sync::destination::Place;
 use skopeo_transport::ImageName;
 
 use crate::{files, go};

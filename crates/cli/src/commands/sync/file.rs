@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use skopeo_blob::FileError;
-use skopeo_copy::select::{Choice, Filter};
-use skopeo_copy::sync::file::v1::{Credentials, Registry, SourceFile};
-use skopeo_copy::sync::file::{SyncFile, World};
 use skopeo_image::{Digest, Reference};
 use skopeo_registry::Credentials as Known;
+use skopeo_sync::config::v1::{Credentials, Registry, SourceFile};
+use skopeo_sync::config::{SyncFile, World};
+use skopeo_sync::select::{Choice, Filter};
 use skopeo_transport::Options;
 use tracing::{error, info, warn};
 

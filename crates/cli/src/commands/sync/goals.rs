@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use skopeo_copy::Request;
-use skopeo_copy::sync::names;
-use skopeo_copy::sync::place::{Goal, Place};
+use skopeo_sync::destination::{Goal, Place};
+use skopeo_sync::naming;
 use skopeo_transport::{Collection, CollectionKind, ImageName, Options, join};
 
 use super::source::Group;
@@ -167,10 +167,10 @@ impl Places {
 /// If two have the same name, or one is in the folder of another.
 pub(super) fn require_apart(images: &[Image]) -> Result<()> {
     let pairs = images.iter().map(|image| (image.from.to_string(), image.to.to_string()));
-    names::clash(pairs)?;
+    naming::clash(pairs)?;
     let folders = images.iter().filter(|image| image.to.transport() == "dir");
     let folders = folders.map(|image| (image.from.to_string(), image.to.to_string()));
-    names::nested(&folders.collect::<Vec<_>>())?;
+    naming::nested(&folders.collect::<Vec<_>>())?;
     Ok(())
 }
 

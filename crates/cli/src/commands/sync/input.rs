@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use skopeo_copy::Request;
-use skopeo_copy::sync::file::{SyncFile, v1, v2};
-use skopeo_copy::sync::place::{Goal, Place};
+use skopeo_sync::config::{SyncFile, v1, v2};
+use skopeo_sync::destination::{Goal, Place};
 use skopeo_transport::Options;
 
 use super::goals::Aim;

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
-use skopeo_copy::select::Filter;
+use skopeo_copy::Retry;
 use skopeo_image::{Digest, Reference, Which, go_json};
+use skopeo_sync::select::Filter;
 use skopeo_transport::ImageName;
 
 use super::goals::Image;
 use super::outcome::Entry;
 use super::source::{Found, Group, Origin, Tags};
-use crate::args::image::Retry;
 use crate::{files, go, retry};
 
 /// The version of the file: grows if a field changes its meaning or goes.

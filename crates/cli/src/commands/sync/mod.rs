@@ -38,14 +38,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
-use skopeo_copy::sync::place::Place;
 use skopeo_copy::{Digests, Request, SourceSignatures};
 use skopeo_image::{ErrorClass, Platform};
+use skopeo_sync::destination::Place;
 use skopeo_transport::CollectionKind;
 use tracing::{error, warn};
 
 use crate::app::App;
-use crate::args::image::Retry;
+use crate::args::image;
 use crate::args::limits;
 use crate::args::recorded;
 use crate::args::report::{Output, Show};
@@ -144,7 +144,7 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Report) -> Res
         again.check_input(flags, &input, &source_options, &options)?;
     }
     let request = Arc::new(request(app, &sync, report.output())?);
-    let retry = Retry::new(flags);
+    let retry = image::retries(flags);
     let choosing = Choosing { explain: sync.explain, platforms: app.platforms() };
     let session = work::session(&sync, app.max_connections(), limits::rates(flags)?)
         .with_max_unpacked(app.max_unpacked());
@@ -268,7 +268,7 @@ fn execute(app: &App, flags: &Values, path: &Path, report: &Report) -> Result<()
     options.dir.overwrite = sync.overwrite;
     let mut request = request(app, &sync, report.output())?;
     request.platforms.clone_from(&read.plan.platforms);
-    let retry = Retry::new(flags);
+    let retry = image::retries(flags);
     let session = work::session(&sync, app.max_connections(), limits::rates(flags)?)
         .with_max_unpacked(app.max_unpacked());
 

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use skopeo_copy::select::Choice;
-use skopeo_copy::sync::file::v2::{Access, Entry, File, From, Platforms, Tags as Asked};
-use skopeo_copy::sync::place::{Goal, Place};
 use skopeo_copy::{Lists, Others, Request};
 use skopeo_image::{ErrorClass, Reference};
+use skopeo_sync::config::v2::{Access, Entry, File, From, Platforms, Tags as Asked};
+use skopeo_sync::destination::{Goal, Place};
+use skopeo_sync::select::Choice;
 use skopeo_transport::{CollectionKind, Options, join};
 
 use super::catalog;

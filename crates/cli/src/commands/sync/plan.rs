@@ -10,9 +10,9 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
-use skopeo_copy::sync::place::Place;
 use skopeo_copy::{Amount, Change, Lists, Others, Price, Request};
 use skopeo_image::{Digest, Platform};
+use skopeo_sync::destination::Place;
 use skopeo_transport::{ImageName, Options};
 use tracing::info;
 

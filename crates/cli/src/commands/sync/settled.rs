@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context as _, Result};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use skopeo_copy::select::Filter;
 use skopeo_image::Reference;
+use skopeo_sync::select::Filter;
 use skopeo_transport::{CollectionKind, ImageName, Options};
 
 use super::goals::{Image, Places};

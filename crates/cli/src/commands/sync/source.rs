@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 use futures_util::stream::{self, StreamExt as _};
-use skopeo_copy::select::Choice;
-use skopeo_copy::sync::names;
-use skopeo_copy::sync::place::Place;
-use skopeo_copy::sync::shard::Shard;
+use skopeo_copy::Retry;
 use skopeo_image::Reference;
+use skopeo_sync::destination::Place;
+use skopeo_sync::naming;
+use skopeo_sync::select::Choice;
+use skopeo_sync::shard::Shard;
 use skopeo_transport::{CollectionKind, ImageName, Options};
 use tracing::{error, info, warn};
 
@@ -19,7 +20,6 @@ use super::choose::Choosing;
 use super::goals::Aim;
 use super::lock::Lock;
 use super::outcome::Outcomes;
-use crate::args::image::Retry;
 use crate::exit::sentence;
 use crate::{go, retry};
 
@@ -78,10 +78,10 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    pub(super) fn named(&self) -> names::Origin<'_> {
+    pub(super) fn named(&self) -> naming::Origin<'_> {
         match self {
-            Self::Reference(reference) => names::Origin::Reference(reference),
-            Self::Label(label) => names::Origin::Label(label),
+            Self::Reference(reference) => naming::Origin::Reference(reference),
+            Self::Label(label) => naming::Origin::Label(label),
         }
     }
 }
@@ -256,7 +256,7 @@ fn warn_of_shared(wanted: &[Wanted]) {
         let name = repository.name.to_string();
         let image = repository.clone().or_latest();
         for goal in &wanted.aim.goals {
-            let label = goal.naming.label(names::Origin::Reference(&image), goal.place.kind);
+            let label = goal.naming.label(naming::Origin::Reference(&image), goal.place.kind);
             // What has no name is an error that is told later.
             let Ok(label) = label else { continue };
             match taken.get(&(&goal.place, label.clone())) {

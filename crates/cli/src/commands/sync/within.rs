@@ -1,7 +1,7 @@
 //! Whether an image is where a file says that it is.
 
-use skopeo_copy::sync::place::Place;
 use skopeo_image::Reference;
+use skopeo_sync::destination::Place;
 use skopeo_transport::{Collection, CollectionKind, ImageName, join};
 
 /// The name that a file gives to an image in a place; nothing if it is not in it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Error, Result, anyhow};
 use futures_util::stream::{self, StreamExt as _};
+use skopeo_copy::Retry;
 use skopeo_image::{Digest, ErrorClass};
 use skopeo_transport::{Collection, CollectionKind, ImageName};
 use tracing::{debug, error, info, warn};
@@ -12,7 +13,6 @@ use tracing::{debug, error, info, warn};
 use super::super::outcome::Outcomes;
 use super::super::work::Done;
 use super::{AT_ONCE, Deletions, Judged};
-use crate::args::image::Retry;
 use crate::args::sync::Sync;
 use crate::exit::{class, sentence};
 use crate::report::{self, Deleted, Report};

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use skopeo_copy::sync::mirror::{self, Rules, Shelf, Tag, Verdict, Writer, parted, subject};
-use skopeo_copy::sync::place::{Goal, Place};
+use skopeo_copy::Retry;
 use skopeo_image::Reference;
+use skopeo_sync::destination::{Goal, Place};
+use skopeo_sync::prune::rules::{self, Rules, Shelf, Tag, Verdict, Writer, parted, subject};
 use skopeo_transport::{Collection, CollectionKind, ImageName};
 use tracing::warn;
 
 use super::goals::Places;
 use super::source::{Finding, Group, Origin, What};
-use crate::args::image::Retry;
 use crate::exit::{Classed, sentence};
 use crate::retry;
 
@@ -165,7 +165,7 @@ impl Mirror {
                     }
                 }
             }
-            let verdict = mirror::judge_shelf(&shelf, rules);
+            let verdict = rules::judge_shelf(&shelf, rules);
             judged.push(Judged { place, collection, shelf, verdict });
         }
         judged

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
-use skopeo_copy::sync::mirror::{Rules, Writer, parted};
-use skopeo_copy::sync::place::Place;
 use skopeo_image::Digest;
+use skopeo_sync::destination::Place;
+use skopeo_sync::prune::rules::{Rules, Writer, parted};
 use skopeo_transport::ImageName;
 use tracing::{debug, info, warn};
 

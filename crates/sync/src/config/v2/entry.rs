@@ -6,11 +6,11 @@ use skopeo_image::{Named, Reference};
 use skopeo_transport::CollectionKind;
 
 use super::{Entry, From, Platforms, Tags};
+use crate::config::values::{Count, Expression, Range, Several, Tag, Text};
+use crate::config::{Malformed, World};
+use crate::destination::{Goal, Place};
+use crate::naming::{Naming, Scope, Template};
 use crate::select::{Choice, Filter, Order, Since};
-use crate::sync::file::values::{Count, Expression, Range, Several, Tag, Text};
-use crate::sync::file::{Malformed, World};
-use crate::sync::names::{Naming, Scope, Template};
-use crate::sync::place::{Goal, Place};
 
 /// Defines a struct with the keys that both have, so that unknown ones are refused with their line
 /// (what is flattened would lose it).

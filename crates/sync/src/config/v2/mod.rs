@@ -15,9 +15,9 @@ use skopeo_image::{Named, PlatformFilter, Reference, Secret};
 
 use super::v1::Credentials;
 use super::{Malformed, Pairs, World, nullable, read};
+use crate::destination::{Goal, Place};
+use crate::naming::Naming;
 use crate::select::Choice;
-use crate::sync::names::Naming;
-use crate::sync::place::{Goal, Place};
 
 use entry::{RawDefaults, RawEntry};
 

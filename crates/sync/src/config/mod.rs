@@ -14,7 +14,7 @@ use serde_path_to_error::Segment;
 use serde_saphyr::{DefaultMessageFormatter, Error, Location, MessageFormatter as _, Spanned};
 use skopeo_image::ErrorClass;
 
-use super::names::Template;
+use crate::naming::Template;
 
 /// A file of either version.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use skopeo_image::Reference;
 use skopeo_transport::{CollectionKind, join};
 
-use super::names::Naming;
+use crate::naming::Naming;
 
 /// A place of many images.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

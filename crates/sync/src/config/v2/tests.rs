@@ -5,11 +5,11 @@ use serde_json::Value as Json;
 use skopeo_transport::CollectionKind;
 
 use super::*;
-use crate::sync::file::SyncFile;
-use crate::sync::names::{Origin, Template};
+use crate::config::SyncFile;
+use crate::naming::{Origin, Template};
 
-const SCHEMA: &str = include_str!("../../../../../../docs/sync-v2.schema.json");
-const PAGE: &str = include_str!("../../../../../../docs/sync.md");
+const SCHEMA: &str = include_str!("../../../../../docs/sync-v2.schema.json");
+const PAGE: &str = include_str!("../../../../../docs/sync.md");
 
 fn parse(text: &str) -> Result<File, String> {
     let variable = |name: &str| match name {
@@ -128,7 +128,7 @@ images:
     let [first, second, third, fourth] = &file.entries[..] else { panic!("four") };
     assert_eq!((first.key.as_str(), first.line), ("images[0]", 4));
     assert_eq!(names(first, "q.io/a/b:1"), ["docker://r.example x/b:1", "dir:d x/b:1"]);
-    assert_eq!(first.naming.scope, crate::sync::names::Scope::Path);
+    assert_eq!(first.naming.scope, crate::naming::Scope::Path);
     let Tags::These(tags) = &second.tags else { panic!("named") };
     assert_eq!(tags, &["1.10", "1"], "what looks like a number keeps its zeros");
     assert_eq!(names(second, "q.io/a/b:1"), ["dir:e a/b:1-s"]);

@@ -1,0 +1,3 @@
+//! What an exact mirror deletes.
+
+pub mod rules;
