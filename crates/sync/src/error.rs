@@ -78,6 +78,9 @@ pub enum Error {
     /// More would be deleted than may be.
     #[error(transparent)]
     TooMany(#[from] TooMany),
+    /// A file is no text.
+    #[error(transparent)]
+    Text(#[from] std::str::Utf8Error),
     /// A document cannot be read or written.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
@@ -95,6 +98,12 @@ impl Error {
     /// Returns an error that is its sentence, of this class.
     pub fn classed(class: ErrorClass, sentence: impl Into<String>) -> Self {
         Self::Refused { class: Some(class), sentence: sentence.into(), hint: None }
+    }
+
+    /// Returns the error as the cause of a step that failed.
+    #[must_use]
+    pub fn step(self, what: impl Into<String>) -> Self {
+        Self::Step { what: what.into(), source: Box::new(self) }
     }
 
     /// Returns the error as it is, or the one of another crate that it stands for.
@@ -116,6 +125,7 @@ impl Error {
             Self::Filter(error) => error,
             Self::Config(error) => error,
             Self::TooMany(error) => error,
+            Self::Text(error) => error,
             Self::Json(error) => error,
             Self::File(error) => error,
         }
@@ -201,7 +211,7 @@ impl From<NameError> for Error {
 }
 
 /// Says of a failure what was being done.
-pub trait Context<T> {
+pub(crate) trait Context<T> {
     /// Says what was being done.
     ///
     /// # Errors

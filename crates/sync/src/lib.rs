@@ -1,21 +1,101 @@
-//! Mirrors of images: what there is to copy, under which names, and what an exact mirror deletes.
+//! Mirrors of images: what there is to copy, under which names, many copies at once, and what an
+//! exact mirror deletes.
 //!
 //! Knows repositories, tags and places of many images. Must not know flags, standard output, exit
-//! codes or the environment: who asks gives values, and gets values back.
+//! codes or the environment: who asks gives a [`SyncRequest`], may watch as an [`Observer`], and
+//! gets a [`SyncReport`].
 //!
+//! - `request`: what is asked of a run
 //! - `config`: the YAML file that says what to copy, versions 1 and 2
 //! - `select`: which tags are meant
+//! - `discover`: what there is to copy; `found` has the values
+//! - `task`: one image, where from, where to
 //! - `naming`: what each image is called at its destination
 //! - `destination`: a place of many images, as `TRANSPORT:PLACE`
 //! - `shard`: which part of all repositories one machine of several takes
+//! - `schedule`: many images at once
 //! - `prune`: what an exact mirror deletes
+//! - `lockfile`: which digest every tag led to
+//! - `plan`, `estimate`: what a run would take, and that for another run
+//! - `cache`: what was learnt, kept between runs
+//! - `immutable`: tags that need no question
+//! - `report`: what has come of each image; `outcomes` knows it while the run goes on, `resume` goes
+//!   on from it
+//! - `facts`: what there is to know of tags
 
+mod cache;
 pub mod config;
 pub mod destination;
+mod discover;
 mod error;
+mod estimate;
+pub mod facts;
+mod found;
+mod immutable;
+pub mod lockfile;
 pub mod naming;
+mod observer;
+mod outcomes;
+pub mod plan;
 pub mod prune;
+pub mod report;
+mod request;
+mod resume;
+mod retry;
+mod run;
+mod schedule;
 pub mod select;
 pub mod shard;
+mod sources;
+mod task;
+#[cfg(test)]
+mod testing;
+mod within;
 
-pub use error::{Context, Error, Result, class_of, unwrapped};
+/// For the fuzzer.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::cache::read_and_forget as read_cache;
+}
+
+use std::sync::Arc;
+
+use skopeo_copy::Session;
+
+pub use cache::CacheFile;
+pub use discover::{Input, Selection, SourceKind};
+pub use error::{Error, Result, class_of, unwrapped};
+pub use immutable::Immutable;
+pub use lockfile::{Digests, Lock};
+pub use observer::{Observer, SyncEvent};
+pub use request::{Images, Manner, SyncRequest};
+pub use resume::Resume;
+pub use run::Run;
+pub use schedule::session;
+pub use task::{SyncTask, TaskId};
+
+use error::Context;
+use report::Record;
+
+/// What has come of a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SyncReport {
+    /// What has come of each image.
+    pub record: Record,
+    /// The digests that tags led to, if these were wanted, or why the run failed.
+    pub result: Result<Option<Digests>>,
+}
+
+/// Does what is asked. A [`Run`] does the same, and what has come of it is known also if it is
+/// dropped.
+pub async fn sync(
+    session: &Session,
+    request: &SyncRequest,
+    observer: Arc<dyn Observer>,
+) -> SyncReport {
+    let run = Run::new(request, observer);
+    let result = run.run(session).await;
+    let record = Record { ok: result.is_ok(), ..run.record() };
+    SyncReport { record, result }
+}

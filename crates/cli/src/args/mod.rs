@@ -239,8 +239,9 @@ pub(crate) fn find(root: &Command, names: &[String]) -> Option<Vec<&'static str>
 
 #[cfg(test)]
 mod tests {
-    use super::parse::{Invocation, ParseError, Parsed, parse};
+    use super::parse::{Invocation, Parsed, parse};
     use super::*;
+    use crate::exit::ParseError;
 
     fn run(line: &str) -> Result<Parsed, ParseError> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();

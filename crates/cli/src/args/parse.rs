@@ -4,6 +4,7 @@
 use super::command::{Command, nearest};
 use super::flag::Flag;
 use super::value::{Value, Values};
+use crate::exit::ParseError;
 use crate::go;
 
 /// What is to be done.
@@ -30,22 +31,6 @@ pub(crate) struct Invocation {
     pub arguments: Vec<String>,
     /// Flags of the root alone, given before the command.
     pub root_flags: Values,
-}
-
-/// Why the words make no command.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct ParseError {
-    /// The original's sentence.
-    pub message: String,
-    /// What else may help.
-    pub hint: Option<String>,
-}
-
-impl ParseError {
-    fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
-    }
 }
 
 /// How the names of flags begin that are for one of two images.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use skopeo_copy::Lists;
+use skopeo_sync::Immutable;
 use skopeo_sync::destination::Place;
 use skopeo_sync::naming::Naming;
 use skopeo_sync::prune::rules::Rules;
@@ -17,7 +18,6 @@ use super::flag::{Flag, Kind, Offers};
 use super::signing::SignFlags;
 use super::value::Values;
 use super::{copy, image, limits, lists, naming, report, tags};
-use crate::commands::sync::Immutable;
 use crate::go;
 
 pub(crate) fn command(authfile: Option<String>) -> Command {
@@ -277,7 +277,8 @@ impl Sync {
             dry_run: values.switch("dry-run"),
             keep_going: values.switch("keep-going"),
             allow_moved: values.switch("allow-moved"),
-            immutable: Immutable::new(values.texts("immutable-tags"))?,
+            immutable: Immutable::new(values.texts("immutable-tags"))
+                .context("--immutable-tags")?,
             state: values.text("state").map(PathBuf::from),
             jobs: NonZeroUsize::new(jobs.context("--jobs is out of range")?),
             remove_signatures: values.switch("remove-signatures"),

@@ -7,16 +7,16 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 use skopeo_image::{Reference, go_json};
+use skopeo_sync::facts::{Asking, Facts};
 use skopeo_sync::select::{self, Dropped, Order};
 use skopeo_transport::{ImageName, Options, find};
 use tracing::warn;
 
-use super::facts::{Asking, Facts};
 use crate::app::App;
 use crate::args::image;
 use crate::args::tags::Listing;
 use crate::args::value::Values;
-use crate::exit::{UsageError, print, sentence, with_hint};
+use crate::exit::{UsageError, print, with_hint};
 use crate::{go, retry};
 
 /// What is printed, in this order.
@@ -115,7 +115,7 @@ async fn choose(
         let facts = Asking::new(repository, options, app.platforms()).all(&tags).await;
         for (tag, facts) in tags.iter().zip(facts) {
             if let Err(error) = &facts {
-                warn!("Nothing is known of tag {tag}: {}", sentence(error));
+                warn!("Nothing is known of tag {tag}: {}", error.sentence());
             }
             known.insert(tag.clone(), facts);
         }
@@ -137,7 +137,7 @@ async fn choose(
         let detail = |tag: &String| match known.remove(tag) {
             Some(Ok(facts)) => Details { tag: tag.clone(), facts: Some(facts), error: None },
             Some(Err(error)) => {
-                Details { tag: tag.clone(), facts: None, error: Some(sentence(&error)) }
+                Details { tag: tag.clone(), facts: None, error: Some(error.sentence()) }
             }
             None => Details { tag: tag.clone(), facts: None, error: None },
         };

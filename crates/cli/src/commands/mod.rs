@@ -2,7 +2,6 @@
 
 mod copy;
 mod delete;
-mod facts;
 mod inspect;
 mod layers;
 mod list_tags;
@@ -64,7 +63,9 @@ fn dispatch(app: &App, path: &[&str], flags: &Values, arguments: &[String]) -> R
         ["logout"] => deliver("logout", logout::run),
         ["manifest-digest"] => manifest_digest::run(arguments),
         ["serve"] => serve::run(app, flags, arguments),
-        ["sync"] => deliver("sync", sync::run),
+        ["sync"] => {
+            report::deliver(app, flags, "sync", |report| sync::run(app, flags, arguments, report))
+        }
         ["sync", "report", "merge"] => sync::merge::run(flags, arguments),
         other => bail!("{} is not built into this program", other.join(" ")),
     }

@@ -8,8 +8,9 @@ use skopeo_registry::Error as RegistryError;
 use skopeo_transport::Error as TransportError;
 use skopeo_trust::sign::SignError;
 
-use super::{Classed, DeadlineExceeded, Interrupted, Invalid, Stdout, UsageError, links};
-use crate::args::parse::ParseError;
+use super::{
+    Classed, DeadlineExceeded, Interrupted, Invalid, ParseError, Stdout, UsageError, links,
+};
 use crate::signing::gpg::GpgError;
 
 /// A kind of error as scripts see it.

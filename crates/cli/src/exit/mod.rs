@@ -21,7 +21,6 @@ use skopeo_sync::naming::Clash;
 use skopeo_sync::shard::ShardError;
 use skopeo_transport::{Error as TransportError, NameError};
 
-use crate::args::parse::ParseError;
 use crate::logging::{self, Level};
 
 pub(crate) use class::{CLASSES, class, row_of};
@@ -58,6 +57,22 @@ pub(crate) enum ExitCodes {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) &'static str);
+
+/// Why the words make no command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct ParseError {
+    /// The original's sentence.
+    pub(crate) message: String,
+    /// What else may help.
+    pub(crate) hint: Option<String>,
+}
+
+impl ParseError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+}
 
 /// What was asked makes no sense: an error that nobody else has a word for, before anything was
 /// done.

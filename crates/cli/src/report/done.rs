@@ -3,8 +3,8 @@
 use serde::Serialize;
 use skopeo_copy::Outcome;
 use skopeo_image::Digest;
+use skopeo_sync::plan::Planned;
 
-use crate::commands::sync::Planned;
 use crate::progress::outcome_of;
 
 /// What was done to one thing, and how it ended.

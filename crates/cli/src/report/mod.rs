@@ -7,17 +7,17 @@ mod copied;
 mod done;
 
 use std::io::{self, Write as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anyhow::Result;
 use serde::Serialize;
 use skopeo_image::go_json;
+use skopeo_sync::plan::Plan;
 
 use crate::app::App;
 use crate::args::report::Output;
 use crate::args::value::Values;
-use crate::commands::sync::Plan;
 use crate::exit::{Failure, print};
 use crate::logging;
 
@@ -25,7 +25,7 @@ pub(crate) use copied::Copying;
 pub(crate) use done::{Deleted, Done};
 
 /// The version of the document: grows if a field changes its meaning or goes.
-pub(crate) const VERSION: u32 = 1;
+const VERSION: u32 = skopeo_sync::plan::VERSION;
 
 /// What a command has done so far.
 #[derive(Debug)]
@@ -68,9 +68,9 @@ pub(crate) fn deliver(
     app: &App,
     flags: &Values,
     command: &'static str,
-    run: impl FnOnce(&Report) -> Result<()>,
+    run: impl FnOnce(&Arc<Report>) -> Result<()>,
 ) -> Result<()> {
-    let report = Report { output: Output::new(flags)?, state: Mutex::default() };
+    let report = Arc::new(Report { output: Output::new(flags)?, state: Mutex::default() });
     if report.output == Output::Text {
         return run(&report);
     }

@@ -7,7 +7,6 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use skopeo_image::{Digest, PlatformFilter, is_valid_tag};
 
-use super::v2::Platforms;
 use crate::select::Filter;
 
 /// Anything that is written as a text.
@@ -89,6 +88,17 @@ impl<'de> Deserialize<'de> for Several {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(OneOrMore("a text or a list of texts")).map(Self)
     }
+}
+
+/// Which images of lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Platforms {
+    /// The one for this machine.
+    System,
+    /// All of them.
+    All,
+    /// These.
+    These(Vec<PlatformFilter>),
 }
 
 impl<'de> Deserialize<'de> for Platforms {

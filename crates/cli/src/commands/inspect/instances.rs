@@ -11,10 +11,11 @@ use skopeo_image::{
     Digest, ErrorClass, ImageManifest, Instance, Layer, List, Manifest, Platform, RawManifest,
     Summary, Timestamp, Which,
 };
+use skopeo_sync::facts::read_config;
 use skopeo_transport::{Error as TransportError, Source};
 
+use super::Inspect;
 use super::view::LayerJson;
-use super::{Inspect, read_config};
 use crate::retry;
 
 /// How many are read at once.

@@ -5,13 +5,14 @@ mod referrers;
 mod view;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
-use futures_util::{StreamExt as _, future};
+use futures_util::future;
 use serde::Serialize;
 use skopeo_copy::Retry;
 use skopeo_image::{
-    Algorithm, Descriptor, ImageManifest, Instance, List, MAX_CONFIG_SIZE, Manifest, Platform,
-    RawManifest, Summary, Which, go_json,
+    Algorithm, ImageManifest, Instance, List, Manifest, Platform, RawManifest, Summary, Which,
+    go_json,
 };
+use skopeo_sync::facts::read_config;
 use skopeo_transport::{Error as TransportError, ImageName, Options, Source};
 use tracing::warn;
 
@@ -268,19 +269,6 @@ fn written(show: Show, sentence: String) -> Error {
         }
         _ => error,
     }
-}
-
-pub(super) async fn read_config(source: &dyn Source, config: &Descriptor) -> Result<Vec<u8>> {
-    let blob = source.blob(config).await?.expect(&config.digest, None);
-    let mut stream = blob.into_stream();
-    let mut bytes = Vec::new();
-    while let Some(piece) = stream.next().await {
-        bytes.extend_from_slice(&piece?);
-        if bytes.len() > MAX_CONFIG_SIZE {
-            bail!("exceeded maximum allowed size of {MAX_CONFIG_SIZE} bytes");
-        }
-    }
-    Ok(bytes)
 }
 
 /// Whether a registry answered that listing tags is not allowed, or not there at all: AWS ECR does

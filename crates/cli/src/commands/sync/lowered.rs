@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use skopeo_image::ErrorClass;
-use skopeo_transport::{ImageName, Options};
+use skopeo_sync::plan::Access;
 use tracing::warn;
 
 use crate::args::signing;
@@ -16,9 +16,6 @@ use crate::go;
 
 /// The flag by which all that a file lowers is taken from it.
 pub(super) const TRUST: &str = "trust-file";
-
-/// Transports that `sync` reads from.
-const SOURCES: [&str; 5] = ["docker", "dir", "oci", "oci-archive", "docker-archive"];
 
 /// What a file lowers.
 #[derive(Debug)]
@@ -82,6 +79,14 @@ impl Lowered {
         }
     }
 
+    /// What the file says of how a registry is reached, for a side, `src` or `dest`.
+    pub(super) fn access(&mut self, access: &Access, given: &Values, side: &str, of: &str) {
+        self.tls(access.tls_verify, given, &format!("{side}-tls-verify"), of);
+        let folder = access.cert_dir.as_ref().map(|folder| folder.to_string_lossy());
+        let of = format!("certificates for {of}");
+        self.path(folder.as_deref(), given, &format!("{side}-cert-dir"), of);
+    }
+
     fn note(&mut self, what: String) {
         if !self.what.contains(&what) {
             self.what.push(what);
@@ -114,41 +119,4 @@ impl Lowered {
         }
         .into())
     }
-}
-
-/// Refuses sources that no run of `sync` has, and credentials of the command line that would go to
-/// whatever registries a file names.
-///
-/// # Errors
-/// If there are some.
-pub(super) fn check_sources<'a>(
-    sources: impl Iterator<Item = &'a ImageName>,
-    options: &Options,
-) -> Result<()> {
-    let given = options.registry.credentials.is_some() || options.registry.registry_token.is_some();
-    let mut host: Option<&str> = None;
-    for source in sources {
-        if !SOURCES.contains(&source.transport()) {
-            return wrong(format!("{source} is nothing that sync reads from"));
-        }
-        let Some(reference) =
-            source.docker_reference().filter(|_| given && source.is_in_registry())
-        else {
-            continue;
-        };
-        let domain = reference.name.domain();
-        if host.is_some_and(|host| host != domain) {
-            return wrong(
-                "the images come from several registries, and the credentials are for one: log in \
-                 to all of them"
-                    .to_owned(),
-            );
-        }
-        host = Some(domain);
-    }
-    Ok(())
-}
-
-fn wrong(sentence: String) -> Result<()> {
-    Err(Classed { class: ErrorClass::InvalidInput, sentence, hint: None }.into())
 }

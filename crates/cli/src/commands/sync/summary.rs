@@ -4,82 +4,21 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use indicatif::HumanBytes;
-use serde::{Deserialize, Serialize};
+use skopeo_sync::report::{Bytes, Outcome, Record, Totals, Unlisted};
 
-use super::outcome::{Bytes, Entry, Outcome, Unlisted};
-use super::record::Document;
 use crate::logging::visible;
 
-/// Sums over the images of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Totals {
-    pub(super) images: usize,
-    pub(super) copied: usize,
-    pub(super) unchanged: usize,
-    pub(super) deleted: usize,
-    pub(super) skipped: usize,
-    pub(super) would_copy: usize,
-    pub(super) would_delete: usize,
-    pub(super) failed: usize,
-    pub(super) unfinished: usize,
-    pub(super) not_begun: usize,
-    pub(super) bytes: Bytes,
-}
-
-impl Totals {
-    pub(super) fn of(images: &[Entry]) -> Self {
-        let mut totals = Self { images: images.len(), ..Self::default() };
-        for image in images {
-            *match image.outcome {
-                Outcome::Copied => &mut totals.copied,
-                Outcome::Unchanged => &mut totals.unchanged,
-                Outcome::Deleted => &mut totals.deleted,
-                Outcome::Skipped => &mut totals.skipped,
-                Outcome::WouldCopy => &mut totals.would_copy,
-                Outcome::WouldDelete => &mut totals.would_delete,
-                Outcome::Failed => &mut totals.failed,
-                Outcome::Unfinished => &mut totals.unfinished,
-                Outcome::NotBegun => &mut totals.not_begun,
-            } += 1;
-            totals.bytes.add(&image.bytes);
-        }
-        totals
-    }
-
-    /// How many images are not where they should be.
-    pub(super) fn missing(&self) -> usize {
-        self.failed + self.unfinished + self.not_begun
-    }
-
-    fn rows(&self) -> impl Iterator<Item = (&'static str, usize)> {
-        let always = ["copied", "unchanged", "deleted", "failed"];
-        let rows = [
-            ("copied", self.copied),
-            ("unchanged", self.unchanged),
-            ("deleted", self.deleted),
-            ("skipped", self.skipped),
-            ("would copy", self.would_copy),
-            ("would delete", self.would_delete),
-            ("failed", self.failed),
-            ("unfinished", self.unfinished),
-            ("not begun", self.not_begun),
-        ];
-        rows.into_iter().filter(move |(name, count)| *count > 0 || always.contains(name))
-    }
-}
-
 /// Prints the table on stderr, if anything is known. Who closed that does not want to know.
-pub(super) fn print(document: &Document) {
-    if !document.images.is_empty() || !document.unlisted.is_empty() {
-        let _ = io::stderr().write_all(table(document).as_bytes());
+pub(super) fn print(record: &Record) {
+    if !record.images.is_empty() || !record.unlisted.is_empty() {
+        let _ = io::stderr().write_all(table(record).as_bytes());
     }
 }
 
-fn table(document: &Document) -> String {
-    let Document { totals, seconds, requests, images, unlisted, .. } = document;
+fn table(record: &Record) -> String {
+    let Record { totals, seconds, requests, images, unlisted, .. } = record;
     let mut text = String::from("\n");
-    for (name, count) in totals.rows() {
+    for (name, count) in rows(totals) {
         let _ = writeln!(text, "{name:<12} {count:>5}");
     }
     let Bytes { read, written, reused, mounted, linked } = totals.bytes;
@@ -107,6 +46,23 @@ fn table(document: &Document) -> String {
     text
 }
 
+/// The counts that are shown: those that are not zero, and some always.
+fn rows(totals: &Totals) -> impl Iterator<Item = (&'static str, usize)> {
+    let always = ["copied", "unchanged", "deleted", "failed"];
+    let rows = [
+        ("copied", totals.copied),
+        ("unchanged", totals.unchanged),
+        ("deleted", totals.deleted),
+        ("skipped", totals.skipped),
+        ("would copy", totals.would_copy),
+        ("would delete", totals.would_delete),
+        ("failed", totals.failed),
+        ("unfinished", totals.unfinished),
+        ("not begun", totals.not_begun),
+    ];
+    rows.into_iter().filter(move |(name, count)| *count > 0 || always.contains(name))
+}
+
 /// A line for what failed; what a registry says may be of several.
 fn line(text: &mut String, what: &str, name: &str, class: &str, message: &str) {
     let line = format!("{what}: {name}: {class}: {message}").replace(['\n', '\t'], " ");
@@ -115,7 +71,8 @@ fn line(text: &mut String, what: &str, name: &str, class: &str, message: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outcome::Problem;
+    use skopeo_sync::report::{Entry, Problem};
+
     use super::*;
 
     #[test]
@@ -139,12 +96,12 @@ mod tests {
             Entry { error: Some(problem.clone()), ..image(Outcome::Failed, "4") },
         ];
         let unlisted = [Unlisted { source: "docker://a/x".to_owned(), error: problem }];
-        let mut document = Document::new();
-        (document.seconds, document.requests) = (12.345, 678);
-        document.totals = Totals::of(&images);
-        (document.images, document.unlisted) = (images.to_vec(), unlisted.to_vec());
+        let mut record = Record::default();
+        (record.seconds, record.requests) = (12.345, 678);
+        record.totals = Totals::of(&images);
+        (record.images, record.unlisted) = (images.to_vec(), unlisted.to_vec());
         assert_eq!(
-            table(&document),
+            table(&record),
             "\n\
              copied           1\n\
              unchanged        1\n\

@@ -14,8 +14,6 @@ pub(super) struct Counts {
     pub(super) unchanged: usize,
     pub(super) failed: usize,
     pub(super) moved: u64,
-    /// Images of which one platform of several is copied.
-    pub(super) one_of_platforms: usize,
 }
 
 impl Counts {

@@ -127,8 +127,7 @@ impl RunProgress {
             Watcher::Lines | Watcher::Steps => {}
         }
         if let Event::OneOfPlatforms { .. } = event {
-            // Said once, at the end.
-            lock(&self.counts).one_of_platforms += 1;
+            // Said once, at the end of the run.
             return;
         }
         if let Some(message) = event.warning() {
@@ -137,11 +136,6 @@ impl RunProgress {
         if let Some(message) = event.notice() {
             logging::log(Level::Info, &message);
         }
-    }
-
-    /// Of how many images one platform of several was copied.
-    pub(crate) fn one_of_platforms(&self) -> usize {
-        lock(&self.counts).one_of_platforms
     }
 
     /// It is on its way no more.

@@ -11,9 +11,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
-use skopeo_image::{Named, PlatformFilter, Reference, Secret};
+use skopeo_image::{Named, Reference, Secret};
 
 use super::v1::Credentials;
+pub use super::values::Platforms;
 use super::{Malformed, Pairs, World, nullable, read};
 use crate::destination::{Goal, Place};
 use crate::naming::Naming;
@@ -88,17 +89,6 @@ pub enum Tags {
     These(Vec<String>),
     /// Those that are chosen.
     Chosen(Choice),
-}
-
-/// Which images of lists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Platforms {
-    /// The one for this machine.
-    System,
-    /// All of them.
-    All,
-    /// These.
-    These(Vec<PlatformFilter>),
 }
 
 /// The keys of a file.

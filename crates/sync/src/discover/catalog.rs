@@ -1,21 +1,20 @@
 //! `--src registry`: all repositories of a registry.
 
-use anyhow::{Context as _, Result};
+use skopeo_image::go::quote;
 use skopeo_image::{ErrorClass, Named, Reference};
-use skopeo_sync::select::Filter;
 use skopeo_transport::Options;
 use tracing::error;
 
-use super::source::Search;
-use crate::exit::Classed;
-use crate::{go, retry};
+use super::search::Search;
+use crate::select::Filter;
+use crate::{Context as _, Error, Result, retry};
 
 /// The repositories of a registry in whose names the expression matches somewhere, in the
 /// registry's order, and how many of its names are none.
 ///
 /// # Errors
 /// If the host is none, or does not tell.
-pub(super) async fn repositories(
+pub(crate) async fn repositories(
     host: &str,
     matching: Option<&str>,
     options: &Options,
@@ -24,8 +23,8 @@ pub(super) async fn repositories(
     // What a repository can be in is a host.
     let domain = Named::parse_normalized(&format!("{host}/x"));
     if !domain.is_ok_and(|name| name.domain() == host) {
-        let sentence = format!("{} is no host of a registry", go::quote(host));
-        return Err(Classed { class: ErrorClass::InvalidInput, sentence, hint: None }.into());
+        let sentence = format!("{} is no host of a registry", quote(host));
+        return Err(Error::classed(ErrorClass::InvalidInput, sentence));
     }
     let filter = Filter::new(matching.as_slice(), &[], None)?;
     if let Some(lock) = search.locked {

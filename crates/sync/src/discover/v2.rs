@@ -1,33 +1,31 @@
-//! The file of `--src yaml`, version 2: pairs of what to copy and where to.
+//! What a file of version 2 says: pairs of what to copy and where to.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
 use skopeo_copy::{Lists, Others, Request};
+use skopeo_image::go::quote;
 use skopeo_image::{ErrorClass, Reference};
-use skopeo_sync::config::v2::{Access, Entry, File, From, Platforms, Tags as Asked};
-use skopeo_sync::destination::{Goal, Place};
-use skopeo_sync::select::Choice;
 use skopeo_transport::{CollectionKind, Options, join};
 
 use super::catalog;
-use super::file::{reached, reference};
-use super::goals::Aim;
-use super::source::{Search, Tags, Wanted, What};
-use crate::exit::Classed;
-use crate::go;
+use super::search::Search;
+use super::v1::{reached, reference};
+use crate::config::v2::{Access, Entry, File, From, Platforms, Tags as Asked};
+use crate::destination::{Goal, Place};
+use crate::found::{Aim, Tags, Wanted, What};
+use crate::select::Choice;
+use crate::{Error, Result};
 
 /// What a file says, with what the command line says about all of it.
-pub(super) struct Pairs<'a> {
-    pub(super) file: &'a File,
+pub(crate) struct Pairs<'a> {
+    pub(crate) file: &'a File,
     /// As the file is called in errors.
-    pub(super) path: &'a Path,
+    pub(crate) name: &'a str,
     /// The places on the command line.
-    pub(super) places: &'a [Place],
-    pub(super) options: Arc<Options>,
-    pub(super) request: Arc<Request>,
-    pub(super) search: &'a Search<'a>,
+    pub(crate) places: &'a [Place],
+    pub(crate) options: Arc<Options>,
+    pub(crate) request: Arc<Request>,
+    pub(crate) search: &'a Search<'a>,
 }
 
 impl Pairs<'_> {
@@ -35,7 +33,7 @@ impl Pairs<'_> {
     ///
     /// # Errors
     /// If an entry does not say enough, or a registry does not tell its repositories.
-    pub(super) async fn wanted(&self) -> Result<(Vec<Wanted>, usize)> {
+    pub(crate) async fn wanted(&self) -> Result<(Vec<Wanted>, usize)> {
         let (mut wanted, mut failed) = (Vec::new(), 0);
         // What is wrong with a later entry is known before anybody is asked anything.
         let aims = self.file.entries.iter().map(|entry| self.aim(entry));
@@ -82,9 +80,9 @@ impl Pairs<'_> {
             goals.extend(places.map(|place| Goal { place, naming: entry.naming.clone() }));
         }
         let wrong = |what: &str| {
-            let file = go::quote(&self.path.to_string_lossy());
+            let file = quote(self.name);
             let sentence = format!("{file}: line {}: {}: {what}", entry.line, entry.key);
-            Err(Classed { class: ErrorClass::InvalidInput, sentence, hint: None }.into())
+            Err(Error::classed(ErrorClass::InvalidInput, sentence))
         };
         if goals.is_empty() {
             return wrong("neither to nor into says where to, nor does the command line");
@@ -121,7 +119,7 @@ impl Pairs<'_> {
 
 /// What it takes to write to a place. What the command line says of credentials is for the places
 /// that are named there.
-pub(super) fn destination_options(
+pub(crate) fn destination_options(
     file: &File,
     options: &Options,
     place: &Place,
@@ -141,7 +139,7 @@ pub(super) fn destination_options(
 }
 
 /// The options with what the file says of a host.
-pub(super) fn reaching(file: &File, options: &Options, host: &str) -> Options {
+pub(crate) fn reaching(file: &File, options: &Options, host: &str) -> Options {
     match file.registries.0.iter().find(|(known, _)| known == host) {
         Some((_, Access { credentials, tls_verify, cert_dir, .. })) => {
             reached(options, credentials, *tls_verify, cert_dir.as_deref())

@@ -3,20 +3,19 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Error, Result, anyhow};
 use futures_util::stream::{self, StreamExt as _};
 use skopeo_copy::Retry;
+use skopeo_image::go::quote;
 use skopeo_image::{Digest, ErrorClass};
 use skopeo_transport::{Collection, CollectionKind, ImageName};
 use tracing::{debug, error, info, warn};
 
-use super::super::outcome::Outcomes;
-use super::super::work::Done;
-use super::{AT_ONCE, Deletions, Judged};
-use crate::args::sync::Sync;
-use crate::exit::{class, sentence};
-use crate::report::{self, Deleted, Report};
-use crate::{go, retry};
+use super::{AT_ONCE, Judged};
+use crate::observer::SyncEvent;
+use crate::outcomes::Outcomes;
+use crate::plan::Deletions;
+use crate::report::{Deletion, DeletionOutcome};
+use crate::{Context as _, Error, Result, retry};
 
 /// What is to go.
 #[derive(Default)]
@@ -80,7 +79,7 @@ impl Doomed {
                     retry::with(retry, ask).await
                 }
             };
-            anyhow::Ok((name, digest))
+            Ok::<_, Error>((name, digest))
         });
         let asked: Vec<_> = asked.collect();
         let asked: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
@@ -88,7 +87,7 @@ impl Doomed {
             let (name, digest) = asked?;
             let digest = match digest {
                 Ok(digest) => digest.context("its digest is not known"),
-                Err(failure) if class(&failure) == Some(ErrorClass::NotFound) => {
+                Err(failure) if failure.class() == Some(ErrorClass::NotFound) => {
                     debug!("{name} has gone meanwhile");
                     continue;
                 }
@@ -97,7 +96,7 @@ impl Doomed {
             let wanted = planned.and_then(|planned| planned.digest(&name));
             match (digest, wanted) {
                 (Err(failure), _) => {
-                    error!("Not deleting {name}: {}", sentence(&failure));
+                    error!("Not deleting {name}: {}", failure.sentence());
                     self.refused += 1;
                 }
                 (Ok(digest), Some(wanted)) if digest != *wanted => {
@@ -128,28 +127,27 @@ impl Doomed {
         self.images.iter().map(|excess| &excess.name)
     }
 
-    /// Deletes it, or says that it would be. Gives back how much of that failed.
+    /// Deletes it, or says in a dry run that it would be. Gives back how much of that failed.
     pub(crate) async fn end(
         self,
-        sync: &Sync,
-        done: &Done,
-        report: &Report,
+        dry_run: bool,
+        failed: usize,
         outcomes: &Outcomes,
         retry: Retry,
     ) -> usize {
-        match sync.dry_run {
-            true => self.foretell(report, outcomes),
-            false => self.delete(done, retry, report, outcomes).await,
+        match dry_run {
+            true => self.foretell(outcomes),
+            false => self.delete(failed, retry, outcomes).await,
         }
     }
 
     /// Says what would go. Gives back of how many repositories nothing would.
-    fn foretell(&self, report: &Report, outcomes: &Outcomes) -> usize {
+    fn foretell(&self, outcomes: &Outcomes) -> usize {
         for Excess { shelf, name, digest } in &self.images {
             info!(image = name.to_string(), "Would have deleted image");
             let place = &self.shelves[*shelf].place;
             outcomes.would_delete(place, name, digest.clone());
-            report.add(told("would-delete", place, name, digest.clone(), None));
+            tell(outcomes, place, name, digest, DeletionOutcome::WouldDelete);
         }
         info!("Would have deleted {} images", self.images.len());
         self.refused
@@ -158,14 +156,8 @@ impl Doomed {
     /// Deletes it, one after the other: what fails does not stop the others. Gives back how many
     /// failed, of how many repositories nothing was deleted, and how much is missing that should
     /// have stayed.
-    async fn delete(
-        self,
-        done: &Done,
-        retry: Retry,
-        report: &Report,
-        outcomes: &Outcomes,
-    ) -> usize {
-        if done.failed > 0 {
+    async fn delete(self, failed: usize, retry: Retry, outcomes: &Outcomes) -> usize {
+        if failed > 0 {
             error!("Not deleting anything: not all images could be copied");
             return self.refused;
         }
@@ -176,25 +168,25 @@ impl Doomed {
             tried.entry(shelf).or_default().insert(digest.clone());
             let Staying { collection, place, .. } = &self.shelves[shelf];
             let removed = remove(&**collection, &name, &digest, retry).await;
-            let done = removed.as_ref().map(|_| ());
-            outcomes.deleted(place, &name, Some(digest.clone()), done);
-            match removed {
+            outcomes.deleted(place, &name, digest.clone(), removed.as_ref().map(|_| ()));
+            let outcome = match removed {
                 Ok(left) => {
                     if !left.is_empty() {
                         warn!(
                             "{name} is deleted, but its folder stays, as there is more in it: {}",
-                            go::quote(&left.join(", "))
+                            quote(&left.join(", "))
                         );
                     }
-                    report.add(told("deleted", place, &name, digest, None));
+                    DeletionOutcome::Deleted
                 }
                 Err(failure) => {
-                    let reason = sentence(&failure);
-                    error!(error = reason, "Error deleting {}", go::quote(&name.to_string()));
-                    report.add(told("failed", place, &name, digest, Some(reason)));
+                    let reason = failure.sentence();
+                    error!(error = reason, "Error deleting {}", quote(&name.to_string()));
                     failed += 1;
+                    DeletionOutcome::Failed(reason)
                 }
-            }
+            };
+            tell(outcomes, place, &name, &digest, outcome);
         }
         info!("Deleted {} images", all - failed);
         let written = outcomes.digests();
@@ -216,7 +208,7 @@ async fn remove(
     retry::with(retry, async || {
         tries += 1;
         match collection.remove(name, digest).await.map_err(Error::from) {
-            Err(failure) if tries > 1 && class(&failure) == Some(ErrorClass::NotFound) => {
+            Err(failure) if tries > 1 && failure.class() == Some(ErrorClass::NotFound) => {
                 Ok(Vec::new())
             }
             removed => removed,
@@ -247,7 +239,7 @@ impl Staying {
             Err(failure) => {
                 error!(
                     "It is not known whether all images of {repository} in {place} are still there: {}",
-                    sentence(&failure)
+                    failure.sentence()
                 );
                 return 1;
             }
@@ -278,8 +270,8 @@ impl Staying {
                     warn!("{name} went with a tag that was deleted, and has been put back");
                 }
                 Err(failure) => {
-                    let failure = failure.context(format!("{name} must stay"));
-                    error!("{}", sentence(&failure));
+                    let failure = failure.step(format!("{name} must stay"));
+                    error!("{}", failure.sentence());
                     outcomes.lost(place, &name, digest.cloned(), &failure);
                     missing += 1;
                 }
@@ -294,7 +286,7 @@ impl Staying {
             Ok(_) => return Ok(false),
             Err(error) if error.is_not_found() => {}
             Err(error) => {
-                return Err(Error::from(error).context("it is not known whether it is there"));
+                return Err(Error::from(error).step("it is not known whether it is there"));
             }
         }
         match digest {
@@ -302,29 +294,18 @@ impl Staying {
                 let given = self.collection.give_back(name, digest).await;
                 given.context("it went with a tag that was deleted, and cannot be put back")
             }
-            None => Err(anyhow!("it is gone, and its digest is not known")),
+            None => Err(Error::refused("it is gone, and its digest is not known")),
         }
     }
 }
 
-fn told(
-    outcome: &'static str,
+fn tell(
+    outcomes: &Outcomes,
     place: &str,
     name: &ImageName,
-    digest: Digest,
-    reason: Option<String>,
-) -> report::Done {
-    let (image, digest) = (name.to_string(), Some(digest));
-    let method = if name.is_in_registry() { "tag" } else { "image" };
-    let method = reason.is_none().then_some(method);
-    let place = Some(place.to_owned());
-    report::Done::Delete(Deleted {
-        outcome,
-        image,
-        digest,
-        method,
-        with: Vec::new(),
-        reason,
-        place,
-    })
+    digest: &Digest,
+    outcome: DeletionOutcome,
+) {
+    let (name, digest, place) = (name.clone(), digest.clone(), place.to_owned());
+    outcomes.tell(&SyncEvent::Deleted(&Deletion { name, digest, place, outcome }));
 }

@@ -1,149 +1,39 @@
 //! What there is to copy.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Error, Result, anyhow, bail};
 use futures_util::stream::{self, StreamExt as _};
 use skopeo_copy::Retry;
-use skopeo_image::Reference;
-use skopeo_sync::destination::Place;
-use skopeo_sync::naming;
-use skopeo_sync::select::Choice;
-use skopeo_sync::shard::Shard;
-use skopeo_transport::{CollectionKind, ImageName, Options};
+use skopeo_image::go::quote;
+use skopeo_image::{Platform, Reference};
+use skopeo_transport::{ImageName, Options};
 use tracing::{error, info, warn};
 
-use super::choose::Choosing;
-use super::goals::Aim;
-use super::lock::Lock;
-use super::outcome::Outcomes;
-use crate::exit::sentence;
-use crate::{go, retry};
+use super::choose;
+use crate::destination::Place;
+use crate::found::{Finding, Found, Group, Origin, Tags, Wanted, What};
+use crate::lockfile::Lock;
+use crate::outcomes::Outcomes;
+use crate::select::Choice;
+use crate::shard::Shard;
+use crate::{Context as _, Error, Result, naming, retry};
 
 /// How many repositories are asked for their tags at once.
 const LISTINGS: usize = 16;
 
-/// What a source is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SourceKind {
-    /// A repository or an image of a registry.
-    Docker,
-    /// All repositories of a registry.
-    Registry,
-    /// A place that holds images, all of which are meant.
-    Held(CollectionKind),
-    /// A file that names repositories.
-    Yaml,
-}
-
-impl SourceKind {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        match (text, CollectionKind::parse(text)) {
-            ("yaml", _) => Some(Self::Yaml),
-            ("registry", _) => Some(Self::Registry),
-            (_, Some(CollectionKind::Docker)) => Some(Self::Docker),
-            (_, kind) => kind.map(Self::Held),
-        }
-    }
-}
-
-/// The images of one source: a repository, or a place.
-#[derive(Debug)]
-pub(super) struct Group {
-    pub(super) images: Vec<Found>,
-    /// Whether these are all that are wanted of it: what else it may have is not.
-    pub(super) whole: bool,
-    /// What it takes to read them.
-    pub(super) options: Arc<Options>,
-    pub(super) aim: Arc<Aim>,
-}
-
-/// An image that is to be copied.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) name: ImageName,
-    pub(super) origin: Origin,
-}
-
-/// What it is called where it comes from.
-#[derive(Clone, Debug)]
-pub(super) enum Origin {
-    /// In a registry.
-    Reference(Reference),
-    /// In any other place.
-    Label(String),
-}
-
-impl Origin {
-    pub(super) fn named(&self) -> naming::Origin<'_> {
-        match self {
-            Self::Reference(reference) => naming::Origin::Reference(reference),
-            Self::Label(label) => naming::Origin::Label(label),
-        }
-    }
-}
-
-/// A source of which images are wanted.
-#[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub(super) what: What,
-    /// What it takes to read it.
-    pub(super) options: Arc<Options>,
-    pub(super) aim: Arc<Aim>,
-}
-
-/// What of it.
-#[derive(Clone, Debug)]
-pub(super) enum What {
-    /// Images of a repository, which is without tag and digest.
-    Repository(Reference, Tags),
-    /// Images that a place holds.
-    Place(Place, Arc<Choice>),
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Repository(repository, _) => write!(f, "docker://{repository}"),
-            Self::Place(place, _) => place.fmt(f),
-        }
-    }
-}
-
-/// Which of them.
-#[derive(Clone, Debug)]
-pub(super) enum Tags {
-    /// These, by tag or digest; nobody is asked whether they are there.
-    Named(Vec<Reference>),
-    /// Those of all that the registry lists that are chosen.
-    Listed(Arc<Choice>),
-}
-
-/// What was found.
-#[derive(Debug, Default)]
-pub(super) struct Finding {
-    pub(super) groups: Vec<Group>,
-    /// How many sources could not be asked; it has been said of each.
-    pub(super) failed: usize,
-    /// Names among them that are none, so that nobody knows what they stand for.
-    pub(super) unnamed: usize,
-    /// Sources of which it is not known what they have, or that seem to have nothing, and why.
-    pub(super) missing: Vec<(Wanted, String)>,
-}
-
 /// How images are found.
-pub(super) struct Search<'a> {
-    pub(super) retry: Retry,
-    pub(super) keep_going: bool,
+pub(crate) struct Search<'a> {
+    pub(crate) retry: Retry,
+    pub(crate) keep_going: bool,
     /// The part of all repositories that is meant.
-    pub(super) shard: Option<Shard>,
-    pub(super) choosing: &'a Choosing,
-    pub(super) outcomes: &'a Outcomes,
+    pub(crate) shard: Option<Shard>,
+    /// The platforms that serve, best first: whose image says when a tag was made.
+    pub(crate) platforms: &'a [Platform],
+    pub(crate) outcomes: &'a Outcomes,
     /// What there is, if nobody is to be asked.
-    pub(super) locked: Option<&'a Lock>,
+    pub(crate) locked: Option<&'a Lock>,
 }
 
 impl Search<'_> {
@@ -151,13 +41,13 @@ impl Search<'_> {
     ///
     /// # Errors
     /// If it cannot be read, or has none.
-    pub(super) async fn one(&self, wanted: Wanted, source: &str) -> Result<Finding> {
+    pub(crate) async fn one(&self, wanted: Wanted, source: &str) -> Result<Finding> {
         if !self.is_meant(&wanted) {
             return Ok(Finding::default());
         }
         let group = retry::with(self.retry, async || self.list(&wanted).await).await?;
         if group.images.is_empty() && self.shard.is_none() {
-            bail!("No images to sync found in {}", go::quote(source));
+            return Err(Error::refused(format!("No images to sync found in {}", quote(source))));
         }
         Ok(Finding { groups: vec![group], ..Finding::default() })
     }
@@ -166,7 +56,7 @@ impl Search<'_> {
     ///
     /// # Errors
     /// If one cannot be read, and the others are not to be read all the same.
-    pub(super) async fn all(&self, mut wanted: Vec<Wanted>) -> Result<Finding> {
+    pub(crate) async fn all(&self, mut wanted: Vec<Wanted>) -> Result<Finding> {
         if self.shard.is_some() {
             warn_of_shared(&wanted);
         }
@@ -181,7 +71,7 @@ impl Search<'_> {
             let why = match &listed {
                 Ok(group) if group.images.is_empty() => Some("it has nothing to copy".to_owned()),
                 Ok(_) => None,
-                Err(failure) => Some(sentence(failure)),
+                Err(failure) => Some(failure.sentence()),
             };
             finding.missing.extend(why.map(|why| (wanted.clone(), why)));
             match (listed, &wanted.what) {
@@ -205,7 +95,7 @@ impl Search<'_> {
                         ),
                         What::Place(place, _) => error!("Error reading {place}, skipping"),
                     }
-                    error!("{}", sentence(&failure));
+                    error!("{}", failure.sentence());
                     finding.failed += 1;
                 }
             }
@@ -230,7 +120,8 @@ impl Search<'_> {
             (What::Repository(_, Tags::Named(references)), None) => found(references.clone())?,
             (What::Repository(repository, Tags::Listed(choice)), None) => {
                 let tags = tags(repository, &wanted.options).await?;
-                let tags = self.choosing.tags(repository, tags, choice, &wanted.options).await?;
+                let asked = (self.outcomes, self.platforms);
+                let tags = choose::tags(asked, repository, tags, choice, &wanted.options).await?;
                 let tagged = |tag: &String| Reference::with_tag(repository.name.clone(), tag);
                 found(tags.iter().map(tagged).collect::<Result<_, _>>()?)?
             }
@@ -239,7 +130,7 @@ impl Search<'_> {
                 images.retain(|image| {
                     self.shard.is_none_or(|shard| shard.has(&image.origin.named().repository()))
                 });
-                self.choosing.held(images, choice)?
+                choose::held(self.outcomes, images, choice)?
             }
         };
         let whole = !matches!(wanted.what, What::Repository(_, Tags::Named(_)));
@@ -276,11 +167,11 @@ fn warn_of_shared(wanted: &[Wanted]) {
 ///
 /// # Errors
 /// If that is nothing that can be.
-pub(super) fn named(source: &str, choice: &Arc<Choice>) -> Result<What> {
+pub(crate) fn named(source: &str, choice: &Arc<Choice>) -> Result<What> {
     let reference = Reference::parse_normalized(source).with_context(|| {
         format!(
             "Cannot obtain a valid image reference for transport \"docker\" and reference {}",
-            go::quote(source)
+            quote(source)
         )
     })?;
     let tagged = !reference.is_name_only();
@@ -312,7 +203,7 @@ fn found(references: Vec<Reference>) -> Result<Vec<Found>> {
         let name = ImageName::docker(reference.clone()).with_context(|| {
             format!(
                 "Cannot obtain a valid image reference for transport \"docker\" and reference {}",
-                go::quote(&reference.to_string())
+                quote(&reference.to_string())
             )
         })?;
         Ok(Found { name, origin: Origin::Reference(reference) })
@@ -325,10 +216,8 @@ async fn held(place: &Place, options: &Options) -> Result<Vec<Found>> {
     let Place { kind, place } = place;
     let failed = |error: skopeo_transport::Error| -> Error {
         match Path::new(place).try_exists() {
-            Ok(true) => {
-                anyhow!(error).context(format!("Error walking the path {}", go::quote(place)))
-            }
-            _ => anyhow!(error).context("Invalid source directory specified"),
+            Ok(true) => Error::from(error).step(format!("Error walking the path {}", quote(place))),
+            _ => Error::from(error).step("Invalid source directory specified"),
         }
     };
     let held = skopeo_transport::held(*kind, place, options).await.map_err(failed)?;

@@ -1,4 +1,4 @@
-//! `--state FILE`: what was learnt, kept between runs.
+//! What was learnt, kept between runs.
 //!
 //! Nothing in it is believed: lists are what their digests say, blobs are only asked to be mounted,
 //! uploads are looked for before they are gone on with. So a lost, stale or damaged file costs
@@ -10,19 +10,27 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result};
 use fs_err::File;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use skopeo_config::links;
 use skopeo_copy::{KnownLists, Session};
 use skopeo_image::Digest;
+use skopeo_image::go::quote;
 use skopeo_transport::{Connections, KnownBlob, OpenUpload};
 use tracing::{debug, warn};
 
-use crate::app::App;
-use crate::args::sync::Sync;
-use crate::go;
+use crate::{Context as _, Error, Result};
+
+/// A file to keep what was learnt in, for the next run.
+#[derive(Clone, Debug)]
+pub struct CacheFile {
+    /// What it is called in errors.
+    pub name: String,
+    /// The file, without links: what is there is replaced.
+    pub path: PathBuf,
+    /// A file beside it that the run holds locked.
+    pub lock: PathBuf,
+}
 
 /// The version of the file: what another program wrote is not read.
 const VERSION: u32 = 1;
@@ -46,7 +54,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// What is in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Document {
+struct Document {
     version: u32,
     /// How many runs have written it.
     run: u64,
@@ -81,8 +89,10 @@ impl std::fmt::Debug for Upload {
 
 /// The file of a run, and what the run learns.
 #[derive(Debug)]
-pub(super) struct State {
+pub(crate) struct Cache {
     path: PathBuf,
+    /// What the file is called in errors.
+    name: String,
     /// What was in it.
     before: Document,
     lists: Arc<KnownLists>,
@@ -100,30 +110,27 @@ struct Written {
     text: Vec<u8>,
 }
 
-impl State {
+impl Cache {
     /// Reads the file, and tells what is in it to those who may use it. `None` if another run has
     /// it: then this one goes without.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub(super) fn open(
-        path: &Path,
+    fn open(
+        file: &CacheFile,
         session: &Session,
         connections: &Arc<Connections>,
     ) -> Result<Option<Arc<Self>>> {
-        let quoted = go::quote(&path.to_string_lossy());
-        let path = links::target(path)?;
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".lock");
-        let beside = links::target(beside.as_ref())?;
-        let lock =
-            fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(beside)?;
+        let quoted = quote(&file.name);
+        let path = file.path.clone();
+        let mut options = fs_err::OpenOptions::new();
+        let lock = options.write(true).create(true).truncate(false).open(&file.lock)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             warn!("The state {quoted} is in use by another sync: going on without it");
             return Ok(None);
         }
         let before = read(&path).unwrap_or_else(|problem| {
-            warn!("The state {quoted} cannot be used, and is begun anew: {problem:#}");
+            warn!("The state {quoted} cannot be used, and is begun anew: {}", problem.sentence());
             Document::default()
         });
         for list in &before.lists {
@@ -148,8 +155,9 @@ impl State {
         connections.ledger().tell(blobs, uploads);
         let key = |it: &Upload| ((it.repository.clone(), it.digest.clone()), it.begun);
         let begun = before.uploads.iter().map(key).collect();
-        let state = Self {
+        let cache = Self {
             path,
+            name: file.name.clone(),
             before,
             lists: session.lists().clone(),
             connections: connections.clone(),
@@ -157,23 +165,21 @@ impl State {
             _lock: lock,
         };
         // Who cannot write it should know that now.
-        state.save()?;
-        Ok(Some(Arc::new(state)))
+        cache.save()?;
+        Ok(Some(Arc::new(cache)))
     }
 
     /// Does the work, and writes the file meanwhile and at its end.
     ///
     /// # Errors
     /// Those of the work, or if the file cannot be written at the end.
-    pub(super) async fn keep<T>(
-        app: &App,
-        sync: &Sync,
+    pub(crate) async fn keep<T>(
+        file: Option<&CacheFile>,
         session: &Session,
+        connections: &Arc<Connections>,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        // A dry run changes nothing.
-        let path = sync.state.as_deref().filter(|_| !sync.dry_run);
-        let opened = path.map(|path| Self::open(path, session, app.connections())).transpose()?;
+        let opened = file.map(|file| Self::open(file, session, connections)).transpose()?;
         let Some(this) = opened.flatten() else { return work.await };
         let mut work = std::pin::pin!(work);
         let done = loop {
@@ -183,7 +189,7 @@ impl State {
                     let this = this.clone();
                     match tokio::task::spawn_blocking(move || this.save()).await {
                         Ok(Ok(())) => {}
-                        Ok(Err(problem)) => debug!("writing the state: {problem:#}"),
+                        Ok(Err(problem)) => debug!("writing the state: {}", problem.sentence()),
                         Err(problem) => debug!("writing the state: {problem}"),
                     }
                 }
@@ -203,9 +209,8 @@ impl State {
         if text == written.text {
             return Ok(());
         }
-        replace(&self.path, &text).with_context(|| {
-            format!("writing state {}", go::quote(&self.path.to_string_lossy()))
-        })?;
+        replace(&self.path, &text)
+            .with_context(|| format!("writing state {}", quote(&self.name)))?;
         written.text = text;
         Ok(())
     }
@@ -272,8 +277,13 @@ impl State {
     }
 }
 
+/// Reads the file, and forgets it.
+pub fn read_and_forget(path: &Path) {
+    let _ = read(path);
+}
+
 /// What is in the file; nothing if there is none.
-pub(super) fn read(path: &Path) -> Result<Document> {
+fn read(path: &Path) -> Result<Document> {
     use std::io::Read as _;
     let metadata = match fs_err::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -282,16 +292,17 @@ pub(super) fn read(path: &Path) -> Result<Document> {
         metadata => metadata?,
     };
     if !metadata.is_file() {
-        anyhow::bail!("it is no regular file");
+        return Err(Error::refused("it is no regular file"));
     }
     let mut text = Vec::new();
     File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LONGEST {
-        anyhow::bail!("it is longer than {} MiB", LONGEST >> 20);
+        return Err(Error::refused(format!("it is longer than {} MiB", LONGEST >> 20)));
     }
     let document: Document = serde_json::from_slice(&text)?;
     if document.version != VERSION {
-        anyhow::bail!("it is of version {}, not {VERSION}", document.version);
+        let version = document.version;
+        return Err(Error::refused(format!("it is of version {version}, not {VERSION}")));
     }
     Ok(document)
 }
@@ -327,8 +338,16 @@ mod tests {
         Session::new(Arc::new(|_| ()))
     }
 
-    fn open(path: &Path) -> Option<Arc<State>> {
-        State::open(path, &session(), &Connections::new()).unwrap()
+    fn file(path: &Path) -> CacheFile {
+        CacheFile {
+            name: "state".to_owned(),
+            path: path.to_owned(),
+            lock: path.with_extension("lock"),
+        }
+    }
+
+    fn open(path: &Path) -> Option<Arc<Cache>> {
+        Cache::open(&file(path), &session(), &Connections::new()).unwrap()
     }
 
     #[test]
@@ -340,9 +359,8 @@ mod tests {
         drop(first);
         assert!(open(&path).is_some());
         assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(
-            State::open(&folder.path().join("no/state"), &session(), &Connections::new()).is_err()
-        );
+        let none = file(&folder.path().join("no/state"));
+        assert!(Cache::open(&none, &session(), &Connections::new()).is_err());
     }
 
     #[test]

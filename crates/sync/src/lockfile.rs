@@ -1,29 +1,25 @@
-//! `--lock` and `--locked`: which digest every tag of a selection led to, and that selection again.
+//! Which digest every tag of a selection led to, and that selection again.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use skopeo_copy::Retry;
+use skopeo_image::go::quote;
 use skopeo_image::{Digest, Reference, Which, go_json};
-use skopeo_sync::select::Filter;
 use skopeo_transport::ImageName;
 
-use super::goals::Image;
-use super::outcome::Entry;
-use super::source::{Found, Group, Origin, Tags};
-use crate::{files, go, retry};
+use crate::found::{Found, Group, Origin, Tags};
+use crate::report::Entry;
+use crate::select::Filter;
+use crate::task::SyncTask;
+use crate::{Context as _, Error, Result, retry};
 
 /// The version of the file: grows if a field changes its meaning or goes.
 const VERSION: u32 = 1;
 
 /// What the file says it is.
 const KIND: &str = "skopeo-sync-lock";
-
-/// The longest file that is read, in bytes.
-const LONGEST: usize = 1 << 28;
 
 /// How many images are asked for their digests at once.
 const ASKED: usize = 32;
@@ -51,20 +47,23 @@ struct Locked {
     digest: Digest,
 }
 
-/// Writes the file.
+/// The digest that each source's name led to, by these names.
+pub type Digests = BTreeMap<String, Digest>;
+
+/// Returns these digests as they are written to a file.
 ///
 /// # Errors
-/// If it cannot be written, or an image is in no registry: nothing else can be asked for a digest.
-pub(super) fn write(path: &Path, images: BTreeMap<String, Digest>) -> Result<()> {
+/// If it cannot be JSON.
+pub fn to_bytes(images: Digests) -> Result<Vec<u8>> {
     let images = images.into_iter().map(|(source, digest)| Locked { source, digest });
     let file = File { kind: KIND.to_owned(), version: VERSION, images: images.collect() };
     let mut json = go_json::to_vec_indent(&file, "", "    ")?;
     json.push(b'\n');
-    files::replace(path, &json)
+    Ok(json)
 }
 
 /// The digests of a run that went well.
-pub(super) fn of_run(images: &[Entry]) -> BTreeMap<String, Digest> {
+pub(crate) fn of_run(images: &[Entry]) -> Digests {
     let digest = |image: &Entry| Some((image.source.clone()?, image.source_digest.clone()?));
     images.iter().filter_map(digest).collect()
 }
@@ -73,8 +72,8 @@ pub(super) fn of_run(images: &[Entry]) -> BTreeMap<String, Digest> {
 ///
 /// # Errors
 /// If one does not tell.
-pub(super) async fn asked(images: &[Image], retry: Retry) -> Result<BTreeMap<String, Digest>> {
-    let digest = |image: &Image| {
+pub(crate) async fn asked(images: &[SyncTask], retry: Retry) -> Result<Digests> {
+    let digest = |image: &SyncTask| {
         let (name, options) = (image.from.clone(), image.options.clone());
         async move {
             let digest = retry::with(retry, async || {
@@ -86,7 +85,7 @@ pub(super) async fn asked(images: &[Image], retry: Retry) -> Result<BTreeMap<Str
             });
             let digest =
                 digest.await.with_context(|| format!("asking for the digest of {name}"))?;
-            anyhow::Ok((name.to_string(), digest))
+            Ok::<_, Error>((name.to_string(), digest))
         }
     };
     let digests: Vec<_> = images.iter().map(digest).collect();
@@ -97,56 +96,68 @@ pub(super) async fn asked(images: &[Image], retry: Retry) -> Result<BTreeMap<Str
 ///
 /// # Errors
 /// If an image is in no registry.
-pub(super) fn check(groups: &[Group]) -> Result<()> {
+pub(crate) fn check(groups: &[Group]) -> Result<()> {
     let images = groups.iter().flat_map(|group| &group.images);
     match images.into_iter().find(|image| matches!(image.origin, Origin::Label(_))) {
-        Some(image) => bail!("--lock is for images of registries, which {} is not", image.name),
+        Some(image) => {
+            let name = &image.name;
+            Err(Error::refused(format!("--lock is for images of registries, which {name} is not")))
+        }
         None => Ok(()),
     }
 }
 
-/// The file of `--locked`: what there is to copy, whatever tags lead to now.
+/// What there is to copy, whatever tags lead to now.
 #[derive(Debug)]
-pub(super) struct Lock {
-    path: PathBuf,
+pub struct Lock {
+    /// As the file is called in errors.
+    file: String,
     images: Vec<(Reference, Digest)>,
 }
 
 impl Lock {
+    /// The longest file that is worth reading, in bytes.
+    pub const LONGEST: usize = 1 << 28;
+
+    /// Reads what [`to_bytes`] has made; errors call it `file`.
+    ///
     /// # Errors
-    /// If the file cannot be read, or is none of its kind.
-    pub(super) fn read(path: &Path) -> Result<Self> {
-        let file = go::quote(&path.to_string_lossy());
-        let bytes = go::read_at_most(path, LONGEST).with_context(|| format!("reading {file}"))?;
+    /// If it is none of that kind.
+    pub fn parse(bytes: &[u8], file: &str) -> Result<Self> {
         let none = || format!("{file} is no file of --lock");
         // Never as a tree of values: that takes many times the memory.
-        let head: Head = serde_json::from_slice(&bytes).with_context(none)?;
+        let head: Head = serde_json::from_slice(bytes).with_context(none)?;
         match (head.kind.as_str(), head.version) {
             (KIND, version) if version == u64::from(VERSION) => {}
             (KIND, version) if version > 0 => {
-                bail!("{file} is of version {version}, and only {VERSION} is known")
+                return Err(Error::refused(format!(
+                    "{file} is of version {version}, and only {VERSION} is known"
+                )));
             }
-            _ => bail!(none()),
+            _ => return Err(Error::refused(none())),
         }
-        let read: File = serde_json::from_slice(&bytes).with_context(none)?;
+        let read: File = serde_json::from_slice(bytes).with_context(none)?;
         let images = read.images.into_iter().map(|Locked { source, digest }| {
             let name = source.strip_prefix("docker://").map(Reference::parse_normalized);
             match name {
                 Some(Ok(Reference { digest: Some(own), .. })) if own != digest => {
-                    bail!("{file}: {} is not {digest}", go::quote(&source))
+                    Err(Error::refused(format!("{file}: {} is not {digest}", quote(&source))))
                 }
                 Some(Ok(reference)) if !reference.is_name_only() => Ok((reference, digest)),
-                _ => bail!("{file}: {} is no image of a registry", go::quote(&source)),
+                _ => Err(Error::refused(format!(
+                    "{file}: {} is no image of a registry",
+                    quote(&source)
+                ))),
             }
         });
-        Ok(Self { path: path.to_owned(), images: images.collect::<Result<_>>()? })
+        Ok(Self { images: images.collect::<Result<_>>()?, file: file.to_owned() })
     }
 
     /// The repositories of a registry in whose names the expression matches somewhere.
     ///
     /// # Errors
     /// If the expression is none.
-    pub(super) fn repositories(
+    pub(crate) fn repositories(
         &self,
         host: &str,
         matching: Option<&str>,
@@ -162,14 +173,14 @@ impl Lock {
     ///
     /// # Errors
     /// If one that was named is not in the file.
-    pub(super) fn found(&self, repository: &Reference, tags: &Tags) -> Result<Vec<Found>> {
+    pub(crate) fn found(&self, repository: &Reference, tags: &Tags) -> Result<Vec<Found>> {
         let of_it = self.images.iter().filter(|(image, _)| image.name == repository.name);
         let of_it: Vec<_> = of_it.collect();
         let wanted: Vec<&(Reference, Digest)> = match tags {
             Tags::Named(names) => {
                 let find = |name: &Reference| {
                     of_it.iter().copied().find(|(image, _)| image == name).with_context(|| {
-                        let file = go::quote(&self.path.to_string_lossy());
+                        let file = &self.file;
                         format!("docker://{name} is not in {file}: it has to be locked first")
                     })
                 };
@@ -198,7 +209,7 @@ impl Lock {
     ///
     /// # Errors
     /// If an image of the file is not among what was found.
-    pub(super) fn check(&self, groups: &[Group]) -> Result<()> {
+    pub(crate) fn check(&self, groups: &[Group]) -> Result<()> {
         let found = groups.iter().flat_map(|group| &group.images);
         let found: std::collections::HashSet<_> = found
             .filter_map(|image| match &image.origin {
@@ -207,10 +218,10 @@ impl Lock {
             })
             .collect();
         match self.images.iter().find(|(image, _)| !found.contains(image)) {
-            Some((image, _)) => bail!(
+            Some((image, _)) => Err(Error::refused(format!(
                 "{} names docker://{image}, which is not among what is to be synced",
-                go::quote(&self.path.to_string_lossy())
-            ),
+                self.file
+            ))),
             None => Ok(()),
         }
     }

@@ -1,11 +1,12 @@
 //! Whether an image is where a file says that it is.
 
 use skopeo_image::Reference;
-use skopeo_sync::destination::Place;
 use skopeo_transport::{Collection, CollectionKind, ImageName, join};
 
+use crate::destination::Place;
+
 /// The name that a file gives to an image in a place; nothing if it is not in it.
-pub(super) fn name(place: &Place, collection: &dyn Collection, text: &str) -> Option<ImageName> {
+pub(crate) fn name(place: &Place, collection: &dyn Collection, text: &str) -> Option<ImageName> {
     if place.kind == CollectionKind::Docker {
         let name = ImageName::parse(text).ok()?;
         return label(place, &name).map(|_| name);
@@ -17,7 +18,7 @@ pub(super) fn name(place: &Place, collection: &dyn Collection, text: &str) -> Op
 }
 
 /// What an image is called within its place.
-pub(super) fn label(place: &Place, name: &ImageName) -> Option<String> {
+pub(crate) fn label(place: &Place, name: &ImageName) -> Option<String> {
     if name.transport() != place.kind.as_str() {
         return None;
     }
@@ -40,7 +41,7 @@ fn of_text<'a>(place: &Place, text: &'a str) -> Option<&'a str> {
 }
 
 /// Whether a label leads nowhere but into its place.
-pub(super) fn is_inside(label: &str) -> bool {
+pub(crate) fn is_inside(label: &str) -> bool {
     label.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 

@@ -1,48 +1,82 @@
-//! Where each image goes.
+//! One image, where from, where to.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
 use skopeo_copy::Request;
-use skopeo_sync::destination::{Goal, Place};
-use skopeo_sync::naming;
+use skopeo_image::go::quote;
 use skopeo_transport::{Collection, CollectionKind, ImageName, Options, join};
 
-use super::source::Group;
-use crate::go;
+use crate::destination::Place;
+use crate::found::Group;
+use crate::{Context as _, Error, Result, naming};
 
-/// What is asked of the images of a source, besides where they come from.
-#[derive(Debug)]
-pub(super) struct Aim {
-    /// Where they go, and under which names.
-    pub(super) goals: Vec<Goal>,
-    /// What is asked of each copy.
-    pub(super) request: Arc<Request>,
+/// The number of a task, from 0, in the order of the images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(usize);
+
+impl TaskId {
+    /// The number.
+    #[must_use]
+    pub fn number(self) -> usize {
+        self.0
+    }
 }
 
-/// An image and where it goes.
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One image, where from, where to.
 #[derive(Clone, Debug)]
-pub(super) struct Image {
-    pub(super) from: ImageName,
+pub struct SyncTask {
+    pub(crate) id: TaskId,
+    pub(crate) from: ImageName,
     /// What it takes to read it.
-    pub(super) options: Arc<Options>,
-    pub(super) to: ImageName,
+    pub(crate) options: Arc<Options>,
+    pub(crate) to: ImageName,
     /// Where that is.
-    pub(super) place: Place,
-    pub(super) collection: Arc<dyn Collection>,
-    pub(super) request: Arc<Request>,
+    pub(crate) place: Place,
+    pub(crate) collection: Arc<dyn Collection>,
+    pub(crate) request: Arc<Request>,
     /// Its place among those of its source, counted from 1.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     /// How many these are.
-    pub(super) of: usize,
+    pub(crate) of: usize,
     /// Whether it is known to be there without asking.
-    pub(super) settled: bool,
+    pub(crate) settled: bool,
 }
 
-impl Image {
+impl SyncTask {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Where the image is.
+    #[must_use]
+    pub fn source(&self) -> &ImageName {
+        &self.from
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn destination(&self) -> &ImageName {
+        &self.to
+    }
+
+    /// The place of many images that it goes to.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Whether it is the same image on its way to another place: what both need is read once.
-    pub(super) fn is_read_with(&self, other: &Self) -> bool {
+    pub(crate) fn is_read_with(&self, other: &Self) -> bool {
         self.from == other.from
             && Arc::ptr_eq(&self.options, &other.options)
             && Arc::ptr_eq(&self.request, &other.request)
@@ -50,19 +84,32 @@ impl Image {
     }
 }
 
+/// Gives all tasks their numbers, in their order.
+pub(crate) fn number(tasks: &mut [SyncTask]) {
+    for (at, task) in tasks.iter_mut().enumerate() {
+        task.id = TaskId(at);
+    }
+}
+
 /// The places of a run, each opened once.
 #[derive(Debug)]
-pub(super) struct Places(Vec<Opened>);
+pub(crate) struct Places(Vec<Opened>);
 
 /// A place, what it takes to write to it, and the way in.
-type Opened = (Place, Options, Arc<dyn Collection>);
+pub(crate) type Opened = (Place, Options, Arc<dyn Collection>);
 
 impl Places {
+    /// Places that are open.
+    #[cfg(test)]
+    pub(crate) fn opened(places: Vec<Opened>) -> Self {
+        Self(places)
+    }
+
     /// Opens all these places.
     ///
     /// # Errors
     /// If nothing can be written to one of them.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         all: impl Iterator<Item = &Place>,
         options: impl Fn(&Place) -> Options,
     ) -> Result<Self> {
@@ -82,8 +129,8 @@ impl Places {
     ///
     /// # Errors
     /// If there is none for one of them, or two would have the same.
-    pub(super) fn name(&self, groups: Vec<Group>) -> Result<Vec<Image>> {
-        let mut images: Vec<Image> = Vec::new();
+    pub(crate) fn name(&self, groups: Vec<Group>) -> Result<Vec<SyncTask>> {
+        let mut images: Vec<SyncTask> = Vec::new();
         for group in groups {
             let of = group.images.len();
             for (at, found) in group.images.into_iter().enumerate() {
@@ -94,11 +141,12 @@ impl Places {
                     let to = collection.name(&label).with_context(|| {
                         format!(
                             "Cannot obtain a valid image reference for transport {} and reference {}",
-                            go::quote(kind.as_str()),
-                            go::quote(&goal.place.reference(&label))
+                            quote(kind.as_str()),
+                            quote(&goal.place.reference(&label))
                         )
                     })?;
-                    images.push(Image {
+                    images.push(SyncTask {
+                        id: TaskId::default(),
                         from: found.name.clone(),
                         options: group.options.clone(),
                         to,
@@ -116,12 +164,13 @@ impl Places {
         let mut seen = HashSet::new();
         images.retain(|image| seen.insert((image.from.clone(), image.to.clone())));
         require_apart(&images)?;
+        number(&mut images);
         Ok(images)
     }
 
     /// Ends the writing to all of them; one that cannot be ended keeps none of the others from it.
     /// Gives those, and why.
-    pub(super) async fn finish(&self) -> Vec<(&Place, anyhow::Error)> {
+    pub(crate) async fn finish(&self) -> Vec<(&Place, Error)> {
         let mut unfinished = Vec::new();
         for (place, _, collection) in &self.0 {
             if let Err(failure) = collection.finish().await {
@@ -132,27 +181,27 @@ impl Places {
     }
 
     /// All of them, to be asked and written to.
-    pub(super) fn collections(&self) -> Vec<(&Place, &Arc<dyn Collection>)> {
+    pub(crate) fn collections(&self) -> Vec<(&Place, &Arc<dyn Collection>)> {
         self.0.iter().map(|(place, _, collection)| (place, collection)).collect()
     }
 
     /// Where one is among all; nothing if no image goes there.
-    pub(super) fn number(&self, place: &Place) -> Option<usize> {
+    pub(crate) fn number(&self, place: &Place) -> Option<usize> {
         self.0.iter().position(|(known, ..)| is_same(known, place))
     }
 
     /// One of those that were opened.
-    pub(super) fn get(&self, place: &Place) -> &Arc<dyn Collection> {
+    pub(crate) fn get(&self, place: &Place) -> &Arc<dyn Collection> {
         &self.find(place).expect("all places of all images were opened").2
     }
 
     /// Whether it was opened, and what it takes to write to it.
-    pub(super) fn options(&self, place: &Place) -> Option<&Options> {
+    pub(crate) fn options(&self, place: &Place) -> Option<&Options> {
         self.find(place).map(|(_, options, _)| options)
     }
 
     /// All of them, with what it takes to write there.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&Place, &Options)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Place, &Options)> {
         self.0.iter().map(|(place, options, _)| (place, options))
     }
 
@@ -165,7 +214,7 @@ impl Places {
 ///
 /// # Errors
 /// If two have the same name, or one is in the folder of another.
-pub(super) fn require_apart(images: &[Image]) -> Result<()> {
+pub(crate) fn require_apart(images: &[SyncTask]) -> Result<()> {
     let pairs = images.iter().map(|image| (image.from.to_string(), image.to.to_string()));
     naming::clash(pairs)?;
     let folders = images.iter().filter(|image| image.to.transport() == "dir");
@@ -175,7 +224,7 @@ pub(super) fn require_apart(images: &[Image]) -> Result<()> {
 }
 
 /// Whether two places are one, however they are written: an archive must not be written by two.
-pub(super) fn is_same(one: &Place, other: &Place) -> bool {
+pub(crate) fn is_same(one: &Place, other: &Place) -> bool {
     let whole = |place: &Place| match place.kind {
         CollectionKind::Docker => join(&place.place, ""),
         _ => {

@@ -3,18 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use skopeo_image::{
-    Digest, ImageManifest, Instance, Manifest, MediaType, Platform, RawManifest, Reference,
-    Timestamp, Which,
+    Descriptor, Digest, ImageManifest, Instance, MAX_CONFIG_SIZE, Manifest, MediaType, Platform,
+    RawManifest, Reference, Timestamp, Which,
 };
 use skopeo_transport::{ImageName, Options, Source};
 use tokio::sync::OnceCell;
 use tracing::debug;
 
-use crate::exit::sentence;
+use crate::{Context as _, Error, Result};
 
 /// How many tags are asked about at once.
 const AT_ONCE: usize = 8;
@@ -22,18 +21,22 @@ const AT_ONCE: usize = 8;
 /// What is known of the image that a tag leads to.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Facts {
-    pub(crate) digest: Digest,
-    pub(crate) media_type: MediaType,
+pub struct Facts {
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// The type of its manifest.
+    pub media_type: MediaType,
     /// When it was made: of a list, the image that is right for this machine, or else its first.
-    pub(crate) created: Option<Timestamp>,
+    pub created: Option<Timestamp>,
     /// Bytes of that image's config and layers, as they are sent.
-    pub(crate) size: Option<u64>,
-    pub(crate) platforms: Vec<String>,
+    pub size: Option<u64>,
+    /// The platforms that it is for.
+    pub platforms: Vec<String>,
 }
 
 /// Asks about the tags of one repository.
-pub(crate) struct Asking<'a> {
+#[derive(Debug)]
+pub struct Asking<'a> {
     repository: &'a Reference,
     options: &'a Options,
     platforms: Vec<Platform>,
@@ -42,16 +45,12 @@ pub(crate) struct Asking<'a> {
 
 impl<'a> Asking<'a> {
     /// `platforms` are those that serve, best first.
-    pub(crate) fn new(
-        repository: &'a Reference,
-        options: &'a Options,
-        platforms: Vec<Platform>,
-    ) -> Self {
+    pub fn new(repository: &'a Reference, options: &'a Options, platforms: Vec<Platform>) -> Self {
         Self { repository, options, platforms, known: Mutex::default() }
     }
 
     /// What is known of each of these tags, in their order; an error is that of one tag.
-    pub(crate) async fn all(&self, tags: &[String]) -> Vec<Result<Facts>> {
+    pub async fn all(&self, tags: &[String]) -> Vec<Result<Facts>> {
         // Collected first: what borrows in a stream's closure is not `Send`.
         let asked: Vec<_> = tags.iter().map(|tag| self.one(tag)).collect();
         stream::iter(asked).buffered(AT_ONCE).collect().await
@@ -102,15 +101,18 @@ impl<'a> Asking<'a> {
                     }
                 }
                 // An artifact has no config that could be read.
-                Err(error) => debug!("reading the config of {digest}: {}", sentence(&error)),
+                Err(error) => debug!("reading the config of {digest}: {}", error.sentence()),
             }
         }
         Ok(Facts { digest, media_type: top.media_type, created, size, platforms })
     }
 }
 
-/// The image of that tag.
-pub(crate) fn tagged(repository: &Reference, tag: &str) -> Result<ImageName> {
+/// Returns the name of the image of that tag.
+///
+/// # Errors
+/// If it is no tag.
+pub fn tagged(repository: &Reference, tag: &str) -> Result<ImageName> {
     let reference = Reference { tag: Some(tag.to_owned()), digest: None, ..repository.clone() };
     Ok(ImageName::docker(reference)?)
 }
@@ -120,7 +122,7 @@ pub(crate) fn tagged(repository: &Reference, tag: &str) -> Result<ImageName> {
 ///
 /// # Errors
 /// The first.
-pub(crate) async fn digests(
+pub async fn digests(
     repository: &Reference,
     options: &Options,
     tags: &[String],
@@ -140,7 +142,7 @@ pub(crate) async fn digests(
 ///
 /// # Errors
 /// The first.
-pub(crate) async fn instances(
+pub async fn instances(
     repository: &Reference,
     options: &Options,
     digests: impl IntoIterator<Item = Digest>,
@@ -186,12 +188,31 @@ fn size_of(image: &ImageManifest) -> Option<u64> {
     sizes.into_iter().try_fold(0_u64, |sum, size| sum.checked_add(size?))
 }
 
+/// Reads the config of an image.
+///
+/// # Errors
+/// If it cannot be read, is not what its digest says, or is too long.
+pub async fn read_config(source: &dyn Source, config: &Descriptor) -> Result<Vec<u8>> {
+    let blob = source.blob(config).await?.expect(&config.digest, None);
+    let mut stream = blob.into_stream();
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.next().await {
+        bytes.extend_from_slice(&piece.map_err(skopeo_transport::Error::from)?);
+        if bytes.len() > MAX_CONFIG_SIZE {
+            return Err(Error::refused(format!(
+                "exceeded maximum allowed size of {MAX_CONFIG_SIZE} bytes"
+            )));
+        }
+    }
+    Ok(bytes)
+}
+
 async fn summary(
     source: &dyn Source,
     image: &ImageManifest,
 ) -> Result<(Option<Timestamp>, Option<String>)> {
     let config = match image.config() {
-        Some(config) => Some(super::inspect::read_config(source, config).await?),
+        Some(config) => Some(read_config(source, config).await?),
         None => None,
     };
     let summary = image.summary(config.as_deref()).context("parsing the config")?;

@@ -1,28 +1,28 @@
-//! `--immutable-tags`: tags that never move, so that what is there needs no question.
+//! Tags that never move, so that what is there needs no question.
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::{Context as _, Result};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use skopeo_image::Reference;
-use skopeo_sync::select::Filter;
 use skopeo_transport::{CollectionKind, ImageName, Options};
 
-use super::goals::{Image, Places};
+use crate::select::{Filter, FilterError};
+use crate::task::{Places, SyncTask};
+use crate::{Error, Result};
 
 /// How many repositories are asked for their tags at once.
 const LISTINGS: usize = 16;
 
 /// The tags that never move.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Immutable(Vec<Filter>);
+pub struct Immutable(Vec<Filter>);
 
 impl Immutable {
     /// # Errors
     /// If one of them is no regular expression.
-    pub(crate) fn new(expressions: &[String]) -> Result<Self> {
+    pub fn new(expressions: &[String]) -> Result<Self, FilterError> {
         let filters = expressions.iter().map(|it| Filter::new(&[it], &[], None));
-        Ok(Self(filters.collect::<Result<_, _>>().context("--immutable-tags")?))
+        Ok(Self(filters.collect::<Result<_, FilterError>>()?))
     }
 
     /// Marks the images whose tag is immutable and at the destination: one listing for each
@@ -30,8 +30,8 @@ impl Immutable {
     ///
     /// # Errors
     /// If a destination cannot be asked for its tags.
-    pub(super) async fn settle(&self, images: &mut [Image], places: &Places) -> Result<()> {
-        let repositories: HashMap<String, &Image> = images
+    pub(crate) async fn settle(&self, images: &mut [SyncTask], places: &Places) -> Result<()> {
+        let repositories: HashMap<String, &SyncTask> = images
             .iter()
             .filter(|image| self.tag_of(image).is_some())
             .filter_map(|image| Some((repository(&image.to)?, image)))
@@ -53,7 +53,7 @@ impl Immutable {
     }
 
     /// The tag at a registry, if it is immutable.
-    fn tag_of<'a>(&self, image: &'a Image) -> Option<&'a str> {
+    fn tag_of<'a>(&self, image: &'a SyncTask) -> Option<&'a str> {
         let tag = reference(&image.to)?.tag.as_deref()?;
         self.0.iter().any(|filter| filter.judge(tag).is_ok()).then_some(tag)
     }
@@ -70,7 +70,7 @@ fn repository(name: &ImageName) -> Option<String> {
 
 async fn list(
     repository: String,
-    image: &Image,
+    image: &SyncTask,
     options: &Options,
 ) -> Result<(String, HashSet<String>)> {
     let tags = match skopeo_transport::tags(&image.to, options).await {
@@ -79,7 +79,7 @@ async fn list(
         Err(error) if error.is_unknown_repository() => Vec::new(),
         Err(error) => {
             let what = format!("Error determining repository tags for repo {repository}");
-            return Err(anyhow::Error::from(error).context(what));
+            return Err(Error::from(error).step(what));
         }
     };
     Ok((repository, tags.into_iter().collect()))

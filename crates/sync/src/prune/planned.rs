@@ -1,57 +1,16 @@
-//! Deletions in a plan: exact digests, and what it takes to judge them again.
+//! Deletions of a plan, judged once more.
 
 use std::collections::{BTreeMap, HashSet};
 
-use anyhow::{Context as _, Result, bail};
-use serde::{Deserialize, Serialize};
-use skopeo_image::Digest;
-use skopeo_sync::destination::Place;
-use skopeo_sync::prune::rules::{Rules, Writer, parted};
-use skopeo_transport::ImageName;
 use tracing::{debug, info, warn};
 
-use super::super::goals::{Image, Places};
-use super::super::within::{self, is_inside};
+use super::rules::{Rules, Writer, parted};
 use super::{Judged, Mirror};
-
-/// How deletions were judged, so that they can be once more.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Mirroring {
-    /// `--max-delete`.
-    pub(crate) max_delete: Option<String>,
-    /// `--protect`.
-    pub(crate) protect: Vec<String>,
-    /// Of what something may be deleted.
-    repositories: Vec<Repository>,
-}
-
-/// A repository at a destination, and how tags are named there.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Repository {
-    place: String,
-    repository: String,
-    tags: Vec<Around>,
-}
-
-/// What stands around the source's tags.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Around {
-    before: String,
-    after: String,
-}
-
-/// What a plan deletes.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Deletions(BTreeMap<String, Digest>);
-
-/// One image that a plan deletes.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Deletion {
-    image: String,
-    digest: Digest,
-    #[expect(dead_code, reason = "a deletion without a place is of an older plan")]
-    place: String,
-}
+use crate::destination::Place;
+use crate::plan::{Around, Deletions, Mirroring, Repository};
+use crate::task::{Places, SyncTask};
+use crate::within::{self, is_inside};
+use crate::{Context as _, Error, Result};
 
 impl Mirroring {
     /// The rules of the plan, with those of this run: `--protect` of both counts, and `--max-delete`
@@ -59,7 +18,7 @@ impl Mirroring {
     ///
     /// # Errors
     /// If the plan has what are no rules.
-    pub(crate) fn rules(&self, given: &Rules) -> Result<Rules> {
+    pub fn rules(&self, given: &Rules) -> Result<Rules> {
         let mut rules = given.clone();
         for regex in &self.protect {
             rules.protect(regex).context("--protect of the plan")?;
@@ -67,7 +26,7 @@ impl Mirroring {
         if rules.most.is_none()
             && let Some(most) = &self.max_delete
         {
-            let most = most.parse().map_err(anyhow::Error::msg);
+            let most = most.parse().map_err(|error: String| Error::refused(error));
             rules.most = Some(most.context("--max-delete of the plan")?);
         }
         Ok(rules)
@@ -100,15 +59,15 @@ impl Mirror {
     ///
     /// # Errors
     /// If a repository is outside of the places of the plan.
-    pub(crate) fn planned(plan: &Mirroring, places: &Places, images: &[Image]) -> Result<Self> {
+    pub(crate) fn planned(plan: &Mirroring, places: &Places, images: &[SyncTask]) -> Result<Self> {
         let mut this = Self(BTreeMap::new());
         for Repository { place, repository, tags } in &plan.repositories {
             let parsed: Place = place.parse()?;
             let Some(number) = places.number(&parsed) else {
-                bail!("{place} is none of the places of the plan");
+                return Err(Error::refused(format!("{place} is none of the places of the plan")));
             };
             if !is_inside(repository) {
-                bail!("{repository:?} leads out of {place}");
+                return Err(Error::refused(format!("{repository:?} leads out of {place}")));
             }
             let shelf = this.shelf(number, repository);
             shelf.writers.extend(tags.iter().map(|Around { before, after }| Writer::Whole {
@@ -130,22 +89,6 @@ impl Mirror {
 }
 
 impl Deletions {
-    /// # Errors
-    /// If the plan deletes what it writes.
-    pub(crate) fn new(deletions: Vec<Deletion>, images: &[Image]) -> Result<Self> {
-        let all: BTreeMap<_, _> =
-            deletions.into_iter().map(|Deletion { image, digest, .. }| (image, digest)).collect();
-        if let Some(both) = images.iter().find(|image| all.contains_key(&image.to.to_string())) {
-            bail!("{} is both written and deleted", both.to);
-        }
-        Ok(Self(all))
-    }
-
-    /// The digest of the image that is to go under a name.
-    pub(super) fn digest(&self, name: &ImageName) -> Option<&Digest> {
-        self.0.get(&name.to_string())
-    }
-
     /// Leaves of what would go only what was planned, and says what of that does not.
     ///
     /// # Errors
@@ -171,7 +114,7 @@ impl Deletions {
                 known.insert(name.to_string());
             }
         }
-        for name in self.0.keys().filter(|name| !known.contains(*name)) {
+        for name in self.names().filter(|name| !known.contains(*name)) {
             info!(
                 "{} is not there any more, so the plan has nothing to delete",
                 name.escape_debug()

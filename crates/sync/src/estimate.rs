@@ -1,0 +1,104 @@
+//! What each image would take.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _};
+use skopeo_copy::{Book, Change, Price, Session};
+use skopeo_image::go::quote;
+use skopeo_transport::Options;
+use tracing::{error, info};
+
+use crate::observer::SyncEvent;
+use crate::plan::{Estimate, Plan, Planned};
+use crate::prune::Doomed;
+use crate::schedule::{Done, Work};
+use crate::task::SyncTask;
+use crate::{Context as _, Result, retry};
+
+/// How many images are priced at once.
+const AT_ONCE: usize = 16;
+
+impl Work<'_> {
+    /// Prices all images that were found in so many `sources`, and tells of them.
+    ///
+    /// # Errors
+    /// The first failure, unless it was asked to go on; those that follow are counted in `done`.
+    pub(crate) async fn estimate(
+        &self,
+        tasks: &[SyncTask],
+        mut plan: Plan,
+        flagged: &Options,
+        (sources, doomed): (usize, Option<&Doomed>),
+        done: &mut Done,
+    ) -> Result<()> {
+        let session = Session::new(Arc::new(|_| ()));
+        let book = Book::default();
+        let prices: Vec<_> =
+            tasks.iter().map(|task| self.one_price(&session, task, &book)).collect();
+        let mut prices = stream::iter(prices).buffered(AT_ONCE).zip(stream::iter(tasks));
+        let mut images = Vec::new();
+        while let Some((price, task)) = prices.next().await {
+            let price = match price {
+                Ok(price) => price,
+                Err(failure) => {
+                    let what = format!("Error pricing ref {}", quote(&task.from.to_string()));
+                    self.outcomes.unpriced(task.id, &failure);
+                    if !self.manner.keep_going {
+                        return Err(failure.step(what));
+                    }
+                    error!(error = failure.sentence(), "{what}");
+                    done.well -= 1;
+                    done.fail(failure.class());
+                    continue;
+                }
+            };
+            say(task, price.as_ref());
+            self.outcomes.priced(task.id, price.as_ref());
+            let planned = Planned::new(task, price.as_ref(), flagged);
+            plan.sum.add(&planned);
+            images.push(planned);
+        }
+        info!("Would have synced {} images from {sources} sources", done.well);
+        let deleted: Option<Vec<_>> = doomed.map(|doomed| doomed.names().cloned().collect());
+        plan.sum.delete = deleted.as_ref().map_or(0, |deleted| deleted.len() as u64);
+        self.outcomes.tell(&SyncEvent::Estimated(&Estimate { plan, images, deleted }));
+        self.outcomes.check()
+    }
+
+    async fn one_price(
+        &self,
+        session: &Session,
+        task: &SyncTask,
+        book: &Book,
+    ) -> Result<Option<Price>> {
+        if task.settled {
+            return Ok(None);
+        }
+        let attempt = async || -> Result<Price> {
+            let source = skopeo_transport::open(&task.from, &task.options).await;
+            let source = source.with_context(|| format!("initializing source {}", task.from))?;
+            let destination = task.collection.look(&task.to).await;
+            let destination =
+                destination.with_context(|| format!("initializing destination {}", task.to))?;
+            let (policy, request) = (self.policy, &task.request);
+            let price = skopeo_copy::price(session, &*source, &*destination, policy, request, book);
+            Ok(price.await?)
+        };
+        retry::with(self.manner.retry, attempt).await.map(Some)
+    }
+}
+
+/// Says what would be done with an image.
+fn say(task: &SyncTask, price: Option<&Price>) {
+    let (from, to) = (task.from.to_string(), task.to.to_string());
+    let SyncTask { at, of, .. } = task;
+    match price.map(|price| price.change) {
+        Some(Change::New | Change::Changed) => {
+            info!(from, to, "Would have copied image ref {at}/{of}");
+        }
+        Some(Change::Unchanged) => {
+            info!(from, to, "Would have skipped image ref {at}/{of}: it is unchanged");
+        }
+        None => info!(from, to, "Would have skipped image ref {at}/{of}: its tag never moves"),
+    }
+}

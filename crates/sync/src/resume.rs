@@ -1,0 +1,160 @@
+//! The images of a record that are not where they should be, once more.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use skopeo_copy::{Lists, Others, Request};
+use skopeo_transport::{ImageName, Options};
+use tracing::{info, warn};
+
+use crate::destination::Place;
+use crate::discover::Input;
+use crate::report::{Entry, Record};
+use crate::sources::check_sources;
+use crate::task::{Places, SyncTask, TaskId, is_same, number};
+use crate::{Context as _, Error, Result, within};
+
+/// A run that is to be ended.
+#[derive(Debug)]
+pub struct Resume {
+    /// What has come of it so far.
+    pub record: Record,
+    /// What the record is called in errors.
+    pub file: String,
+    /// What was named as its source, and where its images go.
+    pub input: Input,
+}
+
+impl Resume {
+    /// The hosts of registries that it reads from; empty for other places.
+    pub fn hosts(&self) -> impl Iterator<Item = String> {
+        let missing = self.record.images.iter().filter(|image| image.outcome.is_missing());
+        missing.filter_map(|image| Some(host(&ImageName::parse(image.source.as_ref()?).ok()?)))
+    }
+
+    /// The places that it writes to, by name.
+    pub fn places(&self) -> impl Iterator<Item = &str> {
+        let missing = self.record.images.iter().filter(|image| image.outcome.is_missing());
+        missing.map(|image| image.place.as_str())
+    }
+
+    /// The images, and the places that they go to.
+    ///
+    /// # Errors
+    /// If the report names what cannot be, or nothing is known of what failed.
+    pub(crate) async fn tasks(
+        &self,
+        source: &Arc<Options>,
+        destination: &Options,
+        request: &Request,
+    ) -> Result<(Places, Vec<SyncTask>)> {
+        let input = &self.input;
+        let meant: Vec<&Entry> =
+            self.record.images.iter().filter(|image| image.outcome.is_missing()).collect();
+        if meant.is_empty() {
+            match &self.record.error {
+                Some(error) if self.record.unlisted.is_empty() && !self.record.ok => {
+                    let why = error["message"].as_str().unwrap_or_default();
+                    return Err(Error::refused(format!(
+                        "{} names no image that failed: the run ended before images were known: \
+                         {why}",
+                        self.file
+                    )));
+                }
+                _ => info!("No image of {} failed", self.file),
+            }
+        }
+        let places = meant.iter().map(|image| image.place.parse::<Place>());
+        let places: Vec<Place> =
+            places.collect::<Result<_, _>>().with_context(|| self.file.clone())?;
+        let known = input.places();
+        if let Some(other) = places.iter().find(|place| known.iter().all(|it| !is_same(it, place)))
+        {
+            return Err(Error::refused(format!(
+                "{} names {other}, which is no place of the run that it is of",
+                self.file
+            )));
+        }
+        let opened =
+            Places::open(places.iter(), |place| input.reaching(destination, place)).await?;
+        let mut options: HashMap<String, Arc<Options>> = HashMap::new();
+        let (mut images, of): (Vec<SyncTask>, _) = (Vec::new(), meant.len());
+        for (image, place) in meant.into_iter().zip(places) {
+            let Some(from) = &image.source else {
+                warn!("Deleting {} is not tried again", image.destination);
+                continue;
+            };
+            let from = ImageName::parse(from).with_context(|| self.file.clone())?;
+            let to = &image.destination;
+            let Some(to) = within::name(&place, &**opened.get(&place), to) else {
+                let to = to.escape_debug();
+                return Err(Error::refused(format!(
+                    "{}: {to} is not in {place}, where it says that it is",
+                    self.file
+                )));
+            };
+            let host = host(&from);
+            let options =
+                options.entry(host.clone()).or_insert_with(|| input.reading(source, &host));
+            images.push(SyncTask {
+                id: TaskId::default(),
+                from,
+                options: options.clone(),
+                to,
+                collection: opened.get(&place).clone(),
+                place,
+                request: Arc::new(Request {
+                    lists: self.lists(&image.platforms)?,
+                    ..request.clone()
+                }),
+                at: images.len() + 1,
+                of,
+                settled: false,
+            });
+        }
+        let sources = images.iter().map(|image| &image.from);
+        check_sources(sources, source).with_context(|| self.file.clone())?;
+        number(&mut images);
+        Ok((opened, images))
+    }
+
+    /// The sources that could not be listed then: what is in them is not known.
+    ///
+    /// # Errors
+    /// If there were some.
+    pub(crate) fn check_unlisted(&self) -> Result<()> {
+        let Some(first) = self.record.unlisted.first() else { return Ok(()) };
+        Err(Error::refused(format!(
+            "{} sources of {} could not be listed, such as {}: only the whole sync finds out what \
+             is in them",
+            self.record.unlisted.len(),
+            self.file,
+            first.source
+        )))
+    }
+
+    fn lists(&self, platforms: &[String]) -> Result<Lists> {
+        let words: Vec<&str> = platforms.iter().map(String::as_str).collect();
+        Ok(match words[..] {
+            ["all"] => Lists::All,
+            [] | ["system"] => Lists::System,
+            _ => {
+                let wanted = words.iter().map(|word| word.parse()).collect::<Result<_, _>>();
+                Lists::Platforms {
+                    wanted: wanted.with_context(|| self.file.clone())?,
+                    others: Others::Remove,
+                }
+            }
+        })
+    }
+}
+
+/// The host of a registry that an image is in; empty for other places.
+fn host(name: &ImageName) -> String {
+    let name = name.to_string();
+    let reference = name.strip_prefix("docker://").map(skopeo_image::Reference::parse_normalized);
+    match reference {
+        Some(Ok(reference)) => reference.name.domain().to_owned(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,394 @@
+//! Many images at once.
+
+use std::collections::HashSet;
+use std::num::{NonZero, NonZeroUsize};
+use std::sync::Arc;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use skopeo_copy::tee::copy_to_all;
+use skopeo_copy::{Copied, Limits, Rates, Session};
+use skopeo_image::ErrorClass;
+use skopeo_image::go::quote;
+use skopeo_trust::Policy;
+use tracing::{error, info};
+
+use crate::destination::Place;
+use crate::observer::SyncEvent;
+use crate::outcomes::Outcomes;
+use crate::request::Manner;
+use crate::task::{Places, SyncTask, TaskId, is_same};
+use crate::{Error, Result, retry};
+
+/// How many images are looked at at once, to find out whether they are there already. That is a
+/// question to each side, and costs no more than the way there and back.
+const LOOKED_AT: usize = 32;
+
+/// All that the images of a run have in common.
+pub(crate) struct Work<'a> {
+    pub(crate) manner: &'a Manner,
+    pub(crate) policy: &'a Policy,
+    pub(crate) outcomes: &'a Arc<Outcomes>,
+    /// What all images share.
+    pub(crate) session: &'a Session,
+}
+
+/// What has come of them.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// How many are there now.
+    pub(crate) well: usize,
+    /// How many are not; it has been said of each.
+    pub(crate) failed: usize,
+    /// The kind of failure of all that failed, if it is one.
+    pub(crate) class: Option<ErrorClass>,
+}
+
+impl Work<'_> {
+    /// Copies all images that were found in so many `sources`.
+    ///
+    /// # Errors
+    /// The first failure, unless it was asked to go on.
+    pub(crate) async fn copy_all(
+        &self,
+        tasks: &[SyncTask],
+        places: &Places,
+        sources: usize,
+    ) -> Result<Done> {
+        let done = self.run(tasks).await;
+        // What was copied before a failure is there, in archives as anywhere else.
+        let ended = self.end(tasks, places).await;
+        if let (Err(_), Err(failure)) = (&done, &ended) {
+            error!(error = failure.sentence(), "Error finishing what was copied before that");
+        }
+        let mut done = done?;
+        done.lose(ended?);
+        info!("Synced {} images from {sources} sources", done.well);
+        match self.outcomes.one_of_platforms() {
+            0 => {}
+            1 => info!("1 of several platforms of 1 image copied; --all copies all"),
+            count => info!("1 of several platforms of {count} images copied; --all copies all"),
+        }
+        Ok(done)
+    }
+
+    /// Says of all images that they would be copied, before it is known what that would take.
+    ///
+    /// # Errors
+    /// If who watches wants the run to stop.
+    pub(crate) fn foretell(&self, tasks: &[SyncTask]) -> Result<Done> {
+        self.outcomes.tell(&SyncEvent::Copying);
+        tasks.iter().for_each(|task| self.outcomes.well(task.id, None));
+        self.outcomes.tell(&SyncEvent::Copied);
+        self.outcomes.check()?;
+        Ok(Done { well: tasks.len(), ..Done::default() })
+    }
+
+    /// Gives their names to what has to be whole for that, and takes back what was said of images
+    /// that have none in the end. Gives for each of these why it has none.
+    ///
+    /// # Errors
+    /// The first failure, unless it was asked to go on.
+    async fn end(&self, tasks: &[SyncTask], places: &Places) -> Result<Vec<Option<ErrorClass>>> {
+        let unfinished = places.finish().await;
+        let is_lost = |place: &Place| unfinished.iter().any(|(lost, _)| is_same(lost, place));
+        let mut published = HashSet::new();
+        for place in tasks.iter().map(|task| &task.place).filter(|place| !is_lost(place)) {
+            if published.insert(place) {
+                self.outcomes.tell(&SyncEvent::Published(place));
+            }
+        }
+        let (mut lost, mut stopped) = (Vec::new(), None);
+        for (place, failure) in unfinished {
+            // However it was written.
+            let names = tasks.iter().map(|task| &task.place).filter(|it| is_same(it, place));
+            let names: HashSet<String> = names.map(ToString::to_string).collect();
+            let count = self.outcomes.unfinished(&names, &failure);
+            lost.extend(std::iter::repeat_n(failure.class(), count));
+            if self.manner.keep_going || stopped.is_some() {
+                error!(error = failure.sentence(), "Error finishing {place}");
+            } else {
+                stopped = Some(failure);
+            }
+        }
+        self.outcomes.finished();
+        self.outcomes.check()?;
+        stopped.map_or(Ok(lost), Err)
+    }
+
+    /// Copies all images.
+    ///
+    /// # Errors
+    /// The first failure, which stops all others, unless it was asked to go on.
+    async fn run(&self, tasks: &[SyncTask]) -> Result<Done> {
+        self.outcomes.tell(&SyncEvent::Copying);
+        let done = self.run_groups(tasks).await;
+        self.outcomes.tell(&SyncEvent::Copied);
+        done
+    }
+
+    async fn run_groups(&self, tasks: &[SyncTask]) -> Result<Done> {
+        let looked_at = LOOKED_AT.max(jobs(self.manner.jobs).get());
+        let mut done = Done::default();
+        let mut rest = tasks.chunk_by(SyncTask::is_read_with);
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            let room = looked_at - under_way.len();
+            under_way.extend(
+                rest.by_ref()
+                    .take(room)
+                    .map(|group| async move { (group, self.group(group).await) }),
+            );
+            let Some((group, results)) = under_way.next().await else { break };
+            self.outcomes.end(group[0].id);
+            let mut stopped = None;
+            for (task, result) in group.iter().zip(results) {
+                match result {
+                    Ok(copied) => {
+                        match task.settled {
+                            true => self.outcomes.skipped(task.id),
+                            false => self.outcomes.well(task.id, copied.as_ref()),
+                        }
+                        done.well += 1;
+                    }
+                    Err(failure) => {
+                        self.outcomes.failed(task.id, &failure);
+                        let what = what_failed(task, group.len());
+                        if self.manner.keep_going {
+                            error!(error = failure.sentence(), "{what}");
+                            done.fail(failure.class());
+                        } else {
+                            stopped.get_or_insert_with(|| match stands_alone(&failure) {
+                                true => failure,
+                                false => failure.step(what),
+                            });
+                        }
+                    }
+                }
+            }
+            self.outcomes.check()?;
+            if let Some(failure) = stopped {
+                return Err(failure);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Copies one image to all its places. Each has a result.
+    async fn group(&self, group: &[SyncTask]) -> Vec<Result<Option<Copied>>> {
+        for task in group {
+            let (from, to) = (task.from.to_string(), task.to.to_string());
+            let SyncTask { at, of, .. } = task;
+            if task.settled {
+                info!(from, to, "Skipping image ref {at}/{of}: its tag never moves");
+                self.outcomes.tell(&SyncEvent::Skipped(task));
+            } else {
+                info!(from, to, "Copying image ref {at}/{of}");
+            }
+        }
+        if group[0].settled {
+            return group.iter().map(|_| Ok(None)).collect();
+        }
+        let mut results: Vec<Option<Result<Copied>>> = group.iter().map(|_| None).collect();
+        let mut failed = 0;
+        let tried = retry::with(self.manner.retry, async || {
+            let is_left = |result: &Option<Result<Copied>>| match result {
+                None => true,
+                Some(Err(failure)) => failure.is_transient(),
+                Some(Ok(_)) => false,
+            };
+            let left: Vec<usize> = (0..group.len()).filter(|at| is_left(&results[*at])).collect();
+            let tasks: Vec<&SyncTask> = left.iter().map(|at| &group[*at]).collect();
+            for (at, copied) in left.into_iter().zip(self.attempt(group[0].id, &tasks).await) {
+                results[at] = Some(copied);
+            }
+            // For whichever of them another try may do, it is for that one.
+            let again = results.iter().position(is_left);
+            match again.and_then(|at| Some((at, results[at].take()?.err()?))) {
+                Some((at, failure)) => {
+                    failed = at;
+                    Err(failure)
+                }
+                None => Ok(()),
+            }
+        });
+        if let Err(failure) = tried.await {
+            results[failed] = Some(Err(failure));
+        }
+        results.into_iter().flatten().map(|result| result.map(Some)).collect()
+    }
+
+    async fn attempt(&self, group: TaskId, tasks: &[&SyncTask]) -> Vec<Result<Copied>> {
+        self.outcomes.attempt(group, tasks);
+        let outcomes = self.outcomes.clone();
+        let session = self.session.watched(Arc::new(move |event| outcomes.copying(group, &event)));
+        let copied = self.copy(&session, tasks).await;
+        let ends = tasks.iter().zip(&copied);
+        let ends: Vec<_> = ends.map(|(task, copied)| (*task, copied.as_ref().ok())).collect();
+        self.outcomes.tell(&SyncEvent::Attempted { group, ends: &ends });
+        copied
+    }
+
+    async fn copy(&self, session: &Session, tasks: &[&SyncTask]) -> Vec<Result<Copied>> {
+        let SyncTask { from, options, request, .. } = tasks[0];
+        let source = match skopeo_transport::open(from, options).await {
+            Ok(source) => source,
+            Err(error) => {
+                let (name, source) = (from.to_string(), error.into());
+                let failed = Arc::new(skopeo_copy::Error::Source { name, source });
+                let failed = || skopeo_copy::Error::Shared(failed.clone()).into();
+                return tasks.iter().map(|_| Err(failed())).collect();
+            }
+        };
+        let (mut results, mut doors) = (Vec::new(), Vec::new());
+        for task in tasks {
+            let door = task.collection.create(&task.to).await;
+            results.push(match door {
+                Ok(door) => {
+                    doors.push(door);
+                    None
+                }
+                Err(error) => {
+                    let alone = error.stands_alone();
+                    let failed = Error::from(error);
+                    Some(match alone {
+                        true => failed,
+                        false => failed.step(format!("initializing destination {}", task.to)),
+                    })
+                }
+            });
+        }
+        let copied = copy_to_all(session, &*source, doors, self.policy, request).await;
+        let mut copied = copied.into_iter();
+        let mut next = || Some(copied.next()?.map_err(Error::from));
+        results
+            .into_iter()
+            .filter_map(|failed| failed.map_or_else(&mut next, |it| Some(Err(it))))
+            .collect()
+    }
+}
+
+/// Whether an error says all by itself, as the original has it.
+fn stands_alone(failure: &Error) -> bool {
+    matches!(failure, Error::Transport(error) if error.stands_alone())
+}
+
+/// Which of the copies of an image to several places failed.
+fn what_failed(task: &SyncTask, places: usize) -> String {
+    let from = quote(&task.from.to_string());
+    if places == 1 {
+        return format!("Error copying ref {from}");
+    }
+    format!("Error copying ref {from} to {}", quote(&task.to.to_string()))
+}
+
+impl Done {
+    pub(crate) fn fail(&mut self, class: Option<ErrorClass>) {
+        self.class = match (self.failed, self.class) {
+            (0, _) => class,
+            (_, before) => before.filter(|_| before == class),
+        };
+        self.failed += 1;
+    }
+
+    /// Some that were well have no name after all.
+    fn lose(&mut self, lost: Vec<Option<ErrorClass>>) {
+        self.well = self.well.saturating_sub(lost.len());
+        lost.into_iter().for_each(|class| self.fail(class));
+    }
+}
+
+/// Returns what all images of a run share: how many of them are on their way at once, and how fast
+/// bytes move. Each registry may have so many `connections`.
+#[must_use]
+pub fn session(
+    jobs: Option<NonZeroUsize>,
+    connections: Option<NonZeroUsize>,
+    rates: Rates,
+) -> Session {
+    let jobs = self::jobs(jobs);
+    let blobs = NonZeroUsize::new(2 * jobs.get() + 4);
+    // Each blob on its way is a connection.
+    let blobs = blobs.map(|blobs| connections.map_or(blobs, |most| blobs.min(most)));
+    let limits = Limits { images: Some(jobs), blobs };
+    Session::limited(Arc::new(|_| ()), &limits).with_rates(rates)
+}
+
+/// How many images are on their way at once. If nothing is said, enough to keep the line busy while
+/// manifests are written.
+fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
+    let usual = || {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        NonZeroUsize::new((2 * processors).clamp(8, 16)).unwrap_or(NonZeroUsize::MIN)
+    };
+    asked.unwrap_or_else(usual)
+}
+
+#[cfg(test)]
+mod tests {
+    use skopeo_copy::Retry;
+    use skopeo_testkit::Image;
+    use skopeo_transport::Error as TransportError;
+
+    use super::*;
+    use crate::report::Outcome;
+    use crate::testing::{Fake, options, tasks};
+
+    /// What has come of a run over these sources, and of each of them, with its attempts.
+    async fn copy(
+        to: &Arc<Fake>,
+        sources: &[String],
+        manner: &Manner,
+    ) -> (Result<Done>, Vec<(Outcome, u32)>) {
+        let outcomes = Arc::new(Outcomes::new(Arc::new(())));
+        let tasks = tasks(to, sources);
+        outcomes.expect(&tasks).unwrap();
+        let session = session(None, None, Rates::default());
+        let policy = Policy::insecure();
+        let work = Work { manner, policy: &policy, outcomes: &outcomes, session: &session };
+        let places = Places::opened(vec![(to.place(), options(), to.clone())]);
+        let done = work.copy_all(&tasks, &places, 1).await;
+        let images = outcomes.so_far().images;
+        (done, images.into_iter().map(|it| (it.outcome, it.attempts)).collect())
+    }
+
+    #[tokio::test]
+    async fn what_fails_stops_the_others_unless_they_are_to_go_on() {
+        let root = tempfile::tempdir().unwrap();
+        Image::new(1).write_dir(&root.path().join("there"));
+        let to = Fake::new(&root.path().join("out"), &[]);
+        let sources = ["gone", "there", "gone2"];
+        let sources = sources.map(|name| format!("dir:{}/{name}", root.path().display()));
+        let going_on = Manner { keep_going: true, ..Manner::default() };
+        let (done, images) = copy(&to, &sources, &going_on).await;
+        let done = done.unwrap();
+        assert_eq!((done.well, done.failed), (1, 2));
+        assert_eq!(images, [(Outcome::Failed, 1), (Outcome::Copied, 1), (Outcome::Failed, 1)]);
+
+        let (done, images) = copy(&to, &sources[..1], &Manner::default()).await;
+        let sentence = done.unwrap_err().sentence();
+        assert!(sentence.starts_with("Error copying ref \"dir:"), "{sentence}");
+        assert_eq!(images, [(Outcome::Failed, 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_passing_failure_is_tried_again_as_often_as_was_asked() {
+        let root = tempfile::tempdir().unwrap();
+        Image::new(1).write_dir(&root.path().join("a"));
+        let sources = [format!("dir:{}/a", root.path().display())];
+        let passing = || TransportError::Vanished(skopeo_image::Digest::sha256(b""));
+        let retry = |times| Manner {
+            retry: Retry { times, delay: Some(std::time::Duration::from_nanos(1)) },
+            ..Manner::default()
+        };
+        for (faults, times, expected) in [
+            (2, 2, (Outcome::Copied, 3)),
+            (2, 1, (Outcome::Failed, 2)),
+            (1, 0, (Outcome::Failed, 1)),
+        ] {
+            let to = Fake::new(&root.path().join(format!("{faults}-{times}")), &[]);
+            to.faults.lock().unwrap().extend(std::iter::repeat_with(passing).take(faults));
+            let (_, images) = copy(&to, &sources, &retry(times)).await;
+            assert_eq!(images, [expected], "{faults} {times}");
+        }
+    }
+}
