@@ -29,7 +29,11 @@ impl Observer for Progress {
 }
 
 /// Mirrors `repository` to a place of many images, such as `oci:FOLDER` or `docker://HOST/PATH`.
-pub async fn mirror(options: &Options, repository: &str, place: &str) -> Result<SyncReport, Error> {
+pub(crate) async fn mirror(
+    options: &Options,
+    repository: &str,
+    place: &str,
+) -> Result<SyncReport, Error> {
     let places = vec![place.parse()?];
     let input = Input::One { kind: SourceKind::Docker, source: repository.to_owned(), places };
     let images = Images::Selected(Box::new(Selection::new(input)));

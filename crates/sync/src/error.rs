@@ -17,6 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a mirror, or one image of it, failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// What was asked for makes no sense, or cannot be done; the sentence says it all.
     #[error("{sentence}")]

@@ -48,7 +48,7 @@ impl Work<'_> {
                     }
                     error!(error = failure.sentence(), "{what}");
                     done.well -= 1;
-                    done.fail(failure.class());
+                    done.fail(self.outcomes.class(&failure));
                     continue;
                 }
             };

@@ -1,6 +1,9 @@
 //! Who watches a run.
 
+use std::error::Error as StdError;
+
 use skopeo_copy::{Copied, Event};
+use skopeo_image::ErrorClass;
 
 use crate::Error;
 use crate::destination::Place;
@@ -78,6 +81,12 @@ pub trait Observer: Send + Sync {
     /// # Errors
     /// If the run is to stop: it then fails with that error.
     fn tell(&self, event: &SyncEvent<'_>) -> Result<(), Error>;
+
+    /// Returns the kind of one error in a chain of causes that is of who watches, such as that of a
+    /// signer.
+    fn class_of(&self, _error: &(dyn StdError + 'static)) -> Option<ErrorClass> {
+        None
+    }
 
     /// Is told what happens to images that are read at once. `group` is the first of them.
     fn copying(&self, _group: TaskId, _event: &Event) {}

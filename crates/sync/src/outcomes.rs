@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use skopeo_copy::{Change, Copied, Event, Lists, Price};
-use skopeo_image::Digest;
+use skopeo_image::{Digest, ErrorClass};
 use skopeo_transport::{How, ImageName};
 
 use crate::observer::{Observer, SyncEvent};
@@ -79,6 +79,16 @@ impl Outcomes {
         self.state().stopped.take().map_or(Ok(()), Err)
     }
 
+    /// What kind of failure it is, as far as this crate or who watches knows.
+    pub(crate) fn class(&self, error: &Error) -> Option<ErrorClass> {
+        error.class().or_else(|| error.chain().find_map(|link| self.observer.class_of(link)))
+    }
+
+    fn problem(&self, error: &Error) -> Problem {
+        let class = self.class(error).unwrap_or(ErrorClass::Other);
+        Problem { class: class.as_str().to_owned(), message: error.sentence() }
+    }
+
     /// These are the images that there are.
     ///
     /// # Errors
@@ -101,7 +111,7 @@ impl Outcomes {
 
     /// A source could not be listed.
     pub(crate) fn unlisted(&self, source: String, error: &Error) {
-        self.state().unlisted.push(Unlisted { source, error: Problem::new(error) });
+        self.state().unlisted.push(Unlisted { source, error: self.problem(error) });
     }
 
     /// These images of a group are tried, once more perhaps.
@@ -171,7 +181,7 @@ impl Outcomes {
     /// It is not.
     pub(crate) fn failed(&self, task: TaskId, error: &Error) {
         self.done(task, |entry| {
-            (entry.outcome, entry.error) = (Outcome::Failed, Some(Problem::new(error)));
+            (entry.outcome, entry.error) = (Outcome::Failed, Some(self.problem(error)));
         });
     }
 
@@ -202,7 +212,7 @@ impl Outcomes {
     /// A dry run could not find it out.
     pub(crate) fn unpriced(&self, task: TaskId, error: &Error) {
         self.change(task, |entry| {
-            (entry.outcome, entry.error) = (Outcome::Failed, Some(Problem::new(error)));
+            (entry.outcome, entry.error) = (Outcome::Failed, Some(self.problem(error)));
         });
     }
 
@@ -227,7 +237,7 @@ impl Outcomes {
             outcome: if done.is_ok() { Outcome::Deleted } else { Outcome::Failed },
             digest: Some(digest),
             attempts: 1,
-            error: done.err().map(Problem::new),
+            error: done.err().map(|error| self.problem(error)),
             ..Entry::default()
         });
     }
@@ -254,7 +264,7 @@ impl Outcomes {
         let (name, mut state) = (name.to_string(), self.state());
         let mut tasks = state.tasks.values_mut().map(|known| &mut known.entry);
         if let Some(entry) = tasks.find(|it| it.destination == name && it.place == place) {
-            (entry.outcome, entry.error) = (Outcome::Failed, Some(Problem::new(error)));
+            (entry.outcome, entry.error) = (Outcome::Failed, Some(self.problem(error)));
             return;
         }
         state.others.push(Entry {
@@ -262,7 +272,7 @@ impl Outcomes {
             place: place.to_owned(),
             outcome: Outcome::Failed,
             digest,
-            error: Some(Problem::new(error)),
+            error: Some(self.problem(error)),
             ..Entry::default()
         });
     }
@@ -298,7 +308,7 @@ impl Outcomes {
             });
             let lost = lost.map(|(task, Known { entry, .. })| {
                 entry.outcome = Outcome::Failed;
-                (entry.digest, entry.error) = (None, Some(Problem::new(error)));
+                (entry.digest, entry.error) = (None, Some(self.problem(error)));
                 (*task, entry.clone())
             });
             lost.collect()
@@ -447,10 +457,10 @@ mod tests {
         assert_eq!(flight.bytes, Bytes { read: 12, written: 10, reused: 5, ..Bytes::default() });
     }
 
-    #[test]
-    fn what_is_on_its_way_is_told_as_far_as_it_is() {
+    #[tokio::test]
+    async fn what_is_on_its_way_is_told_as_far_as_it_is() {
         let outcomes = Outcomes::new(Arc::new(()));
-        let to = Fake::new(std::path::Path::new("/fake"), &[]);
+        let to = Fake::new(std::path::Path::new("/fake"), &[]).await;
         let tasks = tasks(&to, &["dir:/a", "dir:/b", "dir:/c"].map(str::to_owned));
         outcomes.expect(&tasks).unwrap();
         let ids: Vec<TaskId> = tasks.iter().map(SyncTask::id).collect();

@@ -17,6 +17,7 @@ use crate::resume::Resume;
 
 /// What is asked of a run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct SyncRequest {
     /// Which images are meant, and where they go.
     pub images: Images,
@@ -42,6 +43,7 @@ pub struct SyncRequest {
 
 /// Which images are meant.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Images {
     /// Those that a selection finds.
     Selected(Box<Selection>),

@@ -103,7 +103,7 @@ impl Work<'_> {
             let names = tasks.iter().map(|task| &task.place).filter(|it| is_same(it, place));
             let names: HashSet<String> = names.map(ToString::to_string).collect();
             let count = self.outcomes.unfinished(&names, &failure);
-            lost.extend(std::iter::repeat_n(failure.class(), count));
+            lost.extend(std::iter::repeat_n(self.outcomes.class(&failure), count));
             if self.manner.keep_going || stopped.is_some() {
                 error!(error = failure.sentence(), "Error finishing {place}");
             } else {
@@ -155,7 +155,7 @@ impl Work<'_> {
                         let what = what_failed(task, group.len());
                         if self.manner.keep_going {
                             error!(error = failure.sentence(), "{what}");
-                            done.fail(failure.class());
+                            done.fail(self.outcomes.class(&failure));
                         } else {
                             stopped.get_or_insert_with(|| match stands_alone(&failure) {
                                 true => failure,
@@ -355,7 +355,7 @@ mod tests {
     async fn what_fails_stops_the_others_unless_they_are_to_go_on() {
         let root = tempfile::tempdir().unwrap();
         Image::new(1).write_dir(&root.path().join("there"));
-        let to = Fake::new(&root.path().join("out"), &[]);
+        let to = Fake::new(&root.path().join("out"), &[]).await;
         let sources = ["gone", "there", "gone2"];
         let sources = sources.map(|name| format!("dir:{}/{name}", root.path().display()));
         let going_on = Manner { keep_going: true, ..Manner::default() };
@@ -385,7 +385,7 @@ mod tests {
             (2, 1, (Outcome::Failed, 2)),
             (1, 0, (Outcome::Failed, 1)),
         ] {
-            let to = Fake::new(&root.path().join(format!("{faults}-{times}")), &[]);
+            let to = Fake::new(&root.path().join(format!("{faults}-{times}")), &[]).await;
             to.faults.lock().unwrap().extend(std::iter::repeat_with(passing).take(faults));
             let (_, images) = copy(&to, &sources, &retry(times)).await;
             assert_eq!(images, [expected], "{faults} {times}");

@@ -9,7 +9,8 @@ use skopeo_config::{Config, Environment, Overrides};
 use skopeo_copy::Request;
 use skopeo_image::{Digest, Platform};
 use skopeo_transport::{
-    Collection, Connections, Destination, Error, ImageName, NameError, Options, create, look,
+    Collection, CollectionKind, Connections, Destination, Error, ImageName, NameError, Options,
+    collection,
 };
 
 use crate::destination::Place;
@@ -27,16 +28,19 @@ pub(crate) fn options() -> Options {
 #[derive(Debug)]
 pub(crate) struct Fake {
     folder: PathBuf,
+    inner: Box<dyn Collection>,
     tags: Mutex<BTreeMap<String, Digest>>,
     /// What goes wrong when images are written, one after the other.
     pub(crate) faults: Mutex<Vec<Error>>,
 }
 
 impl Fake {
-    pub(crate) fn new(folder: &Path, tags: &[&str]) -> Arc<Self> {
+    pub(crate) async fn new(folder: &Path, tags: &[&str]) -> Arc<Self> {
+        let place = folder.to_str().unwrap();
+        let inner = collection(CollectionKind::Dir, place, &options()).await.unwrap();
         let tags = tags.iter().map(|tag| ((*tag).to_owned(), Digest::sha256(tag.as_bytes())));
         let (tags, faults) = (Mutex::new(tags.collect()), Mutex::default());
-        Arc::new(Self { folder: folder.to_owned(), tags, faults })
+        Arc::new(Self { folder: folder.to_owned(), inner, tags, faults })
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -55,19 +59,19 @@ impl Fake {
 #[async_trait]
 impl Collection for Fake {
     fn name(&self, label: &str) -> Result<ImageName, NameError> {
-        ImageName::parse(&format!("dir:{}/{label}", self.folder.display()))
+        self.inner.name(label)
     }
 
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
         let fault = self.faults.lock().unwrap().pop();
         match fault {
             Some(fault) => Err(fault),
-            None => create(name, &options()).await,
+            None => self.inner.create(name).await,
         }
     }
 
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
-        look(name, &options()).await
+        self.inner.look(name).await
     }
 
     async fn tags(&self, _repository: &str) -> Result<Vec<String>, Error> {

@@ -127,6 +127,26 @@ pub(super) fn shared() -> impl Iterator<Item = Flag> {
     ])
 }
 
+/// What the flags that `copy` and `sync` share ask of each copy.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) remove_signatures: bool,
+    pub(crate) remove_list_signatures: bool,
+    pub(crate) format: Option<String>,
+    pub(crate) preserve_digests: bool,
+}
+
+impl Asked {
+    pub(crate) fn new(values: &Values) -> Self {
+        Self {
+            remove_signatures: values.switch("remove-signatures"),
+            remove_list_signatures: values.switch("remove-list-signatures"),
+            format: values.maybe_text("format").map(str::to_owned),
+            preserve_digests: values.switch("preserve-digests"),
+        }
+    }
+}
+
 /// What the flags of `copy` said, apart from the two images.
 #[derive(Clone, Debug)]
 pub(crate) struct Copy {
@@ -138,10 +158,7 @@ pub(crate) struct Copy {
     pub(crate) quiet: bool,
     pub(crate) digestfile: Option<PathBuf>,
     pub(crate) parallel: u64,
-    pub(crate) remove_signatures: bool,
-    pub(crate) remove_list_signatures: bool,
-    pub(crate) format: Option<String>,
-    pub(crate) preserve_digests: bool,
+    pub(crate) asked: Asked,
     pub(crate) compress: bool,
     pub(crate) decompress: bool,
     pub(crate) accept_uncompressed: bool,
@@ -159,7 +176,6 @@ pub(crate) struct Copy {
 
 impl Copy {
     pub(crate) fn new(values: &Values) -> Self {
-        let text = |name| values.maybe_text(name).map(str::to_owned);
         let secrets =
             |name| values.texts(name).iter().map(|text| Secret::from(text.as_str())).collect();
         Self {
@@ -169,10 +185,7 @@ impl Copy {
             referrers: values.has("referrers").then(|| values.texts("referrers").to_vec()),
             digestfile: values.text("digestfile").map(PathBuf::from),
             parallel: values.uint("image-parallel-copies").unwrap_or_default(),
-            remove_signatures: values.switch("remove-signatures"),
-            remove_list_signatures: values.switch("remove-list-signatures"),
-            format: text("format"),
-            preserve_digests: values.switch("preserve-digests"),
+            asked: Asked::new(values),
             compress: values.switch("dest-compress"),
             decompress: values.switch("dest-decompress"),
             accept_uncompressed: values.switch("dest-oci-accept-uncompressed-layers"),

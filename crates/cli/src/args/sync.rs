@@ -238,11 +238,8 @@ pub(crate) struct Sync {
     pub(crate) immutable: Immutable,
     pub(crate) state: Option<PathBuf>,
     pub(crate) jobs: Option<NonZeroUsize>,
-    pub(crate) remove_signatures: bool,
+    pub(crate) asked: copy::Asked,
     pub(crate) sign: SignFlags,
-    pub(crate) remove_list_signatures: bool,
-    pub(crate) format: Option<String>,
-    pub(crate) preserve_digests: bool,
     /// The deprecated `--tls-verify` for both sides was given.
     pub(crate) deprecated_tls_verify: bool,
 }
@@ -281,11 +278,8 @@ impl Sync {
                 .context("--immutable-tags")?,
             state: values.text("state").map(PathBuf::from),
             jobs: NonZeroUsize::new(jobs.context("--jobs is out of range")?),
-            remove_signatures: values.switch("remove-signatures"),
+            asked: copy::Asked::new(values),
             sign: SignFlags::new(values)?,
-            remove_list_signatures: values.switch("remove-list-signatures"),
-            format: values.maybe_text("format").map(str::to_owned),
-            preserve_digests: values.switch("preserve-digests"),
             deprecated_tls_verify: values.has("tls-verify"),
         })
     }

@@ -16,7 +16,7 @@ use skopeo_transport::ImageName;
 use tracing::warn;
 
 use crate::app::App;
-use crate::args::copy::Copy;
+use crate::args::copy::{Asked, Copy};
 use crate::args::image;
 use crate::args::report::{Output, Show};
 use crate::args::signing::SignFlags;
@@ -113,16 +113,16 @@ fn not_written(digestfile: &Path) -> String {
     format!("Failed to write digest to file {}", go::quote(&digestfile.to_string_lossy()))
 }
 
-/// What is asked, in the words of the pipeline.
-fn request(app: &App, copy: &Copy, lists: Lists) -> Result<Request> {
+/// What is asked of a copy, or of each image of a `sync`, in the words of the pipeline.
+pub(super) fn shared_request(app: &App, asked: &Asked, lists: Lists) -> Result<Request> {
     let mut request = Request::new(Platform::host());
     request.platforms = app.platforms();
     request.lists = lists;
-    request.format = copy.format.as_deref().map(format).transpose()?;
-    if copy.preserve_digests {
+    request.format = asked.format.as_deref().map(format).transpose()?;
+    if asked.preserve_digests {
         request.digests = Digests::Preserve;
     }
-    request.signatures = match (copy.remove_signatures, copy.remove_list_signatures) {
+    request.signatures = match (asked.remove_signatures, asked.remove_list_signatures) {
         (true, true) => {
             bail!("Only one of --remove-signatures and --remove-list-signatures can be specified")
         }
@@ -130,6 +130,12 @@ fn request(app: &App, copy: &Copy, lists: Lists) -> Result<Request> {
         (false, true) => SourceSignatures::RemoveOfLists,
         (false, false) => SourceSignatures::Keep,
     };
+    Ok(request)
+}
+
+/// What is asked of one copy.
+fn request(app: &App, copy: &Copy, lists: Lists) -> Result<Request> {
+    let mut request = shared_request(app, &copy.asked, lists)?;
     request.compression = compression(copy)?;
     request.added = added(copy, &request.lists)?;
     if request.added.is_empty() {
@@ -174,7 +180,7 @@ fn referrers(copy: &Copy) -> Result<Referrers> {
 }
 
 /// The kind of manifest that `--format` asks for.
-pub(super) fn format(name: &str) -> Result<Format> {
+fn format(name: &str) -> Result<Format> {
     match name {
         "oci" => Ok(Format::Oci),
         "v2s1" => Ok(Format::DockerSchema1),

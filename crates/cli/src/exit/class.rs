@@ -63,7 +63,7 @@ pub(crate) fn row_of(class: ErrorClass) -> Row {
 
 /// The kind of an error: what the outermost of its causes says that knows.
 pub(crate) fn class(error: &Error) -> Option<ErrorClass> {
-    links(error).find_map(of_link)
+    links(error).find_map(class_of)
 }
 
 /// What the registry said, in the outermost of the causes that comes from one.
@@ -75,7 +75,8 @@ pub(crate) fn registry(error: &Error) -> Option<&RegistryError> {
     })
 }
 
-fn of_link(link: &(dyn StdError + 'static)) -> Option<ErrorClass> {
+/// The kind of one error in a chain of causes.
+pub(crate) fn class_of(link: &(dyn StdError + 'static)) -> Option<ErrorClass> {
     if is_a::<UsageError>(link) || is_a::<ParseError>(link) || is_a::<Invalid>(link) {
         return Some(ErrorClass::InvalidInput);
     }
@@ -89,7 +90,7 @@ fn of_link(link: &(dyn StdError + 'static)) -> Option<ErrorClass> {
         .map(|error| error.class)
         .or_else(|| as_a::<Stdout>(link)?.0.class())
         .or_else(|| match as_a::<SignError>(link)? {
-            SignError::Refused(inner) => of_link(&**inner),
+            SignError::Refused(inner) => class_of(&**inner),
             error => error.class(),
         })
         .or_else(|| as_a::<GpgError>(link)?.class())

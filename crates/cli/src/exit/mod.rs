@@ -23,7 +23,7 @@ use skopeo_transport::{Error as TransportError, NameError};
 
 use crate::logging::{self, Level};
 
-pub(crate) use class::{CLASSES, class, row_of};
+pub(crate) use class::{CLASSES, class, class_of, row_of};
 pub(crate) use failure::Failure;
 
 /// In which manner a failure is told.

@@ -267,3 +267,217 @@ fn what_is_released_unwinds() {
         profiles.filter(|profile| profile.contains("panic = \"abort\"")).collect();
     assert_eq!(aborting, Vec::<&str>::new());
 }
+
+/// Files beside each other that use each other: crate, folder, files, and why they do. Whoever opens
+/// such a circle takes its row away.
+const CIRCLES: &[(&str, &str, &[&str], &str)] = &[
+    ("blob", "", &["pipe", "verify"], "what goes through a pipe is verified on its way"),
+    ("blob", "crypt", &["jwk", "key"], "a key is read from a JWK, and written as one"),
+    (
+        "cli",
+        "",
+        &["app", "args", "exit", "progress", "prompt", "report", "signing"],
+        "an exit code says what gpg said, and signing is a part of the program that exits",
+    ),
+    ("cli", "args", &["flag", "value"], "a flag reads its value, a value knows the flag's kind"),
+    ("copy", "plan", &["frozen", "image"], "what may not change is told of an image's plan"),
+    ("copy", "transfer", &["blob", "once"], "what is brought once is a blob that was brought"),
+    (
+        "registry",
+        "",
+        &["authorize", "client", "manifests", "repository", "send", "tags", "warning"],
+        "a request needs a token, and a token a request",
+    ),
+    (
+        "server",
+        "",
+        &["body", "content", "error", "log", "origin", "peer", "store"],
+        "an error says of what is served what the log and the answer say",
+    ),
+    (
+        "server",
+        "",
+        &["blobs", "listing", "manifests", "receive", "routes", "uploads"],
+        "a route knows who answers, and who answers what was routed",
+    ),
+    (
+        "server",
+        "store",
+        &["index", "kept", "layout", "names", "reach", "room"],
+        "what a layout needs is found in a layout, and counted",
+    ),
+    ("testkit", "registry", &["fault", "lie"], "a lie is a fault"),
+    ("transport", "", &["files", "partial"], "a file is what a download left, or becomes one"),
+    (
+        "transport",
+        "",
+        &["dir", "docker_tar", "layout", "name", "registry", "synthetic", "table"],
+        "the table of transports has all formats, and a format makes names",
+    ),
+    (
+        "transport",
+        "layout",
+        &["folder", "hanging", "index", "labels", "source"],
+        "what hangs on an image is looked for in the folder that it is found in",
+    ),
+    (
+        "trust",
+        "",
+        &["policy", "signed_by", "sigstore"],
+        "a requirement of the policy verifies, and what is verified is what it requires",
+    ),
+    ("trust", "policy", &["requirement", "sigstore"], "a requirement is of sigstore's kind"),
+];
+
+/// Modules beside each other use each other in one direction only, but for those in [`CIRCLES`].
+#[test]
+fn files_use_each_other_in_one_direction() {
+    let mut krates: BTreeMap<String, Vec<(Vec<String>, String)>> = BTreeMap::new();
+    for (krate, path, text) in sources() {
+        let below = path.strip_prefix(root().join("crates").join(&krate).join("src")).unwrap();
+        let module = module_of(below);
+        if !module.iter().any(|name| name == "tests") {
+            krates.entry(krate).or_default().push((module, text));
+        }
+    }
+    let mut new = Vec::new();
+    for (krate, files) in &krates {
+        for (folder, circle) in circles(files) {
+            let is_known = CIRCLES.iter().any(|(known, at, modules, _)| {
+                let is_in = |module: &String| modules.contains(&module.as_str());
+                known == krate && *at == folder.join("/") && circle.iter().all(is_in)
+            });
+            if !is_known {
+                new.push((krate, folder, circle));
+            }
+        }
+    }
+    assert!(new.is_empty(), "new circles between files: {new:#?}");
+}
+
+/// The module that a file is, as names from the root of its crate.
+fn module_of(file: &Path) -> Vec<String> {
+    let names = file.with_extension("");
+    let mut names: Vec<String> =
+        names.components().map(|it| it.as_os_str().to_str().unwrap().to_owned()).collect();
+    if names.last().is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str())) {
+        names.pop();
+    }
+    names
+}
+
+/// The folders in which modules use each other in a circle, with those of each circle by name.
+fn circles(files: &[(Vec<String>, String)]) -> Vec<(Vec<String>, Vec<String>)> {
+    let mut modules = BTreeSet::new();
+    for (module, _) in files {
+        modules.extend((0..=module.len()).map(|len| module[..len].to_vec()));
+    }
+    // Which module of a folder uses which others in it.
+    let mut used: BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for (module, text) in files {
+        for mut path in used_by(module, text) {
+            while !modules.contains(&path) {
+                path.pop();
+            }
+            let common = module.iter().zip(&path).take_while(|(a, b)| a == b).count();
+            if let (Some(from), Some(to)) = (module.get(common), path.get(common)) {
+                let folder = used.entry(module[..common].to_vec()).or_default();
+                folder.entry(from.clone()).or_default().insert(to.clone());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (folder, uses) in &used {
+        let reached = |from: &String| {
+            let (mut reached, mut next) = (BTreeSet::new(), vec![from]);
+            while let Some(name) = next.pop() {
+                let more = uses.get(name).into_iter().flatten();
+                next.extend(more.filter(|name| reached.insert((*name).clone())));
+            }
+            reached
+        };
+        let all: BTreeMap<&String, BTreeSet<String>> =
+            uses.keys().map(|name| (name, reached(name))).collect();
+        let mut told = BTreeSet::new();
+        for (name, reached) in &all {
+            if !reached.contains(*name) || told.contains(*name) {
+                continue;
+            }
+            let circle = all
+                .iter()
+                .filter(|(other, back)| reached.contains(**other) && back.contains(*name));
+            let circle: Vec<String> = circle.map(|(other, _)| (*other).clone()).collect();
+            told.extend(circle.iter().cloned());
+            found.push((folder.clone(), circle));
+        }
+    }
+    found
+}
+
+/// What the `use` lines of a module name within its crate, as names from its root.
+fn used_by(module: &[String], text: &str) -> Vec<Vec<String>> {
+    let text: String = code(text).flat_map(|line| [line.trim(), " "]).collect();
+    let mut found = Vec::new();
+    for line in text.split(';') {
+        let Some((_, tree)) = line.rsplit_once("use ") else { continue };
+        for path in paths(tree.trim()) {
+            let mut names = path.split("::").map(str::trim).peekable();
+            let mut whole = match names.peek() {
+                Some(&"crate") => Vec::new(),
+                Some(&"self" | &"super") => module.to_vec(),
+                _ => continue,
+            };
+            for name in names {
+                match name {
+                    "crate" | "self" => {}
+                    "super" => _ = whole.pop(),
+                    name => whole.push(name.to_owned()),
+                }
+            }
+            found.push(whole);
+        }
+    }
+    found
+}
+
+/// The single paths of a tree, as `a::{b, c::d}` has two.
+fn paths(tree: &str) -> Vec<String> {
+    let Some((stem, rest)) = tree.split_once('{') else {
+        return vec![tree.split(" as ").next().unwrap().trim().to_owned()];
+    };
+    let inside = rest.rsplit_once('}').map_or(rest, |(inside, _)| inside);
+    let (mut parts, mut depth, mut part) = (Vec::new(), 0, String::new());
+    for letter in inside.chars() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(std::mem::take(&mut part));
+                continue;
+            }
+            _ => {}
+        }
+        part.push(letter);
+    }
+    parts.push(part);
+    let parts = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty());
+    parts.flat_map(paths).map(|path| format!("{}{path}", stem.trim())).collect()
+}
+
+#[test]
+fn circles_are_found() {
+    let file = |module: &str, text: &str| {
+        (module.split('/').map(str::to_owned).collect::<Vec<_>>(), text.to_owned())
+    };
+    let files = [
+        file("a", "use crate::{b::{self, X}, c};"),
+        file("b", "use super::c::Y;\nuse std::fmt;"),
+        file("c/d", "use super::e::Z;\nuse crate::a::W as V;"),
+        file("c/e", "// use super::d;\nuse crate::Root;"),
+        file("f", "use crate::a;"),
+    ];
+    let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+    assert_eq!(circles(&files), [(Vec::new(), names)]);
+    let open = &files[..2];
+    assert_eq!(circles(open), []);
+}

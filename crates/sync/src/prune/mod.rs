@@ -232,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_is_too_much_goes_and_only_if_all_else_went_well() {
-        let fake = Fake::new(std::path::Path::new("/fake"), &["1", "2", "3"]);
+        let fake = Fake::new(std::path::Path::new("/fake"), &["1", "2", "3"]).await;
         let places = Places::opened(vec![(fake.place(), options(), fake.clone())]);
         let retry = Retry::default();
         let judge = async |rules: &Rules| {
@@ -251,7 +251,8 @@ mod tests {
             assert_eq!(doomed.end(dry_run, failed, &outcomes, retry).await, 0);
             assert_eq!(fake.tags_left(), ["1", "2", "3"]);
         }
-        let few = Rules { most: Some(rules::Most::Count(0)), ..rules.clone() };
+        let mut few = rules.clone();
+        few.most = Some(rules::Most::Count(0));
         let error = judge(&few).await.err().unwrap();
         assert!(error.sentence().contains("more than --max-delete 0"), "{}", error.sentence());
 

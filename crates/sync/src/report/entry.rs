@@ -1,13 +1,12 @@
 //! What has come of each image: values, as they are in a report.
 
 use serde::{Deserialize, Serialize};
-use skopeo_image::{Digest, ErrorClass};
-
-use crate::Error;
+use skopeo_image::Digest;
 
 /// What has come of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Outcome {
     /// The run ended before its turn.
     #[default]
@@ -122,17 +121,10 @@ impl Bytes {
 /// Why something failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// One of the names of [`ErrorClass`].
+    /// One of the names of [`skopeo_image::ErrorClass`].
     pub class: String,
     /// The whole sentence.
     pub message: String,
-}
-
-impl Problem {
-    pub(crate) fn new(error: &Error) -> Self {
-        let class = error.class().unwrap_or(ErrorClass::Other);
-        Self { class: class.as_str().to_owned(), message: error.sentence() }
-    }
 }
 
 /// A source of which it could not be found out what there is.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use skopeo_config::links;
-use skopeo_copy::{Digests, Request, SourceSignatures};
-use skopeo_image::{ErrorClass, Platform};
+use skopeo_copy::Request;
+use skopeo_image::ErrorClass;
 use skopeo_sync::config::SyncFile;
 use skopeo_sync::destination::Place;
 use skopeo_sync::{CacheFile, Input, Manner, SourceKind};
@@ -18,6 +18,7 @@ use crate::args::image;
 use crate::args::report::Output;
 use crate::args::sync::Sync;
 use crate::args::value::Values;
+use crate::commands::copy;
 use crate::exit::{Classed, UsageError, with_hint};
 use crate::{go, signing};
 
@@ -135,29 +136,18 @@ fn unspecified(sentence: &str, flag: &str, what: &str) -> anyhow::Error {
 }
 
 /// What is asked for every image, in the words of the pipeline.
+///
+/// # Errors
+/// If flags contradict each other.
 pub(super) fn copy_request(app: &App, sync: &Sync, output: Output) -> Result<Request> {
-    let mut request = Request::new(Platform::host());
-    request.platforms = app.platforms();
+    let mut request = copy::shared_request(app, &sync.asked, sync.lists.clone())?;
     request.heads_first = true;
-    request.lists = sync.lists.clone();
-    request.format = sync.format.as_deref().map(crate::commands::copy::format).transpose()?;
-    if sync.preserve_digests {
-        request.digests = Digests::Preserve;
-    }
-    request.signatures = match (sync.remove_signatures, sync.remove_list_signatures) {
-        (true, true) => {
-            bail!("Only one of --remove-signatures and --remove-list-signatures can be specified")
-        }
-        (true, false) => SourceSignatures::Remove,
-        (false, true) => SourceSignatures::RemoveOfLists,
-        (false, false) => SourceSignatures::Keep,
-    };
     request.signing = match sync.dry_run {
         true => signing::pretended(sync.sign.clone()),
         false => signing::signing(app, sync.sign.clone(), output)?,
     };
     if let Some(kinds) = &sync.referrers {
-        request.referrers = crate::commands::copy::chosen_referrers(kinds)?;
+        request.referrers = copy::chosen_referrers(kinds)?;
     }
     Ok(request)
 }

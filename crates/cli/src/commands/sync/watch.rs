@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
+use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, bail};
 use skopeo_copy::{Copied, Event};
+use skopeo_image::ErrorClass;
 use skopeo_sync::destination::Place;
 use skopeo_sync::plan::Estimate;
 use skopeo_sync::report::{Deletion, DeletionOutcome, Entry};
@@ -20,6 +22,7 @@ use super::digests::DigestFile;
 use super::estimate;
 use super::lines::Lines;
 use crate::args::report::{Output, Show};
+use crate::exit::class_of;
 use crate::logging::visible;
 use crate::progress::{End, RunProgress};
 use crate::report::{self, Copying, Deleted, Report};
@@ -223,6 +226,10 @@ impl Observer for Watch {
             self.state().failure.get_or_insert(failure);
             stopped
         })
+    }
+
+    fn class_of(&self, error: &(dyn StdError + 'static)) -> Option<ErrorClass> {
+        class_of(error)
     }
 
     fn copying(&self, group: TaskId, event: &Event) {
