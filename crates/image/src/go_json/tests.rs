@@ -221,6 +221,13 @@ fn texts_and_numbers_are_gos() {
     }
     assert!(from_slice::<f64>(b"1e400").is_err());
     assert!(from_slice::<i64>("9".repeat(100_000).as_bytes()).unwrap_err().to_string().len() < 200);
+    // Between two values that a float can have, the nearer one: by us, and by serde_json, which
+    // needs a feature for it.
+    let text = "18446744077095516155";
+    let near: f64 = text.parse().unwrap();
+    assert_eq!(from_slice::<f64>(text.as_bytes()).unwrap().to_bits(), near.to_bits());
+    let value: serde_json::Value = serde_json::from_str(text).unwrap();
+    assert_eq!(value.as_f64().unwrap().to_bits(), near.to_bits());
     // What nobody asks for may be out of any range.
     from_slice::<Outer>(br#"{"other":1e400}"#).unwrap();
 }
