@@ -1,4 +1,5 @@
 //! Whole runs through the public interface, against a registry in this process.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are no tests")]
 
 mod fixture;
 mod runs;
