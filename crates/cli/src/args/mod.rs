@@ -100,6 +100,11 @@ fn inspect(authfile: Option<String>, transports: &str) -> Command {
                 "print every image of a list with its platform, digest, size and layers",
             ),
             Flag::switch("referrers", "list what hangs on the image, such as signatures and attestations"),
+            Flag::switch(
+                "signatures",
+                "list the signatures of the image and of all images of a list, what each says (believed by nobody), \
+                 and whether policy.json accepts it",
+            ),
             Flag::switch("no-tags", "do not ask for the tags of the repository").short('n'),
             Flag::new(
                 "manifest-digest",

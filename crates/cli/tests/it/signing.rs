@@ -428,3 +428,79 @@ fn folders(home: &Home) -> Vec<String> {
     let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with("layers-")).collect()
 }
+
+#[test]
+fn signatures_are_listed_with_what_the_policy_makes_of_them() {
+    let registry = Registry::start();
+    let home = Home::new();
+    let Some(gpg) = Gpg::new(&home) else { skip!("no gpg is installed") };
+    let (good, other) = (gpg.key("good@example.com", ""), gpg.key("other@example.com", ""));
+    let public = gpg.export(&good);
+    home.insecure(&[&registry.host()]);
+    lookaside(&home);
+    Image::platforms(1, 2).push(&registry, "a:1");
+    let name = registry.docker("a:1");
+    let plain = at_home(&home, &["inspect", "--signatures", &name]).success().json();
+    assert_eq!(plain.as_array().unwrap().len(), 3);
+    assert_eq!((&plain[0]["Accepted"], &plain[0]["Signatures"]), (&json!(true), &json!([])));
+    for key in [&other, &good] {
+        at_home(&home, &["copy", "--all", "--sign-by", key, &name, &name]).success();
+    }
+    let unasked = at_home(&home, &["inspect", "--signatures", &name]).success().json();
+    assert_eq!(unasked[1]["Signatures"][0]["Accepted"], json!(null));
+    let policy = signed_by(&home, &public, json!({"type": "matchExact"}));
+    let listed = at_home(&home, &["--policy", &policy, "inspect", "--signatures", &name]);
+    let listed = listed.success().json();
+    for image in listed.as_array().unwrap() {
+        let [first, second] = &image["Signatures"].as_array().unwrap()[..] else {
+            panic!("{image}")
+        };
+        assert_eq!((&first["Accepted"], &second["Accepted"]), (&json!(false), &json!(true)));
+        assert!(first["Reason"].as_str().unwrap().contains("Invalid GPG signature"), "{image}");
+        assert_eq!(image["Accepted"], json!(true));
+        let says = name.strip_prefix("docker://").unwrap();
+        assert_eq!(first["UntrustedDockerReference"], says);
+        assert_eq!(first["UntrustedDockerManifestDigest"], image["Digest"]);
+        assert_eq!(second["UntrustedShortKeyIdentifier"], good[good.len() - 16..]);
+    }
+    let template = "{{range .}}{{.Accepted}} {{len .Signatures}};{{end}}";
+    let words = ["--policy", &policy, "inspect", "--signatures", "--format", template, &name];
+    assert_eq!(at_home(&home, &words).success().stdout.trim_end(), "true 2;true 2;true 2;");
+    let refused = at_home(&home, &["inspect", "--signatures", "--raw", &name]).failure(1);
+    assert!(fatal(&refused).starts_with("--signatures cannot be used together with --raw"));
+}
+
+#[test]
+fn nobodys_key_signs_what_a_file_names() {
+    let registry = Registry::start();
+    let home = Home::new();
+    let Some(gpg) = Gpg::new(&home) else { skip!("no gpg is installed") };
+    let key = gpg.key("one@example.com", "");
+    home.insecure(&[&registry.host()]);
+    lookaside(&home);
+    Image::new(1).push(&registry, "a:1");
+    let (source, place) = (format!("{}/a:1", registry.host()), format!("{}/to", registry.host()));
+    let sync = ["sync", "--src", "docker", "--dest", "docker", "--sign-by", &key];
+    let dry = ["--dry-run", "--output", "json", &source, &place];
+    let plan = at_home(&home, &[&sync[..], &dry].concat()).success();
+    home.write("work/plan.json", &plan.stdout);
+    at_home(&home, &[&sync[..], &["--report", "report.json", &source, &place]].concat()).success();
+    let signed = files_below(&home.path("lookaside"));
+    assert_eq!(signed.len(), 1);
+    let written = || fs_err::metadata(&signed[0]).unwrap().modified().unwrap();
+    let before = written();
+    for (flag, kind, file) in
+        [("--plan", "plan", "plan.json"), ("--retry-failed", "report", "report.json")]
+    {
+        let refused = at_home(&home, &["sync", flag, file]).failure(1);
+        let sentence = format!(
+            "{kind} \"{file}\" lowers what this command line asks for: it signs with \"{key}\" (--sign-by)"
+        );
+        assert_eq!(fatal(&refused), sentence);
+        assert!(flag != "--plan" || written() == before);
+        at_home(&home, &["sync", flag, file, "--sign-by", &key]).success();
+    }
+    // The plan was executed, and what it wrote is signed anew.
+    assert_eq!(files_below(&home.path("lookaside")), signed);
+    assert!(written() != before);
+}

@@ -2,6 +2,7 @@
 
 mod instances;
 mod referrers;
+mod signatures;
 mod view;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
@@ -33,6 +34,7 @@ enum Show {
     Summary,
     Instances,
     Referrers,
+    Signatures,
 }
 
 /// How it is to be shown.
@@ -66,6 +68,15 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         true => Show::Referrers,
         false => show,
     };
+    let show = match flags.switch("signatures") {
+        true if show != Show::Summary => bail!(
+            "--signatures cannot be used together with --raw, --config, --all-platforms or \
+             --referrers"
+        ),
+        true => Show::Signatures,
+        false => show,
+    };
+    let policy = (show == Show::Signatures).then(|| app.policy()).transpose()?;
     let options = app.options(&app.image(flags, "")?);
     let shape = match format {
         Some(format) if !is_json(format) => {
@@ -109,6 +120,12 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
                 let overview = instances::overview(&inspect, &*source, &top, digest).await?;
                 let json = || serde_json::to_value(&overview).unwrap_or_default();
                 inspect.write(show, &shape, &overview, || Value::of_json(&json()))
+            }
+            Show::Signatures => {
+                let policy = policy.as_ref().context("there is no policy")?;
+                let all = signatures::list(&inspect, policy, &*source, &top).await?;
+                let json = || serde_json::to_value(&all).unwrap_or_default();
+                inspect.write(show, &shape, &all, || Value::of_json(&json()))
             }
             Show::Referrers => {
                 retry::with(inspect.retry, async || referrers::print_all(&*source, &top).await)

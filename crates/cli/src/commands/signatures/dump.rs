@@ -39,20 +39,24 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 fn dump(bytes: &[u8]) -> Result<Dump> {
     let message = openpgp::read_unverified(bytes)?;
     let payload = Payload::parse_simple(&message.payload)?;
-    let time = |seconds: i64| -> Result<String> {
-        // As Go prints it: in the local time zone.
-        let zoned = jiff::Timestamp::from_second(seconds)?.to_zoned(jiff::tz::TimeZone::system());
-        let printed = zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
-        Ok(match printed.strip_suffix("+00:00") {
-            Some(utc) => format!("{utc}Z"),
-            None => printed,
-        })
-    };
     Ok(Dump {
         untrusted_docker_manifest_digest: payload.digest.to_string(),
         untrusted_docker_reference: payload.docker_reference,
         untrusted_creator_id: payload.creator,
-        untrusted_timestamp: payload.timestamp.map(time).transpose()?,
+        untrusted_timestamp: payload.timestamp.map(rfc3339).transpose()?,
         untrusted_short_key_identifier: message.key_id,
+    })
+}
+
+/// A time as Go prints it: in the local time zone.
+///
+/// # Errors
+/// If it is beyond all calendars.
+pub(crate) fn rfc3339(seconds: i64) -> Result<String> {
+    let zoned = jiff::Timestamp::from_second(seconds)?.to_zoned(jiff::tz::TimeZone::system());
+    let printed = zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+    Ok(match printed.strip_suffix("+00:00") {
+        Some(utc) => format!("{utc}Z"),
+        None => printed,
     })
 }
