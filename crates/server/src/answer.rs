@@ -138,7 +138,7 @@ impl Inner {
         let of_this = peer.map_or(1, |peer| peer.requests());
         let few = match others {
             others if others < most / 2 => usize::MAX,
-            others if others < most / 4 * 3 => 4,
+            others if others < most.saturating_sub(most / 4) => 4,
             others if others < most => 1,
             _ => 0,
         };
@@ -219,7 +219,10 @@ async fn drain(body: &mut RequestBody) {
     let rest = async {
         while read < DRAINED && !body.is_end_stream() {
             match body.frame().await {
-                Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
+                Some(Ok(frame)) => {
+                    let came = frame.data_ref().map_or(0, Bytes::len);
+                    read = came.saturating_add(read);
+                }
                 _ => break,
             }
         }

@@ -54,13 +54,13 @@ pub(crate) fn get(
     let mut response = Response::new(body);
     *response.status_mut() = status;
     set(&mut response, header::CONTENT_TYPE, "application/octet-stream");
-    set(&mut response, header::CONTENT_LENGTH, (to - from).to_string());
+    set(&mut response, header::CONTENT_LENGTH, to.saturating_sub(from).to_string());
     set(&mut response, header::ACCEPT_RANGES, "bytes");
     set(&mut response, header::ETAG, etag(digest));
     set(&mut response, header::CACHE_CONTROL, "max-age=31536000");
     set(&mut response, "docker-content-digest", digest.as_str());
     if status == StatusCode::PARTIAL_CONTENT {
-        let range = format!("bytes {from}-{}/{size}", to - 1);
+        let range = format!("bytes {from}-{}/{size}", to.saturating_sub(1));
         set(&mut response, header::CONTENT_RANGE, range);
     }
     Ok(response)

@@ -8,6 +8,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use skopeo_blob::ByteStream;
 use skopeo_image::Digest;
+use skopeo_image::number::{narrow, wide};
 
 use crate::body::Body;
 
@@ -48,12 +49,12 @@ async fn next((mut whole, mut skip, mut left): Rest) -> io::Result<Option<(Bytes
             return Err(io::ErrorKind::UnexpectedEof.into());
         };
         let mut piece = piece.map_err(io::Error::other)?;
-        let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-        skip -= skipped as u64;
+        let skipped = narrow(skip).min(piece.len());
+        skip = skip.saturating_sub(wide(skipped));
         let _ = piece.split_to(skipped);
-        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        piece.truncate(narrow(left));
         if !piece.is_empty() {
-            left -= piece.len() as u64;
+            left = left.saturating_sub(wide(piece.len()));
             return Ok(Some((piece, (whole, skip, left))));
         }
     }

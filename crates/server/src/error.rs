@@ -3,7 +3,7 @@
 use std::io;
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use skopeo_blob::FileError;
 
 use crate::body::BoxError;
@@ -168,10 +168,12 @@ impl ApiError {
     /// The body, as the specification's "Error Codes" has it.
     pub(crate) fn body(&self) -> Vec<u8> {
         let (_, code, message) = self.code.facts();
-        let mut error = json!({"code": code, "message": message});
+        let mut error = Map::new();
+        error.insert("code".to_owned(), code.into());
+        error.insert("message".to_owned(), message.into());
         // What distribution's registry sends even if it is null, clients may look for.
         if !self.detail.is_null() || self.code == Code::Unauthorized {
-            error["detail"] = self.detail.clone();
+            error.insert("detail".to_owned(), self.detail.clone());
         }
         json!({"errors": [error]}).to_string().into_bytes()
     }

@@ -13,6 +13,12 @@
 //! - `blobs`, `uploads`, `manifests`, `listing`: the answers
 //! - `store`: the folder
 
+// What clients send, and what lies in the folder, must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod access;
 mod answer;
 mod blobs;

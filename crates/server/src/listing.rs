@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Request, Response, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::json;
+use serde_json::{Map, json};
 use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use skopeo_image::{Digest, MediaType};
 
@@ -99,7 +99,8 @@ pub(crate) fn referrers(
         }
         for digest in found {
             let Some(descriptor) = referrer(layout, &digest, filter.as_deref())? else { continue };
-            let full = text.len() + descriptor.len() + END.len() > MAX_REFERRERS;
+            let most = MAX_REFERRERS.saturating_sub(descriptor.len()).saturating_sub(END.len());
+            let full = text.len() > most;
             if count == Some(listed) || (full && listed > 0) {
                 more = listed > 0;
                 break;
@@ -108,7 +109,7 @@ pub(crate) fn referrers(
                 text.push(',');
             }
             text += &descriptor;
-            listed += 1;
+            listed = listed.saturating_add(1);
             last = Some(digest);
         }
     }
@@ -144,15 +145,14 @@ fn referrer(
         return Ok(None);
     }
     let Some(size) = layout.blob_size(digest)? else { return Ok(None) };
-    let mut descriptor = json!({
-        "mediaType": facts.media_type.as_str(),
-        "digest": digest.as_str(),
-        "size": size,
-    });
+    let mut descriptor = Map::new();
+    descriptor.insert("mediaType".to_owned(), facts.media_type.as_str().into());
+    descriptor.insert("digest".to_owned(), digest.as_str().into());
+    descriptor.insert("size".to_owned(), size.into());
     if let Some(artifact_type) = &facts.artifact_type {
-        descriptor["artifactType"] = artifact_type.as_str().into();
+        descriptor.insert("artifactType".to_owned(), artifact_type.as_str().into());
     }
-    let mut text = descriptor.to_string();
+    let mut text = json_text(&descriptor)?;
     if facts.has_annotations
         && let Some(bytes) = layout.read_manifest(digest)?
     {

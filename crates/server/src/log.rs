@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{Method, Uri};
+use skopeo_image::number::wide;
 
 use crate::peer::Asking;
 use crate::progress::Flow;
@@ -104,7 +105,7 @@ impl Answered {
 
     /// Bytes of the answer are given out.
     pub(crate) fn sent(&mut self, bytes: usize) {
-        self.record.sent += bytes as u64;
+        self.record.sent = self.record.sent.saturating_add(wide(bytes));
     }
 }
 

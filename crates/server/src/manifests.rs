@@ -3,11 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use skopeo_image::MediaType;
 use skopeo_image::manifest::MAX_MANIFEST_SIZE;
+use skopeo_image::number::narrow;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -22,6 +24,10 @@ use crate::{Inner, Limits};
 
 /// Manifests of up to so many bytes are not counted: the share of connections is enough for them.
 const SMALL: usize = 16 * 1024;
+
+/// About how many bytes a manifest takes for each byte of its text, with what is read of it: computed
+/// from the sizes of what is read, not measured.
+const READ: usize = 4;
 
 /// GET and HEAD of a manifest.
 pub(crate) fn get(
@@ -63,14 +69,17 @@ pub(crate) async fn put(
     let target = parse(&reference, Code::TagInvalid)?;
     let bytes = read(&inner.limits, body);
     let (bytes, _room) = timeout(inner.limits.idle, bytes).await.map_err(|_| Code::Timeout)??;
+    let bytes = Bytes::from(bytes);
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).map(|value| {
         let essence = value.split(';').next().unwrap_or_default().trim();
         MediaType::from(essence)
     });
     let wanted = {
+        let store = inner.store.clone();
         let check = move || {
-            let checked = Checked::of(&target, content_type, &bytes)?;
+            let checked =
+                store.in_turn(bytes.len(), || Checked::of(&target, content_type, &bytes))??;
             Ok::<_, ApiError>((target, checked, bytes))
         };
         Arc::new(spawn_blocking(check).await.map_err(io::Error::other)??)
@@ -102,7 +111,7 @@ pub(crate) async fn put(
 async fn find_or_create(
     inner: &Arc<Inner>,
     name: &RepositoryName,
-    wanted: &Arc<(Target, Checked, Vec<u8>)>,
+    wanted: &Arc<(Target, Checked, Bytes)>,
 ) -> Result<Repository, ApiError> {
     let (inner, name, wanted) = (inner.clone(), name.clone(), wanted.clone());
     let found = move || {
@@ -144,21 +153,22 @@ async fn read(
     body: &mut RequestBody,
 ) -> Result<(Vec<u8>, Option<Part>), ApiError> {
     let (mut bytes, mut room) = (Vec::new(), None);
-    let announced = body.size_hint().exact().unwrap_or(MAX_MANIFEST_SIZE as u64);
-    let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+    let announced = body.size_hint().exact().map_or(MAX_MANIFEST_SIZE, narrow);
     if announced > MAX_MANIFEST_SIZE {
         return Err(Code::ManifestTooLarge.into());
     }
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| ApiError::of_body(Code::SizeInvalid, &error))?;
         let piece = frame.data_ref().map_or(&[][..], |data| data);
-        let size = bytes.len() + piece.len();
+        let size = piece.len().saturating_add(bytes.len());
         if size > MAX_MANIFEST_SIZE {
             return Err(Code::ManifestTooLarge.into());
         }
         if size > SMALL && room.is_none() {
-            let part = limits.memory.room(Use::Manifest, announced, limits.patience).await;
+            let wanted = announced.saturating_mul(READ);
+            let part = limits.memory.room(Use::Manifest, wanted, limits.patience).await;
             room = Some(part.ok_or(Code::Busy)?);
+            bytes.reserve_exact(announced.saturating_sub(bytes.len()));
         }
         bytes.extend_from_slice(piece);
     }

@@ -137,7 +137,7 @@ impl Memory {
             windows: Pool::new(bytes / 16 / UNIT),
             receivers: Pool::new(bytes / 16 / RECEIVER),
             manifests: Pool::new(bytes / 16 / UNIT),
-            indexes: Pool::new((bytes / 16 * 3).saturating_sub(known) / UNIT),
+            indexes: Pool::new((bytes / 16).saturating_mul(3).saturating_sub(known) / UNIT),
             known,
         }))
     }
@@ -161,7 +161,8 @@ impl Memory {
     /// Whether so many bytes of the share for indexes are left, or most of it: who asks may have some.
     pub(crate) fn has_for_indexes(&self, bytes: usize) -> bool {
         let pool = &self.0.indexes;
-        pool.free.available_permits() >= bytes.div_ceil(UNIT).min(pool.size / 4 * 3)
+        pool.free.available_permits()
+            >= bytes.div_ceil(UNIT).min(pool.size.saturating_sub(pool.size / 4))
     }
 
     /// Nothing of the share for indexes yet.
@@ -204,7 +205,7 @@ impl Memory {
     /// The windows of a new HTTP/2 connection.
     pub(crate) fn windows(&self) -> Windows {
         let pool = &self.0.windows;
-        let least = WINDOWS[WINDOWS.len() - 1];
+        let [.., least] = WINDOWS;
         let wanted = pool.fitting(&WINDOWS, 0);
         let part = (wanted > least).then(|| pool.part(wanted)).flatten();
         let connection = if part.is_some() { wanted } else { least };

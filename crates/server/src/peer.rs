@@ -38,7 +38,40 @@ pub(crate) struct Judgement {
     /// For how long a request's body has moved too slowly.
     pub(crate) request: Duration,
     /// For how long it has held memory of some kind without being brisk.
-    pub(crate) holds: [Duration; 3],
+    pub(crate) holds: Holds,
+}
+
+/// For how long memory of each kind has been held without being brisk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Holds {
+    answers: Duration,
+    manifests: Duration,
+    uploads: Duration,
+}
+
+impl Holds {
+    /// That of this kind.
+    pub(crate) fn of(&self, kind: Use) -> Duration {
+        match kind {
+            Use::Answer => self.answers,
+            Use::Manifest => self.manifests,
+            Use::Upload => self.uploads,
+        }
+    }
+
+    /// The longest of them.
+    pub(crate) fn longest(&self) -> Duration {
+        self.answers.max(self.manifests).max(self.uploads)
+    }
+
+    fn add(&mut self, kind: Use, held: Duration) {
+        let most = match kind {
+            Use::Answer => &mut self.answers,
+            Use::Manifest => &mut self.manifests,
+            Use::Upload => &mut self.uploads,
+        };
+        *most = held.max(*most);
+    }
 }
 
 /// A request that is being answered; ended when this is dropped.
@@ -102,15 +135,14 @@ impl Peer {
         let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
         flows.retain(|flow| {
             let Some(flow) = flow.upgrade() else { return false };
-            owed += flow.owed();
+            owed = flow.owed().saturating_add(owed);
             let [slow, not_brisk] = flow.slow_for(moved, now);
             let whole = match flow.kind() {
                 Use::Answer => &mut judgement.answer,
                 Use::Manifest | Use::Upload => &mut judgement.request,
             };
             *whole = slow.max(*whole);
-            let held = &mut judgement.holds[flow.kind() as usize];
-            *held = not_brisk.max(*held);
+            judgement.holds.add(flow.kind(), not_brisk);
             true
         });
         // The last of an answer is still on its way when its request has ended for us.

@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use skopeo_image::number::wide;
+
 use crate::memory::Use;
 
 /// How many bytes in a second are progress, as a mean since there was progress last. A client that
@@ -13,6 +15,14 @@ pub(crate) const LEAST_RATE: u64 = 512;
 
 /// How many bytes in a second are progress while others wait for what this client holds.
 const BRISK_RATE: u64 = 16 * 1024;
+
+/// So long that nobody waits for it: what is later than any clock can say is that far away.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The time that is so long after another.
+pub(crate) fn after(start: Instant, pause: Duration) -> Instant {
+    start.checked_add(pause).or_else(|| start.checked_add(FAR)).unwrap_or(start)
+}
 
 /// A rate, and since when it was not reached.
 #[derive(Debug)]
@@ -46,12 +56,12 @@ impl Pace {
 
     /// Leaves out a time in which the other side was not waited for.
     pub(crate) fn pause(&mut self, pause: Duration) {
-        self.since += pause;
+        self.since = after(self.since, pause);
     }
 
     /// When silence will have lasted so long.
     pub(crate) fn deadline(&self, silence: Duration) -> Instant {
-        self.since + silence
+        after(self.since, silence)
     }
 }
 
@@ -102,7 +112,7 @@ impl Flow {
     /// Bytes were taken, or thrown away.
     pub(crate) fn taken(&self, bytes: usize) {
         self.owed.fetch_sub(bytes, Ordering::Relaxed);
-        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.moved.fetch_add(wide(bytes), Ordering::Relaxed);
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {
             waker.wake();
@@ -117,7 +127,7 @@ impl Flow {
     /// Bytes came from the client.
     pub(crate) fn came(&self, bytes: usize) {
         self.owed.store(0, Ordering::Relaxed);
-        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.moved.fetch_add(wide(bytes), Ordering::Relaxed);
     }
 
     /// Wakes the task when bytes are taken.
@@ -132,8 +142,7 @@ impl Flow {
         let moved = moved.unwrap_or_else(|| self.moved());
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
         let owed = self.owed() > 0;
-        std::array::from_fn(|place| {
-            let pace = &mut paces[place];
+        paces.each_mut().map(|pace| {
             if !owed {
                 pace.begin(moved, now);
             }

@@ -229,6 +229,7 @@ const READERS: &[&str] = &[
     "config/src/lib.rs",
     "image/src/lib.rs",
     "registry/src/lib.rs",
+    "server/src/lib.rs",
     "transport/src/lib.rs",
     "trust/src/lib.rs",
     "x509/src/lib.rs",

@@ -55,7 +55,7 @@ impl Throttle {
             if wait.is_zero() {
                 return Some(attempt);
             }
-            if begun.elapsed() + wait > PATIENCE {
+            if begun.elapsed().saturating_add(wait) > PATIENCE {
                 return None;
             }
             sleep(wait).await;
@@ -71,7 +71,7 @@ impl Throttle {
         if bucket.pending >= PENDING {
             return None;
         }
-        bucket.pending += 1;
+        bucket.pending = bucket.pending.saturating_add(1);
         Some(Attempt { throttle: self, address, taken: false })
     }
 }

@@ -38,14 +38,14 @@ impl Users {
     /// the number of the first line that is neither, counted from 1.
     pub(super) fn parse(text: &str) -> Result<Self, usize> {
         let mut hashes = HashMap::new();
-        for (number, line) in text.lines().enumerate() {
+        for (number, line) in (1_usize..).zip(text.lines()) {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (user, hash) = line.split_once(':').ok_or(number + 1)?;
+            let (user, hash) = line.split_once(':').ok_or(number)?;
             let cost = cost(hash).filter(|cost| COSTS.contains(cost));
-            let cost = cost.filter(|_| !user.is_empty()).ok_or(number + 1)?;
+            let cost = cost.filter(|_| !user.is_empty()).ok_or(number)?;
             hashes.insert(user.to_owned(), Hash { text: hash.to_owned(), cost });
         }
         let highest = hashes.values().map(|hash| hash.cost).max().unwrap_or(*COSTS.start());

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use fs_err::File;
+use skopeo_image::number::wide;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::piece::{Lease, Piece};
@@ -101,7 +102,7 @@ impl FilePart {
         let size = usize::try_from(self.remaining).map_or(room.size, |left| left.min(room.size));
         let reading = spawn_blocking(move || {
             let mut piece = Vec::with_capacity(size);
-            let read = (&file).take(size as u64).read_to_end(&mut piece);
+            let read = (&file).take(wide(size)).read_to_end(&mut piece);
             (file, read.map(|_| piece))
         });
         Next::Reading(reading, room)
@@ -117,7 +118,7 @@ impl FilePart {
         if piece.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.remaining = self.remaining.saturating_sub(piece.len() as u64);
+        self.remaining = self.remaining.saturating_sub(wide(piece.len()));
         let ahead = match &self.lease {
             None => Some(Room::uncounted(PIECE)),
             Some(_) if room.scarce => None,

@@ -17,6 +17,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use crate::log::Answered;
 use file::FilePart;
 use piece::Leased;
+use skopeo_image::number::wide;
 
 pub(crate) use piece::{Lease, Reserved, held};
 
@@ -128,9 +129,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Bytes(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
-            }
+            Kind::Bytes(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| wide(b.len()))),
             Kind::File(part) => SizeHint::with_exact(part.remaining()),
             Kind::Stream(stream) => stream.size_hint(),
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
+use skopeo_image::number::wide;
 use tokio::time::Sleep;
 
 use super::BoxError;
@@ -64,7 +65,7 @@ impl<B> Paced<B> {
     fn came(&mut self, bytes: usize) {
         let now = Instant::now();
         self.turn = Turn::Ours(now);
-        self.moved += bytes as u64;
+        self.moved = self.moved.saturating_add(wide(bytes));
         self.flow.came(bytes);
         self.pace.slow_for(self.moved, now);
     }

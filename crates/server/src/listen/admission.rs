@@ -83,9 +83,9 @@ impl Admission {
             return Err(all_taken);
         }
         let id = places.next;
-        places.next += 1;
+        places.next = places.next.wrapping_add(1);
         places.peers.insert(id, peer.clone());
-        *places.by_address.entry(address).or_default() += 1;
+        places.by_address.insert(address, of_address.saturating_add(1));
         Ok(Place { id, address, admission: self.clone() })
     }
 
@@ -121,7 +121,7 @@ impl Admission {
         let Limits { idle, head, .. } = self.limits;
         // Who is slow with a body gets an answer first that says so.
         judgement.answer > idle
-            || judgement.request > idle * 2
+            || judgement.request > idle.saturating_mul(2)
             || judgement.idle.is_some_and(|unused| unused > idle.max(head))
     }
 
@@ -129,7 +129,7 @@ impl Admission {
     fn make_room(&self, wanted: &[(IpAddr, bool)], left: &mut Vec<(Arc<Peer>, Judgement)>) {
         let grace = self.limits.grace;
         let useless = |judgement: &Judgement| {
-            let slow = judgement.holds.into_iter().max().unwrap_or_default();
+            let slow = judgement.holds.longest();
             let unused = judgement.idle.filter(|unused| *unused > UNUSED.min(grace));
             unused.max(Some(slow).filter(|slow| *slow > grace))
         };
@@ -150,7 +150,7 @@ impl Admission {
     /// Cuts as many connections as requests wait for memory of one kind.
     fn make_memory(&self, kind: Use, left: &mut Vec<(Arc<Peer>, Judgement)>) {
         for _ in 0..self.limits.memory.waiting(kind) {
-            let slow = |judgement: &Judgement| judgement.holds[kind as usize];
+            let slow = |judgement: &Judgement| judgement.holds.of(kind);
             let worst = left.iter().enumerate().map(|(place, (_, of))| (slow(of), place)).max();
             let Some((slow, place)) = worst else { return };
             if slow <= self.limits.grace {
@@ -172,7 +172,7 @@ impl Drop for Place {
         let mut places = self.admission.lock();
         places.peers.remove(&self.id);
         if let Some(count) = places.by_address.get_mut(&self.address) {
-            *count -= 1;
+            *count = count.saturating_sub(1);
             if *count == 0 {
                 places.by_address.remove(&self.address);
             }

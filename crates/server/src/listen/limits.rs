@@ -50,7 +50,7 @@ impl Limits {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let files = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES);
         // A socket and a file for each, and half as many that wait.
-        let by_files = files / 5 * 2;
+        let by_files = (files / 5).saturating_mul(2);
         self.connections.min(self.memory.connections()).min(by_files).max(1)
     }
 
@@ -61,12 +61,15 @@ impl Limits {
 
     /// How many requests may be answered at once.
     pub(crate) fn most_requests(&self) -> usize {
-        self.most_connections() * 2
+        self.most_connections().saturating_mul(2)
     }
 
     /// How often connections are judged.
     pub(crate) fn interval(&self) -> Duration {
         let shortest = self.idle.min(self.head).min(self.grace);
-        (shortest / 8).clamp(Duration::from_millis(10), Duration::from_millis(250))
+        shortest
+            .checked_div(8)
+            .unwrap_or_default()
+            .clamp(Duration::from_millis(10), Duration::from_millis(250))
     }
 }

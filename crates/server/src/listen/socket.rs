@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
+use skopeo_image::number::wide;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -24,7 +25,7 @@ impl Socket {
     }
 
     fn passed(&self, bytes: usize) {
-        self.peer.passed.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.peer.passed.fetch_add(wide(bytes), Ordering::Relaxed);
     }
 
     fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

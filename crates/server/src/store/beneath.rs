@@ -169,15 +169,18 @@ impl Folder {
         if errno != Errno::NOENT {
             return Err(failed("create directory", &self.path(), errno));
         }
-        let mut attempts = 0;
+        let mut attempts = 0_usize;
         let mut ends = self.ends();
         while let Some(end) = ends.next() {
-            let folder = Self { root: self.root.clone(), below: self.below[..end].into() };
+            let folder = Self {
+                root: self.root.clone(),
+                below: self.below.get(..end).unwrap_or_default().into(),
+            };
             match folder.make_one() {
                 Ok(()) => {}
                 // What was above it has been removed since.
                 Err(Errno::NOENT) if attempts < ATTEMPTS => {
-                    attempts += 1;
+                    attempts = attempts.saturating_add(1);
                     ends = self.ends();
                 }
                 Err(errno) => return Err(failed("create directory", &folder.path(), errno)),
@@ -188,14 +191,8 @@ impl Folder {
 
     /// Where the paths of the folders end that lead here, this one included.
     fn ends(&self) -> impl Iterator<Item = usize> + use<> {
-        let below = self.below.clone();
-        let mut next = Some(0);
-        std::iter::from_fn(move || {
-            let at = next?;
-            let end = below[at..].find('/').map(|slash| at + slash);
-            next = end.map(|slash| slash + 1);
-            Some(end.unwrap_or(below.len()))
-        })
+        let slashes = self.below.match_indices('/').map(|(at, _)| at);
+        slashes.chain([self.below.len()]).collect::<Vec<_>>().into_iter()
     }
 
     fn make_one(&self) -> rustix::io::Result<()> {

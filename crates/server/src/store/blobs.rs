@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use fs_err::File;
 use skopeo_image::manifest::MAX_MANIFEST_SIZE;
+use skopeo_image::number::wide;
 use skopeo_image::{Digest, Hasher};
 
 use super::beneath::Folder;
@@ -39,7 +40,7 @@ impl OpenBlob {
                 if from > 0 {
                     file.seek(SeekFrom::Start(from))?;
                 }
-                Ok(Body::of_file(file, to - from))
+                Ok(Body::of_file(file, to.saturating_sub(from)))
             }
             BlobSource::Content(content, digest) => Ok(part(content.blob(&digest)?, from, to)),
         }
@@ -88,14 +89,14 @@ impl Layout {
         else {
             return Ok(None);
         };
-        let mut bytes = Vec::with_capacity(size + 1);
-        file.take(MAX_MANIFEST_SIZE as u64).read_to_end(&mut bytes)?;
+        let mut bytes = Vec::with_capacity(size.saturating_add(1));
+        file.take(wide(MAX_MANIFEST_SIZE)).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }
 
     /// Writes a small blob. It is whole before it is visible.
     pub(crate) fn write_blob(&self, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
-        let size = bytes.len() as u64;
+        let size = wide(bytes.len());
         self.room.take(size)?;
         let shelf = self.shelf(digest);
         let replaced = self.counted(digest);
@@ -235,8 +236,8 @@ fn each_piece(file: &File, mut work: impl FnMut(&[u8]) -> io::Result<()>) -> io:
         match file.file().read_at(&mut buffer, at) {
             Ok(0) => return Ok(()),
             Ok(read) => {
-                work(&buffer[..read])?;
-                at += read as u64;
+                work(buffer.get(..read).unwrap_or_default())?;
+                at = at.saturating_add(wide(read));
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

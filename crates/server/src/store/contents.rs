@@ -57,12 +57,16 @@ impl Store {
                     return Ok(true);
                 }
             };
+            let mut add = |name, tags: usize| {
+                let known: &mut usize = repositories.entry(name).or_default();
+                *known = known.saturating_add(tags);
+            };
             if names.has_own() {
                 let own = if path.is_empty() { self.base.as_str() } else { path };
-                *repositories.entry(own.to_owned()).or_default() += names.own().len();
+                add(own.to_owned(), names.own().len());
             }
             for (name, tags) in names.others() {
-                *repositories.entry(joined(path, name)).or_default() += tags.len();
+                add(joined(path, name), tags.len());
             }
             let refused = names.refused.iter().map(|(name, why)| NotServed::new(name, *why));
             contents.references.extend(refused);
@@ -79,7 +83,7 @@ impl Store {
 
     /// Looks for what is not served: links, images of other formats, folders with odd names.
     fn look_around(&self, found: &mut Vec<NotServed>) -> io::Result<()> {
-        let mut waiting = vec![(String::new(), 0)];
+        let mut waiting = vec![(String::new(), 0_usize)];
         while let Some((path, depth)) = waiting.pop() {
             let entries = match self.folder.join(&path).entries() {
                 Ok(entries) => entries,
@@ -108,7 +112,7 @@ impl Store {
                     && depth < MAX_DEPTH
                     && !name.starts_with('.')
                 {
-                    waiting.push((below, depth + 1));
+                    waiting.push((below, depth.saturating_add(1)));
                 }
             }
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use fs_err::File;
 use rustix::fs::FileType;
+use skopeo_image::number::wide;
 
 use super::beneath::{Folder, TEMPORARY};
 use super::layout::{Hold, INDEX, LOCK, Layout, MARKER, NO_MANIFESTS, UPLOADS};
@@ -156,9 +157,9 @@ impl Layout {
     fn has_no_manifests(&self) -> io::Result<bool> {
         let Some((file, metadata)) = self.folder.read(INDEX)? else { return Ok(true) };
         let mut text = Vec::new();
-        let most = NO_MANIFESTS.len() as u64;
+        let most = wide(NO_MANIFESTS.len());
         Ok(metadata.len() == most
-            && file.take(most + 1).read_to_end(&mut text).is_ok()
+            && file.take(most.saturating_add(1)).read_to_end(&mut text).is_ok()
             && text == NO_MANIFESTS)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use skopeo_image::{Digest, MediaType, go_json};
 
@@ -55,12 +55,14 @@ impl Known {
 
     /// Remembers what a manifest says, in place of all else if that becomes too much.
     pub(crate) fn insert(&mut self, layout: u64, digest: Digest, facts: Arc<Facts>) {
-        let size = facts.size() + digest.as_str().len() + OVERHEAD;
+        let size = [facts.size(), digest.as_str().len(), OVERHEAD]
+            .into_iter()
+            .fold(0, usize::saturating_add);
         if self.bytes.saturating_add(size) > self.most {
             *self = Self::new(self.most);
         }
         if size <= self.most && self.facts.insert((layout, digest), facts).is_none() {
-            self.bytes += size;
+            self.bytes = self.bytes.saturating_add(size);
         }
     }
 }
@@ -87,7 +89,7 @@ struct Descriptor {
     media_type: String,
     digest: Digest,
     #[serde(default)]
-    urls: Option<Vec<String>>,
+    urls: Option<Urls>,
 }
 
 #[derive(Deserialize)]
@@ -131,16 +133,12 @@ impl Facts {
 
     /// About how much memory it takes, in bytes.
     fn size(&self) -> usize {
-        let digest = |digest: &Digest| digest.as_str().len() + OVERHEAD;
-        let child = |(it, media_type): &(Digest, MediaType)| {
-            digest(it) + media_type.as_str().len() + OVERHEAD
-        };
-        size_of::<Self>()
-            + self.media_type.as_str().len()
-            + self.artifact_type.as_ref().map_or(0, String::len)
-            + self.subject.as_ref().map_or(0, digest)
-            + self.blobs.iter().map(digest).sum::<usize>()
-            + self.children.iter().map(child).sum::<usize>()
+        let types = self.children.iter().map(|(_, media_type)| media_type);
+        let types = types.chain([&self.media_type]).map(|it| it.as_str().len());
+        let digests = self.children.iter().map(|(digest, _)| digest);
+        let digests = digests.chain(&self.blobs).chain(&self.subject).map(|it| it.as_str().len());
+        let texts = types.chain(digests).chain(self.artifact_type.as_ref().map(String::len));
+        texts.fold(size_of::<Self>(), |sum, text| text.saturating_add(OVERHEAD).saturating_add(sum))
     }
 }
 
@@ -152,6 +150,31 @@ pub(crate) fn annotations(bytes: &[u8]) -> BTreeMap<String, String> {
     }
     let document: Option<Annotated> = go_json::from_slice(bytes).ok();
     document.and_then(|document| document.annotations).unwrap_or_default()
+}
+
+/// Places of a blob, of which only their number is kept: a few bytes of text may be many of them.
+struct Urls(usize);
+
+impl<'de> Deserialize<'de> for Urls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Seen;
+        impl<'de> Visitor<'de> for Seen {
+            type Value = Urls;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut count = 0_usize;
+                while list.next_element::<String>()?.is_some() {
+                    count = count.saturating_add(1);
+                }
+                Ok(Urls(count))
+            }
+        }
+        deserializer.deserialize_seq(Seen)
+    }
 }
 
 /// Texts by key, of which only their number is kept.
@@ -168,9 +191,9 @@ impl<'de> Deserialize<'de> for Texts {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut count = 0;
+                let mut count = 0_usize;
                 while map.next_entry::<String, String>()?.is_some() {
-                    count += 1;
+                    count = count.saturating_add(1);
                 }
                 Ok(Texts(count))
             }
@@ -246,7 +269,7 @@ impl Document {
 fn is_foreign(layer: &Descriptor) -> bool {
     let foreign_type =
         layer.media_type.contains(".foreign.") || layer.media_type.contains(".nondistributable.");
-    foreign_type && layer.urls.as_ref().is_some_and(|urls| !urls.is_empty())
+    foreign_type && layer.urls.as_ref().is_some_and(|Urls(count)| *count > 0)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Error, Map, Value};
+use skopeo_image::number::wide;
 use skopeo_image::{Digest, MediaType};
 
 use super::kept::Count;
@@ -32,6 +33,13 @@ const MAX_MEMBERS: usize = 4096;
 /// What a descriptor takes beside its text, in bytes: itself, the text of its digest, and what the
 /// allocator adds. While they are read there is room for twice as many.
 const ENTRY: usize = size_of::<Entry>() + 128;
+
+/// What one takes more while they are read, in bytes: the list has room for twice as many, and is
+/// copied when that is full.
+const GROWING: usize = 2 * size_of::<Entry>();
+
+/// What one takes in a copy that may grow by one, and then has room for twice as many.
+const COPY: usize = 3 * size_of::<Entry>();
 
 /// An `index.json`. What it holds beyond our knowledge is kept as it is, as text.
 #[derive(Clone, Debug, Default)]
@@ -99,8 +107,7 @@ impl Index {
 
     /// What a copy takes that is edited, in bytes.
     pub(crate) fn size_of_copy(&self) -> usize {
-        // It may grow by one, and then has room for twice as many.
-        self.entries.len().saturating_mul(size_of::<Entry>() * 3)
+        self.entries.len().saturating_mul(COPY)
     }
 
     /// The document as [`write`](Self::write) writes it.
@@ -184,11 +191,11 @@ impl Index {
         else {
             return false;
         };
-        let digest = self.entries[at].digest.clone();
+        let digest = self.entries.get(at).and_then(|entry| entry.digest.clone());
         if self.entries.iter().filter(|entry| entry.digest == digest).count() > 1 {
             self.entries.remove(at);
-        } else {
-            self.entries[at].forget_ref();
+        } else if let Some(entry) = self.entries.get_mut(at) {
+            entry.forget_ref();
         }
         true
     }
@@ -239,7 +246,8 @@ impl Entry {
     fn heap(&self) -> usize {
         let of_type = self.media_type.as_str().len();
         let payload = if self.payload.is_some() { 128 } else { 0 };
-        of_type + payload + self.ref_name.as_ref().map_or(0, |name| name.len() + 32)
+        let name = self.ref_name.as_ref().map_or(0, |name| name.len().saturating_add(32));
+        of_type.saturating_add(payload).saturating_add(name)
     }
 
     /// The digest of the bytes.
@@ -330,7 +338,7 @@ impl Reading {
     /// Counts an entry; an error if it is one too many.
     fn count<E: serde::de::Error>(&mut self, number: usize, bytes: usize) -> Result<(), E> {
         let counted = match &mut self.count {
-            _ if number >= MAX_ENTRIES => Err(Refusal::ManyManifests(MAX_ENTRIES as u64).into()),
+            _ if number >= MAX_ENTRIES => Err(Refusal::ManyManifests(wide(MAX_ENTRIES)).into()),
             Some(count) => count.add(bytes),
             None => Ok(()),
         };
@@ -391,13 +399,12 @@ impl<'de> Visitor<'de> for Entries<'_> {
         let mut found = Vec::new();
         while let Some(raw) = list.next_element::<&RawValue>()? {
             let entry = Entry::new(reading.text.slice_ref(raw.get().as_bytes()));
-            // The list has room for twice as many, and is copied when that is full.
-            let bytes = ENTRY + entry.heap() + 2 * size_of::<Entry>();
+            let bytes = (ENTRY + GROWING).saturating_add(entry.heap());
             reading.count(found.len(), bytes)?;
             found.push(entry);
         }
         found.shrink_to_fit();
-        reading.give_back(2 * size_of::<Entry>() * found.len());
+        reading.give_back(found.len().saturating_mul(GROWING));
         Ok(found)
     }
 }

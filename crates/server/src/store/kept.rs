@@ -9,6 +9,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use skopeo_image::number::wide;
+
 use super::index::Index;
 use super::layout::{Stamp, guard};
 use super::names::Names;
@@ -37,6 +39,8 @@ pub(crate) struct Kept {
     turn: Mutex<()>,
     /// Held by who makes something large.
     apart: Mutex<()>,
+    /// Held by who parses a large manifest, perhaps while something is made of an index.
+    parsing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +62,13 @@ struct OfLayout {
 
 impl Kept {
     pub(super) fn new(memory: Memory) -> Self {
-        Self { memory, layouts: Mutex::default(), turn: Mutex::default(), apart: Mutex::default() }
+        Self {
+            memory,
+            layouts: Mutex::default(),
+            turn: Mutex::default(),
+            apart: Mutex::default(),
+            parsing: Mutex::default(),
+        }
     }
 
     /// Waits until it is the turn of an index whose text has so many bytes, and there is room for
@@ -69,10 +79,10 @@ impl Kept {
         }
         let turn = guard(&self.turn);
         let wanted = size.saturating_mul(FACTOR);
-        let mut looks = 0;
+        let mut looks = 0_usize;
         while looks < LOOKS && !self.memory.has_for_indexes(wanted) {
             if !self.forget_one() {
-                looks += 1;
+                looks = looks.saturating_add(1);
                 std::thread::sleep(PAUSE);
             }
         }
@@ -91,16 +101,27 @@ impl Kept {
             return work();
         }
         let _one = guard(&self.apart);
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().spawn_scoped(scope, work)?;
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread broke off its work")))
-        })
+        on_a_thread(work)?
+    }
+
+    /// Parses a manifest of so many bytes: large ones one after the other, on a thread of its own,
+    /// for the same reason.
+    pub(crate) fn in_turn<T: Send>(
+        &self,
+        size: usize,
+        parse: impl FnOnce() -> T + Send,
+    ) -> io::Result<T> {
+        if size <= LARGE {
+            return Ok(parse());
+        }
+        let _one = guard(&self.parsing);
+        on_a_thread(parse)
     }
 
     /// The index of a layout, if its file is as it was.
     pub(super) fn index(&self, layout: u64, stamp: Stamp) -> Option<Arc<Index>> {
         let mut layouts = guard(&self.layouts);
-        layouts.clock += 1;
+        layouts.clock = layouts.clock.saturating_add(1);
         let clock = layouts.clock;
         let kept = layouts.kept.get_mut(&layout).filter(|kept| kept.stamp == stamp)?;
         kept.used = clock;
@@ -110,7 +131,7 @@ impl Kept {
     /// Keeps an index in place of what was kept of the layout before.
     pub(super) fn keep_index(&self, layout: u64, stamp: Stamp, index: Arc<Index>) {
         let mut layouts = guard(&self.layouts);
-        layouts.clock += 1;
+        layouts.clock = layouts.clock.saturating_add(1);
         let used = layouts.clock;
         layouts.kept.insert(layout, OfLayout { used, stamp, index, names: None, reach: None });
     }
@@ -167,6 +188,13 @@ impl Kept {
     }
 }
 
+fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, work)?;
+        thread.join().map_err(|_| io::Error::other("a thread broke off its work"))
+    })
+}
+
 /// How much memory something takes that is kept, or made for a request. It is given back with this
 /// value.
 #[derive(Debug)]
@@ -186,7 +214,7 @@ impl Count {
             if !self.kept.forget_one() {
                 let (bytes, most) = (self.tally.bytes().saturating_add(bytes), self.tally.most());
                 let refusal =
-                    if bytes > most { Refusal::Memory(most as u64) } else { Refusal::Busy };
+                    if bytes > most { Refusal::Memory(wide(most)) } else { Refusal::Busy };
                 return Err(refusal.into());
             }
         }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use fs_err::File;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use skopeo_image::number::{narrow, wide};
 use skopeo_image::{Algorithm, Digest, Hasher};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
@@ -165,7 +166,7 @@ impl Layout {
         if let Some((_, index)) = &self.content {
             return Ok(index.clone());
         }
-        let mut attempt = 0;
+        let mut attempt = 0_u32;
         loop {
             let Some((file, metadata)) = self.folder.read(INDEX)? else {
                 return match self.folder.look(INDEX)? {
@@ -182,7 +183,7 @@ impl Layout {
             if metadata.len() > MAX_INDEX {
                 return Err(Refusal::LongIndex(MAX_INDEX).into());
             }
-            let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+            let size = narrow(metadata.len());
             let _turn = self.room.kept.turn(size);
             // Who had the turn before may have read just this one.
             if let Some(index) = self.room.kept.index(self.number, stamp) {
@@ -190,7 +191,7 @@ impl Layout {
             }
             // What was made of another text is of no use any more.
             self.room.kept.forget(self.number);
-            attempt += 1;
+            attempt = attempt.saturating_add(1);
             let read = || {
                 let (text, count) = self.read_index(file, size)?;
                 Ok(Index::parse(text, Some(count)))
@@ -218,7 +219,7 @@ impl Layout {
         count.add(size)?;
         let mut text = Vec::with_capacity(size);
         // One that grows meanwhile is not whole, and is read again.
-        file.take(size as u64).read_to_end(&mut text)?;
+        file.take(wide(size)).read_to_end(&mut text)?;
         Ok((text.into(), count))
     }
 
@@ -326,7 +327,7 @@ impl Layout {
         // What is written here must be readable here. Whatever makes it smaller is taken.
         let (entries, most) = (after.entries().len(), MAX_ENTRIES);
         if entries > most && entries > before.entries().len() {
-            return Err(io::Error::from(Refusal::Manifests(most as u64)).into());
+            return Err(io::Error::from(Refusal::Manifests(wide(most))).into());
         }
         if new.size > MAX_INDEX && new.size > old.size {
             return Err(io::Error::from(Refusal::Index(MAX_INDEX)).into());
@@ -386,7 +387,7 @@ impl Print {
         impl Write for Printer {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 self.0.update(bytes);
-                self.1 += bytes.len() as u64;
+                self.1 = self.1.saturating_add(wide(bytes.len()));
                 Ok(bytes.len())
             }
 
@@ -425,7 +426,11 @@ impl Stamp {
     fn is_settled(&self) -> bool {
         let (seconds, nanos) = self.changed;
         let changed = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
-        let changed = changed.map(|(s, n)| SystemTime::UNIX_EPOCH + Duration::new(s, n));
+        let changed = changed.and_then(|(s, n)| {
+            SystemTime::UNIX_EPOCH
+                .checked_add(Duration::from_secs(s))?
+                .checked_add(Duration::from_nanos(n.into()))
+        });
         changed
             .and_then(|changed| SystemTime::now().duration_since(changed).ok())
             .is_some_and(|age| age > TIME_RESOLUTION)

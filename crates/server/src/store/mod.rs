@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::FileType;
+use skopeo_image::number::wide;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
@@ -33,6 +34,7 @@ use crate::content::Content;
 use crate::error::{ApiError, Code};
 use crate::memory::Memory;
 use crate::name::RepositoryName;
+use crate::progress::after;
 
 use beneath::Folder;
 use room::Room;
@@ -122,6 +124,19 @@ impl Store {
         self.room.kept.count()
     }
 
+    /// Parses a manifest of so many bytes when it is its turn.
+    ///
+    /// # Errors
+    ///
+    /// If there is no thread for it.
+    pub(crate) fn in_turn<T: Send>(
+        &self,
+        size: usize,
+        parse: impl FnOnce() -> T + Send,
+    ) -> io::Result<T> {
+        self.room.kept.in_turn(size, parse)
+    }
+
     /// The folder.
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.path()
@@ -129,7 +144,7 @@ impl Store {
 
     /// Until when a request that comes now waits for a lock.
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.limits.lock
+        after(std::time::Instant::now(), self.limits.lock).into()
     }
 
     /// Edits a repository's layout when it is its turn, on a thread that may wait for the disk. One
@@ -167,8 +182,8 @@ impl Store {
                 Repository::named(layout, name.as_str())
             }));
         }
-        for (at, _) in name.as_str().rmatch_indices('/') {
-            let (parent, rest) = (&name.as_str()[..at], &name.as_str()[at + 1..]);
+        let slashes = name.as_str().rmatch_indices('/');
+        for (parent, rest) in slashes.filter_map(|(at, _)| split_at_slash(name.as_str(), at)) {
             if let Some(layout) = self.layout(parent) {
                 let repository = Repository::named(layout, rest);
                 if repository.is_known()? {
@@ -192,7 +207,7 @@ impl Store {
             return Err(refused("it has more than 32 components"));
         }
         for (end, _) in name.as_str().match_indices('/').chain([(name.as_str().len(), "")]) {
-            match self.folder.look(&name.as_str()[..end])? {
+            match self.folder.look(name.as_str().get(..end).unwrap_or_default())? {
                 Some(found) if !found.is_dir() => return Err(refused("there is no folder here")),
                 Some(_) => {}
                 None => break,
@@ -252,7 +267,7 @@ impl Store {
         if let Some(layout) = &self.content {
             return visit("", layout).map(drop);
         }
-        let mut waiting = vec![(String::new(), 0)];
+        let mut waiting = vec![(String::new(), 0_usize)];
         while let Some((path, depth)) = waiting.pop() {
             if depth < MAX_DEPTH {
                 let mut refused = None;
@@ -264,10 +279,10 @@ impl Store {
                         return Ok(());
                     }
                     if let Some(count) = count.as_deref_mut() {
-                        let counted = count.add(FOLDER + 2 * below.len());
+                        let counted = count.add(size_of_path(&below));
                         counted.inspect_err(|error| refused = Refusal::of(error))?;
                     }
-                    waiting.push((below, depth + 1));
+                    waiting.push((below, depth.saturating_add(1)));
                     Ok(())
                 });
                 match looked {
@@ -285,7 +300,7 @@ impl Store {
                 return Ok(());
             }
             if let Some(count) = count.as_deref_mut() {
-                count.give_back(FOLDER + 2 * path.len());
+                count.give_back(size_of_path(&path));
             }
         }
         Ok(())
@@ -317,8 +332,19 @@ impl Store {
 /// What a repository counts for beside its blobs, in bytes: blocks of the disk for its files and for
 /// each folder. Without this there could be any number of small ones.
 fn footprint(path: &str) -> u64 {
-    let folders = path.split('/').filter(|name| !name.is_empty()).count() as u64;
-    if folders == 0 { 0 } else { BLOCK * (4 + folders) }
+    let folders = wide(path.split('/').filter(|name| !name.is_empty()).count());
+    if folders == 0 { 0 } else { folders.saturating_add(4).saturating_mul(BLOCK) }
+}
+
+/// What stands before and behind the slash that is there.
+fn split_at_slash(name: &str, at: usize) -> Option<(&str, &str)> {
+    let (parent, rest) = name.split_at_checked(at)?;
+    Some((parent, rest.strip_prefix('/')?))
+}
+
+/// What a folder takes that is to be looked into, in bytes.
+fn size_of_path(path: &str) -> usize {
+    path.len().saturating_mul(2).saturating_add(FOLDER)
 }
 
 /// The path of what is below a folder.

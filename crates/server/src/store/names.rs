@@ -53,10 +53,10 @@ impl Place {
         if digest.is_none() && is_tag(named) {
             return Ok(Self { repository: None, tag: Some(named.to_owned()) });
         }
-        let last = named.rfind('/').map_or(0, |at| at + 1);
-        let (name, tag) = match named[last..].rfind(':') {
-            Some(at) => (&named[..last + at], Some(&named[last + at + 1..])),
-            None => (named, None),
+        let (name, tag) = match named.rsplit_once(':') {
+            // A colon before the last slash is that of a port.
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+            _ => (named, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
             return Err("its tag can be none of a registry");
@@ -105,8 +105,8 @@ impl Names {
             if let Some(count) = &mut count {
                 let repository = place.as_ref().ok().and_then(|place| place.repository.as_ref());
                 let is_new = repository.is_some_and(|it| !names.others.contains_key(it));
-                let repository = if is_new { REPOSITORY + 3 * reference.len() } else { 0 };
-                count.add(repository + TAG + 2 * reference.len())?;
+                let (fixed, texts) = if is_new { (REPOSITORY + TAG, 5) } else { (TAG, 2) };
+                count.add(reference.len().saturating_mul(texts).saturating_add(fixed))?;
             }
             match place {
                 Err(why) => {

@@ -65,7 +65,7 @@ impl Page {
 
 /// What an item takes, in bytes, with its copy in the answer, which may have room for twice as much.
 fn size(text: usize) -> usize {
-    ITEM + 3 * text
+    text.saturating_mul(3).saturating_add(ITEM)
 }
 
 #[cfg(test)]

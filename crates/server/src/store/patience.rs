@@ -29,7 +29,7 @@ pub(crate) async fn until<T: Send + 'static>(
             return Err(busy());
         }
         sleep(pause.min(left)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use skopeo_image::number::narrow;
 use skopeo_image::{Digest, MediaType};
 
 use super::facts::Facts;
@@ -88,8 +89,11 @@ impl Layout {
         if let Some(facts) = guard(&self.room.known).get(self.number, digest) {
             return Ok(Some(facts));
         }
-        let Some(bytes) = self.read_manifest(digest)? else { return Ok(None) };
-        let Ok(facts) = Facts::parse(&bytes) else { return Ok(None) };
+        let size = self.blob_size(digest)?.map_or(0, narrow);
+        let read =
+            || Ok::<_, io::Error>(self.read_manifest(digest)?.map(|bytes| Facts::parse(&bytes)));
+        let read = self.room.kept.in_turn(size, read)?;
+        let Some(Ok(facts)) = read? else { return Ok(None) };
         let facts = Arc::new(facts);
         guard(&self.room.known).insert(self.number, digest.clone(), facts.clone());
         Ok(Some(facts))
@@ -165,7 +169,7 @@ impl Layout {
             reach.add(found, 0)?;
         }
         // What is added waits behind what is there, each digest once.
-        let mut next = 0;
+        let mut next = 0_usize;
         while let Some(found) = reach.manifests.get(next) {
             if found.may_be_list() {
                 match self.facts(&found.stored)? {
@@ -179,7 +183,7 @@ impl Layout {
                     None => is_whole = false,
                 }
             }
-            next += 1;
+            next = next.saturating_add(1);
         }
         Ok((reach, is_whole))
     }
@@ -230,14 +234,14 @@ impl Layout {
             let children = facts.as_ref().map_or(children, |facts| &facts.children);
             let mut below = None;
             while let Some((digest, _)) = children.get(level.next).filter(|_| below.is_none()) {
-                level.next += 1;
+                level.next = level.next.saturating_add(1);
                 if let Some(depth) = known.get(digest) {
-                    level.depth = level.depth.max(depth + 1);
+                    level.depth = level.depth.max(depth.saturating_add(1));
                 } else if self.facts(digest)?.is_some_and(|facts| !facts.children.is_empty()) {
                     below = Some(digest.clone());
                 }
             }
-            if deep + level.depth.max(usize::from(below.is_some())) > MAX_NESTING {
+            if level.depth.max(usize::from(below.is_some())).saturating_add(deep) > MAX_NESTING {
                 return Ok(false);
             }
             if below.is_some() {
@@ -250,7 +254,7 @@ impl Layout {
                 known.insert(digest, depth);
             }
             if let Some(above) = path.last_mut() {
-                above.depth = above.depth.max(depth + 1);
+                above.depth = above.depth.max(depth.saturating_add(1));
             }
         }
     }
@@ -262,7 +266,8 @@ impl Reach {
         if self.at.contains_key(&found.stored) {
             return Ok(());
         }
-        self.counted.add(MANIFEST + found.media_type.as_str().len() + more)?;
+        self.counted
+            .add(found.media_type.as_str().len().saturating_add(MANIFEST).saturating_add(more))?;
         let at = self.manifests.len();
         self.at.insert(found.stored.clone(), at);
         // Signed schema 1 is known by the digest of what is signed.

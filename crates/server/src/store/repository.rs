@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use skopeo_image::manifest::MAX_MANIFEST_SIZE;
+use skopeo_image::number::wide;
 use skopeo_image::{Algorithm, Digest, MediaType, RawManifest};
 
 use super::blobs::OpenBlob;
@@ -57,7 +58,7 @@ impl Checked {
     pub(crate) fn of(
         target: &Target,
         content_type: Option<MediaType>,
-        bytes: &[u8],
+        bytes: &Bytes,
     ) -> Result<Self, ApiError> {
         let facts = Facts::parse(bytes).map_err(|why| ApiError::new(Code::ManifestInvalid, why))?;
         let media_type = agree(&facts, content_type)?;
@@ -67,7 +68,7 @@ impl Checked {
         };
         let stored = Digest::of(algorithm, bytes);
         // Signed schema 1 is known by the digest of what is signed.
-        let manifest = RawManifest::new(Some(media_type.clone()), Bytes::copy_from_slice(bytes));
+        let manifest = RawManifest::new(Some(media_type.clone()), bytes.clone());
         let public = manifest
             .digest_by(algorithm)
             .map_err(|error| ApiError::new(Code::ManifestInvalid, error.to_string()))?;
@@ -122,7 +123,7 @@ impl ManifestBytes {
     /// How many there are.
     pub(crate) fn size(&self) -> u64 {
         match self {
-            Self::Few(bytes) => bytes.len() as u64,
+            Self::Few(bytes) => wide(bytes.len()),
             Self::Many(blob) => blob.size,
         }
     }
@@ -201,13 +202,14 @@ impl Repository {
         if !media_type.is_empty()
             && let Some(blob) = self.layout.blob(&found.stored)?
             && blob.size > SMALL_MANIFEST
-            && blob.size <= MAX_MANIFEST_SIZE as u64
+            && blob.size <= wide(MAX_MANIFEST_SIZE)
         {
             return Ok(Some(Manifest { digest, media_type, bytes: ManifestBytes::Many(blob) }));
         }
         let Some(bytes) = self.layout.read_manifest(&found.stored)? else { return Ok(None) };
         let media_type = if media_type.is_empty() {
-            Facts::parse(&bytes).map(|facts| facts.media_type).unwrap_or_default()
+            let parsed = self.layout.room.kept.in_turn(bytes.len(), || Facts::parse(&bytes))?;
+            parsed.map(|facts| facts.media_type).unwrap_or_default()
         } else {
             media_type
         };
@@ -225,7 +227,7 @@ impl Repository {
         let Checked { facts, media_type, stored, public } = checked;
         let signed = (public != stored).then_some((PAYLOAD_DIGEST, public.as_str()));
         let payload: Vec<_> = signed.into_iter().collect();
-        let size = bytes.len() as u64;
+        let size = wide(bytes.len());
         let edit = |before: &Arc<Index>, index: &mut Index| {
             self.check_whole(before, facts)?;
             match target {

@@ -41,7 +41,8 @@ async fn rounds(inner: Weak<Inner>) {
     loop {
         let Some(registry) = inner.upgrade() else { return };
         let store = &registry.store;
-        let longest = (store.limits.abandoned / 24).clamp(SHORTEST, LONGEST);
+        let longest =
+            store.limits.abandoned.checked_div(24).unwrap_or_default().clamp(SHORTEST, LONGEST);
         let room = store.room.clone();
         let round = spawn_blocking(move || {
             let store = &registry.store;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fs_err::File;
+use skopeo_image::number::wide;
 use skopeo_image::{Algorithm, Digest, Hasher};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
@@ -246,7 +247,7 @@ impl Held {
 
     /// Appends and hashes one piece. One that could not be written as a whole does not count.
     pub(crate) fn append(&mut self, piece: &[u8]) -> io::Result<()> {
-        let length = piece.len() as u64;
+        let length = wide(piece.len());
         let room = self.upload.layout.room.clone();
         room.admits_blob(self.size.saturating_add(length))?;
         room.take(length)?;
@@ -259,7 +260,7 @@ impl Held {
             let _ = self.file.set_len(self.size);
             return Err(error);
         }
-        self.size += length;
+        self.size = self.size.saturating_add(length);
         if let Some(hasher) = &mut self.progress.hasher {
             hasher.update(piece);
         }

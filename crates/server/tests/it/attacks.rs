@@ -348,6 +348,44 @@ fn large_manifests_that_nobody_reads() {
     attacked.stands();
 }
 
+/// Manifests of as many descriptors as 4 MiB have, of each kind, several at once.
+#[test]
+fn large_manifests_that_come_at_once() {
+    let mut attacked = Attacked::start(16);
+    let list = |head: &str, member: &str, tail: &str| {
+        let items = (0..4_150_000 / (member.len() + 79))
+            .map(|n| format!(r#"{{"{member}":"sha256:{n:064x}"}}"#));
+        format!("{head}[{}]{tail}", items.collect::<Vec<_>>().join(","))
+    };
+    let config = format!(r#"{{"digest":"{}"}}"#, Digest::sha256(b"small"));
+    let urls = vec![r#""""#; 260_000].join(",");
+    let manifests = [
+        list(&format!(r#"{{"schemaVersion":2,"config":{config},"layers":"#), "digest", "}"),
+        list(r#"{"schemaVersion":2,"manifests":"#, "digest", "}"),
+        list(r#"{"schemaVersion":1,"name":"n","fsLayers":"#, "blobSum", "}"),
+        format!(
+            r#"{{"schemaVersion":2,"config":{config},"layers":[{{"digest":"sha256:{:064x}","urls":[{urls}]}}]}}"#,
+            1
+        ),
+    ];
+    std::thread::scope(|scope| {
+        for manifest in manifests.iter().chain(&manifests) {
+            let address = attacked.address;
+            scope.spawn(move || {
+                let path = "/v2/a/manifests/large";
+                // Who waits too long for the others asks again.
+                let put = std::iter::repeat_with(|| {
+                    request(address, "PUT", path, &[], manifest.as_bytes()).unwrap()
+                });
+                let put = put.skip_while(|put| put.status == 503).next().unwrap();
+                assert_eq!(put.code(), "MANIFEST_BLOB_UNKNOWN", "{put:?}");
+            });
+        }
+    });
+    println!("{} MiB after {}", attacked.most_memory(), attacked.before);
+    attacked.stands();
+}
+
 /// Manifests that refer to one, each with annotations of 1 MiB: their list has pages.
 #[test]
 fn referrers_with_large_annotations() {
