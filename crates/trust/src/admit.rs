@@ -3,7 +3,7 @@
 use skopeo_image::{PolicyScope, RawManifest, Signature};
 use tracing::debug;
 
-use crate::policy::Requirement;
+use crate::policy::{Requirement, Section};
 use crate::sigstore::{self, Attached};
 use crate::{MAX_SIGNATURES, Policy, Rejected, SignatureError};
 
@@ -29,6 +29,18 @@ impl Admitted {
     }
 }
 
+/// A decision, and how it came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Where policy.json speaks of the name.
+    pub section: Section,
+    /// The requirements there that were looked at, by their types in policy.json, and whether they
+    /// are met.
+    pub requirements: Vec<(&'static str, Result<(), Rejected>)>,
+    /// Whether the image may be used.
+    pub verdict: Result<(), Rejected>,
+}
+
 impl Policy {
     /// Decides whether a manifest may be used under the name the user gave.
     ///
@@ -43,7 +55,20 @@ impl Policy {
         manifest: RawManifest,
         signatures: &[Signature],
     ) -> Result<Admitted, Rejected> {
-        let requirements = self.requirements(scope);
+        let Judgement { verdict, .. } = self.explain(scope, &manifest, signatures);
+        verdict.map(|()| Admitted { manifest })
+    }
+
+    /// Says what [`Self::admit`] would say, and why. Requirements behind the first that is not met
+    /// are not looked at.
+    #[must_use]
+    pub fn explain(
+        &self,
+        scope: &PolicyScope,
+        manifest: &RawManifest,
+        signatures: &[Signature],
+    ) -> Judgement {
+        let (section, requirements) = self.section(scope);
         debug!(
             "{} signatures and {} requirements for {}:{}",
             signatures.len(),
@@ -51,24 +76,29 @@ impl Policy {
             scope.transport,
             scope.identity
         );
-        if requirements.is_empty() {
-            return Err(Rejected::NoRequirements);
-        }
+        let mut judgement = Judgement { section, requirements: Vec::new(), verdict: Ok(()) };
         for (number, requirement) in requirements.iter().enumerate() {
             let name = requirement.type_name();
-            let met = self.judge(requirement, scope, &manifest, signatures);
+            let met = self.judge(requirement, scope, manifest, signatures);
             match &met {
                 Ok(()) => debug!("requirement {number} ({name}): met"),
                 Err(reason) => debug!("requirement {number} ({name}): not met: {reason}"),
             }
-            met?;
+            judgement.requirements.push((name, met.clone()));
+            if met.is_err() {
+                judgement.verdict = met;
+                return judgement;
+            }
         }
-        if self.signatures_required() && !requirements.iter().any(Requirement::verifies_signatures)
+        if requirements.is_empty() {
+            judgement.verdict = Err(Rejected::NoRequirements);
+        } else if self.signatures_required()
+            && !requirements.iter().any(Requirement::verifies_signatures)
         {
             let name = format!("{}:{}", scope.transport, scope.identity);
-            return Err(Rejected::NoVerification(name));
+            judgement.verdict = Err(Rejected::NoVerification(name));
         }
-        Ok(Admitted { manifest })
+        judgement
     }
 
     fn judge(

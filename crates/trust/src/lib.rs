@@ -23,7 +23,7 @@ mod signed_by;
 mod sigstore;
 mod strict;
 
-pub use admit::Admitted;
+pub use admit::{Admitted, Judgement};
 pub use error::{PolicyError, Rejected, SignatureError};
 pub use machine::Machine;
 pub use payload::{Payload, PayloadError};

@@ -43,6 +43,7 @@ pub(crate) fn tree(authfile: Option<String>) -> Command {
             login::login(),
             login::logout(),
             manifest_digest(),
+            policy(authfile.clone()),
             serve::command(),
             signatures::standalone_sign(),
             signatures::standalone_verify(),
@@ -192,6 +193,29 @@ fn manifest_digest() -> Command {
     Command::new("manifest-digest", "MANIFEST-FILE", "Compute the digest of a manifest in a file")
         .examples(&["skopeo manifest-digest manifest.json"])
         .offers(Offers::Files)
+}
+
+fn policy(authfile: Option<String>) -> Command {
+    let check = Command::new("check", "[command options] IMAGE-NAME", "Say whether policy.json accepts an image, and why")
+        .long(
+            "Reads the manifest and the signatures of the image IMAGE-NAME and says where policy.json \
+             speaks of it, what is\nrequired there, and whether that is met. Of a list, the image for \
+             this platform is asked about. Ends with an error if\nthe image is not accepted.",
+        )
+        .examples(&[
+            "skopeo policy check docker://registry.example.com/app:1",
+            "skopeo --policy ./policy.json policy check --output json dir:image",
+        ])
+        .offers(Offers::Images)
+        .flags([image::shared(authfile)])
+        .flags(image::image("", None))
+        .flags(image::retry())
+        .flags([report::output()]);
+    Command {
+        runs: false,
+        commands: vec![check],
+        ..Command::new("policy", "", "Ask what policy.json says")
+    }
 }
 
 fn help_command() -> Command {

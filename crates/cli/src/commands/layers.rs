@@ -50,7 +50,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
 }
 
 /// The manifest of the image itself, chosen from a list if the name leads to one.
-async fn chosen(app: &App, source: &dyn Source) -> Result<(Which, RawManifest)> {
+pub(super) async fn chosen(app: &App, source: &dyn Source) -> Result<(Which, RawManifest)> {
     let top = source.manifest(&Which::Top).await?;
     let Manifest::List(list) = top.parse()? else { return Ok((Which::Top, top)) };
     let digest = list.choose(&app.platforms())?;

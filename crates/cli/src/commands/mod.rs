@@ -8,6 +8,7 @@ mod list_tags;
 mod login;
 mod logout;
 mod manifest_digest;
+mod policy;
 pub(crate) mod proxy;
 mod serve;
 mod signatures;
@@ -62,6 +63,7 @@ fn dispatch(app: &App, path: &[&str], flags: &Values, arguments: &[String]) -> R
         ["login"] => deliver("login", login::run),
         ["logout"] => deliver("logout", logout::run),
         ["manifest-digest"] => manifest_digest::run(arguments),
+        ["policy", "check"] => policy::check(app, flags, arguments),
         ["serve"] => serve::run(app, flags, arguments),
         ["sync"] => {
             report::deliver(app, flags, "sync", |report| sync::run(app, flags, arguments, report))

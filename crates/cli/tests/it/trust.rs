@@ -369,6 +369,22 @@ fn what_many_images_are_copied_with_asks_too() {
     ] {
         assert!(run.stderr.contains(told), "{told}\n{run}");
     }
+    // The same, asked for.
+    let run = line("policy check docker://HOST/app:1").success();
+    let digest = place.image.digest();
+    let expected = format!(
+        "docker://{host}/app:1 is {digest}, with 2 signatures\npolicy.json speaks of it under \
+         default\nsignedBy: met\naccepted\n"
+    );
+    assert_eq!(run.stdout, expected);
+    let none = line("--exit-codes detailed policy check --output json docker://HOST/copies/app:1").failure(10);
+    assert_eq!(fatal(&none), NONE);
+    let answer = none.json();
+    assert_eq!(answer["accepted"], false);
+    assert_eq!(answer["requirements"][0]["type"], "signedBy");
+    assert_eq!(answer["requirements"][0]["met"], false);
+    assert_eq!(answer["reason"], "A signature was required, but no signature exists");
+    line("policy check docker://HOST/copies/app:1").failure(1);
     // Another name of the same image has other signatures to show.
     Image::new(1).push(&place.registry, "app:2");
     let error = fatal(&line("copy --remove-signatures docker://HOST/app:2 oci:out2:1"));

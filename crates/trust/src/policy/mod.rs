@@ -111,19 +111,34 @@ impl Policy {
     /// else the default ones.
     #[must_use]
     pub fn requirements(&self, scope: &PolicyScope) -> &[Requirement] {
+        self.section(scope).1
+    }
+
+    /// Where policy.json speaks of a name, and what it says there.
+    #[must_use]
+    pub fn section(&self, scope: &PolicyScope) -> (Section, &[Requirement]) {
         if let Some(scopes) = self.transports.get(scope.transport) {
             let general = String::new();
             let names = std::iter::once(&scope.identity).chain(&scope.namespaces).chain([&general]);
             for name in names {
                 if let Some(requirements) = scopes.get(name) {
                     debug!("using transport {:?} policy section {name:?}", scope.transport);
-                    return requirements;
+                    return (Section::Scope(name.clone()), requirements);
                 }
             }
         }
         debug!("using the default policy section");
-        &self.default
+        (Section::Default, &self.default)
     }
+}
+
+/// A place in policy.json.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// `default`.
+    Default,
+    /// A scope of the name's transport; empty: the transport's own default.
+    Scope(String),
 }
 
 fn parse(bytes: &[u8]) -> Result<Policy, String> {

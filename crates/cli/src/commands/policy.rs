@@ -1,0 +1,123 @@
+//! `policy check IMAGE`: what policy.json says of an image, and why.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use skopeo_image::go_json;
+use skopeo_transport::ImageName;
+use skopeo_trust::policy::Section;
+use skopeo_trust::{Judgement, Rejected};
+
+use super::layers::chosen;
+use crate::app::App;
+use crate::args::image::Retry;
+use crate::args::report::Output;
+use crate::args::value::Values;
+use crate::exit::{UsageError, print};
+use crate::retry;
+
+/// What is printed as JSON, in this order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    image: String,
+    digest: String,
+    /// The scope of the transport that decides; nothing if it is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    signatures: usize,
+    requirements: Vec<Asked>,
+    accepted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    r#type: &'static str,
+    met: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+pub(crate) fn check(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
+    let [image] = arguments else {
+        return Err(UsageError("Exactly one non-option argument expected").into());
+    };
+    let output = Output::new(flags)?;
+    let options = app.options(&app.image(flags, "")?);
+    let policy = app.policy()?;
+    let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
+    app.doing(format!("asking the policy about {name}"));
+    let (answer, verdict) = app.run(async {
+        let source = retry::with(Retry::new(flags), async || {
+            let source = skopeo_transport::open(&name, &options).await;
+            source.with_context(|| format!("initializing source {name}"))
+        })
+        .await?;
+        let (which, manifest) = chosen(app, &*source).await?;
+        let signatures = source.signatures(&which).await.context("reading signatures")?;
+        let judgement = policy.explain(&name.policy_scope(), &manifest, &signatures);
+        let digest = manifest.digest()?.to_string();
+        let text = match output {
+            Output::Json => json(&name, digest, signatures.len(), &judgement)?,
+            Output::Text => text(&name, &digest, signatures.len(), &judgement).into_bytes(),
+        };
+        Ok((text, judgement.verdict))
+    })?;
+    print(answer)?;
+    verdict.context("Source image rejected")
+}
+
+fn reason(outcome: &Result<(), Rejected>) -> Option<String> {
+    outcome.as_ref().err().map(ToString::to_string)
+}
+
+fn json(
+    name: &ImageName,
+    digest: String,
+    signatures: usize,
+    judgement: &Judgement,
+) -> Result<Vec<u8>> {
+    let requirements = judgement.requirements.iter().map(|(name, outcome)| Asked {
+        r#type: name,
+        met: outcome.is_ok(),
+        reason: reason(outcome),
+    });
+    let answer = Answer {
+        image: name.to_string(),
+        digest,
+        scope: match &judgement.section {
+            Section::Default => None,
+            Section::Scope(scope) => Some(scope),
+        },
+        signatures,
+        requirements: requirements.collect(),
+        accepted: judgement.verdict.is_ok(),
+        reason: reason(&judgement.verdict),
+    };
+    let mut json = go_json::to_vec_indent(&answer, "", "    ")?;
+    json.push(b'\n');
+    Ok(json)
+}
+
+fn text(name: &ImageName, digest: &str, signatures: usize, judgement: &Judgement) -> String {
+    let mut lines = format!("{name} is {digest}, with {signatures} signatures\n");
+    let transport = name.policy_scope().transport;
+    let _ = match &judgement.section {
+        Section::Default => writeln!(lines, "policy.json speaks of it under default"),
+        Section::Scope(scope) => {
+            writeln!(lines, "policy.json speaks of it under transports, {transport:?}, {scope:?}")
+        }
+    };
+    for (requirement, outcome) in &judgement.requirements {
+        let _ = match outcome {
+            Ok(()) => writeln!(lines, "{requirement}: met"),
+            Err(reason) => writeln!(lines, "{requirement}: not met: {reason}"),
+        };
+    }
+    lines.push_str(if judgement.verdict.is_ok() { "accepted\n" } else { "rejected\n" });
+    lines
+}
