@@ -50,10 +50,13 @@ impl Layout<'_> {
     }
 }
 
+/// Makes other bytes of a blob.
+type Rewrite = fn(&[u8]) -> Vec<u8>;
+
 fn lies() -> Vec<(&'static str, Change)> {
     let mut lies: Vec<(&'static str, Change)> = Vec::new();
     for part in [Part::Layer(0), Part::Layer(1), Part::Config] {
-        let changes: [(&'static str, fn(&[u8]) -> Vec<u8>); 6] = [
+        let changes: [(&'static str, Rewrite); 6] = [
             ("other bytes", |_| b"the attacker's bytes ".repeat(900)),
             ("other bytes of this length", |bytes| {
                 b"evil".iter().copied().cycle().take(bytes.len()).collect()
