@@ -11,7 +11,7 @@ use skopeo_trust::{Judgement, Rejected};
 
 use super::layers::chosen;
 use crate::app::App;
-use crate::args::image::Retry;
+use crate::args::image;
 use crate::args::report::Output;
 use crate::args::value::Values;
 use crate::exit::{UsageError, print};
@@ -52,7 +52,7 @@ pub(crate) fn check(app: &App, flags: &Values, arguments: &[String]) -> Result<(
     let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
     app.doing(format!("asking the policy about {name}"));
     let (answer, verdict) = app.run(async {
-        let source = retry::with(Retry::new(flags), async || {
+        let source = retry::with(image::retries(flags), async || {
             let source = skopeo_transport::open(&name, &options).await;
             source.with_context(|| format!("initializing source {name}"))
         })

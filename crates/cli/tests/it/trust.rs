@@ -377,7 +377,8 @@ fn what_many_images_are_copied_with_asks_too() {
          default\nsignedBy: met\naccepted\n"
     );
     assert_eq!(run.stdout, expected);
-    let none = line("--exit-codes detailed policy check --output json docker://HOST/copies/app:1").failure(10);
+    let none = line("--exit-codes detailed policy check --output json docker://HOST/copies/app:1")
+        .failure(10);
     assert_eq!(fatal(&none), NONE);
     let answer = none.json();
     assert_eq!(answer["accepted"], false);

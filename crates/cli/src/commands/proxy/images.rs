@@ -17,8 +17,8 @@ use tokio::sync::OnceCell;
 use tracing::debug;
 
 use super::flow::flowing;
-use crate::commands::inspect::read_config;
 use crate::exit::sentence;
+use skopeo_sync::facts::read_config;
 
 /// How deep lists may lie in each other: one step is seen in the field, more is a trap.
 const DEEPEST: usize = 4;
