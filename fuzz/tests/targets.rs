@@ -59,6 +59,7 @@ targets![
     gzip_join,
     sync_yaml,
     sync_files,
+    image_proxy,
     server,
 ];
 

@@ -50,7 +50,7 @@ pub enum Images {
     /// Those of a plan.
     Planned {
         /// The plan.
-        plan: PlanFile,
+        plan: Box<PlanFile>,
         /// Whether to go on where a source is another by now.
         allow_moved: bool,
     },

@@ -36,9 +36,6 @@ pub(crate) struct Invocation {
 /// How the names of flags begin that are for one of two images.
 const SIDES: [&str; 2] = ["src-", "dest-"];
 
-/// Commands of the original that are to come: named when asked for, not listed.
-pub(crate) const LATER: &[&str] = &["experimental-image-proxy"];
-
 /// Parses the words after the program's name.
 ///
 /// # Errors
@@ -54,11 +51,6 @@ pub(crate) fn parse(root: &Command, words: &[String]) -> Result<Parsed, ParseErr
         state.found.path.push(next.name);
         command = next;
         words = &words[at + 1..];
-    }
-    if command.name == root.name
-        && let Some(name) = first_argument(root, command, words).filter(|name| LATER.contains(name))
-    {
-        return Err(unknown_command(root, name));
     }
     let arguments = state.flags(command, words)?;
     let (help, version) = (state.help, state.version);
@@ -103,16 +95,10 @@ fn unknown_command(root: &Command, name: &str) -> ParseError {
     } else {
         format!("\nDid you mean this?\n\t{}\n\n", suggestions.join("\n\t"))
     };
-    let hint = LATER
-        .contains(&name)
-        .then(|| format!("`{name}` is a command of the original that is not built yet"));
-    ParseError {
-        message: format!(
-            "Unrecognized command `{0} {name}`\n{meant}Try '{0} --help' for more information",
-            root.name
-        ),
-        hint,
-    }
+    ParseError::new(format!(
+        "Unrecognized command `{0} {name}`\n{meant}Try '{0} --help' for more information",
+        root.name
+    ))
 }
 
 /// The place of the next command's name among the words, if there is one: words that are flags, or
@@ -135,10 +121,6 @@ fn next_command<'a>(
 fn is_spelled_out(command: &Command, words: &[String]) -> bool {
     let Some(below) = words.get(1) else { return false };
     command.find(below).is_some() || ["--help", "-h"].contains(&below.as_str())
-}
-
-fn first_argument<'w>(root: &Command, command: &Command, words: &'w [String]) -> Option<&'w str> {
-    first_argument_at(root, command, words).map(|at| words[at].as_str())
 }
 
 fn first_argument_at(root: &Command, command: &Command, words: &[String]) -> Option<usize> {

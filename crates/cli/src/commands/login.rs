@@ -168,6 +168,9 @@ fn username(report: &Report, given: &str, known: &str) -> Result<String> {
 /// Asks on the terminal, which does not show what is typed.
 fn ask_password(report: &Report) -> Result<Secret> {
     let typed = prompt::ask_unseen(|| report.say("Password: "));
-    let _ = report.say("\n");
+    // The end of the line that was typed did not show either.
+    if prompt::can_ask() {
+        let _ = report.say("\n");
+    }
     typed
 }

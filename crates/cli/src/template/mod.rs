@@ -76,9 +76,13 @@ impl Format {
         parse(self.name, &self.source).map_or(true, |program| needs::looks_at(&program.body, field))
     }
 
-    /// Prints what the template makes of a value. The error is Go's sentence.
-    pub(crate) fn print(&self, data: Value) -> Result<String, String> {
-        let text = parse(self.name, &self.source)?.run(&Value::list([data], "[]interface {}"))?;
+    /// Prints what the template makes of each of several values, or of all of them if it has a
+    /// `{{range .}}` of its own. The error is Go's sentence.
+    pub(crate) fn print_all(
+        &self,
+        data: impl IntoIterator<Item = Value>,
+    ) -> Result<String, String> {
+        let text = parse(self.name, &self.source)?.run(&Value::list(data, "[]interface {}"))?;
         Ok(if self.table { table::align(&text) } else { text })
     }
 }
@@ -184,7 +188,7 @@ mod tests {
     use super::*;
 
     fn print(format: &str, data: Value) -> Result<String, String> {
-        Format::parse(format)?.print(data)
+        Format::parse(format)?.print_all([data])
     }
 
     #[test]

@@ -29,15 +29,6 @@ fn words_that_make_no_command() {
 }
 
 #[test]
-fn what_is_not_built_is_named() {
-    let output = run(&["experimental-image-proxy"]);
-    assert_eq!(output.code, 1);
-    let unknown = "Unrecognized command `skopeo experimental-image-proxy`";
-    assert!(output.fatal().starts_with(unknown), "{output:?}");
-    assert!(output.stderr.ends_with("that is not built yet\n"), "{output:?}");
-}
-
-#[test]
 fn files_fail_in_the_words_of_go() {
     let home = Home::new();
     home.write("work/file", "x");

@@ -463,9 +463,14 @@ fn signatures_are_listed_with_what_the_policy_makes_of_them() {
         assert_eq!(first["UntrustedDockerManifestDigest"], image["Digest"]);
         assert_eq!(second["UntrustedShortKeyIdentifier"], good[good.len() - 16..]);
     }
-    let template = "{{range .}}{{.Accepted}} {{len .Signatures}};{{end}}";
-    let words = ["--policy", &policy, "inspect", "--signatures", "--format", template, &name];
-    assert_eq!(at_home(&home, &words).success().stdout.trim_end(), "true 2;true 2;true 2;");
+    for template in [
+        "{{.Accepted}} {{len .Signatures}};",
+        "{{range .}}{{.Accepted}} {{len .Signatures}};{{end}}",
+    ] {
+        let words = ["--policy", &policy, "inspect", "--signatures", "--format", template, &name];
+        let shown = at_home(&home, &words).success().stdout.replace('\n', "");
+        assert_eq!(shown, "true 2;true 2;true 2;", "{template}");
+    }
     let refused = at_home(&home, &["inspect", "--signatures", "--raw", &name]).failure(1);
     assert!(fatal(&refused).starts_with("--signatures cannot be used together with --raw"));
 }

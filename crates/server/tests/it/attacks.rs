@@ -374,10 +374,10 @@ fn large_manifests_that_come_at_once() {
             scope.spawn(move || {
                 let path = "/v2/a/manifests/large";
                 // Who waits too long for the others asks again.
-                let put = std::iter::repeat_with(|| {
+                let mut put = std::iter::repeat_with(|| {
                     request(address, "PUT", path, &[], manifest.as_bytes()).unwrap()
                 });
-                let put = put.skip_while(|put| put.status == 503).next().unwrap();
+                let put = put.find(|put| put.status != 503).unwrap();
                 assert_eq!(put.code(), "MANIFEST_BLOB_UNKNOWN", "{put:?}");
             });
         }

@@ -72,12 +72,15 @@ mod tests {
             bytes: Bytes { read: 1, ..Bytes::default() },
             ..Entry::default()
         });
-        let mut report = Record::default();
-        report.started = format!("2026-01-01T00:00:{started}.000Z");
-        (report.seconds, report.requests) = (seconds, 10);
-        report.images = images.collect();
-        report.ok = Totals::of(&report.images).missing() == 0;
-        report
+        let images: Vec<Entry> = images.collect();
+        Record {
+            started: format!("2026-01-01T00:00:{started}.000Z"),
+            seconds,
+            requests: 10,
+            ok: Totals::of(&images).missing() == 0,
+            images,
+            ..Record::default()
+        }
     }
 
     #[test]

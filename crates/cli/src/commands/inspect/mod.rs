@@ -124,8 +124,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
             Show::Signatures => {
                 let policy = policy.as_ref().context("there is no policy")?;
                 let all = signatures::list(&inspect, policy, &*source, &top).await?;
-                let json = || serde_json::to_value(&all).unwrap_or_default();
-                inspect.write(show, &shape, &all, || Value::of_json(&json()))
+                let value = |it| Value::of_json(&serde_json::to_value(it).unwrap_or_default());
+                inspect.write_all(show, &shape, &all, || all.iter().map(value).collect())
             }
             Show::Referrers => {
                 retry::with(inspect.retry, async || referrers::print_all(&*source, &top).await)
@@ -259,6 +259,17 @@ impl Inspect<'_> {
         json: &impl Serialize,
         value: impl FnOnce() -> Value,
     ) -> Result<()> {
+        self.write_all(show, shape, json, || vec![value()])
+    }
+
+    /// The same of several, for each of which a template is filled in.
+    fn write_all(
+        &self,
+        show: Show,
+        shape: &Shape,
+        json: &impl Serialize,
+        values: impl FnOnce() -> Vec<Value>,
+    ) -> Result<()> {
         let text = match shape {
             Shape::Json => {
                 let mut text = go_json::to_vec_indent(json, "", "    ")?;
@@ -266,7 +277,7 @@ impl Inspect<'_> {
                 text
             }
             Shape::Template(format) => {
-                format.print(value()).map_err(|sentence| written(show, sentence))?.into_bytes()
+                format.print_all(values()).map_err(|sentence| written(show, sentence))?.into_bytes()
             }
         };
         Ok(print(text)?)

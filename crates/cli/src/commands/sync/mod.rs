@@ -211,7 +211,8 @@ fn execute(app: &App, flags: &Values, path: &Path, report: &Arc<Report>) -> Resu
     let policy = app.policy()?;
     let (source_options, options) = request::options(app, flags, &sync)?;
     let copy = request::copy_request(app, &sync, report.output())?;
-    let images = Images::Planned { plan: stored.into_plan(), allow_moved: sync.allow_moved };
+    let images =
+        Images::Planned { plan: Box::new(stored.into_plan()), allow_moved: sync.allow_moved };
     let mut request = SyncRequest::new(images, source_options, options, policy, copy);
     request.delete = delete;
     let doing = format!("syncing as planned in {}", path.display());

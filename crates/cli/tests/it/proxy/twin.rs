@@ -48,8 +48,19 @@ fn both_give_out_the_same() {
     for (seed, format) in [(1, Format::Oci), (2, Format::Docker)] {
         let image = Image::builder(seed).layers(2).format(format).label("a", "<b>").build();
         image.push(&registry, &format!("lib/image:{seed}"));
-        image.write_oci(&home.path(format!("work/{seed}")), Some("v1"));
-        for name in [registry.docker(&format!("lib/image:{seed}")), format!("oci:{seed}:v1")] {
+        let folder = home.path(format!("work/{seed}"));
+        // 1.9.3 finds no Docker manifest in a layout.
+        let local = match format {
+            Format::Oci => {
+                image.write_oci(&folder, Some("v1"));
+                format!("oci:{seed}:v1")
+            }
+            _ => {
+                image.write_dir(&folder);
+                format!("dir:{seed}")
+            }
+        };
+        for name in [registry.docker(&format!("lib/image:{seed}")), local] {
             assert_eq!(seen(&ours, &name, &image), seen(&theirs, &name, &image), "{name}");
         }
     }
@@ -84,12 +95,12 @@ fn both_refuse_the_same() {
     }
     same("Initialize", json!([]));
     same("GetManifest", json!([7]));
-    same("CloseImage", json!([0]));
+    // Not in its words: 1.9.3 looks at its table before it looks at the number.
+    refused("CloseImage", json!([0]));
     same("OpenImage", json!([7]));
     same("FinishPipe", json!([4242]));
     refused("OpenImage", json!([]));
     refused("GetManifest", json!(["7"]));
-    refused("OpenImage", json!(["dir:missing"]));
     refused("OpenImage", json!(["nonsense"]));
     refused("GetBlob", json!([]));
     refused("GetManifest", json!([-1]));
