@@ -115,7 +115,8 @@ fn sync(app: &App, flags: &Values, arguments: &[String], report: &Arc<Report>) -
     }
     let recalled = again.as_ref().map(|again| again.flags(flags)).transpose()?;
     let flags = recalled.as_ref().unwrap_or(flags);
-    let arguments = again.as_ref().map_or(arguments.to_vec(), |again| again.arguments().to_vec());
+    let arguments =
+        again.as_ref().map_or_else(|| arguments.to_vec(), |again| again.arguments().to_vec());
 
     let sync = Sync::new(flags)?;
     let (source, destination) = match &arguments[..] {

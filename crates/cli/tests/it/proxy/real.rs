@@ -70,14 +70,16 @@ async fn an_image_is_read_whole() {
                 let (announced, mut reader, errors) = raw;
                 let mut bytes = Vec::new();
                 let (read, failed) = tokio::join!(reader.read_to_end(&mut bytes), errors);
-                (read.unwrap(), failed.unwrap());
+                read.unwrap();
+                failed.unwrap();
                 assert_eq!((announced, bytes), (Some(size), layer.bytes.to_vec()));
             }
             let (mut reader, driver) =
                 proxy.get_descriptor(&open, manifest.config()).await.unwrap();
             let mut bytes = Vec::new();
             let (read, done) = tokio::join!(reader.read_to_end(&mut bytes), driver);
-            (read.unwrap(), done.unwrap());
+            read.unwrap();
+            done.unwrap();
             assert_eq!(oci(&Digest::sha256(&bytes)), *manifest.config().digest());
             proxy.close_image(&open).await.unwrap();
         }
