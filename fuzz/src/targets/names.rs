@@ -14,9 +14,14 @@ pub(super) fn reference(data: &[u8]) {
     let Ok(reference) = Reference::parse_normalized(text) else { return };
     let full = reference.to_string();
     assert_eq!(Reference::parse_canonical(&full).as_ref(), Ok(&reference), "{full}");
-    // As in the original, `docker.io/a.b/x` is shown as `a.b/x`, which is another reference.
-    let first = reference.name.path().split('/').next().unwrap_or_default();
-    if reference.name.domain() != "docker.io" || !(first.contains('.') || first == "localhost") {
+    // As in the original, `docker.io/a.b/x` is shown as `a.b/x`, which is another reference, and a
+    // name of 64 hexadecimal digits as these alone, which is refused.
+    let path = reference.name.path();
+    let first = path.split('/').next().unwrap_or_default();
+    let short = path.strip_prefix("library/").unwrap_or(path);
+    let is_identifier = short.len() == 64 && short.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let changes = first.contains('.') || first == "localhost" || is_identifier;
+    if reference.name.domain() != "docker.io" || !changes {
         let familiar = reference.familiar();
         assert_eq!(Reference::parse_normalized(&familiar).as_ref(), Ok(&reference), "{familiar}");
     }
