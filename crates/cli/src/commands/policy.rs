@@ -104,7 +104,8 @@ fn json(
 }
 
 fn text(name: &ImageName, digest: &str, signatures: usize, judgement: &Judgement) -> String {
-    let mut lines = format!("{name} is {digest}, with {signatures} signatures\n");
+    let plural = if signatures == 1 { "" } else { "s" };
+    let mut lines = format!("{name} is {digest}, with {signatures} signature{plural}\n");
     let transport = name.policy_scope().transport;
     let _ = match &judgement.section {
         Section::Default => writeln!(lines, "policy.json speaks of it under default"),
