@@ -8,10 +8,9 @@ use skopeo_image::{Descriptor, Digest, Manifest, MediaType, RawManifest, Which};
 use skopeo_transport::{Destination, ImageName, Role, Source};
 use tracing::debug;
 
+use super::judged::{self, Judged};
 use crate::app::App;
-use crate::args::image;
 use crate::args::value::Values;
-use crate::retry;
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
     let _ = std::io::Write::write_all(
@@ -24,13 +23,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
     app.doing(format!("reading layers of {name}"));
     app.run(async {
-        let source = retry::with(image::retries(flags), async || {
-            let source = skopeo_transport::open(&name, &options).await;
-            source.with_context(|| format!("initializing source {name}"))
-        })
-        .await?;
-        let (which, manifest) = chosen(app, &*source).await?;
-        let signatures = source.signatures(&which).await.context("reading signatures")?;
+        let Judged { source, manifest, signatures } =
+            judged::read(app, flags, &name, &options).await?;
         let admitted = policy.admit(&name.policy_scope(), manifest, &signatures);
         let manifest = admitted.context("Source image rejected")?.into_manifest();
         let blobs = match digests {
@@ -47,19 +41,6 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         let _ = folder.keep();
         Ok(())
     })
-}
-
-/// The manifest of the image itself, chosen from a list if the name leads to one.
-pub(super) async fn chosen(app: &App, source: &dyn Source) -> Result<(Which, RawManifest)> {
-    let top = source.manifest(&Which::Top).await?;
-    let Manifest::List(list) = top.parse()? else { return Ok((Which::Top, top)) };
-    let digest = list.choose(&app.platforms())?;
-    let which = Which::Instance(digest.clone());
-    let manifest = source.manifest(&which).await?;
-    if !manifest.has_digest(&digest)? {
-        bail!("Manifest does not match provided manifest digest {digest}");
-    }
-    Ok((which, manifest))
 }
 
 /// The layers, each once, and the config.

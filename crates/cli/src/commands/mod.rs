@@ -3,6 +3,7 @@
 mod copy;
 mod delete;
 mod inspect;
+mod judged;
 mod layers;
 mod list_tags;
 mod login;

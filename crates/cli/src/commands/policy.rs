@@ -9,13 +9,11 @@ use skopeo_transport::ImageName;
 use skopeo_trust::policy::Section;
 use skopeo_trust::{Judgement, Rejected};
 
-use super::layers::chosen;
+use super::judged::{self, Judged};
 use crate::app::App;
-use crate::args::image;
 use crate::args::report::Output;
 use crate::args::value::Values;
 use crate::exit::{UsageError, print};
-use crate::retry;
 
 /// What is printed as JSON, in this order.
 #[derive(Serialize)]
@@ -52,13 +50,7 @@ pub(crate) fn check(app: &App, flags: &Values, arguments: &[String]) -> Result<(
     let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
     app.doing(format!("asking the policy about {name}"));
     let (answer, verdict) = app.run(async {
-        let source = retry::with(image::retries(flags), async || {
-            let source = skopeo_transport::open(&name, &options).await;
-            source.with_context(|| format!("initializing source {name}"))
-        })
-        .await?;
-        let (which, manifest) = chosen(app, &*source).await?;
-        let signatures = source.signatures(&which).await.context("reading signatures")?;
+        let Judged { manifest, signatures, .. } = judged::read(app, flags, &name, &options).await?;
         let judgement = policy.explain(&name.policy_scope(), &manifest, &signatures);
         let digest = manifest.digest()?.to_string();
         let text = match output {

@@ -144,13 +144,10 @@ fn the_same_is_refused() {
     }
     // Where 1.22 says it in other words, or we say it before anything is read.
     for (words, sentence) in [
-        (
-            &["inspect", "oci-archive:none.tar"][..],
-            "archive file not found: \"[HOME]/work/none.tar\"",
-        ),
+        (&["inspect", "oci-archive:none.tar"][..], "archive file not found: \"[WORK]/none.tar\""),
         (
             &["copy", "oci-archive:two.tar:one", "oci-archive:folder"],
-            "creating tar file \"[HOME]/work/folder\": is a directory",
+            "creating tar file \"[WORK]/folder\": is a directory",
         ),
         (
             &["copy", "oci-archive:two.tar:one", "oci-archive:x.tar:@0"],
@@ -158,7 +155,8 @@ fn the_same_is_refused() {
         ),
     ] {
         let both = twin.run(words);
-        assert!(fatal(&both.ours).ends_with(sentence), "{}", both.ours);
+        let sentence = sentence.replace("[WORK]", &["[HOME]", "work"].join("/"));
+        assert!(fatal(&both.ours).ends_with(&sentence), "{}", both.ours);
         assert_eq!(both.ours.code, both.original.code);
     }
     assert!(!twin.ours().home.path("work/x.tar").exists());

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use skopeo_testkit::run::{installed, original};
-use skopeo_testkit::{Home, Image, Registry, Run, run, skip};
+use skopeo_testkit::{Fault, Home, Image, On, Registry, Run, run, skip};
 
 use crate::program::{at_home, fatal};
 
@@ -438,4 +438,24 @@ signature=$(openssl dgst -sha256 -sign key.pem payload | base64 -w0)
     // It went with the image, and is as good there.
     let again = at_home(&home, &["copy", "dir:yes", "dir:again"]).success();
     assert!(again.stdout.contains("Checking if image destination supports signatures"), "{again}");
+}
+
+/// `--retry-times` holds for the manifest and the signatures too, not for opening the image alone.
+#[test]
+fn what_a_policy_judges_is_asked_for_again() {
+    for words in [&["policy", "check"][..], &["layers"]] {
+        let registry = Registry::start();
+        Image::new(1).push(&registry, "app:1");
+        let home = Home::new();
+        home.insecure(&[&registry.host()]);
+        let name = registry.docker("app:1");
+        for (retries, code) in [("0", 1), ("1", 0)] {
+            // More often than a request is tried again on its own.
+            registry.fault(Fault::status(On::manifests(), 503).times(7));
+            let flags = ["--retry-delay=1ms", "--retry-times", retries, &name];
+            let run = at_home(&home, &[words, &flags].concat());
+            assert_eq!(run.code, Some(code), "{words:?} {run}");
+            registry.mend();
+        }
+    }
 }

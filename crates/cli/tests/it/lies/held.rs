@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use skopeo_image::Digest;
 use skopeo_testkit::Image;
 
-use super::places::Place;
 use super::source::HONEST;
 use super::table::{Part, bytes_of};
-use super::{From, KINDS, Stage};
+use super::{From, Stage};
 
 /// Does to an image of a layout what is a lie; `other` is another one in there.
 type Change = Box<dyn Fn(&Layout<'_>, &Image, &Image)>;
@@ -236,15 +235,6 @@ fn what_a_layout_says_of_itself_has_to_be_so() {
     .into_iter()
     .enumerate()
     {
-        let from = From { words: &words, input };
-        let together: Vec<Place> = KINDS.iter().map(|kind| stage.place(kind, at)).collect();
-        let mut runs: Vec<(Vec<Place>, &[&str])> = vec![(together, &[])];
-        if !input.is_empty() {
-            // In at one end, and out at the other.
-            runs.extend(
-                ["oci-archive", "docker-archive"].map(|kind| (vec![stage.pipe(kind)], &[][..])),
-            );
-        }
-        stage.holds(from, &runs);
+        stage.holds_at(at, From { words: &words, input });
     }
 }

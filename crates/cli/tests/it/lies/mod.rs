@@ -122,6 +122,19 @@ impl Stage {
         Place { kind, name: "/dev/stdout".to_owned(), path }
     }
 
+    /// The law for a source that is a file, or comes through a pipe: `at` makes its places its own.
+    fn holds_at(&self, at: usize, from: From<'_>) {
+        let together: Vec<Place> = KINDS.iter().map(|kind| self.place(kind, at)).collect();
+        let mut runs: Vec<(Vec<Place>, &[&str])> = vec![(together, &[])];
+        if !from.input.is_empty() {
+            // In at one end, and out at the other.
+            runs.extend(
+                ["oci-archive", "docker-archive"].map(|kind| (vec![self.pipe(kind)], &[][..])),
+            );
+        }
+        self.holds(from, &runs);
+    }
+
     /// The law for runs that all have places of their own; returns what they reported.
     fn holds(&self, from: From<'_>, runs: &[(Vec<Place>, &[&str])]) {
         let runs: Vec<_> = runs.iter().enumerate().collect();

@@ -5,9 +5,8 @@ use skopeo_image::{Compression, Digest};
 use skopeo_testkit::image::tar_of;
 use skopeo_testkit::{Image, Tar};
 
-use super::places::Place;
 use super::source::HONEST;
-use super::{From, KINDS, Stage};
+use super::{From, Stage};
 
 /// What an archive has of an image.
 struct Saved {
@@ -149,14 +148,6 @@ fn what_docker_is_said_to_have_saved_has_to_be_so() {
     .into_iter()
     .enumerate()
     {
-        let from = From { words: &words, input };
-        let together: Vec<Place> = KINDS.iter().map(|kind| stage.place(kind, at)).collect();
-        let mut runs: Vec<(Vec<Place>, &[&str])> = vec![(together, &[])];
-        if !input.is_empty() {
-            runs.extend(
-                ["oci-archive", "docker-archive"].map(|kind| (vec![stage.pipe(kind)], &[][..])),
-            );
-        }
-        stage.holds(from, &runs);
+        stage.holds_at(at, From { words: &words, input });
     }
 }
