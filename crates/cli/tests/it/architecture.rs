@@ -232,6 +232,7 @@ const READERS: &[&str] = &[
     "server/src/lib.rs",
     "transport/src/lib.rs",
     "trust/src/lib.rs",
+    "storage/src/lib.rs",
     "x509/src/lib.rs",
 ];
 

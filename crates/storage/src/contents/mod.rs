@@ -1,0 +1,1 @@
+//! What is in a layer: a tar becomes files, and files become the same tar again.

@@ -1,0 +1,18 @@
+//! The store of podman, buildah and CRI-O on disk: images, layers and the locks that all who use
+//! it respect.
+//!
+//! Blocking and without threads of its own. Knows no registries, no manifests and no copying:
+//! what a store keeps of an image is bytes under a key.
+
+// What others wrote must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
+pub mod contents;
+mod error;
+mod options;
+
+pub use error::{Error, Result};
+pub use options::{Driver, Options};
