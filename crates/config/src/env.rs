@@ -27,6 +27,18 @@ pub const CONTAINERS_REGISTRIES_CONF: &str = "CONTAINERS_REGISTRIES_CONF";
 pub const CONTAINERS_REGISTRIES_CONF_OVERRIDE: &str = "CONTAINERS_REGISTRIES_CONF_OVERRIDE";
 /// Replaces the search for policy.json.
 pub const CONTAINERS_POLICY_JSON: &str = "CONTAINERS_POLICY_JSON";
+/// Replaces every storage.conf; drop-ins are then not read.
+pub const CONTAINERS_STORAGE_CONF: &str = "CONTAINERS_STORAGE_CONF";
+/// One more storage.conf, merged after all others.
+pub const CONTAINERS_STORAGE_CONF_OVERRIDE: &str = "CONTAINERS_STORAGE_CONF_OVERRIDE";
+/// The driver of the store, whatever storage.conf says.
+pub const STORAGE_DRIVER: &str = "STORAGE_DRIVER";
+/// All options of the driver, separated by commas, instead of those of storage.conf; none if empty.
+pub const STORAGE_OPTS: &str = "STORAGE_OPTS";
+/// Replaces `~/.local/share`.
+pub const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
+/// Where temporary files go.
+pub const TMPDIR: &str = "TMPDIR";
 /// The proxy for `http://` URLs. Also read in lower case.
 pub const HTTP_PROXY: &str = "HTTP_PROXY";
 /// The proxy for `https://` URLs. Also read in lower case.
@@ -44,6 +56,8 @@ pub const OCICRYPT_KEYPROVIDER_CONFIG: &str = "OCICRYPT_KEYPROVIDER_CONFIG";
 /// The user outside of a user namespace of podman or buildah (`podman unshare`), where this program
 /// seems to be root.
 pub const CONTAINERS_ROOTLESS_UID: &str = "_CONTAINERS_ROOTLESS_UID";
+/// Whether such a user namespace has been made, or must not be.
+pub const CONTAINERS_USERNS_CONFIGURED: &str = "_CONTAINERS_USERNS_CONFIGURED";
 /// Where programs (credential helpers) are searched.
 pub const PATH: &str = "PATH";
 
@@ -102,6 +116,15 @@ impl Environment {
             Variables::Fixed(vars) => vars.get(std::ffi::OsStr::new(name)).cloned(),
         };
         value.filter(|value| !value.is_empty())
+    }
+
+    /// Whether a variable is set, if only to nothing.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        match &self.vars {
+            Variables::Process => std::env::var_os(name).is_some(),
+            Variables::Fixed(vars) => vars.contains_key(std::ffi::OsStr::new(name)),
+        }
     }
 
     /// The value of a variable as text. One that is no UTF-8 counts as unset.

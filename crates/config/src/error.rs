@@ -91,6 +91,23 @@ pub enum Error {
         /// The folder that the link is in.
         folder: PathBuf,
     },
+    /// A storage driver that this program does not have.
+    #[error(
+        "storage driver {driver:?} is not supported: this program reads and writes overlay and vfs"
+    )]
+    StorageDriver {
+        /// Its name.
+        driver: String,
+    },
+    /// A file system on which the layers of a store could not be mounted.
+    #[error(
+        "'overlay' is not supported over {file_system}, a mount_program is required: backing file \
+         system is unsupported for this graph driver"
+    )]
+    BackingFileSystem {
+        /// Its name.
+        file_system: &'static str,
+    },
     /// There are no credentials to remove or show.
     #[error("not logged into {0}")]
     NotLoggedIn(String),
@@ -117,6 +134,14 @@ impl Error {
                  ~/.config/containers/policy.json to accept every image, or give --insecure-policy \
                  before the command to do so this once",
             ),
+            Self::StorageDriver { .. } => Some(
+                "copy such images with the program that wrote them: podman save or buildah push to \
+                 oci-archive:FILE, and name that",
+            ),
+            Self::BackingFileSystem { .. } => Some(
+                "name a store on another file system, as containers-storage:[overlay@/FOLDER]NAME; \
+                 or write mount_program = \"/usr/bin/fuse-overlayfs\" to storage.conf",
+            ),
             Self::ForeignLink { .. } => Some(
                 "it may lead to a file that must not be overwritten; name a file in a folder of \
                  your own, or what the link leads to",
@@ -142,6 +167,7 @@ impl Error {
             Self::Blocked { .. } => ErrorClass::RejectedByPolicy,
             Self::NotLoggedIn(_) => ErrorClass::Unauthorized,
             Self::ForeignLink { .. } => ErrorClass::Denied,
+            Self::StorageDriver { .. } | Self::BackingFileSystem { .. } => ErrorClass::Unsupported,
             Self::File { source, .. } if source.0.kind() == io::ErrorKind::StorageFull => {
                 ErrorClass::DiskFull
             }

@@ -12,6 +12,7 @@
 //! | [`auth`] | auth.json, Docker's config.json, credential helpers; `login` and `logout` |
 //! | [`certs`] | certs.d |
 //! | [`signatures`] | registries.d |
+//! | [`storage`] | storage.conf: where the store of podman and buildah is |
 //! | [`links`] | which links on the way to a written file are followed |
 
 // What others wrote must not end the program.
@@ -32,6 +33,8 @@ mod policy;
 mod proxies;
 pub mod registries;
 pub mod signatures;
+pub mod storage;
+mod tables;
 #[cfg(test)]
 mod testing;
 mod tls_details;
@@ -48,6 +51,7 @@ pub use policy::PolicyFile;
 pub use proxies::Proxies;
 pub use registries::{Endpoint, Registries};
 pub use signatures::SignatureStores;
+pub use storage::{Storage, Store, StoreDriver, StoreSpec};
 pub use tls_details::{TlsDetails, TlsVersion};
 
 /// Where big temporary files go unless `--tmpdir` says otherwise. `TMPDIR` does not move them.
@@ -75,6 +79,7 @@ pub struct Config {
     environment: Environment,
     registries: OnceLock<Registries>,
     signatures: OnceLock<SignatureStores>,
+    storage: OnceLock<Storage>,
 }
 
 impl Config {
@@ -87,7 +92,13 @@ impl Config {
     /// The configuration under a given environment.
     #[must_use]
     pub fn with_environment(overrides: Overrides, environment: Environment) -> Self {
-        Self { overrides, environment, registries: OnceLock::new(), signatures: OnceLock::new() }
+        Self {
+            overrides,
+            environment,
+            registries: OnceLock::new(),
+            signatures: OnceLock::new(),
+            storage: OnceLock::new(),
+        }
     }
 
     /// The environment this is read under.
@@ -116,6 +127,24 @@ impl Config {
         once(&self.signatures, || {
             SignatureStores::load(&self.environment, self.overrides.registries_d.as_deref())
         })
+    }
+
+    /// storage.conf and its drop-ins.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::load`].
+    pub fn storage(&self) -> Result<&Storage, Error> {
+        once(&self.storage, || Storage::load(&self.environment))
+    }
+
+    /// The store that part of a name speaks of; the usual one if it does not speak of any.
+    ///
+    /// # Errors
+    ///
+    /// As [`storage`](Self::storage) and [`Storage::store`].
+    pub fn store(&self, spec: Option<&StoreSpec>) -> Result<Store, Error> {
+        self.storage()?.store(spec, &self.environment)
     }
 
     /// policy.json, not yet parsed.

@@ -79,6 +79,72 @@ pub fn drop_ins(folders: &[PathBuf], extension: &str) -> Result<Vec<PathBuf>, Er
     Ok(files.into_values().collect())
 }
 
+/// A configuration of one main file and drop-ins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search<'a> {
+    /// What the files are called, without `.conf`.
+    pub(crate) stem: &'static str,
+    /// The main file that a flag names.
+    pub(crate) explicit: Option<&'a Path>,
+    /// The variable that names a file to read instead of all others.
+    pub(crate) instead: &'static str,
+    /// The variable that names a file to read after all others.
+    pub(crate) last: &'static str,
+}
+
+/// Calls `merge` for each file that applies, in their order, with the file and what to call it.
+///
+/// # Errors
+///
+/// A file that was named does not exist, or `merge` fails.
+pub(crate) fn each(
+    environment: &Environment,
+    search: Search<'_>,
+    mut merge: impl FnMut(&Path, &str) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let Search { stem, explicit, instead, last } = search;
+    let named = environment.path(instead);
+    let (main, with_drop_ins) = match (explicit, named) {
+        (Some(path), _) => (Some(path.to_owned()), true),
+        (None, Some(path)) => (Some(path), false),
+        (None, None) => (None, true),
+    };
+    if let Some(path) = main {
+        merge(&path, stem)?;
+    } else {
+        for path in candidates(environment, &format!("{stem}.conf")) {
+            match merge(&path, stem) {
+                Err(error) if error.is_not_found() => {}
+                done => {
+                    done?;
+                    break;
+                }
+            }
+        }
+    }
+    if with_drop_ins {
+        let files = drop_ins(&drop_in_folders(environment, stem, ".conf"), "conf")
+            .map_err(|error| error.during(format!("reading {stem}.conf.d")))?;
+        for path in files {
+            match merge(&path, &format!("drop-in {stem}")) {
+                // Removed since the folder was read.
+                Err(error) if error.is_not_found() => {}
+                done => done?,
+            }
+        }
+    }
+    match environment.path(last) {
+        Some(path) => merge(&path, stem),
+        None => Ok(()),
+    }
+}
+
+/// The text of a configuration file.
+pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
+    let bytes = read(path)?;
+    String::from_utf8(bytes).map_err(|_| Error::Toml("toml: the file is not UTF-8".to_owned()))
+}
+
 /// The largest file that is read, in bytes: nobody writes one by hand, and what a path leads to may
 /// have no end.
 const LIMIT: u64 = 16 << 20;

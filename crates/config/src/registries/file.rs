@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use tracing::debug;
 
 use super::short::{self, Aliases};
 use super::{Mirror, PullFrom, Registry, ShortNameMode};
 use crate::Error;
+use crate::tables::{lower, report, toml_error};
 
 /// What one file says. Absent is not the same as empty: an empty list replaces an earlier one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -257,32 +257,6 @@ const REGISTRY_KEYS: &[&str] = &[
     "mirror",
 ];
 const MIRROR_KEYS: &[&str] = &["location", "insecure", "pull-from-mirror"];
-
-fn lower(table: toml::Table) -> toml::Table {
-    let mut result = toml::Table::new();
-    let (exact, other): (Vec<_>, Vec<_>) =
-        table.into_iter().partition(|(key, _)| *key == key.to_lowercase());
-    result.extend(exact);
-    for (key, value) in other {
-        result.entry(key.to_lowercase()).or_insert(value);
-    }
-    result
-}
-
-fn report(table: &toml::Table, known: &[&str], within: &str, path: &Path) {
-    for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
-        debug!("ignoring the unknown key {within}{key} in {}", path.display());
-    }
-}
-
-fn toml_error(error: &toml::de::Error, text: &str) -> Error {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let message = error.message();
-    Error::Toml(match before {
-        Some(before) => format!("toml: line {}: {message}", before.split('\n').count()),
-        None => format!("toml: {message}"),
-    })
-}
 
 fn invalid<T>(text: impl Into<String>) -> Result<T, Error> {
     Err(Error::Invalid(text.into()))

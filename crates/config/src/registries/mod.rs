@@ -74,40 +74,13 @@ impl Registries {
     /// A file that was named does not exist; a file that exists cannot be read or is not valid.
     pub fn load(environment: &Environment, explicit: Option<&Path>) -> Result<Self, Error> {
         let mut result = Self::default();
-        let named = environment.path(env::CONTAINERS_REGISTRIES_CONF);
-        let (main, with_drop_ins) = match (explicit, named) {
-            (Some(path), _) => (Some(path.to_owned()), true),
-            (None, Some(path)) => (Some(path), false),
-            (None, None) => (None, true),
+        let search = paths::Search {
+            stem: "registries",
+            explicit,
+            instead: env::CONTAINERS_REGISTRIES_CONF,
+            last: env::CONTAINERS_REGISTRIES_CONF_OVERRIDE,
         };
-        if let Some(path) = main {
-            result.merge(&path, "registries")?;
-        } else {
-            for path in paths::candidates(environment, "registries.conf") {
-                match result.merge(&path, "registries") {
-                    Err(error) if error.is_not_found() => {}
-                    done => {
-                        done?;
-                        break;
-                    }
-                }
-            }
-        }
-        if with_drop_ins {
-            let folders = paths::drop_in_folders(environment, "registries", ".conf");
-            let files = paths::drop_ins(&folders, "conf")
-                .map_err(|error| error.during("reading registries.conf.d"))?;
-            for path in files {
-                match result.merge(&path, "drop-in registries") {
-                    // Removed since the folder was read.
-                    Err(error) if error.is_not_found() => {}
-                    done => done?,
-                }
-            }
-        }
-        if let Some(path) = environment.path(env::CONTAINERS_REGISTRIES_CONF_OVERRIDE) {
-            result.merge(&path, "registries")?;
-        }
+        paths::each(environment, search, |path, kind| result.merge(path, kind))?;
         if result.credential_helpers.is_empty() {
             result.credential_helpers.push(CREDENTIAL_FILES.to_owned());
         }
@@ -128,10 +101,7 @@ impl Registries {
     /// Reads and merges one file over what is there.
     fn merge(&mut self, path: &Path, kind: &str) -> Result<(), Error> {
         let doing = || format!("loading {kind} configuration {path:?}");
-        let text = paths::read(path).and_then(|bytes| {
-            String::from_utf8(bytes)
-                .map_err(|_| Error::Toml("toml: the file is not UTF-8".to_owned()))
-        });
+        let text = paths::read_text(path);
         let parsed = text.and_then(|text| file::parse(&text, path));
         self.take(parsed.map_err(|error| error.during(doing()))?, path);
         Ok(())
