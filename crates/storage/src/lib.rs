@@ -11,8 +11,21 @@
 )]
 
 pub mod contents;
+mod driver;
 mod error;
+mod files;
+mod image;
+mod layer;
+mod lists;
+mod lock;
 mod options;
+mod places;
+mod records;
+mod store;
+mod temporary;
 
 pub use error::{Error, Result};
+pub use image::{Image, ImageData, NewData, NewImage};
+pub use layer::{Compression, Layer, NewLayer, layer_id};
 pub use options::{Driver, Options};
+pub use store::{LayerClaim, StagedLayer, Store};

@@ -1,0 +1,112 @@
+//! Files of a store: made as others make them, replaced in one step.
+
+use std::fs::DirBuilder;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+
+use crate::error::{Error, Result};
+
+/// Whether what is written is on the disk before it gets its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// It is.
+    Synced,
+    /// It may be lost with the power, as what lies in the run root.
+    Volatile,
+}
+
+/// Joins a name from a record to a folder; it must lead nowhere else.
+///
+/// # Errors
+/// If it is no name of a file.
+pub(crate) fn below(folder: &Path, name: &str) -> Result<PathBuf> {
+    check_name(name)?;
+    Ok(folder.join(name))
+}
+
+/// Looks whether a name from a record is the name of a file.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let is_none = name.is_empty()
+        || name == "."
+        || name == ".."
+        || name.len() > 255
+        || name.bytes().any(|byte| byte == b'/' || byte == 0);
+    if is_none { Err(Error::BadName { name: name.to_owned() }) } else { Ok(()) }
+}
+
+/// Makes a folder with those above it, as far as they are missing.
+pub(crate) fn make_folders(path: &Path, mode: u32) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|error| failed("making", path, &error))
+}
+
+/// Makes a folder that must not be there yet.
+pub(crate) fn make_folder(path: &Path, mode: u32) -> Result<()> {
+    let made = DirBuilder::new().mode(mode).create(path);
+    made.map_err(|error| failed("making", path, &error))
+}
+
+/// An error of the system, with what was done to what.
+pub(crate) fn failed(deed: &str, path: &Path, error: &io::Error) -> Error {
+    io::Error::new(error.kind(), format!("{deed} {}: {error}", path.display())).into()
+}
+
+/// What a file has; `None` if there is no such file.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    absent_is_none(fs_err::read(path))
+}
+
+/// Turns what is not there into `None`.
+pub(crate) fn absent_is_none<T>(result: io::Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Replaces a file by another in one step. Readers see the one or the other.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<()> {
+    let (Some(folder), Some(name)) =
+        (path.parent(), path.file_name().and_then(|name| name.to_str()))
+    else {
+        return Err(Error::BadName { name: path.display().to_string() });
+    };
+    let temporary = folder.join(format!(".tmp-{name}{}", random_digits()?));
+    let written = write_new(&temporary, bytes, mode, durability)
+        .and_then(|()| Ok(fs_err::rename(&temporary, path)?));
+    if written.is_err() {
+        // The first error counts.
+        let _ = fs_err::remove_file(&temporary);
+    }
+    written
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<()> {
+    let mut file =
+        fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    if durability == Durability::Synced {
+        file.sync_data()?;
+    }
+    if mode != 0o600 {
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+/// Digits that make a name unlikely to be there.
+pub(crate) fn random_digits() -> Result<u32> {
+    Ok(getrandom::u32().map_err(io::Error::from)?)
+}
+
+/// Removes a file or a folder with all that is in it; that nothing is there is well.
+pub(crate) fn remove_all(path: &Path) -> Result<()> {
+    let Some(metadata) = absent_is_none(fs_err::symlink_metadata(path))? else { return Ok(()) };
+    let removed =
+        if metadata.is_dir() { fs_err::remove_dir_all(path) } else { fs_err::remove_file(path) };
+    absent_is_none(removed).map(drop)
+}
