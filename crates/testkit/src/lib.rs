@@ -10,6 +10,7 @@ pub mod home;
 pub mod image;
 pub mod proxy;
 pub mod registry;
+pub mod rest;
 pub mod run;
 pub mod slurm;
 pub mod tar;

@@ -112,7 +112,7 @@ fn an_upload_goes_on_where_it_was_killed() {
         ["sync", "--src=docker", "--dest=docker", "--state=state.json", &rate, &source, &place];
     let mut child = start(&home, &arguments);
     // Until the upload is noted, and the registry has something worth keeping.
-    let uploads = to.root().join("m/b/.uploads");
+    let uploads = to.place().join("m/b/.uploads");
     let received = || {
         let files = fs_err::read_dir(&uploads).into_iter().flatten();
         files.map(|file| file.unwrap().metadata().map_or(0, |it| it.len())).max().unwrap_or(0)

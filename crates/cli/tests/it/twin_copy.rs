@@ -150,11 +150,10 @@ impl Row<'_> {
             "oci" => "oci:from-oci:tag".to_owned(),
             _ => "dir:from-dir".to_owned(),
         };
-        let folder = side.home.path("work/to");
-        let (destination, folder) = match (&to, self.destination) {
-            (Some(to), _) => (to.docker("to:tag"), to.root().join("to")),
-            (None, "oci") => ("oci:to:tag".to_owned(), folder),
-            (None, _) => ("dir:to".to_owned(), folder),
+        let destination = match (&to, self.destination) {
+            (Some(to), _) => to.docker("to:tag"),
+            (None, "oci") => "oci:to:tag".to_owned(),
+            (None, _) => "dir:to".to_owned(),
         };
         let mut words: Vec<&str> = vec!["copy"];
         words.extend(self.flags.split_whitespace());
@@ -166,6 +165,8 @@ impl Row<'_> {
             host => text.replace(host, "[TO]"),
         };
         let run = Run { stdout: text(&run.stdout), stderr: text(&run.stderr), code: run.code };
+        let folder = to.as_ref().map_or_else(|| side.home.path("work"), |to| to.root().to_owned());
+        let folder = folder.join("to");
         let written = if folder.exists() { canonical_tree(&folder) } else { BTreeMap::new() };
         let _ = fs_err::remove_dir_all(side.home.path("work/to"));
         (run, written)

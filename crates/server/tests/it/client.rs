@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use skopeo_image::Digest;
 use skopeo_server::{Registry, ServerOptions};
+use skopeo_testkit::rest::{BLOCKING, Rest, Working, rest};
 
 /// A registry in a thread of its own; it ends with this value.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) root: PathBuf,
+    rest: Rest,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
     _folder: Option<tempfile::TempDir>,
@@ -31,18 +33,31 @@ impl Server {
         let root = options.root.clone();
         let (started, address) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (rest, observer) = rest();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.max_blocking_threads(BLOCKING).enable_all().build();
             runtime.unwrap().block_on(async {
                 let registry = Registry::open(options).unwrap();
                 let serving = registry.listen("127.0.0.1:0").await.unwrap();
                 started.send(serving.address()).unwrap();
-                let _ = stopped.await;
+                let working = Working::default();
+                tokio::select! {
+                    _ = stopped => {}
+                    () = observer.tell(&working) => {}
+                }
                 serving.stop().await;
             });
         });
         let address = address.recv().unwrap();
-        Self { address, root, stop: Some(stop), thread: Some(thread), _folder: None }
+        Self { address, root, rest, stop: Some(stop), thread: Some(thread), _folder: None }
+    }
+
+    /// The folder as it lies there when nothing is in work any more, also nothing that clients have
+    /// left behind who are not this one.
+    pub(crate) fn settled(&self) -> &Path {
+        assert!(self.rest.wait(), "requests are still in work");
+        &self.root
     }
 
     /// A request without a body.

@@ -15,13 +15,6 @@ fn is_bare(folder: &Path) -> bool {
     fs::read_dir(folder).unwrap().next().is_none()
 }
 
-/// What is not awaited by the client.
-fn becomes_bare(folder: &Path) {
-    while !is_bare(folder) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn a_refused_manifest_makes_no_repository() {
     let server = Server::new();
@@ -97,7 +90,7 @@ fn a_push_that_breaks_off_leaves_no_repository() {
             std::thread::sleep(Duration::from_millis(5));
         }
         drop(stream);
-        becomes_bare(&server.root);
+        assert!(is_bare(server.settled()));
     }
 }
 

@@ -20,6 +20,7 @@ use super::fault::{Fault, What};
 use super::lie::Lie;
 use super::token::Realm;
 use super::{Seen, json_response};
+use crate::rest::Working;
 
 /// What all handlers of one registry share.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub(super) object_store: String,
     /// The challenge of a 401 that is a fault, where there is no realm.
     pub(super) basic: bool,
+    /// What is being answered.
+    pub(super) working: Working,
 }
 
 /// A request under way.
@@ -72,6 +75,8 @@ impl Handler for Front {
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let body = count_request(body, &record);
         let fault = shared.strike(&head.method, &target);
+        // Who will never be answered is not worked for.
+        let _working = (!matches!(fault, Some(What::Silence))).then(|| shared.working.begin());
         let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let host = host.or_else(|| head.uri.authority().map(|authority| authority.as_str()));
         let realm = format!("{}://{}/token", shared.scheme, host.unwrap_or_default());
@@ -96,6 +101,7 @@ impl Handler for Front {
 
 impl Handler for ObjectStore {
     async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Body>> {
+        let _working = self.0.working.begin();
         let record = self.0.record(&request, true);
         let leaked = request.headers().contains_key(header::AUTHORIZATION);
         let response = if leaked {

@@ -21,12 +21,14 @@ use skopeo_server::{Access, Body, Durability, Hosts, Htpasswd, Limits, ServerOpt
 use tokio::sync::oneshot;
 
 use crate::certificate::Certificate;
+use crate::rest::{BLOCKING, Rest, Working, rest};
 use skopeo_image::{Digest, RawManifest};
 
 pub use fault::{Fault, On};
 pub use token::TokenAuth;
 
 use handler::{Front, ObjectStore, Shared};
+
 use signer::Signer;
 use token::Realm;
 
@@ -53,6 +55,7 @@ struct Setup {
 #[derive(Debug)]
 struct Running {
     stop: oneshot::Sender<()>,
+    rest: Rest,
     thread: JoinHandle<()>,
 }
 
@@ -141,9 +144,23 @@ impl Registry {
         format!("{}://{}{path}", self.shared.scheme, self.address)
     }
 
-    /// The folder it serves. Each repository is an OCI layout below it.
+    /// The folder it serves, as it lies there when nothing is in work: waits for requests, and for
+    /// what is cleaned up after clients that went. Each repository is an OCI layout below it.
+    ///
+    /// # Panics
+    /// If something is in work for ever.
     #[must_use]
+    #[track_caller]
     pub fn root(&self) -> &Path {
+        let rests = self.running.as_ref().is_none_or(|running| running.rest.wait());
+        assert!(rests, "requests are still in work: {:#?}", self.lines());
+        self.place()
+    }
+
+    /// Where the folder is that it serves, without a wait. What lies in it may change at any moment,
+    /// also after all clients have ended: who reads it takes [`Registry::root`].
+    #[must_use]
+    pub fn place(&self) -> &Path {
         &self.setup.root
     }
 
@@ -194,7 +211,7 @@ impl Registry {
 
     /// Ends it: connections break, nobody listens. What it holds, and what it was asked, stays.
     pub fn stop(&mut self) {
-        if let Some(Running { stop, thread }) = self.running.take() {
+        if let Some(Running { stop, thread, .. }) = self.running.take() {
             let _ = stop.send(());
             let _ = thread.join();
         }
@@ -335,6 +352,7 @@ impl Builder {
             // Another name than the registry's, so another host to clients.
             object_store: format!("localhost:{}", store.local_addr().expect("an address").port()),
             basic,
+            working: Working::default(),
         });
         let running = Some(Running::start(shared.clone(), front, store, tls));
         Registry { shared, address, certificate, setup, running, _folder: folder }
@@ -369,19 +387,25 @@ impl Running {
         tls: Option<Tls>,
     ) -> Self {
         let (stop, stopped) = oneshot::channel();
+        let (rest, observer) = rest();
         let thread = std::thread::spawn(move || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.max_blocking_threads(BLOCKING);
             let runtime = runtime.enable_all().build().expect("a runtime");
             runtime.block_on(async move {
+                let working = shared.working.clone();
                 let store = serve(store, tls.clone(), ObjectStore(shared.clone()));
                 let front = serve(front, tls, Front(shared));
-                let _ = stopped.await;
+                tokio::select! {
+                    _ = stopped => {}
+                    () = observer.tell(&working) => {}
+                }
                 drop((store, front));
             });
-            // Requests that were silent on purpose do not end by themselves.
-            runtime.shutdown_background();
+            // Ends all requests, and waits for those threads that write just now.
+            drop(runtime);
         });
-        Self { stop, thread }
+        Self { stop, rest, thread }
     }
 }
 

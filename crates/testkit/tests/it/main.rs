@@ -5,6 +5,7 @@ mod distance;
 mod faults;
 mod images;
 mod peers;
+mod rest;
 mod tokens;
 
 /// A file beside this one that is not declared above would silently not run.

@@ -12,6 +12,7 @@ mod table;
 
 use std::io::Write as _;
 use std::process::Stdio;
+use std::sync::Mutex;
 
 use serde_json::Value;
 use skopeo_testkit::{Home, Image, Registry};
@@ -110,7 +111,7 @@ impl Stage {
         let name = format!("{kind}{at}");
         let path = self.home.path(format!("work/{name}"));
         if kind == "docker" {
-            let path = self.to.root().join(&name);
+            let path = self.to.place().join(&name);
             return Place { kind, name: format!("{}/{name}", self.to.host()), path };
         }
         Place { kind, name, path }
@@ -137,16 +138,25 @@ impl Stage {
 
     /// The law for runs that all have places of their own; returns what they reported.
     fn holds(&self, from: From<'_>, runs: &[(Vec<Place>, &[&str])]) {
-        let runs: Vec<_> = runs.iter().enumerate().collect();
-        stage::for_each(runs, |(number, (places, more))| {
+        let reported = Mutex::new(Vec::new());
+        stage::for_each(runs.iter().enumerate(), |(number, (places, more))| {
             let places: Vec<&Place> = places.iter().collect();
             let more = [&["--keep-going"][..], *more].concat();
             let report = sync(&self.home, number, from, &places, &more);
+            reported.lock().unwrap().push((report, places));
+        });
+        self.rests();
+        for (report, places) in reported.into_inner().unwrap() {
             for place in places {
                 honest_are_there(&report, place);
                 assert_eq!(place.look(), told(&report, place), "{place:?}");
             }
-        });
+        }
+    }
+
+    /// Waits until nothing is in work in the registry that images go to: then its places are looked at.
+    fn rests(&self) {
+        let _ = self.to.root();
     }
 }
 
@@ -167,8 +177,13 @@ fn what_has_a_name_has_the_bytes_of_that_name() {
     runs.extend(alone.iter().map(|place| vec![place]));
     runs.extend(std::iter::repeat_n(shared.iter().collect(), 3));
     let runs: Vec<_> = runs.into_iter().enumerate().collect();
+    let reported = Mutex::new(Vec::new());
     stage::for_each(&runs, |(number, places)| {
         let report = sync(&stage.home, *number, FILE, places, &keep_going);
+        reported.lock().unwrap().push((report, places));
+    });
+    stage.rests();
+    for (report, places) in reported.into_inner().unwrap() {
         for place in places {
             let is_shared = shared.iter().any(|it| it.name == place.name);
             // A folder has one writer at a time, and the others are told.
@@ -179,7 +194,7 @@ fn what_has_a_name_has_the_bytes_of_that_name() {
                 assert_eq!(place.look(), told(&report, place), "{place:?}");
             }
         }
-    });
+    }
     for (_, places) in &runs {
         tried += places.len() * source.lies.len();
     }
