@@ -59,6 +59,7 @@ targets![
     gzip_join,
     sync_yaml,
     sync_files,
+    store_lists,
     image_proxy,
     server,
 ];

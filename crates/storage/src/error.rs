@@ -184,12 +184,27 @@ impl Error {
             | Self::IdInUse { .. }
             | Self::ImageInUse { .. } => ErrorClass::Conflict,
             Self::Circle { .. } => ErrorClass::InvalidImage,
-            Self::Unpack(source) | Self::Export { source, .. } => source.class(),
+            Self::Unpack(source) | Self::Export { source, .. } => match cause(source) {
+                Some(cause) if source.class() == ErrorClass::Other => class_of(cause),
+                _ => source.class(),
+            },
             Self::ReadOnly { .. } => ErrorClass::Denied,
             Self::BadName { .. } => ErrorClass::InvalidInput,
             Self::UnsupportedLayer { .. } => ErrorClass::Unsupported,
         }
     }
+}
+
+/// The error of the system that is behind another.
+fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(cause) = skopeo_image::as_a::<io::Error>(error) {
+            return Some(cause);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// The class of an error of the system.

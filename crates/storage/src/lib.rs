@@ -14,6 +14,8 @@ pub mod contents;
 mod driver;
 mod error;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod layer;
 mod lists;

@@ -9,6 +9,7 @@ mod names;
 mod proxy;
 mod registry;
 mod server;
+mod stores;
 mod sync;
 mod tars;
 mod trust;
@@ -244,6 +245,27 @@ const PEM: &[&str] = &[
     "\x02\x01",
     "\x06\x09",
 ];
+const STORE: &[&str] = &[
+    "[{",
+    "}]",
+    "\0",
+    "null",
+    "-1",
+    "\"id\":\"",
+    "\"parent\":\"",
+    "\"layer\":\"",
+    "\"mapped-layers\":[\"",
+    "\"diff-digest\":\"",
+    "\"big-data-names\":[\"",
+    "\"big-data-digests\":{\"manifest\":\"",
+    "\"flags\":{\"incomplete\":true}",
+    "\"created\":\"2024-01-02T03:04:05Z\"",
+    "../../victim",
+    "..",
+    "/",
+    "sha256:",
+    "\\u0000",
+];
 const NONE: &[&str] = &[];
 
 /// Everything that reads what others wrote.
@@ -279,6 +301,7 @@ pub const TARGETS: &[Target] = &[
     row("gzip_join", codecs::gzip_join, 1500, NONE),
     row("sync_yaml", sync::yaml, 600, YAML),
     row("sync_files", sync::files, 600, JSON),
+    row("store_lists", stores::lists, 60, STORE),
     row("image_proxy", proxy::request, 3000, CALLS),
     row("server", server::requests, 100, REQUESTS),
 ];

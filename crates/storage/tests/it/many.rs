@@ -1,0 +1,64 @@
+//! Many processes on one store.
+
+use crate::support::{DRIVERS, Place, Sample, installed, is_root, skip};
+use crate::worker::{Work, Worker};
+
+/// Processes that write, read and delete: nothing is lost, and a layer is written once.
+#[test]
+fn processes_share_a_store() {
+    if !is_root() {
+        skip!("owners and devices are for root");
+    }
+    for driver in DRIVERS {
+        let place = Place::new(driver);
+        let workers: Vec<Worker> = (0..4_u64)
+            .map(|number| {
+                let seeds = (0..5_u64).map(|step| number * 100 + step);
+                let mut work: Vec<Work> = seeds.map(Work::Put).collect();
+                work.push(Work::Read);
+                work.push(Work::Delete(number * 100));
+                Worker::start(&place, &work, &[])
+            })
+            .collect();
+        for worker in workers {
+            worker.success();
+        }
+        let images = place.list("images");
+        assert_eq!(images.len(), 16);
+        assert!(images.iter().all(|image| image["names"].as_array().unwrap().len() == 1));
+        // The base, and one layer for each image.
+        assert_eq!(place.list("layers").len(), 17);
+        place.check();
+    }
+}
+
+/// podman beside us: what both write is there afterwards.
+#[test]
+fn podman_and_we_write_at_once() {
+    let Some(podman) = installed("podman") else { skip!("podman is not installed") };
+    if !is_root() {
+        skip!("owners and devices are for root");
+    }
+    const ROUNDS: u64 = 5;
+    for driver in DRIVERS {
+        let place = Place::new(driver);
+        let theirs: Vec<Sample> = (1000..1000 + ROUNDS).map(Sample::seeded).collect();
+        for (number, sample) in theirs.iter().enumerate() {
+            sample.write_oci(&place.path(&format!("layout-{number}")), "1");
+        }
+        let ours: Vec<Work> = (0..ROUNDS * 4).map(Work::Put).collect();
+        let worker = Worker::start(&place, &ours, &[]);
+        for number in 0..theirs.len() {
+            let name = format!("oci:{}:1", place.path(&format!("layout-{number}")).display());
+            place.ask(&podman, &["pull", "-q", &name]);
+        }
+        worker.success();
+        let listed = place.ask(&podman, &["images", "-q", "--no-trunc"]);
+        let all = (0..ROUNDS * 4).map(Sample::seeded).chain(theirs);
+        for sample in all {
+            assert!(listed.contains(&sample.id()), "{driver:?}: {listed}");
+        }
+        assert_eq!(place.list("layers").len(), 1 + 25);
+        place.check();
+    }
+}
