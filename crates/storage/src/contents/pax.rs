@@ -135,7 +135,7 @@ mod tests {
     fn reads_records() {
         // The length counts all of a record, a newline inside its value too.
         let records = "14 path=a/b\nc\n15 uname=a=b\nc\n13 size=1000\n18 linkpath=x y z\n\
-            22 SCHILY.xattr.user.a=\n";
+            24 SCHILY.xattr.user.a=\n";
         let read = Extensions::parse(records.as_bytes()).unwrap();
         assert_eq!(read.name.as_deref(), Some(&b"a/b\nc"[..]));
         assert_eq!((read.size, read.link.as_deref()), (Some(1000), Some(&b"x y z"[..])));
