@@ -1,0 +1,242 @@
+//! Tars byte by byte, right and wrong, and what becomes of them.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use skopeo_image::Digest;
+use skopeo_storage::contents::{Applied, Apply, Error, Whiteouts, apply, export};
+use tempfile::TempDir;
+
+/// As a root applies a layer of overlay.
+pub(crate) const OVERLAY: Apply<'static> = Apply {
+    whiteouts: Whiteouts::Overlay,
+    rootless: false,
+    ignore_chown_errors: false,
+    force_mask: None,
+    uid_map: &[],
+    gid_map: &[],
+};
+
+/// As a root applies a layer of vfs.
+pub(crate) const VFS: Apply<'static> = Apply { whiteouts: Whiteouts::Remove, ..OVERLAY };
+
+/// An entry before it is bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) kind: u8,
+    pub(crate) name: Vec<u8>,
+    pub(crate) link: Vec<u8>,
+    pub(crate) mode: u32,
+    pub(crate) owner: (u32, u32),
+    pub(crate) seconds: u64,
+    pub(crate) device: (u32, u32),
+    pub(crate) contents: Vec<u8>,
+    /// What the header says, if it is not how long `contents` are.
+    pub(crate) size: Option<u64>,
+}
+
+pub(crate) fn member(kind: u8, name: &str) -> Member {
+    Member {
+        kind,
+        name: name.into(),
+        link: Vec::new(),
+        mode: if kind == b'5' { 0o755 } else { 0o644 },
+        owner: (0, 0),
+        seconds: 1_000_000_000,
+        device: (0, 0),
+        contents: Vec::new(),
+        size: None,
+    }
+}
+
+pub(crate) fn file(name: &str, contents: &str) -> Member {
+    Member { contents: contents.into(), ..member(b'0', name) }
+}
+
+pub(crate) fn folder(name: &str) -> Member {
+    member(b'5', name)
+}
+
+pub(crate) fn link(kind: u8, name: &str, to: &str) -> Member {
+    Member { link: to.into(), ..member(kind, name) }
+}
+
+impl Member {
+    /// Header, contents and padding. Names that are too long are cut.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut block = [0; 512];
+        let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &self.name[..self.name.len().min(100)]);
+        put(100, format!("{:07o}\0", self.mode).as_bytes());
+        put(108, format!("{:07o}\0", self.owner.0).as_bytes());
+        put(116, format!("{:07o}\0", self.owner.1).as_bytes());
+        let size = self.size.unwrap_or(self.contents.len() as u64);
+        put(124, format!("{size:011o}\0").as_bytes());
+        put(136, format!("{:011o}\0", self.seconds).as_bytes());
+        put(156, &[self.kind]);
+        put(157, &self.link[..self.link.len().min(100)]);
+        put(257, b"ustar\x0000");
+        put(329, format!("{:07o}\0", self.device.0).as_bytes());
+        put(337, format!("{:07o}\0", self.device.1).as_bytes());
+        let mut bytes = summed(block).to_vec();
+        bytes.extend_from_slice(&self.contents);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+}
+
+/// The block with its checksum.
+pub(crate) fn summed(mut block: [u8; 512]) -> [u8; 512] {
+    block[148..156].fill(b' ');
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    block
+}
+
+/// An extended header of these records.
+pub(crate) fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut contents = Vec::new();
+    for (key, value) in records {
+        let rest = key.len() + value.len() + 3;
+        let length = (rest..).find(|length| length.to_string().len() + rest == *length).unwrap();
+        contents.extend_from_slice(format!("{length} {key}=").as_bytes());
+        contents.extend_from_slice(value);
+        contents.push(b'\n');
+    }
+    Member { contents, ..member(b'x', "pax") }.bytes()
+}
+
+/// A tar of members, with its end.
+pub(crate) fn tar(members: &[Member]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = members.iter().flat_map(Member::bytes).collect();
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
+}
+
+/// A layer and what lies beside it.
+pub(crate) struct Layer {
+    pub(crate) place: TempDir,
+    pub(crate) root: PathBuf,
+    pub(crate) split: Vec<u8>,
+}
+
+impl Layer {
+    pub(crate) fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("root");
+        fs_err::create_dir(&root).unwrap();
+        Self { place, root, split: Vec::new() }
+    }
+
+    pub(crate) fn apply(&mut self, tar: &[u8], how: &Apply<'_>) -> Result<Applied, Error> {
+        self.split.clear();
+        apply(tar, &self.root, &mut self.split, how)
+    }
+
+    pub(crate) fn export(&self) -> Result<(Digest, Vec<u8>), Error> {
+        let mut tar = Vec::new();
+        let digest = export(&*self.split, std::slice::from_ref(&self.root), &mut tar)?;
+        assert_eq!(digest, Digest::sha256(&tar));
+        Ok((digest, tar))
+    }
+
+    /// Applies a tar and sees that it comes out again.
+    pub(crate) fn takes(&mut self, tar: &[u8], how: &Apply<'_>) -> Applied {
+        let applied = self.apply(tar, how).unwrap();
+        assert_eq!(
+            (&applied.diff_digest, applied.diff_size),
+            (&Digest::sha256(tar), tar.len() as u64)
+        );
+        let (digest, again) = self.export().unwrap();
+        assert!(again == tar, "another tar came out: {} bytes of {}", again.len(), tar.len());
+        assert_eq!(digest, applied.diff_digest);
+        applied
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.root.join(below)
+    }
+
+    pub(crate) fn text(&self, below: &str) -> String {
+        fs_err::read_to_string(self.path(below)).unwrap()
+    }
+
+    /// The recipe as text.
+    pub(crate) fn recipe(&self) -> String {
+        let mut text = String::new();
+        let mut unpacked = flate2::read::GzDecoder::new(&*self.split);
+        std::io::Read::read_to_string(&mut unpacked, &mut text).unwrap();
+        text
+    }
+}
+
+/// Each file below a folder with all that is to be known of it; folders have no size, and the root
+/// has no line.
+pub(crate) fn listing(root: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    list(root, root, &mut lines);
+    lines.sort();
+    lines
+}
+
+fn list(root: &Path, folder: &Path, lines: &mut Vec<String>) {
+    use std::os::unix::fs::MetadataExt;
+    for entry in fs_err::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let stat = fs_err::symlink_metadata(&path).unwrap();
+        let mut line = format!(
+            "{} {:o} {}:{} {}.{:09} {}:{}",
+            path.strip_prefix(root).unwrap().display(),
+            stat.mode(),
+            stat.uid(),
+            stat.gid(),
+            stat.mtime(),
+            stat.mtime_nsec(),
+            stat.rdev() >> 8,
+            stat.rdev() & 255,
+        );
+        if stat.is_symlink() {
+            write!(line, " -> {}", fs_err::read_link(&path).unwrap().display()).unwrap();
+        }
+        if stat.is_file() {
+            let digest = Digest::sha256(&fs_err::read(&path).unwrap());
+            write!(line, " {} {} {digest}", stat.nlink(), stat.len()).unwrap();
+        }
+        for (name, value) in attributes(&path) {
+            write!(line, " {name}={value:?}").unwrap();
+        }
+        lines.push(line);
+        if stat.is_dir() {
+            list(root, &path, lines);
+        }
+    }
+}
+
+/// Extended attributes, those of links themselves.
+pub(crate) fn attributes(path: &Path) -> Vec<(String, String)> {
+    let mut names = vec![0_u8; 1 << 16];
+    let length = rustix::fs::llistxattr(path, &mut names).unwrap_or(0);
+    let mut found: Vec<(String, String)> = names[..length]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            let mut value = vec![0_u8; 1 << 16];
+            let length = rustix::fs::lgetxattr(path, name, &mut value).unwrap();
+            let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+            (text(name), text(&value[..length]))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// An error with its causes.
+pub(crate) fn words(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        write!(text, ": {error}").unwrap();
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,1 @@
+//! Layers of podman's own stores, which are the judge.
