@@ -74,10 +74,13 @@ pub(super) fn make(
     let owner = fs_err::symlink_metadata(diff)?;
     fs_err::rename(diff, folder.join("diff"))?;
 
+    // Written first: should we be ended in between, the link is found by it.
     let link = new_link()?;
-    files::make_folders(&home.join("l"), 0o755)?;
-    symlink(format!("../{id}/diff"), home.join("l").join(&link))?;
     write(&folder.join("link"), &link)?;
+    files::make_folders(&home.join("l"), 0o755)?;
+    let path = home.join("l").join(&link);
+    symlink(format!("../{id}/diff"), &path)
+        .map_err(|error| files::failed("making", &path, &error))?;
 
     let mut beside = vec!["work", "merged"];
     if chain.is_empty() {

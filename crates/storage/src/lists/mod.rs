@@ -8,4 +8,4 @@ mod loaded;
 
 pub(crate) use containers::{Containers, ContainersReading};
 pub(crate) use images::{Images, read_data};
-pub(crate) use layers::{LayerList, Layers, LayersWriting, chain};
+pub(crate) use layers::{LayerList, Layers, LayersReading, LayersWriting, chain};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -19,7 +20,17 @@ use crate::temporary::Temporary;
 
 /// The right to make a layer that others want to make too, until this is dropped.
 #[derive(Debug)]
-pub struct LayerClaim(#[expect(dead_code, reason = "it is held")] Held);
+pub struct LayerClaim {
+    path: PathBuf,
+    _held: Held,
+}
+
+impl Drop for LayerClaim {
+    fn drop(&mut self) {
+        // Still held: who waits for it sees that it has no name, and makes another.
+        let _ = fs_err::remove_file(&self.path);
+    }
+}
 
 impl Store {
     /// Unpacks a layer and puts it into the store. One that is there is left as it is, and is what
@@ -145,7 +156,13 @@ impl Store {
     /// If the lock cannot be taken.
     pub fn claim_layer(&self, id: &str) -> Result<LayerClaim> {
         let path = files::below(&self.0.places.locks(), id)?;
-        Ok(LayerClaim(LockFile::new(path, Access::ReadWrite).write()?))
+        let lock = LockFile::new(path.clone(), Access::ReadWrite);
+        loop {
+            let held = lock.write()?;
+            if held.is_at(&path) {
+                return Ok(LayerClaim { path, _held: held });
+            }
+        }
     }
 }
 

@@ -53,31 +53,39 @@ impl Store {
             list.save()?;
             files::remove_all(&images.data_folder(id)?)?;
         }
-        for layer in &doomed {
-            self.delete_layer(layer, &mut layers, removed)?;
-        }
+        self.delete_layers(&doomed, &mut layers, removed)?;
         Ok(doomed)
     }
 
-    /// Deletes a layer that nobody needs. Should we be ended meanwhile, it is incomplete, and the
+    /// Deletes layers that nobody needs. Should we be ended meanwhile, they are incomplete, and the
     /// next who looks removes the rest.
-    fn delete_layer(
+    fn delete_layers(
         &self,
-        id: &str,
+        ids: &[String],
         layers: &mut LayersWriting<'_>,
         removed: &mut Vec<Temporary>,
     ) -> Result<()> {
-        let Some((location, _)) = layers.list.entry(id) else { return Ok(()) };
-        if layers.is_mounted(id)? {
-            self.0.layout.unmount(id)?;
+        let mut locations = Vec::new();
+        for id in ids {
+            locations.extend(layers.list.entry(id).map(|(location, _)| location));
+            if layers.is_mounted(id)? {
+                self.0.layout.unmount(id)?;
+            }
         }
-        if let Some(record) = layers.list.entry_mut(id) {
-            record.flags.insert(flags::INCOMPLETE.to_owned(), Value::Bool(true));
+        if locations.is_empty() {
+            return Ok(());
         }
-        layers.save(&[location])?;
-        removed.extend(self.take_layer(id)?);
-        layers.list.remove(id);
-        layers.save(&[location])
+        for id in ids {
+            if let Some(record) = layers.list.entry_mut(id) {
+                record.flags.insert(flags::INCOMPLETE.to_owned(), Value::Bool(true));
+            }
+        }
+        layers.save(&locations)?;
+        for id in ids {
+            removed.extend(self.take_layer(id)?);
+            layers.list.remove(id);
+        }
+        layers.save(&locations)
     }
 }
 

@@ -24,9 +24,8 @@ impl Store {
             return Err(Error::ReadOnly { id: new.id.clone() });
         };
         files::check_name(&new.id)?;
-        self.ready_layers()?;
         // Held until the image is listed, so that nobody deletes the layer as one without a user.
-        let layers = inner.layers.read()?;
+        let layers = self.read_layers()?;
         let additional =
             inner.additional_layers.iter().map(Layers::read).collect::<Result<Vec<_>>>()?;
         if let Some(layer) = &new.layer {

@@ -7,9 +7,10 @@ mod read;
 mod recover;
 mod stage;
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use skopeo_image::Digest;
 
@@ -52,6 +53,8 @@ struct Inner {
     containers: Containers,
     /// Whether the folders of layers are made, and what was left there is removed.
     layers_are_ready: AtomicBool,
+    /// Incomplete layers that cannot be removed. Nobody sees them, and once is enough.
+    given_up: Mutex<HashSet<String>>,
 }
 
 impl Store {
@@ -104,6 +107,7 @@ impl Store {
             additional_images,
             containers,
             layers_are_ready: AtomicBool::new(false),
+            given_up: Mutex::default(),
         })))
     }
 
@@ -185,8 +189,7 @@ impl Store {
 
     /// The layers as they are now: the store's own, and those of stores that are read only.
     fn layer_lists(&self) -> Result<Vec<Arc<LayerList>>> {
-        self.ready_layers()?;
-        let mut lists = vec![self.0.layers.read()?.release()];
+        let mut lists = vec![self.read_layers()?.release()];
         for layers in &self.0.additional_layers {
             lists.push(layers.read()?.release());
         }

@@ -1,11 +1,12 @@
 //! What programs left that were ended in the middle of their work.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::Store;
 use crate::error::Result;
 use crate::files;
-use crate::lists::LayersWriting;
+use crate::lists::{LayerList, LayersReading, LayersWriting};
 use crate::temporary::{self, Temporary};
 
 /// How often incomplete layers are removed before a list is taken as it is.
@@ -29,15 +30,31 @@ impl Store {
             }
             inner.layers_are_ready.store(true, Ordering::Release);
         }
+        Ok(())
+    }
+
+    /// The layers as long as nobody changes them. Incomplete ones are gone, as far as they can go.
+    pub(super) fn read_layers(&self) -> Result<LayersReading> {
+        self.ready_layers()?;
         for _ in 0..ROUNDS {
-            if inner.layers.read()?.list().incomplete().is_empty() {
-                break;
+            let reading = self.0.layers.read()?;
+            if self.to_clean(reading.list()).is_empty() {
+                return Ok(reading);
             }
             // Who makes a layer has the lock for writing until it is complete. So that one is there
             // while we have it means that somebody was ended.
+            drop(reading);
             drop(self.write_layers()?);
         }
-        Ok(())
+        self.0.layers.read()
+    }
+
+    /// The incomplete layers that are not known to stay.
+    fn to_clean(&self, list: &LayerList) -> Vec<String> {
+        let mut incomplete = list.incomplete();
+        let given_up = self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        incomplete.retain(|id| !given_up.contains(id));
+        incomplete
     }
 
     /// Takes the layers for writing; incomplete ones are gone then.
@@ -45,7 +62,7 @@ impl Store {
         let mut writing = self.0.layers.write()?;
         let mut removed = Vec::new();
         let mut locations = Vec::new();
-        for id in writing.list.incomplete() {
+        for id in self.to_clean(&writing.list) {
             let Some((location, _)) = writing.list.entry(&id) else { continue };
             tracing::warn!("Found incomplete layer {id:?}, deleting it");
             match self.take_layer(&id) {
@@ -54,7 +71,10 @@ impl Store {
                     writing.list.remove(&id);
                     locations.push(location);
                 }
-                Err(error) => tracing::warn!("deleting layer {id:?}: {error}"),
+                Err(error) => {
+                    tracing::warn!("deleting layer {id:?}: {error}");
+                    self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+                }
             }
         }
         if !locations.is_empty() {

@@ -182,6 +182,7 @@ fn a_claim_is_held_by_one() {
         }
     });
     assert_eq!(*made.lock().unwrap(), 1);
+    assert_eq!(fs_err::read_dir(place.path("run/overlay-locks")).unwrap().count(), 0);
 }
 
 /// The files of a layer are looked at when it is read.

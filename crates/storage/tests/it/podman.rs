@@ -152,8 +152,42 @@ fn buildah_runs_what_we_wrote() {
         let words = ["run", "--isolation", "chroot", &container, "--", "/bin/sh", "-c"];
         let said = place.ask(&buildah, &[&words[..], &["read a < /etc/a; echo $a"]].concat());
         assert_eq!(said, "a of the second");
+        // What it makes of it is read again, layer by layer.
+        let write = "echo more > /etc/more";
+        place.ask(&buildah, &[&words[..], &[write]].concat());
+        place.ask(&buildah, &["commit", "-q", &container, "h.io/y:1"]);
         place.ask(&buildah, &["rm", &container]);
         place.check();
+        assert_eq!(place.list("layers").len(), 4);
+        let store = place.store();
+        assert_eq!(store.image("h.io/y:1").unwrap().names, ["h.io/y:1"]);
+        assert_eq!(store.delete_image(&sample.id()).unwrap(), Vec::<String>::new());
+        place.check();
+    }
+}
+
+/// Layers of ours that lie on those of a store that is read only.
+#[test]
+fn podman_reads_what_lies_on_an_additional_store() {
+    let Some(podman) = installed("podman") else { skip!("podman is not installed") };
+    if !is_root() {
+        skip!("owners and devices are for root");
+    }
+    for driver in DRIVERS {
+        let (other, place) = (Place::new(driver), Place::new(driver));
+        Sample::of(vec![base()]).put(&other.store(), &["h.io/base:1"]).unwrap();
+        let mut options = place.options();
+        options.additional_stores = vec![other.root()];
+        let store = skopeo_storage::Store::open(options).unwrap();
+        Sample::of(vec![base(), changes()]).put(&store, &["h.io/x:1"]).unwrap();
+        assert_eq!(place.list("layers").len(), 1);
+        let option = format!("{}.imagestore={}", driver.as_str(), other.root().display());
+        let words = ["--storage-opt", &option];
+        let mounted = place.ask(&podman, &[&words[..], &["image", "mount", "h.io/x:1"]].concat());
+        check_tree(Path::new(&mounted));
+        place.ask(&podman, &[&words[..], &["image", "umount", "-a"]].concat());
+        let listed = place.ask(&podman, &[&words[..], &["images", "-q"]].concat());
+        assert_eq!(listed.lines().count(), 2, "{listed}");
     }
 }
 
