@@ -97,6 +97,41 @@ fn podman_is_content_with_what_we_left() {
     assert!(ended >= 5, "{ended}");
 }
 
+/// We clean up what podman left that was ended while it pulled.
+#[test]
+fn we_are_content_with_what_podman_left() {
+    let Some(podman) = installed("podman") else { skip!("podman is not installed") };
+    let Some(strace) = installed("strace") else { skip!("strace is not installed") };
+    if !is_root() {
+        skip!("owners and devices are for root");
+    }
+    for driver in DRIVERS {
+        let (mut ended, mut cleaned) = (0, 0);
+        for count in 1..=8 {
+            let place = Place::new(driver);
+            let sample = Sample::seeded(1);
+            sample.write_oci(&place.path("layout"), "1");
+            let mut command = Command::new(&strace);
+            command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat", "-e"]);
+            command.arg(format!("inject=renameat:signal=KILL:when={count}"));
+            let podman = place.command(&podman);
+            command.arg(podman.get_program()).args(podman.get_args());
+            let name = format!("oci:{}:1", place.path("layout").display());
+            command.args(["pull", "-q", &name]).env("HOME", place.path(""));
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            ended += usize::from(!command.status().unwrap().success());
+            let list = place.root().join(format!("{}-layers/layers.json", driver.as_str()));
+            let list = fs_err::read_to_string(list).unwrap_or_default();
+            cleaned += usize::from(list.contains("incomplete"));
+            place.check();
+            sample.put(&place.store(), &["h.io/x:1"]).unwrap();
+            place.check();
+        }
+        println!("{driver:?}: ended {ended} times, {cleaned} times in the middle of a layer");
+        assert!(ended >= 4 && cleaned > 0, "{ended} {cleaned}");
+    }
+}
+
 /// No room: an error, and the store is as it was.
 #[test]
 fn a_full_disk_is_an_error_and_nothing_more() {
