@@ -98,6 +98,29 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Re
     Ok(())
 }
 
+/// Removes what is left of replacing files of this name, or of any, by who was ended. The lock that
+/// who replaces them has to hold is held.
+pub(crate) fn remove_unfinished(folder: &Path, name: &str) -> Result<()> {
+    let beginning = format!(".tmp-{name}");
+    for found in names(folder)? {
+        let rest = found.strip_prefix(&beginning).unwrap_or_default();
+        if rest.ends_with(|last: char| last.is_ascii_digit()) {
+            remove_all(&folder.join(found))?;
+        }
+    }
+    Ok(())
+}
+
+/// What lies in a folder, as far as its names are text; nothing if it is not there.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
+    let Some(entries) = absent_is_none(fs_err::read_dir(folder))? else { return Ok(Vec::new()) };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry?.file_name().into_string());
+    }
+    Ok(names)
+}
+
 /// Digits that make a name unlikely to be there.
 pub(crate) fn random_digits() -> Result<u32> {
     Ok(getrandom::u32().map_err(io::Error::from)?)

@@ -76,10 +76,7 @@ impl Drop for Temporary {
 
 /// Removes what was left in `root` by who was ended.
 pub(crate) fn recover(root: &Path) -> Result<()> {
-    let Some(entries) = files::absent_is_none(fs_err::read_dir(root))? else { return Ok(()) };
-    for entry in entries {
-        let name = entry?.file_name();
-        let Some(name) = name.to_str() else { continue };
+    for name in files::names(root)? {
         let Some(id) = name.strip_prefix(FOLDER).or_else(|| name.strip_prefix(LOCK)) else {
             continue;
         };

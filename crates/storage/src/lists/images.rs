@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::loaded::Loaded;
 use crate::error::{Error, Result};
@@ -18,6 +19,7 @@ pub(crate) struct Images {
     lock: LockFile,
     access: Access,
     loaded: Loaded<ImageList>,
+    is_swept: AtomicBool,
 }
 
 /// Images as they were read, in their order.
@@ -38,7 +40,7 @@ pub(crate) struct ImagesWriting<'a> {
 impl Images {
     pub(crate) fn new(folder: PathBuf, access: Access) -> Self {
         let lock = LockFile::new(folder.join("images.lock"), access);
-        Self { folder, lock, access, loaded: Loaded::default() }
+        Self { folder, lock, access, loaded: Loaded::default(), is_swept: AtomicBool::new(false) }
     }
 
     /// Makes what others make when they open a store.
@@ -56,7 +58,24 @@ impl Images {
     pub(crate) fn write(&self) -> Result<ImagesWriting<'_>> {
         let held = self.lock.write()?;
         let list = ImageList::clone(&*self.load(std::slice::from_ref(&held))?);
+        if !self.is_swept.swap(true, Ordering::AcqRel) {
+            self.sweep(&list)?;
+        }
         Ok(ImagesWriting { images: self, held, list })
+    }
+
+    /// Removes what is kept of images that are not listed: whoever wrote it was ended before it was
+    /// an image, or while it was deleted.
+    fn sweep(&self, list: &ImageList) -> Result<()> {
+        files::remove_unfinished(&self.folder, "images.json")?;
+        let known: HashSet<&str> = list.told.iter().map(|image| image.id.as_str()).collect();
+        for name in files::names(&self.folder)? {
+            let is_id = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_id && !known.contains(name.as_str()) {
+                files::remove_all(&self.folder.join(name))?;
+            }
+        }
+        Ok(())
     }
 
     fn path(&self) -> PathBuf {

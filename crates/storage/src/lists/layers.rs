@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::loaded::Loaded;
 use crate::error::{Error, Result};
-use crate::files::Durability;
+use crate::files::{self, Durability};
 use crate::lock::{Access, Held, LockFile};
 use crate::places::Places;
 use crate::records::{self, LayerRecord, MountRecord, Record};
@@ -18,6 +19,7 @@ pub(crate) struct Layers {
     files: Vec<(Location, PathBuf)>,
     mounts: Option<Mounts>,
     loaded: Loaded<LayerList>,
+    is_swept: AtomicBool,
 }
 
 /// What is mounted, and its lock.
@@ -80,6 +82,7 @@ impl Layers {
                 list: running.join("mountpoints.json"),
             }),
             loaded: Loaded::default(),
+            is_swept: AtomicBool::new(false),
         }
     }
 
@@ -93,6 +96,7 @@ impl Layers {
             ],
             mounts: None,
             loaded: Loaded::default(),
+            is_swept: AtomicBool::new(false),
         }
     }
 
@@ -110,6 +114,14 @@ impl Layers {
 
     pub(crate) fn write(&self) -> Result<LayersWriting<'_>> {
         let held = self.locks.iter().map(LockFile::write).collect::<Result<Vec<_>>>()?;
+        if !self.is_swept.swap(true, Ordering::AcqRel) {
+            for (_, path) in &self.files {
+                let name = path.file_name().and_then(|name| name.to_str());
+                if let (Some(folder), Some(name)) = (path.parent(), name) {
+                    files::remove_unfinished(folder, name)?;
+                }
+            }
+        }
         let list = LayerList::clone(&*self.load(&held)?);
         Ok(LayersWriting { layers: self, held, list })
     }

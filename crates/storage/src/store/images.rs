@@ -50,7 +50,9 @@ impl Store {
             return Err(Error::IdInUse { id: new.id.clone() });
         }
         record.metadata.clone_from(&new.metadata);
-        files::make_folders(&images.data_folder(&new.id)?, 0o700)?;
+        let folder = images.data_folder(&new.id)?;
+        files::make_folders(&folder, 0o700)?;
+        files::remove_unfinished(&folder, "")?;
         for data in &new.data {
             let path = images.data_path(&new.id, &data.key)?;
             files::replace(&path, &data.bytes, 0o600, Durability::Synced)?;
@@ -63,7 +65,6 @@ impl Store {
             writing.name(&new.id, name);
         }
         // Nothing is written that nobody could read again.
-        let folder = images.data_folder(&new.id)?;
         told.map_err(|what| Error::Invalid { path: folder, what })?;
         writing.save()?;
         drop(writing);

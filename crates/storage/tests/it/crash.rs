@@ -58,12 +58,13 @@ fn whoever_is_ended_leaves_nothing_half() {
                     break;
                 }
                 ended += 1;
-                // The next one does what the first did not.
-                for seed in [1, 2] {
+                // The next one does something else, and then what the first did not.
+                for seed in [3, 1, 2] {
                     Sample::seeded(seed).put(&store, &[&format!("h.io/x:{seed}")]).unwrap();
+                    place.check();
+                    place.check_lists();
                 }
-                place.check();
-                assert_eq!(store.images().unwrap().len(), 2, "{call} {count}");
+                assert_eq!(store.images().unwrap().len(), 3, "{call} {count}");
             }
         }
         println!("{driver:?}: ended {ended} times, {seen} images seen");

@@ -132,6 +132,24 @@ impl Place {
         names
     }
 
+    /// Nothing is left beside the lists of who was ended: somebody has written both since.
+    pub(crate) fn check_lists(&self) {
+        let driver = self.driver.as_str();
+        let mut expected: Vec<String> =
+            self.list("images").iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
+        expected.extend(["images.json", "images.lock"].map(str::to_owned));
+        expected.sort();
+        assert_eq!(self.names(&format!("{driver}-images")), expected);
+        for of in ["images", "layers"] {
+            let names = self.names(&format!("{driver}-{of}"));
+            assert!(!names.iter().any(|name| name.starts_with(".tmp")), "{names:?}");
+        }
+        for image in expected.iter().filter(|name| name.len() == 64) {
+            let names = self.names(&format!("{driver}-images/{image}"));
+            assert!(!names.iter().any(|name| name.starts_with(".tmp")), "{names:?}");
+        }
+    }
+
     /// Nothing is left of work that was ended, and all that is listed is there and well.
     pub(crate) fn check(&self) {
         let driver = self.driver.as_str();
