@@ -10,6 +10,7 @@
 //! - `diff_id`: the digest of what is inside, on the way past
 //! - `meter`: counting for progress
 //! - `split`: one blob for several readers
+//! - `through`: a blob for who reads with blocking calls
 //! - `unpacked`: how much may come out of what is packed
 //! - `rate`: so many bytes in a second
 //! - `file`: from and to files, each by one blocking thread
@@ -39,6 +40,7 @@ mod pipe;
 mod rate;
 mod sniff;
 mod split;
+mod through;
 mod unpacked;
 mod verify;
 
@@ -57,6 +59,7 @@ pub use meter::meter;
 pub use rate::{Rate, throttle};
 pub use sniff::{sniff, sniff_bytes};
 pub use split::{Pump, split};
+pub use through::{ReadError, read_through};
 pub use unpacked::{MaxUnpacked, TooMuch};
 
 use verify::Check;

@@ -1,6 +1,6 @@
 //! Fetch, check the digest, ask the policy.
 
-use skopeo_image::{RawManifest, Signature, Which};
+use skopeo_image::{Descriptor, RawManifest, Signature, Which};
 use skopeo_transport::Error as TransportError;
 use skopeo_trust::Admitted;
 
@@ -72,6 +72,19 @@ pub(crate) async fn admit(
         signatures.clear();
     }
     Ok(Welcome { admitted, signatures })
+}
+
+/// The layers of an image as they can be read, where its manifest names others.
+pub(crate) async fn layers(
+    job: &Job<'_>,
+    manifest: &RawManifest,
+    which: &Which,
+) -> Result<Option<Vec<Descriptor>>, Error> {
+    let name = || job.source.name().to_string();
+    job.source
+        .layers(manifest, which)
+        .await
+        .map_err(|source| Error::Source { name: name(), source: source.into() })
 }
 
 /// The signatures of a list that go with it.

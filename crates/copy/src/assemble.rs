@@ -46,8 +46,8 @@ pub(crate) fn assemble(
     layers: &[Moved],
     to: &MediaType,
 ) -> Result<Assembled, Error> {
-    let changed =
-        plan.layers.iter().zip(layers).any(|(layer, moved)| layer.blob.digest != moved.digest);
+    let changed = plan.replaced
+        || plan.layers.iter().zip(layers).any(|(layer, moved)| layer.blob.digest != moved.digest);
     if *to == plan.from && !changed && !plan.renamed {
         return Ok(Assembled::AsItWas(original.clone()));
     }
@@ -66,9 +66,13 @@ pub(crate) fn assemble(
 }
 
 /// The annotations of a layer, if they are not what they were.
-fn annotations(layer: &LayerPlan, moved: &Moved) -> Option<BTreeMap<String, String>> {
+fn annotations(
+    plan: &ImagePlan,
+    layer: &LayerPlan,
+    moved: &Moved,
+) -> Option<BTreeMap<String, String>> {
     if !moved.recoded && moved.crypted == Crypted::Keep {
-        return None;
+        return plan.replaced.then(|| layer.blob.annotations.clone());
     }
     // What was said of the bytes before, such as where in them is what, is not so any more.
     let mut annotations =
@@ -99,7 +103,7 @@ fn edits(plan: &ImagePlan, layers: &[Moved]) -> Vec<LayerEdit> {
                 Crypted::Encrypted(_) => EncryptionEdit::Encrypted,
                 Crypted::Decrypted => EncryptionEdit::Decrypted,
             },
-            annotations: annotations(layer, moved),
+            annotations: annotations(plan, layer, moved),
             urls: if layer.wanted == Wanted::Elsewhere {
                 layer.blob.urls.clone()
             } else {

@@ -267,7 +267,10 @@ impl<'a> Job<'a> {
         list: &RawManifest,
         present: Option<&Digest>,
     ) -> Result<End, Error> {
-        let known = present.filter(|_| self.is_trusted_unsigned());
+        let mut known = present.filter(|_| self.is_trusted_unsigned());
+        if known.is_some() && !self.has_origin(list).await {
+            known = None;
+        }
         let (digest, manifest) = match list::choose(self, list, known).await? {
             list::Chosen::Image(digest, manifest) => (digest, manifest),
             list::Chosen::Present(digest) => {
@@ -286,6 +289,7 @@ impl<'a> Job<'a> {
         let copied = single::copy_image(self, self.request, manifest, &which, &Place::Top);
         let copied = referrers::beside(self, list, copied).await;
         let written = copied.map_err(|error| Error::SystemImage(Box::new(error)))?;
+        self.destination.tell_origin(list);
         let listed = plan::platforms(list);
         if listed > 1 {
             let accepted = &self.destination.accepts().manifests;
@@ -293,6 +297,14 @@ impl<'a> Job<'a> {
             self.session.tell(Event::OneOfPlatforms { listed, takes_lists });
         }
         Ok(End::Written(written))
+    }
+
+    /// Whether what the destination wants of the list, too, is there.
+    async fn has_origin(&self, list: &RawManifest) -> bool {
+        self.destination.has_origin(list).await.unwrap_or_else(|error| {
+            debug!("asking what is at the destination: {error}");
+            false
+        })
     }
 
     /// Refuses what makes no sense where no list is written.
@@ -442,6 +454,7 @@ impl<'a> Job<'a> {
             accepts: self.destination.accepts(),
             request,
             hanging: false,
+            layers: None,
         }
     }
 }

@@ -300,7 +300,9 @@ impl Pricing<'_> {
             Which::Top => commit::digest_of(job, welcome.admitted.manifest())?,
         };
         let hanging = referrers::of(job, request, &digest).await?;
-        let around = Surroundings { hanging: !hanging.is_empty(), ..job.around(request) };
+        let layers = admit::layers(job, welcome.admitted.manifest(), which).await?;
+        let (hangs, layers) = (!hanging.is_empty(), layers.as_deref());
+        let around = Surroundings { hanging: hangs, layers, ..job.around(request) };
         let plan = plan::plan_image(&welcome.admitted, welcome.signatures.len(), around)?;
         if *which == Which::Top {
             single::require_platform(job, &plan).await?;

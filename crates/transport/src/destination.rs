@@ -120,6 +120,15 @@ pub trait Destination: Send + Sync {
         .into())
     }
 
+    /// Whether the list, from which the image under the name was chosen, is here too, if it has to
+    /// be.
+    async fn has_origin(&self, _list: &RawManifest) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    /// Tells from which list the image was chosen that is about to be committed.
+    fn tell_origin(&self, _list: &RawManifest) {}
+
     /// Gives the name to `top`, which has been put.
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error>;
 

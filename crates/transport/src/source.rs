@@ -36,6 +36,16 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
+    /// The layers of an image as they can be read here, one for each that its manifest names; `None`
+    /// where these are there as they are. Some places keep what was in layers, not the blobs.
+    async fn layers(
+        &self,
+        _manifest: &RawManifest,
+        _which: &Which,
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
+        Ok(None)
+    }
+
     /// The signatures stored beside the manifest.
     async fn signatures(&self, _which: &Which) -> Result<Vec<Signature>, Error> {
         Ok(Vec::new())

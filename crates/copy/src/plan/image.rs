@@ -31,6 +31,8 @@ pub struct ImagePlan {
     pub config: Option<Descriptor>,
     /// The layers, root first.
     pub layers: Vec<LayerPlan>,
+    /// Whether these are others than those in the manifest, which must change then.
+    pub replaced: bool,
     /// Whether what is in the layers must be hashed.
     pub diff_ids: DiffIds,
     /// If set, layers of another compression are not to be reused.
@@ -56,6 +58,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) request: &'a Request,
     /// Whether something hangs on the image or list that travels with it.
     pub(crate) hanging: bool,
+    /// The image's layers as they can be read, where its manifest names others.
+    pub(crate) layers: Option<&'a [Descriptor]>,
 }
 
 /// Plans one image that has so many signatures to be copied with it.
@@ -64,7 +68,7 @@ pub(crate) fn plan_image(
     signatures: usize,
     around: Surroundings<'_>,
 ) -> Result<ImagePlan, PlanError> {
-    let Surroundings { top, destination, accepts, request, hanging } = around;
+    let Surroundings { top, destination, accepts, request, hanging, layers } = around;
     let request = crypt::without_chunks(request)?;
     let request = request.as_ref();
     let manifest = admitted.manifest();
@@ -93,6 +97,18 @@ pub(crate) fn plan_image(
             frozen,
         });
     }
+    let named = image.layers();
+    let replaced = layers.is_some_and(|layers| {
+        layers.len() != named.len()
+            || layers.iter().zip(&named).any(|(there, named)| there.digest != named.blob.digest)
+    });
+    if let (true, Some(frozen)) = (replaced, frozen) {
+        return Err(PlanError::LayerRepresentation(frozen));
+    }
+    let blobs = match layers.filter(|_| replaced) {
+        Some(layers) => layers.to_vec(),
+        None => named.into_iter().map(|layer| layer.blob).collect(),
+    };
     if hanging {
         frozen::require_unchanged(manifest, &image, request)?;
     }
@@ -116,7 +132,8 @@ pub(crate) fn plan_image(
         name,
         renamed,
         config: image.config().cloned(),
-        layers: layer::layers(&image, frozen, accepts, request)?,
+        layers: layer::layers(&image, blobs, frozen, accepts, request)?,
+        replaced,
         diff_ids,
         only: request
             .compression

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use skopeo_blob::{Encoder, Recode};
-use skopeo_image::{Compression, Descriptor, ImageManifest, Layer};
+use skopeo_image::{Compression, Descriptor, ImageManifest};
 use skopeo_transport::{Accepts, LayerForm};
 
 use super::{Crypt, Frozen, PlanError, crypt};
@@ -12,7 +12,7 @@ use crate::request::Request;
 /// What is to become of one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerPlan {
-    /// As the source's manifest declares it.
+    /// As the source declares it.
     pub blob: Descriptor,
     /// The form in which it is wanted.
     pub wanted: Wanted,
@@ -40,14 +40,14 @@ pub enum Wanted {
 
 pub(super) fn layers(
     image: &ImageManifest,
+    blobs: Vec<Descriptor>,
     frozen: Option<Frozen>,
     accepts: &Accepts,
     request: &Request,
 ) -> Result<Vec<LayerPlan>, PlanError> {
     let crypts = crypt::layers(image, frozen, request)?;
     let requested = request.compression.and_then(|compression| compression.encoder());
-    let layers = image.layers().into_iter().zip(crypts);
-    let plans = layers.map(|(Layer { blob, .. }, crypt)| {
+    let plans = blobs.into_iter().zip(crypts).map(|(blob, crypt)| {
         // What it is when it is decrypted.
         let inner = blob.media_type.decrypted().filter(|_| crypt == Crypt::Decrypt);
         let media_type = inner.as_ref().unwrap_or(&blob.media_type);

@@ -112,7 +112,7 @@ pub(crate) fn plan_list(
     within: &Within,
     around: Surroundings<'_>,
 ) -> Result<ListPlan, PlanError> {
-    let Surroundings { top, destination, accepts, request, hanging } = around;
+    let Surroundings { top, destination, accepts, request, hanging, .. } = around;
     if !accepts.manifests.is_empty() && !accepts.manifests.iter().any(MediaType::is_list) {
         return Err(PlanError::NoGroups(destination.transport()));
     }

@@ -110,6 +110,12 @@ pub enum PlanError {
         /// Why it cannot.
         frozen: Frozen,
     },
+    /// The source has the layers in another form than the manifest names, and nothing may change.
+    #[error(
+        "Copying this image would require changing layer representation, which we cannot do: {:?}",
+        .0.to_string()
+    )]
+    LayerRepresentation(Frozen),
     /// What is called a layer is none, and has no type for when it is encrypted.
     #[error("encryption specified but no counterpart for mediatype: \"{0}\"")]
     NotEncryptable(MediaType),
@@ -255,6 +261,10 @@ impl PlanError {
             Self::Add { frozen: Frozen::ListSigned, .. } => {
                 Some("--remove-list-signatures copies without the signatures of the index")
             }
+            Self::LayerRepresentation(Frozen::Signed) => Some(
+                "--remove-signatures copies without them: the store keeps what was in the layers, \
+                 not the blobs that were signed",
+            ),
             Self::Artifact(_) => Some(
                 "what is no image can live, as it is, in docker://, dir:, oci: and oci-archive:",
             ),

@@ -115,7 +115,7 @@ fn index(media_type: MediaType, instance: &MediaType) -> RawManifest {
 fn plan(manifest: &RawManifest, signatures: usize, accepts: &Accepts, request: &Request) -> String {
     let destination = ImageName::parse("oci:/:to").unwrap();
     let around =
-        Surroundings { top: manifest, destination: &destination, accepts, request, hanging: false };
+        Surroundings { top: manifest, destination: &destination, accepts, request, hanging: false, layers: None };
     let planned = if manifest.media_type.is_list() {
         plan_list(manifest, signatures, Scope::Top, &Within::default(), around)
             .map(|plan| plan.to_string())
@@ -495,6 +495,7 @@ fn nothing_changes_what_something_hangs_on() {
             accepts: &accepts,
             request: &request,
             hanging: true,
+            layers: None,
         };
         let scope = destination.policy_scope();
         let admitted = Policy::insecure().admit(&scope, manifest.clone(), &[]).unwrap();

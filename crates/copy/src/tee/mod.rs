@@ -430,6 +430,18 @@ impl Destination for Tee {
         self.put_alike(|child| child.door.put_referrer(subject, referrer, manifest)).await
     }
 
+    /// What all of them have.
+    async fn has_origin(&self, list: &RawManifest) -> Result<bool, TransportError> {
+        let all = self.ask(|child| child.door.has_origin(list)).await?;
+        Ok(all.into_iter().all(|(_, has)| has.unwrap_or(false)))
+    }
+
+    fn tell_origin(&self, list: &RawManifest) {
+        for child in self.inside() {
+            child.door.tell_origin(list);
+        }
+    }
+
     /// Goes well if it does for any.
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), TransportError> {
         self.end(Finish::Commit, Some(top)).await

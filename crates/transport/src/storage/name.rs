@@ -1,0 +1,458 @@
+//! The name of an image in the store of podman and buildah.
+//!
+//! What is typed may mean a name or the beginning of an id, and names no store as a rule: only the
+//! store itself tells. A name is *settled* when it is opened; until then it prints as it was typed.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use skopeo_config::{Store, StoreSpec};
+use skopeo_image::{Digest, PolicyScope, Reference, ReferenceError};
+
+use crate::name::{Name, NameError};
+
+/// How much of an id must be typed at least.
+const SHORTEST_ID: usize = 3;
+
+/// The name of an image in a store of podman, buildah and CRI-O, or of a place for one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StorageName {
+    /// The store as it was typed; the usual one if none was.
+    spec: Option<StoreSpec>,
+    /// What stands behind the store.
+    text: String,
+    reference: Option<Reference>,
+    id: Id,
+    store: Option<Store>,
+}
+
+/// The id in a name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Id {
+    /// There is none.
+    None,
+    /// All of it.
+    Whole(String),
+    /// A text behind `@` that must be the beginning of one.
+    Beginning(String),
+    /// There may be one: the whole name could be the beginning of it.
+    Perhaps,
+}
+
+/// Why a text is no name of an image in a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageNameError {
+    /// The part in brackets makes no sense.
+    #[error("invalid reference")]
+    Store,
+    /// A folder of the store is named by a relative path.
+    #[error("path name is not absolute")]
+    Relative,
+    /// Nothing stands behind the store.
+    #[error("\"\" is an empty reference: invalid reference")]
+    Empty,
+    /// Nothing stands behind the last `@`.
+    #[error("empty trailing digest or ID in {0:?}: invalid reference")]
+    NothingBehind(String),
+    /// What stands behind the last `@` is no image's.
+    #[error("{0:?} does not look like an image ID or digest: invalid reference")]
+    NoId(String),
+    /// The name is outside the grammar.
+    #[error("parsing named reference {text:?}")]
+    Reference {
+        /// The name.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: ReferenceError,
+    },
+}
+
+impl StorageName {
+    /// Parses what stands behind the colon.
+    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+        Self::read(details).map_err(NameError::Storage)
+    }
+
+    fn read(details: &str) -> Result<Self, StorageNameError> {
+        let (spec, text) = match details.strip_prefix('[') {
+            None => (None, details),
+            Some(rest) => {
+                let (spec, text) = rest.split_once(']').ok_or(StorageNameError::Store)?;
+                (Some(parse_spec(spec)?), text)
+            }
+        };
+        if text.is_empty() {
+            return Err(StorageNameError::Empty);
+        }
+        let (named, id) = match text.rsplit_once('@') {
+            None => (text, Id::None),
+            Some((_, "")) => return Err(StorageNameError::NothingBehind(text.to_owned())),
+            Some((_, behind)) if behind.parse::<Digest>().is_ok() => (text, Id::None),
+            Some((named, behind)) if is_id(behind) => (named, Id::Whole(behind.to_owned())),
+            Some((named, behind)) if behind.len() >= SHORTEST_ID => {
+                (named, Id::Beginning(behind.to_owned()))
+            }
+            Some((_, behind)) => return Err(StorageNameError::NoId(behind.to_owned())),
+        };
+        let may_be_id = named.len() >= SHORTEST_ID && !named.contains(['@', ':']);
+        let id = if id == Id::None && may_be_id { Id::Perhaps } else { id };
+        let reference = match parse_reference(named) {
+            // It may yet turn out to be an id.
+            Err(_) if id == Id::Perhaps => None,
+            parsed => parsed?,
+        };
+        Ok(Self { spec, text: text.to_owned(), reference, id, store: None })
+    }
+
+    /// The store as it was typed.
+    pub(super) fn spec(&self) -> Option<&StoreSpec> {
+        self.spec.as_ref()
+    }
+
+    /// The store, once the name is settled.
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// The name in it, with a tag or a digest.
+    pub(super) fn reference(&self) -> Option<&Reference> {
+        self.reference.as_ref()
+    }
+
+    /// The whole id in it.
+    pub(super) fn id(&self) -> Option<&str> {
+        match &self.id {
+            Id::Whole(id) => Some(id),
+            Id::None | Id::Beginning(_) | Id::Perhaps => None,
+        }
+    }
+
+    /// The name of the same image, in a store that is known now. `find` looks for the only image
+    /// there whose id begins so.
+    ///
+    /// # Errors
+    /// If it was neither a name nor the beginning of an id.
+    pub(super) fn settle(
+        &self,
+        store: Store,
+        find: impl FnOnce(&str) -> Option<String>,
+    ) -> Result<Self, StorageNameError> {
+        let (id, reference) = match &self.id {
+            Id::None | Id::Whole(_) => (self.id.clone(), self.reference.clone()),
+            Id::Beginning(beginning) => {
+                let found = find(beginning);
+                let id = found.ok_or_else(|| StorageNameError::NoId(beginning.clone()))?;
+                (Id::Whole(id), self.reference.clone())
+            }
+            Id::Perhaps => match find(&self.text) {
+                Some(id) => (Id::Whole(id), None),
+                None => (Id::None, parse_reference(&self.text)?),
+            },
+        };
+        Ok(Self { spec: self.spec.clone(), text: self.text.clone(), reference, id, store: Some(store) })
+    }
+
+    /// The name and the id, as the original shows them.
+    fn shown(&self) -> String {
+        let reference = self.reference.as_ref().map(ToString::to_string).unwrap_or_default();
+        let id = self.id().map(|id| format!("@{id}")).unwrap_or_default();
+        reference + &id
+    }
+}
+
+/// `DRIVER@GRAPHROOT+RUNROOT:OPTION,OPTION`, where all but the folder may be missing.
+fn parse_spec(text: &str) -> Result<StoreSpec, StorageNameError> {
+    let (driver, rest) = match text.split_once('@') {
+        Some((driver, rest)) => (Some(driver), rest),
+        None => (None, text),
+    };
+    if driver == Some("") || rest.is_empty() {
+        return Err(StorageNameError::Store);
+    }
+    let (roots, options) = match rest.split_once(':') {
+        Some((roots, options)) => (roots, options.split(',').map(str::to_owned).collect()),
+        None => (rest, Vec::new()),
+    };
+    let (graph_root, run_root) = roots.split_once('+').unwrap_or((roots, ""));
+    let folder = |text: &str| match text {
+        "" => Ok(None),
+        text if text.starts_with('/') => Ok(Some(clean(text))),
+        _ => Err(StorageNameError::Relative),
+    };
+    Ok(StoreSpec {
+        driver: driver.map(str::to_owned),
+        graph_root: folder(graph_root)?,
+        run_root: folder(run_root)?,
+        options,
+    })
+}
+
+/// An absolute path without `.`, `..` and doubled slashes, by its text alone.
+fn clean(path: &str) -> PathBuf {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    PathBuf::from(format!("/{}", parts.join("/")))
+}
+
+/// A name with a tag or a digest; `None` for the empty one of `@ID`.
+fn parse_reference(text: &str) -> Result<Option<Reference>, StorageNameError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match Reference::parse_normalized(text) {
+        Ok(reference) => Ok(Some(reference.or_latest())),
+        Err(source) => Err(StorageNameError::Reference { text: text.to_owned(), source }),
+    }
+}
+
+/// Whether a text has the form of a whole id.
+fn is_id(text: &str) -> bool {
+    format!("sha256:{text}").parse::<Digest>().is_ok()
+}
+
+impl Name for StorageName {
+    fn transport(&self) -> &'static str {
+        "containers-storage"
+    }
+
+    fn policy_scope(&self) -> PolicyScope {
+        let image = self.shown();
+        let mut namespaces = Vec::new();
+        let (store, root) = match &self.store {
+            Some(store) => {
+                let root = store.graph_root.display();
+                (format!("[{}@{root}]", store.driver), format!("[{root}]"))
+            }
+            // A name that was never opened is in no store that a policy could name.
+            None => (String::new(), String::new()),
+        };
+        if let Some(reference) = &self.reference {
+            if self.id().is_some() {
+                namespaces.push(format!("{store}{reference}"));
+            }
+            let Reference { name, tag, digest } = reference;
+            if let (Some(tag), Some(_)) = (tag, digest) {
+                namespaces.push(format!("{store}{name}:{tag}"));
+            }
+            let name = name.to_string();
+            namespaces.push(format!("{store}{name}"));
+            let above = std::iter::successors(Some(name.as_str()), |name| {
+                Some(name.rsplit_once('/')?.0)
+            });
+            namespaces.extend(above.skip(1).map(|above| format!("{store}{above}")));
+        }
+        namespaces.push(store.clone());
+        namespaces.push(root);
+        PolicyScope {
+            name: String::new(),
+            transport: self.transport(),
+            identity: format!("{store}{image}"),
+            namespaces: namespaces.into_iter().filter(|scope| !scope.is_empty()).collect(),
+            reference: self.reference.as_ref().map(ToString::to_string),
+        }
+    }
+
+    fn docker_reference(&self) -> Option<&Reference> {
+        self.reference.as_ref()
+    }
+}
+
+impl fmt::Display for StorageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.store, &self.spec) {
+            (Some(store), _) => {
+                let (graph, run) = (store.graph_root.display(), store.run_root.display());
+                write!(f, "[{}@{graph}+{run}", store.driver)?;
+                if !store.options.is_empty() {
+                    write!(f, ":{}", store.options.join(","))?;
+                }
+                write!(f, "]{}", self.shown())
+            }
+            (None, Some(spec)) => {
+                f.write_str("[")?;
+                if let Some(driver) = &spec.driver {
+                    write!(f, "{driver}@")?;
+                }
+                if let Some(root) = &spec.graph_root {
+                    write!(f, "{}", root.display())?;
+                }
+                if let Some(root) = &spec.run_root {
+                    write!(f, "+{}", root.display())?;
+                }
+                if !spec.options.is_empty() {
+                    write!(f, ":{}", spec.options.join(","))?;
+                }
+                write!(f, "]{}", self.text)
+            }
+            (None, None) => f.write_str(&self.text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use skopeo_config::StoreDriver;
+
+    use super::*;
+
+    const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const KNOWN: &str = "beefcafe89abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn store() -> Store {
+        Store {
+            driver: StoreDriver::Overlay,
+            graph_root: "/graph".into(),
+            run_root: "/run".into(),
+            image_store: None,
+            additional_stores: Vec::new(),
+            transient: false,
+            ignore_chown_errors: false,
+            force_mask: None,
+            mount_program: false,
+            rootless: false,
+            options: Vec::new(),
+        }
+    }
+
+    /// The name in a store that has one image.
+    fn settled(text: &str) -> Result<StorageName, StorageNameError> {
+        StorageName::read(text)?
+            .settle(store(), |beginning| KNOWN.starts_with(beginning).then(|| KNOWN.to_owned()))
+    }
+
+    fn chain(error: &StorageNameError) -> String {
+        let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+        format!("{error}{source}")
+    }
+
+    #[test]
+    fn means_what_the_original_means() {
+        let digest = format!("sha256:{HEX}");
+        for (text, expected) in [
+            ("busybox", "docker.io/library/busybox:latest"),
+            ("busybox:1", "docker.io/library/busybox:1"),
+            ("ab", "docker.io/library/ab:latest"),
+            // Long enough to be an id, and one.
+            ("bee", &format!("@{KNOWN}")),
+            ("beefcafe", &format!("@{KNOWN}")),
+            (KNOWN, &format!("@{KNOWN}")),
+            ("be", "docker.io/library/be:latest"),
+            ("beefcafe:1", "docker.io/library/beefcafe:1"),
+            (&format!("@{HEX}"), &format!("@{HEX}")),
+            ("@beef", &format!("@{KNOWN}")),
+            ("a/b@beef", &format!("docker.io/a/b:latest@{KNOWN}")),
+            (&format!("a/b:1@{HEX}"), &format!("docker.io/a/b:1@{HEX}")),
+            (&format!("b@{digest}"), &format!("docker.io/library/b@{digest}")),
+            (&format!("b:1@{digest}"), &format!("docker.io/library/b:1@{digest}")),
+            (&format!("b@{digest}@{HEX}"), &format!("docker.io/library/b@{digest}@{HEX}")),
+            (&format!("b:1@{digest}@{HEX}"), &format!("docker.io/library/b:1@{digest}@{HEX}")),
+        ] {
+            let name = settled(text).unwrap();
+            assert_eq!(name.to_string(), format!("[overlay@/graph+/run]{expected}"), "{text}");
+            // What is shown can be typed again.
+            let shown = settled(&name.to_string()).unwrap();
+            assert_eq!(shown.to_string(), name.to_string());
+        }
+    }
+
+    #[test]
+    fn refuses_in_the_originals_words() {
+        let upper = HEX.to_uppercase();
+        for (text, expected) in [
+            ("", "\"\" is an empty reference: invalid reference"),
+            ("[/graph]", "\"\" is an empty reference: invalid reference"),
+            ("[/graph", "invalid reference"),
+            ("[]busybox", "invalid reference"),
+            ("[@/graph]busybox", "invalid reference"),
+            ("[overlay@]busybox", "invalid reference"),
+            ("[graph]busybox", "path name is not absolute"),
+            ("[overlay@graph]busybox", "path name is not absolute"),
+            ("[overlay@/graph+run]busybox", "path name is not absolute"),
+            ("busybox@", "empty trailing digest or ID in \"busybox@\": invalid reference"),
+            ("busybox@ab", "\"ab\" does not look like an image ID or digest: invalid reference"),
+            ("busybox@abc", "\"abc\" does not look like an image ID or digest: invalid reference"),
+            (
+                "busybox@sha256:ab",
+                "\"sha256:ab\" does not look like an image ID or digest: invalid reference",
+            ),
+            (
+                "UPPERCASEISINVALID",
+                "parsing named reference \"UPPERCASEISINVALID\": invalid reference format: \
+                 repository name must be lowercase",
+            ),
+            (
+                HEX,
+                &format!(
+                    "parsing named reference \"{HEX}\": invalid repository name ({HEX}), cannot \
+                     specify 64-byte hexadecimal strings"
+                ),
+            ),
+            (
+                &format!("@{upper}"),
+                &format!("{upper:?} does not look like an image ID or digest: invalid reference"),
+            ),
+            ("a:b:c", "parsing named reference \"a:b:c\": invalid reference format"),
+        ] {
+            assert_eq!(chain(&settled(text).unwrap_err()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn stores_are_named_in_part_or_whole() {
+        let spec = |text: &str| StorageName::read(&format!("[{text}]x")).unwrap().spec.unwrap();
+        let path = |text: &str| Some(PathBuf::from(text));
+        let root = StoreSpec { graph_root: path("/g"), ..StoreSpec::default() };
+        assert_eq!(spec("/g"), root);
+        assert_eq!(spec("/g/./h/..//"), root);
+        let driver = StoreSpec { driver: Some("vfs".to_owned()), ..root };
+        assert_eq!(spec("vfs@/g"), driver);
+        let both = StoreSpec { run_root: path("/r"), ..driver.clone() };
+        assert_eq!(spec("vfs@/g+/r"), both);
+        let options = vec!["a=b".to_owned(), "c".to_owned()];
+        assert_eq!(spec("vfs@/g+/r:a=b,c"), StoreSpec { options: options.clone(), ..both });
+        assert_eq!(spec("vfs@/g:a=b,c"), StoreSpec { options, ..driver });
+        assert_eq!(spec("+/r"), StoreSpec { run_root: path("/r"), ..StoreSpec::default() });
+        for text in ["[vfs@/g+/r:a=b,c]x", "[/g]x:1", "[+/r]@abc", "x@abc"] {
+            assert_eq!(StorageName::read(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn policies_see_the_store_and_what_is_above_the_name() {
+        let scope = |text: &str| settled(text).unwrap().policy_scope();
+        let digest = format!("sha256:{HEX}");
+        let wide = ["[overlay@/graph]", "[/graph]"];
+        let library = [
+            "[overlay@/graph]docker.io/library/b",
+            "[overlay@/graph]docker.io/library",
+            "[overlay@/graph]docker.io",
+        ];
+        let expected = |special: &[String]| -> Vec<String> {
+            let known = library.into_iter().chain(wide).map(str::to_owned);
+            special.iter().cloned().chain(known).collect()
+        };
+        let tagged = scope("b:1");
+        assert_eq!(tagged.identity, "[overlay@/graph]docker.io/library/b:1");
+        assert_eq!(tagged.namespaces, expected(&[]));
+        let all = scope(&format!("b:1@{digest}@{HEX}"));
+        let named = format!("[overlay@/graph]docker.io/library/b:1@{digest}");
+        assert_eq!(all.identity, format!("{named}@{HEX}"));
+        let tag = "[overlay@/graph]docker.io/library/b:1".to_owned();
+        assert_eq!(all.namespaces, expected(&[named, tag]));
+        let id = scope(&format!("@{HEX}"));
+        assert_eq!(id.identity, format!("[overlay@/graph]@{HEX}"));
+        assert_eq!(id.namespaces, wide);
+        assert_eq!(id.reference, None);
+    }
+}
