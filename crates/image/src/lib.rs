@@ -47,8 +47,8 @@ mod version;
 pub use compression::{Compression, UnknownCompression};
 pub use config::{History, ImageConfig, MAX_CONFIG_SIZE, Nothing, RootFs, RunConfig};
 pub use convert::{
-    CompressionEdit, ConvertError, Converted, Edit, EncryptionEdit, LayerEdit, LayerTypeError,
-    convert,
+    CompressionEdit, ConvertError, Converted, EMPTY_LAYER, Edit, EncryptionEdit, LayerEdit,
+    LayerTypeError, convert,
 };
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};

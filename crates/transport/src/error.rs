@@ -452,6 +452,9 @@ pub enum Error {
     /// A name that another collection gave.
     #[error("writing {0}: it is no name in this place")]
     OtherCollection(String),
+    /// A store of podman refused, or has no such image.
+    #[error(transparent)]
+    Storage(#[from] crate::storage::StorageError),
     /// A blob was deleted between its reuse and the commit.
     #[error("committing the image: blob {0} has been deleted meanwhile")]
     Vanished(Digest),
@@ -483,6 +486,7 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         match self {
             Self::NoSuchReference(_) => true,
+            Self::Storage(error) => error.is_not_found(),
             Self::Registry(error) => error.is_not_found(),
             Self::AllEndpoints { source, .. } => source.is_not_found(),
             Self::Shared(error) => error.is_not_found(),
@@ -548,6 +552,7 @@ impl Error {
             Self::Manifest(error) => error.class(),
             Self::Tar(error) => return error.class(),
             Self::Saved(error) => error.class(),
+            Self::Storage(error) => error.class(),
             Self::Daemon { source, .. } | Self::DaemonDestination(source) => source.class(),
             Self::LoadingSif { .. } | Self::ConvertingSif { .. } | Self::NoSuchBlob(_) => {
                 ErrorClass::InvalidImage
@@ -629,6 +634,7 @@ impl Error {
                 })
             }
             Self::Saved(error) => error.hint().map(str::to_owned),
+            Self::Storage(error) => error.hint().map(str::to_owned),
             Self::Config(error) => error.hint().map(str::to_owned),
             Self::LinkInLayout(_) => {
                 Some("for blobs that lie elsewhere there is --dest-shared-blob-dir".to_owned())

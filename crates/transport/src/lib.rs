@@ -32,6 +32,7 @@ mod referrer;
 mod registry;
 mod signature_file;
 mod source;
+mod storage;
 mod synthetic;
 mod table;
 mod tar;
@@ -48,7 +49,7 @@ pub use name::{ImageName, NameError};
 pub use opened::Opened;
 pub use options::{
     DaemonOptions, DirOptions, DockerArchiveOptions, LayoutOptions, Options, Overwrite,
-    RegistryOptions,
+    RegistryOptions, StorageOptions,
 };
 pub use partial::Partial;
 pub use referrer::{CosignTag, Found, Look, Referrer};
@@ -56,6 +57,7 @@ pub use registry::{Connections, DockerName, KnownBlob, Ledger, OpenUpload, Untag
 pub use signature_file::Malformed as MalformedSignature;
 pub use skopeo_registry::Credentials;
 pub use source::{Head, Source};
+pub use storage::{StorageError, StorageName, StorageNameError};
 pub use synthetic::{SifError, SifName, SquashfsError, TarballName};
 pub use table::{TRANSPORTS, Transport, find, offered};
 
@@ -85,6 +87,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
             Box::new(docker_tar::open_from_daemon(name, options).await?)
         }
         ImageName::Tarball(name) => Box::new(synthetic::open_tarball(name, options).await?),
+        ImageName::Storage(name) => Box::new(storage::open(name, options).await?),
     })
 }
 
@@ -103,6 +106,7 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
         ImageName::DockerDaemon(name) => {
             Box::new(docker_tar::create_in_daemon(name, options).await?)
         }
+        ImageName::Storage(name) => Box::new(storage::create(name, options).await?),
     })
 }
 
@@ -121,6 +125,7 @@ pub async fn look(name: &ImageName, options: &Options) -> Result<Box<dyn Destina
         ImageName::DockerArchive(_) => Box::new(docker_tar::look(name, LayerForm::Uncompressed)),
         ImageName::OciArchive(name) => Box::new(layout::look_at_archive(name, options)?),
         ImageName::DockerDaemon(_) => Box::new(docker_tar::look(name, LayerForm::AsIs)),
+        ImageName::Storage(name) => storage::look(name, options).await?,
     })
 }
 
@@ -132,6 +137,7 @@ pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
     match name {
         ImageName::Docker(name) => registry::delete(name, options).await,
         ImageName::Oci(name) => layout::delete(name, &options.layout, None).await,
+        ImageName::Storage(name) => storage::delete(name, options).await,
         ImageName::OciArchive(_) => {
             Err(Error::Unsupported { transport: "oci", operation: "Deleting images" })
         }
@@ -159,6 +165,7 @@ pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Er
         ImageName::Dir(_)
         | ImageName::DockerDaemon(_)
         | ImageName::Sif(_)
+        | ImageName::Storage(_)
         | ImageName::Tarball(_) => {
             Err(Error::Unsupported { transport: name.transport(), operation: "Listing tags" })
         }

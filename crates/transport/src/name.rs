@@ -11,6 +11,7 @@ use crate::dir::DirName;
 use crate::docker_tar::{DaemonName, DockerArchiveName};
 use crate::layout::{ArchiveName, LayoutName};
 use crate::registry::DockerName;
+use crate::storage::{StorageName, StorageNameError};
 use crate::synthetic::{SifName, TarballName};
 use crate::table;
 
@@ -36,6 +37,8 @@ pub enum ImageName {
     DockerDaemon(DaemonName),
     /// `tarball:FILE[:FILE...]`.
     Tarball(TarballName),
+    /// `containers-storage:[STORE]{REFERENCE|@ID}`.
+    Storage(StorageName),
 }
 
 impl ImageName {
@@ -100,6 +103,7 @@ impl ImageName {
             Self::OciArchive(name) => name,
             Self::DockerDaemon(name) => name,
             Self::Tarball(name) => name,
+            Self::Storage(name) => name,
         }
     }
 
@@ -193,6 +197,9 @@ pub enum NameError {
     /// One is needed.
     #[error("Docker reference {0} is not for an unknown digest case; tag or digest is needed")]
     NeitherTagNorDigest(String),
+    /// No name of an image in a store of podman.
+    #[error(transparent)]
+    Storage(StorageNameError),
     /// The path leads nowhere.
     #[error(transparent)]
     Path(FileError),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use skopeo_blob::MaxUnpacked;
 use skopeo_config::Config;
-use skopeo_image::{Reference, Secret};
+use skopeo_image::{Platform, Reference, Secret, wanted_platforms};
 use skopeo_registry::{Credentials, PaceOptions};
 
 use crate::tar::Scratch;
@@ -25,6 +25,8 @@ pub struct Options {
     pub docker_archive: DockerArchiveOptions,
     /// Of `docker-daemon:`, besides the certificates of [`RegistryOptions`].
     pub daemon: DaemonOptions,
+    /// Of `containers-storage:`.
+    pub storage: StorageOptions,
     /// What this machine is configured to do.
     pub config: Arc<Config>,
     /// The connections of the process.
@@ -47,6 +49,7 @@ impl Options {
             dir: DirOptions::default(),
             daemon: DaemonOptions::default(),
             docker_archive: DockerArchiveOptions::default(),
+            storage: StorageOptions::default(),
             tmpdir: config.tmpdir().to_owned(),
             max_unpacked: MaxUnpacked::default(),
             opened: Arc::default(),
@@ -111,6 +114,19 @@ pub struct DockerArchiveOptions {
 pub struct DaemonOptions {
     /// Where the daemon is, such as `unix:///run/docker.sock`; otherwise `$DOCKER_HOST` says so.
     pub host: Option<String>,
+}
+
+/// Options of `containers-storage:`.
+#[derive(Clone, Debug)]
+pub struct StorageOptions {
+    /// The platforms that serve, best first: of several images that came by one list, which is meant.
+    pub platforms: Vec<Platform>,
+}
+
+impl Default for StorageOptions {
+    fn default() -> Self {
+        Self { platforms: wanted_platforms(None, None, None, &Platform::host()) }
+    }
 }
 
 /// Options of `dir:` destinations. To compress and to decompress at once is refused.

@@ -5,6 +5,7 @@ use crate::docker_tar::{DaemonName, DockerArchiveName};
 use crate::layout::{ArchiveName, LayoutName};
 use crate::name::{ImageName, NameError};
 use crate::registry::DockerName;
+use crate::storage::StorageName;
 use crate::synthetic::{SifName, TarballName};
 
 /// Parses what stands behind the colon.
@@ -64,7 +65,13 @@ pub static TRANSPORTS: [Transport; 11] = [
         ),
         ..Transport::unbuilt("atomic", "HOST/NAMESPACE/STREAM:TAG")
     },
-    Transport::unbuilt("containers-storage", "[STORE]{REFERENCE | @ID}"),
+    Transport {
+        reads: true,
+        writes: true,
+        deletes: true,
+        parse: Some(|details| StorageName::parse(details).map(ImageName::Storage)),
+        ..Transport::unbuilt("containers-storage", "[STORE]{REFERENCE | @ID}")
+    },
     Transport {
         reads: true,
         writes: true,

@@ -25,6 +25,7 @@ use crate::{
 };
 
 pub use layers::{CompressionEdit, EncryptionEdit, LayerTypeError};
+pub use schema1::EMPTY_LAYER;
 pub(crate) use schema1::config as schema1_config;
 
 /// What is to become of a manifest.

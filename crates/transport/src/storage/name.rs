@@ -110,9 +110,9 @@ impl StorageName {
         self.spec.as_ref()
     }
 
-    /// The store, once the name is settled.
-    pub(super) fn store(&self) -> Option<&Store> {
-        self.store.as_ref()
+    /// Whether it must be known which images there are, to say what it means.
+    pub(super) fn needs_images(&self) -> bool {
+        matches!(self.id, Id::Beginning(_) | Id::Perhaps)
     }
 
     /// The name in it, with a tag or a digest.

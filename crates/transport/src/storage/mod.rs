@@ -1,0 +1,47 @@
+//! `containers-storage:`, the images of podman, buildah and CRI-O.
+//!
+//! The store itself is the crate `skopeo-storage`; here is what images mean in it: names, manifests
+//! by their digests, signatures, and layers that are kept as what was in them.
+
+mod commit;
+mod destination;
+mod error;
+mod name;
+mod opened;
+mod signatures;
+mod source;
+
+use crate::glance::{Glance, Unseen};
+use crate::{Destination, Error, ImageName, Options, files};
+
+pub(crate) use destination::create;
+pub use error::StorageError;
+pub use name::{StorageName, StorageNameError};
+pub(crate) use source::open;
+
+/// Looks at a store that an image could be written to. One that is missing is not made.
+pub(crate) async fn look(
+    name: &StorageName,
+    options: &Options,
+) -> Result<Box<dyn Destination>, Error> {
+    let (asked, config) = (name.clone(), options.config.clone());
+    if files::blocking(move || opened::is_there(&asked, &config)).await? {
+        return Ok(Box::new(create(name, options).await?));
+    }
+    let accepts = destination::accepts(name, files::CONCURRENCY);
+    Ok(Box::new(Glance { name: ImageName::Storage(name.clone()), accepts, sight: Unseen }))
+}
+
+/// Deletes an image with all its names, and the layers that nothing else needs.
+pub(crate) async fn delete(name: &StorageName, options: &Options) -> Result<(), Error> {
+    let (name, config) = (name.clone(), options.config.clone());
+    let platforms = options.storage.platforms.clone();
+    files::blocking(move || {
+        let (store, name) = opened::open(&name, &config)?;
+        let image = opened::resolve(&store, &name, &platforms)?;
+        let layers = store.delete_image(&image.id).map_err(StorageError::Store)?;
+        tracing::debug!("deleted image {:?} and {} layers", image.id, layers.len());
+        Ok(())
+    })
+    .await
+}
