@@ -131,6 +131,7 @@ impl App {
         options.layout.shared_blob_dir.clone_from(&image.shared_blob_dir);
         options.daemon.host.clone_from(&image.daemon_host);
         options.max_unpacked = self.max_unpacked();
+        options.storage.platforms = self.platforms();
         options
     }
 
@@ -141,6 +142,7 @@ impl App {
         options.registry.pace = self.global.pace();
         options.registry.user_agent = self.user_agent();
         options.max_unpacked = self.max_unpacked();
+        options.storage.platforms = self.platforms();
         options
     }
 

@@ -25,10 +25,10 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     app.run(async {
         let Judged { source, manifest, signatures } =
             judged::read(app, flags, &name, &options).await?;
-        let admitted = policy.admit(&name.policy_scope(), manifest, &signatures);
+        let admitted = policy.admit(&source.name().policy_scope(), manifest, &signatures);
         let manifest = admitted.context("Source image rejected")?.into_manifest();
         let blobs = match digests {
-            [] => all(&manifest)?,
+            [] => all(&*source, &manifest).await?,
             digests => digests.iter().map(|digest| named(digest)).collect::<Result<_>>()?,
         };
         let folder = tempfile::Builder::new().prefix("layers-").tempdir_in(".")?;
@@ -44,12 +44,16 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
 }
 
 /// The layers, each once, and the config.
-fn all(manifest: &RawManifest) -> Result<Vec<(Descriptor, Role)>> {
+async fn all(source: &dyn Source, manifest: &RawManifest) -> Result<Vec<(Descriptor, Role)>> {
     let Manifest::Image(image) = manifest.parse()? else {
         bail!("{} is no manifest of an image", manifest.media_type)
     };
     let mut seen = HashSet::new();
-    let layers = image.layers().into_iter().map(|layer| layer.blob);
+    let layers = match source.layers(manifest, &Which::Top).await? {
+        Some(layers) => layers,
+        None => image.layers().into_iter().map(|layer| layer.blob).collect(),
+    };
+    let layers = layers.into_iter();
     let layers = layers.filter(|blob| seen.insert(blob.digest.clone())).enumerate();
     let mut blobs: Vec<_> = layers.map(|(at, blob)| (blob, Role::Layer(at))).collect();
     blobs.extend(image.config().cloned().map(|config| (config, Role::Config)));

@@ -230,7 +230,7 @@ impl Inspect<'_> {
             (None, None) => Summary::of_layers(Vec::new()),
         };
         let output = view::Output {
-            name: self.name.docker_reference().map(|reference| reference.name.to_string()),
+            name: source.name().docker_reference().map(|reference| reference.name.to_string()),
             digest: digest(top, manifest.as_ref(), flags.maybe_text("manifest-digest"))
                 .context("Error computing manifest digest")?,
             repo_tags: tags?,

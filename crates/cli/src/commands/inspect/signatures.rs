@@ -79,7 +79,7 @@ pub(super) async fn list(
     source: &dyn Source,
     top: &RawManifest,
 ) -> Result<Vec<Signed>> {
-    let mut all = vec![signed(inspect, policy, source, &Which::Top, top, None).await?];
+    let mut all = vec![signed(policy, source, &Which::Top, top, None).await?];
     if let Manifest::List(list) = top.parse().context("Error parsing manifest for image")? {
         let instances = list.instances();
         if instances.len() > MOST {
@@ -93,14 +93,13 @@ pub(super) async fn list(
                 bail!("Manifest does not match provided manifest digest {digest}");
             }
             let platform = instance.platform.map(|platform| platform.to_string());
-            all.push(signed(inspect, policy, source, &which, &manifest, platform).await?);
+            all.push(signed(policy, source, &which, &manifest, platform).await?);
         }
     }
     Ok(all)
 }
 
 async fn signed(
-    inspect: &Inspect<'_>,
     policy: &Policy,
     source: &dyn Source,
     which: &Which,
@@ -112,7 +111,7 @@ async fn signed(
         Which::Top => manifest.digest().context("Error computing manifest digest")?,
     };
     let signatures = source.signatures(which).await.context("reading signatures")?;
-    let scope = inspect.name.policy_scope();
+    let scope = source.name().policy_scope();
     let judge = |signatures: &[Signature]| {
         let admitted = policy.admit(&scope, manifest.clone(), signatures);
         let reason = admitted.err().map(|error| sentence(&error.into()));

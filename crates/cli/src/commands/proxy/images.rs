@@ -28,6 +28,8 @@ pub(super) struct OpenImage {
     source: Arc<dyn Source>,
     raw: RawManifest,
     manifest: ImageManifest,
+    /// The layers as they can be read, where the manifest names others.
+    layers: Option<Vec<Descriptor>>,
     config: OnceCell<Option<Bytes>>,
     converted: OnceCell<Converted>,
 }
@@ -95,7 +97,8 @@ async fn choose(
                 // One signature on the way is enough: a list names its instances by their digests.
                 verdict?;
                 let (config, converted) = (OnceCell::new(), OnceCell::new());
-                return Ok(OpenImage { source, raw, manifest, config, converted });
+                let layers = source.layers(&raw, &which).await?;
+                return Ok(OpenImage { source, raw, manifest, layers, config, converted });
             }
             Manifest::List(list) => list,
         };
@@ -164,12 +167,20 @@ impl OpenImage {
 
     /// What is known of the layers, root first, as JSON.
     pub(super) fn layers(&self) -> Result<Vec<u8>> {
-        let layers = self.manifest.layers().into_iter().map(|layer| LayerInfo {
-            digest: layer.blob.digest,
-            size: layer.blob.size.and_then(|size| i64::try_from(size).ok()).unwrap_or(-1),
-            media_type: layer.blob.media_type,
+        let layers = self.blobs().into_iter().map(|blob| LayerInfo {
+            digest: blob.digest,
+            size: blob.size.and_then(|size| i64::try_from(size).ok()).unwrap_or(-1),
+            media_type: blob.media_type,
         });
         Ok(go_json::to_vec(&layers.collect::<Vec<_>>())?)
+    }
+
+    /// The layers as they can be read.
+    fn blobs(&self) -> Vec<Descriptor> {
+        match &self.layers {
+            Some(layers) => layers.clone(),
+            None => self.manifest.layers().into_iter().map(|layer| layer.blob).collect(),
+        }
     }
 
     /// The bytes of a blob; of `size` bytes if the client knows that.
@@ -194,8 +205,7 @@ impl OpenImage {
     /// What the manifest says of a blob.
     fn descriptor(&self, digest: &Digest) -> Option<Descriptor> {
         let config = self.manifest.config().cloned();
-        let layers = self.manifest.layers().into_iter().map(|layer| layer.blob);
-        config.into_iter().chain(layers).find(|blob| blob.digest == *digest)
+        config.into_iter().chain(self.blobs()).find(|blob| blob.digest == *digest)
     }
 
     /// The bytes of the config that the manifest names, if it names one.
