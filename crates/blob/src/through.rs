@@ -40,9 +40,9 @@ where
         };
         match (stopped, worked) {
             (Some(Stopped::Failed(error)), _) => Err(ReadError::Stream(error)),
-            (Some(Stopped::Abandoned), _) => Err(ReadError::Stream(StreamError::broken_thread(
-                "the reading was abandoned",
-            ))),
+            (Some(Stopped::Abandoned), _) => {
+                Err(ReadError::Stream(StreamError::broken_thread("the reading was abandoned")))
+            }
             (None, worked) => worked.map_err(ReadError::Work),
         }
     });
@@ -120,7 +120,8 @@ mod tests {
         let refused = |_: &mut dyn Read| Err::<(), _>(io::Error::other("no"));
         let error = read_through(blob(b"abcdefgh", &digest), refused).await.unwrap_err();
         assert!(matches!(&error, ReadError::Work(_)), "{error}");
-        let broken = stream::iter([Ok(Bytes::from_static(b"abc")), Err(StreamError::broken_thread("x"))]);
+        let broken =
+            stream::iter([Ok(Bytes::from_static(b"abc")), Err(StreamError::broken_thread("x"))]);
         let broken = Unverified::new(broken.boxed(), None).expect(&digest, None);
         let error = read(broken, 100).await.unwrap_err();
         assert!(matches!(error, ReadError::Stream(StreamError::Read { .. })), "{error}");

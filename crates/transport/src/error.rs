@@ -454,7 +454,7 @@ pub enum Error {
     OtherCollection(String),
     /// A store of podman refused, or has no such image.
     #[error(transparent)]
-    Storage(#[from] crate::storage::StorageError),
+    Storage(Box<crate::storage::StorageError>),
     /// A blob was deleted between its reuse and the commit.
     #[error("committing the image: blob {0} has been deleted meanwhile")]
     Vanished(Digest),
@@ -664,6 +664,12 @@ impl Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::Io(error.into())
+    }
+}
+
+impl From<crate::storage::StorageError> for Error {
+    fn from(error: crate::storage::StorageError) -> Self {
+        Self::Storage(error.into())
     }
 }
 

@@ -114,8 +114,14 @@ fn index(media_type: MediaType, instance: &MediaType) -> RawManifest {
 /// The plan, or the sentence of the error.
 fn plan(manifest: &RawManifest, signatures: usize, accepts: &Accepts, request: &Request) -> String {
     let destination = ImageName::parse("oci:/:to").unwrap();
-    let around =
-        Surroundings { top: manifest, destination: &destination, accepts, request, hanging: false, layers: None };
+    let around = Surroundings {
+        top: manifest,
+        destination: &destination,
+        accepts,
+        request,
+        hanging: false,
+        layers: None,
+    };
     let planned = if manifest.media_type.is_list() {
         plan_list(manifest, signatures, Scope::Top, &Within::default(), around)
             .map(|plan| plan.to_string())

@@ -58,7 +58,7 @@ pub(super) fn commit(store: &Store, name: &StorageName, mut image: Image) -> Res
         Err(error @ skopeo_storage::Error::IdInUse { .. }) => {
             Err(StorageError::Store(error).into())
         }
-        Err(source) => Err(StorageError::Create { id, source }.into()),
+        Err(source) => Err(StorageError::Create { id, source: source.into() }.into()),
     }
 }
 
@@ -113,7 +113,10 @@ fn put_layers(
                 None => return Err(StorageError::Missing(blob).into()),
             },
         };
-        let add = |source| StorageError::AddLayer { blob: blob.clone(), source };
+        let add = |source: skopeo_storage::Error| StorageError::AddLayer {
+            blob: blob.clone(),
+            source: source.into(),
+        };
         let check = |diff: &Digest| diff_ids.check(at, &blob, diff);
         let put = match came {
             Came::Staged(staged, packed) => {
@@ -154,7 +157,10 @@ fn put_spooled(
     file.rewind()?;
     let reader = BufReader::with_capacity(1 << 17, file);
     let tar = skopeo_blob::unpack(reader, packed.compression, most)?;
-    let add = |source| StorageError::AddLayer { blob: blob.clone(), source };
+    let add = |source: skopeo_storage::Error| StorageError::AddLayer {
+        blob: blob.clone(),
+        source: source.into(),
+    };
     let staged = store.stage(parent.as_deref(), tar).map_err(add)?;
     check(staged.diff_digest())?;
     let diff = staged.diff_digest().clone();
@@ -230,7 +236,7 @@ fn image_id(view: &ImageManifest, found: &[Digest]) -> Result<String, StorageErr
     let edit = Edit { to, layers: Some(edits.collect()), embedded_name: None };
     let converted = convert(view, None, &edit).map_err(StorageError::ImageId)?;
     let config = converted.config.map(|(digest, _)| digest.hex().to_owned());
-    config.ok_or_else(|| StorageError::ImageId(skopeo_image::ConvertError::NoConfig))
+    config.ok_or(StorageError::ImageId(skopeo_image::ConvertError::NoConfig))
 }
 
 /// When the image was made, as its config says; now, if it does not.

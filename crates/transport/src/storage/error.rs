@@ -24,7 +24,7 @@ pub enum StorageError {
         id: String,
         /// Why.
         #[source]
-        source: skopeo_storage::Error,
+        source: Box<skopeo_storage::Error>,
     },
     /// The image does not have the manifest that was asked for.
     #[error("reading manifest for image instance {:?}", digest.as_str())]
@@ -33,7 +33,7 @@ pub enum StorageError {
         digest: Digest,
         /// Why.
         #[source]
-        source: skopeo_storage::Error,
+        source: Box<skopeo_storage::Error>,
     },
     /// What the writer of an image noted is no JSON of its kind.
     #[error("decoding metadata for source image")]
@@ -47,7 +47,7 @@ pub enum StorageError {
         which: String,
         /// Why.
         #[source]
-        source: skopeo_storage::Error,
+        source: Box<skopeo_storage::Error>,
     },
     /// Signatures are shorter than was noted.
     #[error(
@@ -103,7 +103,7 @@ pub enum StorageError {
         id: String,
         /// Why.
         #[source]
-        source: skopeo_storage::Error,
+        source: Box<skopeo_storage::Error>,
     },
     /// It is not known what is in a layer.
     #[error("uncompressed digest and TOC digest for layer {0:?} is unknown")]
@@ -144,7 +144,7 @@ pub enum StorageError {
         id: String,
         /// Why.
         #[source]
-        source: skopeo_storage::Error,
+        source: Box<skopeo_storage::Error>,
     },
     /// A layer cannot be put into the store.
     #[error("adding layer with blob {:?}", blob.as_str())]
@@ -153,7 +153,7 @@ pub enum StorageError {
         blob: Digest,
         /// Why.
         #[source]
-        source: skopeo_storage::Error,
+        source: Box<skopeo_storage::Error>,
     },
     /// The config is longer than any should be.
     #[error("config {digest} has {size} bytes, more than the {limit} that are accepted")]
@@ -179,8 +179,8 @@ impl StorageError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotResolved(_) | Self::OtherName => ErrorClass::NotFound,
-            Self::Store(source)
-            | Self::Image { source, .. }
+            Self::Store(source) => source.class(),
+            Self::Image { source, .. }
             | Self::Instance { source, .. }
             | Self::Signatures { source, .. }
             | Self::NoLayer { source, .. }

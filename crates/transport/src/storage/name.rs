@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use skopeo_config::{Store, StoreSpec};
 use skopeo_image::{Digest, PolicyScope, Reference, ReferenceError};
@@ -18,12 +19,12 @@ const SHORTEST_ID: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StorageName {
     /// The store as it was typed; the usual one if none was.
-    spec: Option<StoreSpec>,
+    spec: Option<Arc<StoreSpec>>,
     /// What stands behind the store.
     text: String,
     reference: Option<Reference>,
     id: Id,
-    store: Option<Store>,
+    store: Option<Arc<Store>>,
 }
 
 /// The id in a name.
@@ -79,7 +80,7 @@ impl StorageName {
             None => (None, details),
             Some(rest) => {
                 let (spec, text) = rest.split_once(']').ok_or(StorageNameError::Store)?;
-                (Some(parse_spec(spec)?), text)
+                (Some(Arc::new(parse_spec(spec)?)), text)
             }
         };
         if text.is_empty() {
@@ -107,7 +108,7 @@ impl StorageName {
 
     /// The store as it was typed.
     pub(super) fn spec(&self) -> Option<&StoreSpec> {
-        self.spec.as_ref()
+        self.spec.as_deref()
     }
 
     /// Whether it must be known which images there are, to say what it means.
@@ -150,7 +151,13 @@ impl StorageName {
                 None => (Id::None, parse_reference(&self.text)?),
             },
         };
-        Ok(Self { spec: self.spec.clone(), text: self.text.clone(), reference, id, store: Some(store) })
+        Ok(Self {
+            spec: self.spec.clone(),
+            text: self.text.clone(),
+            reference,
+            id,
+            store: Some(Arc::new(store)),
+        })
     }
 
     /// The name and the id, as the original shows them.
@@ -245,9 +252,8 @@ impl Name for StorageName {
             }
             let name = name.to_string();
             namespaces.push(format!("{store}{name}"));
-            let above = std::iter::successors(Some(name.as_str()), |name| {
-                Some(name.rsplit_once('/')?.0)
-            });
+            let above =
+                std::iter::successors(Some(name.as_str()), |name| Some(name.rsplit_once('/')?.0));
             namespaces.extend(above.skip(1).map(|above| format!("{store}{above}")));
         }
         namespaces.push(store.clone());
@@ -410,7 +416,8 @@ mod tests {
 
     #[test]
     fn stores_are_named_in_part_or_whole() {
-        let spec = |text: &str| StorageName::read(&format!("[{text}]x")).unwrap().spec.unwrap();
+        let spec =
+            |text: &str| StorageName::read(&format!("[{text}]x")).unwrap().spec().unwrap().clone();
         let path = |text: &str| Some(PathBuf::from(text));
         let root = StoreSpec { graph_root: path("/g"), ..StoreSpec::default() };
         assert_eq!(spec("/g"), root);

@@ -47,7 +47,8 @@ pub(super) fn open(name: &StorageName, config: &Config) -> Result<(Store, Storag
     };
     let find = |beginning: &str| {
         // A name comes first, but it counts only if it is the id, too.
-        if let Some(named) = images.iter().find(|image| image.names.iter().any(|it| it == beginning))
+        if let Some(named) =
+            images.iter().find(|image| image.names.iter().any(|it| it == beginning))
         {
             return named.id.starts_with(beginning).then(|| named.id.clone());
         }
@@ -65,13 +66,15 @@ pub(super) fn resolve(
     name: &StorageName,
     platforms: &[Platform],
 ) -> Result<Image, StorageError> {
-    let unknown = |error: &skopeo_storage::Error| {
-        matches!(error, skopeo_storage::Error::ImageUnknown { .. })
-    };
+    let unknown =
+        |error: &skopeo_storage::Error| matches!(error, skopeo_storage::Error::ImageUnknown { .. });
     let image = match (name.id(), name.reference()) {
         (Some(id), _) => {
             let image = store.image(id);
-            image.map_err(|source| StorageError::Image { id: id.to_owned(), source })?
+            image.map_err(|source| StorageError::Image {
+                id: id.to_owned(),
+                source: source.into(),
+            })?
         }
         (None, Some(reference)) => {
             let found = match store.image(&reference.to_string()) {
@@ -119,18 +122,19 @@ fn is_chosen(store: &Store, image: &Image, list: &Digest, platforms: &[Platform]
         return false;
     }
     match manifest.parse() {
-        Ok(skopeo_image::Manifest::List(list)) => list
-            .choose(platforms)
-            .is_ok_and(|digest| image.data(&manifest_key(&digest)).is_some()),
+        Ok(skopeo_image::Manifest::List(list)) => {
+            list.choose(platforms).is_ok_and(|digest| image.data(&manifest_key(&digest)).is_some())
+        }
         _ => false,
     }
 }
 
 /// Whether an image has a name in the repository of another.
 fn is_of_repository(image: &Image, reference: &Reference) -> bool {
-    image.names.iter().any(|name| {
-        Reference::parse_normalized(name).is_ok_and(|name| name.name == reference.name)
-    })
+    image
+        .names
+        .iter()
+        .any(|name| Reference::parse_normalized(name).is_ok_and(|name| name.name == reference.name))
 }
 
 /// The type of layers that are not packed, in manifests of that type.

@@ -68,7 +68,7 @@ impl Metadata {
             Which::Instance(digest) => (key_of(digest), digest.hex().to_owned()),
         };
         let bytes = store.image_data(&image.id, &key).map_err(|source| {
-            StorageError::Signatures { id: id(), which: which.clone(), source }
+            StorageError::Signatures { id: id(), which: which.clone(), source: source.into() }
         })?;
         let mut signatures = Vec::new();
         let mut at: usize = 0;
@@ -79,9 +79,11 @@ impl Metadata {
                 return Err(StorageError::ShortSignatures { id: id(), which, expected, found });
             };
             let signature = signature_file::decode(signature.to_vec());
-            signatures.push(
-                signature.map_err(|source| StorageError::Signature { at, length, source })?,
-            );
+            signatures.push(signature.map_err(|source| StorageError::Signature {
+                at,
+                length,
+                source,
+            })?);
             at = end;
         }
         match bytes.len().saturating_sub(at) {

@@ -79,7 +79,8 @@ impl Inner {
     fn instance(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         let bytes = self.store.image_data(&self.image.id, &manifest_key(digest));
         let digest = || digest.clone();
-        Ok(bytes.map_err(|source| StorageError::Instance { digest: digest(), source })?)
+        Ok(bytes
+            .map_err(|source| StorageError::Instance { digest: digest(), source: source.into() })?)
     }
 
     /// The layers that have files, root first.
@@ -93,7 +94,7 @@ impl Inner {
             let found = self.store.layer(&layer).map_err(StorageError::Store)?;
             let found = found.filter(|_| seen.insert(layer.clone())).ok_or_else(|| {
                 let source = skopeo_storage::Error::LayerUnknown { id: layer.clone() };
-                StorageError::NoLayer { layer: layer.clone(), id: id(), source }
+                StorageError::NoLayer { layer: layer.clone(), id: id(), source: source.into() }
             })?;
             let digest = found.diff_digest;
             let digest = digest.ok_or_else(|| StorageError::UnknownLayer(layer.clone()))?;
