@@ -133,9 +133,6 @@ impl Layout {
             (Driver::Vfs | Driver::Overlay, _) => {
                 let mode = self.how.force_mask.unwrap_or(ROOT_MODE);
                 fs_err::set_permissions(&root, Permissions::from_mode(mode))?;
-                if self.how.force_mask.is_some() {
-                    overlay::note_mode(&root, ROOT_MODE)?;
-                }
             }
         }
         Ok((temporary, root))
@@ -221,6 +218,5 @@ fn same_root(parent: &Path, root: &Path) -> Result<()> {
     if (like.uid(), like.gid()) != (is.uid(), is.gid()) {
         lchown(root, Some(like.uid()), Some(like.gid()))?;
     }
-    fs_err::set_permissions(root, like.permissions())?;
-    overlay::same_note(parent, root)
+    Ok(fs_err::set_permissions(root, like.permissions())?)
 }

@@ -5,17 +5,12 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::XattrFlags;
-
 use crate::error::{Error, Result};
 use crate::files;
 use crate::temporary::Temporary;
 
 /// Says `true` in a home whose layers are mounted by a program.
 pub(super) const MOUNT_PROGRAM: &str = ".has-mount-program";
-
-/// Where the true mode and owner of a file are that has a forced one.
-const NOTE: &str = "user.containers.override_stat";
 
 /// The letters of short names.
 const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -128,25 +123,6 @@ pub(super) fn unmount(folder: &Path) -> Result<()> {
         Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
         Err(error) => Err(files::failed("unmounting", &merged, &error.into())),
     }
-}
-
-/// Notes the mode that the root of a layer would have if none were forced.
-pub(super) fn note_mode(root: &Path, mode: u32) -> Result<()> {
-    set_note(root, format!("0:0:{mode:04o}:dir").as_bytes())
-}
-
-/// Gives `root` the note of `parent`, if that has one.
-pub(super) fn same_note(parent: &Path, root: &Path) -> Result<()> {
-    let mut note = [0; 256];
-    match rustix::fs::lgetxattr(parent, NOTE, &mut note) {
-        Ok(length) => set_note(root, note.get(..length).unwrap_or_default()),
-        Err(_) => Ok(()),
-    }
-}
-
-fn set_note(root: &Path, note: &[u8]) -> Result<()> {
-    let set = rustix::fs::lsetxattr(root, NOTE, note, XattrFlags::empty());
-    set.map_err(|error| files::failed("noting the mode of", root, &error.into()))
 }
 
 #[cfg(test)]

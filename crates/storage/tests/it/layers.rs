@@ -185,6 +185,55 @@ fn a_claim_is_held_by_one() {
     assert_eq!(fs_err::read_dir(place.path("run/overlay-locks")).unwrap().count(), 0);
 }
 
+/// Where layers are mounted by a program, whiteouts are files, also for who does not know.
+#[test]
+fn a_mount_program_is_remembered() {
+    if !crate::support::is_root() {
+        skip!("owners and devices are for root");
+    }
+    let place = Place::new(Driver::Overlay);
+    let mut options = place.options();
+    options.mount_program = true;
+    let store = Store::open(options).unwrap();
+    let flag = place.root().join("overlay/.has-mount-program");
+    assert_eq!(fs_err::read_to_string(&flag).unwrap(), "true");
+    assert_eq!(fs_err::metadata(&flag).unwrap().mode() & 0o7777, 0o600);
+    let lower = put(&store, None, &base()).unwrap();
+    for store in [store, place.store()] {
+        let tar = crate::support::Tar::new().file("etc/.wh.b", b"").end();
+        let upper = put(&store, Some(&lower), &tar).unwrap();
+        assert!(place.files(&upper).join("etc/.wh.b").exists());
+        place.check();
+        // Only the first of both makes it; the next layer is another.
+        let tar = crate::support::Tar::new().file(".wh.gone", b"").end();
+        let upper = put(&store, Some(&upper), &tar).unwrap();
+        assert!(place.files(&upper).join(".wh.gone").exists());
+    }
+}
+
+/// With a forced mode, the root of a layer has it too, and a note of the true one.
+#[test]
+fn a_forced_mode_is_noted_at_the_root() {
+    if !crate::support::is_root() {
+        skip!("owners and devices are for root");
+    }
+    let place = Place::new(Driver::Overlay);
+    let mut options = place.options();
+    options.force_mask = Some(0o700);
+    let store = Store::open(options).unwrap();
+    let lower = put(&store, None, &base()).unwrap();
+    let upper = put(&store, Some(&lower), &changes()).unwrap();
+    for id in [&lower, &upper] {
+        let root = place.files(id);
+        assert_eq!(fs_err::metadata(&root).unwrap().mode() & 0o7777, 0o700);
+        let mut note = [0; 100];
+        let name = "user.containers.override_stat";
+        let length = rustix::fs::lgetxattr(&root, name, &mut note).unwrap();
+        assert_eq!(note[..length].escape_ascii().to_string(), "0:0:0755:dir");
+    }
+    place.check();
+}
+
 /// The files of a layer are looked at when it is read.
 #[test]
 fn a_layer_that_was_changed_fails() {
