@@ -227,7 +227,7 @@ fn is_modified_at(stat: &Stat, times: &Timestamps) -> bool {
 }
 
 /// A name by which the kernel finds what is open.
-fn handle(file: &impl AsRawFd) -> String {
+pub(super) fn handle(file: &impl AsRawFd) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 

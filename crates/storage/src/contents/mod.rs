@@ -4,6 +4,7 @@
 //! contents of files, and which file's contents come between them.
 
 mod apply;
+mod copy;
 mod dress;
 mod error;
 mod export;
@@ -24,6 +25,7 @@ use std::collections::BTreeSet;
 use skopeo_image::Digest;
 
 pub use apply::apply;
+pub use copy::copy_tree;
 pub use error::{Error, Result};
 pub use export::export;
 

@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{CWD, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::path::is_above;
@@ -230,15 +230,19 @@ impl Level {
 
 /// The times of what is open.
 pub(super) fn times_of(file: BorrowedFd<'_>) -> rustix::io::Result<Timestamps> {
-    let stat = rustix::fs::fstat(file)?;
-    let nanoseconds = |value: u64| value.try_into().unwrap_or_default();
-    Ok(Timestamps {
-        last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: nanoseconds(stat.st_atime_nsec) },
-        last_modification: Timespec {
-            tv_sec: stat.st_mtime,
-            tv_nsec: nanoseconds(stat.st_mtime_nsec),
-        },
-    })
+    Ok(times(&rustix::fs::fstat(file)?))
+}
+
+/// Times as they can be given.
+pub(super) fn times(stat: &Stat) -> Timestamps {
+    let moment = |tv_sec, nanoseconds: u64| Timespec {
+        tv_sec,
+        tv_nsec: nanoseconds.try_into().unwrap_or_default(),
+    };
+    Timestamps {
+        last_access: moment(stat.st_atime, stat.st_atime_nsec),
+        last_modification: moment(stat.st_mtime, stat.st_mtime_nsec),
+    }
 }
 
 /// Opens one component.

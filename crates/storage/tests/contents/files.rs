@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-use skopeo_storage::contents::{Apply, IdRange, Whiteouts};
+use skopeo_storage::contents::{Apply, IdRange, Whiteouts, copy_tree};
 
 use super::make::*;
 
@@ -292,4 +292,49 @@ fn capabilities_outlive_a_second_name() {
     let found = attributes(&layer.path("ping4"));
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].0, "security.capability");
+}
+
+#[test]
+fn a_copy_is_like_what_it_is_of() {
+    let mut layer = Layer::new();
+    let mut all = Vec::new();
+    let root = is_root();
+    let owner = if root { (5, 6) } else { (0, 0) };
+    let how = Apply { rootless: !root, ignore_chown_errors: !root, ..VFS };
+    all.extend(Member { mode: 0o710, ..folder("./") }.bytes());
+    all.extend(pax(&[("SCHILY.xattr.user.d", b"on a folder")]));
+    all.extend(Member { mode: 0o1777, owner, seconds: 3, ..folder("d") }.bytes());
+    all.extend(pax(&[("mtime", b"1.000000002"), ("SCHILY.xattr.user.a", b"")]));
+    all.extend(Member { mode: 0o6755, owner, ..file("d/f", &"text".repeat(100_000)) }.bytes());
+    all.extend(Member { mode: 0o6755, owner, ..link(b'1', "first", "d/f") }.bytes());
+    all.extend(link(b'2', "d/s", "nowhere").bytes());
+    all.extend(Member { mode: 0o602, ..member(b'6', "d/e/fifo") }.bytes());
+    all.extend(file("d/e/empty", "").bytes());
+    if root {
+        all.extend(Member { device: (1, 3), ..member(b'3', "null") }.bytes());
+        all.extend(pax(&[("SCHILY.xattr.trusted.overlay.opaque", b"y")]));
+        all.extend(folder("opaque").bytes());
+    }
+    layer.apply(&all, &how).unwrap();
+    let holes = fs_err::File::create(layer.path("d/holes")).unwrap();
+    holes.set_len(10_000_000).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(holes.file(), b"middle", 5_000_000).unwrap();
+
+    let copy = layer.place.path().join("copy");
+    fs_err::create_dir(&copy).unwrap();
+    copy_tree(&layer.root, &copy, !root).unwrap();
+    let same = listing(&layer.root);
+    assert_eq!(listing(&copy), same);
+    let times = |path: std::path::PathBuf| {
+        let stat = fs_err::symlink_metadata(path).unwrap();
+        (stat.mode(), stat.mtime(), stat.mtime_nsec())
+    };
+    assert_eq!(times(copy.clone()), times(layer.root.clone()));
+    assert!(fs_err::metadata(copy.join("d/holes")).unwrap().blocks() < 100);
+    // Two names of one file, and not those of the original.
+    let stat = |path: &str| fs_err::metadata(copy.join(path)).unwrap();
+    assert_eq!((stat("first").ino(), stat("first").nlink()), (stat("d/f").ino(), 2));
+    assert_ne!(stat("d/f").ino(), fs_err::metadata(layer.path("d/f")).unwrap().ino());
+    fs_err::write(copy.join("d/f"), "changed").unwrap();
+    assert_eq!(listing(&layer.root), same);
 }
