@@ -60,6 +60,8 @@ targets![
     sync_yaml,
     sync_files,
     store_lists,
+    layer_apply,
+    tar_split,
     image_proxy,
     server,
 ];

@@ -147,6 +147,15 @@ pub enum Error {
     #[error("unpacking a layer")]
     Unpack(#[source] contents::Error),
 
+    /// The files of a layer cannot be copied for one that lies on it.
+    #[error("copying layer {id}")]
+    Copy {
+        /// The layer.
+        id: String,
+        /// Why.
+        source: contents::Error,
+    },
+
     /// A layer cannot become a tar.
     #[error("reading layer {id}")]
     Export {
@@ -184,10 +193,12 @@ impl Error {
             | Self::IdInUse { .. }
             | Self::ImageInUse { .. } => ErrorClass::Conflict,
             Self::Circle { .. } => ErrorClass::InvalidImage,
-            Self::Unpack(source) | Self::Export { source, .. } => match cause(source) {
-                Some(cause) if source.class() == ErrorClass::Other => class_of(cause),
-                _ => source.class(),
-            },
+            Self::Unpack(source) | Self::Copy { source, .. } | Self::Export { source, .. } => {
+                match cause(source) {
+                    Some(cause) if source.class() == ErrorClass::Other => class_of(cause),
+                    _ => source.class(),
+                }
+            }
             Self::ReadOnly { .. } => ErrorClass::Denied,
             Self::BadName { .. } => ErrorClass::InvalidInput,
             Self::UnsupportedLayer { .. } => ErrorClass::Unsupported,

@@ -5,6 +5,7 @@ mod config;
 mod image;
 mod images;
 mod keys;
+mod layers;
 mod names;
 mod proxy;
 mod registry;
@@ -231,6 +232,40 @@ const TAR: &[&str] = &[
     "mtime=-1.5",
     "manifest.json",
 ];
+const LAYER: &[&str] = &[
+    "ustar\x0000",
+    "ustar  \0",
+    ".wh.",
+    ".wh..wh..opq",
+    ".wh..wh.plnk/1.2",
+    "../victim",
+    "../",
+    "/",
+    "path=",
+    "linkpath=../victim/file",
+    "27 linkpath=../victim/file\n",
+    "uid=-1",
+    "SCHILY.xattr.user.a=",
+    "SCHILY.xattr.trusted.overlay.redirect=/",
+    "mtime=-1.5",
+    "GNU.sparse.major=1",
+    "GNU.sparse.map=0,1",
+    "GNU.sparse.size=9223372036854775807",
+];
+const RECIPE: &[&str] = &[
+    "{\"type\":1,\"name\":\"",
+    "{\"type\":2,\"payload\":\"",
+    "\"payload\":null",
+    "\"position\":0}\n",
+    "\"name_raw\":\"Li4v\"",
+    "\"size\":8",
+    "../victim/file",
+    "out/file",
+    "d/up/../out/file",
+    "d/f",
+    "/",
+    "AAAAAAAAAAA=",
+];
 const PEM: &[&str] = &[
     "-----BEGIN PRIVATE KEY-----\n",
     "-----BEGIN EC PRIVATE KEY-----\n",
@@ -302,6 +337,8 @@ pub const TARGETS: &[Target] = &[
     row("sync_yaml", sync::yaml, 600, YAML),
     row("sync_files", sync::files, 600, JSON),
     row("store_lists", stores::lists, 60, STORE),
+    row("layer_apply", layers::applied, 600, LAYER),
+    row("tar_split", layers::recipe, 1000, RECIPE),
     row("image_proxy", proxy::request, 3000, CALLS),
     row("server", server::requests, 100, REQUESTS),
 ];

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::contents::copy_tree;
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -11,6 +12,5 @@ pub(super) fn make_home(home: &Path) -> Result<()> {
 
 /// Copies the files of a layer into the folder of one that lies on it.
 pub(super) fn copy(id: &str, from: &Path, to: &Path, rootless: bool) -> Result<()> {
-    let _ = (from, to, rootless);
-    Err(Error::UnsupportedLayer { id: id.to_owned(), what: "of the driver vfs" })
+    copy_tree(from, to, rootless).map_err(|source| Error::Copy { id: id.to_owned(), source })
 }
