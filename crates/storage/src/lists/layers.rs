@@ -115,15 +115,23 @@ impl Layers {
     pub(crate) fn write(&self) -> Result<LayersWriting<'_>> {
         let held = self.locks.iter().map(LockFile::write).collect::<Result<Vec<_>>>()?;
         if !self.is_swept.swap(true, Ordering::AcqRel) {
-            for (_, path) in &self.files {
-                let name = path.file_name().and_then(|name| name.to_str());
-                if let (Some(folder), Some(name)) = (path.parent(), name) {
-                    files::remove_unfinished(folder, name)?;
-                }
-            }
+            self.sweep()?;
         }
         let list = LayerList::clone(&*self.load(&held)?);
         Ok(LayersWriting { layers: self, held, list })
+    }
+
+    /// Removes what was about to replace lists and recipes when somebody was ended. In the run root
+    /// there are files that are replaced under other locks.
+    fn sweep(&self) -> Result<()> {
+        for (location, path) in &self.files {
+            let Some(folder) = path.parent() else { continue };
+            match location {
+                Location::Stable | Location::ImageStore => files::remove_unfinished(folder, "")?,
+                Location::Volatile => files::remove_unfinished(folder, "volatile-layers.json")?,
+            }
+        }
+        Ok(())
     }
 
     fn load(&self, held: &[Held]) -> Result<Arc<LayerList>> {

@@ -43,8 +43,10 @@ fn whoever_is_ended_leaves_nothing_half() {
     for driver in DRIVERS {
         let work = [Work::Put(1), Work::Put(2), Work::Delete(1)];
         let (mut ended, mut seen) = (0, 0);
+        // What is different with vfs is less than what is the same.
+        let (sparse, enough) = if driver == Driver::Vfs { (2, 15) } else { (1, 30) };
         for (call, step) in CALLS {
-            for count in (1..).step_by(step) {
+            for count in (1..).step_by(step * sparse) {
                 let place = Place::new(driver);
                 let was_ended = killed_at(&place, &work, call, count);
                 place.check();
@@ -68,7 +70,7 @@ fn whoever_is_ended_leaves_nothing_half() {
             }
         }
         println!("{driver:?}: ended {ended} times, {seen} images seen");
-        assert!(ended >= 30 && seen > 0, "{ended} {seen}");
+        assert!(ended >= enough && seen > 0, "{ended} {seen}");
     }
 }
 
@@ -127,6 +129,7 @@ fn we_are_content_with_what_podman_left() {
             place.check();
             sample.put(&place.store(), &["h.io/x:1"]).unwrap();
             place.check();
+            place.check_lists();
         }
         println!("{driver:?}: ended {ended} times, {cleaned} times in the middle of a layer");
         assert!(ended >= 4 && cleaned > 0, "{ended} {cleaned}");

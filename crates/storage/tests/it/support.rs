@@ -10,7 +10,7 @@ use serde_json::json;
 use skopeo_image::{Digest, Timestamp};
 use skopeo_storage::{Driver, Image, Layer, NewData, NewImage, NewLayer, Options, Store};
 
-pub(crate) const DRIVERS: [Driver; 1] = [Driver::Overlay];
+pub(crate) const DRIVERS: [Driver; 2] = [Driver::Overlay, Driver::Vfs];
 
 /// Ends a test that cannot run here, loudly; in CI that is a failure.
 macro_rules! skip {
@@ -181,7 +181,8 @@ impl Place {
         let mut recipes: Vec<String> = ids.iter().map(|id| format!("{id}.tar-split.gz")).collect();
         recipes.sort();
         let beside = self.names(&format!("{driver}-layers"));
-        let beside: Vec<String> = beside.into_iter().filter(|it| it.contains("split")).collect();
+        let beside: Vec<String> =
+            beside.into_iter().filter(|it| it.ends_with("split.gz")).collect();
         assert_eq!(beside, recipes);
         if self.driver == Driver::Overlay {
             assert_eq!(self.names("overlay/l").len(), ids.len());
