@@ -61,7 +61,7 @@ pub use platform::{Platform, PlatformError, PlatformFilter, wanted_platforms};
 pub use policy_scope::PolicyScope;
 pub use reference::{Named, Reference, ReferenceError, is_valid_tag};
 pub use secret::Secret;
-pub use signature::{Signature, SignatureKind};
+pub use signature::{Signature, SignatureKind, is_bundle_type};
 pub use summary::{Artifact, Summary};
 pub use timestamp::{Timestamp, TimestampError};
 pub use version::{Constraint, ConstraintError, Version};

@@ -9,8 +9,20 @@ use bytes::Bytes;
 pub enum SignatureKind {
     /// Simple signing: OpenPGP.
     Simple,
-    /// Sigstore.
+    /// Sigstore, as cosign attaches it.
     Sigstore,
+    /// A bundle of sigstore: all that proves a signature, in one document.
+    Bundle,
+}
+
+/// What the media types of bundles begin with, whatever their version.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+
+/// Whether a media type is that of some version of sigstore's bundles.
+#[must_use]
+pub fn is_bundle_type(media_type: &str) -> bool {
+    let rest = media_type.strip_prefix(BUNDLE);
+    rest.is_some_and(|rest| rest.starts_with(".v") || rest.starts_with('+'))
 }
 
 /// One signature of one manifest.
@@ -18,9 +30,10 @@ pub enum SignatureKind {
 pub enum Signature {
     /// A simple-signing blob: an OpenPGP message around a JSON payload.
     Simple(Bytes),
-    /// A sigstore (cosign) signature: a payload and the annotations that carry the signature.
+    /// A sigstore (cosign) signature: a payload and the annotations that carry the signature; or a
+    /// bundle, which is its own payload and has no annotations.
     Sigstore {
-        /// The media type of the payload.
+        /// The media type of the payload, or of the bundle.
         mime_type: String,
         /// The signed bytes.
         payload: Bytes,
@@ -35,6 +48,7 @@ impl Signature {
     pub fn kind(&self) -> SignatureKind {
         match self {
             Self::Simple(_) => SignatureKind::Simple,
+            Self::Sigstore { mime_type, .. } if is_bundle_type(mime_type) => SignatureKind::Bundle,
             Self::Sigstore { .. } => SignatureKind::Sigstore,
         }
     }

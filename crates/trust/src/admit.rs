@@ -1,9 +1,9 @@
 //! From a manifest that was received to one that may be used.
 
-use skopeo_image::{PolicyScope, RawManifest, Signature};
+use skopeo_image::{PolicyScope, RawManifest, Signature, is_bundle_type};
 use tracing::debug;
 
-use crate::policy::{Requirement, Section};
+use crate::policy::{Bundles, Requirement, Section};
 use crate::sigstore::{self, Attached};
 use crate::{MAX_SIGNATURES, Policy, Rejected, SignatureError};
 
@@ -120,37 +120,55 @@ impl Policy {
                 match any_accepted(simple, |it| {
                     self.judge_simple(requirement, scope, manifest, it)
                 })? {
-                    Found::Good => Ok(()),
-                    Found::None => Err(Rejected::Unsigned),
+                    Judged::Good => Ok(()),
+                    Judged::None => Err(Rejected::Unsigned),
                 }
             }
             Requirement::SigstoreSigned(requirement) => {
                 let (mut others, mut attachments) = (0_usize, 0_usize);
-                let mut attached = Vec::new();
+                let mut found = Vec::new();
                 for signature in signatures {
                     match signature {
                         Signature::Sigstore { mime_type, payload, annotations }
                             if mime_type == sigstore::PAYLOAD_TYPE =>
                         {
-                            attached.push(Attached { payload, annotations });
+                            found.push(Found::Attached(Attached { payload, annotations }));
+                        }
+                        Signature::Sigstore { mime_type, payload, .. }
+                            if is_bundle_type(mime_type)
+                                && let Some(bundles) = &requirement.bundles =>
+                        {
+                            found.push(Found::Bundle(bundles, payload));
                         }
                         Signature::Sigstore { .. } => attachments = attachments.saturating_add(1),
                         Signature::Simple(_) => others = others.saturating_add(1),
                     }
                 }
-                let judge = |it| self.judge_sigstore(requirement, scope, manifest, it);
-                match any_accepted(attached.into_iter(), judge)? {
-                    Found::Good => Ok(()),
-                    Found::None if others == 0 && attachments == 0 => Err(Rejected::Unsigned),
-                    Found::None => Err(Rejected::OtherSignatures { simple: others, attachments }),
+                let judge = |it| match it {
+                    Found::Attached(it) => self.judge_sigstore(requirement, scope, manifest, it),
+                    Found::Bundle(rule, it) => {
+                        self.judge_bundle(requirement, rule, scope, manifest, it)
+                    }
+                };
+                match any_accepted(found.into_iter(), judge)? {
+                    Judged::Good => Ok(()),
+                    Judged::None if others == 0 && attachments == 0 => Err(Rejected::Unsigned),
+                    Judged::None => Err(Rejected::OtherSignatures { simple: others, attachments }),
                 }
             }
         }
     }
 }
 
+/// A signature of sigstore that a requirement may be met by.
+#[derive(Clone, Copy)]
+enum Found<'a> {
+    Attached(Attached<'a>),
+    Bundle(&'a Bundles, &'a [u8]),
+}
+
 /// What came of judging signatures, if not all of them were bad.
-enum Found {
+enum Judged {
     Good,
     None,
 }
@@ -162,7 +180,7 @@ enum Found {
 fn any_accepted<T>(
     signatures: impl Iterator<Item = T> + Clone,
     judge: impl Fn(T) -> Result<(), SignatureError>,
-) -> Result<Found, Rejected> {
+) -> Result<Judged, Rejected> {
     let count = signatures.clone().count();
     if count > MAX_SIGNATURES {
         return Err(Rejected::TooManySignatures(count));
@@ -172,7 +190,7 @@ fn any_accepted<T>(
         match judge(signature) {
             Ok(()) => {
                 debug!("signature {number}: accepted");
-                return Ok(Found::Good);
+                return Ok(Judged::Good);
             }
             Err(reason) => {
                 debug!("signature {number}: {reason}");
@@ -181,7 +199,7 @@ fn any_accepted<T>(
         }
     }
     match (reasons.pop(), reasons.is_empty()) {
-        (None, _) => Ok(Found::None),
+        (None, _) => Ok(Judged::None),
         (Some(reason), true) => Err(Rejected::Signature(reason)),
         (Some(last), false) => {
             reasons.push(last);

@@ -61,6 +61,8 @@ pub struct Usages {
     pub server: bool,
     /// Whether signing code is among them.
     pub code_signing: bool,
+    /// Whether stamping times is among them.
+    pub time_stamping: bool,
     /// Their names, or their numbers.
     pub called: Vec<String>,
 }
@@ -239,6 +241,7 @@ fn usages(found: &x509_parser::extensions::ExtendedKeyUsage<'_>) -> Usages {
     Usages {
         server: found.any || found.server_auth,
         code_signing: found.any || found.code_signing,
+        time_stamping: found.any || found.time_stamping,
         called,
     }
 }

@@ -66,6 +66,18 @@ pub fn algorithms() -> Algorithms<'static> {
     webpki::ALL_VERIFICATION_ALGS
 }
 
+/// Whether the key in `spki` made that signature. `algorithm` is the body of an
+/// `AlgorithmIdentifier`; what nobody knows has signed nothing.
+#[must_use]
+pub fn has_signed(spki: &[u8], algorithm: &[u8], signed: &[u8], signature: &[u8]) -> bool {
+    let Some((key_algorithm, key)) = der::public_key(spki) else { return false };
+    let usable = algorithms().iter().find(|known| {
+        known.signature_alg_id().as_ref() == algorithm
+            && known.public_key_alg_id().as_ref() == key_algorithm
+    });
+    usable.is_some_and(|known| known.verify_signature(key, signed, signature).is_ok())
+}
+
 /// What a certificate is shown for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose<'a> {
@@ -73,6 +85,8 @@ pub enum Purpose<'a> {
     Server(&'a str),
     /// To have signed something.
     CodeSigning,
+    /// To have said when something was there.
+    TimeStamping,
 }
 
 /// Refuses a certificate unless it is good now and for its purpose, and a root vouches for it or is
@@ -228,6 +242,7 @@ impl Search<'_> {
         let other = usages.find(|usages| match purpose {
             Purpose::Server(_) => !usages.server,
             Purpose::CodeSigning => !usages.code_signing,
+            Purpose::TimeStamping => !usages.time_stamping,
         });
         match other {
             Some(usages) => {

@@ -17,6 +17,6 @@ mod hostname;
 mod refused;
 
 pub use certificate::{Certificate, Names, Usages};
-pub use chain::{Algorithms, Purpose, Roots, algorithms, verify};
+pub use chain::{Algorithms, Purpose, Roots, algorithms, has_signed, verify};
 pub use hostname::check as check_hostname;
 pub use refused::Refused;

@@ -14,7 +14,7 @@ use tracing::debug;
 
 pub use identity::SignedIdentity;
 pub use requirement::{Requirement, SignedBy, SignedByKeys};
-pub use sigstore::{Fulcio, Key, Keys, Pki, SigstoreSigned};
+pub use sigstore::{BundleIdentity, Bundles, Fulcio, Key, Keys, Pki, SigstoreSigned};
 
 use crate::PolicyError;
 use crate::machine::{Machine, Memory, Nowhere};
@@ -105,6 +105,16 @@ impl Policy {
         !self.signatures_required
             && !requirements.is_empty()
             && requirements.iter().all(|it| matches!(it, Requirement::InsecureAcceptAnything))
+    }
+
+    /// Whether a requirement for that name can be met by a bundle of sigstore: those are looked for
+    /// only then.
+    #[must_use]
+    pub fn asks_for_bundles(&self, scope: &PolicyScope) -> bool {
+        self.requirements(scope).iter().any(|it| match it {
+            Requirement::SigstoreSigned(requirement) => requirement.bundles.is_some(),
+            _ => false,
+        })
     }
 
     /// The requirements for a name: those of its most specific scope, else those of its transport,

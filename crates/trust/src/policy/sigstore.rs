@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::SignedIdentity;
 use super::requirement::parse_identity;
-use crate::strict::Fields;
+use crate::strict::{self, Fields};
 
 /// Whose sigstore signature is trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +15,26 @@ pub struct SigstoreSigned {
     pub rekor: Vec<Key>,
     /// Which name the signature has to be for.
     pub identity: SignedIdentity,
+    /// Whether bundles count, too: a member of ours.
+    pub bundles: Option<Bundles>,
+}
+
+/// Which bundles count, although none names an image as other signatures do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Bundles {
+    /// What a bundle has to say about the image.
+    pub identity: BundleIdentity,
+    /// Who may have said when it was signed. If there is somebody, a signed time has to be there.
+    pub stamps: Option<Key>,
+}
+
+/// What a bundle has to say about the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BundleIdentity {
+    /// Its digest, whatever it is called.
+    DigestOnly,
+    /// Its digest, and beside it a name that `signedIdentity` accepts.
+    SubjectName,
 }
 
 /// Who may have signed.
@@ -64,6 +84,7 @@ pub struct Pki {
 impl SigstoreSigned {
     pub(super) fn parse(fields: &mut Fields<'_>) -> Result<Self, String> {
         let identity = parse_identity(fields)?;
+        let bundles = Bundles::parse(fields)?;
         let path = fields.text("keyPath")?;
         let paths = fields.list("keyPaths")?;
         let data = fields.data("keyData")?;
@@ -111,7 +132,26 @@ impl SigstoreSigned {
                 .to_owned());
         }
         let rekor = sources.into_iter().flatten().next().unwrap_or_default();
-        Ok(Self { keys, rekor, identity })
+        Ok(Self { keys, rekor, identity, bundles })
+    }
+}
+
+impl Bundles {
+    fn parse(fields: &mut Fields<'_>) -> Result<Option<Self>, String> {
+        let identity = fields.take("bundleIdentity").map(strict::string).transpose()?;
+        let stamps = key(fields, "timestampAuthorityPath", "timestampAuthorityData")?;
+        let identity = match identity.as_deref() {
+            Some("digestOnly") => BundleIdentity::DigestOnly,
+            Some("subjectName") => BundleIdentity::SubjectName,
+            Some(other) => return Err(format!("Unknown bundleIdentity {other:?}")),
+            None if stamps.is_some() => {
+                return Err("timestampAuthorityPath and timestampAuthorityData are for bundles, \
+                            which bundleIdentity asks for"
+                    .to_owned());
+            }
+            None => return Ok(None),
+        };
+        Ok(Some(Self { identity, stamps }))
     }
 }
 

@@ -144,6 +144,28 @@ fn sigstore_requirements() {
             "caIntermediatesPath and caIntermediatesData cannot be used simultaneously",
         ),
         (r#""keyType":"GPGKeys","keyPath":"/k""#, r#"Unknown key "keyType""#),
+        // Members of ours.
+        (r#""keyPath":"/k","bundleIdentity":"digestOnly""#, ""),
+        (r#""keyPath":"/k","bundleIdentity":"subjectName","timestampAuthorityPath":"/t""#, ""),
+        (r#""keyPath":"/k","bundleIdentity":"""#, r#"Unknown bundleIdentity """#),
+        (r#""keyPath":"/k","bundleIdentity":null"#, r#"Unknown bundleIdentity """#),
+        (
+            r#""keyPath":"/k","bundleIdentity":"digestonly""#,
+            r#"Unknown bundleIdentity "digestonly""#,
+        ),
+        (
+            r#""keyPath":"/k","bundleIdentity":["digestOnly"]"#,
+            "json: cannot unmarshal array into Go value of type string",
+        ),
+        (
+            r#""keyPath":"/k","bundleIdentity":"digestOnly","timestampAuthorityPath":"/t","timestampAuthorityData":"AAAA""#,
+            "timestampAuthorityPath and timestampAuthorityData cannot be used simultaneously",
+        ),
+        (
+            r#""keyPath":"/k","timestampAuthorityPath":"/t""#,
+            "timestampAuthorityPath and timestampAuthorityData are for bundles, which \
+             bundleIdentity asks for",
+        ),
     ] {
         let fields = fields.replace("FULCIO", fulcio).replace("PKI", pki);
         let text = format!(r#"{{"type":"sigstoreSigned",{fields}}}"#);

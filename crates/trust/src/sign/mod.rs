@@ -3,6 +3,7 @@
 //! A [`Signer`] makes one signature of one manifest. What needs a program, a terminal or the network
 //! for that is given by others.
 
+mod bundle;
 pub mod cosign_key;
 pub mod fulcio;
 mod key;
@@ -19,7 +20,7 @@ use skopeo_image::{ErrorClass, ManifestError, RawManifest, Reference, Signature,
 pub use cosign_key::{DecryptError, KeyError, KeyPair};
 pub use key::PrivateKey;
 pub use payload::Payload;
-pub use sigstore::{Log, Sigstore};
+pub use sigstore::{Format, Log, Sigstore};
 
 /// Whoever signs manifests.
 #[async_trait]

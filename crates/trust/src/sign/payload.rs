@@ -11,7 +11,7 @@ use super::SignError;
 fn name(kind: SignatureKind) -> &'static str {
     match kind {
         SignatureKind::Simple => "atomic container signature",
-        SignatureKind::Sigstore => "cosign container image signature",
+        SignatureKind::Sigstore | SignatureKind::Bundle => "cosign container image signature",
     }
 }
 
@@ -19,7 +19,9 @@ fn name(kind: SignatureKind) -> &'static str {
 fn creator(kind: SignatureKind) -> &'static str {
     match kind {
         SignatureKind::Simple => concat!("atomic ", env!("CARGO_PKG_VERSION")),
-        SignatureKind::Sigstore => concat!("containers/image ", env!("CARGO_PKG_VERSION")),
+        SignatureKind::Sigstore | SignatureKind::Bundle => {
+            concat!("containers/image ", env!("CARGO_PKG_VERSION"))
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Rekor, the transparency log: what is sent to it, and what is kept of its answer.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use skopeo_image::{Digest, go_json};
 
 /// Where entries are made, below the address of a log.
@@ -23,6 +25,9 @@ pub enum RekorError {
     /// An entry without what proves it.
     #[error("Rekor entry has no signed entry timestamp")]
     NoTimestamp,
+    /// An entry without the proof that it is in the log.
+    #[error("Rekor entry has no inclusion proof")]
+    NoProof,
     /// An entry of something else than was sent.
     #[error("Rekor answered with the entry of something else")]
     Other,
@@ -103,6 +108,17 @@ struct Logged {
 #[serde(rename_all = "camelCase")]
 struct Verification {
     signed_entry_timestamp: Option<String>,
+    inclusion_proof: Option<Proof>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Proof {
+    log_index: i64,
+    root_hash: String,
+    tree_size: i64,
+    hashes: Vec<String>,
+    checkpoint: String,
 }
 
 /// What is stored beside a signature; members in the order in which the original has them.
@@ -159,13 +175,7 @@ struct BodySignature {
 /// # Errors
 /// If it is not one whole entry of that signature.
 pub fn bundle(answer: &[u8], payload: &[u8], signature: &[u8]) -> Result<String, RekorError> {
-    let entries: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(answer)?;
-    let mut all = entries.into_values();
-    let (Some(entry), None) = (all.next(), all.next()) else {
-        let count = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(answer)?.len();
-        return Err(RekorError::Count(count));
-    };
-    let logged: Logged = serde_json::from_str(entry.get())?;
+    let logged = logged(answer)?;
     let timestamp = logged.verification.and_then(|it| it.signed_entry_timestamp);
     let signed_entry_timestamp = timestamp.ok_or(RekorError::NoTimestamp)?;
     let body = STANDARD.decode(&logged.body).map_err(|_| RekorError::Other)?;
@@ -182,13 +192,101 @@ pub fn bundle(answer: &[u8], payload: &[u8], signature: &[u8]) -> Result<String,
     Ok(String::from_utf8_lossy(&json).into_owned())
 }
 
+/// The one entry that an answer is.
+fn logged(answer: &[u8]) -> Result<Logged, RekorError> {
+    let entries: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(answer)?;
+    let count = entries.len();
+    let mut all = entries.into_values();
+    match (all.next(), all.next()) {
+        (Some(entry), None) => Ok(serde_json::from_str(entry.get())?),
+        _ => Err(RekorError::Count(count)),
+    }
+}
+
+/// The body of the request that an envelope be logged, which the key or certificate in that PEM has
+/// signed.
+///
+/// # Errors
+/// None that come about.
+pub fn envelope_entry(envelope: &str, pem: &str) -> Result<Vec<u8>, RekorError> {
+    let content = json!({"envelope": envelope, "verifiers": [STANDARD.encode(pem)]});
+    let spec = json!({"proposedContent": content});
+    Ok(serde_json::to_vec(&json!({"apiVersion": "0.0.1", "kind": "dsse", "spec": spec}))?)
+}
+
+/// What a bundle has of the log's answer.
+///
+/// # Errors
+/// If it is not one whole entry of that signature.
+pub(super) fn bundle_entry(
+    answer: &[u8],
+    payload: &[u8],
+    signature: &[u8],
+) -> Result<Value, RekorError> {
+    let logged = logged(answer)?;
+    let other = || RekorError::Other;
+    let body = STANDARD.decode(&logged.body).map_err(|_| other())?;
+    let body: Value = serde_json::from_slice(&body).map_err(|_| other())?;
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
+    let is_it = text("/spec/payloadHash/value") == Some(Digest::sha256(payload).hex())
+        && text("/spec/signatures/0/signature") == Some(&STANDARD.encode(signature));
+    let (Some(kind), Some(version), true) = (text("/kind"), text("/apiVersion"), is_it) else {
+        return Err(other());
+    };
+    let verification = logged.verification;
+    let (promise, proof) = match verification {
+        Some(Verification {
+            signed_entry_timestamp: Some(promise),
+            inclusion_proof: Some(proof),
+        }) => (promise, proof),
+        Some(Verification { signed_entry_timestamp: None, .. }) | None => {
+            return Err(RekorError::NoTimestamp);
+        }
+        Some(_) => return Err(RekorError::NoProof),
+    };
+    let base64 = |hex: &str| {
+        let bytes = hex.parse::<Hex>();
+        bytes.map(|Hex(bytes)| STANDARD.encode(bytes)).map_err(|()| other())
+    };
+    let hashes: Vec<String> = proof.hashes.iter().map(|it| base64(it)).collect::<Result<_, _>>()?;
+    Ok(json!({
+        "logIndex": logged.log_index.to_string(),
+        "logId": {"keyId": base64(&logged.log_id)?},
+        "kindVersion": {"kind": kind, "version": version},
+        "integratedTime": logged.integrated_time.to_string(),
+        "inclusionPromise": {"signedEntryTimestamp": promise},
+        "inclusionProof": {
+            "logIndex": proof.log_index.to_string(),
+            "rootHash": base64(&proof.root_hash)?,
+            "treeSize": proof.tree_size.to_string(),
+            "hashes": hashes,
+            "checkpoint": {"envelope": proof.checkpoint},
+        },
+        "canonicalizedBody": logged.body,
+    }))
+}
+
+/// Bytes as pairs of hexadecimal digits.
+pub(crate) struct Hex(pub(crate) Vec<u8>);
+
+impl FromStr for Hex {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|it| u8::try_from(it).ok());
+        let pairs = text.as_bytes().chunks(2).map(|pair| match pair {
+            [high, low] => Some(digit(*high)?.checked_shl(4)? | digit(*low)?),
+            _ => None,
+        });
+        pairs.collect::<Option<_>>().map(Self).ok_or(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
-    fn answer(payload: &[u8], signature: &[u8]) -> serde_json::Value {
+    fn answer(payload: &[u8], signature: &[u8]) -> Value {
         let body = entry(payload, signature, "PEM").unwrap();
         json!({
             "body": STANDARD.encode(body),

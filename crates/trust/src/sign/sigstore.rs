@@ -12,7 +12,7 @@ use skopeo_image::{RawManifest, Reference, Signature, SignatureKind};
 
 use super::fulcio::Certificate;
 use super::key::PrivateKey;
-use super::{Payload, SignError, Signer};
+use super::{Payload, SignError, Signer, bundle, rekor};
 
 /// The media type of payloads.
 const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -29,22 +29,27 @@ const CHAIN: &str = "dev.sigstore.cosign/chain";
 /// A transparency log.
 #[async_trait]
 pub trait Log: fmt::Debug + Send + Sync {
-    /// Has a signature of a payload logged, which the key or certificate in that PEM has made, and
-    /// gives what is kept of the answer.
+    /// Has an entry logged, as [`rekor`] proposes it, and gives the log's answer.
     ///
     /// # Errors
     /// If the log does not take it.
-    async fn upload(
-        &self,
-        payload: &[u8],
-        signature: &[u8],
-        pem: &str,
-    ) -> Result<String, Box<dyn StdError + Send + Sync>>;
+    async fn upload(&self, entry: Vec<u8>) -> Result<Vec<u8>, Box<dyn StdError + Send + Sync>>;
+}
+
+/// The form in which a signature is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// A payload with annotations, as the original and older cosigns have it.
+    #[default]
+    Attachment,
+    /// A bundle with a statement, as cosign 3 has it.
+    Bundle,
 }
 
 /// Signs with a private key.
 #[derive(Debug)]
 pub struct Sigstore {
+    format: Format,
     key: PrivateKey,
     certificate: Option<Certificate>,
     log: Option<Arc<dyn Log>>,
@@ -54,13 +59,19 @@ impl Sigstore {
     /// Signs with that key.
     #[must_use]
     pub fn new(key: PrivateKey) -> Self {
-        Self { key, certificate: None, log: None }
+        Self { format: Format::default(), key, certificate: None, log: None }
     }
 
     /// The same, with a certificate of the key.
     #[must_use]
     pub fn certified(self, certificate: Certificate) -> Self {
         Self { certificate: Some(certificate), ..self }
+    }
+
+    /// The same, with signatures in that form.
+    #[must_use]
+    pub fn in_format(self, format: Format) -> Self {
+        Self { format, ..self }
     }
 
     /// The same, with each signature in a log.
@@ -70,14 +81,86 @@ impl Sigstore {
     }
 }
 
+impl Format {
+    /// The form of its signatures.
+    #[must_use]
+    pub fn kind(self) -> SignatureKind {
+        match self {
+            Self::Attachment => SignatureKind::Sigstore,
+            Self::Bundle => SignatureKind::Bundle,
+        }
+    }
+
+    /// What is told before each signature.
+    #[must_use]
+    pub fn doing(self) -> &'static str {
+        match self {
+            Self::Attachment => "Signing image using a sigstore signature",
+            Self::Bundle => "Signing image using a sigstore bundle",
+        }
+    }
+}
+
+impl Sigstore {
+    /// By what others find out that the key has signed.
+    fn signer_pem(&self) -> Result<String, SignError> {
+        match &self.certificate {
+            Some(certificate) => Ok(certificate.leaf.clone()),
+            None => Ok(self.key.public_pem()?),
+        }
+    }
+
+    async fn attach(&self, payload: Vec<u8>) -> Result<Signature, SignError> {
+        let signature = self.key.sign(&payload)?;
+        let mut annotations = BTreeMap::from([(SIGNATURE.to_owned(), STANDARD.encode(&signature))]);
+        if let Some(log) = &self.log {
+            let entry = rekor::entry(&payload, &signature, &self.signer_pem()?).map_err(refused)?;
+            let answer = log.upload(entry).await.map_err(SignError::Refused)?;
+            let kept = rekor::bundle(&answer, &payload, &signature).map_err(refused)?;
+            annotations.insert(BUNDLE.to_owned(), kept);
+        }
+        if let Some(Certificate { leaf, chain }) = &self.certificate {
+            annotations.insert(CERTIFICATE.to_owned(), leaf.clone());
+            annotations.insert(CHAIN.to_owned(), chain.clone());
+        }
+        let payload = payload.into();
+        Ok(Signature::Sigstore { mime_type: PAYLOAD_TYPE.to_owned(), payload, annotations })
+    }
+
+    async fn bundle(&self, statement: Vec<u8>) -> Result<Signature, SignError> {
+        let envelope = bundle::Envelope::sign(&self.key, statement)?;
+        let mut entry = None;
+        if let Some(log) = &self.log {
+            let proposed = rekor::envelope_entry(&envelope.json(), &self.signer_pem()?);
+            let answer = log.upload(proposed.map_err(refused)?).await;
+            let answer = answer.map_err(SignError::Refused)?;
+            let found = rekor::bundle_entry(&answer, envelope.payload(), envelope.signature());
+            entry = Some(found.map_err(refused)?);
+        }
+        let signer = match &self.certificate {
+            Some(certificate) => bundle::Signer::Certificate(&certificate.leaf),
+            None => bundle::Signer::Key(self.key.public_der()?),
+        };
+        Ok(Signature::Sigstore {
+            mime_type: bundle::MEDIA_TYPE.to_owned(),
+            payload: bundle::document(&envelope, signer, entry)?.into(),
+            annotations: BTreeMap::new(),
+        })
+    }
+}
+
+fn refused(error: rekor::RekorError) -> SignError {
+    SignError::Refused(error.into())
+}
+
 #[async_trait]
 impl Signer for Sigstore {
     fn kind(&self) -> SignatureKind {
-        SignatureKind::Sigstore
+        self.format.kind()
     }
 
     fn doing(&self) -> &'static str {
-        "Signing image using a sigstore signature"
+        self.format.doing()
     }
 
     async fn sign(
@@ -86,22 +169,12 @@ impl Signer for Sigstore {
         reference: &Reference,
     ) -> Result<Signature, SignError> {
         let (reference, digest) = (reference.to_string(), manifest.digest()?);
-        let payload = Payload::now(SignatureKind::Sigstore, &reference, &digest).bytes()?;
-        let signature = self.key.sign(&payload)?;
-        let mut annotations = BTreeMap::from([(SIGNATURE.to_owned(), STANDARD.encode(&signature))]);
-        if let Some(log) = &self.log {
-            let pem = match &self.certificate {
-                Some(certificate) => certificate.leaf.clone(),
-                None => self.key.public_pem()?,
-            };
-            let bundle = log.upload(&payload, &signature, &pem).await;
-            annotations.insert(BUNDLE.to_owned(), bundle.map_err(SignError::Refused)?);
+        match self.format {
+            Format::Attachment => {
+                let payload = Payload::now(SignatureKind::Sigstore, &reference, &digest);
+                self.attach(payload.bytes()?).await
+            }
+            Format::Bundle => self.bundle(bundle::statement(&reference, &digest)).await,
         }
-        if let Some(Certificate { leaf, chain }) = &self.certificate {
-            annotations.insert(CERTIFICATE.to_owned(), leaf.clone());
-            annotations.insert(CHAIN.to_owned(), chain.clone());
-        }
-        let payload = payload.into();
-        Ok(Signature::Sigstore { mime_type: PAYLOAD_TYPE.to_owned(), payload, annotations })
     }
 }

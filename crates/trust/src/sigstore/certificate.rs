@@ -5,6 +5,7 @@ use skopeo_x509::{self as x509, Certificate, Purpose, Roots, der};
 
 use super::pem;
 use super::public_key::PublicKey;
+use super::validity::Validity;
 
 /// `subjectAltName`: it decides, whatever is in it.
 const ALTERNATIVE_NAMES: &str = "2.5.29.17";
@@ -16,12 +17,16 @@ const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
 const IA5_STRING: u8 = 0x16;
 
-/// The authorities that a policy names.
+/// An authority that a policy names.
 #[derive(Debug)]
-pub(super) struct Authorities {
-    roots: Roots,
-    /// Between them and signers; believed no more than what comes with the signature.
+pub(super) struct Authority {
+    pub(super) roots: Roots,
+    /// The same, in their order.
+    anchors: Vec<CertificateDer<'static>>,
+    /// Between them and signers; believed no more than what comes with a signature.
     intermediates: Vec<CertificateDer<'static>>,
+    /// When it was trusted.
+    pub(super) valid: Validity,
 }
 
 /// What comes with a signature. Nothing of it is believed.
@@ -33,7 +38,7 @@ pub(super) struct Shown<'a> {
     pub(super) chain: Option<&'a str>,
 }
 
-impl Authorities {
+impl Authority {
     /// Reads the roots that are in a PEM file; none if there are none.
     pub(super) fn read(roots: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(roots);
@@ -45,8 +50,22 @@ impl Authorities {
             }
             rest = more;
         }
-        let roots = Roots::new(found);
-        (!roots.is_empty()).then_some(Self { roots, intermediates: Vec::new() })
+        let roots = Roots::new(found.clone());
+        let valid = Validity::default();
+        (!roots.is_empty()).then_some(Self {
+            roots,
+            anchors: found,
+            intermediates: Vec::new(),
+            valid,
+        })
+    }
+
+    /// One whose root is the last of a chain of certificates; none if that cannot be read.
+    pub(super) fn of_chain(chain: Vec<Vec<u8>>, valid: Validity) -> Option<Self> {
+        let mut intermediates: Vec<_> = chain.into_iter().map(CertificateDer::from).collect();
+        let anchors: Vec<_> = intermediates.pop().into_iter().collect();
+        let roots = Roots::new(anchors.clone());
+        (!roots.is_empty()).then_some(Self { roots, anchors, intermediates, valid })
     }
 
     /// Takes in what lies between the roots and signers.
@@ -57,41 +76,65 @@ impl Authorities {
         Ok(())
     }
 
-    /// The key of a certificate that was good at a moment, in seconds since 1970, and for what its
-    /// owner is asked by `is_meant`.
-    pub(super) fn verify(
-        &self,
-        shown: Shown<'_>,
-        now: i64,
-        names_may_be_strange: bool,
-        is_meant: impl Fn(&Certificate<'_>) -> Result<(), String>,
-    ) -> Result<PublicKey, String> {
-        let mut intermediates = self.intermediates.clone();
-        if let Some(text) = shown.chain {
-            let mut found =
-                chain(text).map_err(|error| format!("loading certificate chain: {error}"))?;
-            // The last is the root, which the policy has.
-            found.pop();
-            intermediates.extend(found);
-        }
-        let leaf = leaf(shown.certificate)?;
-        let mut certificate = Certificate::parse(&leaf)
-            .map_err(|error| format!("parsing leaf certificate: {error}"))?;
-        if names_may_be_strange {
-            certificate.unhandled.retain(|number| number != ALTERNATIVE_NAMES);
-        }
-        x509::verify(
+    /// All its certificates.
+    pub(super) fn all(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.anchors.iter().chain(&self.intermediates)
+    }
+}
+
+/// The key of a certificate that was good at a moment, in seconds since 1970, and for what its
+/// owner is asked by `is_meant`.
+pub(super) fn verify(
+    authorities: &[Authority],
+    shown: Shown<'_>,
+    now: i64,
+    names_may_be_strange: bool,
+    is_meant: impl Fn(&Certificate<'_>) -> Result<(), String>,
+) -> Result<PublicKey, String> {
+    let mut between = Vec::new();
+    if let Some(text) = shown.chain {
+        between = chain(text).map_err(|error| format!("loading certificate chain: {error}"))?;
+        // The last is the root, which the policy has.
+        between.pop();
+    }
+    let leaf = leaf(shown.certificate)?;
+    verify_der(authorities, &leaf, &between, now, names_may_be_strange, is_meant)
+}
+
+/// The same of certificates that are no PEM.
+pub(super) fn verify_der(
+    authorities: &[Authority],
+    leaf: &[u8],
+    between: &[CertificateDer<'_>],
+    now: i64,
+    names_may_be_strange: bool,
+    is_meant: impl Fn(&Certificate<'_>) -> Result<(), String>,
+) -> Result<PublicKey, String> {
+    let mut certificate =
+        Certificate::parse(leaf).map_err(|error| format!("parsing leaf certificate: {error}"))?;
+    if names_may_be_strange {
+        certificate.unhandled.retain(|number| number != ALTERNATIVE_NAMES);
+    }
+    let mut because = "no authority is trusted at that time".to_owned();
+    for authority in authorities.iter().filter(|it| it.valid.contains(now)) {
+        let all: Vec<_> = authority.intermediates.iter().chain(between).cloned().collect();
+        let verified = x509::verify(
             &certificate,
-            &intermediates,
-            &self.roots,
+            &all,
+            &authority.roots,
             Purpose::CodeSigning,
             now,
             x509::algorithms(),
-        )
-        .map_err(|error| format!("veryfing leaf certificate failed: x509: {error}"))?;
-        is_meant(&certificate)?;
-        PublicKey::from_der(certificate.key)
+        );
+        match verified {
+            Ok(()) => {
+                is_meant(&certificate)?;
+                return PublicKey::from_der(certificate.key);
+            }
+            Err(error) => because = format!("x509: {error}"),
+        }
     }
+    Err(format!("veryfing leaf certificate failed: {because}"))
 }
 
 /// Refuses a certificate that Fulcio did not give to this address on the word of this issuer.

@@ -1,9 +1,21 @@
 //! The requirement `sigstoreSigned`: signatures of sigstore, as cosign attaches them.
 
+mod bundle;
+mod bundled;
 mod certificate;
+mod checkpoint;
+mod hash;
+mod inclusion;
+mod merkle;
 mod pem;
 mod public_key;
+mod record;
 mod rekor;
+mod stamp;
+pub(crate) mod statement;
+mod trusted_root;
+mod validity;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
@@ -15,9 +27,10 @@ use crate::openpgp::MAX_SIGNATURE;
 use crate::policy::{Fulcio, Key, Keys, Pki, SigstoreSigned};
 use crate::signed_by::judge_payload;
 use crate::{Machine, Payload, Policy, SignatureError};
-use certificate::{Authorities, Shown};
+use certificate::{Authority, Shown};
 use public_key::PublicKey;
-use rekor::Entry;
+use rekor::{Entry, Log};
+use trusted_root::TrustedRoot;
 
 /// The media type of what cosign signs.
 pub(crate) const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -31,14 +44,16 @@ const CHAIN: &str = "dev.sigstore.cosign/chain";
 #[derive(Debug)]
 pub(crate) struct TrustRoot {
     signers: Signers,
-    logs: Vec<PublicKey>,
+    logs: Vec<Log>,
+    /// Who may say when a bundle was signed; none if nobody is asked.
+    stamps: Option<Vec<Authority>>,
 }
 
 #[derive(Debug)]
 enum Signers {
     Keys(Vec<PublicKey>),
-    Fulcio(Authorities, Fulcio),
-    Pki(Authorities, Pki),
+    Fulcio(Vec<Authority>, Fulcio),
+    Pki(Vec<Authority>, Pki),
 }
 
 /// A signature as it lies beside an image. Nothing of it is believed.
@@ -115,30 +130,43 @@ impl TrustRoot {
                 })?)
             }
             Keys::Fulcio(fulcio) => {
-                let authorities = Authorities::read(&file(&fulcio.ca)?)
-                    .ok_or_else(|| unusable("error loading Fulcio CA certificates"))?;
+                let authorities = match TrustedRoot::read(&file(&fulcio.ca)?) {
+                    Some(root) => root.map_err(SignatureError::Keys)?.fulcio,
+                    None => Authority::read(&file(&fulcio.ca)?).into_iter().collect(),
+                };
+                if authorities.is_empty() {
+                    return Err(unusable("error loading Fulcio CA certificates"));
+                }
                 Signers::Fulcio(authorities, fulcio.clone())
             }
             Keys::Pki(pki) => {
-                let mut authorities = Authorities::read(&file(&pki.roots)?)
+                let mut authority = Authority::read(&file(&pki.roots)?)
                     .ok_or_else(|| unusable("error loading PKI CA Roots certificates"))?;
                 if let Some(intermediates) = &pki.intermediates {
-                    authorities
+                    authority
                         .add_intermediates(&file(intermediates)?)
                         .map_err(SignatureError::Keys)?;
                 }
-                Signers::Pki(authorities, pki.clone())
+                Signers::Pki(vec![authority], pki.clone())
             }
         };
         let logs = numbered(&files(&requirement.rekor)?, |number, file| {
+            if let Some(root) = TrustedRoot::read(file) {
+                let logs = root?.logs;
+                let none = format!("Rekor public key {number} is a trusted root without logs");
+                return if logs.is_empty() { Err(none) } else { Ok(logs) };
+            }
             let key = PublicKey::from_pem(file)
                 .map_err(|error| format!("parsing Rekor public key {number}: {error}"))?;
             match key.is_ecdsa() {
-                true => Ok(key),
+                true => Ok(vec![Log::of(key)]),
                 false => Err(format!("Rekor public key {number} is not using ECDSA")),
             }
         })?;
-        Ok(Self { signers, logs })
+        let logs = logs.into_iter().flatten().collect();
+        let stamps = requirement.bundles.as_ref().and_then(|it| it.stamps.as_ref());
+        let stamps = stamps.map(|key| stamping(&file(key)?)).transpose()?;
+        Ok(Self { signers, logs, stamps })
     }
 
     /// The keys that may have made this signature, by all that lies beside it.
@@ -179,7 +207,7 @@ impl TrustRoot {
                     attached.entry(signature, shown.certificate),
                 )
                 .map_err(invalid)?;
-                let key = authorities.verify(shown, then, true, |certificate| {
+                let key = certificate::verify(authorities, shown, then, true, |certificate| {
                     certificate::require_identity(
                         certificate,
                         &fulcio.oidc_issuer,
@@ -189,19 +217,36 @@ impl TrustRoot {
                 key.map(|key| vec![key]).map_err(invalid)
             }
             Signers::Pki(authorities, pki) => {
-                let key = authorities.verify(shown()?, now, false, |certificate| {
-                    if let Some(email) = &pki.subject_email {
-                        certificate::require_email(certificate, email)?;
-                    }
-                    if let Some(host) = &pki.subject_hostname {
-                        certificate::require_hostname(certificate, host)?;
-                    }
-                    Ok(())
+                let key = certificate::verify(authorities, shown()?, now, false, |certificate| {
+                    require_pki(certificate, pki)
                 });
                 key.map(|key| vec![key]).map_err(invalid)
             }
         }
     }
+}
+
+/// Refuses a certificate that another authority gave to somebody else.
+fn require_pki(certificate: &skopeo_x509::Certificate<'_>, pki: &Pki) -> Result<(), String> {
+    if let Some(email) = &pki.subject_email {
+        certificate::require_email(certificate, email)?;
+    }
+    if let Some(host) = &pki.subject_hostname {
+        certificate::require_hostname(certificate, host)?;
+    }
+    Ok(())
+}
+
+/// Those who may say when something was signed.
+fn stamping(file: &[u8]) -> Result<Vec<Authority>, SignatureError> {
+    let found = match TrustedRoot::read(file) {
+        Some(root) => root.map_err(SignatureError::Keys)?.stamps,
+        None => Authority::read(file).into_iter().collect(),
+    };
+    if found.is_empty() {
+        return Err(unusable("error loading time stamping CA certificates"));
+    }
+    Ok(found)
 }
 
 /// What is made of each file; they are counted from one.

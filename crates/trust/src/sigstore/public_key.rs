@@ -3,8 +3,9 @@
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA256_ASN1,
-    ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA256_FIXED, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA256_FIXED,
+    ECDSA_P521_SHA512_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    UnparsedPublicKey, VerificationAlgorithm,
 };
 use skopeo_x509::der;
 
@@ -108,6 +109,35 @@ impl PublicKey {
     /// Refuses a signature with ASN.1 that an ECDSA key did not make of these bytes.
     pub(super) fn verify_asn1(&self, message: &[u8], signature: &[u8]) -> Result<(), &'static str> {
         if is_sequence(signature) { self.verify(message, signature) } else { Err(ECDSA_FAILED) }
+    }
+
+    /// Whether this key made a signature that is in a bundle. There, larger curves have larger
+    /// hashes, as everywhere but beside images; programs before that used SHA-256 there, too.
+    pub(super) fn has_bundled(&self, message: &[u8], signature: &[u8]) -> bool {
+        if !self.is_ecdsa() {
+            return self.verify(message, signature).is_ok();
+        }
+        let larger: Option<&'static dyn VerificationAlgorithm> = match self.kind {
+            Kind::P384 => Some(&ECDSA_P384_SHA384_ASN1),
+            Kind::P521 => Some(&ECDSA_P521_SHA512_ASN1),
+            _ => None,
+        };
+        let key = |algorithm| UnparsedPublicKey::new(algorithm, &self.bits);
+        larger.is_some_and(|algorithm| key(algorithm).verify(message, signature).is_ok())
+            || self.verify_asn1(message, signature).is_ok()
+    }
+
+    /// Whether this key, a log's, made a signature.
+    pub(super) fn verify_logged(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self.kind {
+            Kind::Ed25519 => self.verify(message, signature).is_ok(),
+            _ => self.verify_asn1(message, signature).is_ok(),
+        }
+    }
+
+    /// The key itself, if it is one of Ed25519.
+    pub(super) fn ed25519(&self) -> Option<&[u8]> {
+        (self.kind == Kind::Ed25519).then_some(&self.bits)
     }
 
     /// Two numbers of equal length (IEEE P1363).

@@ -3,12 +3,14 @@
 //! The promise is about one entry, so the entry has to be about this very signature, payload and
 //! key or certificate: otherwise a promise about anything else would do.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use serde::Deserialize;
 use skopeo_image::{Digest, go_json};
 
 use super::pem;
 use super::public_key::PublicKey;
+use super::validity::Validity;
 use crate::strict::{self, Fields};
 
 /// What the log has to know.
@@ -22,9 +24,60 @@ pub(super) struct Entry<'a> {
     pub(super) payload: &'a [u8],
 }
 
+/// A transparency log that is believed.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) key: PublicKey,
+    /// What it calls itself in entries, if that is known.
+    pub(super) id: Option<Vec<u8>>,
+    /// When its key was in use.
+    pub(super) valid: Validity,
+}
+
+impl Log {
+    /// One of which nothing is known but its key.
+    pub(super) fn of(key: PublicKey) -> Self {
+        Self { key, id: None, valid: Validity::default() }
+    }
+
+    /// What it calls itself in entries.
+    pub(super) fn name(&self) -> Vec<u8> {
+        let own = || digest(&SHA256, self.key.der()).as_ref().to_vec();
+        self.id.clone().unwrap_or_else(own)
+    }
+
+    /// Whether it promised that. A log of which only the key is known may call itself anything, as
+    /// in the original.
+    fn promised(&self, taken: &Taken, timestamp: &[u8]) -> bool {
+        let named = self.id.as_ref().is_none_or(|id| hex(id) == taken.log_id);
+        named
+            && self.valid.contains(taken.integrated_time)
+            && self.key.verify_asn1(taken.canonical().as_bytes(), timestamp).is_ok()
+    }
+}
+
+/// A promise as bundles have it: whether a log made it, and when.
+pub(super) fn promised(log: &Log, body: &[u8], time: i64, index: i64, timestamp: &[u8]) -> bool {
+    let exact = |number: i64| (0..EXACT).contains(&number);
+    let taken = Taken {
+        body: base64::engine::general_purpose::STANDARD.encode(body),
+        integrated_time: time,
+        log_id: hex(&log.name()),
+        log_index: index,
+    };
+    exact(time) && exact(index) && log.promised(&taken, timestamp)
+}
+
+/// 2^53: below it, every whole number is a float of 64 bits.
+const EXACT: i64 = 9_007_199_254_740_992;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Refuses a promise that none of the logs' keys signed, or that is about another entry. Gives when
 /// the log took the entry in, in seconds since 1970.
-pub(super) fn verify(keys: &[PublicKey], promise: &str, entry: Entry<'_>) -> Result<i64, String> {
+pub(super) fn verify(logs: &[Log], promise: &str, entry: Entry<'_>) -> Result<i64, String> {
     let mut fields = Fields::parse(strict::document(promise.as_bytes())?)?;
     let timestamp = fields.take("SignedEntryTimestamp");
     let payload = fields.take("Payload");
@@ -37,8 +90,7 @@ pub(super) fn verify(keys: &[PublicKey], promise: &str, entry: Entry<'_>) -> Res
     let unproven = || "cryptographic signature verification of Rekor SET failed".to_owned();
     // What is not exactly such a payload has another canonical form than any log signs.
     let taken = Taken::parse(payload.get()).ok_or_else(unproven)?;
-    let canonical = taken.canonical();
-    if !keys.iter().any(|key| key.verify_asn1(canonical.as_bytes(), &timestamp).is_ok()) {
+    if !logs.iter().any(|log| log.promised(&taken, &timestamp)) {
         return Err(unproven());
     }
     let body = base64::engine::general_purpose::STANDARD

@@ -94,13 +94,18 @@ fn identities() {
 }
 
 /// One row: what is required, what lies beside the image, and the sentence.
-struct Rows {
-    files: Vec<(&'static str, Vec<u8>)>,
-    table: String,
+pub(crate) struct Rows {
+    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) table: String,
 }
 
 impl Rows {
-    fn row(&mut self, label: &str, requirements: &str, signatures: &[skopeo_image::Signature]) {
+    pub(crate) fn row(
+        &mut self,
+        label: &str,
+        requirements: &str,
+        signatures: &[skopeo_image::Signature],
+    ) {
         let policy = policy(requirements, &self.files);
         let found = outcome(&policy, "example.com/app:1", signatures);
         let _ = writeln!(self.table, "{label} | {}", stable(&found));

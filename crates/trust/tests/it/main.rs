@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bundles;
+mod bundling;
 #[expect(clippy::cloned_ref_to_slice_refs, reason = "the rows of a table look alike")]
 mod golden;
 mod hostile;

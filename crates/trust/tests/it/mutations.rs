@@ -12,7 +12,10 @@ const SIGNED: &str = r#"{"type":"signedBy","keyType":"GPGKeys","keyPath":"KEY"}"
 const NAME: &str = "example.com/app:1";
 
 /// Each byte changed in each of these ways.
-fn mutations<'a>(bytes: &'a [u8], masks: &'a [u8]) -> impl Iterator<Item = (usize, Vec<u8>)> + 'a {
+pub(crate) fn mutations<'a>(
+    bytes: &'a [u8],
+    masks: &'a [u8],
+) -> impl Iterator<Item = (usize, Vec<u8>)> + 'a {
     (0..bytes.len()).flat_map(move |at| {
         masks.iter().map(move |mask| {
             let mut changed = bytes.to_vec();

@@ -147,6 +147,10 @@ impl Pair {
         pem("PUBLIC KEY", self.0.public_key().as_der().unwrap().as_ref())
     }
 
+    pub(crate) fn der(&self) -> Vec<u8> {
+        self.0.public_key().as_der().unwrap().as_ref().to_vec()
+    }
+
     pub(crate) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         self.0.sign(&SystemRandom::new(), bytes).unwrap().as_ref().to_vec()
     }
@@ -239,6 +243,10 @@ impl Authority {
         self.0.pem()
     }
 
+    pub(crate) fn der(&self) -> Vec<u8> {
+        self.0.der().to_vec()
+    }
+
     /// A signer's certificate, changed.
     pub(crate) fn certify(&self, change: impl Fn(&mut CertificateParams)) -> Certified {
         let mut parameters = signer();
@@ -246,6 +254,14 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let pair = Pair::from_pkcs8(&key.serialize_der());
         Certified { pem: parameters.signed_by(&key, &self.0).unwrap().pem(), pair }
+    }
+}
+
+impl Certified {
+    pub(crate) fn der(&self) -> Vec<u8> {
+        let der: rustls_pki_types::CertificateDer<'_> =
+            rustls_pki_types::pem::PemObject::from_pem_slice(self.pem.as_bytes()).unwrap();
+        der.to_vec()
     }
 }
 

@@ -1,0 +1,222 @@
+//! Whether a bundle meets a requirement of `sigstoreSigned` whose `bundleIdentity` lets bundles in.
+//!
+//! All that the policy names has to be there and right: with keys of logs, one that has the very
+//! signature; with an authority for times, a time. What is there beyond that is not looked at.
+
+use std::time::UNIX_EPOCH;
+
+use rustls_pki_types::CertificateDer;
+use skopeo_image::{PolicyScope, RawManifest};
+use skopeo_x509::Certificate;
+
+use super::bundle::{Bundle, Content, MessageSignature, Shown};
+use super::record::Signed;
+use super::statement::{self, Statement};
+use super::{Signers, TrustRoot, certificate, hash, inclusion, invalid, require_pki, stamp};
+use crate::openpgp::MAX_SIGNATURE;
+use crate::policy::{BundleIdentity, Bundles, SigstoreSigned};
+use crate::{Policy, SignatureError};
+
+const UNTIMED: &str = "nobody who is trusted says when it was signed";
+
+/// More certificates are in no chain.
+const MAX_CHAIN: usize = 32;
+
+impl Policy {
+    /// Whether a bundle meets a requirement.
+    pub(crate) fn judge_bundle(
+        &self,
+        requirement: &SigstoreSigned,
+        bundles: &Bundles,
+        scope: &PolicyScope,
+        manifest: &RawManifest,
+        bytes: &[u8],
+    ) -> Result<(), SignatureError> {
+        let machine = self.machine();
+        let root = self.roots().or_make(requirement, || TrustRoot::read(requirement, machine))?;
+        if bytes.len() > MAX_SIGNATURE {
+            return Err(invalid(format!("the bundle has more than {MAX_SIGNATURE} bytes")));
+        }
+        let bad = |reason| invalid(format!("bundle: {reason}"));
+        let bundle = Bundle::parse(bytes).map_err(bad)?;
+        let (message, signature) = match &bundle.content {
+            Content::Envelope(envelope) => {
+                let signature = statement::signature(envelope).map_err(bad)?;
+                let (kind, payload) = (&envelope.payload_type, &envelope.payload.0);
+                (statement::signed_bytes(kind, payload), signature)
+            }
+            Content::Message(message) => {
+                require_digest(message, manifest)?;
+                (manifest.bytes.to_vec(), message.signature.0.as_slice())
+            }
+        };
+        let now = machine.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        root.judge(&bundle, &message, signature, now).map_err(bad)?;
+        match &bundle.content {
+            // It is of these bytes, and says nothing else.
+            Content::Message(_) if bundles.identity == BundleIdentity::DigestOnly => Ok(()),
+            Content::Message(_) => Err(bad("it names no image".to_owned())),
+            Content::Envelope(envelope) => {
+                let statement = Statement::parse(&envelope.payload.0).map_err(bad)?;
+                judge_statement(&statement, requirement, bundles, scope, manifest)
+            }
+        }
+    }
+}
+
+/// Whether what was signed is a signature of this manifest, and where it has to be, of this name.
+fn judge_statement(
+    statement: &Statement,
+    requirement: &SigstoreSigned,
+    bundles: &Bundles,
+    scope: &PolicyScope,
+    manifest: &RawManifest,
+) -> Result<(), SignatureError> {
+    if statement.predicate_type != statement::PREDICATE {
+        let found = &statement.predicate_type;
+        return Err(invalid(format!("bundle: it says {found:?}, which is no signature")));
+    }
+    let own = statement.about(manifest);
+    if own.is_empty() {
+        let other = statement.subjects.iter().find_map(|it| it.digests.first());
+        return Err(match other {
+            Some(digest) => SignatureError::Digest(digest.clone()),
+            None => invalid("bundle: it is about no digest".to_owned()),
+        });
+    }
+    if bundles.identity == BundleIdentity::DigestOnly {
+        return Ok(());
+    }
+    let names: Vec<&String> = own.iter().filter_map(|it| it.name.as_ref()).collect();
+    let reference = scope.reference.as_deref();
+    if names.iter().any(|name| requirement.identity.accepts(reference, name)) {
+        return Ok(());
+    }
+    Err(match names.first() {
+        Some(name) => SignatureError::Identity((*name).clone()),
+        None => invalid("bundle: it names no image".to_owned()),
+    })
+}
+
+/// Refuses a signature that says itself that it is of something else.
+fn require_digest(
+    message: &MessageSignature,
+    manifest: &RawManifest,
+) -> Result<(), SignatureError> {
+    let Some(digest) = &message.message_digest else { return Ok(()) };
+    match hash::by_name(&digest.algorithm, &manifest.bytes) {
+        Some(hash) if hash == digest.digest.0 => Ok(()),
+        Some(_) => Err(invalid("bundle: it is of another digest".to_owned())),
+        None => Err(invalid(format!("bundle: it has a digest by {:?}", digest.algorithm))),
+    }
+}
+
+impl TrustRoot {
+    /// Refuses a signature that nobody made who is trusted.
+    fn judge(
+        &self,
+        bundle: &Bundle,
+        message: &[u8],
+        signature: &[u8],
+        now: i64,
+    ) -> Result<(), String> {
+        let payload = match &bundle.content {
+            Content::Envelope(envelope) => Some(envelope.payload.0.as_slice()),
+            Content::Message(_) => None,
+        };
+        let signed = |signer| Signed { message, payload, signature, signer };
+        match (&self.signers, &bundle.signer) {
+            (Signers::Keys(keys), Shown::Key) => {
+                let by = keys.iter().find(|key| key.has_bundled(message, signature));
+                let by = by.ok_or("cryptographic signature verification failed")?;
+                self.times(bundle, signed(by.der()), now).map(drop)
+            }
+            (Signers::Keys(_), Shown::Certificates(_)) => {
+                Err("it is by a certificate, and not by a key".to_owned())
+            }
+            (Signers::Fulcio(..) | Signers::Pki(..), Shown::Key) => {
+                Err("it is by a key, and not by a certificate".to_owned())
+            }
+            (signers, Shown::Certificates(chain)) => {
+                let Some((leaf, above)) = chain.split_first().filter(|_| chain.len() <= MAX_CHAIN)
+                else {
+                    return Err("its chain of certificates has no end or no beginning".to_owned());
+                };
+                let key = Certificate::parse(leaf)
+                    .and_then(|it| super::PublicKey::from_der(it.key))
+                    .map_err(|error| format!("parsing leaf certificate: {error}"))?;
+                if !key.has_bundled(message, signature) {
+                    return Err("cryptographic signature verification failed".to_owned());
+                }
+                let mut times = self.times(bundle, signed(leaf), now)?;
+                let above: Vec<_> =
+                    above.iter().map(|it| CertificateDer::from(it.as_slice())).collect();
+                let verify = |then| match signers {
+                    Signers::Pki(authorities, pki) => certificate::verify_der(
+                        authorities,
+                        leaf,
+                        &above,
+                        then,
+                        false,
+                        |certificate| require_pki(certificate, pki),
+                    ),
+                    Signers::Fulcio(authorities, fulcio) => certificate::verify_der(
+                        authorities,
+                        leaf,
+                        &above,
+                        then,
+                        true,
+                        |certificate| {
+                            let (issuer, email) = (&fulcio.oidc_issuer, &fulcio.subject_email);
+                            certificate::require_identity(certificate, issuer, email)
+                        },
+                    ),
+                    Signers::Keys(_) => Err("it is by a certificate, and not by a key".to_owned()),
+                };
+                match signers {
+                    // Only those who ask for a time let a certificate's own be over.
+                    Signers::Pki(..) if self.stamps.is_none() => times = vec![now],
+                    _ if times.is_empty() => {
+                        return Err(UNTIMED.to_owned());
+                    }
+                    _ => {}
+                }
+                times.into_iter().try_for_each(|then| verify(then).map(drop))
+            }
+        }
+    }
+
+    /// The times at which it was there, as logs and authorities say that are trusted; refused if
+    /// one of those has to know it and does not.
+    fn times(&self, bundle: &Bundle, signed: Signed<'_>, now: i64) -> Result<Vec<i64>, String> {
+        let mut times = Vec::new();
+        let mut logs = Vec::new();
+        if !self.logs.is_empty() {
+            for proven in inclusion::prove(&self.logs, &bundle.entries, signed)? {
+                times.extend(proven.time);
+                logs.push(proven.log);
+            }
+        }
+        if let Some(authorities) = &self.stamps {
+            let mut because = None;
+            for answer in &bundle.stamps {
+                match stamp::verify(authorities, answer, signed.signature) {
+                    Ok(time) => times.push(time),
+                    Err(why) => because = Some(why),
+                }
+            }
+            if times.is_empty() {
+                return Err(because.unwrap_or_else(|| UNTIMED.to_owned()));
+            }
+        }
+        let is_valid = |log: &&super::Log| match times.as_slice() {
+            [] => log.valid.contains(now),
+            times => times.iter().all(|then| log.valid.contains(*then)),
+        };
+        if !logs.iter().all(is_valid) {
+            return Err("the log was not trusted when it was signed".to_owned());
+        }
+        Ok(times)
+    }
+}
