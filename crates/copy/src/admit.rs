@@ -1,8 +1,8 @@
 //! Fetch, check the digest, ask the policy.
 
 use skopeo_image::{Descriptor, RawManifest, Signature, Which};
-use skopeo_transport::Error as TransportError;
-use skopeo_trust::Admitted;
+use skopeo_transport::{Error as TransportError, Source};
+use skopeo_trust::{Admitted, Policy};
 
 use crate::request::SourceSignatures;
 use crate::{Error, Event, Job, Request};
@@ -56,9 +56,7 @@ pub(crate) async fn admit(
     let keep = request.signatures != SourceSignatures::Remove;
     let mut signatures = Vec::new();
     if keep || !job.policy.accepts_unsigned(&scope) {
-        signatures = job
-            .source
-            .signatures(which)
+        signatures = read_signatures(job.source, job.policy, &manifest, which)
             .await
             .map_err(|error| Error::ReadSignatures(error.into()))?;
     }
@@ -87,14 +85,41 @@ pub(crate) async fn layers(
         .map_err(|source| Error::Source { name: name(), source: source.into() })
 }
 
+/// The signatures that a manifest is judged by: those that lie beside it, and bundles that hang on
+/// it if the policy asks for those.
+///
+/// # Errors
+/// If they cannot be read.
+pub async fn read_signatures(
+    source: &dyn Source,
+    policy: &Policy,
+    manifest: &RawManifest,
+    which: &Which,
+) -> Result<Vec<Signature>, TransportError> {
+    let mut signatures = source.signatures(which).await?;
+    if policy.asks_for_bundles(&source.name().policy_scope()) {
+        let digest = match which {
+            Which::Instance(digest) => digest.clone(),
+            Which::Top => manifest.digest()?,
+        };
+        signatures.extend(skopeo_transport::bundles(source, &digest).await?);
+    }
+    Ok(signatures)
+}
+
 /// The signatures of a list that go with it.
-pub(crate) async fn list_signatures(job: &Job<'_>, which: &Which) -> Result<Vec<Signature>, Error> {
+pub(crate) async fn list_signatures(
+    job: &Job<'_>,
+    manifest: &RawManifest,
+    which: &Which,
+) -> Result<Vec<Signature>, Error> {
     if job.request.signatures != SourceSignatures::Keep {
         return Ok(Vec::new());
     }
     job.session.tell(Event::GettingListSignatures);
-    let signatures =
-        job.source.signatures(which).await.map_err(|error| Error::ReadSignatures(error.into()))?;
+    let signatures = read_signatures(job.source, job.policy, manifest, which)
+        .await
+        .map_err(|error| Error::ReadSignatures(error.into()))?;
     if !signatures.is_empty() {
         job.session.tell(Event::CheckingListSignatures);
     }

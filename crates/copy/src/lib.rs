@@ -49,6 +49,7 @@ use skopeo_trust::Policy;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tracing::debug;
 
+pub use admit::read_signatures;
 pub use error::{Error, class_of, is_transient, sentence};
 pub use event::{BlobKind, Event};
 pub use known_lists::KnownLists;

@@ -110,7 +110,7 @@ pub(crate) async fn prepare(
     depth: usize,
 ) -> Result<Prepared, Error> {
     bounded(job, &manifest, depth)?;
-    let signatures = admit::list_signatures(job, &which).await?;
+    let signatures = admit::list_signatures(job, &manifest, &which).await?;
     let within = match (&job.request.lists, scope) {
         (Lists::Platforms { .. }, Scope::Top | Scope::Nested) => {
             let list = plan::parse_list(&manifest).map_err(PlanError::from)?;
@@ -189,7 +189,8 @@ pub(crate) async fn admit(job: &Job<'_>, prepared: &Prepared) -> Result<(), Erro
     let scope = job.source.name().policy_scope();
     let mut signatures = Vec::new();
     if !job.policy.accepts_unsigned(&scope) {
-        let read = job.source.signatures(&prepared.which).await;
+        let Prepared { manifest, which, .. } = prepared;
+        let read = admit::read_signatures(job.source, job.policy, manifest, which).await;
         signatures = read.map_err(|error| Error::ReadSignatures(error.into()))?;
     }
     let admitted = job.policy.admit(&scope, prepared.manifest.clone(), &signatures);

@@ -11,6 +11,7 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
 )]
 
+mod bundles;
 mod collection;
 mod destination;
 mod dir;
@@ -39,6 +40,7 @@ mod tar;
 
 use skopeo_image::Digest;
 
+pub use bundles::bundles;
 pub use collection::{Collection, CollectionKind, Held, base, collection, held, join};
 pub use destination::{Accepts, Destination, How, LayerForm, PutManifestError, Role, Stored, Wish};
 pub use dir::DirName;

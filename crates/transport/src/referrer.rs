@@ -50,6 +50,8 @@ pub enum CosignTag {
 pub enum Look {
     /// Find all of it.
     Whole,
+    /// Find what is listed, and not what is under cosign's tags.
+    Listed,
     /// Find out cheaply whether there is any: a list under a tag may be given instead of what it
     /// lists.
     Glance,

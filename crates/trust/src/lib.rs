@@ -28,6 +28,7 @@ pub use error::{PolicyError, Rejected, SignatureError};
 pub use machine::Machine;
 pub use payload::{Payload, PayloadError};
 pub use policy::Policy;
+pub use sigstore::BundleClaims;
 
 /// More signatures of one image are not judged. The original reads up to 128 from a server.
 pub const MAX_SIGNATURES: usize = 1024;

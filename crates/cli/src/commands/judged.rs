@@ -1,8 +1,10 @@
 //! The image that a name leads to on this machine, and all that a policy judges it by.
 
 use anyhow::{Context as _, Result, bail};
+use skopeo_copy::read_signatures;
 use skopeo_image::{Manifest, RawManifest, Signature, Which};
 use skopeo_transport::{ImageName, Options, Source};
+use skopeo_trust::Policy;
 
 use crate::app::App;
 use crate::args::image;
@@ -22,12 +24,14 @@ pub(super) async fn read(
     flags: &Values,
     name: &ImageName,
     options: &Options,
+    policy: &Policy,
 ) -> Result<Judged> {
     retry::with(image::retries(flags), async || {
         let source = skopeo_transport::open(name, options).await;
         let source = source.with_context(|| format!("initializing source {name}"))?;
         let (which, manifest) = chosen(app, &*source).await?;
-        let signatures = source.signatures(&which).await.context("reading signatures")?;
+        let signatures = read_signatures(&*source, policy, &manifest, &which).await;
+        let signatures = signatures.context("reading signatures")?;
         Ok(Judged { source, manifest, signatures })
     })
     .await

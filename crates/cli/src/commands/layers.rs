@@ -24,7 +24,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     app.doing(format!("reading layers of {name}"));
     app.run(async {
         let Judged { source, manifest, signatures } =
-            judged::read(app, flags, &name, &options).await?;
+            judged::read(app, flags, &name, &options, &policy).await?;
         let admitted = policy.admit(&source.name().policy_scope(), manifest, &signatures);
         let manifest = admitted.context("Source image rejected")?.into_manifest();
         let blobs = match digests {

@@ -50,8 +50,8 @@ pub(crate) fn check(app: &App, flags: &Values, arguments: &[String]) -> Result<(
     let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
     app.doing(format!("asking the policy about {name}"));
     let (answer, verdict) = app.run(async {
-        let Judged { source, manifest, signatures } =
-            judged::read(app, flags, &name, &options).await?;
+        let judged = judged::read(app, flags, &name, &options, &policy).await?;
+        let Judged { source, manifest, signatures } = judged;
         let judgement = policy.explain(&source.name().policy_scope(), &manifest, &signatures);
         let digest = manifest.digest()?.to_string();
         let text = match output {

@@ -56,15 +56,22 @@ pub(crate) fn signing(app: &App, flags: SignFlags, output: Output) -> Result<Sig
 }
 
 /// What the flags ask for, where nothing will be signed: no pass phrase is asked for.
-pub(crate) fn pretended(flags: SignFlags) -> Signing {
+///
+/// # Errors
+/// If the file of parameters cannot be read.
+pub(crate) fn pretended(flags: SignFlags) -> Result<Signing> {
     let mut signers: Vec<Arc<dyn Signer>> = Vec::new();
     if flags.by.is_some() || flags.by_sequoia {
         signers.push(Arc::new(Pretended(SignatureKind::Simple)));
     }
-    if flags.sigstore_key.is_some() || flags.sigstore_params.is_some() {
+    if let Some(file) = &flags.sigstore_params {
+        let params = params::Params::read(file).context("Error using --sign-by-sigstore")?;
+        signers.push(Arc::new(Pretended(params.format.kind())));
+    }
+    if flags.sigstore_key.is_some() {
         signers.push(Arc::new(Pretended(SignatureKind::Sigstore)));
     }
-    Signing { signers, identity: flags.identity }
+    Ok(Signing { signers, identity: flags.identity })
 }
 
 /// Somebody who would sign.

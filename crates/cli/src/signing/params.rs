@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Map, Value as Json};
 use skopeo_image::Secret;
+use skopeo_trust::sign::Format;
 
 use crate::go;
 
@@ -17,6 +18,8 @@ pub(super) struct Params {
     pub(super) key: KeySource,
     /// The address of a transparency log.
     pub(super) rekor: Option<String>,
+    /// A member of ours.
+    pub(super) format: Format,
 }
 
 /// Where the key comes from.
@@ -60,7 +63,8 @@ pub(super) enum Mode {
     Interactive,
 }
 
-const FIELDS: [&str; 4] = ["privateKeyFile", "privateKeyPassphraseFile", "fulcio", "rekorURL"];
+const FIELDS: [&str; 5] =
+    ["privateKeyFile", "privateKeyPassphraseFile", "fulcio", "rekorURL", "format"];
 const FULCIO: [&str; 6] =
     ["fulcioURL", "oidcMode", "oidcIDToken", "oidcIssuerURL", "oidcClientID", "oidcClientSecret"];
 
@@ -108,7 +112,12 @@ impl Params {
                 KeySource::Fulcio { url, oidc: Oidc::new(fulcio)? }
             }
         };
-        Ok(Self { key, rekor: text(fields, "rekorURL") })
+        let format = match text(fields, "format").as_deref() {
+            None | Some("attachment") => Format::Attachment,
+            Some("bundle") => Format::Bundle,
+            Some(other) => bail!("unknown format value {}", go::quote(other)),
+        };
+        Ok(Self { key, rekor: text(fields, "rekorURL"), format })
     }
 }
 
@@ -188,6 +197,9 @@ mod tests {
         for (text, expected) in [
             ("privateKeyFile: k", ""),
             ("privateKeyFile: k\nrekorURL: https://r", ""),
+            ("privateKeyFile: k\nformat: bundle", ""),
+            ("privateKeyFile: k\nformat: attachment", ""),
+            ("privateKeyFile: k\nformat: Bundle", "unknown format value \"Bundle\""),
             ("fulcio: {fulcioURL: u, oidcMode: staticToken, oidcIDToken: t}", ""),
             (
                 "fulcio: {fulcioURL: u, oidcMode: deviceGrant, oidcIssuerURL: i, oidcClientID: c}",

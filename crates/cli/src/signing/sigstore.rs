@@ -11,7 +11,7 @@ use serde::Deserialize;
 use skopeo_image::{RawManifest, Reference, Secret, Signature, SignatureKind};
 use skopeo_registry::{Ask, Said, Web};
 use skopeo_trust::sign::fulcio::{self, Certificate};
-use skopeo_trust::sign::{Log, PrivateKey, SignError, Signer, Sigstore, cosign_key, rekor};
+use skopeo_trust::sign::{Format, Log, PrivateKey, SignError, Signer, Sigstore, cosign_key, rekor};
 use tokio::sync::OnceCell;
 
 use super::oidc;
@@ -56,12 +56,12 @@ pub(super) fn by_params(path: &Path, web: &Web, output: Output) -> Result<Arc<dy
                 Some(file) => passphrase::of_file(&file)?,
                 None => passphrase::ask(&path.to_string_lossy(), output)?,
             };
-            Arc::new(logged(by_file(&path, &passphrase)?, log))
+            Arc::new(logged(by_file(&path, &passphrase)?.in_format(params.format), log))
         }
         KeySource::Fulcio { url, oidc } => {
             let url = below("fulcioURL", &url, fulcio::PATH)?;
             let (web, ready) = (web.clone(), OnceCell::new());
-            Arc::new(Certified { web, url, oidc, output, log, ready })
+            Arc::new(Certified { web, url, oidc, output, log, format: params.format, ready })
         }
     })
 }
@@ -90,37 +90,28 @@ struct Rekor {
 
 #[async_trait]
 impl Log for Rekor {
-    async fn upload(
-        &self,
-        payload: &[u8],
-        signature: &[u8],
-        pem: &str,
-    ) -> Result<String, Box<dyn StdError + Send + Sync>> {
-        Ok(self.entry(payload, signature, pem).await?)
+    async fn upload(&self, entry: Vec<u8>) -> Result<Vec<u8>, Box<dyn StdError + Send + Sync>> {
+        let answer = self.add(entry.into()).await;
+        Ok(answer.context("Error uploading a log entry")?.to_vec())
     }
 }
 
 impl Rekor {
-    async fn entry(&self, payload: &[u8], signature: &[u8], pem: &str) -> Result<String> {
-        let body = Bytes::from(rekor::entry(payload, signature, pem)?);
-        let ask = Ask { accept: Some(JSON), body: Some((JSON, body)), ..Ask::default() };
-        let upload = async {
-            let said = self.web.ask(&self.url, &ask).await?;
-            match (said.status, &said.location) {
-                (201, _) => Ok(said.body),
-                // It is there already. Whatever host the answer names, it is this log's entry.
-                (409, Some(location)) => {
-                    let id = location.rsplit('/').next().unwrap_or_default();
-                    let url = format!("{}/{id}", self.url);
-                    let ask = Ask { accept: Some(JSON), ..Ask::default() };
-                    let said = self.web.ask(&url, &ask).await?;
-                    if said.status == 200 { Ok(said.body) } else { Err(refused(&said)) }
-                }
-                _ => Err(refused(&said)),
+    async fn add(&self, entry: Bytes) -> Result<Bytes> {
+        let ask = Ask { accept: Some(JSON), body: Some((JSON, entry)), ..Ask::default() };
+        let said = self.web.ask(&self.url, &ask).await?;
+        match (said.status, &said.location) {
+            (201, _) => Ok(said.body),
+            // It is there already. Whatever host the answer names, it is this log's entry.
+            (409, Some(location)) => {
+                let id = location.rsplit('/').next().unwrap_or_default();
+                let url = format!("{}/{id}", self.url);
+                let ask = Ask { accept: Some(JSON), ..Ask::default() };
+                let said = self.web.ask(&url, &ask).await?;
+                if said.status == 200 { Ok(said.body) } else { Err(refused(&said)) }
             }
-        };
-        let answer = upload.await.context("Error uploading a log entry")?;
-        Ok(rekor::bundle(&answer, payload, signature)?)
+            _ => Err(refused(&said)),
+        }
     }
 }
 
@@ -151,6 +142,7 @@ struct Certified {
     /// What stdout is for.
     output: Output,
     log: Option<Arc<dyn Log>>,
+    format: Format,
     ready: OnceCell<Sigstore>,
 }
 
@@ -161,7 +153,8 @@ impl Certified {
                 let (key, _) = PrivateKey::generate()?;
                 let certificate =
                     self.certify(&key).await.context("Error using --sign-by-sigstore")?;
-                Ok(logged(Sigstore::new(key).certified(certificate), self.log.clone()))
+                let signer = Sigstore::new(key).certified(certificate).in_format(self.format);
+                Ok(logged(signer, self.log.clone()))
             })
             .await
     }
@@ -194,11 +187,11 @@ impl Certified {
 #[async_trait]
 impl Signer for Certified {
     fn kind(&self) -> SignatureKind {
-        SignatureKind::Sigstore
+        self.format.kind()
     }
 
     fn doing(&self) -> &'static str {
-        "Signing image using a sigstore signature"
+        self.format.doing()
     }
 
     async fn prepare(&self) -> Result<(), SignError> {

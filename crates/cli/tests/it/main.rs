@@ -48,6 +48,7 @@ mod serve_names;
 mod sif;
 mod signals;
 mod signing;
+mod sigstore_bundles;
 mod sigstore_signing;
 mod stage;
 mod surface;

@@ -129,7 +129,7 @@ impl Source for LayoutSource {
     ) -> Result<Option<Vec<Referrer>>, Error> {
         let (place, index, digest) = (self.place.clone(), self.index.clone(), subject.clone());
         let mut found = files::blocking(move || hanging::named(&*place, &index, &digest)).await?;
-        if look == Look::Whole {
+        if look != Look::Glance {
             let known: HashSet<_> = found.iter().map(|it| it.blob.digest.clone()).collect();
             let by_subject = self.by_subject.get_or_try_init(|| {
                 let (place, index) = (self.place.clone(), self.index.clone());

@@ -16,7 +16,7 @@ use skopeo_registry::{BoxError, Mount, Repository, RetryWith, UploadError, Uploa
 use super::ledger::Ledger;
 use super::lookaside::Lookaside;
 use super::referrers::Shelf;
-use super::{DockerName, attachments, place, same_registry};
+use super::{DockerName, attachments, bundles, place, same_registry};
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, Options, PutManifestError, Referrer,
     Role, Stored, Wish, files, manifest,
@@ -381,21 +381,27 @@ impl Destination for RegistryDestination {
             Which::Instance(digest) => digest.clone(),
             Which::Top => self.state().top.clone().ok_or(Error::NothingToCommit)?,
         };
-        let (beside, aside): (Vec<_>, Vec<_>) = signatures
-            .iter()
-            .cloned()
-            .partition(|signature| matches!(signature, Signature::Sigstore { .. }));
+        let of = |kind| -> Vec<Signature> {
+            signatures.iter().filter(|it| it.kind() == kind).cloned().collect()
+        };
+        let beside = of(SignatureKind::Sigstore);
         if !beside.is_empty() {
             self.require_attachments()?;
             attachments::write(&self.repository, &digest, &beside).await?;
         }
-        self.lookaside.write(&digest, &aside)
+        let hanging = of(SignatureKind::Bundle);
+        if !hanging.is_empty() {
+            bundles::write(&self.repository, &self.shelf, &digest, &hanging).await?;
+        }
+        self.lookaside.write(&digest, &of(SignatureKind::Simple))
     }
 
     fn keeps_signatures(&self, kind: SignatureKind) -> Result<(), Error> {
         match kind {
             SignatureKind::Simple => self.lookaside.require_writable(),
             SignatureKind::Sigstore => self.require_attachments(),
+            // They are asked for by name, and hang where everything may.
+            SignatureKind::Bundle => Ok(()),
         }
     }
 

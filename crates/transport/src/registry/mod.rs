@@ -5,6 +5,7 @@
 //! listing tags go to the place that the name itself says.
 
 mod attachments;
+mod bundles;
 mod connections;
 mod destination;
 mod foreign;

@@ -37,6 +37,7 @@ pub(super) async fn read(
     look: Look,
 ) -> Result<Vec<Referrer>, Error> {
     let mut found = match look {
+        Look::Listed => return listed(repository, subject).await,
         Look::Whole => listed(repository, subject).await?,
         Look::Glance => match repository.referrers_by_api(subject).await? {
             Some(all) => referrers(all, Found::Api),
@@ -54,7 +55,10 @@ pub(super) async fn read(
     Ok(found)
 }
 
-async fn listed(repository: &Repository, subject: &Digest) -> Result<Vec<Referrer>, Error> {
+pub(super) async fn listed(
+    repository: &Repository,
+    subject: &Digest,
+) -> Result<Vec<Referrer>, Error> {
     let Some(answer) = repository.referrers(subject).await? else { return Ok(Vec::new()) };
     let found = match answer.by {
         ListedBy::Api => Found::Api,
@@ -68,7 +72,10 @@ fn referrers(listed: Vec<OciDescriptor>, found: Found) -> Vec<Referrer> {
 }
 
 /// What a tag leads to; `None` if there is no such tag.
-async fn tagged(repository: &Repository, tag: &str) -> Result<Option<Descriptor>, Error> {
+pub(super) async fn tagged(
+    repository: &Repository,
+    tag: &str,
+) -> Result<Option<Descriptor>, Error> {
     match repository.head_manifest(tag).await {
         Ok(head) => {
             if let Some(digest) = head.digest {
@@ -86,7 +93,10 @@ async fn tagged(repository: &Repository, tag: &str) -> Result<Option<Descriptor>
     Ok(Some(Descriptor::new(manifest.media_type.clone(), manifest.digest()?, size)))
 }
 
-async fn read_tag(repository: &Repository, tag: &str) -> Result<Option<RawManifest>, Error> {
+pub(super) async fn read_tag(
+    repository: &Repository,
+    tag: &str,
+) -> Result<Option<RawManifest>, Error> {
     match repository.manifest(tag).await {
         Ok(fetched) => Ok(Some(raw(fetched.manifest))),
         Err(error) if error.status() == Some(404) => Ok(None),

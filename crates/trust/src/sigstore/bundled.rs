@@ -6,13 +6,13 @@
 use std::time::UNIX_EPOCH;
 
 use rustls_pki_types::CertificateDer;
-use skopeo_image::{PolicyScope, RawManifest};
+use skopeo_image::{Digest, PolicyScope, RawManifest};
 use skopeo_x509::Certificate;
 
 use super::bundle::{Bundle, Content, MessageSignature, Shown};
 use super::record::Signed;
 use super::statement::{self, Statement};
-use super::{Signers, TrustRoot, certificate, hash, inclusion, invalid, require_pki, stamp};
+use super::{Signers, TrustRoot, certificate, hash, inclusion, invalid, pem, require_pki, stamp};
 use crate::openpgp::MAX_SIGNATURE;
 use crate::policy::{BundleIdentity, Bundles, SigstoreSigned};
 use crate::{Policy, SignatureError};
@@ -62,6 +62,60 @@ impl Policy {
                 judge_statement(&statement, requirement, bundles, scope, manifest)
             }
         }
+    }
+}
+
+/// What a bundle says, to be shown: nothing of it is verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BundleClaims {
+    /// What it is about: of several, what is the manifest that was asked about.
+    pub digest: Option<Digest>,
+    /// What that is called.
+    pub name: Option<String>,
+    /// What kind of statement it is; none of bundles that sign a manifest's bytes.
+    pub predicate_type: Option<String>,
+    /// The certificate of who signed it, in PEM.
+    pub certificate: Option<String>,
+    /// When a log took it in, in seconds since 1970.
+    pub integrated_time: Option<i64>,
+}
+
+impl BundleClaims {
+    /// Reads a bundle, as far as it speaks of that manifest.
+    ///
+    /// # Errors
+    /// It is none, in words for the user.
+    pub fn read(bytes: &[u8], manifest: &RawManifest) -> Result<Self, String> {
+        if bytes.len() > MAX_SIGNATURE {
+            return Err(format!("the bundle has more than {MAX_SIGNATURE} bytes"));
+        }
+        let bundle = Bundle::parse(bytes)?;
+        let mut claims = Self::default();
+        match &bundle.content {
+            Content::Message(message) => {
+                let of_it = message.message_digest.as_ref().is_none_or(|it| {
+                    hash::by_name(&it.algorithm, &manifest.bytes).as_ref() == Some(&it.digest.0)
+                });
+                claims.digest = manifest.digest().ok().filter(|_| of_it);
+            }
+            Content::Envelope(envelope) => {
+                statement::signature(envelope)?;
+                let statement = Statement::parse(&envelope.payload.0)?;
+                let own = statement.about(manifest);
+                let subject = own.first().copied().or_else(|| statement.subjects.first());
+                claims.digest = subject.and_then(|it| it.digests.first()).cloned();
+                claims.name = subject.and_then(|it| it.name.clone());
+                claims.predicate_type = Some(statement.predicate_type.clone());
+            }
+        }
+        if let Shown::Certificates(chain) = &bundle.signer {
+            claims.certificate = chain.first().map(|der| pem::block_of("CERTIFICATE", der));
+        }
+        let times = bundle.entries.iter().map(|it| it.integrated_time.0);
+        let time = times.filter(|it| *it > 0).min();
+        claims.integrated_time = time.and_then(|it| i64::try_from(it).ok());
+        Ok(claims)
     }
 }
 

@@ -27,6 +27,7 @@ use crate::openpgp::MAX_SIGNATURE;
 use crate::policy::{Fulcio, Key, Keys, Pki, SigstoreSigned};
 use crate::signed_by::judge_payload;
 use crate::{Machine, Payload, Policy, SignatureError};
+pub use bundled::BundleClaims;
 use certificate::{Authority, Shown};
 use public_key::PublicKey;
 use rekor::{Entry, Log};

@@ -35,6 +35,14 @@ pub(super) fn public_key(der: &[u8]) -> String {
     format!("{BEGIN}PUBLIC KEY{DASHES}\n{body}\n{END}PUBLIC KEY{DASHES}\n")
 }
 
+/// A block whose lines are as short as everybody wants them.
+pub(super) fn block_of(label: &str, der: &[u8]) -> String {
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<&str> =
+        body.as_bytes().chunks(64).filter_map(|line| str::from_utf8(line).ok()).collect();
+    format!("{BEGIN}{label}{DASHES}\n{}\n{END}{label}{DASHES}\n", lines.join("\n"))
+}
+
 /// The certificates that a text is, with nothing else in it.
 pub(super) fn certificates(text: &str) -> Result<Vec<Vec<u8>>, String> {
     let mut rest = text.trim();

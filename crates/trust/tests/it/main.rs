@@ -8,4 +8,5 @@ mod bundling;
 mod golden;
 mod hostile;
 mod mutations;
+mod signing;
 mod world;

@@ -247,6 +247,11 @@ impl Authority {
         self.0.der().to_vec()
     }
 
+    /// A signer's certificate for that key.
+    pub(crate) fn certify_key(&self, key: &KeyPair) -> String {
+        signer().signed_by(key, &self.0).unwrap().pem()
+    }
+
     /// A signer's certificate, changed.
     pub(crate) fn certify(&self, change: impl Fn(&mut CertificateParams)) -> Certified {
         let mut parameters = signer();

@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
-use skopeo_image::{Digest, Manifest, RawManifest, Signature, Which};
+use skopeo_image::{Digest, Manifest, RawManifest, Signature, SignatureKind, Which};
 use skopeo_transport::Source;
 use skopeo_trust::openpgp;
-use skopeo_trust::{Payload, Policy};
+use skopeo_trust::{BundleClaims, Payload, Policy};
 
 use super::Inspect;
 use crate::commands::signatures::rfc3339;
@@ -22,25 +22,18 @@ pub(super) struct Signed {
     /// What it is for, if it is an instance of a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<String>,
-    #[serde(flatten)]
-    judgement: Judgement,
-    signatures: Vec<Row>,
-}
-
-/// Whether the policy accepts something.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Judgement {
+    /// Whether the policy accepts it.
     accepted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    signatures: Vec<Row>,
 }
 
 /// A signature. What it says is called what it is: nobody vouches for it, unless it is accepted.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Row {
-    /// `simple` or `sigstore`.
+    /// `simple`, `sigstore` or `bundle`.
     form: &'static str,
     #[serde(rename = "MIMEType", skip_serializing_if = "Option::is_none")]
     mime_type: Option<String>,
@@ -67,6 +60,9 @@ struct Says {
     /// Of sigstore signatures by who is certified.
     #[serde(skip_serializing_if = "Option::is_none")]
     untrusted_certificate: Option<String>,
+    /// Of bundles: what kind of statement it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    untrusted_predicate_type: Option<String>,
     /// Why it says nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     unreadable: Option<String>,
@@ -110,34 +106,49 @@ async fn signed(
         Which::Instance(digest) => digest.clone(),
         Which::Top => manifest.digest().context("Error computing manifest digest")?,
     };
-    let signatures = source.signatures(which).await.context("reading signatures")?;
+    let mut signatures = source.signatures(which).await.context("reading signatures")?;
+    let bundles = skopeo_transport::bundles(source, &digest).await;
+    signatures.extend(bundles.context("reading signatures")?);
     let scope = source.name().policy_scope();
     let judge = |signatures: &[Signature]| {
-        let admitted = policy.admit(&scope, manifest.clone(), signatures);
-        let reason = admitted.err().map(|error| sentence(&error.into()));
-        Judgement { accepted: reason.is_none(), reason }
+        policy
+            .explain(&scope, manifest, signatures)
+            .verdict
+            .map_err(|error| sentence(&error.into()))
     };
-    let needs_none = judge(&[]).accepted;
+    let needs_none = judge(&[]).is_ok();
     let row = |signature: &Signature| {
-        let judged = (!needs_none).then(|| judge(std::slice::from_ref(signature)));
-        let (form, mime_type) = match signature {
-            Signature::Simple(_) => ("simple", None),
-            Signature::Sigstore { mime_type, .. } => ("sigstore", Some(mime_type.clone())),
+        let verdict = (!needs_none).then(|| judge(std::slice::from_ref(signature)));
+        let form = match signature.kind() {
+            SignatureKind::Simple => "simple",
+            SignatureKind::Sigstore => "sigstore",
+            SignatureKind::Bundle => "bundle",
         };
-        let accepted = judged.as_ref().map(|judged| judged.accepted);
-        let reason = judged.and_then(|judged| judged.reason);
-        Row { form, mime_type, says: says(signature), accepted, reason }
+        let mime_type = match signature {
+            Signature::Simple(_) => None,
+            Signature::Sigstore { mime_type, .. } => Some(mime_type.clone()),
+        };
+        let accepted = verdict.as_ref().map(Result::is_ok);
+        let reason = verdict.and_then(Result::err);
+        Row { form, mime_type, says: says(signature, manifest), accepted, reason }
     };
+    let verdict = judge(&signatures);
     Ok(Signed {
         digest: digest.to_string(),
         platform,
-        judgement: judge(&signatures),
+        accepted: verdict.is_ok(),
+        reason: verdict.err(),
         signatures: signatures.iter().map(row).collect(),
     })
 }
 
 /// What a signature says.
-fn says(signature: &Signature) -> Says {
+fn says(signature: &Signature, manifest: &RawManifest) -> Says {
+    if let (SignatureKind::Bundle, Signature::Sigstore { payload, .. }) =
+        (signature.kind(), signature)
+    {
+        return bundle_says(payload, manifest);
+    }
     let read = || -> Result<(Payload, Option<String>)> {
         Ok(match signature {
             Signature::Simple(bytes) => {
@@ -161,10 +172,25 @@ fn says(signature: &Signature) -> Says {
             untrusted_timestamp: payload.timestamp.and_then(|time| rfc3339(time).ok()),
             untrusted_short_key_identifier: key,
             untrusted_certificate,
-            unreadable: None,
+            ..Says::default()
         },
         Err(error) => {
             Says { untrusted_certificate, unreadable: Some(sentence(&error)), ..Says::default() }
         }
+    }
+}
+
+/// What a bundle says.
+fn bundle_says(bundle: &[u8], manifest: &RawManifest) -> Says {
+    match BundleClaims::read(bundle, manifest) {
+        Ok(claims) => Says {
+            untrusted_docker_reference: claims.name,
+            untrusted_docker_manifest_digest: claims.digest.map(|it| it.to_string()),
+            untrusted_predicate_type: claims.predicate_type,
+            untrusted_certificate: claims.certificate,
+            untrusted_timestamp: claims.integrated_time.and_then(|it| rfc3339(it).ok()),
+            ..Says::default()
+        },
+        Err(why) => Says { unreadable: Some(why), ..Says::default() },
     }
 }

@@ -137,7 +137,9 @@ impl Gate<'_> {
         let signatures = if self.policy.accepts_unsigned(&scope) {
             Vec::new()
         } else {
-            self.source.signatures(which).await.context("reading signatures")?
+            skopeo_copy::read_signatures(self.source, self.policy, manifest, which)
+                .await
+                .context("reading signatures")?
         };
         self.policy
             .admit(&scope, manifest.clone(), &signatures)

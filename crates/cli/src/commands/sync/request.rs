@@ -143,7 +143,7 @@ pub(super) fn copy_request(app: &App, sync: &Sync, output: Output) -> Result<Req
     let mut request = copy::shared_request(app, &sync.asked, sync.lists.clone())?;
     request.heads_first = true;
     request.signing = match sync.dry_run {
-        true => signing::pretended(sync.sign.clone()),
+        true => signing::pretended(sync.sign.clone())?,
         false => signing::signing(app, sync.sign.clone(), output)?,
     };
     if let Some(kinds) = &sync.referrers {

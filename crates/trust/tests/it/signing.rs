@@ -1,0 +1,181 @@
+//! What we sign, we believe: keys, certificates and a log, in both forms.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::signature::{
+    ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+};
+use serde_json::{Value, json};
+use skopeo_image::{Digest, Reference, Signature, SignatureKind};
+use skopeo_trust::sign::fulcio::Certificate;
+use skopeo_trust::sign::{Format, Log, PrivateKey, SignError, Signer as _, Sigstore};
+
+use crate::bundling::{BOTH, entry};
+use crate::world::*;
+
+const NAME: &str = "example.com/app:1";
+
+/// What is ready at once, as all is here.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("nothing here waits"),
+    }
+}
+
+/// A log that takes what it gets, as Rekor does.
+#[derive(Debug)]
+struct Rekor {
+    pair: Arc<Pair>,
+    /// What it leaves out of its answers.
+    without: Option<&'static str>,
+}
+
+#[async_trait::async_trait]
+impl Log for Rekor {
+    async fn upload(&self, entry: Vec<u8>) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+        let sent: Value = serde_json::from_slice(&entry)?;
+        Ok(self.answer(&sent).to_string().into_bytes())
+    }
+}
+
+fn unbase64(text: &Value) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text.as_str().unwrap()).unwrap()
+}
+
+fn hex(text: &Value) -> String {
+    unbase64(text).iter().map(|it| format!("{it:02x}")).collect()
+}
+
+impl Rekor {
+    fn answer(&self, sent: &Value) -> Value {
+        let body = match sent["kind"].as_str().unwrap() {
+            "dsse" => {
+                let content = &sent["spec"]["proposedContent"];
+                let envelope: Value =
+                    serde_json::from_str(content["envelope"].as_str().unwrap()).unwrap();
+                let hash = Digest::sha256(&unbase64(&envelope["payload"]));
+                let whole = Digest::sha256(content["envelope"].as_str().unwrap().as_bytes());
+                json!({"apiVersion": "0.0.1", "kind": "dsse", "spec": {
+                    "envelopeHash": {"algorithm": "sha256", "value": whole.hex()},
+                    "payloadHash": {"algorithm": "sha256", "value": hash.hex()},
+                    "signatures": [{
+                        "signature": envelope["signatures"][0]["sig"],
+                        "verifier": content["verifiers"][0],
+                    }],
+                }})
+            }
+            _ => sent.clone(),
+        };
+        let made = entry(&self.pair, &body.to_string(), BOTH);
+        let proof = &made["inclusionProof"];
+        let number = |text: &Value| text.as_str().unwrap().parse::<u64>().unwrap();
+        let mut verification = json!({
+            "signedEntryTimestamp": made["inclusionPromise"]["signedEntryTimestamp"],
+            "inclusionProof": {
+                "logIndex": number(&proof["logIndex"]),
+                "treeSize": number(&proof["treeSize"]),
+                "rootHash": hex(&proof["rootHash"]),
+                "hashes": proof["hashes"].as_array().unwrap().iter().map(hex).collect::<Vec<_>>(),
+                "checkpoint": proof["checkpoint"]["envelope"],
+            },
+        });
+        if let Some(name) = self.without {
+            verification.as_object_mut().unwrap().remove(name);
+        }
+        json!({"uuid": {
+            "body": made["canonicalizedBody"],
+            "integratedTime": NOON,
+            "logID": hex(&made["logId"]["keyId"]),
+            "logIndex": number(&made["logIndex"]),
+            "verification": verification,
+        }})
+    }
+}
+
+fn signed(signer: &Sigstore) -> Result<Signature, SignError> {
+    now(signer.sign(&manifest(), &Reference::parse_normalized(NAME).unwrap()))
+}
+
+fn requirement(more: &str) -> String {
+    format!(r#"{{"type":"sigstoreSigned","bundleIdentity":"subjectName",{more}}}"#)
+}
+
+#[test]
+fn keys_of_all_kinds() {
+    let pkcs8 = |pair: EcdsaKeyPair| pair.to_pkcs8v1().unwrap().as_ref().to_vec();
+    let ecdsa = |algorithm| pkcs8(EcdsaKeyPair::generate(algorithm).unwrap());
+    let rsa = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let rsa: aws_lc_rs::encoding::Pkcs8V1Der<'_> = rsa.as_der().unwrap();
+    let log = Arc::new(Pair::new());
+    for der in [
+        PrivateKey::generate().unwrap().1.to_vec(),
+        ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+        ecdsa(&ECDSA_P521_SHA256_ASN1_SIGNING),
+        Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap().as_ref().to_vec(),
+        rsa.as_ref().to_vec(),
+    ] {
+        let key = || PrivateKey::from_pkcs8(&der).unwrap();
+        let public = key().public_pem().unwrap();
+        let files = [("key", public.into_bytes()), ("log", log.pem().into_bytes())];
+        for format in [Format::Attachment, Format::Bundle] {
+            for (logged, more) in [
+                (false, r#""keyPath":"key""#),
+                (true, r#""keyPath":"key","rekorPublicKeyPath":"log""#),
+            ] {
+                let mut signer = Sigstore::new(key()).in_format(format);
+                if logged {
+                    signer = signer.logged(Arc::new(Rekor { pair: log.clone(), without: None }));
+                }
+                let signature = signed(&signer).unwrap();
+                assert_eq!(signature.kind(), signer.kind());
+                let policy = policy(&requirement(more), &files);
+                assert_eq!(
+                    outcome(&policy, NAME, &[signature]),
+                    "ok",
+                    "{key:?} {format:?} {more}",
+                    key = key()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn certificates() {
+    let (root, log) = (Authority::root("root"), Arc::new(Pair::new()));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certified = root.certify_key(&key);
+    let key = PrivateKey::from_pkcs8(&key.serialize_der()).unwrap();
+    let signer = Sigstore::new(key)
+        .certified(Certificate { leaf: certified, chain: root.pem() })
+        .in_format(Format::Bundle)
+        .logged(Arc::new(Rekor { pair: log.clone(), without: None }));
+    let files = [("root", root.pem().into_bytes()), ("log", log.pem().into_bytes())];
+    let policy = policy(
+        &requirement(
+            r#""fulcio":{"caPath":"root","oidcIssuer":"https://issuer.example.com","subjectEmail":"dev@example.com"},"rekorPublicKeyPath":"log""#,
+        ),
+        &files,
+    );
+    let signature = signed(&signer).unwrap();
+    assert_eq!(signature.kind(), SignatureKind::Bundle);
+    assert_eq!(outcome(&policy, NAME, &[signature]), "ok");
+}
+
+#[test]
+fn answers_of_no_use_are_refused() {
+    for (without, sentence) in [
+        ("signedEntryTimestamp", "Rekor entry has no signed entry timestamp"),
+        ("inclusionProof", "Rekor entry has no inclusion proof"),
+    ] {
+        let log = Rekor { pair: Arc::new(Pair::new()), without: Some(without) };
+        let (key, _) = PrivateKey::generate().unwrap();
+        let signer = Sigstore::new(key).in_format(Format::Bundle).logged(Arc::new(log));
+        assert_eq!(signed(&signer).unwrap_err().to_string(), sentence);
+    }
+}
