@@ -123,7 +123,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
             }
             Show::Signatures => {
                 let policy = policy.as_ref().context("there is no policy")?;
-                let all = signatures::list(&inspect, policy, &*source, &top).await?;
+                let all = signatures::list(policy, &*source, &top).await?;
                 let value = |it| Value::of_json(&serde_json::to_value(it).unwrap_or_default());
                 inspect.write_all(show, &shape, &all, || all.iter().map(value).collect())
             }

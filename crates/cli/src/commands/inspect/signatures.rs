@@ -7,7 +7,6 @@ use skopeo_transport::Source;
 use skopeo_trust::openpgp;
 use skopeo_trust::{BundleClaims, Payload, Policy};
 
-use super::Inspect;
 use crate::commands::signatures::rfc3339;
 use crate::exit::sentence;
 
@@ -70,7 +69,6 @@ struct Says {
 
 /// The image, and the instances of a list, each with its signatures.
 pub(super) async fn list(
-    inspect: &Inspect<'_>,
     policy: &Policy,
     source: &dyn Source,
     top: &RawManifest,
