@@ -30,4 +30,4 @@ pub use error::{Error, Result};
 pub use image::{Image, ImageData, NewData, NewImage};
 pub use layer::{Compression, Layer, NewLayer, layer_id};
 pub use options::{Driver, Options};
-pub use store::{LayerClaim, StagedLayer, Store};
+pub use store::{StagedLayer, Store};

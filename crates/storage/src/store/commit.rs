@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -14,23 +13,8 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::layer::{Layer, NewLayer, layer_id};
 use crate::lists::{LayerList, Layers, chain};
-use crate::lock::{Access, Held, LockFile};
 use crate::records::{LayerRecord, Record, flags};
 use crate::temporary::Temporary;
-
-/// The right to make a layer that others want to make too, until this is dropped.
-#[derive(Debug)]
-pub struct LayerClaim {
-    path: PathBuf,
-    _held: Held,
-}
-
-impl Drop for LayerClaim {
-    fn drop(&mut self) {
-        // Still held: who waits for it sees that it has no name, and makes another.
-        let _ = fs_err::remove_file(&self.path);
-    }
-}
 
 impl Store {
     /// Unpacks a layer and puts it into the store. One that is there is left as it is, and is what
@@ -147,22 +131,6 @@ impl Store {
         self.0.layout.commit(id, below, &staged.root, &mut before)?;
         removed.push(before);
         Ok(())
-    }
-
-    /// Waits until nobody else makes the layer of this id, and keeps others from it. Only programs
-    /// that ask for it are kept: whoever does not, makes it too, and one of both is thrown away.
-    ///
-    /// # Errors
-    /// If the lock cannot be taken.
-    pub fn claim_layer(&self, id: &str) -> Result<LayerClaim> {
-        let path = files::below(&self.0.places.locks(), id)?;
-        let lock = LockFile::new(path.clone(), Access::ReadWrite);
-        loop {
-            let held = lock.write()?;
-            if held.is_at(&path) {
-                return Ok(LayerClaim { path, _held: held });
-            }
-        }
     }
 }
 

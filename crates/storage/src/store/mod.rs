@@ -25,7 +25,6 @@ use crate::options::Options;
 use crate::places::Places;
 use crate::records::LayerRecord;
 
-pub use commit::LayerClaim;
 pub use stage::StagedLayer;
 
 /// A store of images. Clones are the same store.

@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use skopeo_image::{Digest, ErrorClass};
 use skopeo_storage::{Driver, Error, NewLayer, Store, layer_id};
 
-use crate::support::{DRIVERS, Place, Sample, base, changes, skip};
+use crate::support::{DRIVERS, Place, base, changes, skip};
 
 fn put(store: &Store, parent: Option<&str>, tar: &[u8]) -> skopeo_storage::Result<String> {
     let new = NewLayer { parent: parent.map(str::to_owned), ..NewLayer::default() };
@@ -157,32 +157,6 @@ fn many_at_once_write_a_layer_once() {
         assert_eq!(place.list("layers").len(), 7);
         place.check();
     }
-}
-
-/// Who claims a layer keeps others from making it twice.
-#[test]
-fn a_claim_is_held_by_one() {
-    let place = Place::new(Driver::Overlay);
-    let store = place.store();
-    let sample = Sample::seeded(1);
-    let (id, made) = (Digest::sha256(&sample.layers[0]).hex().to_owned(), std::sync::Mutex::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let claim = store.claim_layer(&id).unwrap();
-                if store.layer(&id).unwrap().is_none() {
-                    put(&store, None, &crate::support::Tar::new().file("a", b"1").end()).unwrap();
-                    let new = NewLayer { id: Some(id.clone()), ..NewLayer::default() };
-                    let tar = crate::support::Tar::new().file("c", b"1").end();
-                    store.put_layer(new, tar.as_slice()).unwrap();
-                    *made.lock().unwrap() += 1;
-                }
-                drop(claim);
-            });
-        }
-    });
-    assert_eq!(*made.lock().unwrap(), 1);
-    assert_eq!(fs_err::read_dir(place.path("run/overlay-locks")).unwrap().count(), 0);
 }
 
 /// Where layers are mounted by a program, whiteouts are files, also for who does not know.
