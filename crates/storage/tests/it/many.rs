@@ -1,5 +1,7 @@
 //! Many processes on one store.
 
+use std::process::Command;
+
 use crate::support::{DRIVERS, Place, Sample, installed, is_root, skip};
 use crate::worker::{Work, Worker};
 
@@ -59,6 +61,31 @@ fn podman_and_we_write_at_once() {
             assert!(listed.contains(&sample.id()), "{driver:?}: {listed}");
         }
         assert_eq!(place.list("layers").len(), 1 + 25);
+        place.check();
+    }
+}
+
+/// Root in a user namespace: attributes of overlay are the user's, devices are left out, and the
+/// layer is read again as what it was.
+#[test]
+fn root_of_a_user_namespace_has_a_store() {
+    let Some(unshare) = installed("unshare") else { skip!("unshare is not installed") };
+    let words = [unshare.display().to_string(), "--user".to_owned(), "--map-root-user".to_owned()];
+    let allowed = Command::new(&unshare).args(["--user", "--map-root-user", "true"]).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: user namespaces are not allowed here");
+        return;
+    }
+    for driver in DRIVERS {
+        let place = Place::new(driver);
+        Worker::start(&place, &[Work::Put(1), Work::Put(2), Work::Read], &words).success();
+        assert_eq!(place.list("images").len(), 2);
+        let base = place.list("layers")[0]["id"].as_str().unwrap().to_owned();
+        assert!(!place.files(&base).join("null").exists(), "a device");
+        place.check();
+        place.check_lists();
+        Worker::start(&place, &[Work::Delete(1), Work::Delete(2)], &words).success();
+        assert!(place.list("layers").is_empty());
         place.check();
     }
 }

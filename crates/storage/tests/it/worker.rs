@@ -36,10 +36,10 @@ fn worker() {
         image_store: None,
         additional_stores: Vec::new(),
         transient: false,
-        ignore_chown_errors: false,
+        ignore_chown_errors: task["rootless"] == true,
         force_mask: None,
         mount_program: false,
-        rootless: false,
+        rootless: task["rootless"] == true,
     })
     .unwrap();
     for step in task["steps"].as_array().unwrap() {
@@ -70,7 +70,7 @@ fn worker() {
 pub(crate) struct Worker(Child);
 
 impl Worker {
-    /// Starts one, below `tracer` if that is not empty.
+    /// Starts one, by `tracer` if that is not empty.
     pub(crate) fn start(place: &Place, work: &[Work], tracer: &[String]) -> Self {
         let own = std::env::current_exe().unwrap();
         let mut command = match tracer.split_first() {
@@ -97,6 +97,8 @@ impl Worker {
             "root": place.root(),
             "run": place.path("run"),
             "steps": steps,
+            // Who is started by this is root in a user namespace only.
+            "rootless": tracer.first().is_some_and(|program| program.ends_with("/unshare")),
         });
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(task.to_string().as_bytes()).unwrap();
