@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 
+use crate::contents::remove_tree;
 use crate::error::{Error, Result};
 
 /// Whether what is written is on the disk before it gets its name.
@@ -128,8 +129,5 @@ pub(crate) fn random_digits() -> Result<u32> {
 
 /// Removes a file or a folder with all that is in it; that nothing is there is well.
 pub(crate) fn remove_all(path: &Path) -> Result<()> {
-    let Some(metadata) = absent_is_none(fs_err::symlink_metadata(path))? else { return Ok(()) };
-    let removed =
-        if metadata.is_dir() { fs_err::remove_dir_all(path) } else { fs_err::remove_file(path) };
-    absent_is_none(removed).map(drop)
+    Ok(remove_tree(path)?)
 }

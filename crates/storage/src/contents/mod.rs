@@ -28,6 +28,7 @@ pub use apply::apply;
 pub use copy::copy_tree;
 pub use error::{Error, Result};
 pub use export::export;
+pub(crate) use remove::remove_tree;
 
 /// How a tar becomes files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -487,25 +487,87 @@ fn as_nobody() {
     );
 }
 
+/// Run by the test below, as root of a user namespace that has this one id.
+#[test]
+#[ignore = "only in a user namespace"]
+fn in_a_user_namespace() {
+    assert!(is_root());
+    let rootless = Apply { rootless: true, ..OVERLAY };
+    let mut layer = Layer::new();
+    let mut all = pax(&[("SCHILY.xattr.trusted.a", b"x"), ("SCHILY.xattr.user.b", b"y")]);
+    all.extend(file("f", "x").bytes());
+    all.extend(Member { device: (1, 3), ..member(b'3', "null") }.bytes());
+    all.extend(tar(&[
+        Member { mode: 0o000, ..folder("closed") },
+        file("closed/in", "x"),
+        file(".wh.gone", ""),
+        file("d/.wh..wh..opq", ""),
+        member(b'6', "fifo"),
+    ]));
+    layer.takes(&all, &rootless);
+    let stat = |path: &str| fs_err::symlink_metadata(layer.path(path)).unwrap();
+    assert_eq!((stat("gone").mode(), stat("gone").rdev()), (0o2_0000, 0));
+    assert_eq!(attributes(&layer.path("d")), [("user.overlay.opaque".into(), "y".into())]);
+    assert_eq!(attributes(&layer.path("f")), [("user.b".into(), "y".into())]);
+    assert!(!layer.path("null").exists() && layer.path("fifo").exists());
+
+    let others = tar(&[Member { owner: (1, 2), ..file("f", "x") }]);
+    let error = words(&Layer::new().apply(&others, &rootless).unwrap_err());
+    let sentence = "potentially insufficient UIDs or GIDs available in user namespace (requested \
+        1:2 for \"f\"): Check /etc/subuid and /etc/subgid if configured locally and run \
+        \"podman system migrate\": lchown \"f\": Invalid argument (os error 22)";
+    assert_eq!(error, sentence);
+    let ignoring = Apply { ignore_chown_errors: true, ..rootless };
+    Layer::new().takes(&others, &ignoring);
+    // That of a whiteout is not ignored by the original either.
+    let others = tar(&[Member { owner: (1, 2), ..file(".wh.f", "") }]);
+    let error = words(&Layer::new().apply(&others, &ignoring).unwrap_err());
+    assert!(error.contains("lchown \".wh.f\""), "{error}");
+}
+
 #[test]
 fn without_root_what_is_possible_is_done() {
-    let me = fs_err::read_link("/proc/self/exe").unwrap();
     let place = tempfile::tempdir().unwrap();
-    let mut command = if is_root() {
-        let place = place.path();
-        fs_err::set_permissions(place, std::os::unix::fs::PermissionsExt::from_mode(0o777))
-            .unwrap();
-        // Where nobody may read it.
-        let copy = place.join("tests");
-        fs_err::copy(me, &copy).unwrap();
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]);
-        command.arg(copy).env("TMPDIR", place);
-        command
-    } else {
-        Command::new(me)
+    let run = |before: &[&str], test: &str| {
+        let me = fs_err::read_link("/proc/self/exe").unwrap();
+        let mut command = if is_root() {
+            fs_err::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o777))
+                .unwrap();
+            // Where nobody may read it.
+            let copy = place.path().join("tests");
+            fs_err::copy(me, &copy).unwrap();
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]);
+            command.args(before).arg(copy).env("TMPDIR", place.path());
+            command
+        } else {
+            let words = [before, &[me.to_str().unwrap()]].concat();
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]);
+            command
+        };
+        let run = command.args(["--ignored", "--exact", test]).output().unwrap();
+        let text = String::from_utf8_lossy(&run.stdout);
+        let said = String::from_utf8_lossy(&run.stderr);
+        // Some machines do not let users have namespaces.
+        let may_not = !before.is_empty() && said.starts_with("unshare: ");
+        assert!(may_not || (run.status.success() && text.contains("1 passed")), "{text}{said}");
     };
-    let run = command.args(["--ignored", "--exact", "hostile::as_nobody"]).output().unwrap();
-    let text = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success() && text.contains("1 passed"), "{text}");
+    run(&[], "hostile::as_nobody");
+    run(&["unshare", "--user", "--map-root-user"], "hostile::in_a_user_namespace");
+}
+
+#[test]
+fn a_full_disk_names_the_entry() {
+    let place = tempfile::tempdir().unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=256k", "none"]).arg(place.path());
+    if !is_root() || !mount.status().unwrap().success() {
+        return;
+    }
+    let all = tar(&[file("small", "x"), file("d/large", &"x".repeat(1_000_000))]);
+    let error = skopeo_storage::contents::apply(&*all, place.path(), Vec::new(), &OVERLAY);
+    assert!(Command::new("umount").arg(place.path()).status().unwrap().success());
+    let error = words(&error.unwrap_err());
+    assert_eq!(error, "writing \"d/large\": No space left on device (os error 28)");
 }
