@@ -1,7 +1,6 @@
 //! A tar becomes files.
 
-use std::collections::{BTreeSet, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -40,7 +39,6 @@ pub fn apply(tar: impl Read, root: &Path, split: impl Write, how: &Apply<'_>) ->
     let mut layer = Layer {
         place: Place::new(root, how)?,
         how,
-        made: Made::default(),
         uids: BTreeSet::new(),
         gids: BTreeSet::new(),
         has_linked: false,
@@ -56,17 +54,9 @@ pub fn apply(tar: impl Read, root: &Path, split: impl Write, how: &Apply<'_>) ->
 struct Layer<'a> {
     place: Place<'a>,
     how: &'a Apply<'a>,
-    made: Made,
     uids: BTreeSet<u32>,
     gids: BTreeSet<u32>,
     has_linked: bool,
-}
-
-/// What this layer made, where the layers below are in the same folder.
-#[derive(Default)]
-struct Made {
-    keys: RandomState,
-    paths: HashSet<u64>,
 }
 
 impl Layer<'_> {
@@ -105,8 +95,10 @@ impl Layer<'_> {
                 }
                 if let Some(hidden) = name.strip_prefix(WHITEOUT) {
                     if name == OPAQUE {
-                        let made = &self.made;
-                        self.place.remove_all(entry, folder, &|path| made.has(path))?;
+                        // What this layer has made in it stays.
+                        let seen = reader.seen();
+                        let stays = |path: &[u8]| seen.get(path).is_some();
+                        self.place.remove_all(entry, folder, &stays)?;
                     } else {
                         let hidden = [folder, b"/", one_name(hidden, entry)?].concat();
                         let hidden = hidden.strip_prefix(b"/").unwrap_or(&hidden);
@@ -114,7 +106,7 @@ impl Layer<'_> {
                     }
                     return reader.contents(entry, &path, false, |_| Ok(()));
                 }
-                self.made.add(&path);
+                reader.seen().note_above(&path);
             }
         }
         self.make(reader, entry, &path, true)
@@ -196,19 +188,6 @@ impl Layer<'_> {
         }
         self.place.finish()?;
         Ok((self.uids, self.gids))
-    }
-}
-
-impl Made {
-    /// Notes a path and the folders above it, which must stay for it.
-    fn add(&mut self, mut path: &[u8]) {
-        while !path.is_empty() && self.paths.insert(self.keys.hash_one(path)) {
-            path = split(path).0;
-        }
-    }
-
-    fn has(&self, path: &[u8]) -> bool {
-        self.paths.contains(&self.keys.hash_one(path))
     }
 }
 

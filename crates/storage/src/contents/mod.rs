@@ -16,6 +16,7 @@ mod place;
 mod reader;
 mod recipe;
 mod remove;
+mod seen;
 mod sparse;
 mod stream;
 mod trail;

@@ -8,6 +8,7 @@ use skopeo_image::number::wide;
 use super::header::{BLOCK, Block, Format, Header, Time};
 use super::pax::Extensions;
 use super::recipe::{Crc, Met, Recipe};
+use super::seen::Seen;
 use super::sparse::{self, AheadMap, Map, OldMap, Piece};
 use super::{Error, Result, error::shown};
 
@@ -129,6 +130,11 @@ impl<R: Read, W: Write> Reader<R, W> {
             self.recipe.file(&entry.name, Some((entry.stored, crc.finish())))?;
         }
         Ok(())
+    }
+
+    /// The paths of the entries so far.
+    pub(super) fn seen(&mut self) -> &mut Seen {
+        self.recipe.seen()
     }
 
     /// Reads what is behind the last entry. The digest and the length of all.

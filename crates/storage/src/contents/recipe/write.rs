@@ -1,7 +1,5 @@
 //! Writes a recipe.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 
 use base64::Engine;
@@ -10,6 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::contents::error::{Error, Result, shown};
+use crate::contents::seen::{Seen, State};
 
 /// How many bytes of a tar a segment has at most, and how many of JSON are packed at once.
 const PIECE: usize = 48 << 10;
@@ -31,10 +30,7 @@ pub(in crate::contents) struct Recipe<W: Write> {
     /// Lines that are not packed yet.
     lines: Vec<u8>,
     position: u64,
-    /// Hashes of the paths so far: 10⁶ names of any length are 8 MB. The last bit says whether
-    /// there were contents.
-    met: HashSet<u64>,
-    keys: RandomState,
+    seen: Seen,
 }
 
 impl<W: Write> Recipe<W> {
@@ -45,8 +41,7 @@ impl<W: Write> Recipe<W> {
             segment: Vec::new(),
             lines: Vec::new(),
             position: 0,
-            met: HashSet::new(),
-            keys: RandomState::new(),
+            seen: Seen::default(),
         }
     }
 
@@ -57,16 +52,21 @@ impl<W: Write> Recipe<W> {
         has_contents: bool,
         name: &[u8],
     ) -> Result<Met> {
-        let hash = self.keys.hash_one(path);
-        let (with, without) = (hash | 1, hash & !1);
-        if self.met.contains(&with) {
-            return Err(Error::Duplicate { name: shown(name) });
+        let state = if has_contents { State::Full } else { State::Empty };
+        match self.seen.note(path, state) {
+            None | Some(State::Above) => Ok(Met::First),
+            Some(State::Empty) => {
+                // What it has is in the segments.
+                self.seen.note(path, State::Empty);
+                Ok(Met::Again)
+            }
+            Some(State::Full) => Err(Error::Duplicate { name: shown(name) }),
         }
-        if self.met.contains(&without) {
-            return Ok(Met::Again);
-        }
-        self.met.insert(if has_contents { with } else { without });
-        Ok(Met::First)
+    }
+
+    /// The paths of the entries so far.
+    pub(in crate::contents) fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
     }
 
     /// Takes bytes of the tar.
