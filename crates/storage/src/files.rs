@@ -19,23 +19,40 @@ pub(crate) enum Durability {
     Volatile,
 }
 
-/// Joins a name from a record to a folder; it must lead nowhere else.
+/// What lies beside layers and images in their folders, and is none.
+const RESERVED: [&str; 5] = ["l", "tmp", "tempdirs", "staging", "dir"];
+
+/// Joins the id of a layer or an image, from a record, to a folder; it must lead nowhere else.
+///
+/// # Errors
+/// If it is no name of a file, or of one that is something else.
+pub(crate) fn of_id(folder: &Path, id: &str) -> Result<PathBuf> {
+    check_id(id)?;
+    Ok(folder.join(id))
+}
+
+/// Joins the name of a file to a folder; it must lead nowhere else.
 ///
 /// # Errors
 /// If it is no name of a file.
 pub(crate) fn below(folder: &Path, name: &str) -> Result<PathBuf> {
-    check_name(name)?;
-    Ok(folder.join(name))
-}
-
-/// Looks whether a name from a record is the name of a file.
-pub(crate) fn check_name(name: &str) -> Result<()> {
     let is_none = name.is_empty()
         || name == "."
         || name == ".."
-        || name.len() > 255
         || name.bytes().any(|byte| byte == b'/' || byte == 0);
-    if is_none { Err(Error::BadName { name: name.to_owned() }) } else { Ok(()) }
+    if is_none { Err(bad(name)) } else { Ok(folder.join(name)) }
+}
+
+/// Looks whether an id from a record can be the name of a folder. Ids are hexadecimal digits; others
+/// are taken as long as they cannot be anything else.
+pub(crate) fn check_id(id: &str) -> Result<()> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_one = !id.is_empty() && id.len() <= 128 && id.bytes().all(is_plain);
+    if is_one && !RESERVED.contains(&id) { Ok(()) } else { Err(bad(id)) }
+}
+
+fn bad(name: &str) -> Error {
+    Error::BadName { name: name.to_owned() }
 }
 
 /// Makes a folder with those above it, as far as they are missing.
@@ -74,7 +91,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32, durability: Durabili
     let (Some(folder), Some(name)) =
         (path.parent(), path.file_name().and_then(|name| name.to_str()))
     else {
-        return Err(Error::BadName { name: path.display().to_string() });
+        return Err(bad(&path.display().to_string()));
     };
     let temporary = folder.join(format!(".tmp-{name}{}", random_digits()?));
     let written = write_new(&temporary, bytes, mode, durability)

@@ -87,8 +87,8 @@ impl Layout {
     fn locate(&self, id: &str) -> Result<Option<(&Path, PathBuf)>> {
         for home in self.homes.iter().chain(&self.additional) {
             let folder = match self.kind {
-                Driver::Overlay => files::below(home, id)?,
-                Driver::Vfs => files::below(&home.join("dir"), id)?,
+                Driver::Overlay => files::of_id(home, id)?,
+                Driver::Vfs => files::of_id(&home.join("dir"), id)?,
             };
             let found = files::absent_is_none(fs_err::symlink_metadata(&folder))?;
             if found.is_some_and(|it| it.is_dir()) {
@@ -159,7 +159,7 @@ impl Layout {
                 let links = chain.iter().map(|id| self.link(id)).collect::<Result<Vec<_>>>()?;
                 overlay::make(self.home(), id, chain, &links, staged)
             }
-            Driver::Vfs => Ok(fs_err::rename(staged, files::below(&self.home().join("dir"), id)?)?),
+            Driver::Vfs => Ok(fs_err::rename(staged, files::of_id(&self.home().join("dir"), id)?)?),
         }
     }
 

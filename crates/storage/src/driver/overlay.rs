@@ -64,7 +64,7 @@ pub(super) fn make(
     links: &[String],
     diff: &Path,
 ) -> Result<()> {
-    let folder = files::below(home, id)?;
+    let folder = files::of_id(home, id)?;
     files::make_folder(&folder, 0o700)?;
     let owner = fs_err::symlink_metadata(diff)?;
     fs_err::rename(diff, folder.join("diff"))?;

@@ -97,12 +97,12 @@ impl Images {
 
     /// Where something is kept of an image.
     pub(crate) fn data_path(&self, id: &str, key: &str) -> Result<PathBuf> {
-        files::below(&files::below(&self.folder, id)?, &data_name(key))
+        files::below(&self.data_folder(id)?, &data_name(key))
     }
 
     /// Where everything is kept of an image.
     pub(crate) fn data_folder(&self, id: &str) -> Result<PathBuf> {
-        files::below(&self.folder, id)
+        files::of_id(&self.folder, id)
     }
 }
 

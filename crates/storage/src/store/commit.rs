@@ -50,7 +50,7 @@ impl Store {
         let parent = new.parent.clone();
         let diff = &staged.applied.diff_digest;
         let id = new.id.clone().unwrap_or_else(|| layer_id(parent.as_deref(), diff));
-        files::check_name(&id)?;
+        files::check_id(&id)?;
         self.ready_layers()?;
 
         // Dropped after the locks, so that nothing is removed while others wait.

@@ -49,9 +49,10 @@ impl Store {
             if list.entry(id).is_none() {
                 continue;
             }
+            let folder = images.data_folder(id)?;
             list.list.records.retain(|record| record.known.id != id);
             list.save()?;
-            files::remove_all(&images.data_folder(id)?)?;
+            files::remove_all(&folder)?;
         }
         self.delete_layers(&doomed, &mut layers, removed)?;
         Ok(doomed)
@@ -101,6 +102,7 @@ fn unused_layers(
     let is_free = |id: &str, doomed: &[String]| {
         let mut all = layers.layers();
         layers.layer(id).is_some()
+            && files::check_id(id).is_ok()
             && !used.contains(id)
             && !containers.have_layer(id)
             && !all.any(|it| it.parent() == Some(id) && !doomed.contains(&it.id))

@@ -23,7 +23,7 @@ impl Store {
         let Some(images) = inner.images.first() else {
             return Err(Error::ReadOnly { id: new.id.clone() });
         };
-        files::check_name(&new.id)?;
+        files::check_id(&new.id)?;
         // Held until the image is listed, so that nobody deletes the layer as one without a user.
         let layers = self.read_layers()?;
         let additional =

@@ -48,12 +48,13 @@ impl Store {
 
     /// The recipe of a layer: the store's own, or that of a store that is read only.
     fn find_recipe(&self, id: &str) -> Result<Option<fs_err::File>> {
+        files::check_id(id)?;
         let name = format!("{id}.tar-split.gz");
         let places = &self.0.places;
         let own = [places.layers()].into_iter().chain(places.image_layers());
         let additional = self.0.options.additional_stores.iter();
         for folder in own.chain(additional.map(|root| places.lists_in(root, "layers"))) {
-            let found = files::absent_is_none(fs_err::File::open(files::below(&folder, &name)?))?;
+            let found = files::absent_is_none(fs_err::File::open(folder.join(&name)))?;
             if found.is_some() {
                 return Ok(found);
             }

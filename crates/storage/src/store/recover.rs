@@ -91,7 +91,7 @@ impl Store {
         inner.layout.remove(id, &mut files)?;
         let mut beside = Temporary::new(&self.recipes_in_work())?;
         beside.take(&self.recipe(id)?)?;
-        beside.take(&files::below(&inner.places.layers(), id)?)?;
+        beside.take(&files::of_id(&inner.places.layers(), id)?)?;
         Ok(vec![files, beside])
     }
 }

@@ -9,6 +9,7 @@ use skopeo_image::Digest;
 use super::Store;
 use crate::contents::{self, Applied};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::temporary::Temporary;
 
 /// A layer that is unpacked, and not yet in the store. It is removed when this is dropped.
@@ -82,6 +83,7 @@ impl Store {
 
     /// Where the recipe of a layer lies.
     pub(super) fn recipe(&self, id: &str) -> Result<PathBuf> {
-        crate::files::below(&self.0.places.layers(), &format!("{id}.tar-split.gz"))
+        files::check_id(id)?;
+        Ok(self.0.places.layers().join(format!("{id}.tar-split.gz")))
     }
 }

@@ -8,6 +8,24 @@ use skopeo_storage::{Driver, NewLayer};
 
 use crate::support::{Place, Sample, Tar, tree};
 
+/// What would lead out of the store, or to something else in it.
+const HOSTILE: [&str; 14] = [
+    "../../victim",
+    "../victim",
+    "a/../../victim",
+    "/",
+    "",
+    ".",
+    "..",
+    "a\0b",
+    "l",
+    "tmp",
+    "tempdirs",
+    "images.json",
+    "layers.json",
+    "images.lock",
+];
+
 /// A store, and beside it what must stay as it is.
 fn beside(driver: Driver) -> (Place, Sample, Vec<(String, String)>) {
     let place = Place::new(driver);
@@ -28,7 +46,7 @@ fn write(path: &Path, list: &serde_json::Value) {
 #[test]
 fn ids_of_layers_do_not_lead_out_of_the_store() {
     for driver in [Driver::Overlay, Driver::Vfs] {
-        for hostile in ["../../victim", "../victim", "/", "", ".", "..", "a\0b", "a/../../victim"] {
+        for hostile in HOSTILE {
             for flags in [json!({}), json!({"incomplete": true})] {
                 let (place, sample, before) = beside(driver);
                 let name = driver.as_str();
@@ -52,6 +70,10 @@ fn ids_of_layers_do_not_lead_out_of_the_store() {
                 write(&images, &json!(list));
                 let _ = store.delete_image(&sample.id());
                 assert_eq!(tree(&place.path("victim")), before, "{hostile:?}");
+                assert!(store.images().is_ok() && store.layer("a").is_ok());
+                if driver == Driver::Overlay {
+                    assert!(place.root().join("overlay/l").is_dir(), "{hostile:?}");
+                }
             }
         }
     }
@@ -59,7 +81,7 @@ fn ids_of_layers_do_not_lead_out_of_the_store() {
 
 #[test]
 fn ids_of_images_do_not_lead_out_of_the_store() {
-    for hostile in ["../../victim", "..", "", "/", "."] {
+    for hostile in HOSTILE {
         let (place, _, before) = beside(Driver::Overlay);
         let images = place.root().join("overlay-images/images.json");
         let mut list = place.list("images");
@@ -71,6 +93,7 @@ fn ids_of_images_do_not_lead_out_of_the_store() {
         assert!(store.image_data(hostile, "link").is_err(), "{hostile:?}");
         assert!(store.image_data(hostile, "..").is_err(), "{hostile:?}");
         assert!(store.delete_image(hostile).is_err(), "{hostile:?}");
+        assert!(images.exists());
         assert_eq!(tree(&place.path("victim")), before);
     }
 }
