@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are no tests to clippy")]
 
+mod contents;
 mod crash;
 mod hostile;
 mod images;

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use skopeo_storage::contents::Error;
 
 use super::make::*;
+use crate::support::{is_root, skip};
 
 #[test]
 fn ends_are_as_they_were() {
@@ -59,7 +60,7 @@ fn extensions_are_kept() {
     all.extend(file("b", "y").bytes());
     layer.takes(&all, &OVERLAY);
     assert_eq!(fs_err::read_link(layer.path(&long)).unwrap().to_str().unwrap(), format!("{long}2"));
-    if super::files::is_root() {
+    if is_root() {
         assert_eq!(fs_err::metadata(layer.path("b")).unwrap().uid(), 70_000);
     }
 }
@@ -103,40 +104,42 @@ fn a_path_may_come_again_if_nothing_is_lost() {
     }
 }
 
-/// A file of holes, by GNU tar in each of its formats.
-#[test]
-fn sparse_files_have_holes_and_come_out_as_they_were() {
-    let place = tempfile::tempdir().unwrap();
-    let source = place.path().join("source");
-    fs_err::create_dir(&source).unwrap();
-    let file = fs_err::File::create(source.join("holes")).unwrap();
+/// Two files of holes, by GNU tar in each of its formats; the contents of the first.
+pub(crate) fn sparse() -> (Vec<Vec<u8>>, Vec<u8>) {
+    let source = tempfile::tempdir().unwrap();
+    let path = source.path().join("holes");
+    let file = fs_err::File::create(&path).unwrap();
     for number in 0..40_u64 {
-        let at = number * 1_000_000;
-        std::os::unix::fs::FileExt::write_all_at(
-            file.file(),
-            format!("piece {number}").as_bytes(),
-            at,
-        )
-        .unwrap();
+        let (at, piece) = (number * 1_000_000, format!("piece {number}"));
+        std::os::unix::fs::FileExt::write_all_at(file.file(), piece.as_bytes(), at).unwrap();
     }
     file.set_len(60_000_000).unwrap();
-    fs_err::File::create(source.join("empty")).unwrap().set_len(1 << 20).unwrap();
-    let expected = fs_err::read(source.join("holes")).unwrap();
-    for format in [
+    fs_err::File::create(source.path().join("empty")).unwrap().set_len(1 << 20).unwrap();
+    let formats = [
         &["--format=gnu"][..],
         &["--format=pax", "--sparse-version=0.0"],
         &["--format=pax", "--sparse-version=0.1"],
         &["--format=pax", "--sparse-version=1.0"],
-    ] {
+    ];
+    let tars = formats.map(|format| {
         let mut command = Command::new("tar");
-        command.args(["-c", "-S", "-C"]).arg(&source).args(format).args(["holes", "empty"]);
-        let all = command.output().unwrap().stdout;
-        assert!(all.len() > 10_000 && all.len() < 4_000_000, "{format:?} {}", all.len());
+        command.args(["-c", "-S", "-C"]).arg(source.path()).args(format).args(["holes", "empty"]);
+        let tar = command.output().unwrap().stdout;
+        assert!(tar.len() > 10_000 && tar.len() < 4_000_000, "{format:?} {}", tar.len());
+        tar
+    });
+    (tars.into(), fs_err::read(path).unwrap())
+}
+
+#[test]
+fn sparse_files_have_holes_and_come_out_as_they_were() {
+    let (tars, expected) = sparse();
+    for all in tars {
         let mut layer = Layer::new();
         layer.takes(&all, &OVERLAY);
-        assert!(fs_err::read(layer.path("holes")).unwrap() == expected, "{format:?}");
+        assert!(fs_err::read(layer.path("holes")).unwrap() == expected);
         let stat = fs_err::metadata(layer.path("holes")).unwrap();
-        assert!(stat.blocks() * 512 < 4_000_000, "{format:?}");
+        assert!(stat.blocks() * 512 < 4_000_000);
         assert_eq!(fs_err::metadata(layer.path("empty")).unwrap().len(), 1 << 20);
     }
 }
@@ -144,8 +147,8 @@ fn sparse_files_have_holes_and_come_out_as_they_were() {
 /// What GNU tar writes, and what it reads, of files with all that it knows.
 #[test]
 fn gnu_tar_agrees() {
-    if !super::files::is_root() {
-        return;
+    if !is_root() {
+        skip!("owners and devices are for root");
     }
     let place = tempfile::tempdir().unwrap();
     let source = place.path().join("source");
@@ -254,7 +257,7 @@ proptest! {
         };
         let mut all: Vec<u8> = members.iter().flat_map(Member::bytes).collect();
         all.resize(all.len() + end / 512 * 512, 0);
-        let how = skopeo_storage::contents::Apply { rootless: !super::files::is_root(), ..how };
+        let how = skopeo_storage::contents::Apply { rootless: !is_root(), ..how };
         let mut layer = Layer::new();
         let is_cut = end % 512 > 0 && end > 1024;
         if is_cut {

@@ -1,20 +1,16 @@
-//! What files are like that were made of a tar. Root makes most of them; without it those tests
-//! have nothing to look at.
+//! What files are like that were made of a tar.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use skopeo_storage::contents::{Apply, IdRange, Whiteouts, copy_tree};
 
 use super::make::*;
-
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
+use crate::support::{is_root, skip};
 
 #[test]
 fn every_type_is_made() {
     if !is_root() {
-        return;
+        skip!("owners and devices are for root");
     }
     let mut layer = Layer::new();
     let mut all = Vec::new();
@@ -110,7 +106,7 @@ fn deep_folders_are_made() {
 #[test]
 fn whiteouts_of_overlay_are_devices_and_an_attribute() {
     if !is_root() {
-        return;
+        skip!("owners and devices are for root");
     }
     for (rootless, attribute) in [(false, "trusted.overlay.opaque"), (true, "user.overlay.opaque")]
     {
@@ -261,7 +257,7 @@ fn modes_can_be_forced() {
 #[test]
 fn owners_are_mapped_or_the_entry_is_named() {
     if !is_root() {
-        return;
+        skip!("owners and devices are for root");
     }
     let map = [IdRange { container: 0, host: 100_000, size: 10 }];
     let how = Apply { uid_map: &map, gid_map: &map, ..OVERLAY };
@@ -281,7 +277,7 @@ fn owners_are_mapped_or_the_entry_is_named() {
 #[test]
 fn capabilities_outlive_a_second_name() {
     if !is_root() {
-        return;
+        skip!("owners and devices are for root");
     }
     let mut layer = Layer::new();
     let capability = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";

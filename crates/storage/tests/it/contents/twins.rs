@@ -2,71 +2,48 @@
 //! ours, its recipes are ours to export.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use skopeo_image::Digest;
+use skopeo_storage::Driver;
 use skopeo_storage::contents::{Apply, copy_tree, export};
-use tempfile::TempDir;
 
-use super::files::is_root;
 use super::make::*;
+use super::odd::sparse;
+use crate::support::{DRIVERS, Place, Sample, installed, is_root, skip};
 
 /// A store of podman's, in which it has unpacked an image.
-struct Theirs {
-    place: TempDir,
-    driver: &'static str,
-}
+struct Theirs(Place);
 
 impl Theirs {
-    /// None where podman is not installed, or may not do that.
-    fn load(driver: &'static str, layers: &[Vec<u8>]) -> Option<Self> {
-        if !is_root() || Command::new("podman").arg("--version").output().is_err() {
-            return None;
-        }
-        let place = tempfile::tempdir().unwrap();
-        let theirs = Self { place, driver };
-        let archive = theirs.place.path().join("image.tar");
+    fn load(podman: &Path, driver: Driver, layers: &[Vec<u8>]) -> Self {
+        let place = Place::new(driver);
+        let archive = place.path("image.tar");
         fs_err::write(&archive, docker_archive(layers)).unwrap();
-        let loaded = theirs.podman(&["load", "-i", archive.to_str().unwrap()]);
+        let loaded = place.ask(podman, &["load", "-i", archive.to_str().unwrap()]);
         assert!(loaded.contains("localhost/twin"), "{loaded}");
-        Some(theirs)
-    }
-
-    fn podman(&self, arguments: &[&str]) -> String {
-        let root = self.place.path();
-        let mut command = Command::new("podman");
-        command.arg("--root").arg(root.join("root")).arg("--runroot").arg(root.join("run"));
-        command.args(["--storage-driver", self.driver, "--tmpdir"]).arg(root.join("tmp"));
-        let output = command.args(arguments).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        text(&output.stdout)
+        Self(place)
     }
 
     /// The files and the recipe of the layer of this tar. Ids are digests of the layers below too.
     fn layer(&self, tar: &[u8]) -> (PathBuf, Vec<u8>) {
-        let root = self.place.path().join("root");
-        let layers = root.join(format!("{}-layers", self.driver));
-        let text = fs_err::read_to_string(layers.join("layers.json")).unwrap();
-        let records: serde_json::Value = serde_json::from_str(&text).unwrap();
         let digest = Digest::sha256(tar).to_string();
-        let records = records.as_array().unwrap();
+        let records = self.0.list("layers");
         let record = records.iter().find(|it| it["diff-digest"] == digest.as_str()).unwrap();
         let id = record["id"].as_str().unwrap();
-        let files = match self.driver {
-            "vfs" => root.join("vfs/dir").join(id),
-            _ => root.join("overlay").join(id).join("diff"),
-        };
-        (files, fs_err::read(layers.join(format!("{id}.tar-split.gz"))).unwrap())
+        let recipe = format!("{}-layers/{id}.tar-split.gz", self.0.driver.as_str());
+        (self.0.files(id), fs_err::read(self.0.root().join(recipe)).unwrap())
     }
 }
 
-impl Drop for Theirs {
-    fn drop(&mut self) {
-        // Podman leaves a mount of the folder onto itself.
-        let folder = self.place.path().join("root").join(self.driver);
-        _ = Command::new("umount").arg(folder).output();
-    }
+/// Podman, if it may work here.
+macro_rules! podman {
+    () => {{
+        let Some(podman) = installed("podman") else { skip!("podman is not installed") };
+        if !is_root() {
+            skip!("owners and devices are for root");
+        }
+        podman
+    }};
 }
 
 fn docker_archive(layers: &[Vec<u8>]) -> Vec<u8> {
@@ -166,7 +143,7 @@ fn folders(tar: &[u8]) -> Vec<String> {
 #[test]
 fn files_and_recipes_of_overlay_are_podmans() {
     let tars = layers();
-    let Some(theirs) = Theirs::load("overlay", &tars) else { return };
+    let theirs = Theirs::load(&podman!(), Driver::Overlay, &tars);
     let mut below = Vec::new();
     for tar in &tars {
         let (files, recipe) = theirs.layer(tar);
@@ -187,7 +164,7 @@ fn files_and_recipes_of_overlay_are_podmans() {
 #[test]
 fn files_and_recipes_of_vfs_are_podmans() {
     let tars = layers();
-    let Some(theirs) = Theirs::load("vfs", &tars) else { return };
+    let theirs = Theirs::load(&podman!(), Driver::Vfs, &tars);
     let mut parent: Option<Layer> = None;
     for tar in &tars {
         let (files, recipe) = theirs.layer(tar);
@@ -204,6 +181,35 @@ fn files_and_recipes_of_vfs_are_podmans() {
         assert!(again == *tar);
         assert_eq!(objects(&ours.split), objects(&recipe));
         parent = Some(ours);
+    }
+}
+
+/// What the original could not give out again if it had unpacked it.
+#[test]
+fn podman_gives_out_odd_layers_that_we_unpacked() {
+    let podman = podman!();
+    let mut sized = link(b'1', "b", "a");
+    sized.size = Some(1);
+    let odd = tar(&[
+        folder("d/"),
+        file("a", "x"),
+        sized,
+        Member { mode: 0o700, ..folder("./d") },
+        file(".wh.c", "contents of a whiteout"),
+        file("d/e", ""),
+        file("d/e", "again"),
+    ]);
+    let layers = [sparse().0, vec![odd]].concat();
+    for driver in DRIVERS {
+        let place = Place::new(driver);
+        Sample::of(layers.clone()).put(&place.store(), &["localhost/odd:1"]).unwrap();
+        let out = place.path("pushed");
+        let to = format!("dir:{}", out.display());
+        place.ask(&podman, &["push", "-q", "localhost/odd:1", &to]);
+        for tar in &layers {
+            let digest = Digest::sha256(tar);
+            assert!(fs_err::read(out.join(digest.hex())).unwrap() == *tar, "{digest}");
+        }
     }
 }
 
