@@ -1,11 +1,14 @@
 //! Files of a store: made as others make them, replaced in one step.
 
 use std::fs::DirBuilder;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use skopeo_image::number;
 
 use crate::contents::remove_tree;
 use crate::error::{Error, Result};
@@ -72,9 +75,39 @@ pub(crate) fn failed(deed: &str, path: &Path, error: &io::Error) -> Error {
     io::Error::new(error.kind(), format!("{deed} {}: {error}", path.display())).into()
 }
 
+/// More than anything has that is read at once, in bytes.
+const LONGEST: u64 = 512 << 20;
+
 /// What a file has; `None` if there is no such file.
+///
+/// # Errors
+/// As [`open`]; and if it is longer than may be read.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    absent_is_none(fs_err::read(path))
+    let Some(file) = open(path)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes)?;
+    if number::wide(bytes.len()) > LONGEST {
+        let what = "it is longer than may be read".to_owned();
+        return Err(Error::Invalid { path: path.to_owned(), what });
+    }
+    Ok(Some(bytes))
+}
+
+/// Opens a file; `None` if there is no such file. A link would lead out of the store, and whoever
+/// opens a pipe waits.
+///
+/// # Errors
+/// If it is anything but a file.
+pub(crate) fn open(path: &Path) -> Result<Option<fs_err::File>> {
+    let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let no_file = || Error::Invalid { path: path.to_owned(), what: "it is no file".to_owned() };
+    let file = match rustix::fs::open(path, how, Mode::empty()) {
+        Ok(file) => fs_err::File::from_parts(std::fs::File::from(file), path.to_owned()),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP | Errno::NXIO) => return Err(no_file()),
+        Err(error) => return Err(failed("opening", path, &error.into())),
+    };
+    if file.metadata()?.is_file() { Ok(Some(file)) } else { Err(no_file()) }
 }
 
 /// Turns what is not there into `None`.

@@ -204,8 +204,8 @@ impl Layout {
 /// Whether layers of this store were mounted by a program: its whiteouts are files.
 fn has_mount_program(homes: &[PathBuf]) -> bool {
     let says_so = |home: &PathBuf| {
-        let said = fs_err::read(home.join(overlay::MOUNT_PROGRAM)).unwrap_or_default();
-        said.trim_ascii() == b"true"
+        let said = files::read(&home.join(overlay::MOUNT_PROGRAM));
+        said.is_ok_and(|said| said.is_some_and(|said| said.trim_ascii() == b"true"))
     };
     homes.iter().any(says_so)
 }

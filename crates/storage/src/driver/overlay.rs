@@ -46,7 +46,8 @@ pub(super) fn files(id: &str, folder: &Path) -> Result<PathBuf> {
 /// The short name of the layer in `folder`.
 pub(super) fn link(folder: &Path) -> Result<String> {
     let path = folder.join("link");
-    let link = fs_err::read_to_string(&path)?;
+    let link = files::read(&path)?.unwrap_or_default();
+    let link = String::from_utf8_lossy(&link).into_owned();
     let is_one = !link.is_empty() && link.len() <= 64;
     if is_one && link.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         Ok(link)

@@ -54,7 +54,7 @@ impl Store {
         let own = [places.layers()].into_iter().chain(places.image_layers());
         let additional = self.0.options.additional_stores.iter();
         for folder in own.chain(additional.map(|root| places.lists_in(root, "layers"))) {
-            let found = files::absent_is_none(fs_err::File::open(folder.join(&name)))?;
+            let found = files::open(&folder.join(&name))?;
             if found.is_some() {
                 return Ok(found);
             }

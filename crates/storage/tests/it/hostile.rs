@@ -139,6 +139,42 @@ fn links_in_layers_do_not_lead_out_of_the_store() {
     assert_eq!(tree(&place.path("victim")), before);
 }
 
+/// What should be a file is a link to elsewhere, or something that never ends.
+#[test]
+fn only_files_are_read_as_files() {
+    let secret = |place: &Place| place.path("victim/link");
+    for what in ["link", "pipe", "folder"] {
+        let put = |place: &Place, path: &Path| {
+            fs_err::remove_file(path).unwrap();
+            match what {
+                "link" => symlink(secret(place), path).unwrap(),
+                "pipe" => {
+                    let kind = rustix::fs::FileType::Fifo;
+                    let mode = rustix::fs::Mode::RUSR;
+                    rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+                }
+                _ => fs_err::create_dir(path).unwrap(),
+            }
+        };
+        let (place, sample, _) = beside(Driver::Overlay);
+        let store = place.store();
+        let layer = place.list("layers")[0]["id"].as_str().unwrap().to_owned();
+        let images = place.root().join("overlay-images");
+        put(&place, &images.join(sample.id()).join("manifest"));
+        let error = store.image_data(&sample.id(), "manifest").unwrap_err();
+        assert!(error.to_string().contains("it is no file"), "{what}: {error}");
+        put(&place, &place.root().join(format!("overlay-layers/{layer}.tar-split.gz")));
+        let error = store.layer_tar(&layer, std::io::sink()).unwrap_err();
+        assert!(error.to_string().contains("it is no file"), "{what}: {error}");
+        put(&place, &place.root().join("overlay").join(&layer).join("link"));
+        let child = NewLayer { parent: Some(layer), ..NewLayer::default() };
+        assert!(store.put_layer(child, &*Tar::new().file("b", b"b").end()).is_err(), "{what}");
+        put(&place, &images.join("images.json"));
+        let error = store.images().unwrap_err();
+        assert!(error.to_string().contains("images.json"), "{what}: {error}");
+    }
+}
+
 #[test]
 fn lists_that_are_none_are_errors_that_name_them() {
     for (list, text) in [
