@@ -7,7 +7,7 @@ use skopeo_image::ErrorClass;
 /// The result of making files of a tar, or a tar of files.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong between a tar and its files. Names are as [`shown`] has them.
+/// What can go wrong between a tar and its files. Names are quoted, and cut if they are long.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
