@@ -1,15 +1,14 @@
 //! What a registry must know of a manifest: its type, what hangs on it, what it hangs on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use skopeo_image::{Digest, MediaType, go_json};
 
 /// About what a digest takes beside its text, and an entry beside what it holds, in bytes.
-const OVERHEAD: usize = 64;
+pub(super) const OVERHEAD: usize = 64;
 
 /// The longest media type that a manifest may name, in bytes: 127 for each half (RFC 6838), and
 /// some for parameters.
@@ -30,41 +29,6 @@ pub(crate) struct Facts {
     pub(crate) artifact_type: Option<String>,
     /// Whether there are annotations. They may be as large as the manifest, so they stay there.
     pub(crate) has_annotations: bool,
-}
-
-/// What is remembered of manifests, in all layouts of a store.
-#[derive(Debug)]
-pub(crate) struct Known {
-    /// How much it may be, in bytes.
-    most: usize,
-    /// By the number of the layout and the digest of the manifest.
-    facts: HashMap<(u64, Digest), Arc<Facts>>,
-    bytes: usize,
-}
-
-impl Known {
-    /// Nothing yet, and never more than so many bytes.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, facts: HashMap::new(), bytes: 0 }
-    }
-
-    /// What is remembered of a manifest.
-    pub(crate) fn get(&self, layout: u64, digest: &Digest) -> Option<Arc<Facts>> {
-        self.facts.get(&(layout, digest.clone())).cloned()
-    }
-
-    /// Remembers what a manifest says, in place of all else if that becomes too much.
-    pub(crate) fn insert(&mut self, layout: u64, digest: Digest, facts: Arc<Facts>) {
-        let size = [facts.size(), digest.as_str().len(), OVERHEAD]
-            .into_iter()
-            .fold(0, usize::saturating_add);
-        if self.bytes.saturating_add(size) > self.most {
-            *self = Self::new(self.most);
-        }
-        if size <= self.most && self.facts.insert((layout, digest), facts).is_none() {
-            self.bytes = self.bytes.saturating_add(size);
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -132,7 +96,7 @@ impl Facts {
     }
 
     /// About how much memory it takes, in bytes.
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let types = self.children.iter().map(|(_, media_type)| media_type);
         let types = types.chain([&self.media_type]).map(|it| it.as_str().len());
         let digests = self.children.iter().map(|(digest, _)| digest);

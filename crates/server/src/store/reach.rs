@@ -11,7 +11,7 @@ use skopeo_image::{Digest, MediaType};
 
 use super::facts::Facts;
 use super::index::{Entry, Index};
-use super::kept::Count;
+use super::kept::{Count, Said};
 use super::layout::{Layout, guard};
 
 /// How deep lists may be nested that are put here, the outermost counted. Images have two levels;
@@ -85,18 +85,18 @@ impl Found {
 
 impl Layout {
     /// What the manifest of this digest says; none if it is missing or not understood.
-    pub(crate) fn facts(&self, digest: &Digest) -> io::Result<Option<Arc<Facts>>> {
+    pub(crate) fn facts(&self, digest: &Digest) -> io::Result<Option<Arc<Said>>> {
         if let Some(facts) = guard(&self.room.known).get(self.number, digest) {
             return Ok(Some(facts));
         }
         let size = self.blob_size(digest)?.map_or(0, narrow);
-        let read =
-            || Ok::<_, io::Error>(self.read_manifest(digest)?.map(|bytes| Facts::parse(&bytes)));
-        let read = self.room.kept.in_turn(size, read)?;
-        let Some(Ok(facts)) = read? else { return Ok(None) };
-        let facts = Arc::new(facts);
-        guard(&self.room.known).insert(self.number, digest.clone(), facts.clone());
-        Ok(Some(facts))
+        let read = || {
+            let bytes = self.read_manifest(digest)?;
+            Ok(bytes.and_then(|bytes| Facts::parse(&bytes).ok()))
+        };
+        let Some(said) = self.room.kept.said(size, read)?.map(Arc::new) else { return Ok(None) };
+        guard(&self.room.known).insert(self.number, digest.clone(), said.clone());
+        Ok(Some(said))
     }
 
     /// Finds the manifest of this digest: one that the index names, or an instance of a list that

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::StorageLimits;
-use super::facts::Known;
-use super::kept::Kept;
+use super::kept::{Kept, Known};
 use crate::error::{ApiError, Code};
 use crate::memory::Memory;
 

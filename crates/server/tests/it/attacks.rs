@@ -484,6 +484,69 @@ fn many_large_indexes() {
     attacked.stands_with(16);
 }
 
+/// What one large index takes with all that is made of it is no more than is counted: five bytes for
+/// each byte of its text.
+#[test]
+fn a_large_index_takes_what_is_counted() {
+    const FACTOR: u64 = 5;
+    let attacked = Attacked::start(2048);
+    let folder = attacked.folder.path().join("large");
+    fs_err::create_dir_all(&folder).unwrap();
+    fs_err::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let entry = |tag| {
+        let digest = Digest::sha256(format!("{tag}").as_bytes());
+        format!(
+            r#"{{"mediaType":"{OCI_MANIFEST}","digest":"{digest}","size":5,"annotations":{{"org.opencontainers.image.ref.name":"v{tag}"}}}}"#
+        )
+    };
+    let entries: Vec<_> = (0..180_000).map(entry).collect();
+    let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
+    let size = text.len() as u64 >> 20;
+    assert!(size > 35, "{size}");
+    fs_err::write(folder.join("index.json"), text).unwrap();
+    let other = Digest::sha256(b"not there");
+    for path in [
+        "/v2/large/tags/list".to_owned(),
+        format!("/v2/large/manifests/{other}"),
+        format!("/v2/large/referrers/{other}"),
+        "/v2/large/tags/list?n=3".to_owned(),
+    ] {
+        let reply = request(attacked.address, "GET", &path, &[], b"").unwrap();
+        assert!([200, 404].contains(&reply.status), "{path}: {reply:?}");
+        let took = attacked.most_memory() - attacked.before;
+        println!("{path}: {took} MiB for {size} MiB");
+        assert!(took <= FACTOR * size + SLACK, "{path}: {took} MiB for {size} MiB");
+    }
+}
+
+/// What one large manifest takes while it is read is no more than is counted: four bytes for each
+/// byte of its text.
+#[test]
+fn a_large_manifest_takes_what_is_counted() {
+    const READ: u64 = 4;
+    let digest = Digest::sha256(b"small");
+    let config = format!(r#"{{"digest":"{digest}"}}"#);
+    let list = |head: &str, member: &str| {
+        let items = (0..4_150_000 / (member.len() + 79))
+            .map(|n| format!(r#"{{"{member}":"sha256:{n:064x}"}}"#));
+        format!("{head}[{}]}}", items.collect::<Vec<_>>().join(","))
+    };
+    for manifest in [
+        list(&format!(r#"{{"schemaVersion":2,"config":{config},"layers":"#), "digest"),
+        list(r#"{"schemaVersion":2,"manifests":"#, "digest"),
+        list(r#"{"schemaVersion":1,"name":"n","fsLayers":"#, "blobSum"),
+    ] {
+        let attacked = Attacked::start(2048);
+        let size = manifest.len() as u64;
+        let put = request(attacked.address, "PUT", "/v2/a/manifests/x", &[], manifest.as_bytes());
+        assert_eq!(put.unwrap().code(), "MANIFEST_BLOB_UNKNOWN");
+        let took = attacked.most_memory() - attacked.before;
+        println!("{took} MiB for {size} bytes");
+        // Beside the pieces in which it came, which are counted elsewhere.
+        assert!(took << 20 <= READ * size + (4 << 20), "{took} MiB for {size} bytes");
+    }
+}
+
 #[test]
 fn requests_upon_requests_whose_answers_nobody_reads() {
     let mut attacked = Attacked::start(BUDGET);

@@ -365,6 +365,96 @@ fn referrers_are_found() {
 }
 
 #[test]
+fn referrers_are_filtered_by_what_they_are() {
+    let server = Server::new();
+    let subject = Digest::sha256(&server.push_image("a", "v1", b"layer"));
+    let config = server.push_blob("a", b"{}");
+    let refers =
+        format!(r#""subject":{{"mediaType":"{OCI_MANIFEST}","digest":"{subject}","size":1}}"#);
+    let image = |more: &str, config_type: &str| {
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}",{more}"config":{{"mediaType":"{config_type}","digest":"{config}","size":2}},"layers":[],{refers}}}"#
+        )
+    };
+    let list = |more: &str| {
+        format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}",{more}"manifests":[],{refers}}}"#)
+    };
+    let kind = |kind: &str| format!(r#""artifactType":"{kind}","#);
+    let all = [
+        (OCI_MANIFEST, image(&kind("a/b+c"), "x/config"), "a/b+c"),
+        (OCI_MANIFEST, image(&kind("a/b+c"), "x/other"), "a/b+c"),
+        (OCI_MANIFEST, image(&kind("a/b c&d=1"), "x/config"), "a/b c&d=1"),
+        // What says nothing of itself is what its config is; what is empty says nothing.
+        (OCI_MANIFEST, image("", "x/config"), "x/config"),
+        (OCI_MANIFEST, image(&kind(""), "x/empty"), "x/empty"),
+        (OCI_INDEX, list(&kind("a/b+c")), "a/b+c"),
+        (OCI_INDEX, list(""), ""),
+    ];
+    for (media_type, text, _) in &all {
+        let digest = Digest::sha256(text.as_bytes());
+        let put = server.put_manifest("a", digest.as_str(), media_type, text.as_bytes());
+        assert_eq!(put.status, 201, "{put:?}");
+    }
+    let found = |filter: &str| {
+        let reply = server.ask("GET", &format!("/v2/a/referrers/{subject}?{filter}"));
+        assert_eq!((reply.status, reply.header("content-type")), (200, OCI_INDEX), "{reply:?}");
+        let applied = reply.header("oci-filters-applied").to_owned();
+        let mut found: Vec<String> = reply.json()["manifests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["digest"].as_str().unwrap().to_owned())
+            .collect();
+        found.sort();
+        (applied, found)
+    };
+    let expected = |kind: &str| {
+        let mut expected: Vec<String> = all
+            .iter()
+            .filter(|(.., it)| *it == kind)
+            .map(|(_, text, _)| Digest::sha256(text.as_bytes()).to_string())
+            .collect();
+        expected.sort();
+        expected
+    };
+    for (filter, kind) in [
+        ("artifactType=a%2Fb%2Bc", "a/b+c"),
+        ("artifactType=a/b%2bc", "a/b+c"),
+        ("artifactType=a/b+c%26d%3D1", "a/b c&d=1"),
+        ("n=100&artifactType=x/config", "x/config"),
+        ("artifactType=x/empty&artifactType=x/config", "x/empty"),
+        ("artifactType=nothing", "nothing"),
+        ("artifactType=A/B%2BC", "A/B+C"),
+        ("artifactType=a/b", "a/b"),
+        ("artifactType=%00", "\0"),
+    ] {
+        assert_eq!(found(filter), ("artifactType".to_owned(), expected(kind)), "{filter}");
+    }
+    // No filter, and what is none.
+    for filter in ["", "artifactType=", "artifacttype=x/config", "type=x/config"] {
+        let (applied, found) = found(filter);
+        assert_eq!((applied.as_str(), found.len()), ("", all.len()), "{filter}");
+    }
+    // Page by page, with the filter on each.
+    let mut next = format!("/v2/a/referrers/{subject}?artifactType=a/b%2Bc&n=1");
+    let mut paged = Vec::new();
+    loop {
+        let page = server.ask("GET", &next);
+        assert_eq!(page.header("oci-filters-applied"), "artifactType");
+        let manifests = page.json()["manifests"].clone();
+        assert!(manifests.as_array().unwrap().len() <= 1, "{page:?}");
+        paged.extend(manifests.as_array().unwrap().iter().map(|it| it["digest"].to_string()));
+        let link = page.header("link");
+        if link.is_empty() {
+            break;
+        }
+        next = link.split(['<', '>']).nth(1).unwrap().to_owned();
+        assert!(next.contains("artifactType=a%2Fb%2Bc"), "{next}");
+    }
+    assert_eq!(paged.len(), expected("a/b+c").len());
+}
+
+#[test]
 fn signed_schema_1_is_known_by_its_payload() {
     let server = Server::new();
     let layer = server.push_blob("a", b"layer");

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 use skopeo_image::Digest;
@@ -134,6 +134,18 @@ fn the_folder_itself_stays() {
     assert!(server.root.join("oci-layout").exists());
 }
 
+/// All below a folder was written to long ago, but for what is below another.
+fn make_old(path: &Path, except: &Path) {
+    // What has gone meanwhile is old enough.
+    let Ok(file) = fs::File::open(path) else { return };
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.path() != except {
+            make_old(&entry.path(), except);
+        }
+    }
+    let _ = file.file().set_modified(SystemTime::now() - Duration::from_secs(7200));
+}
+
 /// A server that was killed leaves uploads, and repositories without any; who deletes all there is
 /// leaves the repository.
 #[test]
@@ -151,12 +163,21 @@ fn what_was_abandoned_goes() {
     let uploads = folder.path().join("c/.uploads");
     fs::remove_dir_all(&uploads).unwrap();
     let mut options = ServerOptions::new(folder.path());
-    options.storage.abandoned = Duration::from_millis(100);
+    options.storage.abandoned = Duration::from_secs(3600);
+    options.storage.max_storage = Some(1);
     let server = Server::with(options);
     let is_left = |name: &str| folder.path().join(name).exists();
+    // Each time is one more hour after the last change, and who is told that there is no room makes
+    // the server look.
     while ["a", "c", "d/e/oci-layout", "d/e/blobs"].into_iter().any(is_left) {
-        std::thread::sleep(Duration::from_millis(5));
+        for name in ["a", "c", "d/e"] {
+            make_old(&folder.path().join(name), &folder.path().join("d/e/f"));
+        }
+        assert_eq!(server.ask("POST", "/v2/z/blobs/uploads/").status, 507);
+        std::thread::sleep(Duration::from_millis(20));
     }
+    drop(server);
+    let server = Server::with(ServerOptions::new(folder.path()));
     // What lies below it stays.
     assert_eq!(server.ask("GET", "/v2/d/e/f/manifests/1").body, below);
     assert_eq!(server.ask("GET", "/v2/d/e/tags/list").status, 404);

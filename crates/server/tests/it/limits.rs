@@ -219,12 +219,17 @@ fn uploads_that_nobody_goes_on_with_go_while_it_runs() {
 fn uploads_go_while_the_same_server_runs() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = ServerOptions::new(folder.path());
-    options.storage.abandoned = Duration::from_millis(200);
+    options.storage.abandoned = Duration::from_secs(3600);
     options.storage.max_storage = Some(10 + REPOSITORY);
     let server = Server::with(options);
     let location = begin(&server);
     assert_eq!(server.send("PATCH", &location, &[], b"0123456789").status, 202);
+    // Nobody goes on with it for two hours, and then somebody is told that there is no room.
+    let id = location.rsplit('/').next().unwrap();
+    let file = fs::File::open(folder.path().join("a/.uploads").join(id)).unwrap();
+    file.file().set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
     while folder.path().join("a/.uploads").exists() {
+        assert_eq!(push(&server, b"one too many").status, 507);
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(server.ask("GET", &location).status, 404);

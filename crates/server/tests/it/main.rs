@@ -17,6 +17,7 @@ mod panics;
 mod peers;
 mod safety;
 mod shared;
+mod slow;
 
 /// A file beside this one that is not declared above would silently not run.
 #[test]
