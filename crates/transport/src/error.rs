@@ -238,6 +238,11 @@ pub enum Error {
     /// A server of signatures that does not end.
     #[error("server provided {0} signatures, assuming that's unreasonable and a server error")]
     TooManySignatures(usize),
+    /// More signatures of one manifest than are held in memory.
+    #[error(
+        "the first {0} signatures take more than 32 MiB (each counts 16 KiB at least): that is too much"
+    )]
+    SignaturesTooLarge(usize),
     /// A signature could not be fetched.
     #[error("reading signature from {url}")]
     LookasideRead {

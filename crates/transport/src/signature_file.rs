@@ -6,7 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use skopeo_image::number::wide;
 use skopeo_image::{Signature, go_json};
+
+use crate::Error;
 
 const SIMPLE: &[u8] = b"simple-signing";
 const SIGSTORE: &[u8] = b"sigstore-json";
@@ -35,6 +38,44 @@ pub enum Malformed {
     /// The payload in the sigstore JSON is no base64.
     #[error("decoding payload of sigstore signature")]
     Payload(#[from] base64::DecodeError),
+}
+
+/// The most that the signatures of one manifest may have together, in bytes.
+const MAX_SIZE: u64 = 32 << 20;
+
+/// What a signature counts at least, in bytes: so that there are not too many of them, either.
+const MIN_SIZE: u64 = 16 << 10;
+
+/// The signatures of one manifest while they are read: not more than somebody can mean.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    all: Vec<Signature>,
+    size: u64,
+}
+
+impl Gathered {
+    /// One more, of so many bytes.
+    ///
+    /// # Errors
+    /// If they are too many, or too large together.
+    pub(crate) fn add(&mut self, signature: Signature, size: usize) -> Result<(), Error> {
+        self.size = self.size.saturating_add(MIN_SIZE.max(wide(size)));
+        if self.size > MAX_SIZE {
+            return Err(Error::SignaturesTooLarge(self.len().saturating_add(1)));
+        }
+        self.all.push(signature);
+        Ok(())
+    }
+
+    /// How many there are so far.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// All of them.
+    pub(crate) fn all(self) -> Vec<Signature> {
+        self.all
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -8,7 +8,8 @@ use skopeo_blob::Unverified;
 use skopeo_image::{Descriptor, RawManifest, Signature, Which};
 
 use super::{DirName, Version};
-use crate::{Error, ImageName, Source, files, manifest, signature_file};
+use crate::signature_file::{self, Gathered};
+use crate::{Error, ImageName, Source, files, manifest};
 
 /// Opens a folder. Its `version` may be missing, as in folders made by hand.
 pub(crate) fn open(name: &DirName) -> Result<DirSource, Error> {
@@ -51,19 +52,21 @@ impl Source for DirSource {
     }
 
     async fn signatures(&self, which: &Which) -> Result<Vec<Signature>, Error> {
-        let mut signatures = Vec::new();
+        let mut signatures = Gathered::default();
         loop {
             let path = self.name.signature(which, signatures.len());
             match files::read(&path, None, files::MAX_SIGNATURE) {
-                Ok(bytes) => signatures.push(
-                    signature_file::decode(bytes)
-                        .map_err(|source| Error::Signature { path, source })?,
-                ),
+                Ok(bytes) => {
+                    let size = bytes.len();
+                    let signature = signature_file::decode(bytes)
+                        .map_err(|source| Error::Signature { path, source })?;
+                    signatures.add(signature, size)?;
+                }
                 Err(error) if error.is_missing_file() => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(signatures)
+        Ok(signatures.all())
     }
 
     fn concurrency(&self) -> NonZeroUsize {

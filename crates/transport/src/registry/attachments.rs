@@ -16,13 +16,8 @@ use skopeo_registry::{BoxError, Repository, UploadError};
 
 use super::foreign::unverified;
 use super::raw;
+use crate::signature_file::Gathered;
 use crate::{CosignTag, Error, files};
-
-/// The most that the signatures of one manifest may have together, in bytes.
-const MAX_SIZE: u64 = 32 << 20;
-
-/// What a signature counts at least, in bytes: so that there are not too many of them, either.
-const MIN_SIGNATURE: u64 = 16 << 10;
 
 /// The signatures of a manifest; none if nobody has put any.
 pub(super) async fn read(
@@ -30,21 +25,18 @@ pub(super) async fn read(
     digest: &Digest,
 ) -> Result<Vec<Signature>, Error> {
     let Some(manifest) = attachment(repository, digest).await? else { return Ok(Vec::new()) };
-    let mut signatures = Vec::new();
-    let mut size = 0_u64;
+    let mut signatures = Gathered::default();
     for layer in manifest.layers {
-        if size >= MAX_SIZE {
-            return Err(Error::TooManySignatures(signatures.len()));
-        }
         let payload = fetch(repository, &layer.blob, files::MAX_SIGNATURE).await?;
-        size = size.saturating_add(MIN_SIGNATURE.max(wide(payload.len())));
-        signatures.push(Signature::Sigstore {
+        let size = payload.len();
+        let signature = Signature::Sigstore {
             mime_type: layer.blob.media_type.to_string(),
             payload,
             annotations: layer.blob.annotations,
-        });
+        };
+        signatures.add(signature, size)?;
     }
-    Ok(signatures)
+    Ok(signatures.all())
 }
 
 /// Adds signatures to those that are there.

@@ -14,7 +14,8 @@ use skopeo_image::{Digest, Reference, Signature};
 use skopeo_registry::Repository;
 use url::Url;
 
-use crate::{Error, files, signature_file};
+use crate::signature_file::{self, Gathered};
+use crate::{Error, files};
 
 /// More signatures of one manifest than this are a server's mistake, or its malice.
 const MAX_SIGNATURES: usize = 128;
@@ -41,7 +42,7 @@ impl Lookaside {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Vec<Signature>, Error> {
-        let mut signatures = Vec::new();
+        let mut signatures = Gathered::default();
         loop {
             if signatures.len() >= MAX_SIGNATURES {
                 return Err(Error::TooManySignatures(MAX_SIGNATURES));
@@ -52,13 +53,11 @@ impl Lookaside {
                 "http" | "https" => read_web(repository, &url).await?,
                 _ => return Err(unsupported("reading signature from", &url)),
             };
-            let Some(bytes) = bytes else { return Ok(signatures) };
-            signatures.push(
-                signature_file::decode(bytes).map_err(|source| Error::Signature {
-                    path: PathBuf::from(shown(&url)),
-                    source,
-                })?,
-            );
+            let Some(bytes) = bytes else { return Ok(signatures.all()) };
+            let size = bytes.len();
+            let signature = signature_file::decode(bytes)
+                .map_err(|source| Error::Signature { path: PathBuf::from(shown(&url)), source })?;
+            signatures.add(signature, size)?;
         }
     }
 

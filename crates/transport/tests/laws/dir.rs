@@ -58,6 +58,37 @@ async fn leaves_nothing_of_the_image_before() {
 }
 
 #[tokio::test]
+async fn signatures_are_bounded_in_size_and_number() {
+    let place = Place::dir().await;
+    let sample = Sample::new(1);
+    sample.put(place.create().await).await.unwrap();
+    let image = place.folder.path().join("image");
+    let instance = Digest::sha256(b"an instance");
+    for (which, before) in [
+        (Which::Top, String::new()),
+        (Which::Instance(instance.clone()), format!("{}.", instance.hex())),
+    ] {
+        let write = |numbers: std::ops::RangeInclusive<usize>, size: usize| {
+            for number in numbers {
+                let path = image.join(format!("{before}signature-{number}"));
+                fs_err::write(path, vec![0xA3; size]).unwrap();
+            }
+        };
+        let source = place.open().await.unwrap();
+        write(1..=8, 4 << 20);
+        assert_eq!(source.signatures(&which).await.unwrap().len(), 8);
+        write(9..=9, 1);
+        let error = source.signatures(&which).await.unwrap_err();
+        assert!(error.to_string().starts_with("the first 9 signatures take"), "{error}");
+        write(1..=2048, 2);
+        assert_eq!(source.signatures(&which).await.unwrap().len(), 2048);
+        write(2049..=2049, 2);
+        let error = source.signatures(&which).await.unwrap_err();
+        assert!(error.to_string().starts_with("the first 2049 signatures take"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn writes_a_later_version_for_other_digests() {
     let place = Place::dir().await;
     let sample = Sample::new(1);

@@ -321,7 +321,7 @@ async fn sigstore_signatures_lie_beside_the_image_where_that_is_allowed() {
     to.put_signatures(&(10..19).map(large).collect::<Vec<_>>(), &Which::Top).await.unwrap();
     let source = open(&place.name, &options).await.unwrap();
     let error = source.signatures(&Which::Top).await.unwrap_err();
-    assert!(error.to_string().starts_with("server provided 10 signatures"), "{error}");
+    assert!(error.to_string().starts_with("the first 10 signatures take"), "{error}");
 }
 
 #[tokio::test]

@@ -94,6 +94,13 @@ async fn are_bounded_in_size_and_number() {
     });
     let error = signatures(&many.await).await.unwrap_err();
     assert!(error.contains("128"), "{error}");
+
+    // Each is small enough, and all together are not.
+    let heavy = place(|folder| {
+        (1..=9).map(|n| (format!("{folder}/signature-{n}"), vec![0xA3; 4 << 20])).collect()
+    });
+    let error = signatures(&heavy.await).await.unwrap_err();
+    assert!(error.starts_with("the first 9 signatures take"), "{error}");
 }
 
 #[tokio::test]
