@@ -101,7 +101,8 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
         Flag::switch(
             "trust-file",
             "with --plan or --retry-failed: take from FILE also what lowers security: that TLS is not \
-             verified, and where certificates and credentials are",
+             verified, where certificates and credentials are, and which registry gets those of \
+             --src-creds and its kin",
         ),
         Flag::new(
             "immutable-tags",

@@ -136,10 +136,63 @@ fn credentials_are_for_one_registry() {
     second["source"] = json!("docker://evil.example/a:2");
     second["destination"] = json!("dir:out/a:2");
     plan["results"].as_array_mut().unwrap().push(second);
-    let words = ["--src-creds=user:secret", "--src-tls-verify=false"];
+    let words = ["--src-creds=user:secret", "--src-tls-verify=false", "--trust-file"];
     let run = execute(&home, &plan, &words).failure(1);
     assert!(fatal(&run).contains("the credentials are for one"), "{run}");
     assert!(from.requests().is_empty());
+}
+
+/// A file chooses no registry that the credentials of the command line go to.
+#[test]
+fn credentials_go_where_the_command_line_says() {
+    let (from, home) = world();
+    let listening = Registry::start();
+    let (evil, tls) = (listening.host(), ["--src-tls-verify=false", "--dest-tls-verify=false"]);
+    // As if somebody had put another host into the report of a run.
+    let sync = ["sync", "--src=docker", "--dest=docker", "--report=r.json", "--keep-going"];
+    from.fault(Fault::status(On::manifests().any_method(), 404));
+    let ends = [format!("{}/a", from.host()), format!("{evil}/m")];
+    let ends = ends.each_ref().map(String::as_str);
+    at_home(&home, &[&sync[..], &tls[..], &ends[..]].concat()).failure(1);
+    from.mend();
+    let report = fs_err::read_to_string(home.path("work/r.json")).unwrap();
+    let report = report.replace(&from.host(), &evil);
+    fs_err::write(home.path("work/r.json"), &report).unwrap();
+    let mut plan = plan(&from);
+    plan["plan"]["places"][0]["place"] = json!(format!("docker://{evil}/m"));
+    plan["results"][0]["place"] = json!(format!("docker://{evil}/m"));
+    plan["results"][0]["destination"] = json!(format!("docker://{evil}/m/a:1"));
+    plan["results"][0]["source"] = json!(format!("docker://{evil}/a:1"));
+    fs_err::write(home.path("work/plan.json"), plan.to_string()).unwrap();
+    listening.forget_requests();
+    for file in ["--plan=plan.json", "--retry-failed=r.json"] {
+        for given in [
+            &["--src-creds=user:secret"][..],
+            &["--screds=user:secret"],
+            &["--src-username=user", "--src-password=secret"],
+            &["--src-registry-token=secret"],
+            &["--dest-creds=user:secret"],
+            &["--dcreds=user:secret"],
+            &["--dest-username=user", "--dest-password=secret"],
+            &["--dest-registry-token=secret"],
+        ] {
+            let words = [&["sync", file], &tls[..], given].concat();
+            let run = at_home(&home, &words).failure(1);
+            let said = format!("sent to {evil}");
+            assert!(fatal(&run).contains(&said) && run.stderr.contains("--trust-file"), "{run}");
+            assert!(listening.requests().is_empty(), "{given:?}: {:?}", listening.lines());
+            // Who trusts the file says so.
+            let run = at_home(&home, &[&words[..], &["--trust-file"]].concat());
+            assert!(run.code != Some(0) && !run.stderr.contains("lowers"), "{run}");
+            assert!(!listening.requests().is_empty());
+            listening.forget_requests();
+        }
+        // What is known of a registry by its name goes to it, and to no other.
+        let run = at_home(&home, &[&["sync", file], &tls[..]].concat());
+        assert!(run.code != Some(0) && !listening.requests().is_empty(), "{run}");
+        nothing_was_said_to(&listening);
+        listening.forget_requests();
+    }
 }
 
 #[test]

@@ -71,6 +71,9 @@ impl Again {
             }
         }
         lowered.signing(|flag| recorded.get(flag).and_then(Json::as_str), given);
+        let missing = || self.record.images.iter().filter(|image| image.outcome.is_missing());
+        let sources = missing().filter_map(|image| image.source.as_deref());
+        lowered.credentials(given, sources, missing().map(|image| image.place.as_str()));
         lowered.check(given)?;
         let flags = recorded.iter().map(|(name, value)| format!(" --{name}={value}"));
         info!(

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use skopeo_image::ErrorClass;
+use skopeo_sync::destination::Place;
 use skopeo_sync::plan::Access;
+use skopeo_transport::ImageName;
 use tracing::warn;
 
 use crate::args::signing;
@@ -16,6 +18,9 @@ use crate::go;
 
 /// The flag by which all that a file lowers is taken from it.
 pub(super) const TRUST: &str = "trust-file";
+
+/// The flags, behind `--src-` or `--dest-`, that say who one is to a registry.
+const CREDENTIALS: [&str; 3] = ["creds", "username", "registry-token"];
 
 /// What a file lowers.
 #[derive(Debug)]
@@ -79,6 +84,31 @@ impl Lowered {
         }
     }
 
+    /// The credentials of the command line are for registries that it names, and it names none: the
+    /// file would choose to whom they go.
+    pub(super) fn credentials<'a>(
+        &mut self,
+        given: &Values,
+        sources: impl IntoIterator<Item = &'a str>,
+        places: impl IntoIterator<Item = &'a str>,
+    ) {
+        let flag = |side: &str| {
+            let flags = CREDENTIALS.iter().map(|name| format!("{side}-{name}"));
+            flags.into_iter().find(|flag| given.has(flag))
+        };
+        if let Some(flag) = flag("src") {
+            for host in sources.into_iter().filter_map(registry) {
+                self.note(format!("it has the credentials of --{flag} sent to {host}"));
+            }
+        }
+        if let Some(flag) = flag("dest") {
+            let hosts = places.into_iter().filter_map(|it| it.parse::<Place>().ok()?.registry());
+            for host in hosts {
+                self.note(format!("it has the credentials of --{flag} sent to {host}"));
+            }
+        }
+    }
+
     /// What the file says of how a registry is reached, for a side, `src` or `dest`.
     pub(super) fn access(&mut self, access: &Access, given: &Values, side: &str, of: &str) {
         self.tls(access.tls_verify, given, &format!("{side}-tls-verify"), of);
@@ -101,8 +131,8 @@ impl Lowered {
             return Ok(());
         }
         let shown = match &what[..] {
-            [first, second, third, _, ..] => {
-                format!("{first}; {second}; {third}; and {} more", what.len() - 3)
+            [first, second, third, more @ ..] if !more.is_empty() => {
+                format!("{first}; {second}; {third}; and {} more", more.len())
             }
             all => all.join("; "),
         };
@@ -114,9 +144,17 @@ impl Lowered {
             class: ErrorClass::InvalidInput,
             sentence: format!("{file} lowers what this command line asks for: {shown}"),
             hint: Some(format!(
-                "give these flags here too, or --{TRUST} if you trust the file as you trust a script"
+                "give these flags here too (not those of credentials: log in to the registries), or \
+                 --{TRUST} if you trust the file as you trust a script"
             )),
         }
         .into())
     }
+}
+
+/// The registry that an image is in; none for other places.
+pub(super) fn registry(source: &str) -> Option<String> {
+    let name = ImageName::parse(source).ok()?;
+    let reference = name.docker_reference().filter(|_| name.is_in_registry())?;
+    Some(reference.name.domain().to_owned())
 }

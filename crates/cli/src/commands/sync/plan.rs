@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value as Json};
 use skopeo_sync::plan::{Access, Mirroring, PlanFile};
-use skopeo_transport::ImageName;
 use tracing::info;
 
-use super::lowered::Lowered;
+use super::lowered::{Lowered, registry};
 use crate::args::value::{Value, Values};
 use crate::go;
 
@@ -97,8 +96,12 @@ impl StoredPlan {
             lowered.access(&place.access, given, "dest", &place.place);
         }
         for image in self.plan.images().iter().filter(|image| image.access != Access::default()) {
-            lowered.access(&image.access, given, "src", &registry(&image.source));
+            let of = registry(&image.source).unwrap_or_else(|| image.source.clone());
+            lowered.access(&image.access, given, "src", &of);
         }
+        let sources = self.plan.images().iter().map(|image| image.source.as_str());
+        let places = plan.places.iter().map(|place| place.place.as_str());
+        lowered.credentials(given, sources, places);
         lowered.check(given)
     }
 
@@ -139,16 +142,6 @@ impl StoredPlan {
             }
         }
         Ok(flags)
-    }
-}
-
-/// The registry of a source, or the whole name of another.
-fn registry(source: &str) -> String {
-    match ImageName::parse(source) {
-        Ok(name) => name
-            .docker_reference()
-            .map_or_else(|| source.to_owned(), |it| it.name.domain().to_owned()),
-        Err(_) => source.to_owned(),
     }
 }
 
