@@ -1,5 +1,10 @@
 //! What is made once and handed to the command: configuration, policy, connections, runtime.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -291,7 +296,10 @@ impl Signals {
             let number = u8::try_from(kind.as_raw_value()).ok()?;
             Some((number, kind))
         });
-        let heard = numbered.filter(|(number, _)| ignored >> (number - 1) & 1 == 0);
+        let heard = numbered.filter(|(number, _)| {
+            let bit = u32::from(*number).checked_sub(1).and_then(|bit| ignored.checked_shr(bit));
+            bit.is_none_or(|bits| bits & 1 == 0)
+        });
         let listen = |(number, kind)| Ok((number, signal(kind).context("listening for signals")?));
         heard.map(listen).collect::<Result<_>>().map(Self)
     }
@@ -304,7 +312,7 @@ impl Signals {
             });
             came.map_or(Poll::Pending, Poll::Ready)
         });
-        Interrupted { code: 128 + number.await, hint: None }
+        Interrupted { code: number.await.saturating_add(128), hint: None }
     }
 }
 

@@ -1,9 +1,15 @@
 //! How Go prints things, where its users see it.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::io::{self, Read as _};
 use std::path::Path;
 
 use skopeo_blob::FileError;
+use skopeo_image::number::wide;
 
 pub(crate) use skopeo_image::go::{duration, quote};
 
@@ -11,7 +17,7 @@ pub(crate) use skopeo_image::go::{duration, quote};
 pub(crate) fn read_at_most(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     let file = fs_err::File::open(path).map_err(FileError::from)?;
-    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(FileError::from)?;
+    file.take(wide(limit).saturating_add(1)).read_to_end(&mut bytes).map_err(FileError::from)?;
     if bytes.len() > limit {
         return Err(io::Error::other(format!("longer than {limit} bytes")).into());
     }

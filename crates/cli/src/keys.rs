@@ -1,6 +1,11 @@
 //! Keys to encrypt and decrypt layers with: from files, GnuPG's keyring and the list of providers
 //! to values.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;

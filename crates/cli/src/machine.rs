@@ -1,5 +1,10 @@
 //! This machine, as policies see it: files of keys and the clock.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::io::Read as _;
 use std::time::SystemTime;
 

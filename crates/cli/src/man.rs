@@ -1,5 +1,10 @@
 //! The manual: one page for the program and one for each command, from the table of flags.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 use std::fmt::Write as _;
 
 use crate::args::command::{Command, Usage};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use skopeo_image::number::wide;
 use skopeo_image::{
     Compression, Converted, Descriptor, Digest, ErrorClass, MediaType, RawManifest, Signature,
     Which,
@@ -169,7 +170,7 @@ fn descriptor(media_type: MediaType, digest: &Digest, bytes: &Bytes) -> Descript
     Descriptor {
         media_type,
         digest: digest.clone(),
-        size: Some(bytes.len() as u64),
+        size: Some(wide(bytes.len())),
         urls: Vec::new(),
         annotations: BTreeMap::new(),
     }

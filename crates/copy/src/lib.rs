@@ -16,6 +16,12 @@
 //! `single` strings them together for one image, `list` for many; `tee` reads once for several
 //! destinations.
 
+// What others wrote must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod admit;
 mod assemble;
 mod commit;
@@ -181,7 +187,7 @@ impl<'a> Job<'a> {
             at_once,
             permits: Semaphore::new(at_once),
             slot: OnceCell::new(),
-            checks: Semaphore::new(2 * at_once),
+            checks: Semaphore::new(at_once.saturating_mul(2)),
             once: Once::default(),
             seen: referrers::Seen::default(),
             top: std::sync::OnceLock::new(),

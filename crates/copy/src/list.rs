@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use skopeo_image::number::wide;
 use skopeo_image::{
     Descriptor, Digest, ErrorClass, Instance, InstanceAddition, InstanceEdit, List, Platform,
     RawManifest, Signature, Which,
@@ -156,11 +158,11 @@ fn look_into<'a>(
                 continue;
             }
             let manifest = admit::fetch(job, &Which::Instance(digest.clone())).await?;
-            bounded(job, &manifest, depth + 1)?;
+            bounded(job, &manifest, depth.saturating_add(1))?;
             let list = plan::parse_list(&manifest).map_err(PlanError::from)?;
             let named = list.instances().into_iter().filter(Instance::has_platform);
             let mut platforms: Vec<Platform> = named.filter_map(|it| it.platform).collect();
-            let deeper = look_into(job, &list, depth + 1).await?;
+            let deeper = look_into(job, &list, depth.saturating_add(1)).await?;
             platforms.extend(deeper.0.into_values().flatten());
             within.0.insert(digest, platforms);
         }
@@ -213,9 +215,7 @@ fn copy_list<'a>(
             .instances
             .iter()
             .enumerate()
-            .map(|(at, instance)| {
-                Box::pin(copy_instance(job, instance, at, of, depth)) as BoxFuture<'_, _>
-            })
+            .map(|(at, instance)| copy_instance(job, instance, at, of, depth).boxed())
             .collect();
         let written: Vec<InstanceCopy> =
             stream::iter(copies).buffer_unordered(job.at_once).try_collect().await?;
@@ -249,19 +249,22 @@ async fn copy_instance(
     let digest = instance.digest.clone();
     let replicates = instance.variant.is_some();
     let entry = read_entry(job, instance).await;
-    let entry =
-        entry.map_err(|source| Error::OfList { at: at + 1, of, source: Box::new(source) })?;
+    let entry = entry.map_err(|source| Error::OfList {
+        at: at.saturating_add(1),
+        of,
+        source: Box::new(source),
+    })?;
     let Some(manifest) = entry else {
         let brought = copy_blob(job, &instance.descriptor).await;
         return brought.map(|()| None).map_err(|source| {
             let source = Box::new(source);
-            Error::OfList { at: at + 1, of, source }
+            Error::OfList { at: at.saturating_add(1), of, source }
         });
     };
     job.session.tell(if replicates {
-        Event::ReplicatingImage { digest: digest.clone(), at: at + 1, of }
+        Event::ReplicatingImage { digest: digest.clone(), at: at.saturating_add(1), of }
     } else {
-        Event::CopyingImage { digest: digest.clone(), at: at + 1, of }
+        Event::CopyingImage { digest: digest.clone(), at: at.saturating_add(1), of }
     });
     let copied = async {
         let which = Which::Instance(digest.clone());
@@ -270,8 +273,9 @@ async fn copy_instance(
             let request = replicating(job.request, variant);
             single::copy_image(job, &request, manifest, &which, &place).await
         } else if manifest.media_type.is_list() {
-            let prepared = prepare(job, manifest, which, instance.scope, depth + 1).await?;
-            copy_list(job, prepared, place, depth + 1).await
+            let prepared =
+                prepare(job, manifest, which, instance.scope, depth.saturating_add(1)).await?;
+            copy_list(job, prepared, place, depth.saturating_add(1)).await
         } else {
             single::copy_image(job, job.request, manifest, &which, &place).await
         }
@@ -282,9 +286,11 @@ async fn copy_instance(
             Ok(Some((at, written)))
         }
         Err(source) if replicates => {
-            Err(Error::Replicating { at: at + 1, of, source: Box::new(source) })
+            Err(Error::Replicating { at: at.saturating_add(1), of, source: Box::new(source) })
         }
-        Err(source) => Err(Error::OfList { at: at + 1, of, source: Box::new(source) }),
+        Err(source) => {
+            Err(Error::OfList { at: at.saturating_add(1), of, source: Box::new(source) })
+        }
     }
 }
 
@@ -328,7 +334,7 @@ async fn copy_blob(job: &Job<'_>, blob: &Descriptor) -> Result<(), Error> {
 /// Says that a list is wrong about the length of an image in it: strict readers refuse that. Its
 /// bytes stay, as its digest is what others know it by.
 fn warn_of_size(declared: &Descriptor, written: &Written) {
-    let size = written.manifest.bytes.len() as u64;
+    let size = wide(written.manifest.bytes.len());
     if let Some(said) = declared.size
         && written.digest == declared.digest
         && said != size
@@ -357,18 +363,19 @@ fn candidates(
     let Prepared { manifest, plan, .. } = prepared;
     let copied: HashSet<&Digest> = written
         .iter()
-        .filter(|(at, _)| plan.instances[*at].variant.is_none())
+        .filter(|(at, _)| plan.instances.get(*at).is_some_and(|it| it.variant.is_none()))
         .map(|(_, written)| &written.digest)
         .collect();
     let mut edits = Vec::new();
     let mut additions = Vec::new();
     for (at, written) in written {
-        let old = plan.instances[*at].digest.clone();
+        let Some(instance) = plan.instances.get(*at) else { continue };
+        let old = instance.digest.clone();
         let digest = written.digest.clone();
-        let size = written.manifest.bytes.len() as u64;
+        let size = wide(written.manifest.bytes.len());
         let media_type = written.manifest.media_type.clone();
         let compressions = written.compressions.clone();
-        if plan.instances[*at].variant.is_none() {
+        if instance.variant.is_none() {
             edits.push(InstanceEdit { old, digest, size, media_type, compressions });
         } else if !copied.contains(&digest) {
             let like = old;

@@ -6,8 +6,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use skopeo_image::number::wide;
 use skopeo_image::{Digest, RawManifest, Which};
 use skopeo_transport::{Destination, How, Source, Wish};
 use skopeo_trust::Policy;
@@ -141,6 +143,12 @@ struct Sum {
     exact: bool,
 }
 
+impl Sum {
+    fn asks(&mut self, requests: u64) {
+        self.requests = self.requests.saturating_add(requests);
+    }
+}
+
 impl Pricing<'_> {
     async fn run(&self) -> Result<Price, Error> {
         let job = self.job;
@@ -172,13 +180,13 @@ impl Pricing<'_> {
         }
         let mut sum = std::mem::take(&mut *lock(&self.sum));
         if job.source.is_remote() {
-            sum.requests += self.manifests.load(Ordering::Relaxed);
+            sum.asks(self.manifests.load(Ordering::Relaxed));
         }
         if job.source.is_remote() && job.request.heads_first {
-            sum.requests += 1;
+            sum.asks(1);
         }
         if job.destination.is_remote() && job.may_be_same() {
-            sum.requests += 1;
+            sum.asks(1);
         }
         let change = match (is_present, &there) {
             (true, _) => Change::Unchanged,
@@ -253,12 +261,13 @@ impl Pricing<'_> {
             let work: Vec<BoxFuture<'_, Result<(), Error>>> = (prepared.plan.instances.iter())
                 .enumerate()
                 .map(|(at, instance)| {
-                    Box::pin(async move {
+                    let work = async move {
                         self.instance(instance, depth).await.map_err(|source| {
                             let source = Box::new(source);
-                            Error::OfList { at: at + 1, of, source }
+                            Error::OfList { at: at.saturating_add(1), of, source }
                         })
-                    }) as BoxFuture<'_, _>
+                    };
+                    work.boxed()
                 })
                 .collect();
             let at_once = self.job.at_once;
@@ -280,8 +289,10 @@ impl Pricing<'_> {
             let request = list::replicating(job.request, variant);
             self.image(&request, manifest, &which).await
         } else if manifest.media_type.is_list() {
-            let prepared = list::prepare(job, manifest, which, instance.scope, depth + 1).await?;
-            self.list(prepared, depth + 1).await
+            let prepared =
+                list::prepare(job, manifest, which, instance.scope, depth.saturating_add(1))
+                    .await?;
+            self.list(prepared, depth.saturating_add(1)).await
         } else {
             self.image(job.request, manifest, &which).await
         }
@@ -324,8 +335,11 @@ impl Pricing<'_> {
 
     async fn blobs(&self, items: &[Item]) -> Result<(), Error> {
         let work: Vec<BoxFuture<'_, Result<(), Error>>> =
-            items.iter().map(|item| Box::pin(self.blob(item)) as BoxFuture<'_, _>).collect();
-        stream::iter(work).buffered(2 * self.job.at_once).try_collect::<Vec<()>>().await?;
+            items.iter().map(|item| self.blob(item).boxed()).collect();
+        stream::iter(work)
+            .buffered(self.job.at_once.saturating_mul(2))
+            .try_collect::<Vec<()>>()
+            .await?;
         Ok(())
     }
 
@@ -354,7 +368,7 @@ impl Pricing<'_> {
             Some(How::Moved) | None => {
                 if is_first {
                     sum.fetch.add(amount);
-                    sum.requests += u64::from(source);
+                    sum.asks(u64::from(source));
                 }
                 sum.send.add(amount);
                 sum.exact &= is_kept;
@@ -362,7 +376,7 @@ impl Pricing<'_> {
             }
         };
         if destination {
-            sum.requests += asked;
+            sum.asks(asked);
         }
         Ok(())
     }
@@ -413,7 +427,7 @@ impl Pricing<'_> {
     /// What hangs on an image counts as manifests: their blobs are small, and known only by reading.
     async fn hanging(&self, hanging: &[skopeo_transport::Referrer]) -> Result<(), Error> {
         if !hanging.is_empty() {
-            let many = hanging.len() as u64;
+            let many = wide(hanging.len());
             self.reads(many);
             self.writes(many);
             lock(&self.sum).exact = false;
@@ -427,7 +441,7 @@ impl Pricing<'_> {
 
     fn writes(&self, manifests: u64) {
         if self.job.destination.is_remote() {
-            lock(&self.sum).requests += manifests;
+            lock(&self.sum).asks(manifests);
         }
     }
 }

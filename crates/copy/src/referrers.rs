@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::{self, BoxFuture, Either};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use skopeo_image::{Digest, Links, Manifest, RawManifest, Which};
@@ -100,10 +101,11 @@ pub(crate) async fn complete(job: &Job<'_>, digest: &Digest) -> Result<(), Error
         return Ok(());
     }
     let which = Which::Instance(digest.clone());
-    let mut waiting = vec![(digest.clone(), None)];
+    let mut top = None;
     if job.request.lists == Lists::All {
-        waiting[0].1 = Some(admit::fetch(job, &which).await?);
+        top = Some(admit::fetch(job, &which).await?);
     }
+    let mut waiting = vec![(digest.clone(), top)];
     let mut seen = HashSet::new();
     while let Some((digest, manifest)) = waiting.pop() {
         if !seen.insert(digest.clone()) {
@@ -139,7 +141,7 @@ fn bring_all<'a>(
         let work: Vec<BoxFuture<'_, Result<(), Error>>> = referrers
             .into_iter()
             .map(|referrer| {
-                Box::pin(async move {
+                let work = async move {
                     let digest = referrer.blob.digest.clone();
                     bring_one(job, subject, referrer, depth).await.map_err(|source| {
                         Error::Referrer {
@@ -148,7 +150,8 @@ fn bring_all<'a>(
                             source: Box::new(source),
                         }
                     })
-                }) as BoxFuture<'_, _>
+                };
+                work.boxed()
             })
             .collect();
         stream::iter(work).buffer_unordered(job.at_once).try_collect::<Vec<()>>().await?;
@@ -189,7 +192,7 @@ async fn bring_one(
         return Ok(());
     }
     let hanging = of(job, job.request, digest).await?;
-    bring_all(job, digest.clone(), hanging, depth + 1).await?;
+    bring_all(job, digest.clone(), hanging, depth.saturating_add(1)).await?;
     let Some((manifest, links)) = missing else {
         debug!("referrer {digest} is there already");
         return Ok(());
@@ -240,7 +243,7 @@ fn bring_links<'a>(
                 }
                 let which = Which::Instance(child.digest.clone());
                 let manifest = admit::fetch(job, &which).await?;
-                bring_links(job, &self::links(job, &manifest)?, depth + 1).await?;
+                bring_links(job, &self::links(job, &manifest)?, depth.saturating_add(1)).await?;
                 let put = job.destination.put_manifest(&manifest, &which).await;
                 put.map_err(|error| Error::WriteManifest(error.into()))
             }));

@@ -26,7 +26,7 @@ pub async fn retry<T, E>(
     passing: impl Fn(&E) -> Option<String>,
     mut step: impl AsyncFnMut() -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut tried = 0;
+    let mut tried = 0_u64;
     loop {
         let error = match step().await {
             Ok(done) => return Ok(done),
@@ -35,11 +35,11 @@ pub async fn retry<T, E>(
         let sentence = if tried < retry.times { passing(&error) } else { None };
         let Some(sentence) = sentence else { return Err(error) };
         let pause = retry.delay.unwrap_or_else(|| Duration::from_secs(1 << tried.min(30)));
-        tried += 1;
+        tried = tried.saturating_add(1);
         let times = retry.times;
         warn!("Failed, retrying in {} ... ({tried}/{times}). Error: {sentence}", printed(pause));
         // A tenth of chance, so that many who failed together do not come back together.
-        let pause = pause.saturating_add(random_below(pause / 10));
+        let pause = pause.saturating_add(random_below(pause.checked_div(10).unwrap_or_default()));
         debug!("Retry delay with added jitter: {}", printed(pause));
         tokio::time::sleep(pause).await;
     }

@@ -50,7 +50,7 @@ impl Job<'_> {
 
     /// The number of a signer, counted from 1, if there are several.
     fn number(&self, at: usize) -> Option<usize> {
-        (self.request.signing.signers.len() > 1).then_some(at + 1)
+        (self.request.signing.signers.len() > 1).then_some(at.saturating_add(1))
     }
 
     /// The name that signatures give to the image, and to each image in a list.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use skopeo_copy::{KnownLists, Session};
 use skopeo_image::Digest;
 use skopeo_image::go::quote;
+use skopeo_image::number::wide;
 use skopeo_transport::{Connections, KnownBlob, OpenUpload};
 use tracing::{debug, warn};
 
@@ -295,8 +296,8 @@ fn read(path: &Path) -> Result<Document> {
         return Err(Error::refused("it is no regular file"));
     }
     let mut text = Vec::new();
-    File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LONGEST {
+    File::open(path)?.take(LONGEST.saturating_add(1)).read_to_end(&mut text)?;
+    if wide(text.len()) > LONGEST {
         return Err(Error::refused(format!("it is longer than {} MiB", LONGEST >> 20)));
     }
     let document: Document = serde_json::from_slice(&text)?;
@@ -325,7 +326,7 @@ fn now() -> u64 {
 
 fn is_recent(begun: u64, now: u64) -> bool {
     // What is of the future is of a wrong clock.
-    begun <= now && now - begun < UPLOADS_LAST
+    now.checked_sub(begun).is_some_and(|since| since < UPLOADS_LAST)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 use skopeo_copy::{Book, Change, Price, Session};
 use skopeo_image::go::quote;
+use skopeo_image::number::wide;
 use skopeo_transport::Options;
 use tracing::{error, info};
 
@@ -47,7 +48,7 @@ impl Work<'_> {
                         return Err(failure.step(what));
                     }
                     error!(error = failure.sentence(), "{what}");
-                    done.well -= 1;
+                    done.well = done.well.saturating_sub(1);
                     done.fail(self.outcomes.class(&failure));
                     continue;
                 }
@@ -60,7 +61,7 @@ impl Work<'_> {
         }
         info!("Would have synced {} images from {sources} sources", done.well);
         let deleted: Option<Vec<_>> = doomed.map(|doomed| doomed.names().cloned().collect());
-        plan.sum.delete = deleted.as_ref().map_or(0, |deleted| deleted.len() as u64);
+        plan.sum.delete = deleted.as_ref().map_or(0, |deleted| wide(deleted.len()));
         self.outcomes.tell(&SyncEvent::Estimated(&Estimate { plan, images, deleted }));
         self.outcomes.check()
     }

@@ -23,6 +23,12 @@
 //!   on from it
 //! - `facts`: what there is to know of tags
 
+// What files and registries say must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod cache;
 pub mod config;
 pub mod destination;

@@ -149,7 +149,7 @@ impl Outcomes {
                 flight.tell(event);
             }
             if let Event::OneOfPlatforms { .. } = event {
-                state.one_of_platforms += 1;
+                state.one_of_platforms = state.one_of_platforms.saturating_add(1);
             }
         }
         self.observer.copying(group, event);

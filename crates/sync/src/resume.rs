@@ -107,7 +107,7 @@ impl Resume {
                     lists: self.lists(&image.platforms)?,
                     ..request.clone()
                 }),
-                at: images.len() + 1,
+                at: images.len().saturating_add(1),
                 of,
                 settled: false,
             });

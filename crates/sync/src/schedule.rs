@@ -132,14 +132,16 @@ impl Work<'_> {
         let mut rest = tasks.chunk_by(SyncTask::is_read_with);
         let mut under_way = FuturesUnordered::new();
         loop {
-            let room = looked_at - under_way.len();
+            let room = looked_at.saturating_sub(under_way.len());
             under_way.extend(
                 rest.by_ref()
                     .take(room)
                     .map(|group| async move { (group, self.group(group).await) }),
             );
             let Some((group, results)) = under_way.next().await else { break };
-            self.outcomes.end(group[0].id);
+            if let Some(first) = group.first() {
+                self.outcomes.end(first.id);
+            }
             let mut stopped = None;
             for (task, result) in group.iter().zip(results) {
                 match result {
@@ -148,7 +150,7 @@ impl Work<'_> {
                             true => self.outcomes.skipped(task.id),
                             false => self.outcomes.well(task.id, copied.as_ref()),
                         }
-                        done.well += 1;
+                        done.well = done.well.saturating_add(1);
                     }
                     Err(failure) => {
                         self.outcomes.failed(task.id, &failure);
@@ -185,9 +187,9 @@ impl Work<'_> {
                 info!(from, to, "Copying image ref {at}/{of}");
             }
         }
-        if group[0].settled {
+        let Some(first) = group.first().filter(|first| !first.settled) else {
             return group.iter().map(|_| Ok(None)).collect();
-        }
+        };
         let mut results: Vec<Option<Result<Copied>>> = group.iter().map(|_| None).collect();
         let mut failed = 0;
         let tried = retry::with(self.manner.retry, async || {
@@ -196,14 +198,14 @@ impl Work<'_> {
                 Some(Err(failure)) => failure.is_transient(),
                 Some(Ok(_)) => false,
             };
-            let left: Vec<usize> = (0..group.len()).filter(|at| is_left(&results[*at])).collect();
-            let tasks: Vec<&SyncTask> = left.iter().map(|at| &group[*at]).collect();
-            for (at, copied) in left.into_iter().zip(self.attempt(group[0].id, &tasks).await) {
-                results[at] = Some(copied);
+            let both = group.iter().zip(&mut results).filter(|(_, result)| is_left(result));
+            let (tasks, left): (Vec<&SyncTask>, Vec<_>) = both.unzip();
+            for (result, copied) in left.into_iter().zip(self.attempt(first.id, &tasks).await) {
+                *result = Some(copied);
             }
             // For whichever of them another try may do, it is for that one.
-            let again = results.iter().position(is_left);
-            match again.and_then(|at| Some((at, results[at].take()?.err()?))) {
+            let mut again = results.iter_mut().enumerate().filter(|(_, result)| is_left(result));
+            match again.next().and_then(|(at, result)| Some((at, result.take()?.err()?))) {
                 Some((at, failure)) => {
                     failed = at;
                     Err(failure)
@@ -211,8 +213,10 @@ impl Work<'_> {
                 None => Ok(()),
             }
         });
-        if let Err(failure) = tried.await {
-            results[failed] = Some(Err(failure));
+        if let Err(failure) = tried.await
+            && let Some(result) = results.get_mut(failed)
+        {
+            *result = Some(Err(failure));
         }
         results.into_iter().flatten().map(|result| result.map(Some)).collect()
     }
@@ -229,7 +233,9 @@ impl Work<'_> {
     }
 
     async fn copy(&self, session: &Session, tasks: &[&SyncTask]) -> Vec<Result<Copied>> {
-        let SyncTask { from, options, request, .. } = tasks[0];
+        let Some(SyncTask { from, options, request, .. }) = tasks.first() else {
+            return Vec::new();
+        };
         let source = match skopeo_transport::open(from, options).await {
             Ok(source) => source,
             Err(error) => {
@@ -287,7 +293,7 @@ impl Done {
             (0, _) => class,
             (_, before) => before.filter(|_| before == class),
         };
-        self.failed += 1;
+        self.failed = self.failed.saturating_add(1);
     }
 
     /// Some that were well have no name after all.
@@ -306,7 +312,7 @@ pub fn session(
     rates: Rates,
 ) -> Session {
     let jobs = self::jobs(jobs);
-    let blobs = NonZeroUsize::new(2 * jobs.get() + 4);
+    let blobs = NonZeroUsize::new(jobs.get().saturating_mul(2).saturating_add(4));
     // Each blob on its way is a connection.
     let blobs = blobs.map(|blobs| connections.map_or(blobs, |most| blobs.min(most)));
     let limits = Limits { images: Some(jobs), blobs };
@@ -318,7 +324,7 @@ pub fn session(
 fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
     let usual = || {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        NonZeroUsize::new((2 * processors).clamp(8, 16)).unwrap_or(NonZeroUsize::MIN)
+        NonZeroUsize::new(processors.saturating_mul(2).clamp(8, 16)).unwrap_or(NonZeroUsize::MIN)
     };
     asked.unwrap_or_else(usual)
 }

@@ -138,8 +138,9 @@ impl Shard {
             let first = read(TASK_MIN)?.unwrap_or_default();
             let step = read(TASK_STEP)?.filter(|step| *step > 0).unwrap_or(1);
             let wrong = || ShardError::Value { name: TASK, value: task.to_string() };
-            let above = task.checked_sub(first).filter(|above| above % step == 0);
-            (TASK, above.ok_or_else(wrong)? / step, read(TASK_COUNT)?)
+            let above = task.checked_sub(first).filter(|above| above.is_multiple_of(step));
+            let index = above.and_then(|above| above.checked_div(step)).ok_or_else(wrong)?;
+            (TASK, index, read(TASK_COUNT)?)
         } else {
             return Err(ShardError::NoIndex);
         };
@@ -162,7 +163,7 @@ impl Shard {
     /// Which one, from 1.
     #[must_use]
     pub fn number(self) -> u32 {
-        self.index + 1
+        self.index.saturating_add(1)
     }
 
     /// How many there are.
@@ -191,7 +192,7 @@ fn owner(repository: &str, count: u32) -> u32 {
     let weight = |index: &u32| {
         let digest = Digest::sha256(format!("skopeo-shard-1\n{index}\n{repository}").as_bytes());
         // Hexadecimal digits are in the order of the numbers they write.
-        let first: [u8; 16] = digest.hex().as_bytes()[..16].try_into().unwrap_or_default();
+        let first: [u8; 16] = digest.hex().as_bytes().first_chunk().copied().unwrap_or_default();
         (first, std::cmp::Reverse(*index))
     };
     (0..count).max_by_key(weight).unwrap_or_default()

@@ -153,7 +153,7 @@ impl Places {
                         place: goal.place.clone(),
                         collection: collection.clone(),
                         request: group.aim.request.clone(),
-                        at: at + 1,
+                        at: at.saturating_add(1),
                         of,
                         settled: false,
                     });

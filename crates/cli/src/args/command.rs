@@ -119,6 +119,11 @@ pub(crate) fn nearest<'a>(typed: &str, words: impl Iterator<Item = &'a str>) -> 
 
 /// The number of letters to add, drop, change or exchange with their neighbour to get from one word
 /// to the other.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "both places are at most the lengths that the rows are made with"
+)]
 fn distance(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut rows = vec![vec![0; to.len() + 1]; from.len() + 1];

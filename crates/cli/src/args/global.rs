@@ -102,7 +102,7 @@ pub(crate) fn manner_of_words(words: &[String]) -> Manner {
         for name in ["error-format", "exit-codes"] {
             let rest = word.strip_prefix("--").and_then(|word| word.strip_prefix(name));
             let value = match rest {
-                Some("") => words.get(at + 1).map(String::as_str),
+                Some("") => words.get(at.saturating_add(1)).map(String::as_str),
                 Some(rest) => rest.strip_prefix('='),
                 None => None,
             };

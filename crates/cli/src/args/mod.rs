@@ -1,5 +1,10 @@
 //! The command tree: one table, from which parsing, help, completion and the manual derive.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 pub(crate) mod command;
 pub(crate) mod copy;
 pub(crate) mod flag;

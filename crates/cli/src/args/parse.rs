@@ -47,10 +47,11 @@ pub(crate) fn parse(root: &Command, words: &[String]) -> Result<Parsed, ParseErr
     let mut words = words;
     let mut state = Parser { root, found: &mut found, help: false, version: false };
     while let Some((at, next)) = next_command(root, command, words) {
-        state.flags(command, &words[..at])?;
+        let (before, rest) = words.split_at_checked(at).unwrap_or_default();
+        state.flags(command, before)?;
         state.found.path.push(next.name);
         command = next;
-        words = &words[at + 1..];
+        words = rest.get(1..).unwrap_or_default();
     }
     let arguments = state.flags(command, words)?;
     let (help, version) = (state.help, state.version);
@@ -109,11 +110,11 @@ fn next_command<'a>(
     words: &[String],
 ) -> Option<(usize, &'a Command)> {
     let at = first_argument_at(root, command, words)?;
-    let next = command.find(&words[at])?;
+    let rest = words.get(at..)?;
+    let next = command.find(rest.first()?)?;
     // What takes arguments of its own may mean an argument of that name.
-    let is_argument = command.name != root.name
-        && command.runs
-        && (at > 0 || !is_spelled_out(next, &words[at..]));
+    let is_argument =
+        command.name != root.name && command.runs && (at > 0 || !is_spelled_out(next, rest));
     (!is_argument).then_some((at, next))
 }
 

@@ -37,7 +37,10 @@ pub(crate) fn parse(text: &str, wanted: &'static str) -> Result<u64> {
         return whole.checked_mul(factor).context(wanted);
     }
     let number: f64 = number.parse().ok().context(wanted)?;
-    // As a number of bytes; beyond its range it is as large as can be.
+    #[expect(
+        clippy::as_conversions,
+        reason = "whole bytes; a number that is too large becomes the largest"
+    )]
     Ok((number * factor as f64).floor() as u64)
 }
 

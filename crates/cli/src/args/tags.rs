@@ -200,7 +200,8 @@ fn age(text: &str) -> Result<i64> {
         None => None,
     };
     if let Some(number) = days {
-        return Ok(number * if text.ends_with('w') { 7 * 86_400 } else { 86_400 });
+        let unit = if text.ends_with('w') { 7 * 86_400 } else { 86_400 };
+        return Ok(number.saturating_mul(unit));
     }
     match Value::parse(Kind::Duration, text) {
         Ok(Value::Duration(duration)) if duration.0 > 0 => Ok(duration.0 / 1_000_000_000),

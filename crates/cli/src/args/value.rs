@@ -211,7 +211,7 @@ fn parse_int(text: &str, function: &str) -> Result<i64, String> {
         Magnitude::Range => range(),
     })?;
     let signed = i128::from(magnitude);
-    i64::try_from(if negative { -signed } else { signed }).map_err(|_| range())
+    i64::try_from(if negative { signed.saturating_neg() } else { signed }).map_err(|_| range())
 }
 
 fn parse_uint(text: &str) -> Result<u64, String> {

@@ -1,5 +1,10 @@
 //! One line per command.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod copy;
 mod delete;
 mod inspect;

@@ -1,6 +1,11 @@
 //! Completion of command lines. The scripts only ask: `skopeo __complete WORDS... LAST` answers from
 //! the same table that parsing reads, so that no script ever goes stale.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod answer;
 mod scripts;
 

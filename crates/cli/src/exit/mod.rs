@@ -1,5 +1,10 @@
 //! Errors become words, hints and an exit code.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod class;
 mod failure;
 pub(crate) mod sides;

@@ -3,6 +3,11 @@
 //! One envelope for all commands; what each of them did to each thing is a [`Done`].
 //! docs/json.md explains the fields.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod copied;
 mod done;
 
@@ -127,7 +132,7 @@ impl Report {
     /// The whole is tried, once more perhaps: what an earlier attempt came to does not count.
     pub(crate) fn attempt(&self) {
         let mut state = self.state();
-        state.attempts += 1;
+        state.attempts = state.attempts.saturating_add(1);
         state.results.clear();
         state.held.clear();
     }

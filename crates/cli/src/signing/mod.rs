@@ -1,6 +1,11 @@
 //! Signing, as the flags ask for it: keys are found, and pass phrases asked for, before anything is
 //! copied.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 pub(crate) mod gpg;
 mod oidc;
 mod params;

@@ -1,10 +1,5 @@
 //! Walks a parsed template.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use std::collections::BTreeMap;
 
 use gotmpl::parse::{BranchNode, CommandNode, Expr, ListNode, Node, Number, PipeNode, Pos};

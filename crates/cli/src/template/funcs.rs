@@ -1,10 +1,5 @@
 //! The functions and methods of templates.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 use gotmpl::{Template, Value as Foreign};
 
 use super::time;

@@ -3,6 +3,11 @@
 //! gotmpl parses; the walk is ours, because Go's templates see structs, times and typed nils, and
 //! their errors name Go's types.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
 mod eval;
 mod funcs;
 mod needs;
@@ -104,8 +109,8 @@ fn normalize(format: &str) -> String {
 /// Whether the template has a `{{range .}}` of its own.
 fn ranges_over_all(format: &str) -> bool {
     let mut rest = format;
-    while let Some(at) = rest.find("{{") {
-        rest = &rest[at + 2..];
+    while let Some((_, after)) = rest.split_once("{{") {
+        rest = after;
         let Some(end) = rest.find("}}") else { return false };
         let words: Vec<&str> = rest[..end].split_whitespace().collect();
         if matches!(words.as_slice(), ["range", "."] | ["range."]) {
@@ -119,32 +124,36 @@ fn ranges_over_all(format: &str) -> bool {
 /// sentence.
 fn check_ends(name: &str, source: &str) -> Result<(), String> {
     let mut depth = 0_usize;
-    let (mut at, mut rest) = (0, source);
-    let line = |at: usize| source[..at].matches('\n').count() + 1;
-    while let Some(begin) = rest.find("{{") {
-        let action = &rest[begin + 2..];
-        at += begin + 2;
+    let mut rest = source;
+    let line = |rest: &str| {
+        source[..source.len().saturating_sub(rest.len())].matches('\n').count().saturating_add(1)
+    };
+    while let Some((_, action)) = rest.split_once("{{") {
+        rest = action;
         let length = action_length(action);
         let word = action[..length].trim_start_matches('-').trim_start();
         let word = word.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
         match word {
-            "if" | "range" | "with" | "block" | "define" => depth += 1,
+            "if" | "range" | "with" | "block" | "define" => depth = depth.saturating_add(1),
             "end" if depth == 0 => {
-                return Err(format!("template: {name}:{}: unexpected {{{{end}}}}", line(at)));
+                return Err(format!("template: {name}:{}: unexpected {{{{end}}}}", line(rest)));
             }
-            "end" => depth -= 1,
+            "end" => depth = depth.saturating_sub(1),
             _ => {}
         }
-        at += length;
         rest = &action[length..];
     }
-    if depth == 0 { Ok(()) } else { Err(format!("template: {name}:{}: unexpected EOF", line(at))) }
+    if depth == 0 {
+        Ok(())
+    } else {
+        Err(format!("template: {name}:{}: unexpected EOF", line(rest)))
+    }
 }
 
 /// How long an action is up to its `}}`, which may stand in strings and comments before.
 fn action_length(action: &str) -> usize {
     if action.trim_start_matches(['-', ' ']).starts_with("/*") {
-        return action.find("*/").map_or(action.len(), |end| end + 2);
+        return action.find("*/").map_or(action.len(), |end| end.saturating_add(2));
     }
     let mut quote = None;
     let mut escaped = false;

@@ -1,10 +1,5 @@
 //! Columns, as Go's `tabwriter` aligns them: at least 12 wide, two spaces apart.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
-)]
-
 const NARROWEST: usize = 12;
 const GAP: usize = 2;
 

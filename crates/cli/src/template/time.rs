@@ -31,6 +31,10 @@ pub(super) fn month_name(month: u8) -> &'static str {
 }
 
 /// Days since 1970-01-01.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a year has 16 bits, the rest 8: all of it is far from the ends of i64"
+)]
 fn days(time: &Timestamp) -> i64 {
     let (year, month) = (i64::from(time.year), i64::from(time.month));
     let year = if month <= 2 { year - 1 } else { year };
@@ -42,12 +46,20 @@ fn days(time: &Timestamp) -> i64 {
 }
 
 /// Seconds since 1970-01-01T00:00:00Z.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a year has 16 bits, the rest 8: all of it is far from the ends of i64"
+)]
 pub(super) fn unix(time: &Timestamp) -> i64 {
     let of_day = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60 + i64::from(time.second);
     days(time) * 86_400 + of_day - i64::from(time.offset) * 60
 }
 
 /// The same moment in UTC.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a year has 16 bits, the rest 8: all of it is far from the ends of i64"
+)]
 pub(super) fn utc(time: &Timestamp) -> Timestamp {
     let seconds = unix(time);
     let (day, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
@@ -73,7 +85,8 @@ pub(super) fn utc(time: &Timestamp) -> Timestamp {
 }
 
 pub(super) fn weekday(time: &Timestamp) -> &'static str {
-    DAYS[usize::try_from((days(time) + 4).rem_euclid(7)).unwrap_or_default()]
+    let day = days(time).saturating_add(4).rem_euclid(7);
+    usize::try_from(day).ok().and_then(|day| DAYS.get(day)).copied().unwrap_or_default()
 }
 
 /// The pieces of a layout that stand for something, longest first where one begins another.
@@ -150,13 +163,13 @@ fn fraction(layout: &str) -> Option<usize> {
         return None;
     }
     let digit = letters.next().filter(|digit| matches!(digit, '0' | '9'))?;
-    let digits = layout[1..].chars().take_while(|c| *c == digit).count();
-    let goes_on = layout[1 + digits..].starts_with(|c: char| c.is_ascii_digit());
-    (!goes_on).then_some(1 + digits)
+    let rest = layout[1..].trim_start_matches(digit);
+    let goes_on = rest.starts_with(|c: char| c.is_ascii_digit());
+    (!goes_on).then_some(layout.len().saturating_sub(rest.len()))
 }
 
 fn nanoseconds(nanos: u32, piece: &str) -> String {
-    let digits = (piece.len() - 1).min(9);
+    let digits = piece.len().saturating_sub(1).min(9);
     let full = format!("{nanos:09}");
     let kept = &full[..digits];
     if piece.contains('9') {
@@ -202,7 +215,8 @@ fn push(text: &mut String, time: &Timestamp, piece: &str) {
 }
 
 fn day_of_year(time: &Timestamp) -> i64 {
-    days(time) - days(&Timestamp { month: 1, day: 1, ..*time }) + 1
+    let first = days(&Timestamp { month: 1, day: 1, ..*time });
+    days(time).saturating_sub(first).saturating_add(1)
 }
 
 /// An offset in the form of a layout's piece.

@@ -214,13 +214,16 @@ fn select(
         let there = there.collect();
         return Err(PlanError::NoPlatform { wanted: missing.to_string(), there });
     }
-    let mut chosen: BTreeSet<usize> = (0..all.len())
-        .filter(|at| wanted.iter().any(|filter| serves(filter, platforms[*at])))
-        .collect();
-    let digests: HashSet<&Digest> = chosen.iter().map(|at| &all[*at].descriptor.digest).collect();
+    let is_wanted = |there: &[Platform]| wanted.iter().any(|filter| serves(filter, there));
+    let (mut chosen, mut digests) = (BTreeSet::new(), HashSet::new());
+    let both = all.iter().zip(&platforms).enumerate();
+    for (at, (instance, _)) in both.filter(|(_, (_, there))| is_wanted(there)) {
+        chosen.insert(at);
+        digests.insert(&instance.descriptor.digest);
+    }
     let attests = |instance: &Instance| instance.attested().is_some_and(|it| digests.contains(&it));
-    let attestations: Vec<usize> = (0..all.len()).filter(|at| attests(&all[*at])).collect();
-    chosen.extend(attestations);
+    let attestations = all.iter().enumerate().filter(|(_, instance)| attests(instance));
+    chosen.extend(attestations.map(|(at, _)| at));
     Ok(chosen)
 }
 
@@ -233,7 +236,7 @@ fn variants(
 ) -> HashMap<usize, Vec<CompressTo>> {
     let images: Vec<(usize, &Instance)> = copied
         .iter()
-        .map(|at| (*at, &all[*at]))
+        .filter_map(|at| Some((*at, all.get(*at)?)))
         .filter(|(_, instance)| {
             !instance.descriptor.media_type.is_list()
                 && !instance.is_blob()

@@ -278,7 +278,7 @@ pub(crate) fn few<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
     const SHOWN: usize = 12;
     let all: BTreeSet<&String> = texts.into_iter().collect();
     let shown: Vec<&str> = all.iter().take(SHOWN).map(|text| text.as_str()).collect();
-    let more = all.len() - shown.len();
+    let more = all.len().saturating_sub(shown.len());
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     format!("{}{more}", shown.join(", "))
 }

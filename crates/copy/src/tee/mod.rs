@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use futures_util::future::{self, BoxFuture};
 use skopeo_blob::Blob;
 use skopeo_image::{Digest, Manifest, RawManifest, Signature, Which};
@@ -56,7 +57,7 @@ pub async fn copy_to_all(
             }
             Err(group) => group,
         };
-        let (tee, ends) = Tee::new(group);
+        let Some((tee, ends)) = Tee::new(group) else { continue };
         let copied: BoxFuture<'_, _> =
             Box::pin(copy(session, source, Box::new(tee), policy, request));
         let copied = copied.await.map_err(Arc::new);
@@ -120,7 +121,10 @@ impl Tee {
     pub fn groups(destinations: Vec<Box<dyn Destination>>) -> Vec<Vec<Placed>> {
         let mut groups: Vec<Vec<Placed>> = Vec::new();
         for (at, door) in destinations.into_iter().enumerate() {
-            match groups.iter_mut().find(|group| are_alike(&*group[0].1, &*door)) {
+            let alike = |group: &[Placed]| {
+                group.first().is_some_and(|(_, first)| are_alike(&**first, &*door))
+            };
+            match groups.iter_mut().find(|group| alike(group)) {
                 Some(group) => group.push((at, door)),
                 None => groups.push(vec![(at, door)]),
             }
@@ -129,14 +133,15 @@ impl Tee {
     }
 
     /// One of the [groups](Self::groups), and where what became of each is said in the end.
-    fn new(group: Vec<Placed>) -> (Self, Ends) {
-        let mut accepts = group[0].1.accepts().clone();
+    fn new(group: Vec<Placed>) -> Option<(Self, Ends)> {
+        let (_, first) = group.first()?;
+        let mut accepts = first.accepts().clone();
         let concurrency = group.iter().map(|(_, door)| door.accepts().concurrency);
         accepts.concurrency = concurrency.min().unwrap_or(NonZeroUsize::MIN);
-        let name = group[0].1.name().clone();
+        let name = first.name().clone();
         let children = group.into_iter().map(|(at, door)| Child::new(at, door)).collect();
         let ends = Ends::default();
-        (Self { name, accepts, children, ends: ends.clone() }, ends)
+        Some((Self { name, accepts, children, ends: ends.clone() }, ends))
     }
 
     fn inside(&self) -> impl Iterator<Item = &Child> {
@@ -156,8 +161,7 @@ impl Tee {
             .inside()
             .map(|child| {
                 let answer = question(child);
-                Box::pin(async move { Some((child, child.while_in(answer).await?)) })
-                    as BoxFuture<'_, _>
+                async move { Some((child, child.while_in(answer).await?)) }.boxed()
             })
             .collect();
         let said: Vec<_> = future::join_all(asked).await.into_iter().flatten().collect();
@@ -207,10 +211,7 @@ impl Tee {
         let work: Vec<BoxFuture<'_, _>> = self
             .children
             .into_iter()
-            .map(|child| {
-                Box::pin(async move { (child.at, child.end(finish, top).await) })
-                    as BoxFuture<'_, _>
-            })
+            .map(|child| async move { (child.at, child.end(finish, top).await) }.boxed())
             .collect();
         let ended = future::join_all(work).await;
         let is_done = ended.iter().any(|(_, end)| matches!(end, End::Done(_)));
@@ -330,7 +331,7 @@ impl Destination for Tee {
             .map(|(child, blob)| {
                 let put = child.door.put_blob(blob, role);
                 let put = async move { Some((child, child.while_in(put).await?)) };
-                Box::pin(put) as BoxFuture<'_, _>
+                put.boxed()
             })
             .collect();
         let (sent, broken) = pump.feed(future::join_all(sent)).await;
@@ -402,7 +403,7 @@ impl Destination for Tee {
     }
 
     fn keeps_referrers(&self) -> Result<(), &'static str> {
-        self.children[0].door.keeps_referrers()
+        self.children.first().map_or(Ok(()), |first| first.door.keeps_referrers())
     }
 
     async fn has_referrer(

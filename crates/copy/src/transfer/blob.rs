@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
 use skopeo_blob::crypt::{self, CryptError, LayerKey, Sealed};
 use skopeo_blob::{Blob, Recode, Unverified};
+use skopeo_image::number::wide;
 use skopeo_image::{Compression, Descriptor, Digest};
 use skopeo_transport::{How, Partial, Role, Stored, Wish};
 use tokio::sync::SemaphorePermit;
@@ -375,8 +376,8 @@ impl Job<'_> {
                 let piece = piece
                     .map_err(|error| Error::of_blob(&blob.digest, error.into(), Side::Reading))?;
                 bytes.extend_from_slice(&piece);
-                if bytes.len() as u64 > CONFIG_LIMIT {
-                    return Err(too_large(bytes.len() as u64));
+                if wide(bytes.len()) > CONFIG_LIMIT {
+                    return Err(too_large(wide(bytes.len())));
                 }
             }
             Ok(bytes.freeze())
@@ -453,8 +454,8 @@ impl Job<'_> {
             debug!("trying blob {digest} again in {pause:?}: {error}");
             self.session.tell(Event::BlobAgain { digest: digest.clone(), tried, error });
             tokio::time::sleep(pause).await;
-            pause *= 2;
-            tried += 1;
+            pause = pause.saturating_mul(2);
+            tried = tried.saturating_add(1);
         }
     }
 }

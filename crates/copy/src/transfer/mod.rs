@@ -65,7 +65,11 @@ pub(crate) async fn transfer(job: &Job<'_>, plan: &ImagePlan) -> Result<Transfer
     let mut config = None;
     while let Some(came) = work.try_next().await? {
         match came {
-            Came::Layer(at, moved) => layers[at] = Some(moved),
+            Came::Layer(at, moved) => {
+                if let Some(layer) = layers.get_mut(at) {
+                    *layer = Some(moved);
+                }
+            }
             Came::Config(bytes) => config = bytes,
         }
     }

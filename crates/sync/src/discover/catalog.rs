@@ -36,7 +36,7 @@ pub(crate) async fn repositories(
             async || Ok(skopeo_transport::repositories(host, options).await?),
         );
     let listed = listed.await.with_context(|| format!("listing the repositories of {host}"))?;
-    let (mut repositories, mut failed) = (Vec::new(), 0);
+    let (mut repositories, mut failed) = (Vec::new(), 0_usize);
     for path in listed.into_iter().filter(|path| filter.judge(path).is_ok()) {
         match Named::parse_normalized(&format!("{host}/{path}")) {
             // Docker Hub would have library/ added.
@@ -44,7 +44,7 @@ pub(crate) async fn repositories(
             _ => {
                 let repo = path.as_str();
                 error!(registry = host, repo, "Error parsing repository name, skipping");
-                failed += 1;
+                failed = failed.saturating_add(1);
             }
         }
     }

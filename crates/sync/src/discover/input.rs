@@ -209,7 +209,7 @@ impl Input {
             }
         };
         let mut finding = search.all(wanted).await?;
-        finding.failed += failed;
+        finding.failed = finding.failed.saturating_add(failed);
         finding.unnamed = failed;
         Ok(finding)
     }

@@ -96,7 +96,7 @@ impl Search<'_> {
                         What::Place(place, _) => error!("Error reading {place}, skipping"),
                     }
                     error!("{}", failure.sentence());
-                    finding.failed += 1;
+                    finding.failed = finding.failed.saturating_add(1);
                 }
             }
         }

@@ -70,7 +70,7 @@ impl Reading<'_> {
             Err(problem) => {
                 error!(registry, repo = image, "Error parsing repository name, skipping");
                 error!("{}", problem.sentence());
-                self.failed += 1;
+                self.failed = self.failed.saturating_add(1);
                 return;
             }
         };
@@ -79,7 +79,8 @@ impl Reading<'_> {
             Asked::Named(names) if !names.is_empty() => {
                 let references: Vec<_> =
                     names.iter().filter_map(|name| reference(&repository, name)).collect();
-                self.failed += names.len() - references.len();
+                let wrong = names.len().saturating_sub(references.len());
+                self.failed = self.failed.saturating_add(wrong);
                 Tags::Named(references)
             }
             Asked::All | Asked::Named(_) => Tags::Listed(Arc::new(self.choice.clone())),

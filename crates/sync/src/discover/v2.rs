@@ -34,7 +34,7 @@ impl Pairs<'_> {
     /// # Errors
     /// If an entry does not say enough, or a registry does not tell its repositories.
     pub(crate) async fn wanted(&self) -> Result<(Vec<Wanted>, usize)> {
-        let (mut wanted, mut failed) = (Vec::new(), 0);
+        let (mut wanted, mut failed) = (Vec::new(), 0_usize);
         // What is wrong with a later entry is known before anybody is asked anything.
         let aims = self.file.entries.iter().map(|entry| self.aim(entry));
         let aims: Vec<Arc<Aim>> = aims.map(|aim| aim.map(Arc::new)).collect::<Result<_>>()?;
@@ -62,7 +62,7 @@ impl Pairs<'_> {
                     let matching = repositories.as_deref();
                     let listed = catalog::repositories(host, matching, &options, self.search);
                     let (repositories, none) = listed.await?;
-                    failed += none;
+                    failed = failed.saturating_add(none);
                     for repository in repositories {
                         let tags = tags(&repository, &entry.tags);
                         add(What::Repository(repository, tags));

@@ -71,11 +71,12 @@ impl<'a> Parts<'a> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         let full: Vec<&str> = registry.into_iter().chain(path.iter().copied()).collect();
         let (registry, gone) = match registry {
-            Some(_) if starts(&full) => (None, prefix.len() - 1),
+            Some(_) if starts(&full) => (None, prefix.len().saturating_sub(1)),
             registry if starts(&path) => (registry, prefix.len()),
             registry => (registry, 0),
         };
-        (registry, &self.path[gone.min(self.path.len().saturating_sub(1))..])
+        let gone = gone.min(self.path.len().saturating_sub(1));
+        (registry, self.path.get(gone..).unwrap_or_default())
     }
 
     pub(super) fn repository(&self) -> String {

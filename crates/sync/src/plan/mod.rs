@@ -212,11 +212,12 @@ impl Blobs {
 
 impl Sum {
     pub(crate) fn add(&mut self, planned: &Planned) {
-        match planned.outcome.as_str() {
-            "new" => self.new += 1,
-            "changed" => self.changed += 1,
-            _ => self.unchanged += 1,
-        }
+        let counted = match planned.outcome.as_str() {
+            "new" => &mut self.new,
+            "changed" => &mut self.changed,
+            _ => &mut self.unchanged,
+        };
+        *counted = counted.saturating_add(1);
         self.fetch.add(planned.fetch);
         self.send.add(planned.send);
         self.mount.add(planned.mount);
@@ -451,7 +452,7 @@ impl PlanFile {
                 )));
             };
             // An image on its way to several places is read once.
-            let before = (at > 0).then(|| (&self.images[at - 1], &images[at - 1]));
+            let before = at.checked_sub(1).and_then(|at| self.images.get(at)).zip(images.last());
             let (options, request) = match before {
                 Some((before, image)) if before.is_read_with(planned) => {
                     (image.options.clone(), image.request.clone())
@@ -474,7 +475,7 @@ impl PlanFile {
                 collection: places.get(&place).clone(),
                 place,
                 request,
-                at: at + 1,
+                at: at.saturating_add(1),
                 of,
                 settled: false,
             });

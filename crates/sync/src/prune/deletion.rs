@@ -62,7 +62,7 @@ impl Doomed {
         if !judged.verdict.unsure.is_empty() {
             let why = judged.verdict.unsure.join("; ");
             error!("Not deleting anything of {repository} in {place}: {why}");
-            self.refused += 1;
+            self.refused = self.refused.saturating_add(1);
         }
         for (tag, why) in &judged.verdict.kept {
             debug!("{repository}:{tag} in {place} stays: {why}");
@@ -97,14 +97,14 @@ impl Doomed {
             match (digest, wanted) {
                 (Err(failure), _) => {
                     error!("Not deleting {name}: {}", failure.sentence());
-                    self.refused += 1;
+                    self.refused = self.refused.saturating_add(1);
                 }
                 (Ok(digest), Some(wanted)) if digest != *wanted => {
                     error!(
                         "Not deleting {name}: it has moved since it was planned, from {wanted} to \
                          {digest}"
                     );
-                    self.refused += 1;
+                    self.refused = self.refused.saturating_add(1);
                 }
                 (Ok(digest), _) => self.images.push(Excess { shelf, name, digest }),
             }
@@ -145,7 +145,7 @@ impl Doomed {
     fn foretell(&self, outcomes: &Outcomes) -> usize {
         for Excess { shelf, name, digest } in &self.images {
             info!(image = name.to_string(), "Would have deleted image");
-            let place = &self.shelves[*shelf].place;
+            let Some(Staying { place, .. }) = self.shelves.get(*shelf) else { continue };
             outcomes.would_delete(place, name, digest.clone());
             tell(outcomes, place, name, digest, DeletionOutcome::WouldDelete);
         }
@@ -161,12 +161,12 @@ impl Doomed {
             error!("Not deleting anything: not all images could be copied");
             return self.refused;
         }
-        let (all, mut failed) = (self.images.len(), 0);
+        let (all, mut failed) = (self.images.len(), 0_usize);
         let mut tried: BTreeMap<usize, HashSet<Digest>> = BTreeMap::new();
         for Excess { shelf, name, digest } in self.images {
             info!(image = name.to_string(), "Deleting image");
             tried.entry(shelf).or_default().insert(digest.clone());
-            let Staying { collection, place, .. } = &self.shelves[shelf];
+            let Some(Staying { collection, place, .. }) = self.shelves.get(shelf) else { continue };
             let removed = remove(&**collection, &name, &digest, retry).await;
             outcomes.deleted(place, &name, digest.clone(), removed.as_ref().map(|_| ()));
             let outcome = match removed {
@@ -182,18 +182,21 @@ impl Doomed {
                 Err(failure) => {
                     let reason = failure.sentence();
                     error!(error = reason, "Error deleting {}", quote(&name.to_string()));
-                    failed += 1;
+                    failed = failed.saturating_add(1);
                     DeletionOutcome::Failed(reason)
                 }
             };
             tell(outcomes, place, &name, &digest, outcome);
         }
-        info!("Deleted {} images", all - failed);
+        info!("Deleted {} images", all.saturating_sub(failed));
         let written = outcomes.digests();
         for (shelf, gone) in tried {
-            failed += self.shelves[shelf].look(&gone, &written, retry, outcomes).await;
+            if let Some(staying) = self.shelves.get(shelf) {
+                let missing = staying.look(&gone, &written, retry, outcomes).await;
+                failed = failed.saturating_add(missing);
+            }
         }
-        failed + self.refused
+        failed.saturating_add(self.refused)
     }
 }
 
@@ -204,9 +207,9 @@ async fn remove(
     digest: &Digest,
     retry: Retry,
 ) -> Result<Vec<String>> {
-    let mut tries = 0;
+    let mut tries = 0_usize;
     retry::with(retry, async || {
-        tries += 1;
+        tries = tries.saturating_add(1);
         match collection.remove(name, digest).await.map_err(Error::from) {
             Err(failure) if tries > 1 && failure.class() == Some(ErrorClass::NotFound) => {
                 Ok(Vec::new())
@@ -261,7 +264,7 @@ impl Staying {
             (name, digest, there)
         });
         let asked: Vec<_> = asked.collect();
-        let mut missing = 0;
+        let mut missing = 0_usize;
         let mut asked = stream::iter(asked).buffered(AT_ONCE);
         while let Some((name, digest, there)) = asked.next().await {
             match there {
@@ -273,7 +276,7 @@ impl Staying {
                     let failure = failure.step(format!("{name} must stay"));
                     error!("{}", failure.sentence());
                     outcomes.lost(place, &name, digest.cloned(), &failure);
-                    missing += 1;
+                    missing = missing.saturating_add(1);
                 }
             }
         }

@@ -154,7 +154,8 @@ impl Mirror {
     async fn shelves<'a>(self, places: &'a Places, rules: &Rules, retry: Retry) -> Vec<Judged<'a>> {
         let mut judged = Vec::new();
         for ((number, _), mut shelf) in self.0 {
-            let (place, collection) = places.collections()[number];
+            let collections = places.collections();
+            let Some((place, collection)) = collections.get(number).copied() else { continue };
             let is_unsure = |writer: &Writer| matches!(writer, Writer::Unsure(_));
             if shelf.writers.is_empty() {
                 continue;

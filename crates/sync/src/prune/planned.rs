@@ -43,10 +43,12 @@ impl Mirror {
             // Then the run fails, and its plan is not executed.
             Writer::Unsure(_) => None,
         };
-        let repositories = self.0.iter().map(|((number, repository), shelf)| Repository {
-            place: places.collections()[*number].0.to_string(),
-            repository: repository.clone(),
-            tags: shelf.writers.iter().filter_map(around).collect(),
+        let repositories = self.0.iter().filter_map(|((number, repository), shelf)| {
+            Some(Repository {
+                place: places.collections().get(*number)?.0.to_string(),
+                repository: repository.clone(),
+                tags: shelf.writers.iter().filter_map(around).collect(),
+            })
         });
         Mirroring {
             max_delete: rules.most.map(|most| most.to_string()),

@@ -28,8 +28,9 @@ impl Record {
             }
             for image in record.images {
                 let key = (image.source.clone(), image.destination.clone());
-                match places.get(&key) {
-                    Some(at) => merged.images[*at] = image,
+                let known = places.get(&key).and_then(|at| merged.images.get_mut(*at));
+                match known {
+                    Some(known) => *known = image,
                     None => {
                         places.insert(key, merged.images.len());
                         merged.images.push(image);

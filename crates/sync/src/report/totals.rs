@@ -38,7 +38,7 @@ impl Totals {
     pub fn of(images: &[Entry]) -> Self {
         let mut totals = Self { images: images.len(), ..Self::default() };
         for image in images {
-            *match image.outcome {
+            let counted = match image.outcome {
                 Outcome::Copied => &mut totals.copied,
                 Outcome::Unchanged => &mut totals.unchanged,
                 Outcome::Deleted => &mut totals.deleted,
@@ -48,7 +48,8 @@ impl Totals {
                 Outcome::Failed => &mut totals.failed,
                 Outcome::Unfinished => &mut totals.unfinished,
                 Outcome::NotBegun => &mut totals.not_begun,
-            } += 1;
+            };
+            *counted = counted.saturating_add(1);
             totals.bytes.add(&image.bytes);
         }
         totals
@@ -57,6 +58,6 @@ impl Totals {
     /// How many images are not where they should be.
     #[must_use]
     pub fn missing(&self) -> usize {
-        self.failed + self.unfinished + self.not_begun
+        self.failed.saturating_add(self.unfinished).saturating_add(self.not_begun)
     }
 }

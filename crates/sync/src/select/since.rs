@@ -68,14 +68,10 @@ impl fmt::Display for Since {
 
 /// Seconds of an age.
 fn age(text: &str) -> Option<i64> {
-    let unit = match text.chars().last()? {
-        'h' => 3_600,
-        'd' => 86_400,
-        'w' => 7 * 86_400,
-        _ => return None,
-    };
-    let number = &text[..text.len() - 1];
+    let units = [('h', 3_600), ('d', 86_400), ('w', 7 * 86_400)];
+    let (number, unit) =
+        units.into_iter().find_map(|(letter, unit)| Some((text.strip_suffix(letter)?, unit)))?;
     let number: u32 =
         number.bytes().all(|it| it.is_ascii_digit()).then(|| number.parse().ok())??;
-    Some(i64::from(number) * unit)
+    i64::from(number).checked_mul(unit)
 }

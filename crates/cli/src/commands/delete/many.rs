@@ -87,7 +87,7 @@ async fn look(
     let listed = retry::with(retry, listed).await;
     let listed = listed.context("it is not known whether the tags that stay are still there")?;
     let listed: HashSet<String> = listed.into_iter().collect();
-    let mut lost = 0;
+    let mut lost = 0_usize;
     for (tag, digest) in staying.iter().filter(|(tag, _)| !listed.contains(*tag)) {
         let name = facts::tagged(reference, tag)?;
         let give = async || Ok(skopeo_transport::retag(&name, options, digest).await?);
@@ -96,7 +96,7 @@ async fn look(
             Ok(true) => warn!("{name} went with another tag, and has been put back"),
             Err(problem) => {
                 error!("{name} must stay, and is not there: {}", sentence(&problem));
-                lost += 1;
+                lost = lost.saturating_add(1);
             }
         }
     }
@@ -243,7 +243,7 @@ async fn delete(
     doomed: Vec<Doomed>,
     report: &Report,
 ) -> Result<()> {
-    let (all, mut failed) = (doomed.len(), 0);
+    let (all, mut failed) = (doomed.len(), 0_usize);
     let mut gone: HashSet<Digest> = HashSet::new();
     for tag in doomed {
         app.doing(format!("deleting {}", tag.name));
@@ -269,7 +269,7 @@ async fn delete(
                 report.add(Done::Delete(told(&tag.name, Some(tag.digest), method, Vec::new())));
             }
             Err(problem) => {
-                failed += 1;
+                failed = failed.saturating_add(1);
                 error!("deleting {}: {}", tag.name, sentence(&problem));
                 let reason = Failure::new(&problem, app.exit_codes()).message;
                 let told = told(&tag.name, Some(tag.digest), "", Vec::new());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Error, Result, bail};
+use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
@@ -134,10 +135,8 @@ pub(super) async fn overview(
             overview.annotations = artifact.annotations;
             let mut named = Vec::new();
             reading.named(&list, None, 0, &mut named).await?;
-            let rows: Vec<LocalBoxFuture<'_, Result<Row>>> = named
-                .iter()
-                .map(|named| Box::pin(reading.row(named, None)) as LocalBoxFuture<'_, _>)
-                .collect();
+            let rows: Vec<LocalBoxFuture<'_, Result<Row>>> =
+                named.iter().map(|named| reading.row(named, None).boxed_local()).collect();
             let at_once = AT_ONCE.min(source.concurrency().get());
             overview.instances = stream::iter(rows).buffered(at_once).try_collect().await?;
         }
@@ -181,7 +180,7 @@ impl Reading<'_> {
                 let Manifest::List(list) = manifest.parse()? else {
                     bail!("reading manifest list {digest}: it is no list");
                 };
-                self.named(&list, Some(digest), depth + 1, named).await?;
+                self.named(&list, Some(digest), depth.saturating_add(1), named).await?;
             }
             Ok(())
         })

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use serde_json::json;
 use skopeo_blob::{Blob, ByteStream};
+use skopeo_image::number::wide;
 use skopeo_image::{Descriptor, Digest, Links, RawManifest, Which};
 use skopeo_server::Content;
 use skopeo_transport::{CollectionKind, Held, ImageName, Options, Source};
@@ -104,7 +105,7 @@ impl Content for Images {
     }
 
     fn size(&self, digest: &Digest) -> Option<u64> {
-        let manifest = self.manifests.get(digest).map(|bytes| bytes.len() as u64);
+        let manifest = self.manifests.get(digest).map(|bytes| wide(bytes.len()));
         manifest.or_else(|| self.blobs.get(digest)?.0.size)
     }
 

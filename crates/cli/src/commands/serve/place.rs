@@ -108,7 +108,7 @@ fn holds(folder: &Path) -> Option<CollectionKind> {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                waiting.push((entry.path(), depth + 1));
+                waiting.push((entry.path(), depth.saturating_add(1)));
             }
         }
     }

@@ -23,7 +23,7 @@ pub(super) fn named(all: &[NotServed]) -> String {
     let mut names: Vec<_> =
         all.iter().take(NAMED).map(|it| format!("{} ({})", shown(&it.name), it.why)).collect();
     if all.len() > NAMED {
-        names.push(format!("and {} more", all.len() - NAMED));
+        names.push(format!("and {} more", all.len().saturating_sub(NAMED)));
     }
     names.join(", ")
 }

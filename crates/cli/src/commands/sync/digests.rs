@@ -77,7 +77,7 @@ impl DigestFile {
     fn write(&mut self) -> Result<()> {
         let file = &mut self.file;
         while let Some(line) = self.waiting.remove(&self.next) {
-            self.next += 1;
+            self.next = self.next.saturating_add(1);
             file.write_all(line.as_bytes()).with_context(|| {
                 let path = go::quote(&file.path().to_string_lossy());
                 format!("Failed to write digest to file {path}")

@@ -57,14 +57,17 @@ fn size(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-    let mut number = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while number >= 1023.95 && unit + 1 < UNITS.len() {
+    #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "two digits are shown")]
+    let mut number = bytes as f64;
+    let mut shown = String::new();
+    for unit in UNITS {
         number /= 1024.0;
-        unit += 1;
+        shown = format!("{number:.1} {unit}");
+        if number < 1023.95 {
+            break;
+        }
     }
-    format!("{number:.1} {}", UNITS[unit])
+    shown
 }
 
 #[cfg(test)]

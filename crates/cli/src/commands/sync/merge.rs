@@ -52,11 +52,12 @@ fn add(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     }
     let entries = fs_err::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
     let is_report = |path: &PathBuf| path.to_string_lossy().ends_with(REPORT);
-    let before = files.len();
-    files.extend(entries.iter().map(fs_err::DirEntry::path).filter(is_report));
-    if files.len() == before {
+    let mut reports: Vec<PathBuf> =
+        entries.iter().map(fs_err::DirEntry::path).filter(is_report).collect();
+    if reports.is_empty() {
         bail!("No reports (*{REPORT}) found in {}", crate::go::quote(&path.to_string_lossy()));
     }
-    files[before..].sort();
+    reports.sort();
+    files.extend(reports);
     Ok(())
 }

@@ -113,7 +113,7 @@ async fn asked(stream: &mut TcpStream) -> Option<Url> {
         while !bytes.windows(4).any(|it| it == b"\r\n\r\n") && bytes.len() < MAX_REQUEST {
             match stream.read(&mut piece).await {
                 Ok(0) | Err(_) => break,
-                Ok(length) => bytes.extend_from_slice(&piece[..length]),
+                Ok(length) => bytes.extend(piece.iter().take(length)),
             }
         }
     };
@@ -140,21 +140,26 @@ fn check(token: &str, issuer: &Issuer, nonce: &str) -> Result<()> {
     let claims = token.split('.').nth(1).context("the token is no JWT")?;
     let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('='))?;
     let claims: Json = serde_json::from_slice(&claims).context("parsing the token")?;
-    if claims["nonce"] != nonce {
+    let claim = |name: &str| claims.get(name).unwrap_or(&Json::Null);
+    if claim("nonce") != nonce {
         bail!("nonce does not match value sent");
     }
-    let audience = &claims["aud"];
+    let audience = claim("aud");
     let is_ours = |it: &Json| *it == issuer.client.as_str();
     if !is_ours(audience) && !audience.as_array().is_some_and(|all| all.iter().any(is_ours)) {
         bail!("the token is for {audience}, not for {}", issuer.client);
     }
-    let named = claims["iss"].as_str().unwrap_or_default();
+    let named = claim("iss").as_str().unwrap_or_default();
     if named.trim_end_matches('/') != issuer.url.trim_end_matches('/') {
         bail!("the token is by {named}, not by {}", issuer.url);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    match claims["exp"].as_f64() {
-        #[expect(clippy::cast_precision_loss, reason = "seconds, for some millennia")]
+    match claim("exp").as_f64() {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::as_conversions,
+            reason = "seconds, for some millennia"
+        )]
         Some(end) if end > now as f64 => Ok(()),
         _ => Err(anyhow!("the token has expired")),
     }

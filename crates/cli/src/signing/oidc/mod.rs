@@ -66,7 +66,7 @@ impl Proof {
         let hash = Digest::sha256(verifier.as_bytes());
         let bytes: Vec<u8> = (0..hash.hex().len())
             .step_by(2)
-            .filter_map(|at| u8::from_str_radix(hash.hex().get(at..at + 2)?, 16).ok())
+            .filter_map(|at| u8::from_str_radix(hash.hex().get(at..at.saturating_add(2))?, 16).ok())
             .collect();
         Ok(Self { verifier, challenge: URL_SAFE_NO_PAD.encode(bytes) })
     }
@@ -152,7 +152,7 @@ async fn on_a_device(
             .await?;
             match answer.error.as_deref() {
                 Some("authorization_pending") => {}
-                Some("slow_down") => pause += Duration::from_secs(5),
+                Some("slow_down") => pause = pause.saturating_add(Duration::from_secs(5)),
                 _ => return answer.token(),
             }
         }
