@@ -191,7 +191,7 @@ fn gnu_tar_agrees() {
 }
 
 /// Members of any kind, none of which stands in another's way.
-fn members() -> impl Strategy<Value = Vec<Member>> {
+pub(crate) fn members() -> impl Strategy<Value = Vec<Member>> {
     let one = (
         prop::sample::select(b"\x000123567SLKxg".to_vec()),
         prop::sample::select(vec!["", "d/", "./", "/", "d/e/", "w/.wh."]),
