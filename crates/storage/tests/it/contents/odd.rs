@@ -194,7 +194,7 @@ fn gnu_tar_agrees() {
 pub(crate) fn members() -> impl Strategy<Value = Vec<Member>> {
     let one = (
         prop::sample::select(b"\x000123567SLKxg".to_vec()),
-        prop::sample::select(vec!["", "d/", "./", "/", "d/e/", "w/.wh."]),
+        prop::sample::select(vec!["", "d/", "./", "/", "d/e/", "w/", "w/.wh."]),
         prop::collection::vec(any::<u8>(), 0..1500),
         any::<u16>(),
     );

@@ -186,18 +186,16 @@ fn files_and_recipes_of_vfs_are_podmans() {
     }
 }
 
-/// Any layers, the same each time.
-#[test]
-fn files_and_recipes_of_any_layers_are_podmans() {
-    let podman = podman!();
+/// Layers that the original knows all of, the same each time.
+fn any_layers(count: usize) -> Vec<Vec<u8>> {
     let mut runner = TestRunner::deterministic();
     let mut layers: Vec<Vec<u8>> = Vec::new();
-    while layers.len() < 60 {
+    while layers.len() < count {
         let members = members().new_tree(&mut runner).unwrap().current();
-        // The original does not know the one type. For the other it makes folders in which then
-        // is nothing. Its recipes lose what whiteouts contain.
+        // It does not know the one type. For the other it makes folders in which then is nothing.
+        // Its recipes lose what whiteouts contain.
         let is_known = members.iter().all(|member| {
-            let is_hidden = member.name.starts_with(b"w/") && !member.contents.is_empty();
+            let is_hidden = member.name.starts_with(b"w/.") && !member.contents.is_empty();
             !matches!(member.kind, b'7' | b'g') && !is_hidden
         });
         let layer = tar(&members);
@@ -205,18 +203,46 @@ fn files_and_recipes_of_any_layers_are_podmans() {
             layers.push(layer);
         }
     }
+    layers
+}
+
+#[test]
+fn files_and_recipes_of_any_layers_are_podmans() {
+    let podman = podman!();
+    let layers = any_layers(60);
     let theirs = Theirs::load(&podman, Driver::Overlay, &layers);
     for tar in &layers {
-        let (files, recipe) = theirs.layer(tar);
         let mut ours = Layer::new();
         ours.takes(tar, &OVERLAY);
-        let one = std::slice::from_ref(tar);
-        assert_eq!(comparable(&ours.root, one), comparable(&files, one));
-        assert!(objects(&ours.split) == objects(&recipe), "{}", ours.recipe());
-        let mut again = Vec::new();
-        export(&*recipe, &[files], &mut again).unwrap();
-        assert!(again == *tar);
+        same(tar, &ours, theirs.layer(tar));
     }
+}
+
+/// Each lies on all before it, and has their names again for other things.
+#[test]
+fn files_and_recipes_of_any_layers_of_vfs_are_podmans() {
+    let podman = podman!();
+    let layers = any_layers(30);
+    let theirs = Theirs::load(&podman, Driver::Vfs, &layers);
+    let mut parent: Option<Layer> = None;
+    for tar in &layers {
+        let mut ours = Layer::new();
+        if let Some(parent) = &parent {
+            copy_tree(&parent.root, &ours.root, false).unwrap();
+        }
+        ours.takes(tar, &VFS);
+        same(tar, &ours, theirs.layer(tar));
+        parent = Some(ours);
+    }
+}
+
+fn same(tar: &[u8], ours: &Layer, (files, recipe): (PathBuf, Vec<u8>)) {
+    let one = [tar.to_vec()];
+    assert_eq!(comparable(&ours.root, &one), comparable(&files, &one));
+    assert!(objects(&ours.split) == objects(&recipe), "{}", ours.recipe());
+    let mut again = Vec::new();
+    export(&*recipe, &[files], &mut again).unwrap();
+    assert!(again == *tar);
 }
 
 /// What the original could not give out again if it had unpacked it.
