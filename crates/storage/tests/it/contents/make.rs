@@ -93,8 +93,13 @@ pub(crate) fn summed(mut block: [u8; 512]) -> [u8; 512] {
     block
 }
 
-/// An extended header of these records.
+/// An extended header of these records, as bytes.
 pub(crate) fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
+    extended(records).bytes()
+}
+
+/// The same as a member.
+pub(crate) fn extended(records: &[(&str, &[u8])]) -> Member {
     let mut contents = Vec::new();
     for (key, value) in records {
         let rest = key.len() + value.len() + 3;
@@ -103,7 +108,7 @@ pub(crate) fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
         contents.extend_from_slice(value);
         contents.push(b'\n');
     }
-    Member { contents, ..member(b'x', "pax") }.bytes()
+    Member { contents, ..member(b'x', "pax") }
 }
 
 /// A tar of members, with its end.

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use proptest::prelude::*;
-use skopeo_storage::contents::Error;
+use skopeo_storage::contents::{Apply, Error, Whiteouts};
 
 use super::make::*;
 use crate::support::{is_root, skip};
@@ -199,7 +199,9 @@ pub(crate) fn members() -> impl Strategy<Value = Vec<Member>> {
         any::<u16>(),
     );
     prop::collection::vec(one, 0..12).prop_map(|list| {
-        let mut members = Vec::new();
+        let mut members: Vec<Member> = Vec::new();
+        let mut linkable: Vec<Vec<u8>> = Vec::new();
+        let mut is_renamed = false;
         for (number, (kind, folder, contents, some)) in list.into_iter().enumerate() {
             let mut member = member(kind, &format!("{folder}n{number}"));
             member.mode = u32::from(some) & 0o7777 | 0o700;
@@ -212,13 +214,24 @@ pub(crate) fn members() -> impl Strategy<Value = Vec<Member>> {
                 }
                 b'K' => member.contents = vec![b'k'; 200],
                 b'x' => {
-                    let value = [some.to_le_bytes()[0] | 1];
-                    let contents = [&b"13 comment="[..], &value, b"\n"].concat();
-                    members.push(Member { contents, ..member });
+                    let records = match some % 4 {
+                        0 => extended(&[("comment", &[1, b'\n', some.to_le_bytes()[0]])]),
+                        1 => extended(&[("mtime", format!("{some}.0{some}").as_bytes())]),
+                        2 => extended(&[("uid", b"70000"), ("gid", some.to_string().as_bytes())]),
+                        _ => extended(&[
+                            ("atime", b"2000000000.5"),
+                            ("SCHILY.xattr.trusted.a", b"\0"),
+                        ]),
+                    };
+                    members.push(records);
                     continue;
                 }
                 b'g' => member.contents = b"17 comment=hello\n".to_vec(),
-                b'1' => member.link = b"no".to_vec(),
+                b'1' => {
+                    let at = usize::from(some).checked_rem(linkable.len());
+                    let Some(at) = at.filter(|_| !is_renamed) else { continue };
+                    member.link.clone_from(&linkable[at]);
+                }
                 b'2' => {
                     member.link = contents
                         .into_iter()
@@ -229,10 +242,17 @@ pub(crate) fn members() -> impl Strategy<Value = Vec<Member>> {
                 }
                 _ => {}
             }
-            // Links lead to what is not there, and old sparse files want GNU's magic.
-            if !matches!(kind, b'1' | b'S') {
-                members.push(member);
+            if matches!(kind, b'L' | b'K') {
+                is_renamed = true;
+            } else if kind == b'S' {
+                continue; // wants GNU's magic
+            } else if !std::mem::take(&mut is_renamed)
+                && !matches!(kind, b'5' | b'g')
+                && folder != "w/.wh."
+            {
+                linkable.push(member.name.clone());
             }
+            members.push(member);
         }
         members
     })
@@ -248,16 +268,13 @@ proptest! {
         whiteouts in 0..3,
     ) {
         let how = match whiteouts {
-            0 => OVERLAY,
+            0 if is_root() => OVERLAY,
             1 => VFS,
-            _ => skopeo_storage::contents::Apply {
-                whiteouts: skopeo_storage::contents::Whiteouts::Files,
-                ..OVERLAY
-            },
+            _ => Apply { whiteouts: Whiteouts::Files, ..OVERLAY },
         };
         let mut all: Vec<u8> = members.iter().flat_map(Member::bytes).collect();
         all.resize(all.len() + end / 512 * 512, 0);
-        let how = skopeo_storage::contents::Apply { rootless: !is_root(), ..how };
+        let how = Apply { rootless: !is_root(), ignore_chown_errors: !is_root(), ..how };
         let mut layer = Layer::new();
         let is_cut = end % 512 > 0 && end > 1024;
         if is_cut {
