@@ -296,7 +296,7 @@ fn a_copy_is_like_what_it_is_of() {
     let mut all = Vec::new();
     let root = is_root();
     let owner = if root { (5, 6) } else { (0, 0) };
-    let how = Apply { rootless: !root, ignore_chown_errors: !root, ..VFS };
+    let how = Apply { rootless: !root, ..VFS };
     all.extend(Member { mode: 0o710, ..folder("./") }.bytes());
     all.extend(pax(&[("SCHILY.xattr.user.d", b"on a folder")]));
     all.extend(Member { mode: 0o1777, owner, seconds: 3, ..folder("d") }.bytes());

@@ -460,8 +460,9 @@ fn as_nobody() {
     assert_eq!(fs_err::metadata(layer.path("su")).unwrap().mode() & 0o7777, 0o4750);
 
     let device = Member { device: (1, 3), ..own(member(b'3', "null")) };
-    let error =
-        words(&Layer::new().apply(&tar(std::slice::from_ref(&device)), &OVERLAY).unwrap_err());
+    let error = words(
+        &Layer::new().apply_strictly(&tar(std::slice::from_ref(&device)), &OVERLAY).unwrap_err(),
+    );
     assert_eq!(error, "making \"null\": Operation not permitted (os error 1)");
     let rootless = Apply { rootless: true, ..OVERLAY };
     let mut layer = Layer::new();
@@ -469,7 +470,7 @@ fn as_nobody() {
     assert!(listing(&layer.root).is_empty());
 
     let others = tar(&[Member { owner: (1, 2), ..file("f", "x") }]);
-    let error = words(&Layer::new().apply(&others, &rootless).unwrap_err());
+    let error = words(&Layer::new().apply_strictly(&others, &rootless).unwrap_err());
     assert!(error.starts_with("potentially insufficient UIDs or GIDs available in user namespace (requested 1:2 for \"f\")"), "{error}");
     assert!(error.ends_with("lchown \"f\": Operation not permitted (os error 1)"), "{error}");
     let ignoring = Apply { ignore_chown_errors: true, ..rootless };
@@ -480,7 +481,7 @@ fn as_nobody() {
     let mut all = pax(&[("SCHILY.xattr.trusted.a", b"x")]);
     all.extend(own(file("f", "x")).bytes());
     Layer::new().takes(&all, &rootless);
-    let error = words(&Layer::new().apply(&all, &OVERLAY).unwrap_err());
+    let error = words(&Layer::new().apply_strictly(&all, &OVERLAY).unwrap_err());
     assert_eq!(
         error,
         "giving an attribute to \"f (trusted.a)\": Operation not permitted (os error 1)"

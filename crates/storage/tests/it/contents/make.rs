@@ -7,6 +7,8 @@ use skopeo_image::Digest;
 use skopeo_storage::contents::{Applied, Apply, Error, Whiteouts, apply, export};
 use tempfile::TempDir;
 
+use crate::support::is_root;
+
 /// As a root applies a layer of overlay.
 pub(crate) const OVERLAY: Apply<'static> = Apply {
     whiteouts: Whiteouts::Overlay,
@@ -133,7 +135,13 @@ impl Layer {
         Self { place, root, split: Vec::new() }
     }
 
+    /// Who is not root gives files no owners.
     pub(crate) fn apply(&mut self, tar: &[u8], how: &Apply<'_>) -> Result<Applied, Error> {
+        let ignore_chown_errors = how.ignore_chown_errors || !is_root();
+        self.apply_strictly(tar, &Apply { ignore_chown_errors, ..*how })
+    }
+
+    pub(crate) fn apply_strictly(&mut self, tar: &[u8], how: &Apply<'_>) -> Result<Applied, Error> {
         self.split.clear();
         apply(tar, &self.root, &mut self.split, how)
     }
