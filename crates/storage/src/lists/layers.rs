@@ -134,9 +134,12 @@ impl Layers {
         Ok(())
     }
 
+    fn paths(&self) -> Vec<&Path> {
+        self.files.iter().map(|(_, path)| path.as_path()).collect()
+    }
+
     fn load(&self, held: &[Held]) -> Result<Arc<LayerList>> {
-        let files: Vec<&Path> = self.files.iter().map(|(_, path)| path.as_path()).collect();
-        self.loaded.get(held, &files, || {
+        self.loaded.get(held, &self.paths(), || {
             let mut list = LayerList::default();
             for (location, path) in &self.files {
                 for record in records::load(path)? {
@@ -184,7 +187,8 @@ impl LayersWriting<'_> {
         let known =
             mounted.iter().filter(|it| is_mounted(it) && self.list.entry(&it.known.id).is_some());
         mounts_held.touch()?;
-        records::save(&mounts.list, known, Durability::Volatile)
+        records::save(&mounts.list, known, Durability::Volatile)?;
+        self.layers.loaded.put(&self.held, &self.layers.paths(), self.list.clone())
     }
 
     /// Whether a layer is mounted.

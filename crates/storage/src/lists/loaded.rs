@@ -47,6 +47,13 @@ impl<T> Loaded<T> {
             }
         }
     }
+
+    /// Takes the list that was just written for the one that is read next. The locks are held.
+    pub(crate) fn put(&self, locks: &[Held], files: &[&Path], list: T) -> Result<()> {
+        let seen = Seen::of(locks, files)?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((seen, Arc::new(list)));
+        Ok(())
+    }
 }
 
 impl Seen {
