@@ -1,6 +1,7 @@
 //! podman and buildah as judges: they read what we wrote, and we read what they wrote.
 
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use skopeo_image::Digest;
@@ -163,6 +164,62 @@ fn buildah_runs_what_we_wrote() {
         assert_eq!(store.image("h.io/y:1").unwrap().names, ["h.io/y:1"]);
         assert_eq!(store.delete_image(&sample.id()).unwrap(), Vec::<String>::new());
         place.check();
+    }
+}
+
+/// A podman that runs for long sees at once what we write and what we delete, by the tokens in the
+/// locks; and we see what it does.
+#[test]
+fn a_podman_that_runs_sees_what_we_do() {
+    let Some(podman) = installed("podman") else { skip!("podman is not installed") };
+    if !is_root() {
+        skip!("owners and devices are for root");
+    }
+    for driver in DRIVERS {
+        let place = Place::new(driver);
+        let address = format!("unix://{}", place.path("socket").display());
+        let words = ["system", "service", "--time", "0", &address];
+        let service = place.command(&podman).args(words).stderr(Stdio::null()).spawn().unwrap();
+        let mut service = Ended(service);
+        let ask = |words: &[&str]| {
+            let mut command = Command::new(&podman);
+            command.args(["--remote", "--url", &address]).args(words).output().unwrap()
+        };
+        while !ask(&["images", "-q"]).status.success() {
+            assert!(service.0.try_wait().unwrap().is_none(), "it ended");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let listed = || {
+            let output = ask(&["images", "-q", "--no-trunc"]);
+            String::from_utf8(output.stdout).unwrap().replace("sha256:", "")
+        };
+        assert_eq!(listed(), "");
+        let (store, first, second) = (place.store(), Sample::seeded(1), Sample::seeded(2));
+        first.put(&store, &["h.io/x:1"]).unwrap();
+        assert_eq!(listed().trim(), first.id());
+        second.put(&store, &["h.io/x:1"]).unwrap();
+        let named = ask(&["image", "inspect", "--format", "{{.Id}}", "h.io/x:1"]);
+        assert_eq!(String::from_utf8(named.stdout).unwrap().trim(), second.id());
+        store.delete_image(&first.id()).unwrap();
+        assert_eq!(listed().trim(), second.id());
+        // The other way round, with the store that we had open all the time.
+        assert!(ask(&["tag", "h.io/x:1", "h.io/y:1"]).status.success());
+        assert_eq!(store.image("h.io/y:1").unwrap().id, second.id());
+        assert!(ask(&["rmi", "-f", &second.id()]).status.success());
+        assert!(store.images().unwrap().is_empty());
+        assert!(store.layers_by_diff_digest(&Digest::sha256(&base())).unwrap().is_empty());
+        drop(service);
+        place.check();
+    }
+}
+
+/// A process that is ended with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
