@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use skopeo_storage::{Driver, Store};
 
-use crate::support::{DRIVERS, Place, Sample, installed, is_root, skip};
+use crate::support::{DRIVERS, Place, Sample, installed, only_root, skip};
 use crate::worker::{Work, Worker};
 
 /// Calls that change what is on disk, by which is counted when a process ends, and of how many of
@@ -34,11 +34,9 @@ fn killed_at(place: &Place, work: &[Work], call: &str, count: usize) -> bool {
 /// Ends a process at its n-th call, for calls all over its work.
 #[test]
 fn whoever_is_ended_leaves_nothing_half() {
+    only_root!();
     if installed("strace").is_none() {
         skip!("strace is not installed");
-    }
-    if !is_root() {
-        skip!("owners and devices are for root");
     }
     for driver in DRIVERS {
         let work = [Work::Put(1), Work::Put(2), Work::Delete(1)];
@@ -77,12 +75,10 @@ fn whoever_is_ended_leaves_nothing_half() {
 /// podman cleans up what we left, too.
 #[test]
 fn podman_is_content_with_what_we_left() {
+    only_root!();
     let Some(podman) = installed("podman") else { skip!("podman is not installed") };
     if installed("strace").is_none() {
         skip!("strace is not installed");
-    }
-    if !is_root() {
-        skip!("owners and devices are for root");
     }
     let mut ended = 0;
     for count in [3, 6, 9, 12, 15, 18] {
@@ -103,11 +99,9 @@ fn podman_is_content_with_what_we_left() {
 /// We clean up what podman left that was ended while it pulled.
 #[test]
 fn we_are_content_with_what_podman_left() {
+    only_root!();
     let Some(podman) = installed("podman") else { skip!("podman is not installed") };
     let Some(strace) = installed("strace") else { skip!("strace is not installed") };
-    if !is_root() {
-        skip!("owners and devices are for root");
-    }
     for driver in DRIVERS {
         let (mut ended, mut cleaned) = (0, 0);
         for count in 1..=8 {
@@ -139,6 +133,7 @@ fn we_are_content_with_what_podman_left() {
 /// No room: an error, and the store is as it was.
 #[test]
 fn a_full_disk_is_an_error_and_nothing_more() {
+    only_root!();
     for driver in DRIVERS {
         let place = Place::new(driver);
         fs_err::create_dir(place.root()).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 use skopeo_storage::{Driver, NewLayer};
 
-use crate::support::{Place, Sample, Tar, tree};
+use crate::support::{Place, Sample, Tar, only_root, tree};
 
 /// What would lead out of the store, or to something else in it.
 const HOSTILE: [&str; 14] = [
@@ -45,6 +45,7 @@ fn write(path: &Path, list: &serde_json::Value) {
 
 #[test]
 fn ids_of_layers_do_not_lead_out_of_the_store() {
+    only_root!();
     for driver in [Driver::Overlay, Driver::Vfs] {
         for hostile in HOSTILE {
             for flags in [json!({}), json!({"incomplete": true})] {
@@ -81,6 +82,7 @@ fn ids_of_layers_do_not_lead_out_of_the_store() {
 
 #[test]
 fn ids_of_images_do_not_lead_out_of_the_store() {
+    only_root!();
     for hostile in HOSTILE {
         let (place, _, before) = beside(Driver::Overlay);
         let images = place.root().join("overlay-images/images.json");
@@ -100,6 +102,7 @@ fn ids_of_images_do_not_lead_out_of_the_store() {
 
 #[test]
 fn links_in_layers_do_not_lead_out_of_the_store() {
+    only_root!();
     // The files of a layer are a link to elsewhere.
     let (place, sample, before) = beside(Driver::Overlay);
     let store = place.store();
@@ -142,6 +145,7 @@ fn links_in_layers_do_not_lead_out_of_the_store() {
 /// What should be a file is a link to elsewhere, or something that never ends.
 #[test]
 fn only_files_are_read_as_files() {
+    only_root!();
     let secret = |place: &Place| place.path("victim/link");
     for what in ["link", "pipe", "folder"] {
         let put = |place: &Place, path: &Path| {
@@ -177,6 +181,7 @@ fn only_files_are_read_as_files() {
 
 #[test]
 fn lists_that_are_none_are_errors_that_name_them() {
+    only_root!();
     for (list, text) in [
         ("images", "{"),
         ("images", "[{\"id\": 1}]"),
@@ -201,6 +206,7 @@ fn lists_that_are_none_are_errors_that_name_them() {
 
 #[test]
 fn layers_that_lie_on_themselves_end() {
+    only_root!();
     let (place, sample, _) = beside(Driver::Overlay);
     let path = place.root().join("overlay-layers/layers.json");
     let mut list = place.list("layers");

@@ -6,7 +6,7 @@ use serde_json::json;
 use skopeo_image::{Digest, ErrorClass};
 use skopeo_storage::{Driver, Error, Options, Store};
 
-use crate::support::{DRIVERS, Place, Sample, Tar};
+use crate::support::{DRIVERS, Place, Sample, Tar, only_root};
 
 fn sample(seed: u64) -> Sample {
     let layer = |text: &str| Tar::new().file(text, text.as_bytes()).end();
@@ -15,6 +15,7 @@ fn sample(seed: u64) -> Sample {
 
 #[test]
 fn an_image_is_found_by_id_name_and_digests() {
+    only_root!();
     let place = Place::new(Driver::Overlay);
     let store = place.store();
     let sample = sample(1);
@@ -53,6 +54,7 @@ fn an_image_is_found_by_id_name_and_digests() {
 /// A name belongs to one image; another takes it away.
 #[test]
 fn names_move() {
+    only_root!();
     let place = Place::new(Driver::Overlay);
     let store = place.store();
     let (first, second) = (sample(1), sample(2));
@@ -73,6 +75,7 @@ fn names_move() {
 /// An image that is written again keeps its date and its digest.
 #[test]
 fn an_image_that_is_there_is_added_to() {
+    only_root!();
     let place = Place::new(Driver::Overlay);
     let store = place.store();
     let sample = sample(1);
@@ -103,6 +106,7 @@ fn an_image_that_is_there_is_added_to() {
 /// An image goes with the layers that nobody else needs.
 #[test]
 fn what_others_need_stays() {
+    only_root!();
     let place = Place::new(Driver::Overlay);
     let store = place.store();
     let (first, second) = (sample(1), sample(2));
@@ -123,6 +127,7 @@ fn what_others_need_stays() {
 /// Containers keep their image and its layers; layers without an image that lie on others too.
 #[test]
 fn what_is_used_is_not_deleted() {
+    only_root!();
     for list in ["containers.json", "volatile-containers.json"] {
         let place = Place::new(Driver::Overlay);
         let store = place.store();
@@ -157,6 +162,7 @@ fn what_is_used_is_not_deleted() {
 /// Layers with other owners go first.
 #[test]
 fn mapped_layers_go_with_their_image() {
+    only_root!();
     let place = Place::new(Driver::Overlay);
     let store = place.store();
     let sample = sample(1);
@@ -185,6 +191,7 @@ fn mapped_layers_go_with_their_image() {
 /// What we do not know of a record outlives our writing.
 #[test]
 fn what_is_not_known_outlives_a_write() {
+    only_root!();
     let place = Place::new(Driver::Overlay);
     let store = place.store();
     sample(1).put(&store, &["h.io/x:1"]).unwrap();
@@ -210,6 +217,7 @@ fn with(place: &Place, change: impl FnOnce(&mut Options)) -> Store {
 /// Stores that are read only are read, built upon, and never written.
 #[test]
 fn additional_stores_are_read_and_not_written() {
+    only_root!();
     for driver in DRIVERS {
         let (other, place) = (Place::new(driver), Place::new(driver));
         let first = sample(1);
@@ -247,6 +255,7 @@ fn additional_stores_are_read_and_not_written() {
 /// `imagestore`: images and their layers lie elsewhere.
 #[test]
 fn images_lie_elsewhere_if_asked() {
+    only_root!();
     for driver in DRIVERS {
         let place = Place::new(driver);
         let elsewhere = place.path("images");
@@ -271,6 +280,7 @@ fn images_lie_elsewhere_if_asked() {
 /// With a transient store, containers and their lock lie in the run root.
 #[test]
 fn containers_of_a_transient_store_are_seen() {
+    only_root!();
     let place = Place::new(Driver::Overlay);
     let store = with(&place, |options| options.transient = true);
     let sample = sample(1);

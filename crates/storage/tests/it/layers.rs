@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use skopeo_image::{Digest, ErrorClass};
 use skopeo_storage::{Driver, Error, NewLayer, Store, layer_id};
 
-use crate::support::{DRIVERS, Place, base, changes, skip};
+use crate::support::{DRIVERS, Place, base, changes, only_root, skip};
 
 fn put(store: &Store, parent: Option<&str>, tar: &[u8]) -> skopeo_storage::Result<String> {
     let new = NewLayer { parent: parent.map(str::to_owned), ..NewLayer::default() };
@@ -15,9 +15,7 @@ fn put(store: &Store, parent: Option<&str>, tar: &[u8]) -> skopeo_storage::Resul
 
 #[test]
 fn a_layer_is_what_it_was() {
-    if !crate::support::is_root() {
-        skip!("owners and devices are for root");
-    }
+    only_root!();
     for driver in DRIVERS {
         let place = Place::new(driver);
         let store = place.store();
@@ -48,6 +46,7 @@ fn a_layer_is_what_it_was() {
 /// What lies in the folder of a layer is what others put there.
 #[test]
 fn a_layer_of_overlay_has_all_parts() {
+    only_root!();
     let place = Place::new(Driver::Overlay);
     let store = place.store();
     let mut ids: Vec<String> = Vec::new();
@@ -78,6 +77,7 @@ fn a_layer_of_overlay_has_all_parts() {
 
 #[test]
 fn a_layer_that_is_there_is_left_as_it_is() {
+    only_root!();
     for driver in DRIVERS {
         let place = Place::new(driver);
         let store = place.store();
@@ -94,6 +94,7 @@ fn a_layer_that_is_there_is_left_as_it_is() {
 
 #[test]
 fn what_cannot_be_a_layer_leaves_nothing() {
+    only_root!();
     for driver in DRIVERS {
         let place = Place::new(driver);
         let store = place.store();
@@ -121,6 +122,7 @@ fn what_cannot_be_a_layer_leaves_nothing() {
 /// A layer that is staged is gone with whoever staged it; it was never seen.
 #[test]
 fn what_is_staged_and_dropped_was_never_there() {
+    only_root!();
     for driver in DRIVERS {
         let place = Place::new(driver);
         let store = place.store();
@@ -136,6 +138,7 @@ fn what_is_staged_and_dropped_was_never_there() {
 /// Threads and clones of one store, and other stores on the same folder.
 #[test]
 fn many_at_once_write_a_layer_once() {
+    only_root!();
     for driver in DRIVERS {
         let place = Place::new(driver);
         let barrier = Barrier::new(6);
@@ -162,9 +165,7 @@ fn many_at_once_write_a_layer_once() {
 /// Where layers are mounted by a program, whiteouts are files, also for who does not know.
 #[test]
 fn a_mount_program_is_remembered() {
-    if !crate::support::is_root() {
-        skip!("owners and devices are for root");
-    }
+    only_root!();
     let place = Place::new(Driver::Overlay);
     let mut options = place.options();
     options.mount_program = true;
@@ -188,9 +189,7 @@ fn a_mount_program_is_remembered() {
 /// With a forced mode, the root of a layer has it too, and a note of the true one.
 #[test]
 fn a_forced_mode_is_noted_at_the_root() {
-    if !crate::support::is_root() {
-        skip!("owners and devices are for root");
-    }
+    only_root!();
     let place = Place::new(Driver::Overlay);
     let mut options = place.options();
     options.force_mask = Some(0o700);
@@ -211,6 +210,7 @@ fn a_forced_mode_is_noted_at_the_root() {
 /// The files of a layer are looked at when it is read.
 #[test]
 fn a_layer_that_was_changed_fails() {
+    only_root!();
     for driver in DRIVERS {
         let place = Place::new(driver);
         let store = place.store();

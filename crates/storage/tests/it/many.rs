@@ -2,15 +2,13 @@
 
 use std::process::Command;
 
-use crate::support::{DRIVERS, Place, Sample, installed, is_root, skip};
+use crate::support::{DRIVERS, Place, Sample, installed, only_root, skip};
 use crate::worker::{Work, Worker};
 
 /// Processes that write, read and delete: nothing is lost, and a layer is written once.
 #[test]
 fn processes_share_a_store() {
-    if !is_root() {
-        skip!("owners and devices are for root");
-    }
+    only_root!();
     for driver in DRIVERS {
         let place = Place::new(driver);
         let workers: Vec<Worker> = (0..4_u64)
@@ -37,10 +35,8 @@ fn processes_share_a_store() {
 /// podman beside us: what both write is there afterwards.
 #[test]
 fn podman_and_we_write_at_once() {
+    only_root!();
     let Some(podman) = installed("podman") else { skip!("podman is not installed") };
-    if !is_root() {
-        skip!("owners and devices are for root");
-    }
     const ROUNDS: u64 = 5;
     for driver in DRIVERS {
         let place = Place::new(driver);
@@ -69,6 +65,7 @@ fn podman_and_we_write_at_once() {
 /// layer is read again as what it was.
 #[test]
 fn root_of_a_user_namespace_has_a_store() {
+    only_root!();
     let Some(unshare) = installed("unshare") else { skip!("unshare is not installed") };
     let words = [unshare.display().to_string(), "--user".to_owned(), "--map-root-user".to_owned()];
     let allowed = Command::new(&unshare).args(["--user", "--map-root-user", "true"]).status();

@@ -6,7 +6,9 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use skopeo_image::Digest;
 
-use crate::support::{DRIVERS, Place, Sample, Tar, base, changes, installed, is_root, skip, tree};
+use crate::support::{
+    DRIVERS, Place, Sample, Tar, base, changes, installed, only_root, skip, tree,
+};
 
 /// The layers below the one that changes them, and a shell.
 fn sample() -> Sample {
@@ -30,10 +32,8 @@ fn check_tree(root: &Path) {
 
 #[test]
 fn podman_reads_what_we_wrote() {
+    only_root!();
     let Some(podman) = installed("podman") else { skip!("podman is not installed") };
-    if !is_root() {
-        skip!("owners and devices are for root");
-    }
     for driver in DRIVERS {
         let place = Place::new(driver);
         let store = place.store();
@@ -75,10 +75,8 @@ fn podman_reads_what_we_wrote() {
 
 #[test]
 fn podman_deletes_what_we_wrote_and_the_reverse() {
+    only_root!();
     let Some(podman) = installed("podman") else { skip!("podman is not installed") };
-    if !is_root() {
-        skip!("owners and devices are for root");
-    }
     for driver in DRIVERS {
         let place = Place::new(driver);
         let store = place.store();
@@ -101,10 +99,8 @@ fn podman_deletes_what_we_wrote_and_the_reverse() {
 
 #[test]
 fn we_read_what_podman_wrote() {
+    only_root!();
     let Some(podman) = installed("podman") else { skip!("podman is not installed") };
-    if !is_root() {
-        skip!("owners and devices are for root");
-    }
     for driver in DRIVERS {
         let place = Place::new(driver);
         let sample = sample();
@@ -141,10 +137,8 @@ fn we_read_what_podman_wrote() {
 /// A program runs in what we wrote.
 #[test]
 fn buildah_runs_what_we_wrote() {
+    only_root!();
     let Some(buildah) = installed("buildah") else { skip!("buildah is not installed") };
-    if !is_root() {
-        skip!("owners and devices are for root");
-    }
     for driver in DRIVERS {
         let place = Place::new(driver);
         let sample = sample();
@@ -171,10 +165,8 @@ fn buildah_runs_what_we_wrote() {
 /// locks; and we see what it does.
 #[test]
 fn a_podman_that_runs_sees_what_we_do() {
+    only_root!();
     let Some(podman) = installed("podman") else { skip!("podman is not installed") };
-    if !is_root() {
-        skip!("owners and devices are for root");
-    }
     for driver in DRIVERS {
         let place = Place::new(driver);
         let address = format!("unix://{}", place.path("socket").display());
@@ -226,10 +218,8 @@ impl Drop for Ended {
 /// Layers of ours that lie on those of a store that is read only.
 #[test]
 fn podman_reads_what_lies_on_an_additional_store() {
+    only_root!();
     let Some(podman) = installed("podman") else { skip!("podman is not installed") };
-    if !is_root() {
-        skip!("owners and devices are for root");
-    }
     for driver in DRIVERS {
         let (other, place) = (Place::new(driver), Place::new(driver));
         Sample::of(vec![base()]).put(&other.store(), &["h.io/base:1"]).unwrap();
@@ -251,10 +241,8 @@ fn podman_reads_what_lies_on_an_additional_store() {
 /// What both write of one image is the same but for dates.
 #[test]
 fn we_write_what_podman_writes() {
+    only_root!();
     let Some(podman) = installed("podman") else { skip!("podman is not installed") };
-    if !is_root() {
-        skip!("owners and devices are for root");
-    }
     for driver in DRIVERS {
         let (ours, theirs) = (Place::new(driver), Place::new(driver));
         let sample = Sample::of(vec![base(), changes()]);

@@ -23,6 +23,18 @@ macro_rules! skip {
 }
 pub(crate) use skip;
 
+/// Ends a test whose stores have files of several owners, if we may not make such: loudly, and in CI
+/// too.
+macro_rules! only_root {
+    () => {
+        if !$crate::support::is_root() {
+            ::std::eprintln!("SKIPPED: only root may give files away");
+            return;
+        }
+    };
+}
+pub(crate) use only_root;
+
 #[expect(clippy::disallowed_methods, reason = "CI sets it")]
 pub(crate) fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
