@@ -20,6 +20,7 @@ mod lines;
 mod logging;
 mod machine;
 pub mod man;
+mod namespace;
 mod progress;
 mod prompt;
 mod report;

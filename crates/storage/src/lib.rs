@@ -25,6 +25,7 @@ mod places;
 mod records;
 mod store;
 mod temporary;
+pub mod userns;
 
 pub use error::{Error, Result};
 pub use image::{Image, ImageData, NewData, NewImage};

@@ -26,6 +26,9 @@ pub struct Transport {
     pub writes: bool,
     /// Whether images can be deleted.
     pub deletes: bool,
+    /// Whether images are files of many users, which only root may make, be it root in a user
+    /// namespace.
+    pub wants_root: bool,
     /// Whether the tags of a place can be listed.
     pub lists_tags: bool,
     /// Parses what stands behind the colon; `None` for what is known but not built.
@@ -49,6 +52,7 @@ impl Transport {
             reads: false,
             writes: false,
             deletes: false,
+            wants_root: false,
             lists_tags: false,
             parse: None,
             instead: None,
@@ -69,6 +73,7 @@ pub static TRANSPORTS: [Transport; 11] = [
         reads: true,
         writes: true,
         deletes: true,
+        wants_root: true,
         parse: Some(|details| StorageName::parse(details).map(ImageName::Storage)),
         ..Transport::unbuilt("containers-storage", "[STORE]{REFERENCE | @ID}")
     },

@@ -32,7 +32,7 @@ use crate::args::value::Values;
 use crate::args::{self, help};
 use crate::exit::print;
 use crate::report::{self, Report};
-use crate::{go, logging};
+use crate::{go, logging, namespace};
 
 /// Runs the command that was asked for. `authfile` is `$REGISTRY_AUTH_FILE`.
 pub(crate) fn run(root: &Command, invocation: Invocation, authfile: Option<String>) -> Result<()> {
@@ -47,6 +47,7 @@ pub(crate) fn run(root: &Command, invocation: Invocation, authfile: Option<Strin
         ["help"] => return explain(root, &arguments),
         _ => global.check()?,
     }
+    namespace::enter_if_needed(&path, &flags, &arguments)?;
     let app = App::new(global, authfile);
     dispatch(&app, &path, &flags, &arguments).map_err(|error| app.asked_wrongly(error))
 }

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use anyhow::Error;
 use skopeo_image::{ErrorClass, as_a};
 use skopeo_registry::Error as RegistryError;
+use skopeo_storage::userns::Error as NamespaceError;
 use skopeo_transport::Error as TransportError;
 use skopeo_trust::sign::SignError;
 
@@ -94,6 +95,7 @@ pub(crate) fn class_of(link: &(dyn StdError + 'static)) -> Option<ErrorClass> {
             error => error.class(),
         })
         .or_else(|| as_a::<GpgError>(link)?.class())
+        .or_else(|| Some(as_a::<NamespaceError>(link)?.class()))
         .or_else(|| skopeo_sync::class_of(link))
 }
 

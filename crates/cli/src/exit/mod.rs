@@ -21,6 +21,7 @@ use skopeo_config::Error as ConfigError;
 use skopeo_copy::Error as CopyError;
 use skopeo_image::{ErrorClass, ManifestError};
 use skopeo_registry::Error as RegistryError;
+use skopeo_storage::userns::Error as NamespaceError;
 use skopeo_sync::Error as SyncError;
 use skopeo_sync::naming::Clash;
 use skopeo_sync::shard::ShardError;
@@ -205,6 +206,7 @@ fn hint(error: &Error) -> Option<String> {
             .or_else(|| error.downcast_ref::<SyncError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<CopyError>()?.hint())
             .or_else(|| error.downcast_ref::<ManifestError>()?.hint().map(str::to_owned))
+            .or_else(|| error.downcast_ref::<NamespaceError>()?.hint().map(str::to_owned))
             .or_else(|| error.downcast_ref::<TransportError>()?.hint())
             .or_else(|| error.downcast_ref::<NameError>()?.hint())
             .or_else(|| error.downcast_ref::<ConfigError>()?.hint().map(str::to_owned))

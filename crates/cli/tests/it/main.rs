@@ -51,6 +51,7 @@ mod signing;
 mod sigstore_bundles;
 mod sigstore_signing;
 mod stage;
+mod storage;
 mod surface;
 mod sync_archives;
 mod sync_choice;

@@ -1,0 +1,212 @@
+//! A user without the rights of root: in a user namespace, with the ids that the system has set
+//! aside, or without any.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+use skopeo_image::Digest;
+use skopeo_testkit::run::{installed, original};
+use skopeo_testkit::{Run, skip};
+
+use super::{Place, lacking};
+
+/// A user that nobody else is.
+const USER: u32 = 61_234;
+
+/// The first of the ids that are set aside for it, where there are any.
+const ASIDE: u32 = 3_000_000;
+
+struct User {
+    place: Place,
+    program: String,
+}
+
+impl User {
+    fn new(ids: bool) -> Self {
+        let place = Place::new("overlay");
+        // Where the user may run it.
+        let program = place.home.path("tmp/skopeo");
+        fs_err::copy(env!("CARGO_BIN_EXE_skopeo"), &program).unwrap();
+        for (name, text) in [
+            ("subuid", format!("walter:{ASIDE}:65536\n")),
+            ("subgid", format!("walter:{ASIDE}:65536\n")),
+            ("passwd", format!("root:x:0:0::/:/bin/sh\nwalter:x:{USER}:{USER}::/:/bin/sh\n")),
+        ] {
+            let text = if ids || name == "passwd" { text } else { String::new() };
+            place.home.write(&format!("tmp/{name}"), &text);
+        }
+        let user = Self { place, program: program.display().to_string() };
+        user.give();
+        user
+    }
+
+    /// Gives all of the home to the user.
+    fn give(&self) {
+        let root = self.place.home.path("");
+        let owner = format!("{USER}:{USER}");
+        let status = Command::new("chown").args(["-R", &owner]).arg(root).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Runs a program as the user, who sees files of its own for those of the system.
+    fn run(&self, program: &str, arguments: &[&str]) -> Run {
+        let mut binds = String::new();
+        for name in ["subuid", "subgid", "passwd"] {
+            let file = self.place.home.path(format!("tmp/{name}"));
+            binds.push_str(&format!("mount --bind {} /etc/{name} && ", file.display()));
+        }
+        let script = format!(
+            "{binds}exec setpriv --reuid {USER} --regid {USER} --clear-groups -- \"$0\" \"$@\""
+        );
+        let mut command = self.place.home.command(installed("unshare").unwrap());
+        command.args(["--mount", "sh", "-c", &script, program]).args(arguments);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        Run {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+
+    fn skopeo(&self, arguments: &[&str]) -> Run {
+        self.run(&self.program, arguments)
+    }
+
+    /// An image of one layer with a file of that owner.
+    fn image(&self, name: &str, owner: u64) {
+        let mut tar = Vec::new();
+        let mut header = [0_u8; 512];
+        header[..5].copy_from_slice(b"owned");
+        for (at, text) in [
+            (100, "0000640\0".to_owned()),
+            (108, format!("{owner:07o}\0")),
+            (116, format!("{owner:07o}\0")),
+            (124, "00000000003\0".to_owned()),
+            (136, "00000000000\0".to_owned()),
+            (148, "        ".to_owned()),
+            (156, "0".to_owned()),
+            (257, "ustar\u{0}00".to_owned()),
+        ] {
+            header[at..at + text.len()].copy_from_slice(text.as_bytes());
+        }
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        tar.extend(header);
+        tar.extend(b"abc");
+        tar.resize(512 * 4, 0);
+        let layer = Digest::sha256(&tar);
+        let config = json!({
+            "architecture": "amd64", "os": "linux", "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [layer.as_str()]},
+        });
+        let config = config.to_string();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "digest": Digest::sha256(config.as_bytes()).as_str(),
+                "size": config.len(),
+            },
+            "layers": [{
+                "mediaType": "application/vnd.oci.image.layer.v1.tar",
+                "digest": layer.as_str(),
+                "size": tar.len(),
+            }],
+        });
+        let folder = self.place.home.path("work").join(name);
+        fs_err::create_dir_all(&folder).unwrap();
+        fs_err::write(folder.join("version"), "Directory Transport Version: 1.1\n").unwrap();
+        fs_err::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
+        fs_err::write(folder.join(layer.hex()), tar).unwrap();
+        fs_err::write(folder.join(Digest::sha256(config.as_bytes()).hex()), config).unwrap();
+        self.give();
+    }
+
+    /// The owner of the only file of the only layer.
+    fn owner(&self) -> (u32, u32) {
+        let layer = self.place.folders().remove(0);
+        let file = self.place.home.path("store/overlay").join(layer).join("diff/owned");
+        let found = fs_err::symlink_metadata(file).unwrap();
+        (found.uid(), found.gid())
+    }
+}
+
+/// Whether this machine lets a user make a namespace.
+fn refused() -> Option<String> {
+    if let Some(lack) = lacking(&["newuidmap", "setpriv", "unshare"]) {
+        return Some(lack);
+    }
+    let tried = Command::new("setpriv")
+        .args(["--reuid", "61234", "--regid", "61234", "--clear-groups", "unshare", "-U", "true"])
+        .stderr(Stdio::null())
+        .status();
+    let made = tried.is_ok_and(|status| status.success());
+    (!made).then(|| "users may not make user namespaces here".to_owned())
+}
+
+#[test]
+fn with_ids_set_aside_files_have_other_owners() {
+    if let Some(why) = refused() {
+        skip!("{why}");
+    }
+    let user = User::new(true);
+    user.image("image", 1000);
+    user.skopeo(&["copy", "dir:image", "containers-storage:a"]).success();
+    // 0 is the user, 1 the first that is set aside.
+    assert_eq!(user.owner(), (ASIDE + 999, ASIDE + 999));
+    let inspected = user.skopeo(&["inspect", "containers-storage:a"]).success();
+    assert_eq!(inspected.json()["Name"], "docker.io/library/a");
+    user.skopeo(&["copy", "containers-storage:a", "dir:out"]).success();
+    let same = |name: &str| {
+        let read = |folder: &str| {
+            fs_err::read(user.place.home.path("work").join(folder).join(name)).unwrap()
+        };
+        assert_eq!(read("image"), read("out"));
+    };
+    same("manifest.json");
+    if let Some(original) = original() {
+        let theirs = ["copy", "containers-storage:a", "dir:theirs"];
+        user.run(original.to_str().unwrap(), &theirs).success();
+    }
+    user.skopeo(&["delete", "containers-storage:a"]).success();
+    assert!(user.place.folders().is_empty());
+}
+
+#[test]
+fn without_ids_the_user_is_all_there_is() {
+    if let Some(why) = refused() {
+        skip!("{why}");
+    }
+    let user = User::new(false);
+    user.image("mine", 0);
+    let run = user.skopeo(&["copy", "dir:mine", "containers-storage:a"]).success();
+    assert!(run.stderr.contains("Found no UID ranges set aside for user"), "{run}");
+    assert_eq!(user.owner(), (USER, USER));
+    user.skopeo(&["copy", "containers-storage:a", "dir:out"]).success();
+    user.image("others", 1000);
+    let run = user.skopeo(&["copy", "dir:others", "containers-storage:b"]).failure(1);
+    let sentence = "potentially insufficient UIDs or GIDs available in user namespace (requested \
+                    1000:1000 for ";
+    assert!(run.stderr.contains(sentence), "{run}");
+    assert_eq!(user.place.list("images").len(), 1);
+    // What names no store needs none of it.
+    let run = user.skopeo(&["copy", "dir:others", "oci:layout:x"]).success();
+    assert!(!run.stderr.contains("ranges"), "{run}");
+}
+
+/// Inside of what podman or buildah made, no second namespace is made; exit codes come through.
+#[test]
+fn who_is_inside_stays_there() {
+    if let Some(why) = refused() {
+        skip!("{why}");
+    }
+    let user = User::new(true);
+    user.image("image", 1000);
+    user.skopeo(&["copy", "dir:image", "containers-storage:a"]).success();
+    user.skopeo(&["inspect", "containers-storage:none"]).failure(2);
+    let inside = ["-Ur", user.program.as_str(), "inspect", "containers-storage:a"];
+    let run = user.run(installed("unshare").unwrap().to_str().unwrap(), &inside).success();
+    assert!(!run.stderr.contains("ranges"), "{run}");
+}
