@@ -4,7 +4,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use skopeo_config::auth::{self, AuthOptions};
-use skopeo_config::{Config, Environment, Overrides, Registries, TlsDetails};
+use skopeo_config::{
+    Config, Environment, Overrides, Registries, Storage, StoreSpec, TlsDetails,
+};
 use skopeo_image::{PolicyScope, RawManifest, Reference};
 use skopeo_trust::{Policy, policy::Requirement};
 
@@ -25,6 +27,25 @@ pub(super) fn registries_conf(data: &[u8]) {
             }
         }
         let _ = registries.primary(&reference);
+    }
+}
+
+/// storage.conf is read or refused; what is read is a store with absolute folders, or none.
+pub(super) fn storage_conf(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let vars = [("XDG_RUNTIME_DIR", "/"), ("A", "/a"), ("B", "")];
+    for uid in [0, 1000] {
+        let environment = Environment::fixed(vars, nowhere(), uid, nowhere());
+        let Ok(storage) = Storage::parse(text, Path::new("storage.conf"), &environment) else {
+            continue;
+        };
+        if let Ok(store) = storage.store(None, &environment) {
+            assert!(store.additional_stores.iter().all(|path| path.is_absolute()));
+            assert_ne!(store.image_store.as_ref(), Some(&store.graph_root));
+            // Reading it twice is reading it once.
+            let again = storage.store(Some(&StoreSpec::default()), &environment);
+            assert_eq!(again.expect("the same"), store);
+        }
     }
 }
 

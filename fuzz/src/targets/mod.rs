@@ -306,11 +306,13 @@ const NONE: &[&str] = &[];
 /// Everything that reads what others wrote.
 pub const TARGETS: &[Target] = &[
     row("reference", names::reference, 3000, TEXT),
+    row("storage_name", names::storage_name, 3000, TEXT),
     row("platforms", names::platforms, 3000, TEXT),
     row("constraint", names::constraint, 2000, TEXT),
     row("manifest", names::manifest, 2000, JSON),
     row("go_json", names::go_json, 2000, JSON),
     row("registries_conf", config::registries_conf, 800, TOML),
+    row("storage_conf", config::storage_conf, 800, TOML),
     row("registries_d", config::registries_d, 400, YAML),
     row("policy", config::policy, 1500, JSON),
     row("auth_json", config::auth_json, 600, JSON),

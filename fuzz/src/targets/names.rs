@@ -30,6 +30,12 @@ pub(super) fn reference(data: &[u8]) {
     assert!(!latest.is_name_only());
 }
 
+/// A name in a store of podman is read or refused; what is read means the same when it is printed.
+pub(super) fn storage_name(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    skopeo_transport::fuzzing::storage_name(text);
+}
+
 /// A list of platforms, as `--multi-arch` has it, is read or refused; what is read prints as it was.
 pub(super) fn platforms(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };

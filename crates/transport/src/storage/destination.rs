@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fs_err::File;
 use skopeo_blob::{Blob, MaxUnpacked, ReadError, Recode};
+use skopeo_image::number::wide;
 use skopeo_image::{
     Compression, Digest, ImageManifest, MAX_CONFIG_SIZE, Manifest, MediaType, RawManifest,
     Signature, Which,
@@ -110,6 +111,21 @@ pub(super) struct Packed {
     pub(super) digest: Digest,
     pub(super) size: u64,
     pub(super) compression: Compression,
+}
+
+impl Pending {
+    /// A blob that has come for this very image.
+    fn came(&self, wish: &Wish<'_>) -> Option<Stored> {
+        let digest = wish.blob.digest.clone();
+        let size = match wish.role {
+            Role::Config => wide(self.configs.get(&digest)?.len()),
+            Role::Layer(_) => match self.layers.get(&digest)? {
+                Came::Staged(_, packed) | Came::Spooled(_, packed) => packed.size,
+                Came::There(_) => return None,
+            },
+        };
+        files::is_wished(size, wish).then_some(Stored { digest, size, how: How::Present })
+    }
 }
 
 impl StorageDestination {
@@ -245,6 +261,9 @@ impl Destination for StorageDestination {
     }
 
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
+        if let Some(stored) = self.pending().came(wish) {
+            return Ok(Some(stored));
+        }
         let Some(layer) = self.find(wish).await? else { return Ok(None) };
         let digest = wish.blob.digest.clone();
         let size = if layer.diff_digest.as_ref() == Some(&digest) {

@@ -16,6 +16,7 @@ use crate::{Destination, Error, ImageName, Options, files};
 
 pub(crate) use destination::create;
 pub use error::StorageError;
+pub(crate) use name::check_name;
 pub use name::{StorageName, StorageNameError};
 pub(crate) use source::open;
 

@@ -226,6 +226,35 @@ fn is_id(text: &str) -> bool {
     format!("sha256:{text}").parse::<Digest>().is_ok()
 }
 
+/// As [`storage_name`](crate::fuzzing::storage_name).
+pub(crate) fn check_name(text: &str) {
+    const KNOWN: &str = "beefcafe89abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let Ok(name) = StorageName::read(text) else { return };
+    let printed = name.to_string();
+    assert!(StorageName::read(&printed).is_ok_and(|again| again == name), "{text:?} {printed:?}");
+    let store = Store {
+        driver: skopeo_config::StoreDriver::Overlay,
+        graph_root: "/graph".into(),
+        run_root: "/run".into(),
+        image_store: None,
+        additional_stores: Vec::new(),
+        transient: false,
+        ignore_chown_errors: false,
+        force_mask: None,
+        mount_program: false,
+        rootless: false,
+        options: Vec::new(),
+    };
+    let find = |beginning: &str| KNOWN.starts_with(beginning).then(|| KNOWN.to_owned());
+    let Ok(settled) = name.settle(store.clone(), find) else { return };
+    assert!(settled.reference().is_some() || settled.id().is_some(), "{text:?}");
+    let shown = settled.to_string();
+    let again = StorageName::read(&shown).and_then(|again| again.settle(store, |_| None));
+    assert!(again.is_ok_and(|again| again.to_string() == shown), "{text:?} {shown:?}");
+    let scope = settled.policy_scope();
+    assert!(scope.namespaces.iter().all(|wider| wider.len() < scope.identity.len()), "{scope:?}");
+}
+
 impl Name for StorageName {
     fn transport(&self) -> &'static str {
         "containers-storage"
@@ -291,8 +320,11 @@ impl fmt::Display for StorageName {
                 if let Some(root) = &spec.graph_root {
                     write!(f, "{}", root.display())?;
                 }
-                if let Some(root) = &spec.run_root {
-                    write!(f, "+{}", root.display())?;
+                match &spec.run_root {
+                    Some(root) => write!(f, "+{}", root.display())?,
+                    // Something must stand there.
+                    None if spec.graph_root.is_none() => f.write_str("+")?,
+                    None => {}
                 }
                 if !spec.options.is_empty() {
                     write!(f, ":{}", spec.options.join(","))?;
@@ -430,7 +462,7 @@ mod tests {
         assert_eq!(spec("vfs@/g+/r:a=b,c"), StoreSpec { options: options.clone(), ..both });
         assert_eq!(spec("vfs@/g:a=b,c"), StoreSpec { options, ..driver });
         assert_eq!(spec("+/r"), StoreSpec { run_root: path("/r"), ..StoreSpec::default() });
-        for text in ["[vfs@/g+/r:a=b,c]x", "[/g]x:1", "[+/r]@abc", "x@abc"] {
+        for text in ["[vfs@/g+/r:a=b,c]x", "[/g]x:1", "[+/r]@abc", "[vfs@+]x", "[+]x", "x@abc"] {
             assert_eq!(StorageName::read(text).unwrap().to_string(), text);
         }
     }

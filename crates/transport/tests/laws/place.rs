@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use skopeo_config::{Config, Environment, Overrides};
 use skopeo_testkit::Registry;
+use crate::Sample;
 use skopeo_transport::{Connections, Destination, Error, ImageName, Options, Source};
 
 /// A name in a fresh place, and how to open it. The place goes with the value.
@@ -54,6 +55,26 @@ impl Place {
         let name = name(folder.path().to_str().unwrap());
         let options = options(folder.path());
         Self { name: ImageName::parse(&name).unwrap(), options, folder, served: None }
+    }
+
+    /// A store of podman, if we may give files to others.
+    pub(crate) fn store(driver: &str) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root may give files to others");
+            return None;
+        }
+        let name = format!("containers-storage:[{driver}@{{}}/store+{{}}/running]h.io/ns/repo:tag");
+        Some(Self::at(|folder| name.replace("{}", folder)))
+    }
+
+    /// Whether it is a store of podman: it keeps what is in layers, and settles names.
+    pub(crate) fn is_store(&self) -> bool {
+        self.name.transport() == "containers-storage"
+    }
+
+    /// An image that can be in this place.
+    pub(crate) fn sample(&self, seed: u32) -> Sample {
+        if self.is_store() { Sample::of_tars(seed) } else { Sample::new(seed) }
     }
 
     /// Whether what is written can be looked at, and shows only with the commit. In a registry the

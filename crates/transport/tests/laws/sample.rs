@@ -39,6 +39,17 @@ impl Sample {
         Self::of(plain.config, layers)
     }
 
+    /// The same with layers that are tars.
+    pub(crate) fn of_tars(seed: u32) -> Self {
+        let plain = Self::new(seed);
+        let tar = |(number, bytes): (usize, &Bytes)| -> Bytes {
+            let name = format!("file-{number}");
+            skopeo_testkit::Tar::new().folder("etc/").file(&name, bytes).end().into()
+        };
+        let layers = plain.layers.iter().enumerate().map(tar).collect();
+        Self::of(plain.config, layers)
+    }
+
     fn of(config: Bytes, layers: Vec<Bytes>) -> Self {
         let describe = |media_type: &MediaType, bytes: &Bytes| {
             format!(
