@@ -30,7 +30,7 @@ pub struct Goal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
     /// There is no transport that is known for many images.
-    #[error("invalid place {0:?}: use docker://, dir:, oci:, oci-archive: or docker-archive:")]
+    #[error("invalid place {0:?}: use docker://, dir:, oci:, oci-archive:, docker-archive: or containers-storage:")]
     Transport(String),
     /// Nothing, or nothing in which a repository could be.
     #[error("invalid place {0:?}: no repository can be there")]
@@ -49,8 +49,11 @@ impl Place {
     /// What stands behind the transport's colon in the name of an image there.
     #[must_use]
     pub fn reference(&self, label: &str) -> String {
-        let slashes = if self.kind == CollectionKind::Docker { "//" } else { "" };
-        format!("{slashes}{}", join(&self.place, label))
+        match self.kind {
+            CollectionKind::Docker => format!("//{}", join(&self.place, label)),
+            CollectionKind::Storage => format!("{}{label}", self.place),
+            _ => join(&self.place, label),
+        }
     }
 }
 
@@ -69,7 +72,9 @@ impl FromStr for Place {
             CollectionKind::Docker => place.strip_prefix("//").unwrap_or(place),
             _ => place,
         };
-        if place.is_empty() || place.chars().any(char::is_control) {
+        // The usual store has no name.
+        let may_be_empty = kind == CollectionKind::Storage;
+        if (place.is_empty() && !may_be_empty) || place.chars().any(char::is_control) {
             return Err(none());
         }
         if kind == CollectionKind::Docker {
@@ -100,6 +105,8 @@ mod tests {
             ("oci:C:d", "oci:C:d"),
             ("oci-archive:a.tar", "oci-archive:a.tar"),
             ("docker-archive:./a.tar", "docker-archive:./a.tar"),
+            ("containers-storage:", "containers-storage:"),
+            ("containers-storage:[vfs@/s]", "containers-storage:[vfs@/s]"),
         ] {
             assert_eq!(text.parse::<Place>().unwrap().to_string(), printed);
         }

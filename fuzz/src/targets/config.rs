@@ -4,9 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use skopeo_config::auth::{self, AuthOptions};
-use skopeo_config::{
-    Config, Environment, Overrides, Registries, Storage, StoreSpec, TlsDetails,
-};
+use skopeo_config::{Config, Environment, Overrides, Registries, Storage, StoreSpec, TlsDetails};
 use skopeo_image::{PolicyScope, RawManifest, Reference};
 use skopeo_trust::{Policy, policy::Requirement};
 

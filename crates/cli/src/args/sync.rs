@@ -32,10 +32,10 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
          SOURCE is, with --src docker, a repository or an image of a registry; with registry, the \
          host of one, all of\nwhose repositories are meant; with dir, a folder with folders of dir: \
          images in it; with oci or oci-archive,\na layout with many images, in a folder or a tar; with \
-         docker-archive, what docker save writes; with\nyaml, a file that names repositories and tags. What a file of version 2 says of \
+         docker-archive, what docker save writes; with\ncontainers-storage, a store of podman, [DRIVER@GRAPHROOT] or \"\" for the usual one, all names of which are meant;\nwith yaml, a file that names repositories and tags. What a file of version 2 says of \
          destinations needs\nno DESTINATION and no --dest.\n\
          DESTINATION is, with --dest docker, a registry or a path in it; with dir, a folder; with oci, \
-         oci-archive or\ndocker-archive, one layout or file for all images. It may be left out where --to says where to.\n\n\
+         oci-archive or\ndocker-archive, one layout or file for all images; with containers-storage, a store. It may be left out where --to says where to.\n\n\
          See skopeo-sync(1) for details.",
     )
     .examples(&[
@@ -179,7 +179,8 @@ fn ends() -> [Flag; 3] {
     [
         Flag::text(
             "src",
-            "what SOURCE is (docker, registry, dir, oci, oci-archive, docker-archive, or yaml)",
+            "what SOURCE is (docker, registry, dir, oci, oci-archive, docker-archive, \
+             containers-storage, or yaml)",
         )
         .short('s')
         .offers(Offers::Words(&[
@@ -189,14 +190,22 @@ fn ends() -> [Flag; 3] {
             "oci",
             "oci-archive",
             "docker-archive",
+            "containers-storage",
             "yaml",
         ])),
         Flag::text(
             "dest",
-            "what DESTINATION is (docker, dir, oci, oci-archive, or docker-archive)",
+            "what DESTINATION is (docker, dir, oci, oci-archive, docker-archive, or containers-storage)",
         )
         .short('d')
-        .offers(Offers::Words(&["docker", "dir", "oci", "oci-archive", "docker-archive"])),
+        .offers(Offers::Words(&[
+            "docker",
+            "dir",
+            "oci",
+            "oci-archive",
+            "docker-archive",
+            "containers-storage",
+        ])),
         Flag::new(
             "to",
             Kind::Array,

@@ -320,7 +320,7 @@ const CIRCLES: &[(&str, &str, &[&str], &str)] = &[
     (
         "transport",
         "",
-        &["dir", "docker_tar", "layout", "name", "registry", "synthetic", "table"],
+        &["dir", "docker_tar", "layout", "name", "registry", "storage", "synthetic", "table"],
         "the table of transports has all formats, and a format makes names",
     ),
     (

@@ -342,7 +342,7 @@ fn failures() {
         row("no transports", "sync x y"),
         row("no source transport", "sync --dest docker x y"),
         row("no destination transport", "sync --src docker x y"),
-        row("a wrong source transport", "sync --src containers-storage --dest dir x y"),
+        row("a wrong source transport", "sync --src sif --dest dir x y"),
         row("a wrong destination transport", "sync --src docker --dest yaml x y"),
         row("folders to folders", "sync --src dir --dest dir images to"),
         row("an unknown flag", "sync --nothing x y"),

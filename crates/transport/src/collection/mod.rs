@@ -1,6 +1,6 @@
 //! Places that hold many images: what `sync` reads from and writes to.
 //!
-//! A registry, a folder of `dir:` images, a layout, an archive. Each image has a *label* there:
+//! A registry, a folder of `dir:` images, a layout, an archive, a store of podman. Each image has a *label* there:
 //! what its name says apart from the place, as `docker.io/library/busybox:1`.
 
 mod archive;
@@ -9,6 +9,7 @@ mod layout;
 mod path;
 mod registry;
 mod saved;
+mod store;
 
 use std::fmt;
 
@@ -32,12 +33,20 @@ pub enum CollectionKind {
     OciArchive,
     /// A tar as `docker save` makes it.
     DockerArchive,
+    /// A store of podman and buildah: the part in brackets of its images' names, or nothing.
+    Storage,
 }
 
 impl CollectionKind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Docker, Self::Dir, Self::Oci, Self::OciArchive, Self::DockerArchive];
+    pub const ALL: [Self; 6] = [
+        Self::Docker,
+        Self::Dir,
+        Self::Oci,
+        Self::OciArchive,
+        Self::DockerArchive,
+        Self::Storage,
+    ];
 
     /// The kind that the flags call so.
     #[must_use]
@@ -60,6 +69,7 @@ impl CollectionKind {
             Self::Oci => "oci",
             Self::OciArchive => "oci-archive",
             Self::DockerArchive => "docker-archive",
+            Self::Storage => "containers-storage",
         }
     }
 }
@@ -159,6 +169,7 @@ pub async fn collection(
         CollectionKind::Oci => Box::new(layout::Layout::new(place, options)?),
         CollectionKind::OciArchive => Box::new(archive::Archive::new(place, options).await?),
         CollectionKind::DockerArchive => Box::new(saved::Saved::new(place, options).await?),
+        CollectionKind::Storage => Box::new(store::Store::new(place, options)?),
     })
 }
 
@@ -177,6 +188,7 @@ pub async fn held(
         CollectionKind::Oci => crate::layout::held(place, &options.layout).await,
         CollectionKind::OciArchive => crate::layout::held_in_archive(place, options).await,
         CollectionKind::DockerArchive => crate::docker_tar::held(place, options).await,
+        CollectionKind::Storage => store::held(place, options).await,
         CollectionKind::Docker => {
             Err(Error::Unsupported { transport: kind.as_str(), operation: "Listing many images" })
         }

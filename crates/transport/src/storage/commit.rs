@@ -13,7 +13,7 @@ use skopeo_image::{
 use skopeo_storage::{Layer, NewData, NewImage, NewLayer, Store, layer_id};
 use tracing::debug;
 
-use super::destination::{Came, Packed};
+use super::came::{Came, Packed};
 use super::opened::{MANIFEST, manifest_key};
 use super::signatures::Metadata;
 use super::{StorageError, StorageName};

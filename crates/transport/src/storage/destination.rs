@@ -18,8 +18,9 @@ use skopeo_image::{
     Compression, Digest, ImageManifest, MAX_CONFIG_SIZE, Manifest, MediaType, RawManifest,
     Signature, Which,
 };
-use skopeo_storage::{Layer, NewLayer, StagedLayer, Store};
+use skopeo_storage::{Layer, Store};
 
+use super::came::{Came, Packed};
 use super::commit::{self, Image};
 use super::opened::{self, manifest_key};
 use super::signatures::Metadata;
@@ -92,25 +93,6 @@ struct Pending {
     origin: Option<RawManifest>,
     metadata: Metadata,
     signatures: Vec<(String, Vec<u8>)>,
-}
-
-/// How a layer came.
-#[derive(Debug)]
-pub(super) enum Came {
-    /// It is unpacked.
-    Staged(Box<StagedLayer>, Packed),
-    /// It waits for what it lies on, in a file.
-    Spooled(File, Packed),
-    /// It is in the store, maybe on another one.
-    There(Box<Layer>),
-}
-
-/// What the blob was that a layer came as.
-#[derive(Clone, Debug)]
-pub(super) struct Packed {
-    pub(super) digest: Digest,
-    pub(super) size: u64,
-    pub(super) compression: Compression,
 }
 
 impl Pending {
@@ -336,30 +318,6 @@ impl Destination for StorageDestination {
             commit::commit(&store, &name, image)
         })
         .await
-    }
-}
-
-impl Packed {
-    fn stored(&self) -> Stored {
-        Stored { digest: self.digest.clone(), size: self.size, how: How::Moved }
-    }
-
-    /// What is said of a layer that came as this blob.
-    pub(super) fn new_layer(&self, parent: Option<String>, diff: &Digest) -> NewLayer {
-        use skopeo_storage::Compression as Numbered;
-        NewLayer {
-            id: None,
-            parent,
-            expected_diff: Some(diff.clone()),
-            compressed: Some((self.digest.clone(), self.size)),
-            compression: match self.compression {
-                Compression::Uncompressed => Numbered::Uncompressed,
-                Compression::Bzip2 => Numbered::Bzip2,
-                Compression::Gzip => Numbered::Gzip,
-                Compression::Xz => Numbered::Xz,
-                Compression::Zstd | Compression::ZstdChunked => Numbered::Zstd,
-            },
-        }
     }
 }
 

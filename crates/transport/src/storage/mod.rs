@@ -3,6 +3,7 @@
 //! The store itself is the crate `skopeo-storage`; here is what images mean in it: names, manifests
 //! by their digests, signatures, and layers that are kept as what was in them.
 
+mod came;
 mod commit;
 mod destination;
 mod error;
@@ -31,6 +32,20 @@ pub(crate) async fn look(
     }
     let accepts = destination::accepts(name, files::CONCURRENCY);
     Ok(Box::new(Glance { name: ImageName::Storage(name.clone()), accepts, sight: Unseen }))
+}
+
+/// What the images of a store are called, each name once, in the order of their names.
+pub(crate) async fn labels(any: &StorageName, options: &Options) -> Result<Vec<String>, Error> {
+    let (any, config) = (any.clone(), options.config.clone());
+    files::blocking(move || {
+        let (store, _) = opened::open(&any, &config)?;
+        let images = store.images().map_err(StorageError::Store)?;
+        let mut labels: Vec<String> = images.into_iter().flat_map(|image| image.names).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        Ok(labels)
+    })
+    .await
 }
 
 /// Deletes an image with all its names, and the layers that nothing else needs.

@@ -46,6 +46,9 @@ pub enum StorageNameError {
     /// The part in brackets makes no sense.
     #[error("invalid reference")]
     Store,
+    /// What should be a store is something else.
+    #[error("{0:?} names no store: it is [DRIVER@GRAPHROOT+RUNROOT], or empty for the usual one")]
+    NotAStore(String),
     /// A folder of the store is named by a relative path.
     #[error("path name is not absolute")]
     Relative,
@@ -73,6 +76,17 @@ impl StorageName {
     /// Parses what stands behind the colon.
     pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
         Self::read(details).map_err(NameError::Storage)
+    }
+
+    /// The name of one of the images of a store, which is named by the part in brackets, or by
+    /// nothing.
+    pub(crate) fn within(place: &str, label: &str) -> Result<Self, NameError> {
+        let is_store = place.is_empty() || (place.starts_with('[') && place.ends_with(']'));
+        if !is_store {
+            let error = StorageNameError::NotAStore(place.to_owned());
+            return Err(NameError::Storage(error));
+        }
+        Self::parse(&format!("{place}{label}"))
     }
 
     fn read(details: &str) -> Result<Self, StorageNameError> {

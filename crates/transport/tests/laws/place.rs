@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::Sample;
 use skopeo_config::{Config, Environment, Overrides};
 use skopeo_testkit::Registry;
-use crate::Sample;
 use skopeo_transport::{Connections, Destination, Error, ImageName, Options, Source};
 
 /// A name in a fresh place, and how to open it. The place goes with the value.

@@ -91,7 +91,8 @@ pub(super) fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceK
     }
     let Some(from) = SourceKind::parse(&sync.src) else {
         let failure = anyhow!("{} is not a valid source transport", go::quote(&sync.src));
-        let hint = "it is docker, registry, dir, oci, oci-archive, docker-archive or yaml";
+        let hint = "it is docker, registry, dir, oci, oci-archive, docker-archive, \
+                    containers-storage or yaml";
         return Err(with_hint(failure, hint.to_owned()));
     };
     let mut places = Vec::new();
@@ -104,7 +105,7 @@ pub(super) fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceK
             let Some(kind) = CollectionKind::parse(&sync.dest) else {
                 let failure =
                     anyhow!("{} is not a valid destination transport", go::quote(&sync.dest));
-                let hint = "it is docker, dir, oci, oci-archive or docker-archive";
+                let hint = "it is docker, dir, oci, oci-archive, docker-archive or containers-storage";
                 return Err(with_hint(failure, hint.to_owned()));
             };
             places.push(Place { kind, place: destination.clone() });

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use skopeo_image::{Compression, Digest};
 use skopeo_testkit::run::original;
-use skopeo_testkit::{Image, run, skip};
+use skopeo_testkit::{Image, Registry, run, skip};
 
 use super::{DRIVERS, Place, lacking, sample, told, write};
 use crate::program::fatal;
@@ -28,8 +28,6 @@ fn the_store_is_what_the_original_makes() {
             ["copy", "oci:layout:b", "containers-storage:b:2"],
             // The name moves.
             ["copy", "oci:layout:a", "containers-storage:b:2"],
-            // The same image once more.
-            ["copy", "oci:layout:a", "containers-storage:h.io/a:1"],
         ] {
             run(&theirs.home, original().unwrap(), &arguments).success();
             ours.skopeo(&arguments).success();
@@ -290,4 +288,37 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
         if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
     }
     found
+}
+
+/// All images of a repository come into a store, and all of a store into a layout.
+#[test]
+fn many_images_are_synced() {
+    if let Some(lack) = lacking(&[]) {
+        skip!("{lack}");
+    }
+    let place = Place::new("overlay");
+    let registry = Registry::start();
+    let image = |seed: u64| {
+        Image::builder(seed).layer_of(1, Compression::Gzip).layer_of(seed, Compression::Gzip).build()
+    };
+    for number in 1..4 {
+        image(300 + number).push(&registry, &format!("ns/app:{number}"));
+    }
+    let from = format!("{}/ns/app", registry.host());
+    let sync = ["sync", "--src-tls-verify=false", "--src", "docker", "--dest"];
+    let to_store: Vec<&str> = sync.into_iter().chain(["containers-storage", &from, ""]).collect();
+    place.skopeo(&to_store).success();
+    assert_eq!(place.list("images").len(), 3);
+    assert_eq!(place.list("layers").len(), 4);
+    let again = place.skopeo(&to_store).success();
+    assert!(again.stderr.contains("3 images"), "{again}");
+    let out = ["sync", "--src", "containers-storage", "--dest", "oci", "", "out"];
+    place.skopeo(&out).success();
+    let listed = place.skopeo(&["list-tags", "oci:out"]).success().json();
+    let expected: Vec<String> = (1..4).map(|number| format!("{from}:{number}")).collect();
+    assert_eq!(listed["Tags"], serde_json::json!(expected));
+    let refused = place.skopeo(&["sync", "--src", "containers-storage", "--dest", "oci", "x", "o"]);
+
+    let refused = refused.failure(1);
+    assert!(fatal(&refused).contains("names no store"), "{refused}");
 }

@@ -216,7 +216,7 @@ fn source(text: &str, repositories: Option<String>) -> Result<From, String> {
     text.parse().map(From::Held).map_err(|_| {
         format!(
             "invalid source {text:?}: use docker://REPOSITORY, registry://HOST, dir:, oci:, \
-             oci-archive: or docker-archive:"
+             oci-archive:, docker-archive: or containers-storage:"
         )
     })
 }
@@ -265,6 +265,16 @@ fn exactly(text: &str, from: &From, suffix: &str) -> Result<Goal, String> {
             let place = if place.is_empty() { "/" } else { place };
             if ["", ".", ".."].contains(&label) {
                 return Err(format!("invalid name {text:?}"));
+            }
+            Ok(goal(kind, place, Label::Exactly(label.to_owned())))
+        }
+        CollectionKind::Storage => {
+            let (place, label) = match details.find(']') {
+                Some(end) if details.starts_with('[') => details.split_at(end.saturating_add(1)),
+                _ => ("", details),
+            };
+            if label.is_empty() {
+                return Err(format!("{text:?} does not say what the image is called"));
             }
             Ok(goal(kind, place, Label::Exactly(label.to_owned())))
         }
