@@ -30,7 +30,9 @@ pub struct Goal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
     /// There is no transport that is known for many images.
-    #[error("invalid place {0:?}: use docker://, dir:, oci:, oci-archive:, docker-archive: or containers-storage:")]
+    #[error(
+        "invalid place {0:?}: use docker://, dir:, oci:, oci-archive:, docker-archive: or containers-storage:"
+    )]
     Transport(String),
     /// Nothing, or nothing in which a repository could be.
     #[error("invalid place {0:?}: no repository can be there")]

@@ -39,14 +39,8 @@ pub enum CollectionKind {
 
 impl CollectionKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Docker,
-        Self::Dir,
-        Self::Oci,
-        Self::OciArchive,
-        Self::DockerArchive,
-        Self::Storage,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Docker, Self::Dir, Self::Oci, Self::OciArchive, Self::DockerArchive, Self::Storage];
 
     /// The kind that the flags call so.
     #[must_use]

@@ -105,7 +105,8 @@ pub(super) fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceK
             let Some(kind) = CollectionKind::parse(&sync.dest) else {
                 let failure =
                     anyhow!("{} is not a valid destination transport", go::quote(&sync.dest));
-                let hint = "it is docker, dir, oci, oci-archive, docker-archive or containers-storage";
+                let hint =
+                    "it is docker, dir, oci, oci-archive, docker-archive or containers-storage";
                 return Err(with_hint(failure, hint.to_owned()));
             };
             places.push(Place { kind, place: destination.clone() });

@@ -299,7 +299,10 @@ fn many_images_are_synced() {
     let place = Place::new("overlay");
     let registry = Registry::start();
     let image = |seed: u64| {
-        Image::builder(seed).layer_of(1, Compression::Gzip).layer_of(seed, Compression::Gzip).build()
+        Image::builder(seed)
+            .layer_of(1, Compression::Gzip)
+            .layer_of(seed, Compression::Gzip)
+            .build()
     };
     for number in 1..4 {
         image(300 + number).push(&registry, &format!("ns/app:{number}"));
