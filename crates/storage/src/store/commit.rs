@@ -94,6 +94,8 @@ impl Store {
         let location = inner.layers.location();
         let mut record = record(id, new, &staged.applied);
         record.flags.insert(flags::INCOMPLETE.to_owned(), Value::Bool(true));
+        // One that is incomplete and could not be removed: its folder goes with this one.
+        writing.list.remove(id);
         writing.list.add(location, Record::new(record));
         writing.save(&[location])?;
 

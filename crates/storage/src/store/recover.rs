@@ -24,9 +24,11 @@ impl Store {
             if let Some(folder) = inner.places.image_layers() {
                 files::make_folders(&folder, 0o700)?;
             }
-            temporary::recover(&self.recipes_in_work())?;
-            for root in inner.layout.temporaries() {
-                temporary::recover(&root)?;
+            for root in inner.layout.temporaries().chain([self.recipes_in_work()]) {
+                // It is in nobody's way.
+                if let Err(error) = temporary::recover(&root) {
+                    tracing::warn!("removing what was left in {}: {error}", root.display());
+                }
             }
             inner.layers_are_ready.store(true, Ordering::Release);
         }

@@ -72,6 +72,35 @@ fn whoever_is_ended_leaves_nothing_half() {
     }
 }
 
+/// An incomplete layer that cannot be removed is seen by nobody, is no hindrance, and is replaced by
+/// the same layer.
+#[test]
+fn an_incomplete_layer_that_stays_is_no_hindrance() {
+    only_root!();
+    let place = Place::new(Driver::Overlay);
+    let sample = Sample::seeded(1);
+    let image = sample.put(&place.store(), &["h.io/x:1"]).unwrap();
+    let id = image.layer.unwrap();
+    let path = place.root().join("overlay-layers/layers.json");
+    let mut list = place.list("layers");
+    list[1]["flags"] = serde_json::json!({"incomplete": true});
+    list[1]["diff-size"] = 7.into();
+    fs_err::write(&path, serde_json::to_vec(&list).unwrap()).unwrap();
+    // Where what is removed would lie there is a file.
+    let tempdirs = place.root().join("overlay/tempdirs");
+    fs_err::remove_dir(&tempdirs).unwrap();
+    fs_err::write(&tempdirs, "").unwrap();
+    let store = place.store();
+    assert!(store.layer(&id).unwrap().is_none());
+    assert!(store.layer(&id).unwrap().is_none());
+    assert_eq!(place.list("layers").len(), 2);
+    fs_err::remove_file(&tempdirs).unwrap();
+    sample.put(&store, &["h.io/x:1"]).unwrap();
+    assert_eq!(store.layer(&id).unwrap().unwrap().diff_size, Some(sample.layers[1].len() as u64));
+    place.check();
+    place.check_lists();
+}
+
 /// podman cleans up what we left, too.
 #[test]
 fn podman_is_content_with_what_we_left() {
