@@ -53,6 +53,23 @@ impl Layout {
         })
     }
 
+    /// A layer of files of up to 8 kB, a hundred in a folder.
+    pub(crate) fn layer_of_small_files(&self, count: u64) -> Result<Layer> {
+        self.layer(Compression::default(), |tar| {
+            for number in 0..count {
+                let size = number * 37 % 8000;
+                let mut header = tar::Header::new_gnu();
+                header.set_size(size);
+                header.set_mode(0o644);
+                header.set_mtime(1_700_000_000);
+                let name = format!("tree/{}/{number}", number / 100);
+                let noise = Noise { state: number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 };
+                tar.append_data(&mut header, name, io::Read::take(noise, size))?;
+            }
+            Ok(())
+        })
+    }
+
     fn layer(
         &self,
         level: Compression,

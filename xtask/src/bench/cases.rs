@@ -15,6 +15,13 @@ pub(super) struct Case {
     pub(super) goal: &'static str,
 }
 
+impl Case {
+    /// Whether this user may: who is not root has a store only with ranges of ids.
+    pub(super) fn is_possible(&self) -> bool {
+        !self.name.contains("storage") || nix::unistd::geteuid().is_root()
+    }
+}
+
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "registry to oci",
@@ -158,6 +165,34 @@ pub(super) const CASES: &[Case] = &[
         goal: "wall 0.4",
     },
     Case {
+        name: "registry to storage",
+        before: None,
+        arguments: |world| copy(&[&from(world, "large"), &store(world)]),
+        bare: false,
+        goal: "wall 0.6, cpu 0.6, 48 MiB",
+    },
+    Case {
+        name: "small files to storage",
+        before: None,
+        arguments: |world| copy(&[&from(world, "tree"), &store(world)]),
+        bare: false,
+        goal: "wall 0.6, cpu 0.6, 48 MiB",
+    },
+    Case {
+        name: "storage, nothing to do",
+        before: Some(|world| copy(&[&from(world, "large"), &store(world)])),
+        arguments: |world| copy(&[&from(world, "large"), &store(world)]),
+        bare: false,
+        goal: "wall 0.2",
+    },
+    Case {
+        name: "storage to registry",
+        before: Some(|world| copy(&[&from(world, "large"), &store(world)])),
+        arguments: |world| copy(&[&store(world), &to(world, "large")]),
+        bare: false,
+        goal: "wall 0.6, cpu 0.6",
+    },
+    Case {
         name: "--version",
         before: None,
         arguments: |_| words(&["--version"]),
@@ -195,6 +230,13 @@ fn plain(world: &World) -> String {
 
 fn layout(world: &World) -> String {
     format!("oci:{}:x", world.folder().display())
+}
+
+/// A store of containers' images.
+fn store(world: &World) -> String {
+    let folder = world.folder();
+    let folder = folder.display();
+    format!("containers-storage:[overlay@{folder}.store+{folder}.run]localhost/x:1")
 }
 
 fn archive(world: &World) -> String {

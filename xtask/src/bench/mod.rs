@@ -69,12 +69,14 @@ impl World {
 
     /// The bytes that lie in that folder and in the destination registry.
     fn stored(&self) -> Result<u64> {
-        Ok(size(&self.folder())? + size(&self.destination.data())?)
+        let store = self.folder().with_extension("store");
+        Ok(size(&self.folder())? + size(&store)? + size(&self.destination.data())?)
     }
 
     fn fresh(&mut self) -> Result<()> {
         self.serial += 1;
         let out = self.place.join("out");
+        release(&out)?;
         if out.exists() {
             fs_err::remove_dir_all(&out)?;
         }
@@ -83,13 +85,28 @@ impl World {
     }
 }
 
+/// Ends the mounts that the original leaves on stores, of a folder onto itself.
+fn release(out: &Path) -> Result<()> {
+    if !out.exists() {
+        return Ok(());
+    }
+    for entry in fs_err::read_dir(out)? {
+        let folder = entry?.path().join("overlay");
+        if folder.is_dir() {
+            // Ours leaves none.
+            Command::new("umount").arg(&folder).output().context("running umount")?;
+        }
+    }
+    Ok(())
+}
+
 /// The bytes of all files below `path`, each once whatever its names; none if it is not there.
 fn size(path: &Path) -> Result<u64> {
     size_besides(path, &mut HashSet::new())
 }
 
 fn size_besides(path: &Path, linked: &mut HashSet<u64>) -> Result<u64> {
-    let Ok(metadata) = fs_err::metadata(path) else { return Ok(0) };
+    let Ok(metadata) = fs_err::symlink_metadata(path) else { return Ok(0) };
     if !metadata.is_dir() {
         let is_new = metadata.nlink() == 1 || linked.insert(metadata.ino());
         return Ok(if is_new { metadata.len() } else { 0 });
@@ -128,7 +145,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         serial: 0,
     };
     let is_wanted = |name: &str| wanted.only.as_ref().is_none_or(|only| name.contains(&**only));
-    let cases: Vec<&Case> = CASES.iter().filter(|case| is_wanted(case.name)).collect();
+    let cases: Vec<&Case> =
+        CASES.iter().filter(|case| is_wanted(case.name) && case.is_possible()).collect();
     if !cases.is_empty() {
         println!("making the images ...");
         make_images(&world, wanted.layer, &theirs)?;
@@ -144,9 +162,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "{:<28} {:>25} {:>25} {:>25} {:>15} {:>17} {:>15}",
         "case", "wall s", "cpu s", "peak MiB", "requests", "stored MB", "temporary MB"
     );
-    for case in cases {
-        row(case, &mut world, &ours, &theirs, wanted.runs)?;
-    }
+    let rows = cases.iter().try_for_each(|case| row(case, &mut world, &ours, &theirs, wanted.runs));
+    // What is still mounted could not be removed.
+    release(&world.place.join("out"))?;
+    rows?;
     drop(world);
     sync::run(place.path(), &ours, &theirs, &is_wanted, wanted.runs, wanted.layer)
 }
@@ -211,7 +230,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// `large`: 8 layers; `small`: one of 1 MB; `index`: 6 platforms of two layers, one of them shared;
-/// `repeat`: one layer four times; `files`: two layers of this machine's programs.
+/// `repeat`: one layer four times; `files`: two layers of this machine's programs; `tree`: a layer
+/// of many small files.
 fn make_images(world: &World, layer: u64, skopeo: &Path) -> Result<()> {
     let folder = world.place.join("made");
     let mut layout = Layout::create(&folder)?;
@@ -231,7 +251,9 @@ fn make_images(world: &World, layer: u64, skopeo: &Path) -> Result<()> {
     }
     layout.tag("index", layout.index(&images)?)?;
     layout.tag("files", layout.image("amd64", &layers_of_files(&layout, layer)?)?)?;
-    for name in ["large", "small", "repeat", "index", "files"] {
+    let tree = layout.layer_of_small_files(if layer < 100_000_000 { 500 } else { 20_000 })?;
+    layout.tag("tree", layout.image("amd64", &[tree])?)?;
+    for name in ["large", "small", "repeat", "index", "files", "tree"] {
         shell::output(
             Command::new(skopeo)
                 .args(["--insecure-policy", "copy", "--quiet", "--all", "--dest-tls-verify=false"])
