@@ -14,6 +14,7 @@
 
 mod admit;
 mod error;
+mod hex;
 mod machine;
 pub mod openpgp;
 mod payload;

@@ -1,7 +1,6 @@
 //! Rekor, the transparency log: what is sent to it, and what is kept of its answer.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use skopeo_image::{Digest, go_json};
+
+use crate::hex::Hex;
 
 /// Where entries are made, below the address of a log.
 pub const PATH: &str = "api/v1/log/entries";
@@ -264,22 +265,6 @@ pub(super) fn bundle_entry(
         },
         "canonicalizedBody": logged.body,
     }))
-}
-
-/// Bytes as pairs of hexadecimal digits.
-pub(crate) struct Hex(pub(crate) Vec<u8>);
-
-impl FromStr for Hex {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|it| u8::try_from(it).ok());
-        let pairs = text.as_bytes().chunks(2).map(|pair| match pair {
-            [high, low] => Some(digit(*high)?.checked_shl(4)? | digit(*low)?),
-            _ => None,
-        });
-        pairs.collect::<Option<_>>().map(Self).ok_or(())
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::bundle::{Certificate, Entry};
 use super::wire::Bytes;
 use super::{hash, pem};
-use crate::sign::rekor::Hex;
+use crate::hex::Hex;
 
 /// What the log has to know.
 #[derive(Clone, Copy, Debug)]
