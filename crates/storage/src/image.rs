@@ -11,7 +11,7 @@ pub struct Image {
     pub digest: Option<Digest>,
     /// What it is called, the newest first.
     pub names: Vec<String>,
-    /// What it has ever been called, the newest first.
+    /// What it has ever been called; of what it is called, the oldest first.
     pub names_history: Vec<String>,
     /// The id of its top layer.
     pub layer: Option<String>,

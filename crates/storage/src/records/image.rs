@@ -103,11 +103,16 @@ impl ImageRecord {
         })
     }
 
-    /// Gives it a name: first of all, and noted for ever.
+    /// Gives it a name: first of all, and noted for ever. As others have it, all names that it has
+    /// are noted again then, so that the oldest of them comes first.
     pub(crate) fn add_name(&mut self, name: &str) {
-        for list in [&mut self.names, &mut self.names_history] {
+        let put = |list: &mut Vec<String>, name: &str| {
             list.retain(|had| had != name);
             list.insert(0, name.to_owned());
+        };
+        put(&mut self.names, name);
+        for name in &self.names {
+            put(&mut self.names_history, name);
         }
     }
 

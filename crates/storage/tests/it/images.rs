@@ -67,7 +67,8 @@ fn names_move() {
     store.add_names(&second.id(), &["h.io/y:1".to_owned(), "h.io/x:1".to_owned()]).unwrap();
     let names = ["h.io/y:1", "h.io/x:1"];
     assert_eq!(store.image(&second.id()).unwrap().names, names);
-    assert_eq!(store.image("h.io/y:1").unwrap().names_history, names);
+    let noted = ["h.io/x:1", "h.io/y:1"];
+    assert_eq!(store.image("h.io/y:1").unwrap().names_history, noted);
     let error = store.add_names("none", &["h.io/z:1".to_owned()]).unwrap_err();
     assert!(matches!(error, Error::ImageUnknown { .. }));
 }

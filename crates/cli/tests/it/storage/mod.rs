@@ -96,10 +96,6 @@ pub(crate) fn told(records: &[Value]) -> Vec<BTreeMap<String, Value>> {
             if record.get("diff-digest").is_some() {
                 told.remove("created");
             }
-            // Debian's has the oldest first, later versions the newest.
-            if let Some(Value::Array(names)) = told.get_mut("names-history") {
-                names.sort_by_key(Value::to_string);
-            }
             for (key, value) in &mut told {
                 if !key.starts_with("big-data-") {
                     continue;
