@@ -233,3 +233,26 @@ fn credentials_and_certificates_come_from_flags() {
         client.shut_down().success();
     }
 }
+
+/// Of an image of a store what was in the layers is given out, and that is what is told of them.
+#[test]
+fn images_of_stores_are_read() {
+    if let Some(lack) = crate::storage::lacking(&[]) {
+        skopeo_testkit::skip!("{lack}");
+    }
+    let place = crate::storage::Place::new("overlay");
+    let image = Image::builder(12).layers(2).build();
+    let layout = crate::storage::write(&place.home, &image, "a");
+    place.skopeo(&["copy", &layout, "containers-storage:a"]).success();
+    let client = start(&place.home, &[]);
+    let id = client.open("containers-storage:a");
+    let (digest, _) = read_all(&client, &id);
+    assert_eq!(digest, image.digest().as_str());
+    let layers = client.call("GetLayerInfo", json!([id])).value();
+    let told: Vec<&str> =
+        layers.as_array().unwrap().iter().map(|layer| layer["digest"].as_str().unwrap()).collect();
+    let plain: Vec<&str> = image.layers().iter().map(|layer| layer.diff_id.as_str()).collect();
+    assert_eq!(told, plain);
+    let none = client.call("OpenImageOptional", json!(["containers-storage:none"])).value();
+    assert_eq!(none, json!(0));
+}
