@@ -7,9 +7,9 @@
 
 use std::fmt::Write as _;
 
+use crate::args;
 use crate::args::command::{Command, Usage};
 use crate::args::flag::Flag;
-use crate::args::{self};
 use crate::exit::CLASSES;
 
 /// The pages as (file name, troff).
@@ -251,13 +251,69 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 const EXIT: &[(u8, &str)] = &[
     (0, "Done."),
-    (1, "Something failed; the last line on stderr says what."),
+    (
+        1,
+        "Something failed; stderr says what, and in a line of its own what to do about it, where that is known.",
+    ),
     (2, "The image does not exist."),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_page_sends_its_reader_to_itself() {
+        for (file, text) in pages() {
+            let itself = format!("{}(1)", file.trim_end_matches(".1"));
+            let text = text.replace("\\-", "-").replace("\\fR", "").replace("\\fB", "");
+            let found = text.lines().find(|line| line.contains(&itself));
+            assert_eq!(found, None, "{file}");
+        }
+    }
+
+    /// What is said of an option ends where the next one, or something else, begins.
+    #[test]
+    fn no_sentence_runs_into_an_option() {
+        for (file, text) in pages() {
+            let mut lines = text.lines().peekable();
+            while let Some(line) = lines.next() {
+                if line != ".TP" {
+                    continue;
+                }
+                let (tag, said) = (lines.next().unwrap(), lines.next().unwrap());
+                assert!(!tag.starts_with('.') && !said.starts_with('.'), "{file}: {tag} {said}");
+                lines.next_if(|line| line.starts_with("(default "));
+                let next = lines.peek().copied().unwrap_or(".");
+                assert!(next.starts_with('.'), "{file}: {tag}: {said} | {next}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_manual_has_every_transport_command_and_file() {
+        let pages = pages();
+        let page = |name: &str| {
+            let (_, text) = pages.iter().find(|(file, _)| file == name).unwrap();
+            text.replace("\\-", "-")
+        };
+        let main = page("skopeo.1");
+        for transport in args::transports() {
+            assert!(main.contains(&format!("\n{transport}:")), "{transport}");
+        }
+        for command in &args::tree(None).commands {
+            assert_eq!(
+                main.contains(&format!(".TP\n\\fB{}\\fR\n", command.name)),
+                command.visible,
+                "{}",
+                command.name
+            );
+        }
+        let sync = page("skopeo-sync.1");
+        for part in ["skopeo sync report merge", "FILES OF", "images-by-semver:", "version: 2"] {
+            assert!(sync.contains(part), "{part}");
+        }
+    }
 
     #[test]
     fn text_is_safe_for_troff() {

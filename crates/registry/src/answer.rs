@@ -17,6 +17,8 @@ pub struct Answer {
     codes: Vec<String>,
     text: String,
     missing: bool,
+    /// It is a page for people.
+    page: bool,
     hint: Option<Box<str>>,
     host: Option<Box<str>>,
 }
@@ -64,6 +66,8 @@ impl Answer {
         let hint = match self.class() {
             ErrorClass::Unauthorized => Some(hints::unauthorized(host, credentials)),
             ErrorClass::Denied => Some(hints::denied(host, credentials)),
+            // Proxies have pages for registries that do not answer them.
+            _ if self.page && self.status < 500 => Some(hints::page(host)),
             _ => None,
         };
         Self { hint: hint.map(Into::into), host: Some(host.into()), ..self }
@@ -81,7 +85,7 @@ impl Answer {
             }
             _ => None,
         };
-        Self { hint: self.hint.or_else(|| hint.map(Into::into)), ..self }
+        Self { hint: hint.map(Into::into).or(self.hint), ..self }
     }
 
     /// What kind of error it is. The code says more than the status, where there is one.
@@ -127,9 +131,16 @@ impl Answer {
             codes: Vec::new(),
             text: format!("received unexpected HTTP status: {}", line(status)),
             missing: false,
+            page: false,
             hint: None,
             host: None,
         }
+    }
+
+    /// A page where the JSON of a registry should be.
+    pub(crate) fn page(status: StatusCode) -> Self {
+        let text = "invalid character '<' looking for beginning of value".to_owned();
+        Self { text, page: true, ..Self::unexpected(status) }
     }
 
     /// The answer "too many requests" of a token server.
@@ -141,7 +152,7 @@ impl Answer {
     /// An answer of a registry, from its first megabyte or so.
     pub(crate) fn of_registry(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         if !status.is_client_error() {
-            let mut answer = Self::unexpected(status);
+            let mut answer = Self { page: is_page(body), ..Self::unexpected(status) };
             if let Some(detail) = parse(status, body).into_iter().find_map(|item| item.detail) {
                 answer.text += &format!(" ({detail})");
             }
@@ -173,6 +184,7 @@ impl Answer {
                 codes: Vec::new(),
                 text: format!("StatusCode: {}, {}", status.as_u16(), sample(body)),
                 missing: status == StatusCode::NOT_FOUND,
+                page: is_page(body),
                 hint: None,
                 host: None,
             };
@@ -186,6 +198,7 @@ impl Answer {
             text: first.in_full(),
             missing,
             codes: items.into_iter().map(|item| item.code).collect(),
+            page: is_page(body),
             hint: None,
             host: None,
         }
@@ -199,6 +212,11 @@ impl fmt::Display for Answer {
 }
 
 impl std::error::Error for Answer {}
+
+/// Whether it is a page for people, as web servers have them, or what stores of objects say.
+pub(crate) fn is_page(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"<")
+}
 
 /// `500 Internal Server Error`.
 fn line(status: StatusCode) -> String {

@@ -101,7 +101,7 @@ impl Client {
     pub async fn check_login(&self) -> Result<(), Error> {
         let response = self.0.send(&Call::new(Method::GET, "/v2/").scopes(Vec::new())).await?;
         match response.status().as_u16() {
-            200 => Ok(()),
+            200 => self.0.done(response).await.map(drop),
             401 => {
                 let source = Box::new(self.0.refusal(response).await);
                 Err(Error::BadCredentials { source })

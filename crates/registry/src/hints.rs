@@ -1,8 +1,13 @@
-//! What to do where a registry wants to know who asks, or does not let him.
+//! What to do where a registry wants to know who asks, does not let him, or is none.
 //!
 //! Flags are named without a prefix; who knows the command puts it there.
 
 use crate::options::Credentials;
+
+/// Against a page for people where a registry should answer.
+pub(crate) fn page(host: &str) -> String {
+    format!("{host} answers with a web page: is a registry there, and not a proxy or a login?")
+}
 
 /// Against "authentication required".
 pub(crate) fn unauthorized(host: &str, credentials: &Credentials) -> String {

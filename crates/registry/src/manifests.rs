@@ -7,6 +7,7 @@ use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use skopeo_image::{Digest, MediaType, RawManifest};
 use tracing::debug;
 
+use crate::answer::is_page;
 use crate::error::Error;
 use crate::repository::Repository;
 use crate::send::Call;
@@ -111,6 +112,9 @@ impl Repository {
             }
             return Err(Error::Answer(answer.about(&self.name())).doing(doing("reading")));
         }
+        if is_page(&bytes) {
+            return Err(self.shared().page(status).doing(doing("reading")));
+        }
         debug!("Content-Type from manifest GET is {:?}", headers.get(CONTENT_TYPE));
         let manifest = RawManifest::new(content_type(&headers), bytes);
         Ok(Fetched { manifest, digest: content_digest(&headers) })
@@ -135,16 +139,14 @@ impl Repository {
             call = call.header(CONTENT_TYPE, manifest.media_type.as_str());
         }
         let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
-        if !response.status().is_success() {
-            return Err(self.shared().refusal(response).await.doing(doing()));
-        }
-        if !response.headers().contains_key(CONTENT_DIGEST) {
+        let headers = self.shared().done(response).await.map_err(|error| error.doing(doing()))?;
+        if !headers.contains_key(CONTENT_DIGEST) {
             debug!(
                 "Manifest upload response didn’t contain a Docker-Content-Digest header, \
                  it might not be a container registry"
             );
         }
-        Ok(digest_in(response.headers(), &OCI_SUBJECT))
+        Ok(digest_in(&headers, &OCI_SUBJECT))
     }
 
     /// Deletes a manifest, and with it every tag that leads to it.
@@ -166,10 +168,8 @@ impl Repository {
     async fn delete(&self, reference: &str, doing: impl Fn() -> String) -> Result<(), Error> {
         let call = self.manifest_call(Method::DELETE, reference).scopes(self.to_delete());
         let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
-        if response.status().is_success() {
-            return Ok(());
-        }
-        Err(self.shared().refusal(response).await.doing(doing()))
+        self.shared().done(response).await.map_err(|error| error.doing(doing()))?;
+        Ok(())
     }
 
     fn manifest_call(&self, method: Method, reference: &str) -> Call<'static> {

@@ -12,12 +12,12 @@ use skopeo_image::Digest;
 use tracing::debug;
 use url::Url;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, is_page};
 use crate::authorize::Proof;
 use crate::client::Shared;
 use crate::encoding;
 use crate::error::Error;
-use crate::manifests::CONTENT_DIGEST;
+use crate::manifests::{CONTENT_DIGEST, content_type};
 use crate::pace::{Closed, Hints, Permit, Quota};
 use crate::redact::redacted;
 use crate::retry::{Tries, is_transient_status};
@@ -253,6 +253,30 @@ impl Shared {
             Bytes::new()
         };
         self.refusal_of(status, response.headers(), &body)
+    }
+
+    /// The headers of the answer to a change, or a question without an answer of its own, that went
+    /// well. Who answers everything with a page has changed nothing.
+    pub(crate) async fn done(&self, mut response: Response) -> Result<HeaderMap, Error> {
+        let status = response.status();
+        if !status.is_success() {
+            return Err(self.refusal(response).await);
+        }
+        let html = content_type(response.headers());
+        if html.is_some_and(|html| html.as_str() == "text/html") {
+            let idle = self.options.timeouts.idle;
+            let body = tokio::time::timeout(idle, self.read(&mut response, MAX_ERROR_BODY)).await;
+            // A page that breaks off, or is longer, is one all the same.
+            if body.ok().and_then(Result::ok).is_none_or(|body| is_page(&body)) {
+                return Err(self.page(status));
+            }
+        }
+        Ok(response.headers().clone())
+    }
+
+    /// A page for people where a registry should answer.
+    pub(crate) fn page(&self, status: StatusCode) -> Error {
+        Error::Answer(Answer::page(status).to(&self.options.host, &self.options.credentials))
     }
 
     /// What the registry says in an answer that is not the wanted one.

@@ -11,6 +11,7 @@ use skopeo_image::{Digest, is_valid_tag};
 use tracing::debug;
 use url::Url;
 
+use crate::answer::is_page;
 use crate::client::Shared;
 use crate::error::Error;
 use crate::repository::Repository;
@@ -123,6 +124,9 @@ async fn pages<T: DeserializeOwned>(
         left = left_after(left, body.len());
         if left.is_none() {
             return Err(Error::TooLarge(MAX_PAGES).doing(wording.refused));
+        }
+        if is_page(&body) {
+            return Err(shared.page(status).doing(wording.reading));
         }
         // Nothing behind the list is looked at, be it a comment of a cache.
         let page = budget.read_first(&body);

@@ -77,9 +77,9 @@ impl Token {
             issued_at: Value,
         }
         // What is wrong with a value would be told with the value, which may be the token.
-        let body: Body = go_json::from_slice(body).map_err(|error| match error.is_data() {
-            true => serde::de::Error::custom("its JSON is not that of a token"),
-            false => error,
+        let body: Body = go_json::from_slice(body).map_err(|_| {
+            let none = || "its JSON is not that of a token".to_owned();
+            serde::de::Error::custom(go_json::syntax_error(body).unwrap_or_else(none))
         })?;
         let secret = [body.token, body.access_token]
             .into_iter()

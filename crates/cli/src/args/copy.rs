@@ -84,7 +84,7 @@ fn destination() -> [Flag; 7] {
         )
         .placeholder("FORMAT")
         .offers(Offers::Words(&["gzip", "zstd", "zstd:chunked"])),
-        Flag::new("dest-compress-level", Kind::Int, "LEVEL of that compression")
+        Flag::new("dest-compress-level", Kind::Int, "LEVEL to compress layers with")
             .placeholder("LEVEL"),
         Flag::switch(
             "dest-precompute-digests",

@@ -25,7 +25,7 @@ pub(crate) fn registry(prefix: &str, alias: Option<&str>) -> Vec<Flag> {
         Flag::text(name("creds"), "log in to the registry as USERNAME with PASSWORD")
             .placeholder("USERNAME[:PASSWORD]"),
         Flag::text(name("username"), "user to log in to the registry as"),
-        Flag::text(name("password"), "password of that user"),
+        Flag::text(name("password"), "password to log in to the registry with"),
         Flag::text(name("registry-token"), "bearer token to show to the registry as it is"),
         Flag::text(
             name("cert-dir"),

@@ -10,7 +10,7 @@ use crate::go;
 
 /// `--all`.
 pub(crate) fn all() -> Flag {
-    Flag::switch("all", "copy every image of SOURCE-IMAGE if it is a list").short('a')
+    Flag::switch("all", "copy every image of a list, not only the one for this machine").short('a')
 }
 
 /// `--multi-arch` and what belongs to it.

@@ -44,7 +44,7 @@ pub(crate) fn logout() -> Command {
 
 fn files() -> [Flag; 2] {
     [
-        Flag::text("authfile", "file to keep the credentials in. REGISTRY_AUTH_FILE does the same")
+        Flag::text("authfile", "file to keep the credentials in. REGISTRY_AUTH_FILE names it too")
             .offers(Offers::Files),
         Flag::text("compat-auth-file", "Docker config file to keep the credentials in instead")
             .offers(Offers::Files),

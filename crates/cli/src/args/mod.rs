@@ -289,6 +289,39 @@ mod tests {
         }
     }
 
+    /// Flags are sorted by their names: what one says is read without the others.
+    #[test]
+    fn explanations_stand_alone() {
+        const REFERRING: [&str; 12] = [
+            "the same",
+            "that user",
+            "that compression",
+            "that certificate",
+            "that file",
+            "that flag",
+            "these lines",
+            "of these",
+            "above",
+            "below",
+            "the former",
+            "the latter",
+        ];
+        fn check(command: &Command) {
+            for flag in &command.flags {
+                for word in REFERRING {
+                    let says = flag.usage;
+                    assert!(!says.contains(word), "{} --{}: {says}", command.name, flag.name);
+                }
+            }
+            command.commands.iter().for_each(check);
+        }
+        let root = tree(None);
+        check(&root);
+        assert!(
+            root.persistent.iter().all(|flag| REFERRING.iter().all(|it| !flag.usage.contains(it)))
+        );
+    }
+
     #[test]
     fn every_flag_is_there_once_and_explained() {
         fn check(command: &Command, persistent: &[Flag]) {

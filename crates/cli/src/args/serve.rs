@@ -52,7 +52,7 @@ pub(crate) fn command() -> Command {
             Flag::text("tls-cert", "speak HTTPS with this certificate chain (PEM)")
                 .placeholder("FILE")
                 .offers(Offers::Files),
-            Flag::text("tls-key", "the private key of that certificate (PEM)")
+            Flag::text("tls-key", "private key of the certificate of --tls-cert (PEM)")
                 .placeholder("FILE")
                 .offers(Offers::Files),
             Flag::new(
@@ -75,7 +75,7 @@ pub(crate) fn command() -> Command {
             Flag::new(
                 "max-clients-per-address",
                 Kind::Uint,
-                "of these, let one address have N (default: half of them; all from this machine)",
+                "let one address have N of the connections (default: half of them; all from this machine)",
             )
             .placeholder("N"),
             Flag::text(
@@ -85,7 +85,7 @@ pub(crate) fn command() -> Command {
             .placeholder("FILE")
             .default(Some("-".to_owned()))
             .offers(Offers::Files),
-            Flag::text("log-format", "write these lines as text or json")
+            Flag::text("log-format", "write the lines of --log as text or json")
                 .placeholder("FORMAT")
                 .default(Some("text".to_owned()))
                 .offers(Offers::Words(&["text", "json"])),

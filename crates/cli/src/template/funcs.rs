@@ -2,8 +2,8 @@
 
 use gotmpl::{Template, Value as Foreign};
 
-use super::time;
 use super::value::{List, Value};
+use super::{printf, time};
 
 /// More spaces are not put before or behind a text.
 const WIDEST: usize = 1 << 16;
@@ -29,9 +29,17 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
         ("le", [a, b]) => Value::Bool(compare(a, b)?.is_le()),
         ("gt", [a, b]) => Value::Bool(compare(a, b)?.is_gt()),
         ("ge", [a, b]) => Value::Bool(compare(a, b)?.is_ge()),
-        ("print" | "println" | "printf" | "html" | "js" | "urlquery", arguments) => {
-            foreign(name, arguments)?
+        ("printf", arguments) => {
+            let plain = |verb: &str, value: &Value| {
+                let printed = foreign("printf", &[Value::text(verb), value.clone()])?;
+                Ok(printed.as_text().unwrap_or_default().to_owned())
+            };
+            match printf::printf(arguments, plain) {
+                Some(printed) => Value::text(&printed?),
+                None => foreign(name, arguments)?,
+            }
         }
+        ("print" | "println" | "html" | "js" | "urlquery", arguments) => foreign(name, arguments)?,
         ("json", [value]) => Value::text(&value.json()),
         ("lower", [value]) => Value::text(&text(value)?.to_lowercase()),
         ("upper", [value]) => Value::text(&text(value)?.to_uppercase()),

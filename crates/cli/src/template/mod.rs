@@ -11,6 +11,7 @@
 mod eval;
 mod funcs;
 mod needs;
+mod printf;
 mod table;
 mod time;
 pub(crate) mod value;
@@ -264,6 +265,14 @@ mod tests {
                 "{{printf \"%-5s|%q|%d|%v\" \"ab\" .Digest (len .Name) .Layers}}",
                 "ab   |\"sha256:cc\"|24|[sha256:aa sha256:bb]\n",
             ),
+            (
+                "{{printf \"%q %q %s %x|%%|%T %T %5T\" .Layers .Env .Labels .Env .Created .Env 1}}",
+                "[\"sha256:aa\" \"sha256:bb\"] [] map[a.b:1 v:x<y] []|%|*time.Time []string   int\n",
+            ),
+            ("{{printf \"%q\" .Labels}}", "map[\"a.b\":\"1\" \"v\":\"x<y\"]\n"),
+            // What follows a trim mark goes, the last line's end too.
+            ("{{range .Layers}}x{{- end -}}", "xx"),
+            ("{{- .Digest -}}  ", "sha256:cc"),
             ("{{json .Labels}} {{json .}}!", "{\"a.b\":\"1\",\"v\":\"x<y\"} {\"Name\":\"n<\"}!\n"),
             ("{{join .Layers \",\"}} {{split \"a,b\" \",\" | len}}", "sha256:aa,sha256:bb 2\n"),
             (

@@ -257,6 +257,8 @@ fn templates() {
         ("{{if eq .Os \"linux\"}}y{{else}}n{{end}}", One),
         ("{{printf \"%s-%d %v\" .Os (len .Env) .Layers}}", One),
         ("{{printf \"%q\" .Os}}", One),
+        ("{{printf \"%q %T\" .Layers .Created}}", One),
+        ("{{printf \"%q %s %T\" .Env .Labels .Labels}}", One),
         ("{{.Digest | printf \"%.19s\"}}", One),
         ("{{.Created.Format \"2006-01-02T15:04:05.000Z07:00\"}}", One),
         ("{{.Created.Year}} {{.Created.Unix}}", One),

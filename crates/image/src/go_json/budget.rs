@@ -7,6 +7,7 @@ use serde_json::Error;
 use serde_json::value::RawValue;
 
 use super::decode::Node;
+use super::syntax;
 
 /// How deep values may lie in each other.
 const DEEPEST: usize = 128;
@@ -52,7 +53,8 @@ impl Budget {
     pub fn read<T: DeserializeOwned>(&mut self, bytes: &[u8]) -> Result<T, Error> {
         let text = self.text(bytes)?;
         self.measure(&text)?;
-        let whole: &RawValue = serde_json::from_str(&text)?;
+        let whole: &RawValue = serde_json::from_str(&text)
+            .map_err(|error| in_gos_words(syntax::of_whole(bytes), error))?;
         T::deserialize(Node::new(whole.get()))
     }
 
@@ -65,10 +67,9 @@ impl Budget {
         let text = self.text(bytes)?;
         self.measure(&text)?;
         let mut values = serde_json::Deserializer::from_str(&text).into_iter::<&RawValue>();
-        match values.next() {
-            Some(first) => T::deserialize(Node::new(first?.get())),
-            None => serde_json::from_str(""), // the error that there is nothing
-        }
+        let first = values.next().unwrap_or_else(|| serde_json::from_str("")); // there is nothing
+        let first = first.map_err(|error| in_gos_words(syntax::of_first(bytes), error))?;
+        T::deserialize(Node::new(first.get()))
     }
 
     /// Takes a document that is kept as text: its bytes count, its values do not.
@@ -112,6 +113,11 @@ impl Budget {
     pub(super) fn values(&self) -> usize {
         self.values
     }
+}
+
+/// The same error in the words that users of the original know, where there are such.
+pub(super) fn in_gos_words(words: Option<String>, error: Error) -> Error {
+    words.map_or(error, Error::custom)
 }
 
 /// Refuses a document whose values lie too deep in each other, however many they are.

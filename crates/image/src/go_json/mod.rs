@@ -11,6 +11,7 @@ mod budget;
 mod decode;
 mod encode;
 mod raw;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Deserializer};
 pub use budget::{Budget, from_slice};
 pub use encode::{to_vec, to_vec_indent, write_compact};
 pub use raw::Raw;
+pub use syntax::of_whole as syntax_error;
 pub use text::is_name;
 
 /// Reads a size in bytes as the original does, into an `int64`: what no file can have, a fraction

@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Error;
 use serde_json::value::RawValue;
 
-use super::budget::{Budget, require_shallow, too_many};
+use super::budget::{Budget, in_gos_words, require_shallow, too_many};
 use super::decode::Node;
+use super::syntax;
 use super::text::{Inside, unquote};
 
 /// A value of a document, of which only the text is kept: all values of a document share it.
@@ -30,7 +31,8 @@ impl Raw {
     pub fn parse(bytes: Vec<u8>, budget: &mut Budget) -> Result<Self, Error> {
         let document = budget.take(bytes)?;
         require_shallow(&document)?;
-        let whole: &RawValue = serde_json::from_str(&document)?;
+        let whole: &RawValue = serde_json::from_str(&document)
+            .map_err(|error| in_gos_words(syntax::of_whole(document.as_bytes()), error))?;
         let (from, to) = place(&document, whole.get()).ok_or_else(|| too_many(0))?;
         Ok(Self { document: Arc::new(document), from, to })
     }

@@ -42,7 +42,7 @@ pub fn payload(bytes: &[u8]) -> Result<Vec<u8>, ManifestError> {
 fn format_of(signature: &SignatureBlock) -> Result<(usize, Vec<u8>), ManifestError> {
     let protected = decoded(&signature.protected)
         .map_err(|error| bad(format!("base64 decode error: {error}")))?;
-    let protected: Protected = serde_json::from_slice(&protected)
+    let protected: Protected = go_json::from_slice(&protected)
         .map_err(|error| bad(format!("error unmarshalling protected header: {error}")))?;
     let length = protected.format_length.ok_or_else(|| bad("missing formatted length"))?;
     let tail = protected.format_tail.ok_or_else(|| bad("missing formatted tail"))?;

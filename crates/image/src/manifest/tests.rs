@@ -187,7 +187,7 @@ fn refuses_manifests_that_could_be_two_things() {
 fn refuses_what_is_no_manifest() {
     let docker_type = MediaType::DOCKER_MANIFEST;
     for (media_type, text, expected) in [
-        (&MediaType::OCI_MANIFEST, "", "EOF"),
+        (&MediaType::OCI_MANIFEST, "", "unexpected end of JSON input"),
         (&MediaType::OCI_MANIFEST, "[]", "instead of an object"),
         (&MediaType::OCI_MANIFEST, r#"{"layers":{}}"#, "invalid type"),
         (&MediaType::OCI_MANIFEST, r#"{"layers":[{}]}"#, "a layer or instance has no digest"),
@@ -201,7 +201,11 @@ fn refuses_what_is_no_manifest() {
         ),
         (&MediaType::DOCKER_SCHEMA1, r#"{"schemaVersion":2}"#, "unsupported schema version 2"),
         (&MediaType::DOCKER_SCHEMA1, &schema1(&[]), "no FSLayers in manifest"),
-        (&MediaType::DOCKER_SCHEMA1, &schema1(&["["]), "parsing v2s1 history entry 0: EOF"),
+        (
+            &MediaType::DOCKER_SCHEMA1,
+            &schema1(&["["]),
+            "parsing v2s1 history entry 0: unexpected end of JSON",
+        ),
         (
             &MediaType::DOCKER_SCHEMA1,
             &schema1(&["{}"]).replace(r#""history":["#, r#""history":[{},"#),

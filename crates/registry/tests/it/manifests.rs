@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use skopeo_image::{Digest, MediaType, RawManifest};
 
-use crate::server::{Server, chain, hangup, reply};
+use crate::server::{Seen, Server, chain, hangup, reply};
 
 const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[]}"#;
 
@@ -150,6 +150,51 @@ async fn deleting() {
     let server = Server::start(|_| reply(405)).await;
     let error = server.client().repository("a").delete_manifest(&digest).await.unwrap_err();
     assert_eq!(error.status(), Some(405));
+}
+
+/// A login, a proxy, a name that is not quite the registry's: whatever it is asked, it says 200.
+#[tokio::test]
+async fn pages_are_no_answers() {
+    const PAGE: &str = "\n<!DOCTYPE html><html>Welcome</html>";
+    let page = |_: &Seen| reply(200).header("Content-Type", "text/html; charset=utf-8").body(PAGE);
+    let server = Server::start(page).await;
+    let client = server.client();
+    let repository = client.repository("a");
+    let digest = Digest::sha256(b"");
+    let manifest = RawManifest::new(None, MANIFEST.into());
+    for (what, error) in [
+        ("reading manifest x", repository.manifest("x").await.map(drop).unwrap_err()),
+        ("decoding tag list response", repository.tags().await.map(drop).unwrap_err()),
+        ("decoding the catalog", client.catalog().await.map(drop).unwrap_err()),
+        ("uploading manifest x", repository.put_manifest("x", &manifest).await.unwrap_err()),
+        ("deleting ", repository.delete_manifest(&digest).await.unwrap_err()),
+        ("deleting tag ", repository.delete_tag("x").await.unwrap_err()),
+        ("", client.check_login().await.unwrap_err()),
+    ] {
+        let said = chain(&error);
+        assert!(said.starts_with(what), "{said}");
+        assert!(said.ends_with("invalid character '<' looking for beginning of value"), "{said}");
+        let hint = error.hint().unwrap();
+        assert!(hint.starts_with(&format!("{} answers with a web page", server.host)), "{hint}");
+        assert!(!error.is_not_found());
+    }
+    // So it is with refusals, but for those that say who may, and those of a proxy whose registry
+    // does not answer.
+    for (status, hint) in
+        [(404, Some("page")), (400, Some("page")), (403, Some("login")), (502, None)]
+    {
+        let server = Server::start(move |_| reply(status).body(PAGE)).await;
+        let error = server.client().repository("a").manifest("x").await.unwrap_err();
+        let said = error.hint();
+        assert_eq!(said.is_some(), hint.is_some(), "{status} {said:?}");
+        assert!(said.is_none_or(|said| said.contains(hint.unwrap())), "{status} {said:?}");
+    }
+    // The type alone says little: some have it for JSON too.
+    let json = |_: &Seen| reply(200).header("Content-Type", "text/html").body("true");
+    let server = Server::start(json).await;
+    server.client().check_login().await.unwrap();
+    server.client().repository("a").put_manifest("x", &manifest).await.unwrap();
+    server.client().repository("a").delete_manifest(&digest).await.unwrap();
 }
 
 #[tokio::test]

@@ -53,7 +53,11 @@ async fn failures_have_the_originals_words() {
             "fetching tags list: repository name not known to registry",
         ),
         (403, r#"{"errors":[{"code":"DENIED","message":"no"}]}"#, "fetching tags list: denied: no"),
-        (200, "<html>", "decoding tag list response: expected value at line 1 column 1"),
+        (
+            200,
+            "<html>",
+            "decoding tag list response: invalid character '<' looking for beginning of value",
+        ),
     ] {
         let server = Server::start(move |_| reply(status).body(body)).await;
         let error = server.client().repository("a").tags().await.unwrap_err();
