@@ -189,6 +189,9 @@ docker-archive:PATH[:NAME:TAG] or docker-archive:PATH:@INDEX: an image in a tar 
 docker-daemon:NAME:TAG, docker-daemon:NAME@DIGEST or docker-daemon:sha256:ID: an image that a Docker \
 daemon has; to be written, it needs a tag.
 
+containers-storage:NAME[:TAG], containers-storage:@ID or either with [DRIVER@GRAPHROOT+RUNROOT] in front: an \
+image in the store of podman, buildah and CRI-O on this machine.
+
 sif:PATH: the root file system in a SIF file of Apptainer or Singularity. Only for reading.
 
 tarball:FILE[:FILE...]: an image made up of tars, packed or not, root layer first; - is standard input. \

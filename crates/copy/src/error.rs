@@ -375,6 +375,10 @@ impl Error {
             Self::NoSignIdentity(_) => {
                 Some("--sign-identity says under which name the image is to be signed".to_owned())
             }
+            Self::Rejected(_) => Some(
+                "policy.json decides so: `skopeo policy check IMAGE` says which part of it, and why"
+                    .to_owned(),
+            ),
             Self::Plan(source) => source.hint().map(str::to_owned),
             Self::Choose { source, .. } => source.hint().map(str::to_owned),
             Self::Shared(error) => error.hint(),

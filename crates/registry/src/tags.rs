@@ -59,6 +59,7 @@ impl Repository {
         }
         let path = format!("/v2/{}/tags/list", self.path);
         let wording = Wording {
+            about: Some(self.name()),
             sending: "getting repository tags",
             refused: "fetching tags list",
             reading: "decoding tag list response",
@@ -87,6 +88,7 @@ pub(crate) async fn catalog(shared: &Shared, scope: Scope) -> Result<Vec<String>
         repositories: Option<Vec<String>>,
     }
     let wording = Wording {
+        about: None,
         sending: "getting the catalog",
         refused: "fetching the catalog",
         reading: "decoding the catalog",
@@ -96,6 +98,8 @@ pub(crate) async fn catalog(shared: &Shared, scope: Scope) -> Result<Vec<String>
 }
 
 struct Wording {
+    /// The repository that is asked about.
+    about: Option<String>,
     sending: &'static str,
     refused: &'static str,
     reading: &'static str,
@@ -119,7 +123,12 @@ async fn pages<T: DeserializeOwned>(
             error.doing(if answered { wording.refused } else { wording.sending })
         })?;
         if status != StatusCode::OK {
-            return Err(shared.refusal_of(status, &headers, &body).doing(wording.refused));
+            let answer = shared.said(status, &headers, &body).about_something_else();
+            let answer = match &wording.about {
+                Some(repository) => answer.about(repository),
+                None => answer,
+            };
+            return Err(Error::Answer(answer).doing(wording.refused));
         }
         left = left_after(left, body.len());
         if left.is_none() {

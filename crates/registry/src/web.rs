@@ -10,6 +10,7 @@ use skopeo_image::{ErrorClass, Secret};
 use url::Url;
 
 use crate::client::http_client;
+use crate::encoding;
 use crate::error::Error;
 use crate::options::{ProxyRules, Timeouts, TlsOptions};
 use crate::wire::WireError;
@@ -156,6 +157,7 @@ impl Web {
         let status = answer.status();
         let location = answer.headers().get(LOCATION).and_then(|it| it.to_str().ok());
         let location = location.map(str::to_owned);
+        let headers = answer.headers().clone();
         let mut body = Vec::new();
         let mut stream = answer.bytes_stream();
         loop {
@@ -171,7 +173,10 @@ impl Web {
             }
         }
         let status_line = status.to_string();
-        Ok(Said { status: status.as_u16(), status_line, location, body: body.into() })
+        // Proxies pack what nobody asked them to.
+        let body = encoding::unpacked(&headers, body.into(), MAX_ANSWER, |_| false);
+        let body = body.map_err(Box::new)?;
+        Ok(Said { status: status.as_u16(), status_line, location, body })
     }
 }
 

@@ -81,9 +81,16 @@ impl Terminal {
         Pid::from_child(&self.child)
     }
 
-    /// Gives the terminal another width. A program that does not know yet writes rows that are too
-    /// long, and nothing here lays them out anew: so it may shorten them first.
+    /// Gives the terminal another width. Where it becomes narrower, a program that does not know yet
+    /// writes rows that are too long, and nothing here lays them out anew: so it may shorten them
+    /// first.
     pub fn resize(&self, columns: u16) {
+        let (_, before) = lock(&self.screen).parser.screen().size();
+        if columns >= before.get() {
+            lock(&self.screen).parser.screen_mut().set_size(rows(), number(columns));
+            set_size(&self.ours, columns);
+            return;
+        }
         set_size(&self.ours, columns);
         let begun = Instant::now();
         let fits = |row: &String| row.chars().count() < usize::from(columns);

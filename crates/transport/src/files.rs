@@ -178,7 +178,12 @@ fn beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, Error> {
     let mode = fs_err::metadata(path).ok().map(|metadata| metadata.permissions().mode() & 0o777);
     let mut builder = tempfile::Builder::new();
     let permissions = std::fs::Permissions::from_mode(mode.unwrap_or(0o644));
-    let mut temp = builder.prefix(BESIDE).permissions(permissions.clone()).tempfile_in(folder)?;
+    let temp = builder.prefix(BESIDE).permissions(permissions.clone()).tempfile_in(folder);
+    let mut temp = temp.map_err(|error| {
+        // Whoever named the place knows it, and not the file beside it.
+        let named = fs_err::OpenOptions::new().write(true).open(path).err();
+        named.filter(|named| named.kind() == error.kind()).unwrap_or(error)
+    })?;
     temp.write_all(bytes)?;
     if mode.is_some() {
         temp.as_file().set_permissions(permissions)?;

@@ -263,6 +263,36 @@ fn a_folder_that_must_not_be_overwritten_is_named_alone() {
 }
 
 #[test]
+fn what_the_policy_rejects_says_who_explains_it() {
+    let home = Home::new();
+    Image::new(1).write_dir(&home.path("work/a"));
+    home.write("work/reject.json", r#"{"default":[{"type":"reject"}]}"#);
+    for words in [
+        &["copy", "dir:a", "dir:b"][..],
+        &["copy", "dir:a", "oci-archive:c.tar"],
+        &["sync", "--src=dir", "--dest=oci", "a", "d"],
+    ] {
+        let words = [&["--policy", "reject.json"], words].concat();
+        let hint = hint(&home, &words);
+        assert!(hint.contains("`skopeo policy check IMAGE`"), "{words:?}: {hint:?}");
+    }
+    let words = ["--policy", "reject.json", "policy", "check", "dir:a"];
+    assert!(at_home(&home, &words).failure(1).stdout.contains("reject"));
+}
+
+/// The place that was named is in the sentence, and not a file beside it that nobody knows.
+#[test]
+fn a_folder_that_is_missing_is_told_with_the_archive() {
+    let home = Home::new();
+    Image::new(1).write_dir(&home.path("work/a"));
+    for (transport, place) in [("docker-archive", "none/images.tar"), ("oci-archive", "none")] {
+        let to = format!("{transport}:none/images.tar");
+        let run = at_home(&home, &["copy", "dir:a", &to]).failure(1);
+        assert!(fatal(&run).ends_with(&format!("{place}: no such file or directory")), "{run}");
+    }
+}
+
+#[test]
 fn transports_where_they_do_not_belong() {
     let home = Home::new();
     Image::new(1).write_oci(&home.path("work/two"), Some("v1"));

@@ -209,7 +209,56 @@ fn beside_a_destination_and_to_a_folder() {
         let found = at_home(&home, &["inspect", &name]).success().json();
         assert_eq!(found["Digest"], image.digest().as_str());
     }
-    assert!(read(&from) <= 3 * size, "a folder takes another form, and reads for itself");
+    assert_eq!(read(&from), size, "a folder takes what is packed as a registry does");
+    let requests = from.count(&On::blobs().method("GET"));
+    assert_eq!(requests, 7, "three configs, three layers, and one that all have");
+}
+
+/// A registry, a folder, a layout and an archive of layouts: what all take as it is, is read once.
+#[test]
+fn unlike_places_share_a_reading() {
+    let (from, images, size) = source();
+    let registry = Registry::start();
+    let home = home(&[&from, &registry]);
+    let repository = format!("{}/team/a", from.host());
+    let places = [registry.docker("m"), "dir:folder".into(), "oci:layout".into()];
+    let mut words = vec!["sync", "--src", "docker", "--dest", "oci-archive"];
+    for place in &places {
+        words.extend(["--to", place]);
+    }
+    words.extend([&*repository, "images.tar"]);
+    at_home(&home, &words).success();
+    assert_eq!(read(&from), size);
+    has_all(&home, &registry, "m/a", &images);
+    let in_layouts = format!("{repository}:");
+    for (image, tag) in images.iter().zip(TAGS) {
+        for name in [
+            format!("dir:folder/a:{tag}"),
+            format!("oci:layout:{in_layouts}{tag}"),
+            format!("oci-archive:images.tar:{in_layouts}{tag}"),
+        ] {
+            let found = at_home(&home, &["inspect", &name]).success().json();
+            assert_eq!(found["Digest"], image.digest().as_str(), "{name}");
+        }
+    }
+    // One that fails takes none of the others with it, whatever it is.
+    let (from, images, _) = source();
+    let (bad, good) = (Registry::start(), Registry::start());
+    let home = self::home(&[&from, &bad, &good]);
+    bad.fault(Fault::status(On::uploads().method("POST"), 403));
+    let repository = format!("{}/team/a", from.host());
+    let (bad, to) = (bad.docker("m"), good.docker("m"));
+    let mut words = vec!["sync", "--keep-going", "--src", "docker"];
+    words.extend(["--to", &bad, "--to", "dir:folder", "--to", &to, "--to", "oci:layout"]);
+    words.push(&repository);
+    at_home(&home, &words).failure(1);
+    has_all(&home, &good, "m/a", &images);
+    for (image, tag) in images.iter().zip(TAGS) {
+        for name in [format!("dir:folder/a:{tag}"), format!("oci:layout:{repository}:{tag}")] {
+            let found = at_home(&home, &["inspect", &name]).success().json();
+            assert_eq!(found["Digest"], image.digest().as_str(), "{name}");
+        }
+    }
 }
 
 #[test]

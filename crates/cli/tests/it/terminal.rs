@@ -72,7 +72,7 @@ fn bars_have_one_row_at_every_width() {
             &stage.home,
             columns,
             SKOPEO,
-            &["--idle-timeout=20s", "copy", &stage.source(), "dir:to"],
+            &["--idle-timeout=5m", "copy", &stage.source(), "dir:to"],
         );
         let rows = terminal.wait(bars_of_layers);
         // The original's lines, and nothing beside the bars.
@@ -177,6 +177,93 @@ fn bars_of_a_sync_show_the_tag_and_how_many() {
         let text = rows.join("\n");
         assert!(!text.contains("MiB /") && !text.contains("Images "), "{text}");
         assert!(text.contains("interrupted"), "{text}");
+    }
+}
+
+/// Three images of one layer each, under names that are longer than most terminals are wide.
+fn several() -> (Registry, Home, Vec<Image>, String) {
+    let registry = Registry::start();
+    let repository = "library/a-name-that-is-longer-than-the-terminal-is-wide/app";
+    let image = |seed| Image::builder(seed).layers(1).layer_size(6_000_000).build();
+    let images: Vec<Image> = [21, 22, 23].map(image).into();
+    for (at, image) in images.iter().enumerate() {
+        image.push(&registry, &format!("{repository}:1.2{at}-alpine"));
+    }
+    let home = home(&[&registry.host()]);
+    let source = format!("{}/{repository}", registry.host());
+    (registry, home, images, source)
+}
+
+fn stall_all(registry: &Registry, images: &[Image], after: u64) {
+    for (digest, _) in images.iter().flat_map(Image::blobs).filter(|blob| blob.1.len() > 1 << 20) {
+        registry.fault(Fault::stall(On::blobs().containing(digest.hex())).after(after));
+    }
+}
+
+/// Each image has one row, with the end of its name, and the run has one above them.
+fn one_row_each(rows: &[String], shown: &str) -> bool {
+    let bars: Vec<&String> =
+        rows.iter().filter(|row| row.contains("-alpine ") && row.contains("MiB /")).collect();
+    let run = rows.iter().filter(|row| row.starts_with("Images ") && row.contains(" 0/3"));
+    bars.len() == 3
+        && run.count() == 1
+        && bars.iter().all(|row| row.contains(shown))
+        && (0..3).all(|at| bars.iter().any(|row| row.contains(&format!(":1.2{at}-alpine "))))
+}
+
+#[test]
+fn bars_of_several_images_have_one_row_each_at_every_width() {
+    for columns in [40, 80, 200] {
+        let (registry, home, images, source) = several();
+        stall_all(&registry, &images, 2 * MIB);
+        let words = ["--idle-timeout=5m", "sync", "--src=docker", "--dest=dir", &source, "to"];
+        let mut terminal = Terminal::start(&home, columns, SKOPEO, &words);
+        terminal.wait(|rows| one_row_each(rows, "2.0"));
+        for (other, shown) in [(60, "MiB /"), (180, "[="), (40, "MiB /"), (columns, "MiB /")] {
+            terminal.resize(other);
+            let rows = terminal.wait(|rows| one_row_each(rows, shown));
+            let longest = bars(&rows).into_iter().map(|row| row.chars().count()).max();
+            assert!(longest <= Some(usize::from(other)), "{other}:\n{}", rows.join("\n"));
+        }
+        terminal.enter("\x03");
+        let (status, rows) = terminal.finish();
+        assert_eq!(status.code(), Some(130));
+        let text = rows.join("\n");
+        assert!(!text.contains("MiB /") && !text.contains("\nImages "), "{columns}:\n{text}");
+        assert!(text.contains("] interrupted") && text.contains("hint: run the same"), "{text}");
+        assert!(rows.iter().any(|row| row.starts_with("unfinished ") && row.ends_with(" 3")));
+    }
+}
+
+#[test]
+fn what_a_sync_finds_there_is_no_speed_and_no_bar_stays() {
+    let (registry, home, images, source) = several();
+    stall_all(&registry, &images, 3 * MIB);
+    let words = ["sync", "--src=docker", "--dest=dir", &source, "to"];
+    let mut terminal = Terminal::start(&home, 100, SKOPEO, &words);
+    terminal.wait(|rows| one_row_each(rows, " 3.00 MiB /"));
+    terminal.enter("\x03");
+    assert_eq!(terminal.finish().0.code(), Some(130));
+    registry.mend();
+    stall_all(&registry, &images, 20_000);
+    let mut terminal = Terminal::start(&home, 120, SKOPEO, &words);
+    let rows = terminal.wait(|rows| one_row_each(rows, "B/s"));
+    for row in rows.iter().filter(|row| row.contains("MiB /")) {
+        // Most of it was there, and nothing but a few bytes moves.
+        assert!(!row.contains("MiB/s") && !row.contains(" KiB / "), "{row}");
+    }
+    terminal.enter("\x03");
+    assert_eq!(terminal.finish().0.code(), Some(130));
+    registry.mend();
+    let mut terminal = Terminal::start(&home, 80, SKOPEO, &words);
+    let (status, rows) = terminal.finish();
+    let text = rows.join("\n");
+    assert!(status.success(), "{text}");
+    assert!(!text.contains("MiB /") && !text.contains("\nImages "), "{text}");
+    assert!(rows.iter().any(|row| row.starts_with("copied ") && row.ends_with(" 3")), "{text}");
+    for (at, image) in images.iter().enumerate() {
+        let folder = home.path(format!("work/to/app:1.2{at}-alpine"));
+        assert_eq!(whole_dir(&folder), Some(image.digest()));
     }
 }
 

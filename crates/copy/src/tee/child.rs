@@ -15,6 +15,9 @@ use crate::{Error, Outcome};
 pub(super) struct Child {
     pub(super) at: usize,
     pub(super) door: Box<dyn Destination>,
+    /// Whether it would be written to in the same way alone, whatever the image is; otherwise only
+    /// if the image stays what it is.
+    alike: bool,
     pub(super) fate: watch::Sender<Fate>,
     /// The blobs that are known to be there, with their lengths in bytes.
     pub(super) held: Mutex<HashMap<Digest, u64>>,
@@ -29,6 +32,8 @@ pub(super) enum Fate {
     /// What it wants is not what the others want, or it may do better the next time: it is
     /// copied to alone, when the others are done.
     Apart,
+    /// The image takes another form there, in which others may want it too.
+    Otherwise,
     Failed(Error),
 }
 
@@ -46,6 +51,8 @@ pub(super) enum End {
     Failed(Error),
     /// Neither ended nor failed.
     Open(Box<dyn Destination>),
+    /// The same, and the image takes another form there.
+    Otherwise(Box<dyn Destination>),
 }
 
 /// What became of all destinations of a [`Tee`], once that has ended.
@@ -59,9 +66,21 @@ impl Ends {
 }
 
 impl Child {
-    pub(super) fn new(at: usize, door: Box<dyn Destination>) -> Self {
+    pub(super) fn new(at: usize, door: Box<dyn Destination>, alike: bool) -> Self {
         let fate = watch::Sender::new(Fate::In);
-        Self { at, door, fate, held: Mutex::default(), present: Mutex::default() }
+        Self { at, door, alike, fate, held: Mutex::default(), present: Mutex::default() }
+    }
+
+    pub(super) fn is_alike(&self) -> bool {
+        self.alike
+    }
+
+    /// Takes it out if what is written is not what was read, and it would be in another way alone.
+    pub(super) fn see_change(&self) {
+        if !self.alike {
+            debug!("{} takes the image in another form", self.door.name());
+            self.leave(Fate::Otherwise);
+        }
     }
 
     pub(super) fn is_in(&self) -> bool {
@@ -103,7 +122,7 @@ impl Child {
 
     pub(super) async fn while_in<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut fate = self.fate.subscribe();
-        let out = |fate: &Fate| matches!(fate, Fate::Apart | Fate::Failed(_));
+        let out = |fate: &Fate| !matches!(fate, Fate::In | Fate::Unchanged);
         tokio::select! {
             biased;
             _ = fate.wait_for(out) => None,
@@ -136,6 +155,7 @@ impl Child {
             Fate::In => false,
             Fate::Unchanged => true,
             Fate::Apart => return End::Open(self.door),
+            Fate::Otherwise => return End::Otherwise(self.door),
             Fate::Failed(error) => {
                 self.door.abandon().await;
                 return End::Failed(error);

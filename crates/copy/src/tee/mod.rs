@@ -2,13 +2,17 @@
 //!
 //! A [`Tee`] is a [`Destination`] made of others, so that the pipeline knows nothing of it. The
 //! slowest of them sets the pace of a blob; one that fails is left behind, and the others go on.
-//! Only such destinations are joined as would be written to in the same way alone.
+//! Only such destinations are joined as would be written to in the same way alone: those that want an
+//! image in the same form, and those where it can stay what it is. Where it turns out that it does
+//! not, the latter leave.
 
+mod all;
 mod child;
+mod forms;
+mod reading;
 
 use std::fmt;
-use std::num::NonZeroUsize;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
@@ -17,96 +21,25 @@ use skopeo_blob::Blob;
 use skopeo_image::{Digest, Manifest, RawManifest, Signature, Which};
 use skopeo_transport::{
     Accepts, Destination, Error as TransportError, How, ImageName, PutManifestError, Referrer,
-    Role, Source, Stored, Wish,
+    Role, Stored, Wish,
 };
-use skopeo_trust::Policy;
 use tracing::debug;
 
+use crate::Error;
 use crate::error::sentence;
-use crate::{Copied, Error, Request, Session, copy};
+
+pub use all::copy_to_all;
 
 use child::{Child, End, Ends, Fate, Finish};
+use forms::{are_alike, common, has_foreign_layers, take_alike};
+use reading::Seen;
 
-/// Copies what `source` names to all of the destinations, and says of each, in their order, what
-/// became of it. What can be written to several of them alike is read once; where they differ (an
-/// OCI layout beside a registry, a manifest that one of them refuses) it is read again. A failure
-/// of one destination is that one's; a failure of the source is everybody's, and so shared.
-pub async fn copy_to_all(
-    session: &Session,
-    source: &dyn Source,
-    destinations: Vec<Box<dyn Destination>>,
-    policy: &Policy,
-    request: &Request,
-) -> Vec<Result<Copied, Error>> {
-    let mut results = Vec::with_capacity(destinations.len());
-    let alone = |door| async {
-        let copied: BoxFuture<'_, _> = Box::pin(copy(session, source, door, policy, request));
-        copied.await
-    };
-    // Each signs under its own name, so that what is written differs.
-    let apart = request.signing.is_asked() && request.signing.identity.is_none();
-    let groups = match apart {
-        true => destinations.into_iter().enumerate().map(|placed| vec![placed]).collect(),
-        false => Tee::groups(destinations),
-    };
-    for group in groups {
-        let group = match <[_; 1]>::try_from(group) {
-            Ok([(at, door)]) => {
-                results.push((at, alone(door).await));
-                continue;
-            }
-            Err(group) => group,
-        };
-        let Some((tee, ends)) = Tee::new(group) else { continue };
-        let copied: BoxFuture<'_, _> =
-            Box::pin(copy(session, source, Box::new(tee), policy, request));
-        let copied = copied.await.map_err(Arc::new);
-        for (at, end) in ends.take() {
-            let result = match (end, &copied) {
-                (End::Failed(error), _) => Err(error),
-                (End::Done(outcome), Ok(copied)) => Ok(Copied { outcome, ..copied.clone() }),
-                (End::Open(door), Err(error)) if !is_own(error) => {
-                    door.abandon().await;
-                    Err(Error::Shared(Arc::clone(error)))
-                }
-                (End::Open(door), _) => alone(door).await,
-                (End::Done(_), Err(error)) => Err(Error::Shared(Arc::clone(error))),
-            };
-            results.push((at, result));
-        }
-    }
-    results.sort_unstable_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
-}
-
-/// Whether a failure of several destinations together says nothing about one of them alone.
-fn is_own(error: &Error) -> bool {
-    match error {
-        Error::SystemImage(source)
-        | Error::OfList { source, .. }
-        | Error::Replicating { source, .. }
-        | Error::Referrer { source, .. } => is_own(source),
-        Error::Plan(_) | Error::NoType { .. } | Error::NoListType { .. } => true,
-        Error::Reuse { source, .. } | Error::WriteBlob { source, .. } => is_none_left(source),
-        Error::WriteSignatures(source) | Error::FindReferrer(source) | Error::Commit(source) => {
-            is_none_left(source)
-        }
-        Error::WriteManifest(source) => match &**source {
-            PutManifestError::TypeRejected { .. } => true,
-            PutManifestError::Other(source) => is_none_left(source),
-        },
-        _ => false,
-    }
-}
-
-fn is_none_left(error: &TransportError) -> bool {
-    matches!(error, TransportError::NoDestinationLeft)
-}
-
-/// Several destinations that take an image in the same form.
+/// Several destinations that take an image in the same form, or as it is.
 pub struct Tee {
     name: ImageName,
+    /// What all of them accept.
     accepts: Accepts,
+    seen: Seen,
     children: Vec<Child>,
     ends: Ends,
 }
@@ -115,12 +48,12 @@ pub struct Tee {
 type Placed = (usize, Box<dyn Destination>);
 
 impl Tee {
-    /// Sorts destinations into groups that can share a reading: in each group all would be written
-    /// to in the same way alone. The numbers are their places in `destinations`.
+    /// Sorts destinations into groups that can share a reading whatever the image is: in each group
+    /// all would be written to in the same way alone. The numbers are what the caller knows them by.
     #[must_use]
-    pub fn groups(destinations: Vec<Box<dyn Destination>>) -> Vec<Vec<Placed>> {
+    pub fn groups(destinations: impl IntoIterator<Item = Placed>) -> Vec<Vec<Placed>> {
         let mut groups: Vec<Vec<Placed>> = Vec::new();
-        for (at, door) in destinations.into_iter().enumerate() {
+        for (at, door) in destinations {
             let alike = |group: &[Placed]| {
                 group.first().is_some_and(|(_, first)| are_alike(&**first, &*door))
             };
@@ -132,16 +65,46 @@ impl Tee {
         groups
     }
 
-    /// One of the [groups](Self::groups), and where what became of each is said in the end.
-    fn new(group: Vec<Placed>) -> Option<(Self, Ends)> {
+    /// Sorts destinations into groups that can share the reading of an image that stays what it is.
+    #[must_use]
+    pub fn circles(destinations: impl IntoIterator<Item = Placed>) -> Vec<Vec<Placed>> {
+        let mut groups: Vec<(Accepts, Vec<Placed>)> = Vec::new();
+        for (at, door) in destinations {
+            let found = groups.iter_mut().find_map(|(accepts, group)| {
+                Some((common(accepts, door.accepts())?, accepts, group))
+            });
+            match found {
+                Some((common, accepts, group)) => {
+                    *accepts = common;
+                    group.push((at, door));
+                }
+                None => groups.push((door.accepts().clone(), vec![(at, door)])),
+            }
+        }
+        groups.into_iter().map(|(_, group)| group).collect()
+    }
+
+    /// One of the [groups](Self::groups) or [circles](Self::circles), and where what became of each
+    /// is said in the end.
+    fn new(group: Vec<Placed>, seen: Seen) -> Option<(Self, Ends)> {
         let (_, first) = group.first()?;
-        let mut accepts = first.accepts().clone();
-        let concurrency = group.iter().map(|(_, door)| door.accepts().concurrency);
-        accepts.concurrency = concurrency.min().unwrap_or(NonZeroUsize::MIN);
         let name = first.name().clone();
-        let children = group.into_iter().map(|(at, door)| Child::new(at, door)).collect();
+        let mut accepts = first.accepts().clone();
+        for (_, door) in &group {
+            accepts = common(&accepts, door.accepts()).unwrap_or(accepts);
+        }
+        let children = group.into_iter().map(|(at, door)| {
+            let alike = take_alike(&accepts, door.accepts());
+            Child::new(at, door, alike)
+        });
+        let children = children.collect();
         let ends = Ends::default();
-        Some((Self { name, accepts, children, ends: ends.clone() }, ends))
+        Some((Self { name, accepts, seen, children, ends: ends.clone() }, ends))
+    }
+
+    /// Whether some of them would be written to in another way alone, if the image changes.
+    fn is_mixed(&self) -> bool {
+        self.children.iter().any(|child| !child.is_alike())
     }
 
     fn inside(&self) -> impl Iterator<Item = &Child> {
@@ -233,19 +196,6 @@ fn together(places: impl Iterator<Item = String>) -> Option<String> {
     (!places.is_empty()).then(|| places.join(" "))
 }
 
-/// Whether two destinations would be written to in the same way.
-fn are_alike(one: &dyn Destination, other: &dyn Destination) -> bool {
-    // The name that schema 1 embeds is looked at when there is such a manifest.
-    let Accepts { manifests, layers, signatures, foreign_layers, digest, .. } = one.accepts();
-    let accepts = other.accepts();
-    *manifests == accepts.manifests
-        && *layers == accepts.layers
-        && signatures.is_ok() == accepts.signatures.is_ok()
-        && *foreign_layers == accepts.foreign_layers
-        && *digest == accepts.digest
-        && one.keeps_referrers().is_ok() == other.keeps_referrers().is_ok()
-}
-
 #[async_trait]
 impl Destination for Tee {
     fn name(&self) -> &ImageName {
@@ -322,6 +272,11 @@ impl Destination for Tee {
 
     async fn put_blob(&self, blob: Blob, role: Role) -> Result<Stored, TransportError> {
         let digest = blob.digest().cloned();
+        if digest.is_none() {
+            // It is packed otherwise on its way.
+            self.inside().for_each(Child::see_change);
+            self.require_any()?;
+        }
         let held = |child: &Child| digest.as_ref().and_then(|digest| child.holds(digest));
         let lacking: Vec<&Child> = self.inside().filter(|child| held(child).is_none()).collect();
         let (blobs, pump) = skopeo_blob::split(blob, lacking.len());
@@ -372,6 +327,10 @@ impl Destination for Tee {
         manifest: &RawManifest,
         which: &Which,
     ) -> Result<(), PutManifestError> {
+        if self.is_mixed() && (!self.seen.has(manifest) || has_foreign_layers(manifest)) {
+            self.inside().for_each(Child::see_change);
+            self.require_any()?;
+        }
         if *which == Which::Top {
             self.pass_over(manifest)?;
         }
@@ -403,7 +362,7 @@ impl Destination for Tee {
     }
 
     fn keeps_referrers(&self) -> Result<(), &'static str> {
-        self.children.first().map_or(Ok(()), |first| first.door.keeps_referrers())
+        self.children.iter().try_for_each(|child| child.door.keeps_referrers())
     }
 
     async fn has_referrer(

@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::TryStreamExt as _;
 use skopeo_image::Digest;
-use skopeo_registry::{Download, Error};
+use skopeo_registry::{Ask, Download, Error, ProxyRules, Web};
 
 use crate::server::{Reply, Server, chain, reply};
 
@@ -81,6 +81,28 @@ async fn what_is_parsed_is_unpacked_first() {
     assert!(error.contains("encoded as \"br\""), "{error}");
     let error = chain(&repository.manifest("bomb").await.unwrap_err());
     assert!(error.contains("exceeded maximum allowed size"), "{error}");
+}
+
+/// The servers of sigstore stand behind such proxies as well.
+#[tokio::test]
+async fn answers_of_other_servers_are_unpacked_too() {
+    let server = Server::start(|seen| match seen.path.as_str() {
+        "/bomb" => packed(200, vec![b' '; 32 << 20]),
+        "/broken" => reply(200).header("Content-Encoding", "gzip").body(&gzip(b"{}")[..15]),
+        "/refused" => packed(400, r#"{"code":400}"#),
+        _ => packed(201, "{}"),
+    })
+    .await;
+    let web = Web::new("test".to_owned(), ProxyRules::default()).unwrap();
+    let ask = |path: &str| {
+        let (url, web) = (format!("http://{}/{path}", server.host), &web);
+        async move { web.ask(&url, &Ask::default()).await }
+    };
+    assert_eq!(ask("entry").await.unwrap().body, "{}");
+    let refused = ask("refused").await.unwrap();
+    assert_eq!((refused.status, &*refused.body), (400, &br#"{"code":400}"#[..]));
+    assert!(ask("bomb").await.unwrap_err().to_string().contains("exceeded maximum allowed size"));
+    assert!(ask("broken").await.unwrap_err().to_string().contains("packed with gzip"));
 }
 
 /// What a layer is: something that is compressed itself, or a plain tar, or a config.

@@ -63,6 +63,9 @@ async fn failures_have_the_originals_words() {
         let error = server.client().repository("a").tags().await.unwrap_err();
         assert_eq!(chain(&error), expected);
         assert!(!error.is_not_found());
+        assert!(error.hint().is_some());
+        let hidden = error.hint().is_some_and(|hint| hint.starts_with("there is no repository"));
+        assert_eq!(hidden, status == 404);
     }
 }
 

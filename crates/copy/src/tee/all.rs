@@ -1,0 +1,117 @@
+//! Copying to all destinations, group by group.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use skopeo_transport::{Destination, Error as TransportError, PutManifestError, Source};
+use skopeo_trust::Policy;
+
+use super::child::End;
+use super::reading::{Reading, Seen};
+use super::{Placed, Tee};
+use crate::selection::Referrers;
+use crate::{Copied, Error, Request, Session, copy};
+
+/// Copies what `source` names to all of the destinations, and says of each, in their order, what
+/// became of it. What can be written to several of them alike is read once; where they differ (plain
+/// layers for one and packed ones for another, a manifest that one of them refuses) it is read
+/// again. A failure of one destination is that one's; a failure of the source is everybody's, and so
+/// shared.
+pub async fn copy_to_all(
+    session: &Session,
+    source: &dyn Source,
+    destinations: Vec<Box<dyn Destination>>,
+    policy: &Policy,
+    request: &Request,
+) -> Vec<Result<Copied, Error>> {
+    let mut results = Vec::with_capacity(destinations.len());
+    let alone = |door| async {
+        let copied: BoxFuture<'_, _> = Box::pin(copy(session, source, door, policy, request));
+        copied.await
+    };
+    // Each signs under its own name, so that what is written differs.
+    let apart = request.signing.is_asked() && request.signing.identity.is_none();
+    let seen = Seen::new(Arc::clone(session.lists()));
+    let reading = Reading { source, seen: seen.clone() };
+    let destinations = destinations.into_iter().enumerate();
+    let mut groups: VecDeque<Vec<Placed>> = match apart {
+        true => destinations.map(|placed| vec![placed]).collect(),
+        false if differs(request) => Tee::groups(destinations).into(),
+        false => Tee::circles(destinations).into(),
+    };
+    while let Some(group) = groups.pop_front() {
+        let group = match <[_; 1]>::try_from(group) {
+            Ok([(at, door)]) => {
+                results.push((at, alone(door).await));
+                continue;
+            }
+            Err(group) => group,
+        };
+        let Some((tee, ends)) = Tee::new(group, seen.clone()) else { continue };
+        let is_mixed = tee.is_mixed();
+        let copied: BoxFuture<'_, _> =
+            Box::pin(copy(session, &reading, Box::new(tee), policy, request));
+        let copied = copied.await.map_err(Arc::new);
+        let mut otherwise = Vec::new();
+        for (at, end) in ends.take() {
+            let result = match (end, &copied) {
+                (End::Failed(error), _) => Err(error),
+                (End::Done(outcome), Ok(copied)) => Ok(Copied { outcome, ..copied.clone() }),
+                (End::Open(door) | End::Otherwise(door), Err(error)) if !is_own(error) => {
+                    door.abandon().await;
+                    Err(Error::Shared(Arc::clone(error)))
+                }
+                (End::Otherwise(door), _) => {
+                    otherwise.push((at, door));
+                    continue;
+                }
+                // What they have in common is not what each of them has.
+                (End::Open(door), Err(_)) if is_mixed => {
+                    otherwise.push((at, door));
+                    continue;
+                }
+                (End::Open(door), _) => alone(door).await,
+                (End::Done(_), Err(error)) => Err(Error::Shared(Arc::clone(error))),
+            };
+            results.push((at, result));
+        }
+        groups.extend(Tee::groups(otherwise));
+    }
+    results.sort_unstable_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Whether what is asked for becomes of the image what not all places have: another form, or
+/// something that hangs on it.
+fn differs(request: &Request) -> bool {
+    matches!(request.referrers, Referrers::Copy(_))
+        || request.format.is_some()
+        || request.compression.is_some()
+        || request.encryption.is_some()
+        || !request.added.is_empty()
+}
+
+/// Whether a failure of several destinations together says nothing about one of them alone.
+fn is_own(error: &Error) -> bool {
+    match error {
+        Error::SystemImage(source)
+        | Error::OfList { source, .. }
+        | Error::Replicating { source, .. }
+        | Error::Referrer { source, .. } => is_own(source),
+        Error::Plan(_) | Error::NoType { .. } | Error::NoListType { .. } => true,
+        Error::Reuse { source, .. } | Error::WriteBlob { source, .. } => is_none_left(source),
+        Error::WriteSignatures(source) | Error::FindReferrer(source) | Error::Commit(source) => {
+            is_none_left(source)
+        }
+        Error::WriteManifest(source) => match &**source {
+            PutManifestError::TypeRejected { .. } => true,
+            PutManifestError::Other(source) => is_none_left(source),
+        },
+        _ => false,
+    }
+}
+
+fn is_none_left(error: &TransportError) -> bool {
+    matches!(error, TransportError::NoDestinationLeft)
+}
