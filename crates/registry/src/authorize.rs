@@ -130,6 +130,9 @@ impl Shared {
         if answers || known.scheme.is_some() {
             known.pinged = true;
             known.is_registry |= answers;
+            if trusted {
+                known.learn(response.headers());
+            }
             if trusted && known.challenges.is_empty() {
                 known.challenges = challenges(response.headers()).into();
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::Method;
+use http::{HeaderMap, HeaderName, Method};
 use url::Url;
 
 use crate::challenge::Challenge;
@@ -50,8 +50,21 @@ pub(crate) struct Known {
     pub(crate) pinged: bool,
     /// Whether it has shown that it is a registry.
     pub(crate) is_registry: bool,
+    /// Whether it has shown that it keeps signatures itself.
+    pub(crate) keeps_signatures: bool,
     /// Whether its tokens are good for so few requests that each gets its own.
     pub(crate) spends_tokens: bool,
+}
+
+/// By which a registry says that it keeps signatures itself: OpenShift's.
+const KEEPS_SIGNATURES: HeaderName = HeaderName::from_static("x-registry-supports-signatures");
+
+impl Known {
+    /// Takes in what the headers of any answer of the registry say.
+    pub(crate) fn learn(&mut self, headers: &HeaderMap) {
+        self.keeps_signatures |=
+            headers.get(KEEPS_SIGNATURES).is_some_and(|value| value.as_bytes() == b"1");
+    }
 }
 
 impl Client {
@@ -116,6 +129,12 @@ impl Client {
     /// Many registries refuse this.
     pub async fn catalog(&self) -> Result<Vec<String>, Error> {
         tags::catalog(&self.0, Scope::catalog()).await
+    }
+
+    /// Whether the registry has said so far that it keeps signatures itself.
+    #[must_use]
+    pub fn keeps_signatures(&self) -> bool {
+        self.0.known().keeps_signatures
     }
 
     /// The host as the options gave it.

@@ -32,6 +32,7 @@ mod referrers;
 mod repository;
 mod retry;
 mod send;
+mod signatures;
 mod tags;
 mod tls;
 mod token;
@@ -51,6 +52,7 @@ pub use options::{
 };
 pub use referrers::{ListedBy, Referrers, referrers_tag};
 pub use repository::Repository;
+pub use signatures::KeptSignature;
 pub use tls::TlsError;
 pub use upload::{BoxError, Mount, RetryWith, UploadError, UploadSession};
 pub use web::{Ask, Said, Web, WebError};

@@ -323,6 +323,9 @@ impl Shared {
             if trusted && (status.is_success() || response.headers().contains_key(API_VERSION)) {
                 self.known().is_registry = true;
             }
+            if trusted {
+                self.known().learn(response.headers());
+            }
             let again = match status {
                 _ if !trusted => false,
                 StatusCode::UNAUTHORIZED => {

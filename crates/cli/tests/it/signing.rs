@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
-use skopeo_testkit::{Gpg, Home, Image, Registry, Run, run, run::original, skip};
+use skopeo_testkit::{Fault, Gpg, Home, Image, On, Registry, Run, run, run::original, skip};
 
 use crate::program::{at_home, fatal};
 
@@ -427,6 +427,59 @@ fn folders(home: &Home) -> Vec<String> {
     let entries = fs_err::read_dir(home.path("work")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with("layers-")).collect()
+}
+
+/// OpenShift's registry: signatures of both programs, each judged by the other; lookaside storage
+/// is not looked at.
+#[test]
+fn signatures_are_kept_by_the_registry_itself() {
+    let Some(original) = original() else { skip!("no skopeo is installed") };
+    let registry = Registry::builder().keeps_signatures().start();
+    let home = Home::new();
+    let Some(gpg) = Gpg::new(&home) else { skip!("no gpg is installed") };
+    let key = gpg.key("one@example.com", "");
+    let public = gpg.export(&key);
+    home.insecure(&[&registry.host()]);
+    lookaside(&home);
+    Image::platforms(1, 2).push(&registry, "list:1");
+    let from = registry.docker("list:1");
+    let policy = signed_by(&home, &public, json!({"type": "matchExact"}));
+    let puts = |registry: &Registry| {
+        let lines = registry.lines();
+        lines.iter().filter(|line| line.starts_with("PUT /extensions/v2/")).count()
+    };
+    for (signer, tag) in [(true, "ours"), (false, "theirs")] {
+        let to = registry.docker(&format!("{tag}:1"));
+        let words = ["copy", "--all", "--sign-by", &key, &from, &to];
+        match signer {
+            true => at_home(&home, &words).success(),
+            false => run(&home, &original, &words).success(),
+        };
+        let copy = ["--policy", &policy, "copy", "--all", &to];
+        at_home(&home, &[&copy[..], &[&format!("dir:{tag}-ours")]].concat()).success();
+        run(&home, &original, &[&copy[..], &[&format!("dir:{tag}-theirs")]].concat()).success();
+    }
+    assert!(!home.path("lookaside").exists());
+    assert_eq!(puts(&registry), 6, "two images and their list, twice");
+    // The same signatures are not kept twice.
+    let ours = registry.docker("ours:1");
+    at_home(&home, &["copy", "--all", "dir:ours-ours", &ours]).success();
+    assert_eq!(puts(&registry), 6);
+    let unsigned = ["--policy", &policy, "copy", &from, "dir:none"];
+    let sentence = "Source image rejected: A signature was required, but no signature exists";
+    let refused = at_home(&home, &unsigned).failure(1);
+    assert!(fatal(&refused).ends_with(sentence), "{refused}");
+
+    // Trouble is no missing signature.
+    registry.fault(Fault::status(On::anything().containing("/extensions/"), 500));
+    let troubled = at_home(&home, &["--policy", &policy, "copy", &ours, "dir:trouble"]).failure(1);
+    assert!(fatal(&troubled).contains("downloading signatures for sha256:"), "{troubled}");
+    registry.mend();
+    registry.fault(Fault::status(On::anything().containing("/extensions/").method("PUT"), 403));
+    let sign = ["copy", "--sign-by", &key, &from, &registry.docker("new:1")];
+    let troubled = at_home(&home, &sign).failure(1);
+    let sentence = "writing signatures: uploading signature to sha256:";
+    assert!(fatal(&troubled).contains(sentence), "{troubled}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use skopeo_image::Digest;
 use skopeo_server::{Body, BoxError, Handler};
 
 use super::fault::{Fault, What};
+use super::kept::Kept;
 use super::lie::Lie;
 use super::token::Realm;
 use super::{Seen, json_response};
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     pub(super) seen: Mutex<Vec<Arc<Record>>>,
     /// Where the object store listens, `host:port`.
     pub(super) object_store: String,
+    /// The signatures that it keeps, if it does.
+    pub(super) kept: Option<Kept>,
     /// The challenge of a 401 that is a fault, where there is no realm.
     pub(super) basic: bool,
     /// What is being answered.
@@ -91,6 +94,10 @@ impl Handler for Front {
                 What::Lie(lie) => lie.tell(response).await,
                 what => spoil(what, response),
             };
+        }
+        if shared.kept.is_some() {
+            let yes = header::HeaderValue::from_static("1");
+            response.headers_mut().insert("x-registry-supports-signatures", yes);
         }
         if let Ok(mut seen) = record.seen.lock() {
             seen.status = response.status().as_u16();
@@ -163,6 +170,13 @@ impl Shared {
         target: &str,
         realm: &str,
     ) -> io::Result<Response<Body>> {
+        if let Some(kept) = &self.kept
+            && request.uri().path().starts_with("/extensions/")
+        {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+            return Ok(kept.answer(&head.method, head.uri.path(), &body));
+        }
         let Some(tokens) = &self.realm else { return Ok(self.registry().respond(request).await) };
         if request.uri().path() == "/token" {
             let (head, body) = request.into_parts();

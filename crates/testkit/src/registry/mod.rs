@@ -2,6 +2,7 @@
 
 mod fault;
 mod handler;
+mod kept;
 mod lie;
 pub mod real;
 mod signer;
@@ -28,6 +29,7 @@ pub use fault::{Fault, On};
 pub use token::TokenAuth;
 
 use handler::{Front, ObjectStore, Shared};
+use kept::Kept;
 
 use signer::Signer;
 use token::Realm;
@@ -69,6 +71,7 @@ pub struct Builder {
     tokens: Option<TokenAuth>,
     signer: Option<Signer>,
     faults: Vec<Fault>,
+    keeps_signatures: bool,
 }
 
 /// A request as it came, and how it was answered.
@@ -324,6 +327,13 @@ impl Builder {
         self
     }
 
+    /// It keeps signatures itself, as OpenShift's registry does.
+    #[must_use]
+    pub fn keeps_signatures(mut self) -> Self {
+        self.keeps_signatures = true;
+        self
+    }
+
     /// Starts it, on a thread and a runtime of its own.
     ///
     /// # Panics
@@ -352,6 +362,7 @@ impl Builder {
             // Another name than the registry's, so another host to clients.
             object_store: format!("localhost:{}", store.local_addr().expect("an address").port()),
             basic,
+            kept: self.keeps_signatures.then(Kept::default),
             working: Working::default(),
         });
         let running = Some(Running::start(shared.clone(), front, store, tls));

@@ -16,7 +16,7 @@ use skopeo_registry::{BoxError, Mount, Repository, RetryWith, UploadError, Uploa
 use super::ledger::Ledger;
 use super::lookaside::Lookaside;
 use super::referrers::Shelf;
-use super::{DockerName, attachments, bundles, place, same_registry};
+use super::{DockerName, attachments, bundles, kept, place, same_registry};
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, Options, PutManifestError, Referrer,
     Role, Stored, Wish, files, manifest,
@@ -393,11 +393,16 @@ impl Destination for RegistryDestination {
         if !hanging.is_empty() {
             bundles::write(&self.repository, &self.shelf, &digest, &hanging).await?;
         }
-        self.lookaside.write(&digest, &of(SignatureKind::Simple))
+        let simple = of(SignatureKind::Simple);
+        if self.repository.client().keeps_signatures() {
+            return kept::write(&self.repository, &digest, &simple).await;
+        }
+        self.lookaside.write(&digest, &simple)
     }
 
     fn keeps_signatures(&self, kind: SignatureKind) -> Result<(), Error> {
         match kind {
+            SignatureKind::Simple if self.repository.client().keeps_signatures() => Ok(()),
             SignatureKind::Simple => self.lookaside.require_writable(),
             SignatureKind::Sigstore => self.require_attachments(),
             // They are asked for by name, and hang where everything may.

@@ -9,6 +9,7 @@ mod bundles;
 mod connections;
 mod destination;
 mod foreign;
+mod kept;
 mod ledger;
 mod lookaside;
 mod mirrors;

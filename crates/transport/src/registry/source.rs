@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::foreign::{elsewhere_through, unverified};
 use super::lookaside::Lookaside;
 use super::mirrors::{Chosen, Want, choose};
-use super::{DockerName, attachments, referrers};
+use super::{DockerName, attachments, kept, referrers};
 use crate::{Error, Head, ImageName, Look, Options, Referrer, Source, files};
 
 /// Prepares to read an image. No request is sent yet: whether it is there shows when its digest or
@@ -95,10 +95,16 @@ impl Source for RegistrySource {
             Which::Top => self.manifest(which).await?.digest()?,
         };
         let config = &self.options.config;
-        let lookaside = Lookaside::new(config, &chosen.reference, Access::Read)?;
-        let mut signatures = lookaside.read(&chosen.repository, &digest).await?;
+        let repository = &chosen.repository;
+        // It has been asked for the manifest, so it has said by now whether it keeps them.
+        let mut signatures = if repository.client().keeps_signatures() {
+            kept::read(repository, &digest).await?
+        } else {
+            let lookaside = Lookaside::new(config, &chosen.reference, Access::Read)?;
+            lookaside.read(repository, &digest).await?
+        };
         if config.signatures()?.use_sigstore_attachments(&chosen.reference) {
-            signatures.extend(attachments::read(&chosen.repository, &digest).await?);
+            signatures.extend(attachments::read(repository, &digest).await?);
         }
         Ok(signatures)
     }
