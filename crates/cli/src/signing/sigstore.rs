@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use skopeo_image::{RawManifest, Reference, Secret, Signature, SignatureKind};
 use skopeo_registry::{Ask, Said, Web};
 use skopeo_trust::sign::fulcio::{self, Certificate};
 use skopeo_trust::sign::{Format, Log, PrivateKey, SignError, Signer, Sigstore, cosign_key, rekor};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::oidc;
 use super::params::{KeySource, Oidc, Params};
@@ -22,6 +23,10 @@ use crate::go;
 
 /// The largest file with a private key, in bytes.
 const MAX_KEY: usize = 1 << 20;
+
+/// How long a certificate has to be good at least for one more signature: the log has to take it in
+/// before it is over.
+const MARGIN: Duration = Duration::from_secs(30);
 
 const JSON: &str = "application/json";
 
@@ -60,7 +65,7 @@ pub(super) fn by_params(path: &Path, web: &Web, output: Output) -> Result<Arc<dy
         }
         KeySource::Fulcio { url, oidc } => {
             let url = below("fulcioURL", &url, fulcio::PATH)?;
-            let (web, ready) = (web.clone(), OnceCell::new());
+            let (web, ready) = (web.clone(), Mutex::default());
             Arc::new(Certified { web, url, oidc, output, log, format: params.format, ready })
         }
     })
@@ -143,20 +148,40 @@ struct Certified {
     output: Output,
     log: Option<Arc<dyn Log>>,
     format: Format,
-    ready: OnceCell<Sigstore>,
+    ready: Mutex<Option<Ready>>,
+}
+
+/// A key that is certified, for now.
+#[derive(Clone, Debug)]
+struct Ready {
+    signer: Arc<Sigstore>,
+    /// Until when, in seconds since 1970, if that is known.
+    not_after: Option<i64>,
+}
+
+impl Ready {
+    fn is_good(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let soon = i64::try_from(now.saturating_add(MARGIN).as_secs()).unwrap_or(i64::MAX);
+        self.not_after.is_none_or(|end| soon < end)
+    }
 }
 
 impl Certified {
-    async fn signer(&self) -> Result<&Sigstore> {
-        self.ready
-            .get_or_try_init(|| async {
-                let (key, _) = PrivateKey::generate()?;
-                let certificate =
-                    self.certify(&key).await.context("Error using --sign-by-sigstore")?;
-                let signer = Sigstore::new(key).certified(certificate).in_format(self.format);
-                Ok(logged(signer, self.log.clone()))
-            })
-            .await
+    /// Who signs now: with a new key and certificate if those of before are over, as happens while
+    /// many images are copied.
+    async fn signer(&self) -> Result<Arc<Sigstore>> {
+        let mut ready = self.ready.lock().await;
+        if let Some(ready) = ready.as_ref().filter(|it| it.is_good()) {
+            return Ok(ready.signer.clone());
+        }
+        let (key, _) = PrivateKey::generate()?;
+        let certificate = self.certify(&key).await.context("Error using --sign-by-sigstore")?;
+        let not_after = certificate.not_after();
+        let signer = Sigstore::new(key).certified(certificate).in_format(self.format);
+        let signer = Arc::new(logged(signer, self.log.clone()));
+        *ready = Some(Ready { signer: signer.clone(), not_after });
+        Ok(signer)
     }
 
     async fn certify(&self, key: &PrivateKey) -> Result<Certificate> {

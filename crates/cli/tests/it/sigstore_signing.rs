@@ -434,6 +434,41 @@ fn fulcio_certifies_a_new_key() {
     }
 }
 
+/// A certificate that was good for ten minutes of 2020.
+const EXPIRED: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBCTCBrwIBATAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARyb290MB4XDTIwMDEw\n\
+MTAwMDAwMFoXDTIwMDEwMTAwMTAwMFowEjEQMA4GA1UEAwwHZXhwaXJlZDBZMBMG\n\
+ByqGSM49AgEGCCqGSM49AwEHA0IABFKDSl2b6MFPGlcc6hxSoxd3Bj/Qv/a+bWnG\n\
+4IqNPzD1siVCVmYPenLUZWqnNeL1YCz0wPkke4JaP7Mq7ql1AfUwCgYIKoZIzj0E\n\
+AwIDSQAwRgIhAJY0hb1/2dl4+ZTOv4bp4qsRf6BFgcVZ+TkOEJXOYu3nAiEA49ax\n\
+VESfsTxSwRqoXJOyXbgQtx/QKm73o7+uYVyfH3I=\n\
+-----END CERTIFICATE-----\n\n";
+
+#[test]
+fn a_certificate_that_is_over_is_asked_for_anew() {
+    let registry = Registry::start();
+    let home = Home::new();
+    home.insecure(&[&registry.host()]);
+    home.registries_d("default", "default-docker:\n  use-sigstore-attachments: true\n");
+    Image::platforms(1, 2).push(&registry, "list:1");
+    let claims = encode(r#"{"sub":"a"}"#);
+    let token = format!("e30.{}.c2ln", claims.trim_end_matches('='));
+    // Of one that cannot be read nobody knows when it is over.
+    let unknown = "-----BEGIN CERTIFICATE-----\nbGVhZg==\n-----END CERTIFICATE-----\n";
+    for (leaf, asked) in [(EXPIRED, 4), (unknown, 1)] {
+        let server = Server::start(move |_, _| (201, String::new(), leaf.to_owned()));
+        let fulcio = format!(
+            "fulcio: {{fulcioURL: \"{}\", oidcMode: staticToken, oidcIDToken: \"{token}\"}}\n",
+            server.url
+        );
+        home.write("work/params", &fulcio);
+        let (from, to) = (registry.docker("list:1"), registry.docker("to:1"));
+        at_home(&home, &["copy", "--all", "--sign-by-sigstore", "params", &from, &to]).success();
+        assert_eq!(server.seen.lock().unwrap().len(), asked, "before, and for each of three");
+    }
+}
+
 /// An ID token that says so.
 fn id_token(claims: &Value) -> String {
     let claims = encode(&claims.to_string()).replace('+', "-").replace('/', "_");

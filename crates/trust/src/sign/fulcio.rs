@@ -46,6 +46,17 @@ pub struct Certificate {
     pub chain: String,
 }
 
+impl Certificate {
+    /// Until when it is good, in seconds since 1970; this second is still within. None if it cannot
+    /// be read.
+    #[must_use]
+    pub fn not_after(&self) -> Option<i64> {
+        let block = pem::parse(&self.leaf).ok()?;
+        let parsed = skopeo_x509::Certificate::parse(block.contents()).ok()?;
+        Some(parsed.not_after)
+    }
+}
+
 /// Whose an ID token says that it is. Nothing of it is verified: Fulcio does that.
 ///
 /// # Errors

@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value as Json;
-use skopeo_image::Secret;
+use skopeo_image::{Algorithm, Digest, Secret};
 use skopeo_registry::Web;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-use super::{Answer, Proof, Provider, SCOPE, post, random};
+use super::{Answer, Proof, Provider, SCOPE, bytes_of, post, random};
 use crate::args::report::Output;
 use crate::report::say;
 use crate::signing::params::Issuer;
@@ -67,8 +67,10 @@ pub(super) async fn token(
         form.push(("client_secret", secret.reveal()));
     }
     let answer: Answer = post(web, &provider.token_endpoint, &form).await?;
+    let access = answer.access_token.clone().map(Secret::from);
     let token = answer.token()?;
     check(token.reveal(), issuer, &nonce)?;
+    check_access(token.reveal(), access.as_ref())?;
     Ok(token)
 }
 
@@ -134,6 +136,32 @@ async fn answer(stream: &mut TcpStream, status: &str, text: &str) {
     let _ = stream.shutdown().await;
 }
 
+/// Whether the other token of an answer is the one that this token speaks of, if it does: the first
+/// half of its hash, by the hash of the token's own signature (OpenID Connect Core, 3.1.3.6).
+fn check_access(token: &str, access: Option<&Secret>) -> Result<()> {
+    let part = |at: usize| -> Result<Json> {
+        let part = token.split('.').nth(at).context("the token is no JWT")?;
+        let part = URL_SAFE_NO_PAD.decode(part.trim_end_matches('='))?;
+        serde_json::from_slice(&part).context("parsing the token")
+    };
+    let (header, claims) = (part(0)?, part(1)?);
+    let Some(expected) = claims.get("at_hash").and_then(Json::as_str) else { return Ok(()) };
+    let access = access.context("the token speaks of an access token that is missing")?;
+    let name = header.get("alg").and_then(Json::as_str).unwrap_or_default();
+    let algorithm = match name {
+        _ if name.ends_with("256") => Algorithm::Sha256,
+        _ if name.ends_with("384") => Algorithm::Sha384,
+        _ if name.ends_with("512") || name == "EdDSA" => Algorithm::Sha512,
+        _ => bail!("the token is signed by {name:?}, which nobody knows"),
+    };
+    let hash = bytes_of(&Digest::of(algorithm, access.reveal().as_bytes()));
+    let half = hash.get(..hash.len() / 2).unwrap_or_default();
+    if URL_SAFE_NO_PAD.encode(half) != expected.trim_end_matches('=') {
+        bail!("access token hash does not match value in ID token");
+    }
+    Ok(())
+}
+
 /// Whether a token answers this question. That it is the provider's shows in where it comes from:
 /// over TLS, from the address that the provider named.
 fn check(token: &str, issuer: &Issuer, nonce: &str) -> Result<()> {
@@ -162,5 +190,35 @@ fn check(token: &str, issuer: &Issuer, nonce: &str) -> Result<()> {
         )]
         Some(end) if end > now as f64 => Ok(()),
         _ => Err(anyhow!("the token has expired")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_tokens_are_those_that_are_spoken_of() {
+        let token = |alg: &str, claims: &str| {
+            let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+            format!("{}.{}.x", part(&format!("{{\"alg\":\"{alg}\"}}")), part(claims))
+        };
+        // The example of OpenID Connect Core, appendix A.3.
+        let hash = r#"{"at_hash":"77QmUPtjPfzWtF2AnpK9RQ"}"#;
+        let access = Secret::from("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y");
+        let other = Secret::from("other");
+        for (token, access, is_good) in [
+            (token("RS256", hash), Some(&access), true),
+            (token("ES256", hash), Some(&access), true),
+            (token("RS512", hash), Some(&access), false),
+            (token("RS256", hash), Some(&other), false),
+            (token("RS256", hash), None, false),
+            (token("none", hash), Some(&access), false),
+            (token("RS256", "{}"), Some(&access), true),
+            (token("RS256", "{}"), None, true),
+            ("x".to_owned(), None, false),
+        ] {
+            assert_eq!(check_access(&token, access).is_ok(), is_good, "{token}");
+        }
     }
 }

@@ -38,6 +38,7 @@ struct Provider {
 #[serde(default)]
 struct Answer {
     id_token: Option<String>,
+    access_token: Option<String>,
     error: Option<String>,
     error_description: Option<String>,
 }
@@ -63,13 +64,18 @@ struct Proof {
 impl Proof {
     fn new() -> Result<Self> {
         let verifier = random()?;
-        let hash = Digest::sha256(verifier.as_bytes());
-        let bytes: Vec<u8> = (0..hash.hex().len())
-            .step_by(2)
-            .filter_map(|at| u8::from_str_radix(hash.hex().get(at..at.saturating_add(2))?, 16).ok())
-            .collect();
-        Ok(Self { verifier, challenge: URL_SAFE_NO_PAD.encode(bytes) })
+        let challenge = URL_SAFE_NO_PAD.encode(bytes_of(&Digest::sha256(verifier.as_bytes())));
+        Ok(Self { verifier, challenge })
     }
+}
+
+/// The bytes that a digest is.
+fn bytes_of(digest: &Digest) -> Vec<u8> {
+    let hex = digest.hex();
+    (0..hex.len())
+        .step_by(2)
+        .filter_map(|at| u8::from_str_radix(hex.get(at..at.saturating_add(2))?, 16).ok())
+        .collect()
 }
 
 /// A text that nobody guesses.
