@@ -15,6 +15,7 @@ const PEERS: &str = include_str!("../peers.txt");
 /// Installs what is missing where we may (root, apt-get); otherwise says what will be skipped.
 /// With `CI` set a missing program is an error: nothing may be skipped there.
 pub(crate) fn install() -> Result<()> {
+    install_npm();
     let absent = missing();
     if absent.is_empty() {
         return Ok(());
@@ -42,6 +43,34 @@ pub(crate) fn install() -> Result<()> {
         bail!("in CI no test may be skipped for want of a program");
     }
     Ok(())
+}
+
+/// Packages of npm that judge what is made in the form of sigstore.
+const NPM: [&str; 5] = [
+    "@sigstore/bundle@4",
+    "@sigstore/mock@0.12",
+    "@sigstore/protobuf-specs@0.5",
+    "@sigstore/sign@4",
+    "@sigstore/verify@3",
+];
+
+/// Installs them below the folder of what is built, where there is npm and not in CI.
+fn install_npm() {
+    let own = env::current_exe().ok();
+    let Some(target) = own.as_deref().and_then(|own| own.parent()?.parent()) else { return };
+    let folder = target.join("peers/npm");
+    if folder.join("node_modules/@sigstore/verify").exists() || env::var_os("CI").is_some() {
+        return;
+    }
+    let installed = shell::find("npm").is_some() && {
+        println!("installing {}", NPM.join(" "));
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--no-save", "--prefix"]);
+        npm.arg(&folder).args(NPM).status().is_ok_and(|status| status.success())
+    };
+    if !installed {
+        eprintln!("SKIPPED: tests with sigstore's packages of npm, which are not installed");
+    }
 }
 
 fn missing() -> Vec<(&'static str, &'static str)> {

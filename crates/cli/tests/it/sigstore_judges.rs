@@ -1,0 +1,214 @@
+//! Bundles, judged by sigstore's own party in JavaScript, and the other way round.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use skopeo_testkit::{Home, Image, Registry, Run, cannot};
+
+use crate::program::{at_home, fatal};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/judges.cjs");
+
+/// Where `cargo xtask test` has installed the packages.
+fn packages() -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_BIN_EXE_skopeo")).parent()?.parent()?;
+    let found = target.join("peers/npm/node_modules");
+    found.join("@sigstore/verify").exists().then_some(found)
+}
+
+/// The party, or that it is not there.
+struct Judge {
+    node: PathBuf,
+    packages: PathBuf,
+}
+
+impl Judge {
+    fn find() -> Option<Self> {
+        let folders = ["/usr/local/bin", "/usr/bin"].iter().map(|it| Path::new(it).join("node"));
+        Some(Self { node: folders.into_iter().find(|it| it.is_file())?, packages: packages()? })
+    }
+
+    fn command(&self, home: &Home, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.node);
+        command.arg(SCRIPT).args(words).env("NODE_PATH", &self.packages);
+        command.current_dir(home.path("work"));
+        command
+    }
+
+    fn run(&self, home: &Home, words: &[&str]) -> Run {
+        let output = self.command(home, words).stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Run { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
+    }
+
+    /// A log, an authority and time stamps, whose trusted root is `work/root.json`.
+    fn serve(&self, home: &Home) -> Party {
+        let mut command = self.command(home, &["serve", "root.json"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        Party { child, url: url.trim().to_owned() }
+    }
+}
+
+/// It ends with this value.
+struct Party {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Party {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The bundle in the first signature of a folder.
+fn bundle(home: &Home, folder: &str) -> Vec<u8> {
+    let file = fs_err::read(home.path(format!("work/{folder}/signature-1"))).unwrap();
+    let json: Value =
+        serde_json::from_slice(file.strip_prefix(b"\0sigstore-json\n").unwrap()).unwrap();
+    let payload = json["payload"].as_str().unwrap();
+    let decoded = Command::new("sh")
+        .args(["-c", "printf %s \"$1\" | base64 -d", "sh", payload])
+        .output()
+        .unwrap();
+    decoded.stdout
+}
+
+fn policy(home: &Home, requirement: &Value) -> String {
+    home.write("work/p.json", &json!({"default": [requirement]}).to_string());
+    home.path("work/p.json").to_str().unwrap().to_owned()
+}
+
+const SIGN: [&str; 5] =
+    ["copy", "--sign-by-sigstore", "params", "--sign-identity", "example.com/a:1"];
+
+#[test]
+fn the_party_believes_our_bundles() {
+    let Some(judge) = Judge::find() else {
+        cannot!("node with the packages of sigstore is not installed: cargo xtask test does it");
+    };
+    let home = Home::new();
+    let party = judge.serve(&home);
+    Image::new(1).write_oci(&home.path("work/layout"), Some("x"));
+    home.write("work/pass", "");
+    let words = ["generate-sigstore-key", "--output-prefix", "key", "--passphrase-file", "pass"];
+    at_home(&home, &words).success();
+    let url = &party.url;
+    home.write(
+        "work/params",
+        &format!("privateKeyFile: key.private\nprivateKeyPassphraseFile: pass\nrekorURL: {url}\nformat: bundle\n"),
+    );
+    at_home(&home, &[&SIGN[..], &["oci:layout:x", "dir:d"]].concat()).success();
+    let made = bundle(&home, "d");
+    fs_err::write(home.path("work/b.json"), &made).unwrap();
+    let said = judge.run(&home, &["verify", "root.json", "b.json", "key.pub"]).success();
+    assert_eq!(said.stdout, "verified\n");
+    // A judge that believes everything would be none.
+    let mut broken: Value = serde_json::from_slice(&made).unwrap();
+    broken["dsseEnvelope"]["payload"] = json!("e30=");
+    home.write("work/broken.json", &broken.to_string());
+    judge.run(&home, &["verify", "root.json", "broken.json", "key.pub"]).failure(1);
+
+    // We believe its log, too.
+    let path = |name: &str| home.path(format!("work/{name}")).to_str().unwrap().to_owned();
+    let by_key = json!({
+        "type": "sigstoreSigned", "keyPath": path("key.pub"),
+        "rekorPublicKeyPath": path("root.json"), "bundleIdentity": "subjectName",
+        "signedIdentity": {"type": "exactReference", "dockerReference": "example.com/a:1"},
+    });
+    let by_key = policy(&home, &by_key);
+    at_home(&home, &["--policy", &by_key, "copy", "dir:d", "dir:e"]).success();
+
+    // Its authority certifies addresses of pages only, which no policy can ask for: all else of the
+    // certificate and of the log is good.
+    let claims = "eyJzdWIiOiJkZXYifQ";
+    home.write(
+        "work/params",
+        &format!("fulcio: {{fulcioURL: {url}, oidcMode: staticToken, oidcIDToken: e30.{claims}.x}}\nrekorURL: {url}\nformat: bundle\n"),
+    );
+    at_home(&home, &[&SIGN[..], &["oci:layout:x", "dir:f"]].concat()).success();
+    fs_err::write(home.path("work/b.json"), bundle(&home, "f")).unwrap();
+    judge.run(&home, &["verify", "root.json", "b.json", "key.pub"]).success();
+    let fulcio = json!({
+        "type": "sigstoreSigned", "bundleIdentity": "digestOnly",
+        "rekorPublicKeyPath": path("root.json"),
+        "fulcio": {
+            "caPath": path("root.json"), "oidcIssuer": "https://issuer.example.com",
+            "subjectEmail": "dev@example.com",
+        },
+    });
+    let fulcio = policy(&home, &fulcio);
+    let refused = at_home(&home, &["--policy", &fulcio, "copy", "dir:f", "dir:g"]).failure(1);
+    let sentence =
+        "Source image rejected: bundle: Required email \"dev@example.com\" not found (got [])";
+    assert_eq!(fatal(&refused), sentence);
+}
+
+#[test]
+fn we_believe_bundles_of_the_party() {
+    let Some(judge) = Judge::find() else {
+        cannot!("node with the packages of sigstore is not installed: cargo xtask test does it");
+    };
+    let home = Home::new();
+    let party = judge.serve(&home);
+    let registry = Registry::start();
+    home.insecure(&[&registry.host()]);
+    let image = Image::new(1);
+    image.push(&registry, "a:1");
+    let digest = image.digest();
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"digest": {"sha256": digest.hex()}}],
+        "predicateType": "https://sigstore.dev/cosign/sign/v1",
+        "predicate": {},
+    });
+    home.write("work/statement.json", &statement.to_string());
+    let words = ["sign", &party.url, "statement.json", "their.pub", "their.json"];
+    judge.run(&home, &words).success();
+    judge.run(&home, &["verify", "root.json", "their.json", "their.pub"]).success();
+
+    // In a folder, as we keep bundles there.
+    let name = registry.docker("a:1");
+    at_home(&home, &["copy", &name, "dir:d"]).success();
+    let payload =
+        Command::new("base64").arg("-w0").arg(home.path("work/their.json")).output().unwrap();
+    let payload = String::from_utf8(payload.stdout).unwrap();
+    let kept = json!({
+        "mimeType": "application/vnd.dev.sigstore.bundle.v0.3+json", "payload": payload,
+        "annotations": {},
+    });
+    home.write("work/d/signature-1", &format!("\0sigstore-json\n{kept}"));
+    let path = |name: &str| home.path(format!("work/{name}")).to_str().unwrap().to_owned();
+    for (more, sentence) in [
+        (json!({}), None),
+        (json!({"rekorPublicKeyPath": path("root.json")}), None),
+        (json!({"timestampAuthorityPath": path("root.json")}), None),
+        (
+            json!({"rekorPublicKeyPath": path("root.json"), "timestampAuthorityPath": path("root.json")}),
+            None,
+        ),
+        (json!({"bundleIdentity": "subjectName"}), Some("bundle: it names no image")),
+    ] {
+        let mut requirement = json!({
+            "type": "sigstoreSigned", "keyPath": path("their.pub"), "bundleIdentity": "digestOnly",
+        });
+        for (name, value) in more.as_object().unwrap() {
+            requirement[name] = value.clone();
+        }
+        let policy = policy(&home, &requirement);
+        let copy = at_home(&home, &["--policy", &policy, "copy", "dir:d", "dir:e"]);
+        match sentence {
+            None => drop(copy.success()),
+            Some(sentence) => {
+                let refused = fatal(&copy.failure(1)).to_owned();
+                assert_eq!(refused, format!("Source image rejected: {sentence}"));
+            }
+        }
+    }
+}
