@@ -45,6 +45,8 @@ targets![
     openpgp,
     payload,
     sigstore,
+    bundle,
+    cosign_key,
     challenge,
     registry_answers,
     tar_index,

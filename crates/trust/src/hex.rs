@@ -17,3 +17,18 @@ impl FromStr for Hex {
         pairs.collect::<Option<_>>().map(Self).ok_or(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_of_digits_and_nothing_else() {
+        let read = |text: &str| text.parse::<Hex>().ok().map(|Hex(bytes)| bytes);
+        assert_eq!(read("00ffA0"), Some(vec![0, 255, 160]));
+        assert_eq!(read(""), Some(Vec::new()));
+        for text in ["0", "0g", " 0", "0x00", "\u{fc}"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

@@ -301,6 +301,27 @@ const STORE: &[&str] = &[
     "sha256:",
     "\\u0000",
 ];
+const BUNDLE: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "null",
+    "\"AA==\"",
+    "\"18446744073709551615\"",
+    "\"mediaType\":\"application/vnd.dev.sigstore.bundle+json;version=0.1\"",
+    "\"certificate\":{\"rawBytes\":\"\"}",
+    "\"x509CertificateChain\":{\"certificates\":[]}",
+    "\"messageSignature\":{\"messageDigest\":{\"algorithm\":\"SHA2_256\",\"digest\":\"\"},\"signature\":\"\"}",
+    "\"tlogEntries\":[]",
+    "\"inclusionPromise\":",
+    "\"inclusionProof\":",
+    "\"hashes\":[\"AAAA\"]",
+    "\"treeSize\":\"0\"",
+    "\\n\\n\u{2014} ",
+    "\"rfc3161Timestamps\":[{\"signedTimestamp\":\"MAA=\"}]",
+];
 const NONE: &[&str] = &[];
 
 /// Everything that reads what others wrote.
@@ -324,6 +345,8 @@ pub const TARGETS: &[Target] = &[
     row("openpgp", trust::openpgp, 400, NONE),
     row("payload", trust::payload, 2000, JSON),
     row("sigstore", trust::sigstore, 400, PEM),
+    row("bundle", trust::bundle, 1000, BUNDLE),
+    row("cosign_key", trust::cosign_key, 40, PEM),
     row("challenge", registry::challenge, 3000, HTTP),
     row("registry_answers", registry::answers, 150, HTTP),
     row("tar_index", tars::index, 2000, TAR),

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use serde_json::Value;
 use skopeo_image::{PolicyScope, RawManifest, Signature};
 use skopeo_trust::openpgp::{self, Keyring};
-use skopeo_trust::{Machine, Payload, Policy};
+use skopeo_trust::sign::{PrivateKey, cosign_key};
+use skopeo_trust::{BundleClaims, Machine, Payload, Policy};
 
 const KEY: &[u8] = include_bytes!("trusted/ed25519.pub");
 const MESSAGE: &[u8] = include_bytes!("trusted/ed25519.sig");
@@ -80,6 +81,82 @@ pub(super) fn sigstore(data: &[u8]) {
     }
 }
 
+/// A bundle is refused, or says what was signed.
+pub(super) fn bundle(data: &[u8]) {
+    let name = "example.com/app:1".to_owned();
+    let scope = PolicyScope {
+        name: name.clone(),
+        transport: "docker",
+        identity: name.clone(),
+        namespaces: Vec::new(),
+        reference: Some(name),
+    };
+    let manifest = RawManifest::new(None, Bytes::from_static(br#"{"schemaVersion":2}"#));
+    let claims = BundleClaims::read(data, &manifest);
+    let signature = Signature::Sigstore {
+        mime_type: "application/vnd.dev.sigstore.bundle.v0.3+json".to_owned(),
+        payload: Bytes::copy_from_slice(data),
+        annotations: BTreeMap::new(),
+    };
+    for policy in &*BUNDLED {
+        if policy.admit(&scope, manifest.clone(), std::slice::from_ref(&signature)).is_err() {
+            continue;
+        }
+        assert_eq!(claims.as_ref().expect("a bundle").digest, manifest.digest().ok());
+        let value: Value = serde_json::from_slice(data).expect("JSON");
+        let payload = value["dsseEnvelope"]["payload"].as_str().expect("a payload");
+        assert_eq!(STANDARD.decode(payload).expect("base64"), STATEMENT);
+    }
+}
+
+const STATEMENT: &[u8] = include_bytes!("trusted/statement.json");
+
+/// A key, a log, an authority for times: their owners signed one statement. Nobody has a certificate
+/// of this Fulcio.
+static BUNDLED: LazyLock<Vec<Policy>> = LazyLock::new(|| {
+    let data = |file: &[u8]| STANDARD.encode(file);
+    let key = data(include_bytes!("trusted/bundle.pub"));
+    let root = data(include_bytes!("trusted/root.json"));
+    let log = format!(r#""rekorPublicKeyData":"{root}""#);
+    let stamps = format!(r#""timestampAuthorityData":"{root}""#);
+    let signers = [
+        format!(r#""keyData":"{key}","bundleIdentity":"subjectName""#),
+        format!(r#""keyData":"{key}","bundleIdentity":"digestOnly",{log}"#),
+        format!(r#""keyData":"{key}","bundleIdentity":"digestOnly",{log},{stamps}"#),
+        format!(r#""keyData":"{key}","bundleIdentity":"digestOnly",{stamps}"#),
+        format!(
+            r#""fulcio":{{"caData":"{root}","oidcIssuer":"https://issuer.example.com","subjectEmail":"dev@example.com"}},"bundleIdentity":"digestOnly",{log}"#
+        ),
+    ];
+    signers.iter().map(policy_of).collect()
+});
+
+/// `p` and a file of cosign's: it is refused, or has the key that was encrypted. `d` and PKCS#8: it
+/// is refused, or signs.
+pub(super) fn cosign_key(data: &[u8]) {
+    match data.split_first() {
+        Some((b'p', file)) => {
+            if let Ok(key) = cosign_key::read(file, b"secret") {
+                let public = include_str!("trusted/cosign.pub");
+                assert_eq!(key.public_pem().expect("a key"), public);
+            }
+        }
+        Some((_, der)) => {
+            if let Ok(key) = PrivateKey::from_pkcs8(der) {
+                let _ = key.public_pem();
+                let _ = key.sign(b"message");
+            }
+        }
+        None => {}
+    }
+}
+
+/// A policy that asks for a signature of these.
+fn policy_of(signers: &String) -> Policy {
+    let text = format!(r#"{{"default":[{{"type":"sigstoreSigned",{signers}}}]}}"#);
+    Policy::parse(text.as_bytes(), "policy.json").expect("a policy").on(Arc::new(Nowhere))
+}
+
 /// A key and a log, Fulcio and a log, an authority: their owners signed one payload.
 static POLICIES: LazyLock<Vec<Policy>> = LazyLock::new(|| {
     let data = |file: &[u8]| STANDARD.encode(file);
@@ -94,11 +171,7 @@ static POLICIES: LazyLock<Vec<Policy>> = LazyLock::new(|| {
         ),
         format!(r#""pki":{{"caRootsData":"{root}","subjectEmail":"dev@example.com"}}"#),
     ];
-    let policy = |signers: &String| {
-        let text = format!(r#"{{"default":[{{"type":"sigstoreSigned",{signers}}}]}}"#);
-        Policy::parse(text.as_bytes(), "policy.json").expect("a policy").on(Arc::new(Nowhere))
-    };
-    signers.iter().map(policy).collect()
+    signers.iter().map(policy_of).collect()
 });
 
 /// A machine without files.
