@@ -4,6 +4,7 @@
 mod cases;
 pub(crate) mod measure;
 mod registry;
+mod signed;
 mod sync;
 
 use std::collections::HashSet;
@@ -162,15 +163,25 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "{:<28} {:>25} {:>25} {:>25} {:>15} {:>17} {:>15}",
         "case", "wall s", "cpu s", "peak MiB", "requests", "stored MB", "temporary MB"
     );
-    let rows = cases.iter().try_for_each(|case| row(case, &mut world, &ours, &theirs, wanted.runs));
+    let rows = cases
+        .iter()
+        .try_for_each(|case| row(case, &mut world, &ours, &theirs, wanted.runs).map(drop));
     // What is still mounted could not be removed.
     release(&world.place.join("out"))?;
     rows?;
     drop(world);
+    signed::run(place.path(), &ours, &theirs, &is_wanted, wanted.runs, wanted.layer)?;
     sync::run(place.path(), &ours, &theirs, &is_wanted, wanted.runs, wanted.layer)
 }
 
-fn row(case: &Case, world: &mut World, ours: &Path, theirs: &Path, runs: usize) -> Result<()> {
+/// Prints a row. The seconds of processor time of both programs, ours first.
+fn row(
+    case: &Case,
+    world: &mut World,
+    ours: &Path,
+    theirs: &Path,
+    runs: usize,
+) -> Result<(f64, f64)> {
     let (mut a, mut b) = (Runs::default(), Runs::default());
     let temporary = world.place.join("temporary");
     fs_err::create_dir_all(&temporary)?;
@@ -215,7 +226,8 @@ fn row(case: &Case, world: &mut World, ours: &Path, theirs: &Path, runs: usize) 
         format!("{:.1} / {:.1}", most(&a), most(&b)),
         case.goal
     );
-    Ok(())
+    let cpu = |runs: &Runs| median(runs.usage.iter().map(|usage| usage.cpu).collect());
+    Ok((cpu(&a), cpu(&b)))
 }
 
 /// The high-water mark of temporary space over all runs, in MB.

@@ -15,7 +15,7 @@ use super::{World, median, row};
 use crate::image::Layout;
 
 /// How many tags there are, but for the row of many.
-const TAGS: usize = 200;
+pub(super) const TAGS: usize = 200;
 
 /// How many tags there are in the row of many, and in how many repositories.
 const MANY: (usize, usize) = (2000, 50);
@@ -209,7 +209,7 @@ fn list(data: &Path, host: &str) -> Result<String> {
 
 /// A repository of so many tags, which share four layers, together a twelfth of `layer`, and have
 /// one of their own, a fortieth of that.
-fn make(repository: &Path, tags: usize, layer: u64) -> Result<()> {
+pub(super) fn make(repository: &Path, tags: usize, layer: u64) -> Result<()> {
     let size = layer / 12;
     let mut layout = Layout::create(repository)?;
     let mut layers = Vec::new();
@@ -225,7 +225,7 @@ fn make(repository: &Path, tags: usize, layer: u64) -> Result<()> {
     layout.tag_all(named)
 }
 
-fn to_registry(world: &World) -> Vec<String> {
+pub(super) fn to_registry(world: &World) -> Vec<String> {
     sync("docker", &app(&world.source), "docker", &there(world))
 }
 
@@ -233,7 +233,7 @@ fn to_folder(world: &World) -> Vec<String> {
     sync("docker", &app(&world.source), "dir", &world.folder().display().to_string())
 }
 
-fn app(registry: &Registry) -> String {
+pub(super) fn app(registry: &Registry) -> String {
     format!("{}/team/app", registry.address())
 }
 
@@ -245,7 +245,7 @@ fn there(world: &World) -> String {
     format!("{}/team", world.destination.address())
 }
 
-fn sync(from: &str, source: &str, to: &str, destination: &str) -> Vec<String> {
+pub(super) fn sync(from: &str, source: &str, to: &str, destination: &str) -> Vec<String> {
     words(&[
         "sync",
         "--src-tls-verify=false",
