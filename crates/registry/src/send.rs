@@ -243,7 +243,8 @@ impl Shared {
     pub(crate) async fn refusal(&self, mut response: Response) -> Error {
         let status = response.status();
         // A body that cannot be read says no more than none.
-        let body = if status.is_client_error() || status.is_server_error() {
+        let is_html = content_type(response.headers()).is_some_and(|it| it.as_str() == "text/html");
+        let body = if status.is_client_error() || status.is_server_error() || is_html {
             let idle = self.options.timeouts.idle;
             let body = tokio::time::timeout(idle, self.read(&mut response, MAX_ERROR_BODY)).await;
             let body = body.ok().and_then(Result::ok).unwrap_or_default();

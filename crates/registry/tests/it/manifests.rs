@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use skopeo_image::{Digest, MediaType, RawManifest};
+use skopeo_registry::UploadError;
 
 use crate::server::{Seen, Server, chain, hangup, reply};
 
@@ -178,6 +179,11 @@ async fn pages_are_no_answers() {
         assert!(hint.starts_with(&format!("{} answers with a web page", server.host)), "{hint}");
         assert!(!error.is_not_found());
     }
+    // An upload cannot begin there.
+    let error = repository.open_upload().await.map(drop).unwrap_err();
+    assert!(chain(&error).ends_with("received unexpected HTTP status: 200 OK"), "{error}");
+    let UploadError::Registry { error, .. } = error else { panic!("{error}") };
+    assert!(error.hint().unwrap().contains("answers with a web page"));
     // So it is with refusals, but for those that say who may, and those of a proxy whose registry
     // does not answer.
     for (status, hint) in
