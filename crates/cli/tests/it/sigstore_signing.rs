@@ -631,3 +631,32 @@ fn a_browser_comes_back_with_a_code() {
         }
     }
 }
+
+#[test]
+fn a_code_is_typed_where_no_browser_can_be_opened() {
+    let home = Home::new();
+    Image::new(1).write_oci(&home.path("work/layout"), Some("x"));
+    let nonce: Arc<Mutex<String>> = Arc::default();
+    let (sent, address): (_, Arc<Mutex<String>>) = (nonce.clone(), Arc::default());
+    let own = address.clone();
+    let server = provider(move |form| {
+        assert!(form.contains("code=typed-code&"), "{form}");
+        assert!(form.contains("redirect_uri=urn%3Aietf%3Awg%3Aoauth%3A2.0%3Aoob"), "{form}");
+        json!({"id_token": id_token(&json!({
+            "email": "a@example.com", "email_verified": true, "exp": 9_999_999_999_u64,
+            "nonce": *sent.lock().unwrap(), "aud": "sigstore", "iss": *own.lock().unwrap(),
+        }))})
+    });
+    address.lock().unwrap().clone_from(&server.url);
+    by_provider(&home, &server, "interactive");
+    let words = [&["PATH=/nowhere", env!("CARGO_BIN_EXE_skopeo")][..], &BY_PROVIDER].concat();
+    let mut terminal = Terminal::start(&home, 2000, "env", &words);
+    let question = "Enter verification code:";
+    let rows = terminal.wait(|rows| rows.iter().any(|row| row.contains(question)));
+    let page = rows.iter().rfind(|row| row.contains("/login?")).unwrap();
+    *nonce.lock().unwrap() = parameter(page, "nonce");
+    terminal.enter("typed-code\n");
+    let (status, rows) = terminal.finish();
+    assert!(status.success(), "{rows:?}");
+    assert!(!terminal.written().contains("typed-code"), "{rows:?}");
+}

@@ -15,6 +15,7 @@ use url::Url;
 
 use super::{Answer, Proof, Provider, SCOPE, bytes_of, post, random};
 use crate::args::report::Output;
+use crate::prompt::{ask_unseen, can_ask};
 use crate::report::say;
 use crate::signing::params::Issuer;
 
@@ -25,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const MAX_REQUEST: usize = 16 << 10;
 
 const PATH: &str = "/auth/callback";
+
+/// Where a provider sends a browser that is to show the code.
+const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
 
 pub(super) async fn token(
     web: &Web,
@@ -38,24 +42,33 @@ pub(super) async fn token(
     let (state, nonce, proof) = (random()?, random()?, Proof::new()?);
     let listener = TcpListener::bind("127.0.0.1:0").await.context("listening for the browser")?;
     let port = listener.local_addr().context("listening for the browser")?.port();
-    let back = format!("http://localhost:{port}{PATH}");
-    let mut page = Url::parse(&provider.authorization_endpoint)
-        .with_context(|| format!("parsing {}", provider.authorization_endpoint))?;
-    page.query_pairs_mut().extend_pairs([
-        ("access_type", "online"),
-        ("client_id", &issuer.client),
-        ("code_challenge", &proof.challenge),
-        ("code_challenge_method", "S256"),
-        ("nonce", &nonce),
-        ("redirect_uri", &back),
-        ("response_type", "code"),
-        ("scope", SCOPE),
-        ("state", &state),
-    ]);
-    say(output, &format!("Your browser will now be opened to:\n{page}\n"))?;
-    open(page.as_str());
-    let code = tokio::time::timeout(PATIENCE, come_back(&listener, &state)).await;
-    let code = code.context("the browser has not come back in time")??;
+    let page = |back: &str| -> Result<Url> {
+        let mut page = Url::parse(&provider.authorization_endpoint)
+            .with_context(|| format!("parsing {}", provider.authorization_endpoint))?;
+        page.query_pairs_mut().extend_pairs([
+            ("access_type", "online"),
+            ("client_id", &issuer.client),
+            ("code_challenge", &proof.challenge),
+            ("code_challenge_method", "S256"),
+            ("nonce", &nonce),
+            ("redirect_uri", back),
+            ("response_type", "code"),
+            ("scope", SCOPE),
+            ("state", &state),
+        ]);
+        Ok(page)
+    };
+    let mut back = format!("http://localhost:{port}{PATH}");
+    let own = page(&back)?;
+    say(output, &format!("Your browser will now be opened to:\n{own}\n"))?;
+    let code = if open(own.as_str()) || !can_ask() {
+        let code = tokio::time::timeout(PATIENCE, come_back(&listener, &state)).await;
+        code.context("the browser has not come back in time")??
+    } else {
+        // The browser of another machine cannot come back here, but can show a code.
+        OUT_OF_BAND.clone_into(&mut back);
+        typed(&page(&back)?, output)?
+    };
     let mut form = vec![
         ("grant_type", "authorization_code"),
         ("client_id", &issuer.client),
@@ -74,15 +87,30 @@ pub(super) async fn token(
     Ok(token)
 }
 
-/// Starts the user's browser; where there is none, the address was shown.
-fn open(page: &str) {
+/// Asks for the code that a page shows in whatever browser.
+fn typed(page: &Url, output: Output) -> Result<Secret> {
+    let question = format!(
+        "No browser could be opened. Go to this page in another:\n{page}\nEnter verification code: "
+    );
+    let code = ask_unseen(|| say(output, &question))?;
+    say(output, "\n")?;
+    let code = Secret::from(code.reveal().trim());
+    if code.reveal().is_empty() {
+        bail!("no verification code was entered");
+    }
+    Ok(code)
+}
+
+/// Starts the user's browser. Whether there is one; the address was shown.
+fn open(page: &str) -> bool {
     for program in ["xdg-open", "open"] {
         let mut command = Command::new(program);
         command.arg(page).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if command.spawn().is_ok() {
-            return;
+            return true;
         }
     }
+    false
 }
 
 /// Waits for the request that has our state in it, and gives the code in it.
