@@ -29,11 +29,13 @@ macro_rules! targets {
 
 targets![
     reference,
+    storage_name,
     platforms,
     constraint,
     manifest,
     go_json,
     registries_conf,
+    storage_conf,
     registries_d,
     policy,
     auth_json,
