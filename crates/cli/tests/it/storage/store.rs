@@ -3,7 +3,7 @@
 use serde_json::Value;
 use skopeo_image::{Compression, Digest};
 use skopeo_testkit::run::original;
-use skopeo_testkit::{Image, Registry, run, skip};
+use skopeo_testkit::{Format, Image, Registry, run, skip};
 
 use super::{DRIVERS, Place, lacking, sample, told, write};
 use crate::program::fatal;
@@ -327,4 +327,67 @@ fn many_images_are_synced() {
 
     let refused = refused.failure(1);
     assert!(fatal(&refused).contains("names no store"), "{refused}");
+}
+
+/// An image of schema 1, which has no config, gets the id that the original computes for it; one of
+/// Docker's keeps its manifest.
+#[test]
+fn images_of_docker_get_the_same_ids() {
+    if let Some(lack) = lacking(&["skopeo"]) {
+        skip!("{lack}");
+    }
+    let (theirs, ours) = (Place::new("overlay"), Place::new("overlay"));
+    for (seed, format, name) in [
+        (20, Format::Docker, "docker"),
+        (21, Format::Schema1Signed, "signed"),
+        (22, Format::Schema1, "old"),
+    ] {
+        let image = Image::builder(seed).layers(2).format(format).named("x/y", "1").build();
+        for place in [&theirs, &ours] {
+            image.write_dir(&place.home.path("work").join(name));
+        }
+        let arguments = ["copy", &format!("dir:{name}"), &format!("containers-storage:{name}")];
+        run(&theirs.home, original().unwrap(), &arguments).success();
+        ours.skopeo(&arguments).success();
+        assert_eq!(told(&ours.list("images")), told(&theirs.list("images")), "{name}");
+        assert_eq!(told(&ours.list("layers")), told(&theirs.list("layers")), "{name}");
+        let name = format!("containers-storage:{name}");
+        ours.skopeo(&["copy", &name, "oci:out:x"]).success();
+        ours.skopeo(&["inspect", "--config", &name]).success();
+    }
+}
+
+/// A store that is only read lends its images and layers, and stays as it is.
+#[test]
+fn additional_stores_are_read_and_never_written() {
+    if let Some(lack) = lacking(&["podman"]) {
+        skip!("{lack}");
+    }
+    let lender = Place::new("overlay");
+    let base = Image::builder(30).layer_of(1, Compression::Gzip).build();
+    write(&lender.home, &base, "a");
+    lender.skopeo(&["copy", "oci:layout:a", "containers-storage:h.io/base:1"]).success();
+    let place = Place::new("overlay");
+    let conf = place.home.path("home/.config/containers/storage.conf");
+    let text = fs_err::read_to_string(&conf).unwrap();
+    let store = lender.home.path("store");
+    let more = format!("{text}[storage.options]\nadditionalimagestores = [{store:?}]\n");
+    fs_err::write(conf, more).unwrap();
+    let found = place.skopeo(&["inspect", "containers-storage:h.io/base:1"]).success();
+    assert_eq!(found.json()["Digest"], base.digest().as_str());
+    let own =
+        Image::builder(31).layer_of(1, Compression::Gzip).layer_of(2, Compression::Gzip).build();
+    write(&place.home, &own, "b");
+    place.skopeo(&["copy", "oci:layout:b", "containers-storage:h.io/own:1"]).success();
+    // The base is lent.
+    assert_eq!(place.list("layers").len(), 1);
+    place.skopeo(&["copy", "containers-storage:h.io/own:1", "dir:out"]).success();
+    place.ask("podman", &["image", "exists", "h.io/own:1"]);
+    let mounted = place.ask("podman", &["image", "mount", "h.io/own:1"]);
+    assert!(std::path::Path::new(&mounted).is_dir());
+    place.ask("podman", &["image", "umount", "h.io/own:1"]);
+    let refused = place.skopeo(&["delete", "containers-storage:h.io/base:1"]).failure(1);
+    assert!(fatal(&refused).contains("read only"), "{refused}");
+    assert_eq!(lender.list("images").len(), 1);
+    lender.skopeo(&["copy", "containers-storage:h.io/base:1", "dir:out"]).success();
 }
