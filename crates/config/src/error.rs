@@ -99,6 +99,19 @@ pub enum Error {
         /// Its name.
         driver: String,
     },
+    /// A store with the folders of several drivers, and nobody has said which is meant.
+    #[error(
+        "{} contains several valid graphdrivers: {}; Please cleanup or explicitly choose storage \
+         driver (-s <DRIVER>)",
+        graph_root.display(),
+        drivers.join(", ")
+    )]
+    StorageDrivers {
+        /// The folder of the store.
+        graph_root: PathBuf,
+        /// Their names.
+        drivers: Vec<&'static str>,
+    },
     /// A file system on which the layers of a store could not be mounted.
     #[error(
         "'overlay' is not supported over {file_system}, a mount_program is required: backing file \
@@ -137,6 +150,10 @@ impl Error {
             Self::StorageDriver { .. } => Some(
                 "copy such images with the program that wrote them: podman save or buildah push to \
                  oci-archive:FILE, and name that",
+            ),
+            Self::StorageDrivers { .. } => Some(
+                "set driver in storage.conf or STORAGE_DRIVER=vfs, or name the store as \
+                 containers-storage:[DRIVER@/FOLDER]NAME; `podman info` says which driver podman uses",
             ),
             Self::BackingFileSystem { .. } => Some(
                 "name a store on another file system, as containers-storage:[overlay@/FOLDER]NAME; \

@@ -54,26 +54,29 @@ pub(super) fn choose(
     if let Some(name) = named {
         return chosen(name);
     }
-    let there: Vec<&str> =
+    let there: Vec<&'static str> =
         DRIVERS.into_iter().filter(|driver| graph_root.join(driver).exists()).collect();
     let usual: Vec<&str> = if priority.is_empty() {
         PRIORITY.to_vec()
     } else {
         priority.iter().map(String::as_str).collect()
     };
-    // vfs takes so much room that it is never fallen back to unless somebody has asked for it.
+    // A folder of another driver beside that of vfs would be the end of such a store: from then on
+    // nobody knows which is meant.
+    if there == ["vfs"] {
+        return chosen("vfs");
+    }
+    // Beside others vfs counts only if somebody has asked for it.
     let prior = usual
         .iter()
         .find(|name| there.contains(*name) && (**name != "vfs" || !priority.is_empty()));
     if let Some(name) = prior {
         let chosen = chosen(name)?;
         if there.len() > 1 {
-            return Err(Error::Invalid(format!(
-                "{} contains several valid graphdrivers: {}; Please cleanup or explicitly choose \
-                 storage driver (-s <DRIVER>)",
-                graph_root.display(),
-                there.join(", ")
-            )));
+            return Err(Error::StorageDrivers {
+                graph_root: graph_root.to_owned(),
+                drivers: there,
+            });
         }
         return Ok(chosen);
     }

@@ -72,6 +72,9 @@ pub(super) fn run_root(environment: &Environment) -> Result<PathBuf, Error> {
     for folder in [user, temporary.clone()] {
         if let Err(error) = make_private(&folder) {
             debug!("{error}");
+            if folder == temporary {
+                return Err(Error::file("mkdir", &temporary, error));
+            }
         }
         if is_private(&folder) {
             return Ok(folder.join("containers"));

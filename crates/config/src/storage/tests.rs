@@ -90,6 +90,11 @@ fn a_user_without_a_runtime_folder_gets_a_private_one() {
         machine.plain(&error),
         "path \"/tmp/storage-run-1000\" exists and it is not writeable only by the current user"
     );
+    // What is not there, and cannot be made.
+    fs_err::remove_dir_all(machine.path("tmp")).unwrap();
+    fs_err::write(machine.path("tmp"), "").unwrap();
+    let error = roots::run_root(&environment).unwrap_err();
+    assert_eq!(machine.plain(&error), "mkdir /tmp/storage-run-1000: not a directory");
 }
 
 #[test]
@@ -296,8 +301,8 @@ fn the_driver_is_found_out() {
     for (there, text, expected) in [
         (&[][..], "", "overlay"),
         (&["overlay"], "", "overlay"),
-        // Nobody falls back to vfs by accident.
-        (&["vfs"], "", "overlay"),
+        // A store stays what it is.
+        (&["vfs"], "", "vfs"),
         (&["vfs"], "[storage]\ndriver_priority = ['vfs', 'overlay']", "vfs"),
         (&[], "[storage]\ndriver_priority = ['vfs', 'overlay']", "vfs"),
         (&["overlay", "vfs"], "[storage]\ndriver = 'vfs'", "vfs"),
