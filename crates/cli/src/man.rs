@@ -238,6 +238,10 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "DOCKER_HOST, DOCKER_CERT_PATH, DOCKER_TLS_VERIFY",
         "The Docker daemon of docker-daemon: and its certificates, where no flag names one.",
     ),
+    (
+        "KUBECONFIG, KUBERNETES_MASTER",
+        "Where and as whom OpenShift's API is asked, for names such as atomic:HOST/NAMESPACE/STREAM:TAG.",
+    ),
     ("XDG_RUNTIME_DIR, XDG_CONFIG_HOME", "Where auth.json and the user's configuration lie."),
     (
         "CONTAINERS_REGISTRIES_CONF, CONTAINERS_POLICY_JSON",

@@ -58,6 +58,10 @@ pub const OCICRYPT_KEYPROVIDER_CONFIG: &str = "OCICRYPT_KEYPROVIDER_CONFIG";
 pub const CONTAINERS_ROOTLESS_UID: &str = "_CONTAINERS_ROOTLESS_UID";
 /// Whether such a user namespace has been made, or must not be.
 pub const CONTAINERS_USERNS_CONFIGURED: &str = "_CONTAINERS_USERNS_CONFIGURED";
+/// Files that say how `OpenShift` is reached, separated by colons, in place of `~/.kube/config`.
+pub const KUBECONFIG: &str = "KUBECONFIG";
+/// The address of `OpenShift`'s API, where no such file says it.
+pub const KUBERNETES_MASTER: &str = "KUBERNETES_MASTER";
 /// Where programs (credential helpers) are searched.
 pub const PATH: &str = "PATH";
 

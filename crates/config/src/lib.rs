@@ -27,6 +27,7 @@ mod docker;
 pub mod env;
 mod error;
 mod key_providers;
+mod kube;
 pub mod links;
 pub mod paths;
 mod policy;
@@ -47,6 +48,7 @@ pub use docker::DockerHost;
 pub use env::Environment;
 pub use error::{Error, JsonReason, Reason};
 pub use key_providers::{KeyProvider, KeyProviderCommand};
+pub use kube::KubeApi;
 pub use policy::PolicyFile;
 pub use proxies::Proxies;
 pub use registries::{Endpoint, Registries};
@@ -187,6 +189,15 @@ impl Config {
     /// The file that `$OCICRYPT_KEYPROVIDER_CONFIG` names cannot be read.
     pub fn key_providers(&self) -> Result<BTreeMap<String, KeyProvider>, Error> {
         key_providers::load(&self.environment)
+    }
+
+    /// How the API of the user's `OpenShift` cluster is reached.
+    ///
+    /// # Errors
+    ///
+    /// A kubeconfig is none, says two things at once, or names a file that cannot be read.
+    pub fn kube_api(&self) -> Result<KubeApi, Error> {
+        KubeApi::load(&self.environment)
     }
 
     /// Where big temporary files go.

@@ -75,6 +75,8 @@ pub enum Credentials {
 pub struct TlsOptions {
     /// PEM files of certificates to trust in addition to the system's.
     pub extra_roots_pem: Vec<Vec<u8>>,
+    /// Whether these are the only ones to trust, and the system's do not count.
+    pub only_extra_roots: bool,
     /// Client certificates; the one that the server asks for is sent.
     pub client_pairs: Vec<ClientPair>,
     /// Versions, ciphers and groups.

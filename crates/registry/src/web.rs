@@ -68,6 +68,8 @@ impl WebError {
 pub struct Ask {
     /// Sent to nobody but the server that is asked.
     pub bearer: Option<Secret>,
+    /// A name and a password, sent where there is no bearer token, and to nobody else either.
+    pub basic: Option<(String, Secret)>,
     /// The media type that is wanted, where one has to be.
     pub accept: Option<&'static str>,
     /// What is sent, and its media type; a request without is a GET.
@@ -101,8 +103,21 @@ impl Web {
     /// # Errors
     /// TLS does not work here.
     pub fn new(user_agent: String, proxy: ProxyRules) -> Result<Self, WebError> {
+        Self::with_tls(user_agent, proxy, &TlsOptions::default(), false)
+    }
+
+    /// The same with certificates of its own; `insecure` accepts any.
+    ///
+    /// # Errors
+    /// TLS options that are of no use.
+    pub fn with_tls(
+        user_agent: String,
+        proxy: ProxyRules,
+        tls: &TlsOptions,
+        insecure: bool,
+    ) -> Result<Self, WebError> {
         let timeouts = Timeouts::default();
-        let http = http_client(&TlsOptions::default(), false, proxy, &timeouts, None);
+        let http = http_client(tls, insecure, proxy, &timeouts, None);
         Ok(Self { http: http.map_err(Box::new)?, user_agent, timeouts })
     }
 
@@ -146,6 +161,8 @@ impl Web {
                 .map_err(|_| WebError::Url(text.to_owned()))?;
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
+        } else if let Some((user, password)) = &ask.basic {
+            request = request.basic_auth(user, Some(password.reveal()));
         }
         let wire = |source| WebError::Wire { method, url: text.to_owned(), source };
         let answered = tokio::time::timeout(self.timeouts.idle, request.send()).await;

@@ -457,6 +457,9 @@ pub enum Error {
     /// A name that another collection gave.
     #[error("writing {0}: it is no name in this place")]
     OtherCollection(String),
+    /// The API of `OpenShift` refused, or was not reached.
+    #[error(transparent)]
+    Atomic(Box<crate::AtomicError>),
     /// A store of podman refused, or has no such image.
     #[error(transparent)]
     Storage(Box<crate::storage::StorageError>),
@@ -491,6 +494,7 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         match self {
             Self::NoSuchReference(_) => true,
+            Self::Atomic(error) => error.class() == ErrorClass::NotFound,
             Self::Storage(error) => error.is_not_found(),
             Self::Registry(error) => error.is_not_found(),
             Self::AllEndpoints { source, .. } => source.is_not_found(),
@@ -515,6 +519,7 @@ impl Error {
             | Self::ReferrersTag { .. }
             | Self::ArchiveChanged(_) => true,
             Self::Registry(error) => error.is_transient(),
+            Self::Atomic(error) => error.is_transient(),
             Self::Deleting { source, .. } | Self::LookasideRead { source, .. } => {
                 source.is_transient()
             }
@@ -558,6 +563,7 @@ impl Error {
             Self::Tar(error) => return error.class(),
             Self::Saved(error) => error.class(),
             Self::Storage(error) => error.class(),
+            Self::Atomic(error) => error.class(),
             Self::Daemon { source, .. } | Self::DaemonDestination(source) => source.class(),
             Self::LoadingSif { .. } | Self::ConvertingSif { .. } | Self::NoSuchBlob(_) => {
                 ErrorClass::InvalidImage
@@ -640,6 +646,7 @@ impl Error {
             }
             Self::Saved(error) => error.hint().map(str::to_owned),
             Self::Storage(error) => error.hint().map(str::to_owned),
+            Self::Atomic(error) => error.hint(),
             Self::Config(error) => error.hint().map(str::to_owned),
             Self::LinkInLayout(_) => {
                 Some("for blobs that lie elsewhere there is --dest-shared-blob-dir".to_owned())
@@ -675,6 +682,12 @@ impl From<io::Error> for Error {
 impl From<crate::storage::StorageError> for Error {
     fn from(error: crate::storage::StorageError) -> Self {
         Self::Storage(error.into())
+    }
+}
+
+impl From<crate::AtomicError> for Error {
+    fn from(error: crate::AtomicError) -> Self {
+        Self::Atomic(error.into())
     }
 }
 

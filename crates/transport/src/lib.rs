@@ -11,6 +11,7 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
 )]
 
+mod atomic;
 mod bundles;
 mod collection;
 mod destination;
@@ -40,6 +41,7 @@ mod tar;
 
 use skopeo_image::Digest;
 
+pub use atomic::{AtomicError, AtomicName};
 pub use bundles::bundles;
 pub use collection::{Collection, CollectionKind, Held, base, collection, held, join};
 pub use destination::{Accepts, Destination, How, LayerForm, PutManifestError, Role, Stored, Wish};
@@ -90,6 +92,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
         }
         ImageName::Tarball(name) => Box::new(synthetic::open_tarball(name, options).await?),
         ImageName::Storage(name) => Box::new(storage::open(name, options).await?),
+        ImageName::Atomic(name) => Box::new(atomic::open(name, options).await?),
     })
 }
 
@@ -109,6 +112,7 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
             Box::new(docker_tar::create_in_daemon(name, options).await?)
         }
         ImageName::Storage(name) => Box::new(storage::create(name, options).await?),
+        ImageName::Atomic(name) => Box::new(atomic::create(name, options).await?),
     })
 }
 
@@ -121,6 +125,7 @@ pub async fn look(name: &ImageName, options: &Options) -> Result<Box<dyn Destina
     Ok(match name {
         // That sends no request.
         ImageName::Docker(name) => Box::new(registry::create(name, options).await?),
+        ImageName::Atomic(name) => Box::new(atomic::create(name, options).await?),
         ImageName::Dir(name) => Box::new(dir::look(name, &options.dir)?),
         ImageName::Oci(name) => Box::new(layout::look(name, &options.layout)?),
         ImageName::Sif(_) | ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
@@ -143,7 +148,8 @@ pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
         ImageName::OciArchive(_) => {
             Err(Error::Unsupported { transport: "oci", operation: "Deleting images" })
         }
-        ImageName::Dir(_)
+        ImageName::Atomic(_)
+        | ImageName::Dir(_)
         | ImageName::DockerArchive(_)
         | ImageName::DockerDaemon(_)
         | ImageName::Sif(_)
@@ -164,7 +170,8 @@ pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Er
         ImageName::DockerArchive(name) => docker_tar::tags(name, options).await,
         ImageName::Oci(name) => layout::names(name, &options.layout).await,
         ImageName::OciArchive(name) => layout::names_in_archive(name, options).await,
-        ImageName::Dir(_)
+        ImageName::Atomic(_)
+        | ImageName::Dir(_)
         | ImageName::DockerDaemon(_)
         | ImageName::Sif(_)
         | ImageName::Storage(_)

@@ -7,6 +7,7 @@ use std::path::Path;
 use skopeo_blob::FileError;
 use skopeo_image::{ErrorClass, PolicyScope, Reference, ReferenceError};
 
+use crate::atomic::AtomicName;
 use crate::dir::DirName;
 use crate::docker_tar::{DaemonName, DockerArchiveName};
 use crate::layout::{ArchiveName, LayoutName};
@@ -39,6 +40,8 @@ pub enum ImageName {
     Tarball(TarballName),
     /// `containers-storage:[STORE]{REFERENCE|@ID}`.
     Storage(StorageName),
+    /// `atomic:HOST[:PORT]/NAMESPACE/STREAM:TAG`.
+    Atomic(AtomicName),
 }
 
 impl ImageName {
@@ -104,6 +107,7 @@ impl ImageName {
             Self::DockerDaemon(name) => name,
             Self::Tarball(name) => name,
             Self::Storage(name) => name,
+            Self::Atomic(name) => name,
         }
     }
 
@@ -124,7 +128,7 @@ impl ImageName {
     /// Whether a copy to it that was cut short leaves there what the next one need not copy.
     #[must_use]
     pub fn keeps_what_came(&self) -> bool {
-        matches!(self, Self::Docker(_) | Self::Dir(_) | Self::Oci(_))
+        matches!(self, Self::Docker(_) | Self::Atomic(_) | Self::Dir(_) | Self::Oci(_))
     }
 
     pub(crate) fn docker_name(&self) -> Option<&DockerName> {
@@ -177,6 +181,21 @@ pub enum NameError {
     /// The transport exists, but not in this program.
     #[error("The transport \"{0}:\" is not supported in this build")]
     NotBuilt(&'static str),
+    /// What should name an image of a stream is no reference.
+    #[error("failed to parse image reference {text:?}")]
+    AtomicReference {
+        /// What stands behind the colon.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: ReferenceError,
+    },
+    /// An image of a stream has a tag, and no digest.
+    #[error("invalid image reference {0}, expected format: 'hostname/namespace/stream:tag'")]
+    AtomicTag(String),
+    /// A stream is in a namespace, and in nothing else.
+    #[error("invalid image reference: {0}, expected format: 'hostname/namespace/stream:tag'")]
+    AtomicPath(String),
     /// The slashes are missing.
     #[error("docker: image reference {0} does not start with //")]
     NoSlashes(String),
@@ -418,7 +437,6 @@ mod tests {
             ("", "Invalid image name \"\", expected colon-separated transport:reference"),
             ("nope:x", "Invalid image name \"nope:x\", unknown transport \"nope\""),
             ("ostree:x", "The transport \"ostree:\" is not supported in this build"),
-            ("atomic:x", "The transport \"atomic:\" is not supported in this build"),
             ("sif:/nope/nope/x", "lstat /nope: no such file or directory"),
             ("dir:/nope/nope/x", "lstat /nope: no such file or directory"),
             ("oci:/tmp:in'valid", "Invalid image in'valid"),

@@ -1,5 +1,6 @@
 //! The list of transports, from which help, completion and errors come.
 
+use crate::atomic::AtomicName;
 use crate::dir::DirName;
 use crate::docker_tar::{DaemonName, DockerArchiveName};
 use crate::layout::{ArchiveName, LayoutName};
@@ -64,10 +65,10 @@ impl Transport {
 pub static TRANSPORTS: [Transport; 11] = [
     Transport {
         offered: false,
-        instead: Some(
-            "the registry of OpenShift is reached as any other: docker://HOST/NAMESPACE/STREAM:TAG",
-        ),
-        ..Transport::unbuilt("atomic", "HOST/NAMESPACE/STREAM:TAG")
+        reads: true,
+        writes: true,
+        parse: Some(|details| AtomicName::parse(details).map(ImageName::Atomic)),
+        ..Transport::unbuilt("atomic", "HOST[:PORT]/NAMESPACE/STREAM:TAG")
     },
     Transport {
         reads: true,
@@ -158,9 +159,9 @@ mod tests {
     fn is_sorted_and_offers_what_is_built() {
         assert!(TRANSPORTS.is_sorted_by_key(|transport| transport.name));
         assert!(offered().all(|transport| transport.reads && transport.instead.is_none()));
-        for name in ["atomic", "ostree"] {
-            let transport = find(name).unwrap();
-            assert!(!transport.is_built() && !transport.offered && transport.instead.is_some());
-        }
+        let gone = find("ostree").unwrap();
+        assert!(!gone.is_built() && !gone.offered && gone.instead.is_some());
+        let old = find("atomic").unwrap();
+        assert!(old.is_built() && !old.offered && old.instead.is_none());
     }
 }

@@ -193,7 +193,7 @@ impl Certified {
             }
         };
         let body = Bytes::from(fulcio::request(key, &fulcio::subject(token.reveal())?)?);
-        let ask = Ask { bearer: Some(token), accept: None, body: Some((JSON, body)) };
+        let ask = Ask { bearer: Some(token), body: Some((JSON, body)), ..Ask::default() };
         let said = self.web.ask(&self.url, &ask).await;
         let said = said.context("obtaining certificate from Fulcio")?;
         if said.status != 201 {

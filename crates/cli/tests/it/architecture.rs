@@ -320,7 +320,17 @@ const CIRCLES: &[(&str, &str, &[&str], &str)] = &[
     (
         "transport",
         "",
-        &["dir", "docker_tar", "layout", "name", "registry", "storage", "synthetic", "table"],
+        &[
+            "atomic",
+            "dir",
+            "docker_tar",
+            "layout",
+            "name",
+            "registry",
+            "storage",
+            "synthetic",
+            "table",
+        ],
         "the table of transports has all formats, and a format makes names",
     ),
     (

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod archive_added;
+mod atomic;
 mod completion;
 mod copy;
 mod delete;

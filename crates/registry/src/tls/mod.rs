@@ -85,7 +85,8 @@ pub(crate) fn config(
         (builder.with_custom_certificate_verifier(anything), Trust::Blind)
     } else {
         let extra = roots(&options.extra_roots_pem);
-        let trusted = Arc::new(verify::Trusted::new(Arc::clone(&provider), extra));
+        let system = !options.only_extra_roots;
+        let trusted = Arc::new(verify::Trusted::new(Arc::clone(&provider), extra, system));
         let verifier = Arc::clone(&trusted);
         (builder.with_custom_certificate_verifier(verifier), Trust::Rooted(trusted))
     };

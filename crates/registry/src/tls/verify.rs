@@ -18,12 +18,18 @@ use skopeo_x509::{self as x509, Certificate, Purpose, Refused, Roots, der};
 pub(crate) struct Trusted {
     provider: Arc<CryptoProvider>,
     extra: Vec<CertificateDer<'static>>,
+    /// Whether the system's roots count.
+    system: bool,
     roots: OnceLock<Roots>,
 }
 
 impl Trusted {
-    pub(super) fn new(provider: Arc<CryptoProvider>, extra: Vec<CertificateDer<'static>>) -> Self {
-        Self { provider, extra, roots: OnceLock::new() }
+    pub(super) fn new(
+        provider: Arc<CryptoProvider>,
+        extra: Vec<CertificateDer<'static>>,
+        system: bool,
+    ) -> Self {
+        Self { provider, extra, system, roots: OnceLock::new() }
     }
 
     /// Reads the roots, so that they are there when they are needed.
@@ -32,7 +38,10 @@ impl Trusted {
     }
 
     fn roots(&self) -> &Roots {
-        self.roots.get_or_init(|| Roots::new(self.extra.iter().chain(system_roots()).cloned()))
+        self.roots.get_or_init(|| {
+            let system = if self.system { system_roots() } else { &[] };
+            Roots::new(self.extra.iter().chain(system).cloned())
+        })
     }
 }
 

@@ -19,6 +19,7 @@ use skopeo_server::{Body, BoxError, Handler};
 use super::fault::{Fault, What};
 use super::kept::Kept;
 use super::lie::Lie;
+use super::openshift::OpenShift;
 use super::token::Realm;
 use super::{Seen, json_response};
 use crate::rest::Working;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) object_store: String,
     /// The signatures that it keeps, if it does.
     pub(super) kept: Option<Kept>,
+    /// The API of `OpenShift` beside it, if it has one.
+    pub(super) openshift: Option<OpenShift>,
     /// The challenge of a 401 that is a fault, where there is no realm.
     pub(super) basic: bool,
     /// What is being answered.
@@ -175,7 +178,19 @@ impl Shared {
         {
             let (head, body) = request.into_parts();
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-            return Ok(kept.answer(&head.method, head.uri.path(), &body));
+            let path = head.uri.path();
+            let more = self.openshift.as_ref().map(|it| it.extension(path)).unwrap_or_default();
+            return Ok(kept.answer(&head.method, path, &body, &more));
+        }
+        if let Some(openshift) = &self.openshift
+            && request.uri().path().starts_with("/oapi/")
+        {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+            let beside = (self.kept.as_ref(), &self.direct);
+            return Ok(openshift
+                .answer(&head.method, head.uri.path(), &head.headers, &body, beside)
+                .await);
         }
         let Some(tokens) = &self.realm else { return Ok(self.registry().respond(request).await) };
         if request.uri().path() == "/token" {

@@ -14,12 +14,25 @@ use super::json_response;
 pub(super) struct Kept(Mutex<HashMap<String, Vec<Value>>>);
 
 impl Kept {
-    /// Lists those of a manifest, or takes one more.
-    pub(super) fn answer(&self, method: &Method, path: &str, body: &[u8]) -> Response<Body> {
+    /// Those of a manifest, by the path of them.
+    pub(super) fn of(&self, path: &str) -> Vec<Value> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(path).cloned().unwrap_or_default()
+    }
+
+    /// Lists those of a manifest, and `more` that are known of it; or takes one more.
+    pub(super) fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &[u8],
+        more: &[Value],
+    ) -> Response<Body> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let there = all.entry(path.to_owned()).or_default();
         if *method == Method::GET {
-            return json_response(200, &json!({"signatures": there}));
+            let all: Vec<&Value> = there.iter().chain(more).collect();
+            return json_response(200, &json!({"signatures": all}));
         }
         let digest = path.rsplit('/').next().unwrap_or_default();
         match serde_json::from_slice::<Value>(body) {

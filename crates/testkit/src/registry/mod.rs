@@ -4,6 +4,7 @@ mod fault;
 mod handler;
 mod kept;
 mod lie;
+mod openshift;
 pub mod real;
 mod signer;
 mod token;
@@ -31,6 +32,7 @@ pub use token::TokenAuth;
 use handler::{Front, ObjectStore, Shared};
 use kept::Kept;
 
+use openshift::OpenShift;
 use signer::Signer;
 use token::Realm;
 
@@ -72,6 +74,7 @@ pub struct Builder {
     signer: Option<Signer>,
     faults: Vec<Fault>,
     keeps_signatures: bool,
+    openshift: Option<String>,
 }
 
 /// A request as it came, and how it was answered.
@@ -334,6 +337,14 @@ impl Builder {
         self
     }
 
+    /// The API of `OpenShift` is beside it, for who shows this token, or for all if it is empty:
+    /// each repository is an image stream.
+    #[must_use]
+    pub fn openshift(mut self, token: &str) -> Self {
+        self.openshift = Some(token.to_owned());
+        self
+    }
+
     /// Starts it, on a thread and a runtime of its own.
     ///
     /// # Panics
@@ -363,6 +374,7 @@ impl Builder {
             object_store: format!("localhost:{}", store.local_addr().expect("an address").port()),
             basic,
             kept: self.keeps_signatures.then(Kept::default),
+            openshift: self.openshift.map(OpenShift::new),
             working: Working::default(),
         });
         let running = Some(Running::start(shared.clone(), front, store, tls));

@@ -168,12 +168,7 @@ impl Connections {
         if let Some(idle) = flagged.idle_timeout {
             client.timeouts = Timeouts::of_idle(idle);
         }
-        let proxies = options.config.proxies();
-        client.proxy = ProxyRules {
-            http: proxies.http,
-            https: proxies.https,
-            no_proxy: proxies.no_proxy.unwrap_or_default(),
-        };
+        client.proxy = proxies(options);
         let client = Client::new(client)?;
         clients.push((identity, client.clone()));
         Ok(client)
@@ -189,10 +184,21 @@ fn tls(options: &Options, host: &str) -> Result<TlsOptions, Error> {
     });
     Ok(TlsOptions {
         extra_roots_pem: found.roots_pem,
+        only_extra_roots: false,
         client_pairs: pairs.collect(),
         details: tls_details(options)?,
         searched: found.usual,
     })
+}
+
+/// The proxies of the environment.
+pub(crate) fn proxies(options: &Options) -> ProxyRules {
+    let proxies = options.config.proxies();
+    ProxyRules {
+        http: proxies.http,
+        https: proxies.https,
+        no_proxy: proxies.no_proxy.unwrap_or_default(),
+    }
 }
 
 /// What `--tls-details` says.

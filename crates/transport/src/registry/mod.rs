@@ -27,7 +27,7 @@ use crate::name::{Name, NameError};
 use crate::{Error, ImageName, Options};
 
 pub use connections::Connections;
-pub(crate) use connections::tls_details;
+pub(crate) use connections::{proxies, tls_details};
 pub(crate) use destination::create;
 pub(crate) use foreign::elsewhere;
 pub use ledger::{KnownBlob, Ledger, OpenUpload};

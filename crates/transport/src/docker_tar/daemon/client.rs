@@ -17,7 +17,7 @@ use url::Url;
 
 use super::DaemonError;
 use super::endpoint::Endpoint;
-use crate::{Error, Options};
+use crate::{Error, Options, registry};
 
 /// The newest version of the API that is spoken; an older daemon is spoken to in its own.
 const NEWEST: (u32, u32) = (1, 44);
@@ -50,14 +50,9 @@ impl Daemon {
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         let endpoint = Endpoint::new(options)?;
         let timeouts = options.registry.idle_timeout.map(Timeouts::of_idle).unwrap_or_default();
-        let proxies = options.config.proxies();
         let proxy = match endpoint.socket {
             Some(_) => ProxyRules::default(),
-            None => ProxyRules {
-                http: proxies.http,
-                https: proxies.https,
-                no_proxy: proxies.no_proxy.unwrap_or_default(),
-            },
+            None => registry::proxies(options),
         };
         let socket = endpoint.socket.as_deref();
         let http = http_client(&endpoint.tls, endpoint.insecure, proxy, &timeouts, socket)
