@@ -37,6 +37,7 @@ targets![
     registries_conf,
     storage_conf,
     registries_d,
+    kubeconfig,
     policy,
     auth_json,
     tls_details,

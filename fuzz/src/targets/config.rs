@@ -57,6 +57,21 @@ pub(super) fn registries_d(data: &[u8]) {
     let _ = config.signatures();
 }
 
+/// A kubeconfig is read or refused; no secret of it goes to plain http.
+pub(super) fn kubeconfig(data: &[u8]) {
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");
+    let file = folder.path().join("config");
+    fs_err::write(&file, data).expect("room for it");
+    let environment = Environment::fixed([("KUBECONFIG", file)], nowhere(), 1000, nowhere());
+    let config = Config::with_environment(Overrides::default(), environment);
+    let Ok(api) = config.kube_api() else { return };
+    assert!(api.server.username().is_empty() && api.server.password().is_none());
+    assert!(api.token.is_none() || api.basic.is_none());
+    if api.server.scheme() != "https" {
+        assert!(api.token.is_none() && api.client_pair.is_none() && !api.insecure);
+    }
+}
+
 fn environment() -> Environment {
     Environment::fixed([("PATH", "/nonexistent")], nowhere(), 1000, nowhere())
 }

@@ -335,6 +335,7 @@ pub const TARGETS: &[Target] = &[
     row("registries_conf", config::registries_conf, 800, TOML),
     row("storage_conf", config::storage_conf, 800, TOML),
     row("registries_d", config::registries_d, 400, YAML),
+    row("kubeconfig", config::kubeconfig, 400, YAML),
     row("policy", config::policy, 1500, JSON),
     row("auth_json", config::auth_json, 600, JSON),
     row("tls_details", config::tls_details, 600, YAML),
