@@ -9,7 +9,7 @@ use skopeo_testkit::{Home, Image, Registry, Run, cannot};
 
 use crate::program::{at_home, fatal};
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/judges.cjs");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/sigstore_judges.cjs");
 
 /// Where `cargo xtask test` has installed the packages.
 fn packages() -> Option<PathBuf> {
