@@ -129,12 +129,10 @@ impl Provider {
     ) -> io::Result<Vec<u8>> {
         let input = Zeroizing::new(serde_json::to_vec(input)?);
         let output = self.run(input)?;
-        let output: Output = skopeo_image::go_json::from_slice(&output).map_err(|error| {
-            // Its text could quote the key.
-            let place = format!("line {}, column {}", error.line(), error.column());
-            io::Error::new(io::ErrorKind::InvalidData, format!("its answer is no JSON ({place})"))
-        })?;
         let wrong = |what| io::Error::new(io::ErrorKind::InvalidData, what);
+        // The text of the error could quote the key.
+        let output: Output = skopeo_image::go_json::from_slice(&output)
+            .map_err(|_| wrong("its answer is not the JSON of a key"))?;
         let answer = answer(output).filter(|answer| !answer.is_empty());
         let answer = answer.ok_or_else(|| wrong("its answer has no key in it"))?;
         BASE64.decode(answer).map_err(|_| wrong("its answer is no base64"))
@@ -220,15 +218,12 @@ mod tests {
     fn says_what_is_wrong_with_a_provider() {
         for (script, expected) in [
             ("echo no >&2; exit 3", "exit status: 3: no"),
-            ("echo x", "its answer is no JSON (line 1, column 1)"),
+            ("echo x", "its answer is not the JSON of a key"),
+            ("echo '{\"keywrapresults\":3}'", "its answer is not the JSON of a key"),
             ("echo '{}'", "its answer has no key in it"),
             (r#"echo '{"keyunwrapresults":{"optsdata":"-"}}'"#, "its answer is no base64"),
             ("yes", "says more than"),
-            ("yes >&2", "its answer is no JSON"),
         ] {
-            if script == "yes >&2" {
-                continue;
-            }
             let error = shell(script).unwrap(b"w", &[]).unwrap_err();
             assert!(error.contains(expected), "{error}: {expected}");
         }
