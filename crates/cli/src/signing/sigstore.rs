@@ -129,7 +129,8 @@ struct Refusal {
 }
 
 fn refused(said: &Said) -> Error {
-    let Refusal { code, message } = serde_json::from_slice(&said.body).unwrap_or_default();
+    let Refusal { code, message } =
+        skopeo_image::go_json::from_slice(&said.body).unwrap_or_default();
     let failed = "Rekor /api/v1/log/entries failed";
     let status = said.status;
     match status {

@@ -96,7 +96,7 @@ pub(super) async fn token(web: &Web, issuer: &Issuer, output: Output) -> Result<
     if said.status != 200 {
         bail!("the provider {base} says {}", said.status_line);
     }
-    let provider: Provider = serde_json::from_slice(&said.body)
+    let provider: Provider = skopeo_image::go_json::from_slice(&said.body)
         .with_context(|| format!("parsing what the provider {base} says of itself"))?;
     if !provider.code_challenge_methods_supported.iter().any(|method| method == "S256") {
         bail!("PKCE is not supported by OIDC provider '{}'", issuer.url);
@@ -188,5 +188,6 @@ async fn post<T: DeserializeOwned>(web: &Web, url: &str, form: &[(&str, &str)]) 
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let ask = Ask { body: Some((FORM, Bytes::from(body))), ..Ask::default() };
     let said = web.ask(url, &ask).await?;
-    serde_json::from_slice(&said.body).with_context(|| format!("{url} says {}", said.status_line))
+    skopeo_image::go_json::from_slice(&said.body)
+        .with_context(|| format!("{url} says {}", said.status_line))
 }
