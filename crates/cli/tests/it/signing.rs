@@ -482,6 +482,51 @@ fn signatures_are_kept_by_the_registry_itself() {
     assert!(fatal(&troubled).contains(sentence), "{troubled}");
 }
 
+/// More signatures than anybody means, in the registry's own list as elsewhere.
+#[test]
+fn a_registry_that_keeps_too_many_signatures_is_refused() {
+    use std::io::{Read as _, Write as _};
+    let registry = Registry::builder().keeps_signatures().start();
+    let home = Home::new();
+    home.insecure(&[&registry.host()]);
+    let image = Image::new(1);
+    image.push(&registry, "a:1");
+    let digest = image.digest();
+    let keep = |first: usize, count: usize| {
+        let mut stream = std::net::TcpStream::connect(registry.address()).unwrap();
+        let mut answers = stream.try_clone().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut text = String::new();
+            answers.read_to_string(&mut text).unwrap();
+            text.matches("HTTP/1.1 201").count()
+        });
+        for number in first..first + count {
+            let body = json!({"schemaVersion": 2, "name": format!("{digest}@{number:032x}"),
+                "type": "atomic", "content": "AAAA"});
+            let body = body.to_string();
+            let end = if number + 1 == first + count { "Connection: close\r\n" } else { "" };
+            write!(
+                stream,
+                "PUT /extensions/v2/a/signatures/{digest} HTTP/1.1\r\nHost: {}\r\n{end}\
+                 Content-Length: {}\r\n\r\n{body}",
+                registry.host(),
+                body.len()
+            )
+            .unwrap();
+        }
+        assert_eq!(reader.join().unwrap(), count);
+    };
+    keep(0, 2048);
+    at_home(&home, &["--insecure-policy", "copy", &registry.docker("a:1"), "dir:all"]).success();
+    keep(2048, 1);
+    let words = ["--insecure-policy", "copy", &registry.docker("a:1"), "dir:none"];
+    let refused = at_home(&home, &words).failure(1);
+    assert!(
+        fatal(&refused).contains("the first 2049 signatures take more than 32 MiB"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn signatures_are_listed_with_what_the_policy_makes_of_them() {
     let registry = Registry::start();

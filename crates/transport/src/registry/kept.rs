@@ -4,14 +4,19 @@ use skopeo_image::{Digest, Signature, SignatureKind};
 use skopeo_registry::{KeptSignature, Repository};
 
 use crate::Error;
+use crate::signature_file::Gathered;
 
 /// The signatures of a manifest.
 pub(super) async fn read(
     repository: &Repository,
     digest: &Digest,
 ) -> Result<Vec<Signature>, Error> {
-    let kept = repository.kept_signatures(digest).await?;
-    Ok(kept.into_iter().map(|it| Signature::Simple(it.content)).collect())
+    let mut gathered = Gathered::default();
+    for kept in repository.kept_signatures(digest).await? {
+        let size = kept.content.len();
+        gathered.add(Signature::Simple(kept.content), size)?;
+    }
+    Ok(gathered.all())
 }
 
 /// Adds signatures to those that are there.
