@@ -10,7 +10,8 @@ use std::sync::Arc;
 use skopeo_config::{Store, StoreSpec};
 use skopeo_image::{Digest, PolicyScope, Reference, ReferenceError};
 
-use crate::name::{Name, NameError};
+use crate::name::Name;
+use crate::name::NameError;
 
 /// How much of an id must be typed at least.
 const SHORTEST_ID: usize = 3;
@@ -240,13 +241,9 @@ fn is_id(text: &str) -> bool {
     format!("sha256:{text}").parse::<Digest>().is_ok()
 }
 
-/// As [`storage_name`](crate::fuzzing::storage_name).
-pub(crate) fn check_name(text: &str) {
-    const KNOWN: &str = "beefcafe89abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    let Ok(name) = StorageName::read(text) else { return };
-    let printed = name.to_string();
-    assert!(StorageName::read(&printed).is_ok_and(|again| again == name), "{text:?} {printed:?}");
-    let store = Store {
+/// The store `[overlay@/graph+/run]`.
+fn graph() -> Store {
+    Store {
         driver: skopeo_config::StoreDriver::Overlay,
         graph_root: "/graph".into(),
         run_root: "/run".into(),
@@ -258,7 +255,16 @@ pub(crate) fn check_name(text: &str) {
         mount_program: false,
         rootless: false,
         options: Vec::new(),
-    };
+    }
+}
+
+/// As [`storage_name`](crate::fuzzing::storage_name).
+pub(crate) fn check_name(text: &str) {
+    const KNOWN: &str = "beefcafe89abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let Ok(name) = StorageName::read(text) else { return };
+    let printed = name.to_string();
+    assert!(StorageName::read(&printed).is_ok_and(|again| again == name), "{text:?} {printed:?}");
+    let store = graph();
     let find = |beginning: &str| KNOWN.starts_with(beginning).then(|| KNOWN.to_owned());
     let Ok(settled) = name.settle(store.clone(), find) else { return };
     assert!(settled.reference().is_some() || settled.id().is_some(), "{text:?}");
@@ -354,33 +360,15 @@ impl fmt::Display for StorageName {
 mod tests {
     use std::error::Error as _;
 
-    use skopeo_config::StoreDriver;
-
     use super::*;
 
     const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     const KNOWN: &str = "beefcafe89abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    fn store() -> Store {
-        Store {
-            driver: StoreDriver::Overlay,
-            graph_root: "/graph".into(),
-            run_root: "/run".into(),
-            image_store: None,
-            additional_stores: Vec::new(),
-            transient: false,
-            ignore_chown_errors: false,
-            force_mask: None,
-            mount_program: false,
-            rootless: false,
-            options: Vec::new(),
-        }
-    }
-
     /// The name in a store that has one image.
     fn settled(text: &str) -> Result<StorageName, StorageNameError> {
         StorageName::read(text)?
-            .settle(store(), |beginning| KNOWN.starts_with(beginning).then(|| KNOWN.to_owned()))
+            .settle(graph(), |beginning| KNOWN.starts_with(beginning).then(|| KNOWN.to_owned()))
     }
 
     fn chain(error: &StorageNameError) -> String {
