@@ -13,7 +13,8 @@ use skopeo_image::Digest;
 use skopeo_image::number::{narrow, wide};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::pipe::{self, BATCH, PIECE, Stopped};
+use crate::pipe::{self, Stopped};
+use crate::sizes::{BATCH, PIECE};
 use crate::{Blob, BoxError, ByteStream, StreamError, WriteError};
 
 /// A blob that is whole in its file.

@@ -38,6 +38,7 @@ pub mod fuzzing;
 mod meter;
 mod pipe;
 mod rate;
+mod sizes;
 mod sniff;
 mod split;
 mod through;

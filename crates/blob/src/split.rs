@@ -10,7 +10,8 @@ use futures_util::future::{self, Either};
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 
-use crate::pipe::{DEPTH, Message, Pusher};
+use crate::pipe::{Message, Pusher};
+use crate::sizes::DEPTH;
 use crate::{Blob, ByteStream, StreamError};
 
 /// Gives a blob to so many readers at once. Each gets clones of the pieces (a reference each, no

@@ -7,7 +7,7 @@ use skopeo_image::{Digest, Hasher};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::pipe::{BATCH, DEPTH};
+use crate::sizes::{BATCH, DEPTH};
 use crate::{ByteStream, StreamError};
 
 /// Below this a thread costs more than the hash: 64 KiB take about 60 µs.

@@ -15,6 +15,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod go;
+mod gpg;
 mod keys;
 mod lines;
 mod logging;

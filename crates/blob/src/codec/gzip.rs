@@ -17,7 +17,8 @@ use super::crew::{Crew, Desk, MOST, Pool};
 use super::decoder::Decoder;
 use super::join::Joiner;
 use crate::StreamError;
-use crate::pipe::{Output, PIECE, Stopped};
+use crate::pipe::{Output, Stopped};
+use crate::sizes::PIECE;
 
 /// What is deflated at once, in bytes. Nothing in a block refers to the one before it: four times
 /// as much would save 0.4 %.

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use skopeo_image::Compression;
 use tokio::sync::oneshot;
 
-use crate::pipe::{self, BATCH, Reader, Stopped};
+use crate::pipe::{self, Reader, Stopped};
+use crate::sizes::BATCH;
 use crate::{Blob, MaxUnpacked};
 
 pub use decoder::unpack;

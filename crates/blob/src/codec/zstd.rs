@@ -11,7 +11,8 @@ use zstd::stream::write::Encoder;
 
 use super::decoder::Decoder;
 use crate::StreamError;
-use crate::pipe::{BATCH, Output, PIECE, Stopped};
+use crate::pipe::{Output, Stopped};
+use crate::sizes::{BATCH, PIECE};
 
 /// libzstd's own default, and its range.
 const DEFAULT_LEVEL: i32 = 3;

@@ -12,6 +12,7 @@
 mod cipher;
 mod der;
 mod error;
+mod forms;
 mod jwe;
 mod jwk;
 mod key;
@@ -84,7 +85,7 @@ impl Recipients {
     /// # Errors
     /// If it is no public key, or one of a kind that cannot be used.
     pub fn add_jwe(&mut self, file: &[u8]) -> Result<(), KeyError> {
-        self.jwe.push(key::public(file)?);
+        self.jwe.push(forms::public(file)?);
         Ok(())
     }
 
@@ -93,7 +94,7 @@ impl Recipients {
     /// # Errors
     /// If it is no certificate, or not one of an RSA key.
     pub fn add_pkcs7(&mut self, file: &[u8]) -> Result<(), KeyError> {
-        let certificate = key::certificate(file)?;
+        let certificate = forms::certificate(file)?;
         if certificate.key.is_none() {
             return Err(KeyError::Unsupported(
                 "a certificate that is not of an RSA key of 2048 to 8192 bits".to_owned(),
@@ -179,15 +180,15 @@ impl Keys {
     /// # Errors
     /// If it is a key that cannot be used, or not without another pass phrase.
     pub fn add(&mut self, file: &[u8], password: Option<&Secret>) -> Result<bool, KeyError> {
-        if let Ok(certificate) = key::certificate(file) {
+        if let Ok(certificate) = forms::certificate(file) {
             self.certificates.push(certificate);
             // The same file may have the key, too.
-            if let Ok(Some(key)) = key::private(file, password) {
+            if let Ok(Some(key)) = forms::private(file, password) {
                 self.private.push(key);
             }
             return Ok(true);
         }
-        if let Some(key) = key::private(file, password)? {
+        if let Some(key) = forms::private(file, password)? {
             self.private.push(key);
             return Ok(true);
         }

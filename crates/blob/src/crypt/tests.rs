@@ -189,7 +189,7 @@ fn certificate(key: &PrivateDecryptingKey, serial: u8) -> Vec<u8> {
 fn pkcs7_of_friends_and_strangers() {
     let (own, _) = rsa();
     let certificates = [certificate(&own, 1), certificate(&rsa().0, 2)];
-    let certificates = certificates.map(|it| key::certificate(&it).unwrap());
+    let certificates = certificates.map(|it| forms::certificate(&it).unwrap());
     let message = pkcs7::wrap(b"secret", &[&certificates[1], &certificates[0]]).unwrap();
     let open = |message: &[u8], certificates: &[_]| {
         let keys = [Private::Rsa(own.clone())];
@@ -215,12 +215,12 @@ fn keys_of_strangers() {
     let (own, _) = rsa();
     let pkcs8: Pkcs8V1Der<'_> = own.as_der().unwrap();
     let pkcs8 = pkcs8.as_ref();
-    assert!(matches!(key::private(pkcs8, None), Ok(Some(Private::Rsa(_)))));
+    assert!(matches!(forms::private(pkcs8, None), Ok(Some(Private::Rsa(_)))));
     for at in (0..pkcs8.len()).step_by(7) {
-        assert!(!matches!(key::private(&pkcs8[..at], None), Ok(Some(_))));
+        assert!(!matches!(forms::private(&pkcs8[..at], None), Ok(Some(_))));
         let mut other = pkcs8.to_vec();
         other[at] ^= 0x80;
-        let _ = key::private(&other, None);
+        let _ = forms::private(&other, None);
     }
     for file in [
         "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
@@ -234,9 +234,9 @@ fn keys_of_strangers() {
         "",
     ] {
         let password = Secret::from("x");
-        assert!(!matches!(key::private(file.as_bytes(), Some(&password)), Ok(Some(_))), "{file}");
-        assert!(key::public(file.as_bytes()).is_err(), "{file}");
-        assert!(key::certificate(file.as_bytes()).is_err(), "{file}");
+        assert!(!matches!(forms::private(file.as_bytes(), Some(&password)), Ok(Some(_))), "{file}");
+        assert!(forms::public(file.as_bytes()).is_err(), "{file}");
+        assert!(forms::certificate(file.as_bytes()).is_err(), "{file}");
     }
 }
 
@@ -250,16 +250,16 @@ fn jwk_of_both_halves() {
     let (x, y) = point[1..].split_at(48);
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let mut jwk = json!({"kty": "EC", "crv": "P-384", "x": encode(x), "y": encode(y), "alg": "ECDH-ES+A128KW"});
-    let public = key::public(jwk.to_string().as_bytes()).unwrap();
+    let public = forms::public(jwk.to_string().as_bytes()).unwrap();
     jwk["d"] = encode(secret.as_ref()).into();
-    let private = key::private(jwk.to_string().as_bytes(), None).unwrap().unwrap();
+    let private = forms::private(jwk.to_string().as_bytes(), None).unwrap().unwrap();
     let message = jwe::wrap(b"secret", &[&public]).unwrap();
     assert_eq!(unwrap(&message, private).unwrap(), b"secret");
     // A private key is no recipient.
-    assert!(key::public(jwk.to_string().as_bytes()).is_err());
+    assert!(forms::public(jwk.to_string().as_bytes()).is_err());
     jwk["d"] = Value::Null;
     jwk["alg"] = "ECDH-ES".into();
-    let error = key::public(jwk.to_string().as_bytes()).unwrap_err().to_string();
+    let error = forms::public(jwk.to_string().as_bytes()).unwrap_err().to_string();
     assert_eq!(error, "unsupported key: ECDH-ES is an unsupported JWE key algorithm");
 }
 
@@ -349,9 +349,9 @@ proptest! {
         let _ = jwe::unwrap(&bytes, &keys, &mut Attempts(9));
         let nobody = key::Certificate { issuer: vec![0x30, 0], serial: vec![2, 1, 1], key: None };
         let _ = pkcs7::unwrap(&bytes, &keys, &[nobody], &mut Attempts(9));
-        let _ = key::public(&bytes);
-        let _ = key::private(&bytes, Some(&Secret::from("x")));
-        let _ = key::certificate(&bytes);
+        let _ = forms::public(&bytes);
+        let _ = forms::private(&bytes, Some(&Secret::from("x")));
+        let _ = forms::certificate(&bytes);
         let _ = openpgp::ring(&bytes, None);
         let _ = LayerKey::parse(&bytes, &bytes);
     }

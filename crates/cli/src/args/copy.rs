@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use skopeo_image::Secret;
 
 use super::command::Command;
-use super::flag::{Flag, Kind, Offers};
+use super::flag::{Flag, Offers};
+use super::kind::Kind;
 use super::value::Values;
 use super::{image, limits, lists, report, signing};
 

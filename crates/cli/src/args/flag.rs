@@ -1,5 +1,6 @@
 //! One row of the table of flags. Parsing, help, completion and the manual all read it.
 
+use super::kind::Kind;
 use super::value::Value;
 
 /// A flag of a command.
@@ -25,29 +26,6 @@ pub(crate) struct Flag {
     pub alias_of: Option<String>,
     /// What a shell may offer as its value.
     pub offers: Offers,
-}
-
-/// What a flag's value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// `--x`, `--x=false`.
-    Switch,
-    /// Any text.
-    Text,
-    /// A signed number, in any of Go's notations.
-    Int,
-    /// A number that is not negative.
-    Uint,
-    /// Go's durations: `1h30m`, `250ms`.
-    Duration,
-    /// A list of texts, comma-separated, repeatable.
-    Texts,
-    /// A list of texts with commas in them, one at a time.
-    Array,
-    /// A list of numbers, comma-separated, repeatable.
-    Ints,
-    /// The name of a digest algorithm.
-    Algorithm,
 }
 
 /// What a shell may offer as the value of a flag or argument.

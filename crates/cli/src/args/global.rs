@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use skopeo_blob::MaxUnpacked;
 use skopeo_registry::PaceOptions;
 
-use super::flag::{Flag, Kind, Offers};
+use super::flag::{Flag, Offers};
+use super::kind::Kind;
 use super::size;
 use super::value::{self, GoDuration, Value, Values};
 use crate::exit::{ErrorFormat, ExitCodes, Manner};

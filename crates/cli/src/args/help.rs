@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::command::{Command, Usage};
-use super::flag::{Flag, Kind};
+use super::flag::Flag;
+use super::kind::Kind;
 use crate::exit::CLASSES;
 use crate::go;
 

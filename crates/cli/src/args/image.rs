@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use skopeo_copy::Retry;
 use skopeo_image::Secret;
 
-use super::flag::{Flag, Kind, Offers};
+use super::flag::{Flag, Offers};
+use super::kind::Kind;
 use super::value::Values;
 
 /// `--authfile`, which covers all images of a command. `from_environment` is `$REGISTRY_AUTH_FILE`.

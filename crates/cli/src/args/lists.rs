@@ -4,7 +4,8 @@ use anyhow::{Result, bail};
 use skopeo_copy::{Lists, Others};
 use skopeo_image::PlatformFilter;
 
-use super::flag::{Flag, Kind, Offers};
+use super::flag::{Flag, Offers};
+use super::kind::Kind;
 use super::value::Values;
 use crate::go;
 

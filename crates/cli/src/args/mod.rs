@@ -11,6 +11,7 @@ pub(crate) mod flag;
 pub(crate) mod global;
 pub(crate) mod help;
 pub(crate) mod image;
+pub(crate) mod kind;
 pub(crate) mod limits;
 pub(crate) mod lists;
 pub(crate) mod login;
@@ -27,7 +28,8 @@ pub(crate) mod tags;
 pub(crate) mod value;
 
 use command::{Command, Usage};
-use flag::{Flag, Kind, Offers};
+use flag::{Flag, Offers};
+use kind::Kind;
 
 /// The whole tree. `authfile` is `$REGISTRY_AUTH_FILE`, the default of `--authfile`.
 pub(crate) fn tree(authfile: Option<String>) -> Command {

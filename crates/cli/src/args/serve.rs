@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 
 use super::command::Command;
-use super::flag::{Flag, Kind, Offers};
+use super::flag::{Flag, Offers};
+use super::kind::Kind;
 use super::limits;
 use super::value::Values;
 

@@ -14,7 +14,8 @@ use skopeo_sync::shard::Shard;
 use skopeo_transport::Overwrite;
 
 use super::command::Command;
-use super::flag::{Flag, Kind, Offers};
+use super::flag::{Flag, Offers};
+use super::kind::Kind;
 use super::signing::SignFlags;
 use super::value::Values;
 use super::{copy, image, limits, lists, naming, report, tags};

@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result, bail};
 use skopeo_sync::select::{Choice, Filter, Order, Since};
 
-use super::flag::{Flag, Kind, Offers};
+use super::flag::{Flag, Offers};
+use super::kind::Kind;
 use super::value::{self, Value, Values};
 use crate::go;
 

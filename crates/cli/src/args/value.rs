@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use skopeo_image::ErrorClass;
 
-use super::flag::Kind;
+use super::kind::Kind;
 use crate::exit::Classed;
 use crate::go;
 

@@ -12,7 +12,7 @@ use skopeo_trust::sign::SignError;
 use super::{
     Classed, DeadlineExceeded, Interrupted, Invalid, ParseError, Stdout, UsageError, links,
 };
-use crate::signing::gpg::GpgError;
+use crate::gpg::GpgError;
 
 /// A kind of error as scripts see it.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,6 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
 )]
 
-pub(crate) mod gpg;
 mod oidc;
 mod params;
 mod passphrase;
@@ -23,8 +22,7 @@ use skopeo_trust::sign::{SignError, Signer};
 use crate::app::App;
 use crate::args::report::Output;
 use crate::args::signing::SignFlags;
-
-use gpg::Gpg;
+use crate::gpg::Gpg;
 
 pub(crate) use passphrase::{ask as ask_passphrase, of_file as passphrase_of_file};
 

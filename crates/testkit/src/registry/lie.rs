@@ -11,8 +11,6 @@ use http_body_util::{BodyExt, BodyStream, StreamBody};
 use skopeo_image::Digest;
 use skopeo_server::{Body, BoxError};
 
-use super::fault::{Fault, On, What};
-
 /// How an answer is other than it should be.
 #[derive(Clone, Debug)]
 pub(crate) enum Lie {
@@ -30,59 +28,6 @@ pub(crate) enum Lie {
     Endless,
     /// Another status, and perhaps another `Content-Range`, with the bytes that there are.
     Called(StatusCode, Option<String>),
-}
-
-impl Fault {
-    /// The answer has another body, which is announced and named as what it is: a manifest with
-    /// other sizes, another blob.
-    #[must_use]
-    pub fn instead(on: On, body: impl Into<Bytes>) -> Self {
-        Self::lie(on, Lie::Instead(body.into()))
-    }
-
-    /// The answer is that to another path, as where answers come in another order than questions.
-    #[must_use]
-    pub fn answer_of(on: On, path: &str) -> Self {
-        Self::lie(on, Lie::AnswerOf(path.to_owned()))
-    }
-
-    /// The answer is packed by gzip, and `Content-Encoding` says so.
-    #[must_use]
-    pub fn encoded(on: On) -> Self {
-        Self::lie(on, Lie::Encoded)
-    }
-
-    /// The second half of the answer comes before the first.
-    #[must_use]
-    pub fn reversed(on: On) -> Self {
-        Self::lie(on, Lie::Reversed)
-    }
-
-    /// The answer has no `Content-Length`; [`Self::after`] so many bytes it ends as if it were whole.
-    #[must_use]
-    pub fn unannounced(on: On) -> Self {
-        Self::lie(on, Lie::Unannounced(None))
-    }
-
-    /// The answer has no `Content-Length`, and zeros without end behind it.
-    #[must_use]
-    pub fn endless(on: On) -> Self {
-        Self::lie(on, Lie::Endless)
-    }
-
-    /// The answer has another status, and this `Content-Range` if one is given; the bytes stay.
-    ///
-    /// # Panics
-    /// If this is no status.
-    #[must_use]
-    pub fn called(on: On, status: u16, content_range: Option<&str>) -> Self {
-        let status = StatusCode::from_u16(status).expect("a status of HTTP");
-        Self::lie(on, Lie::Called(status, content_range.map(str::to_owned)))
-    }
-
-    fn lie(on: On, lie: Lie) -> Self {
-        Self::of(on, What::Lie(lie))
-    }
 }
 
 impl Lie {

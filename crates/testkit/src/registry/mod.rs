@@ -4,6 +4,7 @@ mod fault;
 mod handler;
 mod kept;
 mod lie;
+mod lying;
 mod openshift;
 pub mod real;
 mod signer;

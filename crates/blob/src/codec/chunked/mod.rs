@@ -28,7 +28,8 @@ use skopeo_image::{Algorithm, Compression, Digest, Hasher};
 use super::crew::{Crew, MOST, Pool};
 use super::decoder::Decoder;
 use crate::StreamError;
-use crate::pipe::{BATCH, Output, PIECE, Stopped};
+use crate::pipe::{Output, Stopped};
+use crate::sizes::{BATCH, PIECE};
 
 use frames::{Part, Sheaf};
 use header::{BLOCK, File, Header, More};

@@ -9,7 +9,7 @@ use skopeo_trust::sign::Payload;
 
 use crate::app::App;
 use crate::args::value::Values;
-use crate::signing::gpg::Gpg;
+use crate::gpg::Gpg;
 use crate::signing::passphrase_of_file;
 use crate::{files, go};
 
