@@ -148,7 +148,7 @@ async fn try_type(
         }
     };
     job.session.tell(Event::WritingManifest);
-    let put = job.destination.put_manifest(&manifest, &place.which(&digest)).await;
+    let put = job.writer().put_manifest(&manifest, &place.which(&digest)).await;
     put.map_err(|error| Error::WriteManifest(error.into()))?;
     Ok((manifest, digest))
 }
@@ -185,7 +185,7 @@ async fn store_signatures(
         return Ok(());
     }
     job.session.tell(Event::StoringSignatures);
-    job.destination
+    job.writer()
         .put_signatures(signatures, which)
         .await
         .map_err(|error| Error::WriteSignatures(error.into()))
@@ -209,12 +209,12 @@ pub(crate) async fn write_list(
             _ => digest_of(job, manifest)?,
         };
         let which = place.which(&digest);
-        let error = match job.destination.put_manifest(manifest, &which).await {
+        let error = match job.writer().put_manifest(manifest, &which).await {
             Ok(()) => {
                 let signatures = job.signed(manifest, signatures).await?;
                 job.session.tell(Event::StoringListSignatures);
                 if !signatures.is_empty() {
-                    let put = job.destination.put_signatures(&signatures, &which).await;
+                    let put = job.writer().put_signatures(&signatures, &which).await;
                     put.map_err(|error| Error::WriteSignatures(error.into()))?;
                 }
                 let manifest = manifest.clone();

@@ -50,7 +50,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicUsize;
 
 use skopeo_image::{Digest, MediaType, RawManifest, Which};
-use skopeo_transport::{Destination, Head, LayerForm, Source};
+use skopeo_transport::{Destination, Head, LayerForm, Probe, Source};
 use skopeo_trust::Policy;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tracing::debug;
@@ -113,6 +113,7 @@ pub async fn copy(
 ) -> Result<Copied, Error> {
     let (result, top) = {
         let job = Job::new(session, source, &*destination, policy, request);
+        let job = Job { writer: Some(&*destination), ..job };
         let result = job.run().await;
         (result, job.top.into_inner())
     };
@@ -150,7 +151,9 @@ enum End {
 struct Job<'a> {
     session: &'a Session,
     source: &'a dyn Source,
-    destination: &'a dyn Destination,
+    destination: &'a dyn Probe,
+    /// The same, where it is written to.
+    writer: Option<&'a dyn Destination>,
     policy: &'a Policy,
     request: &'a Request,
     /// How many blobs, and how many images, are under way at once.
@@ -172,7 +175,7 @@ impl<'a> Job<'a> {
     fn new(
         session: &'a Session,
         source: &'a dyn Source,
-        destination: &'a dyn Destination,
+        destination: &'a dyn Probe,
         policy: &'a Policy,
         request: &'a Request,
     ) -> Self {
@@ -182,6 +185,7 @@ impl<'a> Job<'a> {
             session,
             source,
             destination,
+            writer: None,
             policy,
             request,
             at_once,
@@ -193,6 +197,11 @@ impl<'a> Job<'a> {
             top: std::sync::OnceLock::new(),
             lists: AtomicUsize::new(0),
         }
+    }
+
+    /// The door that is written through; what is only priced has none.
+    fn writer(&self) -> &dyn Destination {
+        self.writer.expect("nothing is written where it is only asked")
     }
 
     async fn run(&self) -> Result<End, Error> {
@@ -296,7 +305,7 @@ impl<'a> Job<'a> {
         let copied = single::copy_image(self, self.request, manifest, &which, &Place::Top);
         let copied = referrers::beside(self, list, copied).await;
         let written = copied.map_err(|error| Error::SystemImage(Box::new(error)))?;
-        self.destination.tell_origin(list);
+        self.writer().tell_origin(list);
         let listed = plan::platforms(list);
         if listed > 1 {
             let accepted = &self.destination.accepts().manifests;

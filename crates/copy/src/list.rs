@@ -326,7 +326,7 @@ fn may_be_blob(error: &Error) -> bool {
 
 async fn copy_blob(job: &Job<'_>, blob: &Descriptor) -> Result<(), Error> {
     job.begin().await;
-    job.destination.begin().await.map_err(|error| Error::Begin(error.into()))?;
+    job.writer().begin().await.map_err(|error| Error::Begin(error.into()))?;
     transfer::tell_started(job, &blob.digest, blob.size, BlobKind::Layer);
     job.bring(&Item::config(blob)).await.map(drop)
 }

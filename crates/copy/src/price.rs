@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use skopeo_image::number::wide;
 use skopeo_image::{Digest, RawManifest, Which};
-use skopeo_transport::{Destination, How, Source, Wish};
+use skopeo_transport::{How, Probe, Source, Wish};
 use skopeo_trust::Policy;
 use tokio::sync::OnceCell;
 
@@ -92,7 +92,7 @@ type Answer = Arc<OnceCell<Option<How>>>;
 pub async fn price(
     session: &Session,
     source: &dyn Source,
-    destination: &dyn Destination,
+    destination: &dyn Probe,
     policy: &Policy,
     request: &Request,
     book: &Book,
@@ -110,7 +110,7 @@ pub async fn price(
 }
 
 /// Whether a copy asks for a mount before it asks whether the blob is there.
-fn mounts_first(source: &dyn Source, destination: &dyn Destination) -> bool {
+fn mounts_first(source: &dyn Source, destination: &dyn Probe) -> bool {
     let name =
         |name: &skopeo_transport::ImageName| name.docker_reference().map(|it| it.name.clone());
     match (name(source.name()), name(destination.name())) {

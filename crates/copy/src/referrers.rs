@@ -203,7 +203,7 @@ async fn bring_one(
         artifact_type: links.artifact_type.clone(),
     });
     bring_links(job, &links, 0).await?;
-    let put = job.destination.put_referrer(subject, &referrer, &manifest).await;
+    let put = job.writer().put_referrer(subject, &referrer, &manifest).await;
     put.map_err(|error| Error::WriteManifest(error.into()))?;
     job.session.tell(Event::ReferrerDone {
         digest: digest.clone(),
@@ -244,7 +244,7 @@ fn bring_links<'a>(
                 let which = Which::Instance(child.digest.clone());
                 let manifest = admit::fetch(job, &which).await?;
                 bring_links(job, &self::links(job, &manifest)?, depth.saturating_add(1)).await?;
-                let put = job.destination.put_manifest(&manifest, &which).await;
+                let put = job.writer().put_manifest(&manifest, &which).await;
                 put.map_err(|error| Error::WriteManifest(error.into()))
             }));
         }

@@ -10,7 +10,7 @@ use skopeo_copy::Request;
 use skopeo_image::{Digest, Platform};
 use skopeo_transport::{
     Collection, CollectionKind, Connections, Destination, Error, ImageName, NameError, Options,
-    collection,
+    Probe, collection,
 };
 
 use crate::destination::Place;
@@ -70,7 +70,7 @@ impl Collection for Fake {
         }
     }
 
-    async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
+    async fn look(&self, name: &ImageName) -> Result<Box<dyn Probe>, Error> {
         self.inner.look(name).await
     }
 

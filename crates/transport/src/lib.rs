@@ -21,7 +21,6 @@ mod error;
 mod files;
 #[doc(hidden)]
 pub mod fuzzing;
-mod glance;
 mod inside;
 mod layout;
 mod manifest;
@@ -29,6 +28,7 @@ mod name;
 mod opened;
 mod options;
 mod partial;
+mod probe;
 mod proof;
 mod referrer;
 mod registry;
@@ -44,7 +44,7 @@ use skopeo_image::Digest;
 pub use atomic::{AtomicError, AtomicName};
 pub use bundles::bundles;
 pub use collection::{Collection, CollectionKind, Held, base, collection, held, join};
-pub use destination::{Accepts, Destination, How, LayerForm, PutManifestError, Role, Stored, Wish};
+pub use destination::{Destination, PutManifestError, Stored};
 pub use dir::DirName;
 pub use docker_tar::{DaemonError, DaemonName, DockerArchiveName, SavedError};
 pub use error::{Error, class_of, is_transient};
@@ -56,6 +56,7 @@ pub use options::{
     RegistryOptions, StorageOptions,
 };
 pub use partial::Partial;
+pub use probe::{Accepts, How, LayerForm, Probe, Role, Wish};
 pub use referrer::{CosignTag, Found, Look, Referrer};
 pub use registry::{Connections, DockerName, KnownBlob, Ledger, OpenUpload, Untagged};
 pub use signature_file::Malformed as MalformedSignature;
@@ -121,7 +122,7 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
 ///
 /// # Errors
 /// If nothing could be written there. What only writing shows is no error here.
-pub async fn look(name: &ImageName, options: &Options) -> Result<Box<dyn Destination>, Error> {
+pub async fn look(name: &ImageName, options: &Options) -> Result<Box<dyn Probe>, Error> {
     Ok(match name {
         // That sends no request.
         ImageName::Docker(name) => Box::new(registry::create(name, options).await?),

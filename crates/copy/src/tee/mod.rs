@@ -20,8 +20,8 @@ use futures_util::future::{self, BoxFuture};
 use skopeo_blob::Blob;
 use skopeo_image::{Digest, Manifest, RawManifest, Signature, Which};
 use skopeo_transport::{
-    Accepts, Destination, Error as TransportError, How, ImageName, PutManifestError, Referrer,
-    Role, Stored, Wish,
+    Accepts, Destination, Error as TransportError, How, ImageName, Probe, PutManifestError,
+    Referrer, Role, Stored, Wish,
 };
 use tracing::debug;
 
@@ -197,7 +197,7 @@ fn together(places: impl Iterator<Item = String>) -> Option<String> {
 }
 
 #[async_trait]
-impl Destination for Tee {
+impl Probe for Tee {
     fn name(&self) -> &ImageName {
         &self.name
     }
@@ -223,6 +223,48 @@ impl Destination for Tee {
         Ok(all.flatten())
     }
 
+    /// All pools together, so that what one copy brings to all of them is not begun by another.
+    fn pool(&self) -> Option<String> {
+        together(self.children.iter().filter_map(|child| child.door.pool()))
+    }
+
+    fn room(&self) -> Option<String> {
+        together(self.children.iter().filter_map(|child| child.door.room()))
+    }
+
+    fn is_remote(&self) -> bool {
+        self.children.iter().any(|child| child.door.is_remote())
+    }
+
+    fn keeps_referrers(&self) -> Result<(), &'static str> {
+        self.children.iter().try_for_each(|child| child.door.keeps_referrers())
+    }
+
+    async fn has_referrer(
+        &self,
+        subject: &Digest,
+        referrer: &Referrer,
+    ) -> Result<bool, TransportError> {
+        let mut all = true;
+        for (child, has) in self.ask(|child| child.door.has_referrer(subject, referrer)).await? {
+            match has {
+                Ok(has) => all &= has,
+                Err(error) => child.lose(error, Error::FindReferrer),
+            }
+        }
+        self.require_any()?;
+        Ok(all)
+    }
+
+    /// What all of them have.
+    async fn has_origin(&self, list: &RawManifest) -> Result<bool, TransportError> {
+        let all = self.ask(|child| child.door.has_origin(list)).await?;
+        Ok(all.into_iter().all(|(_, has)| has.unwrap_or(false)))
+    }
+}
+
+#[async_trait]
+impl Destination for Tee {
     async fn begin(&self) -> Result<(), TransportError> {
         for (child, begun) in self.ask(|child| child.door.begin()).await? {
             if let Err(error) = begun {
@@ -255,19 +297,6 @@ impl Destination for Tee {
         }
         self.require_any()?;
         Ok(found.filter(|_| all))
-    }
-
-    /// All pools together, so that what one copy brings to all of them is not begun by another.
-    fn pool(&self) -> Option<String> {
-        together(self.children.iter().filter_map(|child| child.door.pool()))
-    }
-
-    fn room(&self) -> Option<String> {
-        together(self.children.iter().filter_map(|child| child.door.room()))
-    }
-
-    fn is_remote(&self) -> bool {
-        self.children.iter().any(|child| child.door.is_remote())
     }
 
     async fn put_blob(&self, blob: Blob, role: Role) -> Result<Stored, TransportError> {
@@ -361,26 +390,6 @@ impl Destination for Tee {
         self.require_any()
     }
 
-    fn keeps_referrers(&self) -> Result<(), &'static str> {
-        self.children.iter().try_for_each(|child| child.door.keeps_referrers())
-    }
-
-    async fn has_referrer(
-        &self,
-        subject: &Digest,
-        referrer: &Referrer,
-    ) -> Result<bool, TransportError> {
-        let mut all = true;
-        for (child, has) in self.ask(|child| child.door.has_referrer(subject, referrer)).await? {
-            match has {
-                Ok(has) => all &= has,
-                Err(error) => child.lose(error, Error::FindReferrer),
-            }
-        }
-        self.require_any()?;
-        Ok(all)
-    }
-
     async fn put_referrer(
         &self,
         subject: &Digest,
@@ -388,12 +397,6 @@ impl Destination for Tee {
         manifest: &RawManifest,
     ) -> Result<(), PutManifestError> {
         self.put_alike(|child| child.door.put_referrer(subject, referrer, manifest)).await
-    }
-
-    /// What all of them have.
-    async fn has_origin(&self, list: &RawManifest) -> Result<bool, TransportError> {
-        let all = self.ask(|child| child.door.has_origin(list)).await?;
-        Ok(all.into_iter().all(|(_, has)| has.unwrap_or(false)))
     }
 
     fn tell_origin(&self, list: &RawManifest) {

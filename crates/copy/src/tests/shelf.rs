@@ -10,8 +10,8 @@ use futures_util::stream::{self, StreamExt};
 use skopeo_blob::{Blob, StreamError, Unverified};
 use skopeo_image::{Descriptor, Digest, Manifest, MediaType, RawManifest, Signature, Which};
 use skopeo_transport::{
-    Accepts, Destination, Error, Head, How, ImageName, LayerForm, PutManifestError, Role, Source,
-    Stored, Wish,
+    Accepts, Destination, Error, Head, How, ImageName, LayerForm, Probe, PutManifestError, Role,
+    Source, Stored, Wish,
 };
 
 /// What goes wrong with a blob at the source, once.
@@ -207,7 +207,7 @@ impl FakeDestination {
 }
 
 #[async_trait]
-impl Destination for FakeDestination {
+impl Probe for FakeDestination {
     fn name(&self) -> &ImageName {
         destination_name()
     }
@@ -219,18 +219,6 @@ impl Destination for FakeDestination {
     async fn present(&self) -> Result<Option<Digest>, Error> {
         self.state().log.push("present".to_owned());
         Ok(self.present.clone())
-    }
-
-    async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
-        assert_eq!(wish.from, source_name());
-        tokio::task::yield_now().await;
-        let mut state = self.state();
-        state.log.push(format!("reuse {}", wish.blob.digest));
-        Ok(state.blobs.get(&wish.blob.digest).map(|bytes| Stored {
-            digest: wish.blob.digest.clone(),
-            size: bytes.len() as u64,
-            how: How::Present,
-        }))
     }
 
     async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
@@ -249,6 +237,21 @@ impl Destination for FakeDestination {
 
     fn is_remote(&self) -> bool {
         self.place.is_some()
+    }
+}
+
+#[async_trait]
+impl Destination for FakeDestination {
+    async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
+        assert_eq!(wish.from, source_name());
+        tokio::task::yield_now().await;
+        let mut state = self.state();
+        state.log.push(format!("reuse {}", wish.blob.digest));
+        Ok(state.blobs.get(&wish.blob.digest).map(|bytes| Stored {
+            digest: wish.blob.digest.clone(),
+            size: bytes.len() as u64,
+            how: How::Present,
+        }))
     }
 
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use skopeo_blob::{Blob, StreamError};
 use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
 use skopeo_transport::{
-    Accepts, Destination, Error, ImageName, LayerForm, PutManifestError, Role, Stored, Wish,
+    Accepts, Destination, Error, ImageName, LayerForm, Probe, PutManifestError, Role, Stored, Wish,
 };
 use skopeo_trust::Policy;
 
@@ -74,7 +74,7 @@ impl Moody {
 }
 
 #[async_trait]
-impl Destination for Moody {
+impl Probe for Moody {
     fn name(&self) -> &ImageName {
         self.inner.name()
     }
@@ -86,7 +86,10 @@ impl Destination for Moody {
     async fn present(&self) -> Result<Option<Digest>, Error> {
         self.inner.present().await
     }
+}
 
+#[async_trait]
+impl Destination for Moody {
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
         self.fail(At::Reuse)?;
         self.inner.reuse(wish).await

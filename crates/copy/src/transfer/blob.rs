@@ -171,7 +171,7 @@ impl Job<'_> {
     ) -> Result<Option<Moved>, Error> {
         let _permit = self.checks.acquire().await;
         let wish = Wish { blob, role: item.role, from: self.source.name(), compression: item.only };
-        let stored = self.destination.reuse(&wish).await;
+        let stored = self.writer().reuse(&wish).await;
         let stored = stored.map_err(|source| Error::Reuse {
             digest: blob.digest.clone(),
             source: source.into(),
@@ -209,7 +209,7 @@ impl Job<'_> {
     async fn resume(&self, item: &Item) -> Result<Option<Blob>, Error> {
         let Some(size) = item.blob.size.filter(|_| item.is_kept()) else { return Ok(None) };
         let digest = &item.blob.digest;
-        let partial = self.destination.partial(&item.blob).await;
+        let partial = self.writer().partial(&item.blob).await;
         let partial = partial.unwrap_or_else(|error| {
             debug!("looking for a part of blob {digest}: {error}");
             None
@@ -255,7 +255,7 @@ impl Job<'_> {
             (blob, None)
         };
         let blob = self.session.write(blob);
-        let stored = self.destination.put_blob(blob, item.role).await;
+        let stored = self.writer().put_blob(blob, item.role).await;
         let stored = stored.map_err(|error| Error::of_blob(digest, error, Side::Writing))?;
         let diff_id = match diff_id {
             Some(diff_id) => Some(
@@ -403,7 +403,7 @@ impl Job<'_> {
                     return Ok(moved);
                 }
                 let _permit = self.permit().await;
-                let stored = self.destination.put_blob(Blob::of_bytes(bytes.clone()), role).await;
+                let stored = self.writer().put_blob(Blob::of_bytes(bytes.clone()), role).await;
                 let stored =
                     stored.map_err(|error| Error::of_blob(&blob.digest, error, Side::Writing))?;
                 require_same(&blob.digest, &stored.digest)?;

@@ -36,7 +36,7 @@ enum Came {
 pub(crate) async fn transfer(job: &Job<'_>, plan: &ImagePlan) -> Result<Transferred, Error> {
     job.begin().await;
     // Before any lock of ours is taken: others may hold the place, and wait for what we hold.
-    job.destination.begin().await.map_err(|error| Error::Begin(error.into()))?;
+    job.writer().begin().await.map_err(|error| Error::Begin(error.into()))?;
     // All are in flight at once: what they wait for is a permit, and before that nothing.
     let mut work: FuturesUnordered<BoxFuture<'_, Result<Came, Error>>> = FuturesUnordered::new();
     for (at, layer) in plan.layers.iter().enumerate() {

@@ -10,7 +10,8 @@ use super::AtomicName;
 use super::api::Api;
 use crate::registry::{self, DockerName};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, Options, PutManifestError, Role, Stored, Wish,
+    Accepts, Destination, Error, How, ImageName, Options, Probe, PutManifestError, Role, Stored,
+    Wish,
 };
 
 /// The API knows simple signatures only.
@@ -39,7 +40,7 @@ pub(crate) struct AtomicDestination {
 }
 
 #[async_trait]
-impl Destination for AtomicDestination {
+impl Probe for AtomicDestination {
     fn name(&self) -> &ImageName {
         &self.image
     }
@@ -50,10 +51,6 @@ impl Destination for AtomicDestination {
 
     async fn present(&self) -> Result<Option<Digest>, Error> {
         self.inner.present().await
-    }
-
-    async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
-        self.inner.reuse(wish).await
     }
 
     async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
@@ -70,6 +67,22 @@ impl Destination for AtomicDestination {
 
     fn is_remote(&self) -> bool {
         true
+    }
+
+    fn keeps_signatures(&self, kind: SignatureKind) -> Result<(), Error> {
+        match kind {
+            SignatureKind::Simple => Ok(()),
+            SignatureKind::Sigstore | SignatureKind::Bundle => {
+                Err(Error::NoSignatures(NO_SIGSTORE))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Destination for AtomicDestination {
+    async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
+        self.inner.reuse(wish).await
     }
 
     async fn put_blob(&self, blob: Blob, role: Role) -> Result<Stored, Error> {
@@ -124,15 +137,6 @@ impl Destination for AtomicDestination {
             sent.push(content);
         }
         Ok(())
-    }
-
-    fn keeps_signatures(&self, kind: SignatureKind) -> Result<(), Error> {
-        match kind {
-            SignatureKind::Simple => Ok(()),
-            SignatureKind::Sigstore | SignatureKind::Bundle => {
-                Err(Error::NoSignatures(NO_SIGSTORE))
-            }
-        }
     }
 
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {

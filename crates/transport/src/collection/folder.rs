@@ -10,7 +10,7 @@ use skopeo_image::Digest;
 use super::{Collection, Held, base, join};
 use crate::dir::{self, DirName, Pool};
 use crate::options::DirOptions;
-use crate::{Destination, Error, ImageName, NameError, Options, files};
+use crate::{Destination, Error, ImageName, NameError, Options, Probe, files};
 
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -55,9 +55,10 @@ impl Collection for Folder {
         files::blocking(move || dir::remove(&name, &expected)).await
     }
 
-    async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
+    async fn look(&self, name: &ImageName) -> Result<Box<dyn Probe>, Error> {
         // Nothing is made before something is put.
-        self.create(name).await
+        let destination = self.create(name).await?;
+        Ok(destination)
     }
 }
 

@@ -6,7 +6,7 @@ use skopeo_image::Digest;
 use super::Collection;
 use crate::layout::{LayoutName, Many};
 use crate::options::LayoutOptions;
-use crate::{Destination, Error, ImageName, NameError, Options};
+use crate::{Destination, Error, ImageName, NameError, Options, Probe};
 
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -67,7 +67,7 @@ impl Collection for Layout {
         }
     }
 
-    async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
+    async fn look(&self, name: &ImageName) -> Result<Box<dyn Probe>, Error> {
         match name {
             ImageName::Oci(name) => Ok(Box::new(self.many.look(name)?)),
             other => Err(Error::OtherCollection(other.to_string())),

@@ -16,7 +16,7 @@ use std::fmt;
 use async_trait::async_trait;
 use skopeo_image::Digest;
 
-use crate::{Destination, Error, ImageName, NameError, Options};
+use crate::{Destination, Error, ImageName, NameError, Options, Probe};
 
 pub use path::{base, join};
 
@@ -102,7 +102,7 @@ pub trait Collection: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// As [`look`](crate::look).
-    async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error>;
+    async fn look(&self, name: &ImageName) -> Result<Box<dyn Probe>, Error>;
 
     /// The tags of a repository that there are images of: of all whose labels are this one, a
     /// colon and a tag, as they are written here. None if there is no such repository.

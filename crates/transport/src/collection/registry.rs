@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use skopeo_image::Digest;
 
 use super::{Collection, join};
-use crate::{Destination, Error, ImageName, NameError, Options};
+use crate::{Destination, Error, ImageName, NameError, Options, Probe};
 
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -48,7 +48,7 @@ impl Collection for Registry {
         crate::retag(name, &self.options, digest).await
     }
 
-    async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
+    async fn look(&self, name: &ImageName) -> Result<Box<dyn Probe>, Error> {
         crate::look(name, &self.options).await
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::Collection;
 use crate::docker_tar::{DockerArchiveName, ManySaved};
-use crate::{Destination, Error, ImageName, NameError, Options};
+use crate::{Destination, Error, ImageName, NameError, Options, Probe};
 
 #[derive(Debug)]
 pub(super) struct Saved {
@@ -31,7 +31,7 @@ impl Collection for Saved {
         }
     }
 
-    async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
+    async fn look(&self, name: &ImageName) -> Result<Box<dyn Probe>, Error> {
         match name {
             ImageName::DockerArchive(name) => Ok(Box::new(self.many.look(name))),
             other => Err(Error::OtherCollection(other.to_string())),

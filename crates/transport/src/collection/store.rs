@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Collection, Held};
 use crate::storage::{self, StorageName};
-use crate::{Destination, Error, ImageName, NameError, Options};
+use crate::{Destination, Error, ImageName, NameError, Options, Probe};
 
 #[derive(Debug)]
 pub(super) struct Store {
@@ -29,7 +29,7 @@ impl Collection for Store {
         crate::create(name, &self.options).await
     }
 
-    async fn look(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
+    async fn look(&self, name: &ImageName) -> Result<Box<dyn Probe>, Error> {
         crate::look(name, &self.options).await
     }
 }

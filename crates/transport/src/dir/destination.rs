@@ -20,11 +20,10 @@ use tracing::info;
 
 use super::version::VersionFile;
 use super::{DirName, Pool, Version, version, whole};
-use crate::glance::{Glance, Sight};
 use crate::options::{DirOptions, Overwrite};
 use crate::proof::Proofs;
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, Partial, PutManifestError, Role,
+    Accepts, Destination, Error, How, ImageName, LayerForm, Partial, Probe, PutManifestError, Role,
     Stored, Wish, files, signature_file,
 };
 
@@ -67,14 +66,31 @@ pub(crate) fn create_in(
 }
 
 /// Looks at a folder that an image could be written to.
-pub(crate) fn look(name: &DirName, options: &DirOptions) -> Result<Glance<DirName>, Error> {
+pub(crate) fn look(name: &DirName, options: &DirOptions) -> Result<DirProbe, Error> {
     let accepts = accepts(options)?;
-    Ok(Glance { name: ImageName::Dir(name.clone()), accepts, sight: name.clone() })
+    Ok(DirProbe { image: ImageName::Dir(name.clone()), name: name.clone(), accepts })
 }
 
-impl Sight for DirName {
-    fn blob_path(&self, digest: &Digest) -> Option<PathBuf> {
-        Some(self.blob(digest))
+/// A folder that an image could be written to.
+pub(crate) struct DirProbe {
+    image: ImageName,
+    name: DirName,
+    accepts: Accepts,
+}
+
+#[async_trait]
+impl Probe for DirProbe {
+    fn name(&self) -> &ImageName {
+        &self.image
+    }
+
+    fn accepts(&self) -> &Accepts {
+        &self.accepts
+    }
+
+    async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
+        let size = files::plain_size(&self.name.blob(&wish.blob.digest));
+        Ok(size.filter(|size| files::is_wished(*size, wish)).map(|_| How::Present))
     }
 }
 
@@ -240,7 +256,7 @@ impl DirDestination {
 }
 
 #[async_trait]
-impl Destination for DirDestination {
+impl Probe for DirDestination {
     fn name(&self) -> &ImageName {
         &self.image
     }
@@ -285,7 +301,10 @@ impl Destination for DirDestination {
         let shared = self.shared.as_ref()?;
         Some(format!("dir:{}", shared.pool.root().display()))
     }
+}
 
+#[async_trait]
+impl Destination for DirDestination {
     async fn begin(&self) -> Result<(), Error> {
         self.begun().await.map(drop)
     }

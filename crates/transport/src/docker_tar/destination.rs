@@ -16,11 +16,11 @@ use super::manifest::{MAX_CONFIG, diff_ids};
 use super::name::Item;
 use super::saving::{Named, Saving};
 use super::{DockerArchiveName, SavedError};
-use crate::glance::{Glance, Unseen};
 use crate::name::Name;
+use crate::probe::Unopened;
 use crate::tar::{Hold, place};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, Options, PutManifestError, Role,
+    Accepts, Destination, Error, How, ImageName, LayerForm, Options, Probe, PutManifestError, Role,
     Stored, Wish, files,
 };
 
@@ -50,8 +50,8 @@ pub(crate) async fn create(
 }
 
 /// What would be written to an archive, or a daemon.
-pub(crate) fn look(image: &ImageName, layers: LayerForm) -> Glance<Unseen> {
-    Glance { name: image.clone(), accepts: accepts(layers), sight: Unseen }
+pub(crate) fn look(image: &ImageName, layers: LayerForm) -> Unopened {
+    Unopened { name: image.clone(), accepts: accepts(layers) }
 }
 
 /// What such an archive takes.
@@ -107,7 +107,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[async_trait]
-impl Destination for SavedDestination {
+impl Probe for SavedDestination {
     fn name(&self) -> &ImageName {
         &self.name
     }
@@ -126,6 +126,13 @@ impl Destination for SavedDestination {
         }
     }
 
+    fn pool(&self) -> Option<String> {
+        self.saving.pool()
+    }
+}
+
+#[async_trait]
+impl Destination for SavedDestination {
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
         let digest = &wish.blob.digest;
         // A config is needed, to know what is in it.
@@ -135,10 +142,6 @@ impl Destination for SavedDestination {
         };
         let size = size.filter(|size| wish.blob.size.is_none_or(|wanted| wanted == *size));
         Ok(size.map(|size| Stored { digest: digest.clone(), size, how: How::Present }))
-    }
-
-    fn pool(&self) -> Option<String> {
-        self.saving.pool()
     }
 
     async fn put_blob(&self, blob: Blob, role: Role) -> Result<Stored, Error> {

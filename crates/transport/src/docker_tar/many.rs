@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use skopeo_image::Reference;
 use tokio::sync::OnceCell;
 use tracing::{debug, warn};
@@ -15,10 +16,9 @@ use super::saved::Saved;
 use super::saving::Saving;
 use super::{DockerArchiveName, manifest};
 use crate::files::Stamp;
-use crate::glance::{Glance, Sight};
 use crate::name::Name;
 use crate::tar::{self, Hold, Scratch, is_special};
-use crate::{Accepts, Error, Held, ImageName, LayerForm, NameError, Options, files};
+use crate::{Accepts, Error, Held, ImageName, LayerForm, NameError, Options, Probe, files};
 
 /// An archive that many images are written to at once.
 #[derive(Debug)]
@@ -73,9 +73,10 @@ impl ManySaved {
         self.saving.get_or_try_init(begin).await
     }
 
-    pub(crate) fn look(&self, name: &DockerArchiveName) -> Glance<Seen> {
-        let name = ImageName::DockerArchive(name.clone());
-        Glance { name, accepts: self.accepts.clone(), sight: Seen(self.seen.clone()) }
+    pub(crate) fn look(&self, name: &DockerArchiveName) -> SavedProbe {
+        let image = ImageName::DockerArchive(name.clone());
+        let (saving, accepts) = (self.seen.clone(), self.accepts.clone());
+        SavedProbe { image, saving, accepts }
     }
 
     /// Writes the file under its name, if images have come.
@@ -96,12 +97,25 @@ async fn open(path: &Path, scratch: &Scratch) -> Result<Arc<Saving>, Error> {
     .await
 }
 
-/// A place in an archive that is looked at.
-pub(crate) struct Seen(Arc<Saving>);
+/// A place in an archive that an image could be written to.
+pub(crate) struct SavedProbe {
+    image: ImageName,
+    saving: Arc<Saving>,
+    accepts: Accepts,
+}
 
-impl Sight for Seen {
+#[async_trait]
+impl Probe for SavedProbe {
+    fn name(&self) -> &ImageName {
+        &self.image
+    }
+
+    fn accepts(&self) -> &Accepts {
+        &self.accepts
+    }
+
     fn pool(&self) -> Option<String> {
-        self.0.pool()
+        self.saving.pool()
     }
 }
 

@@ -15,12 +15,11 @@ use super::index::{Entry as IndexEntry, Target};
 use super::reach::Reach;
 use super::source::Place;
 use super::{Entry, LayoutName};
-use crate::glance::{Glance, Sight};
 use crate::options::LayoutOptions;
 use crate::proof::Proofs;
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, Partial, PutManifestError, Referrer,
-    Role, Stored, Wish, files,
+    Accepts, Destination, Error, How, ImageName, LayerForm, Partial, Probe, PutManifestError,
+    Referrer, Role, Stored, Wish, files,
 };
 
 const NO_SIGNATURES: &str = "Pushing signatures for OCI images is not supported";
@@ -64,7 +63,7 @@ pub(crate) fn create_in(
 }
 
 /// Looks at a layout that an image could be written to.
-pub(crate) fn look(name: &LayoutName, options: &LayoutOptions) -> Result<Glance<Seen>, Error> {
+pub(crate) fn look(name: &LayoutName, options: &LayoutOptions) -> Result<LayoutProbe, Error> {
     let editor = Editor::new(Folder::new(name, options), Replaced::StaysNameless);
     look_in(&editor, name, accepts(options))
 }
@@ -74,25 +73,36 @@ pub(crate) fn look_in(
     editor: &Arc<Editor>,
     name: &LayoutName,
     accepts: Accepts,
-) -> Result<Glance<Seen>, Error> {
-    let sight = Seen { editor: editor.clone(), reference: reference(&name.entry)? };
-    Ok(Glance { name: ImageName::Oci(name.clone()), accepts, sight })
+) -> Result<LayoutProbe, Error> {
+    let (editor, reference) = (editor.clone(), reference(&name.entry)?);
+    Ok(LayoutProbe { image: ImageName::Oci(name.clone()), editor, reference, accepts })
 }
 
-/// A layout that is looked at.
-pub(crate) struct Seen {
+/// A place in a layout that an image could be written to.
+pub(crate) struct LayoutProbe {
+    image: ImageName,
     editor: Arc<Editor>,
     reference: Option<String>,
+    accepts: Accepts,
 }
 
 #[async_trait]
-impl Sight for Seen {
+impl Probe for LayoutProbe {
+    fn name(&self) -> &ImageName {
+        &self.image
+    }
+
+    fn accepts(&self) -> &Accepts {
+        &self.accepts
+    }
+
     async fn present(&self) -> Result<Option<Digest>, Error> {
         present(&self.editor, self.reference.as_deref()).await
     }
 
-    fn size(&self, digest: &Digest) -> Option<u64> {
-        self.editor.folder().plain_size(digest)
+    async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
+        let size = self.editor.folder().plain_size(&wish.blob.digest);
+        Ok(size.filter(|size| files::is_wished(*size, wish)).map(|_| How::Present))
     }
 
     fn keeps_referrers(&self) -> Result<(), &'static str> {
@@ -214,7 +224,7 @@ impl LayoutDestination {
 }
 
 #[async_trait]
-impl Destination for LayoutDestination {
+impl Probe for LayoutDestination {
     fn name(&self) -> &ImageName {
         &self.image
     }
@@ -227,6 +237,39 @@ impl Destination for LayoutDestination {
         present(&self.editor, self.reference.as_deref()).await
     }
 
+    fn pool(&self) -> Option<String> {
+        Some(self.folder().pool())
+    }
+
+    fn keeps_referrers(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    async fn has_referrer(&self, subject: &Digest, referrer: &Referrer) -> Result<bool, Error> {
+        let Some(index) = self.editor.index_if_any()? else { return Ok(false) };
+        let (folder, subject, wanted) = (self.folder().clone(), subject.clone(), referrer.clone());
+        let needed = files::blocking(move || {
+            let there = hanging::named(&folder, &index, &subject)?;
+            let tag = |it: &Referrer| it.found.tag(&subject);
+            let same =
+                |it: &Referrer| it.blob.digest == wanted.blob.digest && tag(it) == tag(&wanted);
+            let Some(there) = there.into_iter().find(same) else { return Ok(None) };
+            let Descriptor { media_type, digest, .. } = there.blob;
+            let mut reach = Reach::default();
+            let whole = reach.follow(&folder, Target { media_type, digest }).is_ok()
+                && reach.is_whole(&folder);
+            let digests = reach.digests().filter(|digest| folder.has(digest)).cloned();
+            Ok(whole.then(|| digests.collect::<Vec<_>>()))
+        })
+        .await?;
+        let is_there = needed.is_some();
+        self.used().extend(needed.into_iter().flatten());
+        Ok(is_there)
+    }
+}
+
+#[async_trait]
+impl Destination for LayoutDestination {
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
         let digest = &wish.blob.digest;
         let size = self.folder().plain_size(digest).filter(|size| files::is_wished(*size, wish));
@@ -236,10 +279,6 @@ impl Destination for LayoutDestination {
         }
         self.used().insert(digest.clone());
         Ok(Some(Stored { digest: digest.clone(), size, how: How::Present }))
-    }
-
-    fn pool(&self) -> Option<String> {
-        Some(self.folder().pool())
     }
 
     async fn partial(&self, blob: &Descriptor) -> Result<Option<Partial>, Error> {
@@ -272,32 +311,6 @@ impl Destination for LayoutDestination {
 
     async fn put_signatures(&self, signatures: &[Signature], _which: &Which) -> Result<(), Error> {
         refuse(signatures)
-    }
-
-    fn keeps_referrers(&self) -> Result<(), &'static str> {
-        Ok(())
-    }
-
-    async fn has_referrer(&self, subject: &Digest, referrer: &Referrer) -> Result<bool, Error> {
-        let Some(index) = self.editor.index_if_any()? else { return Ok(false) };
-        let (folder, subject, wanted) = (self.folder().clone(), subject.clone(), referrer.clone());
-        let needed = files::blocking(move || {
-            let there = hanging::named(&folder, &index, &subject)?;
-            let tag = |it: &Referrer| it.found.tag(&subject);
-            let same =
-                |it: &Referrer| it.blob.digest == wanted.blob.digest && tag(it) == tag(&wanted);
-            let Some(there) = there.into_iter().find(same) else { return Ok(None) };
-            let Descriptor { media_type, digest, .. } = there.blob;
-            let mut reach = Reach::default();
-            let whole = reach.follow(&folder, Target { media_type, digest }).is_ok()
-                && reach.is_whole(&folder);
-            let digests = reach.digests().filter(|digest| folder.has(digest)).cloned();
-            Ok(whole.then(|| digests.collect::<Vec<_>>()))
-        })
-        .await?;
-        let is_there = needed.is_some();
-        self.used().extend(needed.into_iter().flatten());
-        Ok(is_there)
     }
 
     async fn put_referrer(

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::LayoutName;
-use super::destination::{self, LayoutDestination};
+use super::destination::{self, LayoutDestination, LayoutProbe};
 use super::editor::{Editor, Replaced};
 use super::folder::Folder;
 use super::labels::labels;
 use crate::options::LayoutOptions;
-use crate::{Accepts, Destination, Error, Held, ImageName, NameError, files};
+use crate::{Accepts, Error, Held, ImageName, NameError, files};
 
 /// A layout that many images are written to, as they are.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Many {
         destination::create_in(&self.editor, name, self.accepts.clone())
     }
 
-    pub(crate) fn look(&self, name: &LayoutName) -> Result<impl Destination + use<>, Error> {
+    pub(crate) fn look(&self, name: &LayoutName) -> Result<LayoutProbe, Error> {
         destination::look_in(&self.editor, name, self.accepts.clone())
     }
 

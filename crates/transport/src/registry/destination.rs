@@ -18,8 +18,8 @@ use super::lookaside::Lookaside;
 use super::referrers::Shelf;
 use super::{DockerName, attachments, bundles, kept, place, same_registry};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, Options, PutManifestError, Referrer,
-    Role, Stored, Wish, files, manifest,
+    Accepts, Destination, Error, How, ImageName, LayerForm, Options, Probe, PutManifestError,
+    Referrer, Role, Stored, Wish, files, manifest,
 };
 
 /// Prepares to write an image. No request is sent yet.
@@ -209,7 +209,7 @@ impl RegistryDestination {
 }
 
 #[async_trait]
-impl Destination for RegistryDestination {
+impl Probe for RegistryDestination {
     fn name(&self) -> &ImageName {
         &self.image
     }
@@ -231,6 +231,56 @@ impl Destination for RegistryDestination {
         }
     }
 
+    async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
+        let digest = &wish.blob.digest;
+        let fits = wish.compression.is_none_or(|it| wish.blob.media_type.compression() == Some(it));
+        if !fits {
+            return Ok(None);
+        }
+        if let Some(stored) = self.exists(digest).await? {
+            let is_wished = wish.blob.size.is_none_or(|size| size == stored.size);
+            return Ok(is_wished.then_some(How::Present));
+        }
+        let name = &self.name.reference.name;
+        let shares = same_registry(wish.from, &self.name).is_some();
+        let known = self.ledger().repository_with(name.domain(), digest, wish.blob.size);
+        let elsewhere = shares || known.is_some_and(|known| known != name.path());
+        Ok((elsewhere && wish.blob.size.is_some()).then_some(How::Mounted))
+    }
+
+    fn pool(&self) -> Option<String> {
+        Some(self.name.reference.name.domain().to_owned())
+    }
+
+    fn room(&self) -> Option<String> {
+        Some(self.name.reference.name.to_string())
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    fn keeps_signatures(&self, kind: SignatureKind) -> Result<(), Error> {
+        match kind {
+            SignatureKind::Simple if self.repository.client().keeps_signatures() => Ok(()),
+            SignatureKind::Simple => self.lookaside.require_writable(),
+            SignatureKind::Sigstore => self.require_attachments(),
+            // They are asked for by name, and hang where everything may.
+            SignatureKind::Bundle => Ok(()),
+        }
+    }
+
+    fn keeps_referrers(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    async fn has_referrer(&self, subject: &Digest, referrer: &Referrer) -> Result<bool, Error> {
+        self.shelf.has(&self.repository, subject, referrer).await
+    }
+}
+
+#[async_trait]
+impl Destination for RegistryDestination {
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
         let compression = wish.blob.media_type.compression();
         if wish.compression.is_some_and(|wanted| compression != Some(wanted)) {
@@ -280,35 +330,6 @@ impl Destination for RegistryDestination {
             ledger.forget_blob(registry, digest);
         }
         Ok(mounted)
-    }
-
-    async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
-        let digest = &wish.blob.digest;
-        let fits = wish.compression.is_none_or(|it| wish.blob.media_type.compression() == Some(it));
-        if !fits {
-            return Ok(None);
-        }
-        if let Some(stored) = self.exists(digest).await? {
-            let is_wished = wish.blob.size.is_none_or(|size| size == stored.size);
-            return Ok(is_wished.then_some(How::Present));
-        }
-        let name = &self.name.reference.name;
-        let shares = same_registry(wish.from, &self.name).is_some();
-        let known = self.ledger().repository_with(name.domain(), digest, wish.blob.size);
-        let elsewhere = shares || known.is_some_and(|known| known != name.path());
-        Ok((elsewhere && wish.blob.size.is_some()).then_some(How::Mounted))
-    }
-
-    fn pool(&self) -> Option<String> {
-        Some(self.name.reference.name.domain().to_owned())
-    }
-
-    fn room(&self) -> Option<String> {
-        Some(self.name.reference.name.to_string())
-    }
-
-    fn is_remote(&self) -> bool {
-        true
     }
 
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {
@@ -398,24 +419,6 @@ impl Destination for RegistryDestination {
             return kept::write(&self.repository, &digest, &simple).await;
         }
         self.lookaside.write(&digest, &simple)
-    }
-
-    fn keeps_signatures(&self, kind: SignatureKind) -> Result<(), Error> {
-        match kind {
-            SignatureKind::Simple if self.repository.client().keeps_signatures() => Ok(()),
-            SignatureKind::Simple => self.lookaside.require_writable(),
-            SignatureKind::Sigstore => self.require_attachments(),
-            // They are asked for by name, and hang where everything may.
-            SignatureKind::Bundle => Ok(()),
-        }
-    }
-
-    fn keeps_referrers(&self) -> Result<(), &'static str> {
-        Ok(())
-    }
-
-    async fn has_referrer(&self, subject: &Digest, referrer: &Referrer) -> Result<bool, Error> {
-        self.shelf.has(&self.repository, subject, referrer).await
     }
 
     async fn put_referrer(

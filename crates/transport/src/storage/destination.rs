@@ -26,7 +26,7 @@ use super::opened::{self, manifest_key};
 use super::signatures::Metadata;
 use super::{StorageError, StorageName};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, Options, PutManifestError, Role,
+    Accepts, Destination, Error, How, ImageName, LayerForm, Options, Probe, PutManifestError, Role,
     Stored, Wish, files,
 };
 
@@ -206,7 +206,7 @@ impl StorageDestination {
 }
 
 #[async_trait]
-impl Destination for StorageDestination {
+impl Probe for StorageDestination {
     fn name(&self) -> &ImageName {
         &self.image
     }
@@ -238,6 +238,13 @@ impl Destination for StorageDestination {
         Ok(image.data(&manifest_key(&list.digest()?)).is_some())
     }
 
+    async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
+        Ok(self.find(wish).await?.map(|_| How::Present))
+    }
+}
+
+#[async_trait]
+impl Destination for StorageDestination {
     fn tell_origin(&self, list: &RawManifest) {
         self.pending().origin = Some(list.clone());
     }
@@ -256,10 +263,6 @@ impl Destination for StorageDestination {
         let Some(size) = wish.blob.size.or(size) else { return Ok(None) };
         self.pending().layers.entry(digest.clone()).or_insert(Came::There(Box::new(layer)));
         Ok(Some(Stored { digest, size, how: How::Present }))
-    }
-
-    async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
-        Ok(self.find(wish).await?.map(|_| How::Present))
     }
 
     async fn put_blob(&self, blob: Blob, role: Role) -> Result<Stored, Error> {

@@ -12,8 +12,8 @@ mod opened;
 mod signatures;
 mod source;
 
-use crate::glance::{Glance, Unseen};
-use crate::{Destination, Error, ImageName, Options, files};
+use crate::probe::Unopened;
+use crate::{Error, ImageName, Options, Probe, files};
 
 pub(crate) use destination::create;
 pub use error::StorageError;
@@ -22,16 +22,13 @@ pub use name::{StorageName, StorageNameError};
 pub(crate) use source::open;
 
 /// Looks at a store that an image could be written to. One that is missing is not made.
-pub(crate) async fn look(
-    name: &StorageName,
-    options: &Options,
-) -> Result<Box<dyn Destination>, Error> {
+pub(crate) async fn look(name: &StorageName, options: &Options) -> Result<Box<dyn Probe>, Error> {
     let (asked, config) = (name.clone(), options.config.clone());
     if files::blocking(move || opened::is_there(&asked, &config)).await? {
         return Ok(Box::new(create(name, options).await?));
     }
     let accepts = destination::accepts(name, files::CONCURRENCY);
-    Ok(Box::new(Glance { name: ImageName::Storage(name.clone()), accepts, sight: Unseen }))
+    Ok(Box::new(Unopened { name: ImageName::Storage(name.clone()), accepts }))
 }
 
 /// What the images of a store are called, each name once, in the order of their names.

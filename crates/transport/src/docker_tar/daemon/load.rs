@@ -22,8 +22,8 @@ use crate::docker_tar::destination::{Rest, SavedDestination, accepts};
 use crate::docker_tar::saving::Saving;
 use crate::tar::Writer;
 use crate::{
-    Accepts, Destination, Error, ImageName, LayerForm, Options, PutManifestError, Role, Stored,
-    Wish,
+    Accepts, Destination, Error, ImageName, LayerForm, Options, Probe, PutManifestError, Role,
+    Stored, Wish,
 };
 
 /// How many pieces wait to be sent.
@@ -158,8 +158,7 @@ fn failure(source: DaemonError) -> Error {
     Error::Daemon { doing: "starting a load operation in docker engine", source }
 }
 
-#[async_trait]
-impl Destination for DaemonDestination {
+impl Probe for DaemonDestination {
     fn name(&self) -> &ImageName {
         self.archive.name()
     }
@@ -167,7 +166,10 @@ impl Destination for DaemonDestination {
     fn accepts(&self) -> &Accepts {
         self.archive.accepts()
     }
+}
 
+#[async_trait]
+impl Destination for DaemonDestination {
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
         self.archive.reuse(wish).await
     }

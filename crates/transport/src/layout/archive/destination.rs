@@ -11,18 +11,18 @@ use super::super::destination::{accepts, digest_of, entry, reference, refuse};
 use super::super::hanging::Hanging;
 use super::ArchiveName;
 use super::packing::{Images, Packing};
-use crate::glance::{Glance, Unseen};
+use crate::probe::Unopened;
 use crate::tar::{Hold, is_special, place};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, Options, PutManifestError, Referrer, Role, Stored,
-    Wish, files,
+    Accepts, Destination, Error, How, ImageName, Options, Probe, PutManifestError, Referrer, Role,
+    Stored, Wish, files,
 };
 
 /// What would be written to an archive, of which nothing is known before it is opened.
-pub(crate) fn look(name: &ArchiveName, options: &Options) -> Result<Glance<Unseen>, Error> {
+pub(crate) fn look(name: &ArchiveName, options: &Options) -> Result<Unopened, Error> {
     reference(name.entry())?;
     let accepts = accepts(&options.layout);
-    Ok(Glance { name: ImageName::OciArchive(name.clone()), accepts, sight: Unseen })
+    Ok(Unopened { name: ImageName::OciArchive(name.clone()), accepts })
 }
 
 /// Opens a file, or a pipe, that a layout is to be written to. The images that are there stay.
@@ -93,7 +93,7 @@ impl ArchiveDestination {
 }
 
 #[async_trait]
-impl Destination for ArchiveDestination {
+impl Probe for ArchiveDestination {
     fn name(&self) -> &ImageName {
         &self.image
     }
@@ -106,14 +106,21 @@ impl Destination for ArchiveDestination {
         self.packing.present(self.reference.as_deref()).await
     }
 
+    fn pool(&self) -> Option<String> {
+        Some(self.packing.pool())
+    }
+
+    fn keeps_referrers(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Destination for ArchiveDestination {
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
         let digest = &wish.blob.digest;
         let size = self.packing.size(digest).await?.filter(|size| files::is_wished(*size, wish));
         Ok(size.map(|size| Stored { digest: digest.clone(), size, how: How::Present }))
-    }
-
-    fn pool(&self) -> Option<String> {
-        Some(self.packing.pool())
     }
 
     async fn put_blob(&self, blob: Blob, _role: Role) -> Result<Stored, Error> {
@@ -135,10 +142,6 @@ impl Destination for ArchiveDestination {
 
     async fn put_signatures(&self, signatures: &[Signature], _which: &Which) -> Result<(), Error> {
         refuse(signatures)
-    }
-
-    fn keeps_referrers(&self) -> Result<(), &'static str> {
-        Ok(())
     }
 
     async fn put_referrer(

@@ -8,10 +8,9 @@ use tokio::sync::OnceCell;
 use super::super::many::accepts;
 use super::super::{LayoutName, labels};
 use super::destination::{ArchiveDestination, Rest};
-use super::packing::{Images, Packing, Seen};
+use super::packing::{ArchiveProbe, Images, Packing};
 use super::{ArchiveName, PackedLayout};
 use crate::files::Stamp;
-use crate::glance::Glance;
 use crate::tar::{self, Hold, is_special};
 use crate::{Accepts, Error, Held, ImageName, Options, files};
 
@@ -63,10 +62,8 @@ impl ManyPacked {
         self.packing.get_or_try_init(begin).await
     }
 
-    pub(crate) fn look(&self, name: &ArchiveName) -> Result<Glance<Seen>, Error> {
-        let sight = Seen::new(self.seen.clone(), name.entry())?;
-        let accepts = self.accepts.clone();
-        Ok(Glance { name: ImageName::OciArchive(name.clone()), accepts, sight })
+    pub(crate) fn look(&self, name: &ArchiveName) -> Result<ArchiveProbe, Error> {
+        ArchiveProbe::new(name, self.seen.clone(), self.accepts.clone())
     }
 
     /// Writes the file under its name, if anything in it has changed.

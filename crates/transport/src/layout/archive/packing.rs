@@ -16,19 +16,18 @@ use tokio::sync::OnceCell;
 use tracing::debug;
 
 use super::super::destination::{is_right, reference};
+use super::super::drop_orphans;
 use super::super::folder::{Folder, LAYOUT};
 use super::super::hanging::Hanging;
 use super::super::index::{Entry as IndexEntry, Index, Target};
 use super::super::reach::Reach;
 use super::super::source::Place;
-use super::super::{Entry as Wanted, drop_orphans};
 use super::existing::{Old, Overlay};
-use super::{INDEX, blob_name};
+use super::{ArchiveName, INDEX, blob_name};
 use crate::files::Stamp;
-use crate::glance::Sight;
 use crate::proof::Proofs;
 use crate::tar::{Entry, Existing, Hold, Slots, Writer, is_special};
-use crate::{Error, How, Options, Stored, files};
+use crate::{Accepts, Error, How, ImageName, Options, Probe, Stored, Wish, files};
 
 /// A layout that is being written to a tar.
 #[derive(Debug)]
@@ -344,22 +343,22 @@ impl Packing {
     }
 }
 
-/// A place in an archive that is looked at.
-pub(crate) struct Seen {
+/// A place in an archive that an image could be written to.
+pub(crate) struct ArchiveProbe {
+    image: ImageName,
     packing: Arc<Packing>,
     reference: Option<String>,
+    accepts: Accepts,
 }
 
-impl Seen {
-    pub(super) fn new(packing: Arc<Packing>, entry: &Wanted) -> Result<Self, Error> {
-        Ok(Self { packing, reference: reference(entry)? })
-    }
-}
-
-#[async_trait]
-impl Sight for Seen {
-    async fn present(&self) -> Result<Option<Digest>, Error> {
-        self.packing.present(self.reference.as_deref()).await
+impl ArchiveProbe {
+    pub(super) fn new(
+        name: &ArchiveName,
+        packing: Arc<Packing>,
+        accepts: Accepts,
+    ) -> Result<Self, Error> {
+        let reference = reference(name.entry())?;
+        Ok(Self { image: ImageName::OciArchive(name.clone()), packing, reference, accepts })
     }
 
     fn size(&self, digest: &Digest) -> Option<u64> {
@@ -367,6 +366,26 @@ impl Sight for Seen {
             Some(shared) => shared.folder.plain_size(digest),
             None => self.packing.old.as_ref()?.place.size(digest),
         }
+    }
+}
+
+#[async_trait]
+impl Probe for ArchiveProbe {
+    fn name(&self) -> &ImageName {
+        &self.image
+    }
+
+    fn accepts(&self) -> &Accepts {
+        &self.accepts
+    }
+
+    async fn present(&self) -> Result<Option<Digest>, Error> {
+        self.packing.present(self.reference.as_deref()).await
+    }
+
+    async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
+        let size = self.size(&wish.blob.digest);
+        Ok(size.filter(|size| files::is_wished(*size, wish)).map(|_| How::Present))
     }
 
     fn keeps_referrers(&self) -> Result<(), &'static str> {
