@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod fuzz;
 mod image;
+mod importer;
 mod peers;
 mod shell;
 mod supply;

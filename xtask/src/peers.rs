@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::shell;
+use crate::{importer, shell};
 
 /// Each line: a program on the path, and the Debian package it comes in. The tests look programs up
 /// in the same list, so that none of them is forgotten here.
@@ -16,6 +17,9 @@ const PEERS: &str = include_str!("../peers.txt");
 /// With `CI` set a missing program is an error: nothing may be skipped there.
 pub(crate) fn install() -> Result<()> {
     install_npm();
+    if let Some(target) = target() {
+        importer::install(&target);
+    }
     let absent = missing();
     if absent.is_empty() {
         return Ok(());
@@ -56,8 +60,7 @@ const NPM: [&str; 5] = [
 
 /// Installs them below the folder of what is built, where there is npm and not in CI.
 fn install_npm() {
-    let own = env::current_exe().ok();
-    let Some(target) = own.as_deref().and_then(|own| own.parent()?.parent()) else { return };
+    let Some(target) = target() else { return };
     let folder = target.join("peers/npm");
     if folder.join("node_modules/@sigstore/verify").exists() || env::var_os("CI").is_some() {
         return;
@@ -71,6 +74,11 @@ fn install_npm() {
     if !installed {
         eprintln!("SKIPPED: tests with sigstore's packages of npm, which are not installed");
     }
+}
+
+/// The folder of what is built.
+fn target() -> Option<PathBuf> {
+    Some(env::current_exe().ok()?.parent()?.parent()?.to_owned())
 }
 
 fn missing() -> Vec<(&'static str, &'static str)> {

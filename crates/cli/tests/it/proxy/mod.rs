@@ -4,6 +4,7 @@ mod blobs;
 mod calls;
 mod clients;
 mod images;
+mod importer;
 mod policy;
 mod real;
 mod twin;
