@@ -21,6 +21,7 @@
 //! - `immutable`: tags that need no question
 //! - `report`: what has come of each image; `outcomes` knows it while the run goes on, `resume` goes
 //!   on from it
+//! - `reach`: which registries the file of another run leads to, and how
 //! - `facts`: what there is to know of tags
 
 // What files and registries say must not end the program.
@@ -44,6 +45,7 @@ mod observer;
 mod outcomes;
 pub mod plan;
 pub mod prune;
+mod reach;
 pub mod report;
 mod request;
 mod resume;
@@ -74,6 +76,7 @@ pub use error::{Error, Result, class_of, unwrapped};
 pub use immutable::Immutable;
 pub use lockfile::{Digests, Lock};
 pub use observer::{Observer, SyncEvent};
+pub use reach::{Reach, Side};
 pub use request::{Images, Manner, SyncRequest};
 pub use resume::Resume;
 pub use run::Run;

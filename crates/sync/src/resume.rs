@@ -1,6 +1,6 @@
 //! The images of a record that are not where they should be, once more.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use skopeo_copy::{Lists, Others, Request};
@@ -27,15 +27,19 @@ pub struct Resume {
 
 impl Resume {
     /// The hosts of registries that it reads from; empty for other places.
-    pub fn hosts(&self) -> impl Iterator<Item = String> {
-        let missing = self.record.images.iter().filter(|image| image.outcome.is_missing());
-        missing.filter_map(|image| Some(host(&ImageName::parse(image.source.as_ref()?).ok()?)))
+    pub(crate) fn hosts(&self) -> BTreeSet<String> {
+        let sources = self.missing().filter_map(|image| image.source.as_ref());
+        sources.filter_map(|source| Some(host(&ImageName::parse(source).ok()?))).collect()
     }
 
     /// The places that it writes to, by name.
-    pub fn places(&self) -> impl Iterator<Item = &str> {
-        let missing = self.record.images.iter().filter(|image| image.outcome.is_missing());
-        missing.map(|image| image.place.as_str())
+    pub(crate) fn places(&self) -> BTreeSet<&str> {
+        self.missing().map(|image| image.place.as_str()).collect()
+    }
+
+    /// The images that are not where they should be.
+    fn missing(&self) -> impl Iterator<Item = &Entry> {
+        self.record.images.iter().filter(|image| image.outcome.is_missing())
     }
 
     /// The images, and the places that they go to.
@@ -49,8 +53,7 @@ impl Resume {
         request: &Request,
     ) -> Result<(Places, Vec<SyncTask>)> {
         let input = &self.input;
-        let meant: Vec<&Entry> =
-            self.record.images.iter().filter(|image| image.outcome.is_missing()).collect();
+        let meant: Vec<&Entry> = self.missing().collect();
         if meant.is_empty() {
             match &self.record.error {
                 Some(error) if self.record.unlisted.is_empty() && !self.record.ok => {

@@ -17,6 +17,11 @@ use crate::{Context as _, Error, Result, naming};
 pub struct TaskId(usize);
 
 impl TaskId {
+    /// The number of the task that so many come before.
+    pub(crate) fn nth(before: usize) -> Self {
+        Self(before)
+    }
+
     /// The number.
     #[must_use]
     pub fn number(self) -> usize {
@@ -87,7 +92,7 @@ impl SyncTask {
 /// Gives all tasks their numbers, in their order.
 pub(crate) fn number(tasks: &mut [SyncTask]) {
     for (at, task) in tasks.iter_mut().enumerate() {
-        task.id = TaskId(at);
+        task.id = TaskId::nth(at);
     }
 }
 

@@ -112,3 +112,8 @@ pub(crate) fn tasks(to: &Arc<Fake>, sources: &[String]) -> Vec<SyncTask> {
     number(&mut tasks);
     tasks
 }
+
+/// The numbers of the first tasks of a run.
+pub(crate) fn ids<const N: usize>() -> [TaskId; N] {
+    std::array::from_fn(TaskId::nth)
+}

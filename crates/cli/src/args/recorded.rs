@@ -1,16 +1,12 @@
-//! Flags that a report keeps, so that what failed can be done again in the same way.
-
-use std::collections::BTreeMap;
+//! Flags that a report or a plan keeps, so that another run does its work in the same way.
 
 use anyhow::{Result, bail};
 use serde_json::Value as Json;
+use skopeo_sync::report::Recorded;
 
 use super::command::Command;
 use super::value::{GoDuration, Value, Values};
 use crate::go;
-
-/// Flags by their names.
-pub(crate) type Recorded = BTreeMap<String, Json>;
 
 /// Those of `names` that were given.
 pub(crate) fn record(values: &Values, names: &[&str]) -> Recorded {
@@ -18,15 +14,16 @@ pub(crate) fn record(values: &Values, names: &[&str]) -> Recorded {
     given.map(|(name, value)| (name, json(value))).collect()
 }
 
-/// The flags that were given, and those that were recorded of others.
+/// The flags that were given, and those that were recorded of others, in a file of this `kind`.
 ///
 /// # Errors
 /// If what was recorded are no such flags of the command.
-pub(crate) fn recall(
+pub(crate) fn recall<'a>(
     values: &Values,
-    recorded: &Recorded,
+    recorded: impl Iterator<Item = (&'a String, &'a Json)>,
     names: &[&str],
     command: &Command,
+    kind: &str,
 ) -> Result<Values> {
     let mut all = values.clone();
     for (name, json) in recorded {
@@ -41,7 +38,7 @@ pub(crate) fn recall(
         match value {
             Some(value) if !values.has(name) => all.set(name, value),
             Some(_) => {}
-            None => bail!("{} is no option that a report has", go::quote(name)),
+            None => bail!("{} is no option that a {kind} has", go::quote(name)),
         }
     }
     Ok(all)
@@ -92,13 +89,13 @@ mod tests {
         assert_eq!(serde_json::to_value(&recorded).unwrap(), shown);
         let mut given = Values::default();
         given.set("format", Value::Text("v2s2".to_owned()));
-        let all = recall(&given, &recorded, &names, command).unwrap();
+        let all = recall(&given, recorded.iter(), &names, command, "report").unwrap();
         assert!(all.switch("all"));
         assert_eq!(all.text("format"), Some("v2s2"));
         assert_eq!(all.texts("platform"), ["linux/amd64"]);
         for wrong in [json!({"src-creds": "x"}), json!({"all": "yes"}), json!({"nonsense": true})] {
             let recorded: Recorded = serde_json::from_value(wrong).unwrap();
-            assert!(recall(&given, &recorded, &names, command).is_err());
+            assert!(recall(&given, recorded.iter(), &names, command, "report").is_err());
         }
     }
 }

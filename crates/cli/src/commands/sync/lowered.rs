@@ -1,14 +1,12 @@
 //! What a file that a run takes its orders from, a plan or a report, lowers of what the command line
 //! asks for: it is said, and done only if the command line says so too.
 
-use std::fmt;
 use std::path::Path;
 
 use anyhow::Result;
+use serde_json::Value as Json;
 use skopeo_image::ErrorClass;
-use skopeo_sync::destination::Place;
-use skopeo_sync::plan::Access;
-use skopeo_transport::ImageName;
+use skopeo_sync::{Reach, Side};
 use tracing::warn;
 
 use crate::args::signing;
@@ -17,7 +15,7 @@ use crate::exit::Classed;
 use crate::go;
 
 /// The flag by which all that a file lowers is taken from it.
-pub(super) const TRUST: &str = "trust-file";
+const TRUST: &str = "trust-file";
 
 /// The flags, behind `--src-` or `--dest-`, that say who one is to a registry.
 const CREDENTIALS: [&str; 3] = ["creds", "username", "registry-token"];
@@ -35,86 +33,76 @@ impl Lowered {
         Self { file: format!("{kind} {}", go::quote(&path.to_string_lossy())), what: Vec::new() }
     }
 
-    /// The file turns the verification of TLS off, unless the command line does with this flag.
-    pub(super) fn tls(
+    /// What the file says of flags that the command line does not have: `of` is what each side's
+    /// registries are called in it, both sides' first.
+    pub(super) fn flags<'a>(
         &mut self,
-        verify: Option<bool>,
         given: &Values,
-        flag: &str,
-        of: impl fmt::Display,
+        said: impl Fn(&str) -> Option<&'a Json>,
+        of: [&str; 3],
     ) {
-        if verify == Some(false) && given.maybe_switch(flag) != Some(false) {
-            self.note(format!("it does not verify TLS of {of} (--{flag}=false)"));
+        for (side, of) in ["", "src-", "dest-"].into_iter().zip(of) {
+            let flag = format!("{side}tls-verify");
+            if !given.has(&flag) {
+                self.tls(said(&flag).and_then(Json::as_bool), given, &flag, of);
+            }
+            for (name, of) in [("authfile", "credentials"), ("cert-dir", "certificates")] {
+                let flag = format!("{side}{name}");
+                if !given.has(&flag) {
+                    self.path(said(&flag).and_then(Json::as_str), given, &flag, of);
+                }
+            }
         }
-    }
-
-    /// The file names something for this flag which the command line does not.
-    pub(super) fn path(
-        &mut self,
-        path: Option<&str>,
-        given: &Values,
-        flag: &str,
-        of: impl fmt::Display,
-    ) {
-        if let Some(path) = path
-            && given.maybe_text(flag) != Some(path)
-        {
-            self.note(format!("it takes {of} from {} (--{flag})", go::quote(path)));
-        }
-    }
-
-    /// The file fills credentials with these variables of the environment, for which there is no flag.
-    pub(super) fn variables<'a>(
-        &mut self,
-        names: impl IntoIterator<Item = &'a str>,
-        of: impl fmt::Display,
-    ) {
-        for name in names {
-            self.note(format!("it takes credentials for {of} from the environment ({name})"));
-        }
-    }
-
-    /// The file has images signed, which the command line says nothing about: nobody's key signs what
-    /// a file names.
-    pub(super) fn signing<'a>(&mut self, said: impl Fn(&str) -> Option<&'a str>, given: &Values) {
+        // Nobody's key signs what a file names.
         for flag in signing::BY.into_iter().filter(|flag| !given.has(flag)) {
-            if let Some(value) = said(flag).filter(|value| !value.is_empty()) {
+            let value = said(flag).and_then(Json::as_str);
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
                 self.note(format!("it signs with {} (--{flag})", go::quote(value)));
             }
         }
     }
 
     /// The credentials of the command line are for registries that it names, and it names none: the
-    /// file would choose to whom they go.
-    pub(super) fn credentials<'a>(
+    /// file would choose to whom they go, which are these.
+    pub(super) fn credentials(
         &mut self,
         given: &Values,
-        sources: impl IntoIterator<Item = &'a str>,
-        places: impl IntoIterator<Item = &'a str>,
+        registries: impl Iterator<Item = (Side, String)>,
     ) {
-        let flag = |side: &str| {
-            let flags = CREDENTIALS.iter().map(|name| format!("{side}-{name}"));
-            flags.into_iter().find(|flag| given.has(flag))
-        };
-        if let Some(flag) = flag("src") {
-            for host in sources.into_iter().filter_map(registry) {
-                self.note(format!("it has the credentials of --{flag} sent to {host}"));
-            }
-        }
-        if let Some(flag) = flag("dest") {
-            let hosts = places.into_iter().filter_map(|it| it.parse::<Place>().ok()?.registry());
-            for host in hosts {
+        for (side, host) in registries {
+            let flags = CREDENTIALS.map(|name| format!("{}-{name}", prefix(side)));
+            if let Some(flag) = flags.iter().find(|flag| given.has(flag)) {
                 self.note(format!("it has the credentials of --{flag} sent to {host}"));
             }
         }
     }
 
-    /// What the file says of how a registry is reached, for a side, `src` or `dest`.
-    pub(super) fn access(&mut self, access: &Access, given: &Values, side: &str, of: &str) {
-        self.tls(access.tls_verify, given, &format!("{side}-tls-verify"), of);
+    /// What the file says of how a registry or a place is reached.
+    pub(super) fn reach(&mut self, reach: &Reach, given: &Values) {
+        let Reach { side, name, access, variables: (host, variables), .. } = reach;
+        self.tls(access.tls_verify, given, &format!("{}-tls-verify", prefix(*side)), name);
         let folder = access.cert_dir.as_ref().map(|folder| folder.to_string_lossy());
-        let of = format!("certificates for {of}");
-        self.path(folder.as_deref(), given, &format!("{side}-cert-dir"), of);
+        let flag = format!("{}-cert-dir", prefix(*side));
+        self.path(folder.as_deref(), given, &flag, &format!("certificates for {name}"));
+        for variable in variables {
+            self.note(format!("it takes credentials for {host} from the environment ({variable})"));
+        }
+    }
+
+    /// The file turns the verification of TLS off, unless the command line does with this flag.
+    fn tls(&mut self, verify: Option<bool>, given: &Values, flag: &str, of: &str) {
+        if verify == Some(false) && given.maybe_switch(flag) != Some(false) {
+            self.note(format!("it does not verify TLS of {of} (--{flag}=false)"));
+        }
+    }
+
+    /// The file names something for this flag which the command line does not.
+    fn path(&mut self, path: Option<&str>, given: &Values, flag: &str, of: &str) {
+        if let Some(path) = path
+            && given.maybe_text(flag) != Some(path)
+        {
+            self.note(format!("it takes {of} from {} (--{flag})", go::quote(path)));
+        }
     }
 
     fn note(&mut self, what: String) {
@@ -152,9 +140,10 @@ impl Lowered {
     }
 }
 
-/// The registry that an image is in; none for other places.
-pub(super) fn registry(source: &str) -> Option<String> {
-    let name = ImageName::parse(source).ok()?;
-    let reference = name.docker_reference().filter(|_| name.is_in_registry())?;
-    Some(reference.name.domain().to_owned())
+/// How the flags of a side begin.
+fn prefix(side: Side) -> &'static str {
+    match side {
+        Side::Source => "src",
+        Side::Destination => "dest",
+    }
 }

@@ -3,38 +3,157 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use skopeo_blob::FileError;
 use skopeo_config::links;
 use skopeo_copy::Request;
 use skopeo_image::ErrorClass;
-use skopeo_sync::config::SyncFile;
+use skopeo_sync::config::{SyncFile, World};
 use skopeo_sync::destination::Place;
-use skopeo_sync::{CacheFile, Input, Manner, SourceKind};
+use skopeo_sync::{
+    CacheFile, Images, Input, Manner, Resume, Selection, SourceKind, SyncRequest,
+};
 use skopeo_transport::{CollectionKind, Options};
+use tracing::warn;
 
-use super::file;
+use super::earlier::{self, Earlier, Left};
+use super::lowered::Lowered;
 use crate::app::App;
-use crate::args::image;
 use crate::args::report::Output;
 use crate::args::sync::Sync;
 use crate::args::value::Values;
+use crate::args::{image, naming};
 use crate::commands::copy;
+use crate::exit::sides::{self, Side};
 use crate::exit::{Classed, UsageError, with_hint};
-use crate::{go, signing};
+use crate::{files, go, signing};
+
+/// The longest YAML file that is read, in bytes.
+const LONGEST: usize = 64 << 20;
+
+/// What a run is asked for, and in words what it does. `flags` and `arguments` are those of the
+/// command line and of what an `earlier` run has left.
+///
+/// # Errors
+/// If flags contradict each other, or a file cannot be read or makes no sense.
+pub(super) fn request(
+    app: &App,
+    (flags, arguments): (&Values, &[String]),
+    sync: &Sync,
+    earlier: Option<Earlier>,
+    output: Output,
+) -> Result<(SyncRequest, String)> {
+    if sync.deprecated_tls_verify {
+        warn!("'--tls-verify' is deprecated, instead use: --src-tls-verify, --dest-tls-verify");
+    }
+    for (path, flag) in [(&sync.report, "report"), (&sync.lock, "lock")] {
+        path.as_ref().map_or(Ok(()), |path| files::check(path, flag))?;
+    }
+    let policy = app.policy()?;
+    let (source, destination) = options(app, flags, sync)?;
+    let delete = match (earlier.as_ref().map(Earlier::deletions), &sync.mirror) {
+        (None, rules) => rules.clone(),
+        (Some(Some(planned)), Some(given)) => Some(planned.rules(given)?),
+        (Some(Some(_)), None) => {
+            warn!("Not deleting what the plan deletes: --delete=false");
+            None
+        }
+        (Some(None), _) => None,
+    };
+    let (images, doing) = match earlier {
+        Some(Earlier { path, left: Left::Plan(plan) }) => {
+            let doing = format!("syncing as planned in {}", path.display());
+            (Images::Planned { plan, allow_moved: sync.allow_moved }, doing)
+        }
+        earlier => named((flags, arguments), sync, earlier, (&source, &destination))?,
+    };
+    let copy = copy_request(app, sync, output)?;
+    let mut request = SyncRequest::new(images, source, destination, policy, copy);
+    request.manner = Manner {
+        dry_run: sync.dry_run,
+        keep_going: sync.keep_going,
+        retry: image::retries(flags),
+        immutable: sync.immutable.clone(),
+        jobs: sync.jobs,
+    };
+    request.delete = delete;
+    request.pin = sync.lock.is_some();
+    request.cache = sync.state.as_deref().filter(|_| !sync.dry_run).map(cache).transpose()?;
+    request.recorded = earlier::planned(flags);
+    Ok((request, doing))
+}
+
+/// The images that arguments and flags name, or those of them that a report says are missing.
+fn named(
+    (flags, arguments): (&Values, &[String]),
+    sync: &Sync,
+    earlier: Option<Earlier>,
+    (source_options, options): (&Arc<Options>, &Options),
+) -> Result<(Images, String)> {
+    let (source, destination) = match arguments {
+        [source, destination] => (source, Some(destination)),
+        [source] if sync.src == "yaml" || !sync.to.is_empty() => (source, None),
+        _ => return Err(UsageError("Exactly two arguments expected").into()),
+    };
+    if earlier.is_some() && sync.mirror.is_some() {
+        bail!("--delete cannot be used with --retry-failed, which looks at what failed only");
+    }
+    let locked = flags.text("locked").map(|path| super::lock(path.as_ref())).transpose()?;
+    let several = [sync.lock.is_some(), locked.is_some(), earlier.is_some()];
+    if several.into_iter().filter(|given| *given).count() > 1 {
+        bail!("Only one of --lock, --locked and --retry-failed can be specified");
+    }
+    let (from, places) = ends(sync, destination)?;
+    sides::set(Side::Any, side(sync, destination));
+    let input = input(from, source, places, sync)?;
+    input.check(source_options, options)?;
+    let doing = match destination {
+        Some(destination) => format!("syncing {source} to {destination}"),
+        None => format!("syncing {source}"),
+    };
+    let images = match earlier {
+        Some(Earlier { path, left: Left::Report(record) }) => {
+            let file = go::quote(&path.to_string_lossy());
+            let resume = Resume { file, record: *record, input };
+            // Only the report names the file of `--src yaml`.
+            let mut lowered = Lowered::new("the report's file", Path::new(source));
+            let reaches = resume.reaches(source_options, options);
+            reaches.iter().for_each(|reach| lowered.reach(reach, flags));
+            lowered.check(flags)?;
+            Images::Failed(Box::new(resume))
+        }
+        _ => Images::Selected(Box::new(Selection {
+            input,
+            naming: sync.naming.clone(),
+            choice: sync.choice.clone(),
+            chooses: sync.chooses,
+            repositories: sync.repositories.clone(),
+            shard: sync.shard,
+            locked,
+        })),
+    };
+    Ok((images, doing))
+}
+
+/// Where what hints say of the destination's flags is meant.
+fn side(sync: &Sync, destination: Option<&String>) -> Side {
+    match destination {
+        Some(destination) if sync.dest == "docker" => {
+            Side::Registry(destination.split('/').next().unwrap_or_default().to_owned())
+        }
+        Some(_) => Side::Local,
+        None => Side::Any,
+    }
+}
 
 /// What was named as the source.
 ///
 /// # Errors
 /// If a file cannot be read or makes no sense, or flags say what cannot be meant with it.
-pub(super) fn input(
-    kind: SourceKind,
-    source: &str,
-    places: Vec<Place>,
-    sync: &Sync,
-) -> Result<Input> {
+fn input(kind: SourceKind, source: &str, places: Vec<Place>, sync: &Sync) -> Result<Input> {
     let missing = || UsageError("Exactly two arguments expected");
     match kind {
-        SourceKind::Yaml => match (file::read(source.as_ref())?, places) {
+        SourceKind::Yaml => match (yaml(source.as_ref())?, places) {
             (SyncFile::V2(_), _) if sync.names || sync.chooses => bail!(
                 "{} is of version 2, and says itself how images are chosen and named",
                 go::quote(source)
@@ -50,33 +169,36 @@ pub(super) fn input(
     }
 }
 
+/// Reads a YAML file of either version.
+///
+/// # Errors
+/// If it cannot be read, or says what makes no sense.
+fn yaml(path: &Path) -> Result<SyncFile> {
+    let file = go::quote(&path.to_string_lossy());
+    let text = go::read_at_most(path, LONGEST)?;
+    let text = String::from_utf8(text).map_err(|_| {
+        FileError::from(std::io::Error::other(format!("{file}: it is no UTF-8, so no YAML")))
+    })?;
+    let world = World { variable: &|name| std::env::var(name).ok(), template: &naming::template };
+    SyncFile::parse(&text, world).with_context(|| format!("Failed to unmarshal {file}"))
+}
+
 /// What it takes to read and to write.
 ///
 /// # Errors
 /// If flags contradict each other.
-pub(super) fn options(app: &App, flags: &Values, sync: &Sync) -> Result<(Arc<Options>, Options)> {
+fn options(app: &App, flags: &Values, sync: &Sync) -> Result<(Arc<Options>, Options)> {
     let source = Arc::new(app.options(&app.image(flags, "src-")?));
     let mut destination = app.options(&app.image(flags, "dest-")?);
     destination.dir.overwrite = sync.overwrite;
     Ok((source, destination))
 }
 
-/// How the run goes about it.
-pub(super) fn manner(flags: &Values, sync: &Sync) -> Manner {
-    Manner {
-        dry_run: sync.dry_run,
-        keep_going: sync.keep_going,
-        retry: image::retries(flags),
-        immutable: sync.immutable.clone(),
-        jobs: sync.jobs,
-    }
-}
-
 /// The file of `--state`, and the one that is locked beside it.
 ///
 /// # Errors
 /// If they are behind links of somebody else.
-pub(super) fn cache(file: &Path) -> Result<CacheFile> {
+fn cache(file: &Path) -> Result<CacheFile> {
     let path = links::target(file)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
@@ -85,7 +207,7 @@ pub(super) fn cache(file: &Path) -> Result<CacheFile> {
 }
 
 /// What the two sides are, in the original's order and words.
-pub(super) fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Place>)> {
+fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Place>)> {
     if sync.src.is_empty() {
         return Err(unspecified("A source transport must be specified", "src", "SOURCE"));
     }
@@ -141,7 +263,7 @@ fn unspecified(sentence: &str, flag: &str, what: &str) -> anyhow::Error {
 ///
 /// # Errors
 /// If flags contradict each other.
-pub(super) fn copy_request(app: &App, sync: &Sync, output: Output) -> Result<Request> {
+fn copy_request(app: &App, sync: &Sync, output: Output) -> Result<Request> {
     let mut request = copy::shared_request(app, &sync.asked, sync.lists.clone())?;
     request.heads_first = true;
     request.signing = match sync.dry_run {

@@ -118,7 +118,7 @@ impl Watch {
             SyncEvent::Done { task, entry } => {
                 self.progress.count(&end(entry));
                 if let Some(digests) = &mut self.state().digests {
-                    digests.add(*task, entry)?;
+                    digests.write(|lines| lines.add(*task, entry))?;
                 }
             }
             SyncEvent::Published(place) => self.published(place),
@@ -126,7 +126,7 @@ impl Watch {
             SyncEvent::Finished => {
                 let State { digests, published, .. } = &mut *self.state();
                 if let Some(digests) = digests {
-                    digests.end(|place| published.contains(place))?;
+                    digests.write(|lines| lines.finish(|place| published.contains(place)))?;
                 }
             }
             SyncEvent::Estimated(found) => self.estimated(found)?,
@@ -159,7 +159,7 @@ impl Watch {
             done.into_iter().for_each(|done| self.report.add(done));
         }
         match &mut self.state().digests {
-            Some(digests) => digests.skip(task.id()),
+            Some(digests) => digests.write(|lines| lines.leave_out(task.id())),
             None => Ok(()),
         }
     }

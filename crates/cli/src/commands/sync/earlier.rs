@@ -1,0 +1,267 @@
+//! What an earlier run has left for this one to do: `--plan`, the plan of a dry run; `--retry-failed`,
+//! the report of a run of which not all went well. Its file has flags, which count unless this run
+//! has others.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value as Json;
+use skopeo_image::ErrorClass;
+use skopeo_sync::plan::{Mirroring, PlanFile};
+use skopeo_sync::report::{Record, Recorded};
+use tracing::info;
+
+use super::lowered::Lowered;
+use crate::args::recorded::{recall, record};
+use crate::args::value::Values;
+use crate::args::{self, naming, tags};
+use crate::exit::{Classed, UsageError};
+use crate::go;
+
+/// The flags that a report keeps: what they say is no secret, and needed to do the same again.
+const RECORDED: &[&str] = &[
+    "all",
+    "authfile",
+    "dest",
+    "dest-authfile",
+    "dest-cert-dir",
+    "dest-no-creds",
+    "dest-tls-verify",
+    "format",
+    "overwrite",
+    "platform",
+    "preserve-digests",
+    "referrers",
+    "remove-list-signatures",
+    "remove-signatures",
+    "sign-by",
+    "sign-by-sigstore",
+    "sign-by-sigstore-private-key",
+    "sign-passphrase-file",
+    "src",
+    "src-authfile",
+    "src-cert-dir",
+    "src-no-creds",
+    "src-tls-verify",
+    "tls-verify",
+    "to",
+];
+
+/// The flags that a plan keeps. Names, places and platforms are in the plan itself.
+const PLANNED: &[&str] = &[
+    "dest-cert-dir",
+    "dest-tls-verify",
+    "format",
+    "overwrite",
+    "preserve-digests",
+    "remove-list-signatures",
+    "remove-signatures",
+    "sign-by",
+    "sign-by-sigstore",
+    "sign-by-sigstore-private-key",
+    "sign-passphrase-file",
+    "src-cert-dir",
+    "src-tls-verify",
+];
+
+/// What is taken of the sources, beside the flags that choose tags and make names: no run decides it
+/// once more.
+const TAKEN: [&str; 4] = ["all", "platform", "repos", "shard"];
+
+/// Where images come from and go to, and by what digests: all that only a plan says itself.
+const PLACED: [&str; 5] = ["dest", "lock", "locked", "src", "to"];
+
+/// What an earlier run has left, and where that lies.
+#[derive(Debug)]
+pub(super) struct Earlier {
+    pub(super) path: PathBuf,
+    pub(super) left: Left,
+}
+
+#[derive(Debug)]
+pub(super) enum Left {
+    /// `--plan`.
+    Plan(Box<PlanFile>),
+    /// `--retry-failed`.
+    Report(Box<Record>),
+}
+
+impl Earlier {
+    /// Reads what the flags name, if they name something. Says what is taken from it.
+    ///
+    /// # Errors
+    /// If it cannot be read, flags count for nothing beside it, or it lowers what the command line
+    /// asks for and that does not say so too.
+    pub(super) fn named(given: &Values, arguments: &[String]) -> Result<Option<Self>> {
+        let earlier = match (given.text("plan"), given.text("retry-failed")) {
+            (None, None) => return Ok(None),
+            (Some(_), _) if !arguments.is_empty() || given.has("retry-failed") => {
+                return Err(UsageError("No arguments expected with --plan").into());
+            }
+            (None, Some(_)) if !arguments.is_empty() => {
+                return Err(UsageError("No arguments expected with --retry-failed").into());
+            }
+            (Some(path), _) => {
+                undecided(given, &PLACED, "--plan, which has decided it")?;
+                Self { path: path.into(), left: Left::Plan(Box::new(plan(path.as_ref())?)) }
+            }
+            (None, Some(path)) => {
+                undecided(given, &[], "--retry-failed, whose report has decided it")?;
+                let report = super::record(path.as_ref())?;
+                Self { path: path.into(), left: Left::Report(Box::new(report)) }
+            }
+        };
+        earlier.check(given)?;
+        earlier.say();
+        Ok(Some(earlier))
+    }
+
+    /// The flags of this run, and those of the file where this run has none.
+    ///
+    /// # Errors
+    /// If the file has what no such file has.
+    pub(super) fn flags(&self, given: &Values) -> Result<Values> {
+        let tree = args::tree(None);
+        let sync = tree.find("sync").context("there is no sync")?;
+        let all = match &self.left {
+            Left::Plan(plan) => {
+                let flags = &plan.plan().flags;
+                recall(given, flags.iter(), PLANNED, sync, "plan")
+            }
+            Left::Report(report) => recall(given, report.options.iter(), RECORDED, sync, "report"),
+        };
+        all.with_context(|| go::quote(&self.path.to_string_lossy()))
+    }
+
+    /// SOURCE and DESTINATION of then; a plan needs none.
+    pub(super) fn arguments(&self) -> &[String] {
+        match &self.left {
+            Left::Plan(_) => &[],
+            Left::Report(report) => &report.arguments,
+        }
+    }
+
+    /// How the plan judged what to delete; `None` if it deletes nothing, or there is none.
+    pub(super) fn deletions(&self) -> Option<&Mirroring> {
+        match &self.left {
+            Left::Plan(plan) => plan.plan().delete.as_ref(),
+            Left::Report(_) => None,
+        }
+    }
+
+    /// Refuses what the file lowers of what the command line asks for, unless that says so too.
+    fn check(&self, given: &Values) -> Result<()> {
+        match &self.left {
+            Left::Plan(plan) => {
+                let flags = &plan.plan().flags;
+                let mut lowered = Lowered::new("plan", &self.path);
+                let of = ["its registries", "all sources", "all destinations"];
+                lowered.flags(given, |flag| flags.get(flag), of);
+                plan.reaches().for_each(|reach| lowered.reach(&reach, given));
+                lowered.credentials(given, plan.registries());
+                lowered.check(given)?;
+                let asked = ["max-delete", "protect"].iter().any(|flag| given.has(flag));
+                if plan.plan().delete.is_none() && (asked || given.switch("delete")) {
+                    bail!(
+                        "the plan was made without --delete, so nothing is known that could be \
+                         deleted"
+                    );
+                }
+                Ok(())
+            }
+            Left::Report(report) => {
+                let mut lowered = Lowered::new("report", &self.path);
+                lowered.flags(given, |flag| report.options.get(flag), ["its registries"; 3]);
+                lowered.credentials(given, report.registries());
+                lowered.check(given)
+            }
+        }
+    }
+
+    fn say(&self) {
+        let file = go::quote(&self.path.to_string_lossy());
+        match &self.left {
+            Left::Plan(plan) => {
+                let plan = plan.plan();
+                let places: Vec<&str> = plan.places.iter().map(|it| it.place.as_str()).collect();
+                let flags = spelled(plan.flags.iter());
+                let with = if flags.is_empty() { "" } else { ", with" };
+                info!("As planned in {file}, images go to {}{with}{flags}", places.join(", "));
+            }
+            Left::Report(report) => info!(
+                "Again, as {file} says: sync{} {}",
+                spelled(report.options.iter()),
+                report.arguments.join(" ")
+            ),
+        }
+    }
+}
+
+/// What a plan is to keep of these flags.
+pub(super) fn planned(flags: &Values) -> serde_json::Map<String, Json> {
+    record(flags, PLANNED).into_iter().collect()
+}
+
+/// What a report is to keep of these flags.
+pub(super) fn recorded(flags: &Values) -> Recorded {
+    record(flags, RECORDED)
+}
+
+/// Reads what a dry run has written.
+///
+/// # Errors
+/// If it cannot be read, or is no whole plan.
+pub(super) fn plan(path: &Path) -> Result<PlanFile> {
+    let what = || format!("reading plan {}", go::quote(&path.to_string_lossy()));
+    let text = go::read_at_most(path, PlanFile::LONGEST).with_context(what)?;
+    PlanFile::parse(&text).with_context(what)
+}
+
+/// Refuses flags that would count for nothing beside a file which has decided that.
+fn undecided(given: &Values, more: &[&str], file: &str) -> Result<()> {
+    let naming = naming::flags();
+    let choosing = tags::syncing();
+    let flags = naming.iter().chain(&choosing).map(|flag| flag.key());
+    let mut flags = flags.chain(TAKEN).chain(more.iter().copied());
+    let Some(flag) = flags.find(|flag| given.has(flag)) else { return Ok(()) };
+    let sentence = format!("--{flag} cannot be used with {file}");
+    Err(Classed { class: ErrorClass::InvalidInput, sentence, hint: None }.into())
+}
+
+fn spelled<'a>(flags: impl Iterator<Item = (&'a String, &'a Json)>) -> String {
+    let flags = flags.map(|(name, value)| match value {
+        Json::String(text) => format!(" --{name}={}", go::quote(text)),
+        value => format!(" --{name}={value}"),
+    });
+    flags.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::value::Value;
+
+    #[test]
+    fn the_flags_of_a_plan_give_way_and_have_no_secrets() {
+        let mut given = Values::default();
+        given.set("preserve-digests", Value::Switch(true));
+        given.set("dest-creds", Value::Text("u:secret".to_owned()));
+        given.set("format", Value::Text("oci".to_owned()));
+        let flags = serde_json::to_string(&planned(&given)).unwrap();
+        assert!(!flags.contains("secret"));
+        let plan = |flags: &str| {
+            let plan = format!(r#"{{"places":[],"platforms":[],"flags":{flags}}}"#);
+            let text =
+                format!(r#"{{"version":1,"command":"sync","ok":true,"plan":{plan},"results":[]}}"#);
+            let plan = PlanFile::parse(text.as_bytes()).unwrap();
+            Earlier { path: PathBuf::from("p"), left: Left::Plan(Box::new(plan)) }
+        };
+        let mut now = Values::default();
+        now.set("preserve-digests", Value::Switch(false));
+        let flags = plan(&flags).flags(&now).unwrap();
+        assert_eq!((flags.switch("preserve-digests"), flags.text("format")), (false, Some("oci")));
+        for wrong in [r#"{"dest-creds":"u:p"}"#, r#"{"format":true}"#, r#"{"nonsense":true}"#] {
+            assert!(plan(wrong).flags(&now).is_err(), "{wrong}");
+        }
+    }
+}
