@@ -22,6 +22,7 @@ use skopeo_trust::Policy;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::global::Global;
+use crate::args::handle::Prefix;
 use crate::args::image::{Identity, Image};
 use crate::args::value::Values;
 use crate::exit::{DeadlineExceeded, ExitCodes, Interrupted, Invalid, class};
@@ -109,7 +110,7 @@ impl App {
     ///
     /// # Errors
     /// If the flags contradict each other, or `--tls-details` names no good file.
-    pub(crate) fn image(&self, flags: &Values, prefix: &str) -> Result<Image> {
+    pub(crate) fn image(&self, flags: &Values, prefix: Prefix) -> Result<Image> {
         self.config.tls_details()?;
         Image::new(flags, prefix, self.authfile.as_deref(), self.global.tls_verify)
     }

@@ -9,6 +9,7 @@ use skopeo_config::{Environment, env};
 use skopeo_storage::userns::{self, Outside};
 use skopeo_transport::find;
 
+use crate::args::names;
 use crate::args::value::Values;
 
 /// What stands behind the name of a program that runs in a namespace, as of podman.
@@ -55,8 +56,10 @@ fn names_store(path: &[&str], flags: &Values, arguments: &[String]) -> bool {
             arguments.iter().any(is_name)
         }
         ["sync"] => {
-            ["src", "dest"].iter().any(|flag| flags.text(flag).is_some_and(wants_root))
-                || flags.texts("to").iter().any(is_name)
+            [names::SRC, names::DEST]
+                .into_iter()
+                .any(|flag| flags.text(flag).is_some_and(wants_root))
+                || flags.texts(names::TO).iter().any(is_name)
         }
         _ => false,
     }

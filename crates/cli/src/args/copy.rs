@@ -6,7 +6,8 @@ use skopeo_image::Secret;
 
 use super::command::Command;
 use super::flag::{Flag, Offers};
-use super::kind::Kind;
+use super::handle::Prefix;
+use super::names;
 use super::value::Values;
 use super::{image, limits, lists, report, signing};
 
@@ -26,46 +27,38 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     ])
     .offers(Offers::Images)
     .flags([image::shared(authfile)])
-    .flags([Flag::switch("tls-verify", "insist on HTTPS on both sides").hidden()])
-    .flags(image::image("src-", Some("screds")))
-    .flags(image::image("dest-", Some("dcreds")))
+    .flags([Flag::new(names::TLS_VERIFY,  "insist on HTTPS on both sides").hidden()])
+    .flags(image::image(Prefix::Source, Some(names::SCREDS)))
+    .flags(image::image(Prefix::Destination, Some(names::DCREDS)))
     .flags(destination())
     .flags(image::retry())
     .flags(shared())
     .flags(lists::multi_arch())
     .flags(limits::flags())
     .flags([
-        Flag::new("additional-tag", Kind::Texts, "further tags (docker-archive: only)"),
-        Flag::switch("quiet", "print nothing about the progress").short('q'),
+        Flag::new(names::ADDITIONAL_TAG,  "further tags (docker-archive: only)"),
+        Flag::new(names::QUIET,  "print nothing about the progress").short('q'),
         report::progress(),
         report::output(),
         lists::all(),
         referrers(),
         signing::identity(),
-        Flag::text("digestfile", "file to write the digest of the written manifest to")
+        Flag::new(names::DIGESTFILE,  "file to write the digest of the written manifest to")
             .offers(Offers::Files),
-        Flag::new(
-            "encryption-key",
-            Kind::Texts,
+        Flag::new(names::ENCRYPTION_KEY,
             "encrypt layers for PROTOCOL:RECIPIENT (jwe:PUBLIC-KEY, pgp:NAME, pkcs7:CERTIFICATE, or provider:NAME[:PARAMETER])",
         )
         .placeholder("PROTOCOL:RECIPIENT"),
-        Flag::new(
-            "encrypt-layer",
-            Kind::Ints,
+        Flag::new(names::ENCRYPT_LAYER,
             "INDEX of a layer to encrypt instead of all; 0 is the lowest, -1 the topmost",
         )
         .placeholder("INDEX"),
-        Flag::new(
-            "decryption-key",
-            Kind::Texts,
+        Flag::new(names::DECRYPTION_KEY,
             "decrypt layers with KEY[:PASSPHRASE] (files of keys, certificates or GPG secret keys; pass=, file= or fd= before the passphrase) or provider:NAME",
         )
         .placeholder("KEY[:PASSPHRASE]")
         .offers(Offers::Files),
-        Flag::new(
-            "image-parallel-copies",
-            Kind::Uint,
+        Flag::new(names::IMAGE_PARALLEL_COPIES,
             "how many layers may be on their way at once; 0 leaves it to the places copied from and to",
         ),
     ])
@@ -73,26 +66,25 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
 
 fn destination() -> [Flag; 7] {
     [
-        Flag::switch("dest-compress", "compress layers that are plain tars (dir: only)"),
-        Flag::switch("dest-decompress", "store layers as plain tars (dir: only)"),
-        Flag::switch(
-            "dest-oci-accept-uncompressed-layers",
+        Flag::new(names::DEST_COMPRESS, "compress layers that are plain tars (dir: only)"),
+        Flag::new(names::DEST_DECOMPRESS, "store layers as plain tars (dir: only)"),
+        Flag::new(
+            names::DEST_OCI_ACCEPT_UNCOMPRESSED_LAYERS,
             "keep layers that are plain tars as they are (oci: and oci-archive: only)",
         ),
-        Flag::text(
-            "dest-compress-format",
+        Flag::new(
+            names::DEST_COMPRESS_FORMAT,
             "FORMAT to compress layers with (gzip, zstd or zstd:chunked)",
         )
         .placeholder("FORMAT")
         .offers(Offers::Words(&["gzip", "zstd", "zstd:chunked"])),
-        Flag::new("dest-compress-level", Kind::Int, "LEVEL to compress layers with")
-            .placeholder("LEVEL"),
-        Flag::switch(
-            "dest-precompute-digests",
+        Flag::new(names::DEST_COMPRESS_LEVEL, "LEVEL to compress layers with").placeholder("LEVEL"),
+        Flag::new(
+            names::DEST_PRECOMPUTE_DIGESTS,
             "know every digest before uploading, to send no layer the registry has",
         ),
-        Flag::switch(
-            "dest-force-compress-format",
+        Flag::new(
+            names::DEST_FORCE_COMPRESS_FORMAT,
             "let no layer stay or be reused in another format than --dest-compress-format",
         ),
     ]
@@ -100,9 +92,7 @@ fn destination() -> [Flag; 7] {
 
 /// `--referrers`.
 pub(super) fn referrers() -> Flag {
-    Flag::new(
-        "referrers",
-        Kind::Texts,
+    Flag::new(names::REFERRERS,
         "copy what hangs on the image too: all, or some of signature, attestation, sbom, artifact types",
     )
     .placeholder("[=TYPE,...]")
@@ -113,18 +103,18 @@ pub(super) fn referrers() -> Flag {
 /// Flags about images that `sync` takes too.
 pub(super) fn shared() -> impl Iterator<Item = Flag> {
     signing::flags().into_iter().chain([
-        Flag::switch("remove-signatures", "leave the signatures of the source behind"),
-        Flag::switch(
-            "remove-list-signatures",
+        Flag::new(names::REMOVE_SIGNATURES, "leave the signatures of the source behind"),
+        Flag::new(
+            names::REMOVE_LIST_SIGNATURES,
             "leave the signatures of a list behind, but not those of its images",
         ),
-        Flag::text(
-            "format",
+        Flag::new(
+            names::FORMAT,
             "type of manifest to write (oci, v2s1, or v2s2) instead of the source's",
         )
         .short('f')
         .offers(Offers::Words(&["oci", "v2s1", "v2s2"])),
-        Flag::switch("preserve-digests", "fail rather than change a digest"),
+        Flag::new(names::PRESERVE_DIGESTS, "fail rather than change a digest"),
     ])
 }
 
@@ -140,10 +130,10 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn new(values: &Values) -> Self {
         Self {
-            remove_signatures: values.switch("remove-signatures"),
-            remove_list_signatures: values.switch("remove-list-signatures"),
-            format: values.maybe_text("format").map(str::to_owned),
-            preserve_digests: values.switch("preserve-digests"),
+            remove_signatures: values.switch(names::REMOVE_SIGNATURES),
+            remove_list_signatures: values.switch(names::REMOVE_LIST_SIGNATURES),
+            format: values.maybe_text(names::FORMAT).map(str::to_owned),
+            preserve_digests: values.switch(names::PRESERVE_DIGESTS),
         }
     }
 }
@@ -180,24 +170,26 @@ impl Copy {
         let secrets =
             |name| values.texts(name).iter().map(|text| Secret::from(text.as_str())).collect();
         Self {
-            additional_tags: values.texts("additional-tag").to_vec(),
-            added: values.texts("add-compression").to_vec(),
-            quiet: values.switch("quiet"),
-            referrers: values.has("referrers").then(|| values.texts("referrers").to_vec()),
-            digestfile: values.text("digestfile").map(PathBuf::from),
-            parallel: values.uint("image-parallel-copies").unwrap_or_default(),
+            additional_tags: values.texts(names::ADDITIONAL_TAG).to_vec(),
+            added: values.texts(names::ADD_COMPRESSION).to_vec(),
+            quiet: values.switch(names::QUIET),
+            referrers: values
+                .has(names::REFERRERS)
+                .then(|| values.texts(names::REFERRERS).to_vec()),
+            digestfile: values.text(names::DIGESTFILE).map(PathBuf::from),
+            parallel: values.uint(names::IMAGE_PARALLEL_COPIES).unwrap_or_default(),
             asked: Asked::new(values),
-            compress: values.switch("dest-compress"),
-            decompress: values.switch("dest-decompress"),
-            accept_uncompressed: values.switch("dest-oci-accept-uncompressed-layers"),
-            compress_format: values.text("dest-compress-format").map(str::to_owned),
-            compress_level: values.int("dest-compress-level"),
-            force_compress_format: values.switch("dest-force-compress-format"),
-            precompute_digests: values.switch("dest-precompute-digests"),
-            encryption_keys: values.texts("encryption-key").to_vec(),
-            encrypt_layers: values.ints("encrypt-layer").to_vec(),
-            decryption_keys: secrets("decryption-key"),
-            deprecated_tls_verify: values.has("tls-verify"),
+            compress: values.switch(names::DEST_COMPRESS),
+            decompress: values.switch(names::DEST_DECOMPRESS),
+            accept_uncompressed: values.switch(names::DEST_OCI_ACCEPT_UNCOMPRESSED_LAYERS),
+            compress_format: values.text(names::DEST_COMPRESS_FORMAT).map(str::to_owned),
+            compress_level: values.int(names::DEST_COMPRESS_LEVEL),
+            force_compress_format: values.switch(names::DEST_FORCE_COMPRESS_FORMAT),
+            precompute_digests: values.switch(names::DEST_PRECOMPUTE_DIGESTS),
+            encryption_keys: values.texts(names::ENCRYPTION_KEY).to_vec(),
+            encrypt_layers: values.ints(names::ENCRYPT_LAYER).to_vec(),
+            decryption_keys: secrets(names::DECRYPTION_KEY),
+            deprecated_tls_verify: values.has(names::TLS_VERIFY),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One row of the table of flags. Parsing, help, completion and the manual all read it.
 
+use super::handle::Handle;
 use super::kind::Kind;
 use super::value::Value;
 
@@ -45,9 +46,10 @@ pub(crate) enum Offers {
 
 impl Flag {
     /// A visible flag without a short form.
-    pub(crate) fn new(name: impl Into<String>, kind: Kind, usage: &'static str) -> Self {
+    pub(crate) fn new<T>(flag: Handle<T>, usage: &'static str) -> Self {
+        let kind = flag.kind();
         Self {
-            name: name.into(),
+            name: flag.name().into_owned(),
             short: None,
             kind,
             placeholder: "",
@@ -58,14 +60,6 @@ impl Flag {
             alias_of: None,
             offers: Offers::Nothing,
         }
-    }
-
-    pub(crate) fn switch(name: impl Into<String>, usage: &'static str) -> Self {
-        Self::new(name, Kind::Switch, usage)
-    }
-
-    pub(crate) fn text(name: impl Into<String>, usage: &'static str) -> Self {
-        Self::new(name, Kind::Text, usage)
     }
 
     pub(crate) fn short(self, short: char) -> Self {
@@ -88,8 +82,8 @@ impl Flag {
         Self { visible: false, ..self }
     }
 
-    pub(crate) fn alias_of(self, name: impl Into<String>) -> Self {
-        Self { alias_of: Some(name.into()), visible: false, ..self }
+    pub(crate) fn alias_of<T>(self, flag: Handle<T>) -> Self {
+        Self { alias_of: Some(flag.name().into_owned()), visible: false, ..self }
     }
 
     pub(crate) fn offers(self, offers: Offers) -> Self {

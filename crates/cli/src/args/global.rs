@@ -7,70 +7,70 @@ use anyhow::Context as _;
 use skopeo_blob::MaxUnpacked;
 use skopeo_registry::PaceOptions;
 
+use super::duration::GoDuration;
 use super::flag::{Flag, Offers};
-use super::kind::Kind;
+use super::names;
 use super::size;
-use super::value::{self, GoDuration, Value, Values};
+use super::value::{self, Value, Values};
 use crate::exit::{ErrorFormat, ExitCodes, Manner};
 use crate::go;
 
 /// The flags that every command takes.
 pub(crate) fn flags() -> Vec<Flag> {
     vec![
+        Flag::new(names::COMMAND_TIMEOUT, "end the command with an error after this time"),
         Flag::new(
-            "command-timeout",
-            Kind::Duration,
-            "end the command with an error after this time",
-        ),
-        Flag::new(
-            "idle-timeout",
-            Kind::Duration,
+            names::IDLE_TIMEOUT,
             "go on over another connection after this time without a byte; 0 is one minute",
         ),
-        Flag::switch("debug", "log on stderr what is done and why"),
-        Flag::text("error-format", "how to tell on stderr why the command failed (text or json)")
-            .offers(Offers::Words(&ERROR_FORMATS)),
-        Flag::text(
-            "exit-codes",
+        Flag::new(names::DEBUG, "log on stderr what is done and why"),
+        Flag::new(
+            names::ERROR_FORMAT,
+            "how to tell on stderr why the command failed (text or json)",
+        )
+        .offers(Offers::Words(&ERROR_FORMATS)),
+        Flag::new(
+            names::EXIT_CODES,
             "original: 1, and 2 for what does not exist; detailed: a code for each kind of error",
         )
         .offers(Offers::Words(&EXIT_CODES)),
         Flag::new(
-            "max-connections",
-            Kind::Uint,
+            names::MAX_CONNECTIONS,
             "how many requests may be under way at each registry; 0 is as many as there are",
         ),
-        Flag::text(
-            "max-requests-per-second",
+        Flag::new(
+            names::MAX_REQUESTS_PER_SECOND,
             "how many requests may be sent to each registry in a second, such as 10 or 0.5",
         )
         .placeholder("NUMBER"),
-        Flag::text(
-            "max-unpacked",
+        Flag::new(
+            names::MAX_UNPACKED,
             "how much may come out of one packed archive or layer, such as 50GiB; 0 is no limit. \
              Default is 10 GiB, and 100 times what is packed where that is more",
         )
         .placeholder("SIZE"),
-        Flag::switch("insecure-policy", "accept every image: read no trust policy"),
-        Flag::text(
-            "override-arch",
+        Flag::new(names::INSECURE_POLICY, "accept every image: read no trust policy"),
+        Flag::new(
+            names::OVERRIDE_ARCH,
             "choose images for ARCH instead of this machine's architecture",
         )
         .placeholder("ARCH"),
-        Flag::text("override-os", "choose images for OS instead of the running one")
+        Flag::new(names::OVERRIDE_OS, "choose images for OS instead of the running one")
             .placeholder("OS"),
-        Flag::text("override-variant", "choose images for VARIANT of the architecture")
+        Flag::new(names::OVERRIDE_VARIANT, "choose images for VARIANT of the architecture")
             .placeholder("VARIANT"),
-        Flag::text("policy", "trust policy file to use").offers(Offers::Files),
-        Flag::text("registries-conf", "registries.conf file to use").hidden().offers(Offers::Files),
-        Flag::text("registries.d", "folder of files that say where registries keep signatures")
+        Flag::new(names::POLICY, "trust policy file to use").offers(Offers::Files),
+        Flag::new(names::REGISTRIES_CONF, "registries.conf file to use")
+            .hidden()
+            .offers(Offers::Files),
+        Flag::new(names::REGISTRIES_D, "folder of files that say where registries keep signatures")
             .placeholder("DIR")
             .offers(Offers::Folders),
-        Flag::switch("require-signed", "accept only images of which some signature was verified"),
-        Flag::text("tls-details", "file with details of TLS: containers-tls-details.yaml(5)")
+        Flag::new(names::REQUIRE_SIGNED, "accept only images of which some signature was verified"),
+        Flag::new(names::TLS_DETAILS, "file with details of TLS: containers-tls-details.yaml(5)")
             .offers(Offers::Files),
-        Flag::text("tmpdir", "folder for big temporary files").offers(Offers::Folders),
-        Flag::text("user-agent-prefix", "text to put before our name in the User-Agent header"),
+        Flag::new(names::TMPDIR, "folder for big temporary files").offers(Offers::Folders),
+        Flag::new(names::USER_AGENT_PREFIX, "text to put before our name in the User-Agent header"),
     ]
 }
 
@@ -85,11 +85,11 @@ const EXIT_CODES: [&str; 2] = ["original", "detailed"];
 /// # Errors
 /// If a value is none of those there are.
 pub(crate) fn manner(values: &Values) -> anyhow::Result<Manner> {
-    let errors = match value::choice(values, "error-format", &ERROR_FORMATS)? {
+    let errors = match value::choice(values, names::ERROR_FORMAT, &ERROR_FORMATS)? {
         Some("json") => ErrorFormat::Json,
         _ => ErrorFormat::Text,
     };
-    let exit_codes = match value::choice(values, "exit-codes", &EXIT_CODES)? {
+    let exit_codes = match value::choice(values, names::EXIT_CODES, &EXIT_CODES)? {
         Some("detailed") => ExitCodes::Detailed,
         _ => ExitCodes::Original,
     };
@@ -100,15 +100,15 @@ pub(crate) fn manner(values: &Values) -> anyhow::Result<Manner> {
 pub(crate) fn manner_of_words(words: &[String]) -> Manner {
     let mut values = Values::default();
     for (at, word) in words.iter().enumerate().take_while(|(_, word)| *word != "--") {
-        for name in ["error-format", "exit-codes"] {
-            let rest = word.strip_prefix("--").and_then(|word| word.strip_prefix(name));
+        for flag in [names::ERROR_FORMAT, names::EXIT_CODES] {
+            let rest = word.strip_prefix("--").and_then(|word| word.strip_prefix(&*flag.name()));
             let value = match rest {
                 Some("") => words.get(at.saturating_add(1)).map(String::as_str),
                 Some(rest) => rest.strip_prefix('='),
                 None => None,
             };
             if let Some(value) = value {
-                values.set(name, Value::Text(value.to_owned()));
+                values.set_read(&flag.name(), Value::Text(value.to_owned()));
             }
         }
     }
@@ -147,27 +147,27 @@ impl Global {
         let path = |name| values.text(name).map(PathBuf::from);
         let text = |name| values.text(name).map(str::to_owned);
         Self {
-            debug: values.switch("debug"),
+            debug: values.switch(names::DEBUG),
             exit_codes: manner(values).map(|manner| manner.exit_codes).unwrap_or_default(),
-            timeout: values.duration("command-timeout"),
-            idle_timeout: values.duration("idle-timeout"),
+            timeout: values.duration(names::COMMAND_TIMEOUT),
+            idle_timeout: values.duration(names::IDLE_TIMEOUT),
             max_connections: values
-                .uint("max-connections")
+                .uint(names::MAX_CONNECTIONS)
                 .and_then(|most| NonZeroUsize::new(usize::try_from(most).unwrap_or(usize::MAX))),
-            max_requests_per_second: text("max-requests-per-second"),
-            max_unpacked: values.maybe_text("max-unpacked").map(str::to_owned),
-            insecure_policy: values.switch("insecure-policy"),
-            require_signed: values.switch("require-signed"),
-            policy: path("policy"),
-            registries_conf: path("registries-conf"),
-            registries_d: path("registries.d"),
-            tls_details: path("tls-details"),
-            tmpdir: path("tmpdir"),
-            os: text("override-os"),
-            architecture: text("override-arch"),
-            variant: text("override-variant"),
-            user_agent_prefix: text("user-agent-prefix"),
-            tls_verify: root.maybe_switch("tls-verify"),
+            max_requests_per_second: text(names::MAX_REQUESTS_PER_SECOND),
+            max_unpacked: values.maybe_text(names::MAX_UNPACKED).map(str::to_owned),
+            insecure_policy: values.switch(names::INSECURE_POLICY),
+            require_signed: values.switch(names::REQUIRE_SIGNED),
+            policy: path(names::POLICY),
+            registries_conf: path(names::REGISTRIES_CONF),
+            registries_d: path(names::REGISTRIES_D),
+            tls_details: path(names::TLS_DETAILS),
+            tmpdir: path(names::TMPDIR),
+            os: text(names::OVERRIDE_OS),
+            architecture: text(names::OVERRIDE_ARCH),
+            variant: text(names::OVERRIDE_VARIANT),
+            user_agent_prefix: text(names::USER_AGENT_PREFIX),
+            tls_verify: root.maybe_switch(names::TLS_VERIFY),
         }
     }
 }

@@ -8,67 +8,64 @@ use skopeo_copy::Retry;
 use skopeo_image::Secret;
 
 use super::flag::{Flag, Offers};
-use super::kind::Kind;
+use super::handle::{Handle, Prefix};
+use super::names;
 use super::value::Values;
 
 /// `--authfile`, which covers all images of a command. `from_environment` is `$REGISTRY_AUTH_FILE`.
 pub(crate) fn shared(from_environment: Option<String>) -> Flag {
-    Flag::text("authfile", AUTHFILE).default(from_environment).offers(Offers::Files)
+    Flag::new(names::AUTHFILE, AUTHFILE).default(from_environment).offers(Offers::Files)
 }
 
 const AUTHFILE: &str =
     "file with the credentials for registries. Default is ${XDG_RUNTIME_DIR}/containers/auth.json";
 
 /// What it takes to reach a registry. `alias` is another name for `--PREFIXcreds`.
-pub(crate) fn registry(prefix: &str, alias: Option<&str>) -> Vec<Flag> {
-    let name = |name: &str| format!("{prefix}{name}");
+pub(crate) fn registry(prefix: Prefix, alias: Option<Handle<String>>) -> Vec<Flag> {
     let mut flags = vec![
-        Flag::text(name("creds"), "log in to the registry as USERNAME with PASSWORD")
+        Flag::new(names::CREDS.of(prefix), "log in to the registry as USERNAME with PASSWORD")
             .placeholder("USERNAME[:PASSWORD]"),
-        Flag::text(name("username"), "user to log in to the registry as"),
-        Flag::text(name("password"), "password to log in to the registry with"),
-        Flag::text(name("registry-token"), "bearer token to show to the registry as it is"),
-        Flag::text(
-            name("cert-dir"),
+        Flag::new(names::USERNAME.of(prefix), "user to log in to the registry as"),
+        Flag::new(names::PASSWORD.of(prefix), "password to log in to the registry with"),
+        Flag::new(
+            names::REGISTRY_TOKEN.of(prefix),
+            "bearer token to show to the registry as it is",
+        ),
+        Flag::new(
+            names::CERT_DIR.of(prefix),
             "folder of certificates and keys (*.crt, *.cert, *.key) for the registry or daemon",
         )
         .placeholder("PATH")
         .offers(Offers::Folders),
-        Flag::switch(
-            name("tls-verify"),
+        Flag::new(
+            names::TLS_VERIFY.of(prefix),
             "insist on HTTPS with a certificate that can be verified; =false does without",
         ),
-        Flag::switch(name("no-creds"), "talk to the registry without credentials"),
+        Flag::new(names::NO_CREDS.of(prefix), "talk to the registry without credentials"),
     ];
-    if !prefix.is_empty() {
-        flags.push(Flag::text(name("authfile"), AUTHFILE).offers(Offers::Files));
+    if prefix != Prefix::None {
+        flags.push(Flag::new(names::AUTHFILE.of(prefix), AUTHFILE).offers(Offers::Files));
     }
     if let Some(alias) = alias {
         flags.push(
-            Flag::text(alias, "log in to the registry as USERNAME with PASSWORD")
-                .alias_of(name("creds")),
+            Flag::new(alias, "log in to the registry as USERNAME with PASSWORD")
+                .alias_of(names::CREDS.of(prefix)),
         );
     }
     flags
 }
 
 /// What it takes to reach an image.
-pub(crate) fn image(prefix: &str, alias: Option<&str>) -> Vec<Flag> {
+pub(crate) fn image(prefix: Prefix, alias: Option<Handle<String>>) -> Vec<Flag> {
     let mut flags = registry(prefix, alias);
     flags.push(
-        Flag::text(
-            format!("{prefix}shared-blob-dir"),
-            "folder where OCI layouts share their blobs",
-        )
-        .placeholder("DIRECTORY")
-        .offers(Offers::Folders),
+        Flag::new(names::SHARED_BLOB_DIR.of(prefix), "folder where OCI layouts share their blobs")
+            .placeholder("DIRECTORY")
+            .offers(Offers::Folders),
     );
     flags.push(
-        Flag::text(
-            format!("{prefix}daemon-host"),
-            "docker daemon to talk to (docker-daemon: only)",
-        )
-        .placeholder("HOST"),
+        Flag::new(names::DAEMON_HOST.of(prefix), "docker daemon to talk to (docker-daemon: only)")
+            .placeholder("HOST"),
     );
     flags
 }
@@ -76,10 +73,9 @@ pub(crate) fn image(prefix: &str, alias: Option<&str>) -> Vec<Flag> {
 /// `--retry-times` and `--retry-delay`.
 pub(crate) fn retry() -> [Flag; 2] {
     [
-        Flag::new("retry-times", Kind::Int, "how often to try again after a passing failure"),
+        Flag::new(names::RETRY_TIMES, "how often to try again after a passing failure"),
         Flag::new(
-            "retry-delay",
-            Kind::Duration,
+            names::RETRY_DELAY,
             "how long to wait before each new try, instead of 1, 2, 4, ... seconds",
         ),
     ]
@@ -116,38 +112,37 @@ impl Image {
     /// command, which any nearer one overrides.
     pub(crate) fn new(
         values: &Values,
-        prefix: &str,
+        prefix: Prefix,
         from_environment: Option<&str>,
         root: Option<bool>,
     ) -> Result<Self> {
-        let name = |name: &str| format!("{prefix}{name}");
-        let path = |name: &str| values.text(name).map(PathBuf::from);
-        let authfile = match values.maybe_text(&name("authfile")) {
+        let path = |flag: Handle<String>| values.text(flag.of(prefix)).map(PathBuf::from);
+        let authfile = match values.maybe_text(names::AUTHFILE.of(prefix)) {
             Some(own) => Some(own),
-            None => values.maybe_text("authfile").or(from_environment),
+            None => values.maybe_text(names::AUTHFILE).or(from_environment),
         };
         let tls_verify = values
-            .maybe_switch(&name("tls-verify"))
-            .or_else(|| values.maybe_switch("tls-verify"))
+            .maybe_switch(names::TLS_VERIFY.of(prefix))
+            .or_else(|| values.maybe_switch(names::TLS_VERIFY))
             .or(root);
         Ok(Self {
             authfile: authfile.map(PathBuf::from),
             identity: identity(values, prefix)?,
-            registry_token: values.maybe_text(&name("registry-token")).map(Secret::from),
-            cert_dir: path(&name("cert-dir")),
+            registry_token: values.maybe_text(names::REGISTRY_TOKEN.of(prefix)).map(Secret::from),
+            cert_dir: path(names::CERT_DIR),
             tls_verify,
-            shared_blob_dir: path(&name("shared-blob-dir")),
-            daemon_host: values.text(&name("daemon-host")).map(str::to_owned),
-            quiet: values.switch("quiet"),
+            shared_blob_dir: path(names::SHARED_BLOB_DIR),
+            daemon_host: values.text(names::DAEMON_HOST.of(prefix)).map(str::to_owned),
+            quiet: values.switch(names::QUIET),
         })
     }
 }
 
-fn identity(values: &Values, prefix: &str) -> Result<Identity> {
-    let creds = values.maybe_text(&format!("{prefix}creds"));
-    let username = values.maybe_text(&format!("{prefix}username"));
-    let password = values.maybe_text(&format!("{prefix}password"));
-    let anonymous = values.switch(&format!("{prefix}no-creds"));
+fn identity(values: &Values, prefix: Prefix) -> Result<Identity> {
+    let creds = values.maybe_text(names::CREDS.of(prefix));
+    let username = values.maybe_text(names::USERNAME.of(prefix));
+    let password = values.maybe_text(names::PASSWORD.of(prefix));
+    let anonymous = values.switch(names::NO_CREDS.of(prefix));
     if creds.is_some() && anonymous {
         bail!("creds and no-creds cannot be specified at the same time");
     }
@@ -180,10 +175,11 @@ fn identity(values: &Values, prefix: &str) -> Result<Identity> {
 
 /// What the flags of [`retry`] say.
 pub(crate) fn retries(values: &Values) -> Retry {
-    let nanos = values.duration("retry-delay").0;
+    let nanos = values.duration(names::RETRY_DELAY).0;
     let delay = Duration::from_nanos(u64::try_from(nanos).unwrap_or_default());
     Retry {
-        times: u64::try_from(values.int("retry-times").unwrap_or_default()).unwrap_or_default(),
+        times: u64::try_from(values.int(names::RETRY_TIMES).unwrap_or_default())
+            .unwrap_or_default(),
         delay: (nanos != 0).then_some(delay),
     }
 }

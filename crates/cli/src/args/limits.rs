@@ -8,20 +8,21 @@ use skopeo_blob::Rate;
 use skopeo_copy::Rates;
 
 use super::flag::Flag;
+use super::handle::{Handle, Prefix};
+use super::names;
 use super::size;
 use super::value::Values;
 use crate::go;
 
 pub(crate) fn flags() -> [Flag; 3] {
     [
-        Flag::text(
-            "limit-rate",
+        Flag::new(names::LIMIT_RATE,
             "let at most RATE of blobs pass on each side: bytes in a second, such as 20MiB/s or 500kB/s",
         )
         .placeholder("RATE"),
-        Flag::text("src-limit-rate", "let at most RATE of blobs be read from the source: bytes in a second, such as 20MiB/s")
+        Flag::new(names::LIMIT_RATE.of(Prefix::Source),  "let at most RATE of blobs be read from the source: bytes in a second, such as 20MiB/s")
             .placeholder("RATE"),
-        Flag::text("dest-limit-rate", "let at most RATE of blobs be written to the destination: bytes in a second, such as 20MiB/s")
+        Flag::new(names::LIMIT_RATE.of(Prefix::Destination),  "let at most RATE of blobs be written to the destination: bytes in a second, such as 20MiB/s")
             .placeholder("RATE"),
     ]
 }
@@ -31,24 +32,24 @@ pub(crate) fn flags() -> [Flag; 3] {
 /// # Errors
 /// If a value is no rate.
 pub(crate) fn rates(values: &Values) -> Result<Rates> {
-    let rate = |name: &str| -> Result<Option<NonZeroU64>> {
-        let Some(text) = values.maybe_text(name) else { return Ok(None) };
-        parse(text).with_context(|| format!("invalid --{name} {}", go::quote(text))).map(Some)
+    let rate = |prefix| -> Result<Option<NonZeroU64>> {
+        let flag = names::LIMIT_RATE.of(prefix);
+        let Some(text) = values.maybe_text(flag) else { return Ok(None) };
+        parse(text).with_context(|| format!("invalid --{flag} {}", go::quote(text))).map(Some)
     };
-    let both = rate("limit-rate")?;
-    let side =
-        |name: &str| -> Result<Option<Arc<Rate>>> { Ok(rate(name)?.or(both).map(Rate::new)) };
-    Ok(Rates { read: side("src-limit-rate")?, write: side("dest-limit-rate")? })
+    let both = rate(Prefix::None)?;
+    let side = |prefix| -> Result<Option<Arc<Rate>>> { Ok(rate(prefix)?.or(both).map(Rate::new)) };
+    Ok(Rates { read: side(Prefix::Source)?, write: side(Prefix::Destination)? })
 }
 
 /// The size in bytes that a flag said.
 ///
 /// # Errors
 /// If its value is no size.
-pub(crate) fn size(values: &Values, name: &str) -> Result<Option<u64>> {
-    let Some(text) = values.maybe_text(name) else { return Ok(None) };
+pub(crate) fn size(values: &Values, flag: Handle<String>) -> Result<Option<u64>> {
+    let Some(text) = values.maybe_text(flag) else { return Ok(None) };
     let bytes = size::parse(text, "want bytes, such as 500MB, 10GiB or 1000000")
-        .with_context(|| format!("invalid --{name} {}", go::quote(text)))?;
+        .with_context(|| format!("invalid --{flag} {}", go::quote(text)))?;
     Ok(Some(bytes))
 }
 
@@ -63,7 +64,6 @@ fn parse(text: &str) -> Result<NonZeroU64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::value::Value;
 
     #[test]
     fn rates_are_sizes_in_a_second() {
@@ -111,8 +111,8 @@ mod tests {
     fn the_side_is_nearer_than_both() {
         let mut values = Values::default();
         assert!(rates(&values).unwrap().read.is_none());
-        values.set("limit-rate", Value::Text("1000".to_owned()));
-        values.set("dest-limit-rate", Value::Text("1MiB/s".to_owned()));
+        values.set(names::LIMIT_RATE, "1000".to_owned());
+        values.set(names::LIMIT_RATE.of(Prefix::Destination), "1MiB/s".to_owned());
         let rates = rates(&values).unwrap();
         assert!(format!("{rates:?}").contains("1000 B/s"), "{rates:?}");
         assert!(format!("{rates:?}").contains("1048576 B/s"), "{rates:?}");

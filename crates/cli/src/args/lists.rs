@@ -5,34 +5,30 @@ use skopeo_copy::{Lists, Others};
 use skopeo_image::PlatformFilter;
 
 use super::flag::{Flag, Offers};
-use super::kind::Kind;
+use super::names;
 use super::value::Values;
 use crate::go;
 
 /// `--all`.
 pub(crate) fn all() -> Flag {
-    Flag::switch("all", "copy every image of a list, not only the one for this machine").short('a')
+    Flag::new(names::ALL, "copy every image of a list, not only the one for this machine")
+        .short('a')
 }
 
 /// `--multi-arch` and what belongs to it.
 pub(crate) fn multi_arch() -> [Flag; 4] {
     [
-        Flag::text(
-            "multi-arch",
+        Flag::new(names::MULTI_ARCH,
             "what to copy of a list (system, all, index-only, or platforms: linux/amd64,linux/arm64/v8)",
         )
         .offers(Offers::Words(&["system", "all", "index-only"])),
-        Flag::switch(
-            "multi-arch-sparse",
+        Flag::new(names::MULTI_ARCH_SPARSE,
             "with platforms: leave the index as it is, although it names what is not copied",
         ),
-        Flag::switch(
-            "strip-removed-platforms",
+        Flag::new(names::STRIP_REMOVED_PLATFORMS,
             "with platforms: remove from the index what is not copied (the default)",
         ),
-        Flag::new(
-            "add-compression",
-            Kind::Texts,
+        Flag::new(names::ADD_COMPRESSION,
             "FORMAT that every image of an index is to be had in too (zstd, beside gzip)",
         )
         .placeholder("FORMAT")
@@ -43,8 +39,7 @@ pub(crate) fn multi_arch() -> [Flag; 4] {
 /// `--platform`, for many images.
 pub(crate) fn platform() -> Flag {
     Flag::new(
-        "platform",
-        Kind::Texts,
+        names::PLATFORM,
         "PLATFORM to copy of lists, as linux/amd64; the index is cut down to those that are named",
     )
     .placeholder("PLATFORM")
@@ -52,7 +47,7 @@ pub(crate) fn platform() -> Flag {
 
 /// What `--all` and `--platform` say of lists.
 pub(crate) fn of_many(values: &Values) -> Result<Lists> {
-    match (values.texts("platform"), values.switch("all")) {
+    match (values.texts(names::PLATFORM), values.switch(names::ALL)) {
         ([], true) => Ok(Lists::All),
         ([], false) => Ok(Lists::System),
         (_, true) => bail!("Cannot use --all and --platform flags together"),
@@ -65,15 +60,15 @@ pub(crate) fn of_many(values: &Values) -> Result<Lists> {
 
 /// What the flags say of lists.
 pub(crate) fn lists(values: &Values) -> Result<Lists> {
-    let multi_arch = values.maybe_text("multi-arch");
+    let multi_arch = values.maybe_text(names::MULTI_ARCH);
     let others = others(values)?;
     let lists = match multi_arch {
-        Some(_) if values.switch("all") => {
+        Some(_) if values.switch(names::ALL) => {
             bail!("Cannot use --all and --multi-arch flags together")
         }
         Some("system") => Lists::System,
         Some("all") => Lists::All,
-        Some("index-only") if values.switch("strip-removed-platforms") => {
+        Some("index-only") if values.switch(names::STRIP_REMOVED_PLATFORMS) => {
             bail!("requested operation filtered out all platforms and would create an empty image")
         }
         Some("index-only") => Lists::IndexOnly,
@@ -86,7 +81,7 @@ pub(crate) fn lists(values: &Values) -> Result<Lists> {
              'index-only', or a comma-separated platform list like 'linux/amd64,linux/arm64'",
             go::quote(other)
         ),
-        None if values.switch("all") => Lists::All,
+        None if values.switch(names::ALL) => Lists::All,
         None => Lists::System,
     };
     if others == Some(Others::Keep) && !matches!(lists, Lists::Platforms { .. }) {
@@ -96,7 +91,7 @@ pub(crate) fn lists(values: &Values) -> Result<Lists> {
 }
 
 fn others(values: &Values) -> Result<Option<Others>> {
-    match (values.switch("multi-arch-sparse"), values.switch("strip-removed-platforms")) {
+    match (values.switch(names::MULTI_ARCH_SPARSE), values.switch(names::STRIP_REMOVED_PLATFORMS)) {
         (true, true) => {
             bail!("--multi-arch-sparse and --strip-removed-platforms cannot be used together")
         }
@@ -127,7 +122,7 @@ mod tests {
         let flags: Vec<Flag> = multi_arch().into_iter().chain([all()]).collect();
         for (name, text) in words {
             let flag = flags.iter().find(|flag| flag.name == *name).unwrap();
-            values.set(name, Value::parse(flag.kind, text).unwrap());
+            values.set_read(name, Value::parse(flag.kind, text).unwrap());
         }
         lists(&values).map_err(|error| error.to_string())
     }
@@ -138,7 +133,7 @@ mod tests {
             let mut values = Values::default();
             for (name, text) in words {
                 let flag = if *name == "all" { all() } else { platform() };
-                values.set(name, Value::parse(flag.kind, text).unwrap());
+                values.set_read(name, Value::parse(flag.kind, text).unwrap());
             }
             of_many(&values).map_err(|error| error.to_string())
         };

@@ -6,6 +6,7 @@ use skopeo_image::Secret;
 
 use super::command::Command;
 use super::flag::{Flag, Offers};
+use super::names;
 use super::report;
 use super::value::Values;
 
@@ -18,13 +19,13 @@ pub(crate) fn login() -> Command {
         .examples(&["skopeo login quay.io"])
         .flags(files())
         .flags([
-            Flag::text("cert-dir", "folder of certificates and keys for the registry")
+            Flag::new(names::CERT_DIR, "folder of certificates and keys for the registry")
                 .offers(Offers::Folders),
-            Flag::text("password", "password").short('p'),
-            Flag::text("username", "user name").short('u'),
-            Flag::switch("password-stdin", "read the password from stdin"),
-            Flag::switch("get-login", "print who is logged in to the registry"),
-            Flag::switch("verbose", "say where the credentials are kept").short('v'),
+            Flag::new(names::PASSWORD, "password").short('p'),
+            Flag::new(names::USERNAME, "user name").short('u'),
+            Flag::new(names::PASSWORD_STDIN, "read the password from stdin"),
+            Flag::new(names::GET_LOGIN, "print who is logged in to the registry"),
+            Flag::new(names::VERBOSE, "say where the credentials are kept").short('v'),
             tls_verify(),
             report::output(),
         ])
@@ -36,7 +37,7 @@ pub(crate) fn logout() -> Command {
         .examples(&["skopeo logout quay.io"])
         .flags(files())
         .flags([
-            Flag::switch("all", "forget the credentials for every registry").short('a'),
+            Flag::new(names::ALL, "forget the credentials for every registry").short('a'),
             tls_verify(),
             report::output(),
         ])
@@ -44,16 +45,19 @@ pub(crate) fn logout() -> Command {
 
 fn files() -> [Flag; 2] {
     [
-        Flag::text("authfile", "file to keep the credentials in. REGISTRY_AUTH_FILE names it too")
-            .offers(Offers::Files),
-        Flag::text("compat-auth-file", "Docker config file to keep the credentials in instead")
+        Flag::new(
+            names::AUTHFILE,
+            "file to keep the credentials in. REGISTRY_AUTH_FILE names it too",
+        )
+        .offers(Offers::Files),
+        Flag::new(names::COMPAT_AUTH_FILE, "Docker config file to keep the credentials in instead")
             .offers(Offers::Files),
     ]
 }
 
 fn tls_verify() -> Flag {
-    Flag::switch(
-        "tls-verify",
+    Flag::new(
+        names::TLS_VERIFY,
         "insist on HTTPS with a certificate that can be verified; =false does without",
     )
 }
@@ -76,15 +80,15 @@ impl Login {
     pub(crate) fn new(values: &Values, root: Option<bool>) -> Self {
         let path = |name| values.text(name).map(PathBuf::from);
         Self {
-            authfile: path("authfile"),
-            compat_auth_file: path("compat-auth-file"),
-            cert_dir: path("cert-dir"),
-            username: values.text("username").unwrap_or_default().to_owned(),
-            password: values.text("password").unwrap_or_default().into(),
-            password_stdin: values.switch("password-stdin"),
-            get_login: values.switch("get-login"),
-            verbose: values.switch("verbose"),
-            tls_verify: values.maybe_switch("tls-verify").or(root),
+            authfile: path(names::AUTHFILE),
+            compat_auth_file: path(names::COMPAT_AUTH_FILE),
+            cert_dir: path(names::CERT_DIR),
+            username: values.text(names::USERNAME).unwrap_or_default().to_owned(),
+            password: values.text(names::PASSWORD).unwrap_or_default().into(),
+            password_stdin: values.switch(names::PASSWORD_STDIN),
+            get_login: values.switch(names::GET_LOGIN),
+            verbose: values.switch(names::VERBOSE),
+            tls_verify: values.maybe_switch(names::TLS_VERIFY).or(root),
         }
     }
 }
@@ -102,10 +106,10 @@ impl Logout {
     pub(crate) fn new(values: &Values, root: Option<bool>) -> Self {
         let path = |name| values.text(name).map(PathBuf::from);
         Self {
-            authfile: path("authfile"),
-            compat_auth_file: path("compat-auth-file"),
-            all: values.switch("all"),
-            tls_verify: values.maybe_switch("tls-verify").or(root),
+            authfile: path(names::AUTHFILE),
+            compat_auth_file: path(names::COMPAT_AUTH_FILE),
+            all: values.switch(names::ALL),
+            tls_verify: values.maybe_switch(names::TLS_VERIFY).or(root),
         }
     }
 }

@@ -7,14 +7,17 @@
 
 pub(crate) mod command;
 pub(crate) mod copy;
+mod duration;
 pub(crate) mod flag;
 pub(crate) mod global;
+pub(crate) mod handle;
 pub(crate) mod help;
 pub(crate) mod image;
 pub(crate) mod kind;
 pub(crate) mod limits;
 pub(crate) mod lists;
 pub(crate) mod login;
+pub(crate) mod names;
 pub(crate) mod naming;
 pub(crate) mod parse;
 pub(crate) mod recorded;
@@ -29,7 +32,7 @@ pub(crate) mod value;
 
 use command::{Command, Usage};
 use flag::{Flag, Offers};
-use kind::Kind;
+use handle::Prefix;
 
 /// The whole tree. `authfile` is `$REGISTRY_AUTH_FILE`, the default of `--authfile`.
 pub(crate) fn tree(authfile: Option<String>) -> Command {
@@ -65,8 +68,8 @@ pub(crate) fn tree(authfile: Option<String>) -> Command {
         )
     }
     .flags([
-        Flag::switch("version", "print the version").short('v'),
-        Flag::switch("tls-verify", "insist on HTTPS").hidden(),
+        Flag::new(names::VERSION, "print the version").short('v'),
+        Flag::new(names::TLS_VERIFY, "insist on HTTPS").hidden(),
     ]);
     add_help(&mut root);
     root
@@ -74,7 +77,7 @@ pub(crate) fn tree(authfile: Option<String>) -> Command {
 
 /// `-h, --help` of every command.
 fn add_help(command: &mut Command) {
-    command.flags.push(Flag::switch("help", "print this help").short('h'));
+    command.flags.push(Flag::new(names::HELP, "print this help").short('h'));
     command.commands.iter_mut().for_each(add_help);
 }
 
@@ -97,26 +100,22 @@ fn inspect(authfile: Option<String>, transports: &str) -> Command {
         ])
         .offers(Offers::Images)
         .flags([image::shared(authfile)])
-        .flags(image::image("", None))
+        .flags(image::image(Prefix::None, None))
         .flags(image::retry())
         .flags([
-            Flag::switch("raw", "print the manifest as it is; with --config, the config"),
-            Flag::switch("config", "print the image's configuration"),
-            Flag::text("format", "print what this Go template makes of the result").short('f'),
-            Flag::switch(
-                "all-platforms",
+            Flag::new(names::RAW,  "print the manifest as it is; with --config, the config"),
+            Flag::new(names::CONFIG,  "print the image's configuration"),
+            Flag::new(names::FORMAT,  "print what this Go template makes of the result").short('f'),
+            Flag::new(names::ALL_PLATFORMS,
                 "print every image of a list with its platform, digest, size and layers",
             ),
-            Flag::switch("referrers", "list what hangs on the image, such as signatures and attestations"),
-            Flag::switch(
-                "signatures",
+            Flag::new(names::LISTS_REFERRERS,  "list what hangs on the image, such as signatures and attestations"),
+            Flag::new(names::SIGNATURES,
                 "list the signatures of the image and of all images of a list, what each says (believed by nobody), \
                  and whether policy.json accepts it",
             ),
-            Flag::switch("no-tags", "do not ask for the tags of the repository").short('n'),
-            Flag::new(
-                "manifest-digest",
-                Kind::Algorithm,
+            Flag::new(names::NO_TAGS,  "do not ask for the tags of the repository").short('n'),
+            Flag::new(names::MANIFEST_DIGEST,
                 "algorithm of the manifest's digest (sha256, sha512); defaults to the config's",
             )
             .offers(Offers::Words(&["sha256", "sha512"])),
@@ -141,7 +140,7 @@ fn list_tags(authfile: Option<String>) -> Command {
     ])
     .offers(Offers::Images)
     .flags([image::shared(authfile)])
-    .flags(image::registry("", None))
+    .flags(image::registry(Prefix::None, None))
     .flags(image::retry())
     .flags(tags::choosing())
     .flags(tags::listing())
@@ -162,7 +161,7 @@ fn delete(authfile: Option<String>) -> Command {
         .examples(&["skopeo delete docker://registry.example.com/example/pause:latest"])
         .offers(Offers::Images)
         .flags([image::shared(authfile)])
-        .flags(image::image("", None))
+        .flags(image::image(Prefix::None, None))
         .flags(image::retry())
         .flags(tags::choosing())
         .flags(tags::deleting())
@@ -187,10 +186,8 @@ fn image_proxy(authfile: Option<String>) -> Command {
     )
     .examples(&["skopeo experimental-image-proxy --sockfd 3"])
     .flags([image::shared(authfile)])
-    .flags(image::image("", None))
-    .flags([Flag::new(
-        "sockfd",
-        Kind::Int,
+    .flags(image::image(Prefix::None, None))
+    .flags([Flag::new(names::SOCKFD,
         "file descriptor of the socket; 0 is standard input",
     )
     .default(Some("0".to_owned()))])
@@ -215,7 +212,7 @@ fn policy(authfile: Option<String>) -> Command {
         ])
         .offers(Offers::Images)
         .flags([image::shared(authfile)])
-        .flags(image::image("", None))
+        .flags(image::image(Prefix::None, None))
         .flags(image::retry())
         .flags([report::output()]);
     Command {
@@ -236,7 +233,7 @@ fn completion() -> Command {
             Command { usage: Usage::Full, takes_arguments: false, ..Command::new(name, "", short) };
         command
             .long(crate::completion::explain(name))
-            .flags([Flag::switch("no-descriptions", "complete words without explaining them")])
+            .flags([Flag::new(names::NO_DESCRIPTIONS, "complete words without explaining them")])
     };
     Command {
         usage: Usage::Full,
@@ -356,21 +353,27 @@ mod tests {
             let found = invocation(line);
             assert_eq!(found.path, ["copy"], "{line}");
             assert_eq!(found.arguments, ["a", "b"], "{line}");
-            assert!(found.global.switch("debug") && found.flags.switch("quiet"), "{line}");
+            assert!(
+                found.global.switch(names::DEBUG) && found.flags.switch(names::QUIET),
+                "{line}"
+            );
         }
         assert_eq!(invocation("copy -- -a -b").arguments, ["-a", "-b"]);
-        assert_eq!(invocation("copy -aqf oci a b").flags.text("format"), Some("oci"));
-        assert_eq!(invocation("copy -foci a b").flags.text("format"), Some("oci"));
-        assert_eq!(invocation("copy -f=oci a b").flags.text("format"), Some("oci"));
-        assert_eq!(invocation("copy --format --all a b").flags.text("format"), Some("--all"));
-        assert_eq!(invocation("copy --screds u:p a b").flags.text("src-creds"), Some("u:p"));
+        assert_eq!(invocation("copy -aqf oci a b").flags.text(names::FORMAT), Some("oci"));
+        assert_eq!(invocation("copy -foci a b").flags.text(names::FORMAT), Some("oci"));
+        assert_eq!(invocation("copy -f=oci a b").flags.text(names::FORMAT), Some("oci"));
+        assert_eq!(invocation("copy --format --all a b").flags.text(names::FORMAT), Some("--all"));
         assert_eq!(
-            invocation("inspect --tls-verify=false x").flags.maybe_switch("tls-verify"),
+            invocation("copy --screds u:p a b").flags.text(names::CREDS.of(Prefix::Source)),
+            Some("u:p")
+        );
+        assert_eq!(
+            invocation("inspect --tls-verify=false x").flags.maybe_switch(names::TLS_VERIFY),
             Some(false)
         );
         let before = invocation("--tls-verify=false inspect x");
-        assert_eq!(before.root_flags.maybe_switch("tls-verify"), Some(false));
-        assert!(!before.flags.has("tls-verify"));
+        assert_eq!(before.root_flags.maybe_switch(names::TLS_VERIFY), Some(false));
+        assert!(!before.flags.has(names::TLS_VERIFY));
     }
 
     #[test]

@@ -4,28 +4,38 @@ use anyhow::{Result, anyhow, bail};
 use skopeo_sync::naming::{Fields, Naming, Scope, Template};
 
 use super::flag::Flag;
+use super::handle::Handle;
+use super::names;
 use super::value::Values;
 use crate::template::Format;
 use crate::template::value::Value;
 
 /// What the template is called in errors.
-const TEMPLATE: &str = "dest-template";
+const TEMPLATE: Handle<String> = names::DEST_TEMPLATE;
 
 /// The flags that make names of parts.
-const PARTS: [&str; 5] =
-    ["scoped", "preserve-path", "strip-prefix", "prefix", "prepend-image-suffix"];
+const PARTS: [Handle<()>; 5] = [
+    names::SCOPED.any(),
+    names::PRESERVE_PATH.any(),
+    names::STRIP_PREFIX.any(),
+    names::PREFIX.any(),
+    names::PREPEND_IMAGE_SUFFIX.any(),
+];
 
 /// The original's, and what it is patched for.
 pub(crate) fn flags() -> [Flag; 7] {
     [
-        Flag::switch("scoped", "keep the whole name of the source, registry included"),
-        Flag::switch("preserve-path", "keep the whole name of the source, but for its registry"),
-        Flag::text("strip-prefix", "whole parts PATH to take off the name of the source in front")
-            .placeholder("PATH"),
-        Flag::text("prefix", "parts PATH to put in front of the name").placeholder("PATH"),
-        Flag::text("prepend-image-suffix", "text to put in front of the last part of the name"),
-        Flag::text("append-suffix", "text to put behind every tag, or folder"),
-        Flag::text(
+        Flag::new(names::SCOPED, "keep the whole name of the source, registry included"),
+        Flag::new(names::PRESERVE_PATH, "keep the whole name of the source, but for its registry"),
+        Flag::new(
+            names::STRIP_PREFIX,
+            "whole parts PATH to take off the name of the source in front",
+        )
+        .placeholder("PATH"),
+        Flag::new(names::PREFIX, "parts PATH to put in front of the name").placeholder("PATH"),
+        Flag::new(names::PREPEND_IMAGE_SUFFIX, "text to put in front of the last part of the name"),
+        Flag::new(names::APPEND_SUFFIX, "text to put behind every tag, or folder"),
+        Flag::new(
             TEMPLATE,
             "Go TEMPLATE that makes the name, as {{.Registry}}/{{.Path}}/{{.Name}}:{{.Tag}}",
         )
@@ -39,11 +49,11 @@ pub(crate) fn flags() -> [Flag; 7] {
 /// If they contradict each other, or the template is none.
 pub(crate) fn naming(values: &Values) -> Result<Naming> {
     let text = |name| values.text(name).unwrap_or_default().to_owned();
-    if values.switch("scoped") && values.switch("preserve-path") {
+    if values.switch(names::SCOPED) && values.switch(names::PRESERVE_PATH) {
         bail!("--scoped and --preserve-path cannot be used together");
     }
     let template = match values.maybe_text(TEMPLATE) {
-        Some(_) if PARTS.iter().any(|flag| values.has(flag)) => {
+        Some(_) if PARTS.into_iter().any(|flag| values.has(flag)) => {
             bail!(
                 "--{TEMPLATE} makes the whole name: of the flags about it, only --append-suffix can be used with it"
             )
@@ -51,29 +61,30 @@ pub(crate) fn naming(values: &Values) -> Result<Naming> {
         Some(text) => Some(template(text).map_err(|sentence| anyhow!(sentence))?),
         None => None,
     };
-    let scope = match (values.switch("scoped"), values.switch("preserve-path")) {
+    let scope = match (values.switch(names::SCOPED), values.switch(names::PRESERVE_PATH)) {
         (true, _) => Scope::Full,
         (_, true) => Scope::Path,
         _ => Scope::Last,
     };
     Ok(Naming {
         scope,
-        strip_prefix: text("strip-prefix"),
-        prefix: text("prefix"),
-        image_prefix: text("prepend-image-suffix"),
-        suffix: text("append-suffix"),
+        strip_prefix: text(names::STRIP_PREFIX),
+        prefix: text(names::PREFIX),
+        image_prefix: text(names::PREPEND_IMAGE_SUFFIX),
+        suffix: text(names::APPEND_SUFFIX),
         template,
     })
 }
 
 /// Whether any of the flags was given.
 pub(crate) fn is_said(values: &Values) -> bool {
-    PARTS.iter().chain(&["append-suffix", TEMPLATE]).any(|flag| values.has(flag))
+    let more = [names::APPEND_SUFFIX.any(), TEMPLATE.any()];
+    PARTS.into_iter().chain(more).any(|flag| values.has(flag))
 }
 
 /// A template for names. The error is a whole sentence.
 pub(crate) fn template(text: &str) -> Result<Template, String> {
-    let format = Format::plain(TEMPLATE, text)?;
+    let format = Format::plain(TEMPLATE.bare(), text)?;
     Ok(Template::new(move |fields| format.fill(&value(fields))))
 }
 
@@ -105,7 +116,7 @@ mod tests {
         let mut values = Values::default();
         for (name, text) in flags {
             let flag = super::flags().into_iter().find(|flag| flag.name == *name).unwrap();
-            values.set(name, Given::parse(flag.kind, text).unwrap());
+            values.set_read(name, Given::parse(flag.kind, text).unwrap());
         }
         let naming = naming(&values).map_err(|error| error.to_string())?;
         let label = naming.label(Origin::Label(label), CollectionKind::Docker);

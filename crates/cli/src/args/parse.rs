@@ -3,6 +3,8 @@
 
 use super::command::{Command, nearest};
 use super::flag::Flag;
+use super::handle::{Handle, Prefix};
+use super::names;
 use super::value::{Value, Values};
 use crate::exit::ParseError;
 use crate::go;
@@ -34,7 +36,7 @@ pub(crate) struct Invocation {
 }
 
 /// How the names of flags begin that are for one of two images.
-const SIDES: [&str; 2] = ["src-", "dest-"];
+const SIDES: [&str; 2] = [Prefix::Source.as_str(), Prefix::Destination.as_str()];
 
 /// Parses the words after the program's name.
 ///
@@ -145,7 +147,7 @@ fn first_argument_at(root: &Command, command: &Command, words: &[String]) -> Opt
 
 /// Whether the next word belongs to the flag. What is not known yet may take one; `help` is not.
 fn takes_value(flag: Option<&Flag>) -> bool {
-    flag.is_none_or(|flag| !flag.is_switch() || flag.name == "help")
+    flag.is_none_or(|flag| !flag.is_switch() || flag.name == names::HELP.name())
 }
 
 fn is_short_switch(root: &Command, command: &Command, word: &str) -> bool {
@@ -288,14 +290,18 @@ impl Parser<'_> {
             ))
         })?;
         let own = command.flags.iter().any(|own| own.name == flag.name);
-        match flag.name.as_str() {
-            "help" => self.help = value == Value::Switch(true),
-            "version" if own && command.name == self.root.name => {
-                self.version = value == Value::Switch(true);
-            }
-            _ if !own => self.found.global.set(flag.key(), value),
-            _ if command.name == self.root.name => self.found.root_flags.set(flag.key(), value),
-            _ => self.found.flags.set(flag.key(), value),
+        let is = |name: Handle<bool>| flag.name == name.name();
+        if is(names::HELP) {
+            self.help = value == Value::Switch(true);
+        } else if own && command.name == self.root.name && is(names::VERSION) {
+            self.version = value == Value::Switch(true);
+        } else {
+            let values = match (own, command.name == self.root.name) {
+                (false, _) => &mut self.found.global,
+                (true, true) => &mut self.found.root_flags,
+                (true, false) => &mut self.found.flags,
+            };
+            values.set_read(flag.key(), value);
         }
         Ok(())
     }

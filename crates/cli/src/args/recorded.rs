@@ -4,39 +4,32 @@ use anyhow::{Result, bail};
 use serde_json::Value as Json;
 use skopeo_sync::report::Recorded;
 
-use super::command::Command;
-use super::value::{GoDuration, Value, Values};
+use super::duration::GoDuration;
+use super::handle::Handle;
+use super::value::{Value, Values};
 use crate::go;
 
-/// Those of `names` that were given.
-pub(crate) fn record(values: &Values, names: &[&str]) -> Recorded {
-    let given = names.iter().filter_map(|name| Some(((*name).to_owned(), values.get(name)?)));
+/// Those of these flags that were given.
+pub(crate) fn record(values: &Values, flags: &[Handle<()>]) -> Recorded {
+    let given = flags.iter().filter_map(|flag| Some((flag.to_string(), values.get(*flag)?)));
     given.map(|(name, value)| (name, json(value))).collect()
 }
 
 /// The flags that were given, and those that were recorded of others, in a file of this `kind`.
 ///
 /// # Errors
-/// If what was recorded are no such flags of the command.
+/// If what was recorded are none of these flags.
 pub(crate) fn recall<'a>(
     values: &Values,
     recorded: impl Iterator<Item = (&'a String, &'a Json)>,
-    names: &[&str],
-    command: &Command,
+    flags: &[Handle<()>],
     kind: &str,
 ) -> Result<Values> {
     let mut all = values.clone();
     for (name, json) in recorded {
-        let flag = command.flags.iter().find(|flag| flag.name == *name);
-        let value = flag.filter(|_| names.contains(&name.as_str())).and_then(|flag| {
-            let value = value(json)?;
-            // What the flag makes of its own words must be of the same kind.
-            let same = |other| std::mem::discriminant(&value) == std::mem::discriminant(&other);
-            let of_kind = ["true", "1", "1s", "a"].iter().find_map(|it| flag.parse(it).ok());
-            of_kind.is_some_and(same).then_some(value)
-        });
-        match value {
-            Some(value) if !values.has(name) => all.set(name, value),
+        let flag = flags.iter().find(|flag| flag.name() == name.as_str());
+        match flag.zip(value(json)).filter(|(flag, value)| value.is_of(flag.kind())) {
+            Some((flag, value)) if !values.has(*flag) => all.set_read(name, value),
             Some(_) => {}
             None => bail!("{} is no option that a {kind} has", go::quote(name)),
         }
@@ -73,29 +66,30 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::args::handle::Prefix;
+    use crate::args::names;
 
     #[test]
     fn flags_come_back_unless_they_are_given_again() {
-        let tree = super::super::tree(None);
-        let command = tree.find("sync").unwrap();
-        let names = ["all", "format", "platform", "src-tls-verify"];
+        let verify = names::TLS_VERIFY.of(Prefix::Source);
+        let flags = [names::ALL.any(), names::FORMAT.any(), names::PLATFORM.any(), verify.any()];
         let mut values = Values::default();
-        values.set("all", Value::Switch(true));
-        values.set("format", Value::Text("oci".to_owned()));
-        values.set("src-creds", Value::Text("user:secret".to_owned()));
-        values.set("platform", Value::Texts(vec!["linux/amd64".to_owned()]));
-        let recorded = record(&values, &names);
+        values.set(names::ALL, true);
+        values.set(names::FORMAT, "oci".to_owned());
+        values.set(names::CREDS.of(Prefix::Source), "user:secret".to_owned());
+        values.set(names::PLATFORM, vec!["linux/amd64".to_owned()]);
+        let recorded = record(&values, &flags);
         let shown = json!({"all": true, "format": "oci", "platform": ["linux/amd64"]});
         assert_eq!(serde_json::to_value(&recorded).unwrap(), shown);
         let mut given = Values::default();
-        given.set("format", Value::Text("v2s2".to_owned()));
-        let all = recall(&given, recorded.iter(), &names, command, "report").unwrap();
-        assert!(all.switch("all"));
-        assert_eq!(all.text("format"), Some("v2s2"));
-        assert_eq!(all.texts("platform"), ["linux/amd64"]);
+        given.set(names::FORMAT, "v2s2".to_owned());
+        let all = recall(&given, recorded.iter(), &flags, "report").unwrap();
+        assert!(all.switch(names::ALL));
+        assert_eq!(all.text(names::FORMAT), Some("v2s2"));
+        assert_eq!(all.texts(names::PLATFORM), ["linux/amd64"]);
         for wrong in [json!({"src-creds": "x"}), json!({"all": "yes"}), json!({"nonsense": true})] {
             let recorded: Recorded = serde_json::from_value(wrong).unwrap();
-            assert!(recall(&given, recorded.iter(), &names, command, "report").is_err());
+            assert!(recall(&given, recorded.iter(), &flags, "report").is_err());
         }
     }
 }

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::flag::{Flag, Offers};
+use super::names;
 use super::value::{Values, choice};
 
 /// What stdout is for.
@@ -35,13 +36,16 @@ const SHOWS: [&str; 5] = ["auto", "bar", "plain", "json", "none"];
 
 /// `--output`.
 pub(crate) fn output() -> Flag {
-    Flag::text("output", "what to print on stdout (text, or json: one document on what was done)")
-        .offers(Offers::Words(&OUTPUTS))
+    Flag::new(
+        names::OUTPUT,
+        "what to print on stdout (text, or json: one document on what was done)",
+    )
+    .offers(Offers::Words(&OUTPUTS))
 }
 
 /// `--progress`.
 pub(crate) fn progress() -> Flag {
-    Flag::text("progress", "how to show what is being done (auto, bar, plain, json, or none)")
+    Flag::new(names::PROGRESS, "how to show what is being done (auto, bar, plain, json, or none)")
         .offers(Offers::Words(&SHOWS))
 }
 
@@ -49,7 +53,7 @@ impl Output {
     /// # Errors
     /// If the value is none of those there are.
     pub(crate) fn new(values: &Values) -> Result<Self> {
-        Ok(match choice(values, "output", &OUTPUTS)? {
+        Ok(match choice(values, names::OUTPUT, &OUTPUTS)? {
             Some("json") => Self::Json,
             _ => Self::Text,
         })
@@ -60,8 +64,8 @@ impl Show {
     /// # Errors
     /// If the value is none of those there are, or `--quiet` says otherwise.
     pub(crate) fn new(values: &Values) -> Result<Self> {
-        let quiet = values.switch("quiet");
-        let show = match choice(values, "progress", &SHOWS)? {
+        let quiet = values.switch(names::QUIET);
+        let show = match choice(values, names::PROGRESS, &SHOWS)? {
             Some("bar") => Self::Bars,
             Some("plain") => Self::Steps,
             Some("json") => Self::Events,

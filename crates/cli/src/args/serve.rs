@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result, bail};
 
 use super::command::Command;
 use super::flag::{Flag, Offers};
-use super::kind::Kind;
+use super::handle::Handle;
 use super::limits;
+use super::names;
 use super::value::Values;
 
 /// How much memory clients may take unless told otherwise.
@@ -31,62 +32,53 @@ pub(crate) fn command() -> Command {
         .examples(&["skopeo serve ./layout", "skopeo serve --listen :0 --read-only ./layout"])
         .offers(Offers::Folders)
         .flags([
-            Flag::switch("create", "make FOLDER if it is missing"),
-            Flag::text("max-blob", "refuse blobs of more than SIZE bytes, such as 500MB or 10GiB")
+            Flag::new(names::CREATE,  "make FOLDER if it is missing"),
+            Flag::new(names::MAX_BLOB,  "refuse blobs of more than SIZE bytes, such as 500MB or 10GiB")
                 .placeholder("SIZE"),
-            Flag::text(
-                "max-storage",
+            Flag::new(names::MAX_STORAGE,
                 "refuse what would make blobs, uploads and repositories (16KiB and 4KiB for each part of \
                  the name) take more than SIZE bytes together",
             )
             .placeholder("SIZE"),
-            Flag::text("listen", "ADDRESS:PORT to listen on; port 0 takes a free one")
+            Flag::new(names::LISTEN,  "ADDRESS:PORT to listen on; port 0 takes a free one")
                 .placeholder("ADDRESS")
                 .default(Some(LISTEN.to_owned())),
-            Flag::switch("read-only", "refuse uploads and deletions"),
-            Flag::text(
-                "htpasswd",
+            Flag::new(names::READ_ONLY,  "refuse uploads and deletions"),
+            Flag::new(names::HTPASSWD,
                 "let in only the users of this file (bcrypt); it is read again when it changes",
             )
             .placeholder("FILE")
             .offers(Offers::Files),
-            Flag::text("tls-cert", "speak HTTPS with this certificate chain (PEM)")
+            Flag::new(names::TLS_CERT,  "speak HTTPS with this certificate chain (PEM)")
                 .placeholder("FILE")
                 .offers(Offers::Files),
-            Flag::text("tls-key", "private key of the certificate of --tls-cert (PEM)")
+            Flag::new(names::TLS_KEY,  "private key of the certificate of --tls-cert (PEM)")
                 .placeholder("FILE")
                 .offers(Offers::Files),
-            Flag::new(
-                "allowed-host",
-                Kind::Texts,
+            Flag::new(names::ALLOWED_HOST,
                 "answer to this host name, too, and let its pages push (may be given more than once); \
                  beyond loopback, answer to no other",
             )
             .placeholder("NAME"),
-            Flag::text("max-memory", "let clients take up to SIZE bytes of memory")
+            Flag::new(names::MAX_MEMORY,  "let clients take up to SIZE bytes of memory")
                 .placeholder("SIZE")
                 .default(Some(MEMORY.to_owned())),
-            Flag::new(
-                "max-clients",
-                Kind::Uint,
+            Flag::new(names::MAX_CLIENTS,
                 "serve up to N connections at once; fewer if memory or open files are not enough",
             )
             .placeholder("N")
             .default(Some("1024".to_owned())),
-            Flag::new(
-                "max-clients-per-address",
-                Kind::Uint,
+            Flag::new(names::MAX_CLIENTS_PER_ADDRESS,
                 "let one address have N of the connections (default: half of them; all from this machine)",
             )
             .placeholder("N"),
-            Flag::text(
-                "log",
+            Flag::new(names::LOG,
                 "append a line for each request to FILE; \"-\" is stderr, \"none\" writes none",
             )
             .placeholder("FILE")
             .default(Some("-".to_owned()))
             .offers(Offers::Files),
-            Flag::text("log-format", "write the lines of --log as text or json")
+            Flag::new(names::LOG_FORMAT,  "write the lines of --log as text or json")
                 .placeholder("FORMAT")
                 .default(Some("text".to_owned()))
                 .offers(Offers::Words(&["text", "json"])),
@@ -134,24 +126,24 @@ impl Serve {
     pub(crate) fn new(values: &Values) -> Result<Self> {
         let path = |name| values.text(name).map(PathBuf::from);
         Ok(Self {
-            create: values.switch("create"),
-            max_blob: limits::size(values, "max-blob")?,
-            max_storage: limits::size(values, "max-storage")?,
-            listen: values.maybe_text("listen").unwrap_or(LISTEN).to_owned(),
-            read_only: values.switch("read-only"),
-            htpasswd: path("htpasswd"),
-            tls_cert: path("tls-cert"),
-            tls_key: path("tls-key"),
+            create: values.switch(names::CREATE),
+            max_blob: limits::size(values, names::MAX_BLOB)?,
+            max_storage: limits::size(values, names::MAX_STORAGE)?,
+            listen: values.maybe_text(names::LISTEN).unwrap_or(LISTEN).to_owned(),
+            read_only: values.switch(names::READ_ONLY),
+            htpasswd: path(names::HTPASSWD),
+            tls_cert: path(names::TLS_CERT),
+            tls_key: path(names::TLS_KEY),
             allowed_hosts: allowed_hosts(values)?,
             max_memory: max_memory(values)?,
-            max_clients: count(values, "max-clients")?,
-            max_clients_per_address: count(values, "max-clients-per-address")?,
-            log: match values.maybe_text("log") {
+            max_clients: count(values, names::MAX_CLIENTS)?,
+            max_clients_per_address: count(values, names::MAX_CLIENTS_PER_ADDRESS)?,
+            log: match values.maybe_text(names::LOG) {
                 None | Some("-") => Log::Stderr,
                 Some("none" | "") => Log::Nowhere,
                 Some(file) => Log::File(file.into()),
             },
-            log_format: match values.maybe_text("log-format") {
+            log_format: match values.maybe_text(names::LOG_FORMAT) {
                 None | Some("text") => LogFormat::Text,
                 Some("json") => LogFormat::Json,
                 Some(other) => bail!("invalid --log-format {other:?}: want text or json"),
@@ -161,7 +153,7 @@ impl Serve {
 }
 
 fn allowed_hosts(values: &Values) -> Result<Vec<String>> {
-    let hosts = values.texts("allowed-host");
+    let hosts = values.texts(names::ALLOWED_HOST);
     for host in hosts {
         if host.is_empty() || host.contains(['/', ' ', '*']) {
             bail!(
@@ -173,15 +165,15 @@ fn allowed_hosts(values: &Values) -> Result<Vec<String>> {
 }
 
 fn max_memory(values: &Values) -> Result<Option<u64>> {
-    let size = limits::size(values, "max-memory")?;
+    let size = limits::size(values, names::MAX_MEMORY)?;
     if size.is_some_and(|size| size < LEAST_MEMORY) {
         bail!("invalid --max-memory: want at least 16MiB");
     }
     Ok(size)
 }
 
-fn count(values: &Values, name: &str) -> Result<Option<NonZeroUsize>> {
-    let Some(number) = values.uint(name) else { return Ok(None) };
+fn count(values: &Values, flag: Handle<u64>) -> Result<Option<NonZeroUsize>> {
+    let Some(number) = values.uint(flag) else { return Ok(None) };
     let number = usize::try_from(number).ok().and_then(NonZeroUsize::new);
-    number.with_context(|| format!("invalid --{name}: want at least 1")).map(Some)
+    number.with_context(|| format!("invalid --{flag}: want at least 1")).map(Some)
 }

@@ -2,10 +2,12 @@
 
 use super::command::Command;
 use super::flag::{Flag, Offers};
+use super::handle::{Handle, Prefix};
 use super::image;
+use super::names;
 
-fn file(name: &'static str, usage: &'static str) -> Flag {
-    Flag::text(name, usage).offers(Offers::Files)
+fn file(flag: Handle<String>, usage: &'static str) -> Flag {
+    Flag::new(flag, usage).offers(Offers::Files)
 }
 
 pub(super) fn generate_sigstore_key() -> Command {
@@ -23,9 +25,9 @@ pub(super) fn generate_sigstore_key() -> Command {
         "skopeo copy --sign-by-sigstore-private-key mykey.private oci:./folder:alpine docker://registry.example.com/alpine:latest",
     ])
     .flags([
-        file("output-prefix", "write the keys to PREFIX.pub and PREFIX.private")
+        file(names::OUTPUT_PREFIX, "write the keys to PREFIX.pub and PREFIX.private")
             .placeholder("PREFIX"),
-        file("passphrase-file", "file with the pass phrase for the private key; its first line")
+        file(names::PASSPHRASE_FILE, "file with the pass phrase for the private key; its first line")
             .placeholder("PATH"),
     ])
 }
@@ -45,8 +47,8 @@ pub(super) fn standalone_sign() -> Command {
     ])
     .offers(Offers::Files)
     .flags([
-        file("output", "file to write the signature to").short('o').placeholder("SIGNATURE"),
-        file("passphrase-file", "file with the pass phrase of the key; its first line")
+        file(names::OUTPUT, "file to write the signature to").short('o').placeholder("SIGNATURE"),
+        file(names::PASSPHRASE_FILE, "file with the pass phrase of the key; its first line")
             .placeholder("PATH"),
     ])
 }
@@ -67,7 +69,7 @@ pub(super) fn standalone_verify() -> Command {
         "skopeo standalone-verify manifest.json registry.example.com/alpine:latest 1D8230F6CDB6A06716E414C1DB72F2188BB46CC8 signature",
     ])
     .offers(Offers::Files)
-    .flags([file("public-key-file", "file with public keys, the only ones that count").placeholder("FILE")])
+    .flags([file(names::PUBLIC_KEY_FILE, "file with public keys, the only ones that count").placeholder("FILE")])
 }
 
 pub(super) fn dump() -> Command {
@@ -87,6 +89,6 @@ pub(super) fn layers(authfile: Option<String>) -> Command {
     }
     .offers(Offers::Images)
     .flags([image::shared(authfile)])
-    .flags(image::image("", None))
+    .flags(image::image(Prefix::None, None))
     .flags(image::retry())
 }

@@ -6,29 +6,38 @@ use anyhow::{Result, bail};
 use skopeo_image::Reference;
 
 use super::flag::{Flag, Offers};
+use super::handle::Handle;
+use super::names;
 use super::value::Values;
 
 /// The flags of all commands that copy.
 pub(super) fn flags() -> [Flag; 5] {
-    let file = |name, usage| Flag::text(name, usage).placeholder("PATH").offers(Offers::Files);
+    let file = |flag, usage| Flag::new(flag, usage).placeholder("PATH").offers(Offers::Files);
     [
-        Flag::text("sign-by", "sign with the GPG key FINGERPRINT").placeholder("FINGERPRINT"),
-        Flag::text("sign-by-sq-fingerprint", "sign with the Sequoia key FINGERPRINT")
+        Flag::new(names::SIGN_BY, "sign with the GPG key FINGERPRINT").placeholder("FINGERPRINT"),
+        Flag::new(names::SIGN_BY_SQ_FINGERPRINT, "sign with the Sequoia key FINGERPRINT")
             .placeholder("FINGERPRINT")
             .hidden(),
-        file("sign-by-sigstore", "sign in the form of sigstore, as the parameters in PATH say"),
-        file("sign-by-sigstore-private-key", "sign with the sigstore private key in PATH"),
-        file("sign-passphrase-file", "file with the pass phrase of the signing key"),
+        file(
+            names::SIGN_BY_SIGSTORE,
+            "sign in the form of sigstore, as the parameters in PATH say",
+        ),
+        file(names::SIGN_BY_SIGSTORE_PRIVATE_KEY, "sign with the sigstore private key in PATH"),
+        file(names::SIGN_PASSPHRASE_FILE, "file with the pass phrase of the signing key"),
     ]
 }
 
 /// The flags of [`flags`] that a file of another run may have said: by whom, with which files.
-pub(crate) const BY: [&str; 4] =
-    ["sign-by", "sign-by-sigstore", "sign-by-sigstore-private-key", "sign-passphrase-file"];
+pub(crate) const BY: [Handle<String>; 4] = [
+    names::SIGN_BY,
+    names::SIGN_BY_SIGSTORE,
+    names::SIGN_BY_SIGSTORE_PRIVATE_KEY,
+    names::SIGN_PASSPHRASE_FILE,
+];
 
 /// `--sign-identity`.
 pub(super) fn identity() -> Flag {
-    Flag::text("sign-identity", "REFERENCE to sign the image as, instead of the destination's")
+    Flag::new(names::SIGN_IDENTITY, "REFERENCE to sign the image as, instead of the destination's")
         .placeholder("REFERENCE")
 }
 
@@ -51,12 +60,12 @@ impl SignFlags {
     pub(crate) fn new(values: &Values) -> Result<Self> {
         let path = |name| values.text(name).map(PathBuf::from);
         let flags = Self {
-            by: values.text("sign-by").map(str::to_owned),
-            by_sequoia: values.text("sign-by-sq-fingerprint").is_some(),
-            sigstore_params: path("sign-by-sigstore"),
-            sigstore_key: path("sign-by-sigstore-private-key"),
-            passphrase_file: path("sign-passphrase-file"),
-            identity: values.text("sign-identity").map(parse_identity).transpose()?,
+            by: values.text(names::SIGN_BY).map(str::to_owned),
+            by_sequoia: values.text(names::SIGN_BY_SQ_FINGERPRINT).is_some(),
+            sigstore_params: path(names::SIGN_BY_SIGSTORE),
+            sigstore_key: path(names::SIGN_BY_SIGSTORE_PRIVATE_KEY),
+            passphrase_file: path(names::SIGN_PASSPHRASE_FILE),
+            identity: values.text(names::SIGN_IDENTITY).map(parse_identity).transpose()?,
         };
         let keys = [flags.by.is_some(), flags.by_sequoia, flags.sigstore_key.is_some()];
         if flags.passphrase_file.is_some() && keys.into_iter().filter(|given| *given).count() > 1 {

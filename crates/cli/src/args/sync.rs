@@ -15,7 +15,8 @@ use skopeo_transport::Overwrite;
 
 use super::command::Command;
 use super::flag::{Flag, Offers};
-use super::kind::Kind;
+use super::handle::Prefix;
+use super::names;
 use super::signing::SignFlags;
 use super::value::Values;
 use super::{copy, image, limits, lists, naming, report, tags};
@@ -45,9 +46,9 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
         "skopeo sync --src yaml --dest docker --all images.yml registry.local.lan",
     ])
     .flags([image::shared(authfile)])
-    .flags([Flag::switch("tls-verify", "insist on HTTPS on both sides").hidden()])
-    .flags(image::registry("src-", Some("screds")))
-    .flags(image::registry("dest-", Some("dcreds")))
+    .flags([Flag::new(names::TLS_VERIFY,  "insist on HTTPS on both sides").hidden()])
+    .flags(image::registry(Prefix::Source, Some(names::SCREDS)))
+    .flags(image::registry(Prefix::Destination, Some(names::DCREDS)))
     .flags(image::retry())
     .flags(copy::shared())
     .flags(ends())
@@ -55,73 +56,61 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
     .flags(tags::syncing())
     .flags(limits::flags())
     .flags([
-        Flag::text("repos", "with --src registry: only repositories in whose names REGEX matches")
+        Flag::new(names::REPOS,  "with --src registry: only repositories in whose names REGEX matches")
             .placeholder("REGEX"),
-        Flag::text(
-            "shard",
+        Flag::new(names::SHARD,
             "copy only the repositories that are part K of N (1/3); auto or auto/N takes K from \
              JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID",
         )
         .placeholder("K/N"),
-        Flag::text("digestfile", "file to write the digest and the name of every image to")
+        Flag::new(names::DIGESTFILE,  "file to write the digest and the name of every image to")
             .offers(Offers::Files),
         lists::all(),
         lists::platform(),
-        Flag::text(
-            "overwrite",
+        Flag::new(names::OVERWRITE,
             "with --dest dir: what becomes of an image that is there: never (an error), changed \
              (written if it is another one or not whole, as without the flag), or always",
         )
         .placeholder("WHEN")
         .offers(Offers::Words(&["never", "changed", "always"])),
-        Flag::switch(
-            "delete",
+        Flag::new(names::DELETE,
             "delete at the destination what the selection does not have: only tags that these \
              names could have, only where all tags of the source are known, after all was copied",
         ),
-        Flag::text(
-            "max-delete",
+        Flag::new(names::MAX_DELETE,
             "with --delete: if more than N images, or than P percent of those there are, would go, \
              none does",
         )
         .placeholder("N|P%"),
-        Flag::new(
-            "protect",
-            Kind::Array,
+        Flag::new(names::PROTECT,
             "with --delete: what matches stays; the tag, or its repository with it (repeatable)",
         )
         .placeholder("REGEX"),
-        Flag::switch("dry-run", "only say what would be copied"),
-        Flag::text(
-            "plan",
+        Flag::new(names::DRY_RUN,  "only say what would be copied"),
+        Flag::new(names::PLAN,
             "FILE of --dry-run --output json to execute, deletions included, instead of SOURCE and \
              DESTINATION",
         )
         .offers(Offers::Files),
-        Flag::switch("allow-moved", "with --plan: go on where the source is another by now"),
-        Flag::switch(
-            "trust-file",
+        Flag::new(names::ALLOW_MOVED,  "with --plan: go on where the source is another by now"),
+        Flag::new(names::TRUST_FILE,
             "with --plan or --retry-failed: take from FILE also what lowers security: that TLS is not \
              verified, where certificates and credentials are, and which registry gets those of \
              --src-creds and its kin",
         ),
-        Flag::new(
-            "immutable-tags",
-            Kind::Texts,
+        Flag::new(names::IMMUTABLE_TAGS,
             "REGEX of tags that never move: those that are at the destination are not asked about",
         )
         .placeholder("REGEX"),
-        Flag::text("state", "FILE to keep what was learnt in, for the next run")
+        Flag::new(names::STATE,  "FILE to keep what was learnt in, for the next run")
             .offers(Offers::Files),
-        Flag::switch("keep-going", "do not stop at what fails, but fail at the end"),
-        Flag::new(
-            "jobs",
-            Kind::Uint,
+        Flag::new(names::KEEP_GOING,  "do not stop at what fails, but fail at the end"),
+        Flag::new(names::JOBS,
             "how many images may be on their way at once; 0 leaves it to the number of processors",
         )
         .placeholder("N"),
         copy::referrers(),
-        Flag::switch("quiet", "print nothing but warnings and failures").short('q'),
+        Flag::new(names::QUIET,  "print nothing but warnings and failures").short('q'),
         report::progress(),
         report::output(),
     ])
@@ -135,18 +124,21 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
 
 fn reports() -> [Flag; 4] {
     [
-        Flag::text("lock", "file to write the digest of every image to, if all goes well")
+        Flag::new(names::LOCK, "file to write the digest of every image to, if all goes well")
             .offers(Offers::Files),
-        Flag::text(
-            "locked",
+        Flag::new(
+            names::LOCKED,
             "copy exactly the digests of this FILE of --lock, whatever the tags lead to now",
         )
         .placeholder("FILE")
         .offers(Offers::Files),
-        Flag::text("report", "file to write as JSON what became of every image, however it ends")
-            .offers(Offers::Files),
-        Flag::text(
-            "retry-failed",
+        Flag::new(
+            names::REPORT,
+            "file to write as JSON what became of every image, however it ends",
+        )
+        .offers(Offers::Files),
+        Flag::new(
+            names::RETRY_FAILED,
             "copy again what failed or was not begun by the REPORT of an earlier run; without \
              SOURCE and DESTINATION",
         )
@@ -170,7 +162,7 @@ fn merge() -> Command {
     )
     .examples(&["skopeo sync report merge shard-*.json -o all.json"])
     .offers(Offers::Files)
-    .flags([Flag::text("output-file", "FILE to write it to instead of printing it")
+    .flags([Flag::new(names::OUTPUT_FILE,  "FILE to write it to instead of printing it")
         .short('o')
         .placeholder("FILE")
         .offers(Offers::Files)])
@@ -178,8 +170,7 @@ fn merge() -> Command {
 
 fn ends() -> [Flag; 3] {
     [
-        Flag::text(
-            "src",
+        Flag::new(names::SRC,
             "what SOURCE is (docker, registry, dir, oci, oci-archive, docker-archive, \
              containers-storage, or yaml)",
         )
@@ -194,8 +185,7 @@ fn ends() -> [Flag; 3] {
             "containers-storage",
             "yaml",
         ])),
-        Flag::text(
-            "dest",
+        Flag::new(names::DEST,
             "what DESTINATION is (docker, dir, oci, oci-archive, docker-archive, or containers-storage)",
         )
         .short('d')
@@ -207,9 +197,7 @@ fn ends() -> [Flag; 3] {
             "docker-archive",
             "containers-storage",
         ])),
-        Flag::new(
-            "to",
-            Kind::Array,
+        Flag::new(names::TO,
             "one more place to copy to (docker://HOST/PATH, dir:FOLDER), beside DESTINATION or \
              instead of it; what several places need is read once (repeatable)",
         )
@@ -260,71 +248,73 @@ impl Sync {
     /// If a value is out of range.
     pub(crate) fn new(values: &Values) -> Result<Self> {
         let text = |name| values.text(name).unwrap_or_default().to_owned();
-        let jobs = usize::try_from(values.uint("jobs").unwrap_or_default());
+        let jobs = usize::try_from(values.uint(names::JOBS).unwrap_or_default());
         Ok(Self {
-            src: text("src"),
-            dest: text("dest"),
+            src: text(names::SRC),
+            dest: text(names::DEST),
             to: places(values)?,
             mirror: mirror(values)?,
             naming: naming::naming(values)?,
             names: naming::is_said(values),
             choice: tags::choice(values)?,
             chooses: tags::syncing_chooses(values),
-            explain: values.switch("explain"),
+            explain: values.switch(names::EXPLAIN),
             repositories: repositories(values)?,
             shard: values
-                .text("shard")
+                .text(names::SHARD)
                 .map(|text| Shard::parse(text, |name| std::env::var(name).ok()))
                 .transpose()?,
-            digestfile: values.text("digestfile").map(PathBuf::from),
+            digestfile: values.text(names::DIGESTFILE).map(PathBuf::from),
             overwrite: overwrite(values)?,
-            report: values.text("report").map(PathBuf::from),
-            lock: values.text("lock").map(PathBuf::from),
-            referrers: values.has("referrers").then(|| values.texts("referrers").to_vec()),
+            report: values.text(names::REPORT).map(PathBuf::from),
+            lock: values.text(names::LOCK).map(PathBuf::from),
+            referrers: values
+                .has(names::REFERRERS)
+                .then(|| values.texts(names::REFERRERS).to_vec()),
             lists: lists::of_many(values)?,
-            dry_run: values.switch("dry-run"),
-            keep_going: values.switch("keep-going"),
-            allow_moved: values.switch("allow-moved"),
-            immutable: Immutable::new(values.texts("immutable-tags"))
+            dry_run: values.switch(names::DRY_RUN),
+            keep_going: values.switch(names::KEEP_GOING),
+            allow_moved: values.switch(names::ALLOW_MOVED),
+            immutable: Immutable::new(values.texts(names::IMMUTABLE_TAGS))
                 .context("--immutable-tags")?,
-            state: values.text("state").map(PathBuf::from),
+            state: values.text(names::STATE).map(PathBuf::from),
             jobs: NonZeroUsize::new(jobs.context("--jobs is out of range")?),
             asked: copy::Asked::new(values),
             sign: SignFlags::new(values)?,
-            deprecated_tls_verify: values.has("tls-verify"),
+            deprecated_tls_verify: values.has(names::TLS_VERIFY),
         })
     }
 }
 
 fn mirror(values: &Values) -> Result<Option<Rules>> {
     // A plan says itself whether it deletes anything.
-    let planned = values.has("plan") && !values.has("delete");
-    if !values.switch("delete") && !planned {
-        for flag in ["max-delete", "protect"] {
+    let planned = values.has(names::PLAN) && !values.has(names::DELETE);
+    if !values.switch(names::DELETE) && !planned {
+        for flag in [names::MAX_DELETE.any(), names::PROTECT.any()] {
             if values.has(flag) {
                 bail!("--{flag} can only be used with --delete");
             }
         }
         return Ok(None);
     }
-    if values.has("shard") {
+    if values.has(names::SHARD) {
         bail!("--delete cannot be used with --shard: a part does not know what the others write");
     }
-    if values.has("locked") {
+    if values.has(names::LOCKED) {
         bail!("--delete cannot be used with --locked, which asks no source for its tags");
     }
     let mut rules = Rules::default();
-    for text in values.texts("protect") {
+    for text in values.texts(names::PROTECT) {
         rules.protect(text).context("--protect")?;
     }
-    let most = values.text("max-delete").map(str::parse).transpose();
+    let most = values.text(names::MAX_DELETE).map(str::parse).transpose();
     rules.most = most.map_err(|error: String| anyhow!("--max-delete: {error}"))?;
     Ok(Some(rules))
 }
 
 fn places(values: &Values) -> Result<Vec<Place>> {
     let mut places = Vec::new();
-    for text in values.texts("to") {
+    for text in values.texts(names::TO) {
         let place = text.parse::<Place>().context("--to")?;
         if places.contains(&place) {
             bail!("--to {place} is given twice");
@@ -335,10 +325,10 @@ fn places(values: &Values) -> Result<Vec<Place>> {
 }
 
 fn overwrite(values: &Values) -> Result<Overwrite> {
-    let Some(text) = values.maybe_text("overwrite") else { return Ok(Overwrite::default()) };
+    let Some(text) = values.maybe_text(names::OVERWRITE) else { return Ok(Overwrite::default()) };
     let is_dir = |place: &String| place.starts_with("dir:");
-    if values.text("dest").is_some_and(|dest| dest != "dir")
-        && !values.texts("to").iter().any(is_dir)
+    if values.text(names::DEST).is_some_and(|dest| dest != "dir")
+        && !values.texts(names::TO).iter().any(is_dir)
     {
         bail!("--overwrite can only be used with --dest dir");
     }
@@ -348,8 +338,8 @@ fn overwrite(values: &Values) -> Result<Overwrite> {
 }
 
 fn repositories(values: &Values) -> Result<Option<String>> {
-    let Some(regex) = values.text("repos") else { return Ok(None) };
-    if values.text("src") != Some("registry") {
+    let Some(regex) = values.text(names::REPOS) else { return Ok(None) };
+    if values.text(names::SRC) != Some("registry") {
         bail!("--repos can only be used with --src registry");
     }
     Filter::new(&[regex], &[], None).context("--repos")?;

@@ -4,7 +4,9 @@ use anyhow::{Context as _, Result, bail};
 use skopeo_sync::select::{Choice, Filter, Order, Since};
 
 use super::flag::{Flag, Offers};
+use super::handle::Handle;
 use super::kind::Kind;
+use super::names;
 use super::value::{self, Value, Values};
 use crate::go;
 
@@ -13,78 +15,88 @@ const ORDERS: [&str; 3] = ["semver", "name", "created"];
 /// Flags of every command that chooses among the tags of one repository.
 pub(crate) fn choosing() -> [Flag; 5] {
     [
-        matching("match"),
-        Flag::new("include", Kind::Array, "another name of --match").alias_of("match"),
+        matching(names::MATCH),
+        Flag::new(names::INCLUDE, "another name of --match").alias_of(names::MATCH),
         excluding(),
         range(),
-        Flag::switch("explain", "say on stderr of each tag that is left out why it is"),
+        Flag::new(names::EXPLAIN, "say on stderr of each tag that is left out why it is"),
     ]
 }
 
 /// Flags of `sync` alone.
 pub(crate) fn syncing() -> [Flag; 6] {
     [
-        matching("include"),
+        matching(names::INCLUDE),
         excluding(),
         range(),
-        Flag::new(
-            "newest",
-            Kind::Uint,
+        Flag::new(names::NEWEST,
             "of the tags that are left only N: the highest versions with --semver, else the images made last",
         )
         .placeholder("N"),
-        Flag::text("since", "only images made since DATE, as 2026-01-31, 12h, 30d or 4w")
+        Flag::new(names::SINCE,  "only images made since DATE, as 2026-01-31, 12h, 30d or 4w")
             .placeholder("DATE"),
-        Flag::switch("explain", "say on stderr of each tag why it is chosen, or why it is not"),
+        Flag::new(names::EXPLAIN,  "say on stderr of each tag why it is chosen, or why it is not"),
     ]
 }
 
-fn matching(name: &str) -> Flag {
+fn matching(flag: Handle<Vec<String>>) -> Flag {
     let usage = "only tags in which the regular expression REGEX matches; of several, one of them";
-    Flag::new(name, Kind::Array, usage).placeholder("REGEX")
+    Flag::new(flag, usage).placeholder("REGEX")
 }
 
 fn excluding() -> Flag {
     let usage = "no tags in which the regular expression REGEX matches; of several, any of them";
-    Flag::new("exclude", Kind::Array, usage).placeholder("REGEX")
+    Flag::new(names::EXCLUDE, usage).placeholder("REGEX")
 }
 
 fn range() -> Flag {
-    Flag::text("semver", "only tags that are versions in RANGE, as \">=1.2 <2 || ~3.4\"")
+    Flag::new(names::SEMVER, "only tags that are versions in RANGE, as \">=1.2 <2 || ~3.4\"")
         .placeholder("RANGE")
 }
 
 /// Flags of `list-tags` alone.
 pub(crate) fn listing() -> [Flag; 3] {
     [
-        Flag::new("newest", Kind::Uint, "only the last N in the order of --sort, else of the versions with --semver, else of creation")
+        Flag::new(names::NEWEST,  "only the last N in the order of --sort, else of the versions with --semver, else of creation")
             .placeholder("N"),
-        Flag::text("sort", "order of the tags (semver, name, or created), the newest last")
+        Flag::new(names::SORT,  "order of the tags (semver, name, or created), the newest last")
             .offers(Offers::Words(&ORDERS)),
-        Flag::switch("details", "ask for digest, creation time, size and platforms of each tag"),
+        Flag::new(names::DETAILS,  "ask for digest, creation time, size and platforms of each tag"),
     ]
 }
 
 /// Flags of `delete` alone.
 pub(crate) fn deleting() -> [Flag; 5] {
     [
-        Flag::switch("dry-run", "only say what would be deleted, and which tags would go with it"),
-        Flag::switch("tag-only", "delete the tag and keep its image, with all other tags of it"),
-        Flag::text("older-than", "only tags of images made longer ago than AGE, as 12h, 30d or 4w")
-            .placeholder("AGE"),
         Flag::new(
-            "keep",
-            Kind::Uint,
+            names::DRY_RUN,
+            "only say what would be deleted, and which tags would go with it",
+        ),
+        Flag::new(names::TAG_ONLY, "delete the tag and keep its image, with all other tags of it"),
+        Flag::new(
+            names::OLDER_THAN,
+            "only tags of images made longer ago than AGE, as 12h, 30d or 4w",
+        )
+        .placeholder("AGE"),
+        Flag::new(
+            names::KEEP,
             "of the chosen tags keep the N newest: by version with --semver, else by creation",
         )
         .placeholder("N"),
-        Flag::switch("yes", "delete the chosen tags without asking"),
+        Flag::new(names::YES, "delete the chosen tags without asking"),
     ]
 }
 
 /// Whether any of the choosing flags was given.
 pub(crate) fn chooses(values: &Values) -> bool {
-    ["match", "exclude", "semver", "older-than", "keep"].iter().any(|flag| values.has(flag))
+    let flags = [
+        names::MATCH.any(),
+        names::EXCLUDE.any(),
+        names::SEMVER.any(),
+        names::OLDER_THAN.any(),
+        names::KEEP.any(),
+    ];
+    flags.into_iter().any(|flag| values.has(flag))
 }
 
 /// What the choosing flags said.
@@ -92,12 +104,23 @@ pub(crate) fn chooses(values: &Values) -> bool {
 /// # Errors
 /// If a value is no expression, or no range.
 pub(crate) fn filter(values: &Values) -> Result<Filter> {
-    Ok(Filter::new(values.texts("match"), values.texts("exclude"), values.text("semver"))?)
+    Ok(Filter::new(
+        values.texts(names::MATCH),
+        values.texts(names::EXCLUDE),
+        values.text(names::SEMVER),
+    )?)
 }
 
 /// Whether any of the flags that choose for `sync` was given.
 pub(crate) fn syncing_chooses(values: &Values) -> bool {
-    ["include", "exclude", "semver", "newest", "since"].iter().any(|flag| values.has(flag))
+    let flags = [
+        names::INCLUDE.any(),
+        names::EXCLUDE.any(),
+        names::SEMVER.any(),
+        names::NEWEST.any(),
+        names::SINCE.any(),
+    ];
+    flags.into_iter().any(|flag| values.has(flag))
 }
 
 /// What the choosing flags of `sync` said.
@@ -105,15 +128,15 @@ pub(crate) fn syncing_chooses(values: &Values) -> bool {
 /// # Errors
 /// If a value is none of those there may be.
 pub(crate) fn choice(values: &Values) -> Result<Choice> {
-    let semver = values.text("semver");
-    let filter = Filter::new(values.texts("include"), values.texts("exclude"), semver)?;
-    let since = values.text("since").map(str::parse::<Since>).transpose();
+    let semver = values.text(names::SEMVER);
+    let filter = Filter::new(values.texts(names::INCLUDE), values.texts(names::EXCLUDE), semver)?;
+    let since = values.text(names::SINCE).map(str::parse::<Since>).transpose();
     let order = if semver.is_some() { Order::Semver } else { Order::Created };
     Ok(Choice { filter, since: since.context("--since")?, newest: newest(values)?, order })
 }
 
 fn newest(values: &Values) -> Result<Option<usize>> {
-    match values.uint("newest") {
+    match values.uint(names::NEWEST) {
         Some(0) => bail!("--newest must be at least 1"),
         newest => newest.map(usize::try_from).transpose().context("--newest is out of range"),
     }
@@ -134,15 +157,15 @@ impl Listing {
     /// If a value is none of those there may be.
     pub(crate) fn new(values: &Values) -> Result<Self> {
         let newest = newest(values)?;
-        let order = match value::choice(values, "sort", &ORDERS)? {
+        let order = match value::choice(values, names::SORT, &ORDERS)? {
             Some("semver") => Order::Semver,
             Some("name") => Order::Name,
             Some(_) => Order::Created,
             None if newest.is_none() => Order::AsListed,
-            None if values.has("semver") => Order::Semver,
+            None if values.has(names::SEMVER) => Order::Semver,
             None => Order::Created,
         };
-        let (details, explain) = (values.switch("details"), values.switch("explain"));
+        let (details, explain) = (values.switch(names::DETAILS), values.switch(names::EXPLAIN));
         Ok(Self { filter: filter(values)?, order, newest, details, explain })
     }
 }
@@ -175,10 +198,10 @@ impl Deleting {
     pub(crate) fn new(values: &Values) -> Result<Self> {
         let chosen = if chooses(values) { Some(Chosen::new(values)?) } else { None };
         Ok(Self {
-            dry_run: values.switch("dry-run"),
-            tag_only: values.switch("tag-only"),
-            yes: values.switch("yes"),
-            explain: values.switch("explain"),
+            dry_run: values.switch(names::DRY_RUN),
+            tag_only: values.switch(names::TAG_ONLY),
+            yes: values.switch(names::YES),
+            explain: values.switch(names::EXPLAIN),
             chosen,
         })
     }
@@ -186,10 +209,10 @@ impl Deleting {
 
 impl Chosen {
     fn new(values: &Values) -> Result<Self> {
-        let older_than = values.text("older-than").map(age).transpose()?;
-        let keep = values.uint("keep").map(usize::try_from).transpose();
+        let older_than = values.text(names::OLDER_THAN).map(age).transpose()?;
+        let keep = values.uint(names::KEEP).map(usize::try_from).transpose();
         let keep = keep.context("--keep is out of range")?;
-        let order = if values.has("semver") { Order::Semver } else { Order::Created };
+        let order = if values.has(names::SEMVER) { Order::Semver } else { Order::Created };
         Ok(Self { filter: filter(values)?, older_than, keep, order })
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use skopeo_image::ErrorClass;
 
+use super::duration::{self, GoDuration};
+use super::handle::Handle;
 use super::kind::Kind;
 use crate::exit::Classed;
 use crate::go;
@@ -29,18 +30,41 @@ pub(crate) enum Value {
     Ints(Vec<i64>),
 }
 
-/// A duration as Go has them: nanoseconds, signed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct GoDuration(pub i64);
+#[cfg(test)]
+impl From<bool> for Value {
+    fn from(on: bool) -> Self {
+        Self::Switch(on)
+    }
+}
 
-impl GoDuration {
-    /// The duration, if it is longer than nothing.
-    pub(crate) fn positive(self) -> Option<Duration> {
-        u64::try_from(self.0).ok().filter(|nanos| *nanos > 0).map(Duration::from_nanos)
+#[cfg(test)]
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+#[cfg(test)]
+impl From<Vec<String>> for Value {
+    fn from(texts: Vec<String>) -> Self {
+        Self::Texts(texts)
     }
 }
 
 impl Value {
+    /// Whether it is of a kind.
+    pub(crate) fn is_of(&self, kind: Kind) -> bool {
+        match self {
+            Self::Switch(_) => kind == Kind::Switch,
+            Self::Text(_) => matches!(kind, Kind::Text | Kind::Algorithm),
+            Self::Int(_) => kind == Kind::Int,
+            Self::Uint(_) => kind == Kind::Uint,
+            Self::Duration(_) => kind == Kind::Duration,
+            Self::Texts(_) => matches!(kind, Kind::Texts | Kind::Array),
+            Self::Ints(_) => kind == Kind::Ints,
+        }
+    }
+
     /// Parses the value of a flag of this kind.
     pub(crate) fn parse(kind: Kind, text: &str) -> Result<Self, String> {
         Ok(match kind {
@@ -48,7 +72,7 @@ impl Value {
             Kind::Text | Kind::Algorithm => Self::Text(text.to_owned()),
             Kind::Int => Self::Int(parse_int(text, "ParseInt")?),
             Kind::Uint => Self::Uint(parse_uint(text)?),
-            Kind::Duration => Self::Duration(GoDuration(parse_duration(text)?)),
+            Kind::Duration => Self::Duration(GoDuration(duration::parse(text)?)),
             Kind::Texts => Self::Texts(parse_list(text)),
             Kind::Array => Self::Texts(vec![text.to_owned()]),
             Kind::Ints => Self::Ints(
@@ -85,7 +109,8 @@ impl fmt::Debug for Values {
 }
 
 impl Values {
-    pub(crate) fn set(&mut self, name: &str, value: Value) {
+    /// Sets a flag by its name, as it was read.
+    pub(crate) fn set_read(&mut self, name: &str, value: Value) {
         let value = match self.0.remove(name) {
             Some(old) => old.followed_by(value),
             None => value,
@@ -93,74 +118,85 @@ impl Values {
         self.0.insert(name.to_owned(), value);
     }
 
+    /// Sets a flag.
+    #[cfg(test)]
+    pub(crate) fn set<T: Into<Value>>(&mut self, flag: Handle<T>, value: T) {
+        self.set_read(&flag.name(), value.into());
+    }
+
     /// Whether the flag was given.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+    pub(crate) fn has<T>(&self, flag: Handle<T>) -> bool {
+        self.get(flag).is_some()
+    }
+
+    /// Whether a flag of this name was given, as its row in the table has it.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        self.0.contains_key(key)
     }
 
     /// The value of a flag, if it was given.
-    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+    pub(crate) fn get<T>(&self, flag: Handle<T>) -> Option<&Value> {
+        self.0.get(&*flag.name())
     }
 
     /// A switch that is off unless it was given.
-    pub(crate) fn switch(&self, name: &str) -> bool {
-        self.maybe_switch(name).unwrap_or_default()
+    pub(crate) fn switch(&self, flag: Handle<bool>) -> bool {
+        self.maybe_switch(flag).unwrap_or_default()
     }
 
     /// A switch that can be on, off, or not given.
-    pub(crate) fn maybe_switch(&self, name: &str) -> Option<bool> {
-        match self.0.get(name) {
+    pub(crate) fn maybe_switch(&self, flag: Handle<bool>) -> Option<bool> {
+        match self.get(flag) {
             Some(Value::Switch(on)) => Some(*on),
             _ => None,
         }
     }
 
     /// A text, if it was given, even if empty.
-    pub(crate) fn maybe_text(&self, name: &str) -> Option<&str> {
-        match self.0.get(name) {
+    pub(crate) fn maybe_text(&self, flag: Handle<String>) -> Option<&str> {
+        match self.get(flag) {
             Some(Value::Text(text)) => Some(text),
             _ => None,
         }
     }
 
     /// A text for which empty is the same as not given.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.maybe_text(name).filter(|text| !text.is_empty())
+    pub(crate) fn text(&self, flag: Handle<String>) -> Option<&str> {
+        self.maybe_text(flag).filter(|text| !text.is_empty())
     }
 
     /// All texts of a list; none if it was not given.
-    pub(crate) fn texts(&self, name: &str) -> &[String] {
-        match self.0.get(name) {
+    pub(crate) fn texts(&self, flag: Handle<Vec<String>>) -> &[String] {
+        match self.get(flag) {
             Some(Value::Texts(texts)) => texts,
             _ => &[],
         }
     }
 
-    pub(crate) fn int(&self, name: &str) -> Option<i64> {
-        match self.0.get(name) {
+    pub(crate) fn int(&self, flag: Handle<i64>) -> Option<i64> {
+        match self.get(flag) {
             Some(Value::Int(number)) => Some(*number),
             _ => None,
         }
     }
 
-    pub(crate) fn uint(&self, name: &str) -> Option<u64> {
-        match self.0.get(name) {
+    pub(crate) fn uint(&self, flag: Handle<u64>) -> Option<u64> {
+        match self.get(flag) {
             Some(Value::Uint(number)) => Some(*number),
             _ => None,
         }
     }
 
     /// A list of numbers, empty if it was not given.
-    pub(crate) fn ints(&self, name: &str) -> &[i64] {
-        match self.0.get(name) {
+    pub(crate) fn ints(&self, flag: Handle<Vec<i64>>) -> &[i64] {
+        match self.get(flag) {
             Some(Value::Ints(numbers)) => numbers,
             _ => &[],
         }
     }
 
-    pub(crate) fn duration(&self, name: &str) -> GoDuration {
-        match self.0.get(name) {
+    pub(crate) fn duration(&self, flag: Handle<GoDuration>) -> GoDuration {
+        match self.get(flag) {
             Some(Value::Duration(duration)) => *duration,
             _ => GoDuration::default(),
         }
@@ -173,7 +209,7 @@ impl Values {
 /// If it is another word.
 pub(crate) fn choice<'a>(
     values: &Values,
-    flag: &str,
+    flag: Handle<String>,
     choices: &[&'a str],
 ) -> anyhow::Result<Option<&'a str>> {
     let Some(given) = values.maybe_text(flag) else { return Ok(None) };
@@ -260,65 +296,6 @@ fn parse_magnitude(text: &str) -> Result<u64, Magnitude> {
     Ok(number)
 }
 
-/// Nanoseconds of a duration in Go's notation.
-fn parse_duration(text: &str) -> Result<i64, String> {
-    let invalid = || format!("time: invalid duration {}", go::quote(text));
-    let (negative, mut rest) = match text.strip_prefix(['-', '+']) {
-        Some(rest) => (text.starts_with('-'), rest),
-        None => (false, text),
-    };
-    if rest == "0" {
-        return Ok(0);
-    }
-    if rest.is_empty() {
-        return Err(invalid());
-    }
-    let mut total: i128 = 0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, after) = rest.split_at(end);
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
-            return Err(invalid());
-        }
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, after) = after.split_at(end);
-        let nanos: i128 = match unit {
-            "" => return Err(format!("time: missing unit in duration {}", go::quote(text))),
-            "ns" => 1,
-            "us" | "µs" | "μs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            other => {
-                return Err(format!(
-                    "time: unknown unit {} in duration {}",
-                    go::quote(other),
-                    go::quote(text)
-                ));
-            }
-        };
-        let whole: i128 =
-            if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
-        total = whole
-            .checked_mul(nanos)
-            .and_then(|part| total.checked_add(part))
-            .ok_or_else(invalid)?;
-        let mut share = nanos;
-        for digit in fraction.chars().take(18) {
-            share /= 10;
-            let digit = i128::from(digit.to_digit(10).unwrap_or_default());
-            total = share
-                .checked_mul(digit)
-                .and_then(|part| total.checked_add(part))
-                .ok_or_else(invalid)?;
-        }
-        rest = after;
-    }
-    i64::try_from(if negative { total.saturating_neg() } else { total }).map_err(|_| invalid())
-}
-
 /// One line of comma-separated values; double quotes may hold commas.
 fn parse_list(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
@@ -340,6 +317,7 @@ fn parse_list(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::names;
 
     #[test]
     fn values_are_parsed_as_go_parses_them() {
@@ -386,13 +364,13 @@ mod tests {
     #[test]
     fn lists_grow_and_the_last_of_anything_else_wins() {
         let mut values = Values::default();
-        values.set("list", Value::Texts(vec!["a".into()]));
-        values.set("list", Value::Texts(vec!["b".into()]));
-        values.set("all", Value::Switch(true));
-        values.set("all", Value::Switch(false));
-        assert_eq!(values.0["list"], Value::Texts(vec!["a".into(), "b".into()]));
-        assert!(!values.switch("all"));
-        values.set("creds", Value::Text("user:secret".to_owned()));
-        assert_eq!(format!("{values:?}"), "{\"all\", \"creds\", \"list\"}");
+        values.set(names::PLATFORM, vec!["a".to_owned()]);
+        values.set(names::PLATFORM, vec!["b".to_owned()]);
+        values.set(names::ALL, true);
+        values.set(names::ALL, false);
+        assert_eq!(values.texts(names::PLATFORM), ["a", "b"]);
+        assert!(!values.switch(names::ALL));
+        values.set(names::CREDS, "user:secret".to_owned());
+        assert_eq!(format!("{values:?}"), "{\"all\", \"creds\", \"platform\"}");
     }
 }

@@ -17,6 +17,7 @@ use tracing::warn;
 
 use crate::app::App;
 use crate::args::copy::{Asked, Copy};
+use crate::args::handle::Prefix;
 use crate::args::image;
 use crate::args::report::{Output, Show};
 use crate::args::signing::SignFlags;
@@ -41,8 +42,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     let from = ImageName::parse(from).with_context(|| format!("Invalid source name {from}"))?;
     let to = ImageName::parse(to).with_context(|| format!("Invalid destination name {to}"))?;
     sides::set(Side::of(&from), Side::of(&to));
-    let source_options = app.options(&app.image(flags, "src-")?);
-    let mut options = app.options(&app.image(flags, "dest-")?);
+    let source_options = app.options(&app.image(flags, Prefix::Source)?);
+    let mut options = app.options(&app.image(flags, Prefix::Destination)?);
     options.docker_archive.additional_tags = additional_tags(&copy)?;
     options.registry.precompute_digests = copy.precompute_digests;
     options.dir.compress = copy.compress;

@@ -10,6 +10,7 @@ use tracing::debug;
 
 use super::judged::{self, Judged};
 use crate::app::App;
+use crate::args::handle::Prefix;
 use crate::args::value::Values;
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
@@ -18,7 +19,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         b"DEPRECATED: skopeo layers is deprecated in favor of skopeo copy\n",
     );
     let [image, digests @ ..] = arguments else { bail!("Usage: layers imageReference [layer...]") };
-    let options = app.options(&app.image(flags, "")?);
+    let options = app.options(&app.image(flags, Prefix::None)?);
     let policy = app.policy()?;
     let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
     app.doing(format!("reading layers of {name}"));

@@ -13,6 +13,7 @@ use skopeo_transport::{ImageName, Options, find};
 use tracing::warn;
 
 use crate::app::App;
+use crate::args::handle::Prefix;
 use crate::args::image;
 use crate::args::tags::Listing;
 use crate::args::value::Values;
@@ -52,7 +53,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         return Err(UsageError("Exactly one non-option argument expected").into());
     };
     let listing = Listing::new(flags)?;
-    let options = app.options(&app.image(flags, "")?);
+    let options = app.options(&app.image(flags, Prefix::None)?);
     let transport = image.split_once(':').and_then(|(transport, _)| find(transport));
     let Some(transport) = transport else {
         let failure = anyhow!("Invalid {}: does not specify a transport", go::quote(image));

@@ -27,6 +27,7 @@ use anyhow::{Result, bail};
 use crate::app::App;
 use crate::args::command::Command;
 use crate::args::global::Global;
+use crate::args::names;
 use crate::args::parse::Invocation;
 use crate::args::value::Values;
 use crate::args::{self, help};
@@ -41,7 +42,7 @@ pub(crate) fn run(root: &Command, invocation: Invocation, authfile: Option<Strin
     logging::start(global.debug);
     match path.as_slice() {
         ["completion", shell] => {
-            let descriptions = !flags.switch("no-descriptions");
+            let descriptions = !flags.switch(names::NO_DESCRIPTIONS);
             return Ok(print(crate::completion::script(shell, descriptions))?);
         }
         ["help"] => return explain(root, &arguments),

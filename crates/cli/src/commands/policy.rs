@@ -11,6 +11,7 @@ use skopeo_trust::{Judgement, Rejected};
 
 use super::judged::{self, Judged};
 use crate::app::App;
+use crate::args::handle::Prefix;
 use crate::args::report::Output;
 use crate::args::value::Values;
 use crate::exit::{UsageError, print};
@@ -45,7 +46,7 @@ pub(crate) fn check(app: &App, flags: &Values, arguments: &[String]) -> Result<(
         return Err(UsageError("Exactly one non-option argument expected").into());
     };
     let output = Output::new(flags)?;
-    let options = app.options(&app.image(flags, "")?);
+    let options = app.options(&app.image(flags, Prefix::None)?);
     let policy = app.policy()?;
     let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
     app.doing(format!("asking the policy about {name}"));

@@ -11,6 +11,7 @@ use skopeo_transport::{ImageName, Options, Untagged};
 use tracing::{debug, warn};
 
 use crate::app::App;
+use crate::args::handle::Prefix;
 use crate::args::image;
 use crate::args::tags::Deleting;
 use crate::args::value::Values;
@@ -33,11 +34,11 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     if let Some(chosen) = &wish.chosen {
         let name = ImageName::parse_repository(image)
             .with_context(|| format!("Invalid source name {image}"))?;
-        let options = app.options(&app.image(flags, "")?);
+        let options = app.options(&app.image(flags, Prefix::None)?);
         return many::run(app, &name, &options, retry, &wish, chosen, report);
     }
     let name = ImageName::parse(image).with_context(|| format!("Invalid source name {image}"))?;
-    let options = app.options(&app.image(flags, "")?);
+    let options = app.options(&app.image(flags, Prefix::None)?);
     app.doing(format!("deleting {name}"));
     app.run(retry::with(retry, async || {
         report.attempt();

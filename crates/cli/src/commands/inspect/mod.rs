@@ -18,7 +18,9 @@ use skopeo_transport::{Error as TransportError, ImageName, Options, Source};
 use tracing::warn;
 
 use crate::app::App;
+use crate::args::handle::Prefix;
 use crate::args::image;
+use crate::args::names;
 use crate::args::value::Values;
 use crate::exit::print;
 use crate::template::value::Value;
@@ -45,20 +47,20 @@ enum Shape {
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
     let [image] = arguments else { bail!("Exactly one argument expected") };
-    let format = flags.text("format");
-    let show = match (flags.switch("raw"), flags.switch("config")) {
+    let format = flags.text(names::FORMAT);
+    let show = match (flags.switch(names::RAW), flags.switch(names::CONFIG)) {
         (true, _) if format.is_some() => bail!("raw output does not support format option"),
         (true, false) => Show::Manifest,
         (true, true) => Show::RawConfig,
         (false, true) => Show::Config,
         (false, false) => Show::Summary,
     };
-    let show = match (flags.switch("all-platforms"), show) {
+    let show = match (flags.switch(names::ALL_PLATFORMS), show) {
         (false, show) => show,
         (true, Show::Summary) => Show::Instances,
         (true, _) => bail!("--all-platforms cannot be used together with --raw or --config"),
     };
-    let show = match flags.switch("referrers") {
+    let show = match flags.switch(names::LISTS_REFERRERS) {
         true if show != Show::Summary || format.is_some() => {
             bail!(
                 "--referrers cannot be used together with --raw, --config, --all-platforms or \
@@ -68,7 +70,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         true => Show::Referrers,
         false => show,
     };
-    let show = match flags.switch("signatures") {
+    let show = match flags.switch(names::SIGNATURES) {
         true if show != Show::Summary => bail!(
             "--signatures cannot be used together with --raw, --config, --all-platforms or \
              --referrers"
@@ -77,7 +79,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         false => show,
     };
     let policy = (show == Show::Signatures).then(|| app.policy()).transpose()?;
-    let options = app.options(&app.image(flags, "")?);
+    let options = app.options(&app.image(flags, Prefix::None)?);
     let shape = match format {
         Some(format) if !is_json(format) => {
             Shape::Template(Format::parse(format).map_err(|sentence| written(show, sentence))?)
@@ -115,7 +117,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
             }
             Show::Summary => inspect.summary(&*source, &top, flags, &shape).await,
             Show::Instances => {
-                let digest = digest(&top, None, flags.maybe_text("manifest-digest"))
+                let digest = digest(&top, None, flags.maybe_text(names::MANIFEST_DIGEST))
                     .context("Error computing manifest digest")?;
                 let overview = instances::overview(&inspect, &*source, &top, digest).await?;
                 let json = || serde_json::to_value(&overview).unwrap_or_default();
@@ -213,7 +215,7 @@ impl Inspect<'_> {
             Shape::Json => true,
             Shape::Template(format) => format.looks_at("RepoTags"),
         };
-        let lists = wanted && !flags.switch("no-tags") && self.name.is_in_registry();
+        let lists = wanted && !flags.switch(names::NO_TAGS) && self.name.is_in_registry();
         let tags = async { if lists { self.tags().await } else { Ok(Vec::new()) } };
         // Of an artifact nothing but the manifest is read.
         let image = manifest.as_ref().filter(|manifest| !manifest.is_artifact());
@@ -231,7 +233,7 @@ impl Inspect<'_> {
         };
         let output = view::Output {
             name: source.name().docker_reference().map(|reference| reference.name.to_string()),
-            digest: digest(top, manifest.as_ref(), flags.maybe_text("manifest-digest"))
+            digest: digest(top, manifest.as_ref(), flags.maybe_text(names::MANIFEST_DIGEST))
                 .context("Error computing manifest digest")?,
             repo_tags: tags?,
             summary,

@@ -22,6 +22,7 @@ use anyhow::{Result, bail};
 use tracing::debug;
 
 use crate::app::App;
+use crate::args::names;
 use crate::args::value::Values;
 use session::{Session, Turn};
 use socket::{Received, Socket};
@@ -30,7 +31,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     if !arguments.is_empty() {
         bail!("accepts 0 arg(s), received {}", arguments.len());
     }
-    let socket = socket::take(flags.int("sockfd").unwrap_or_default())?;
+    let socket = socket::take(flags.int(names::SOCKFD).unwrap_or_default())?;
     app.doing("serving images to a client");
     app.run(async { serve(&Socket::new(socket)?, Session::new(app, flags)).await })
 }

@@ -15,6 +15,7 @@ use super::reply::{Outcome, Reply};
 use super::request::{ImageId, Missing, Refusal, Request};
 use super::socket::Packet;
 use crate::app::App;
+use crate::args::handle::Prefix;
 use crate::args::value::Values;
 use crate::exit::sentence;
 
@@ -138,7 +139,7 @@ impl<'a> Session<'a> {
         if self.rules.is_some() {
             return Err(Refusal::Initialized.into());
         }
-        let options = self.app.options(&self.app.image(self.flags, "")?);
+        let options = self.app.options(&self.app.image(self.flags, Prefix::None)?);
         let policy = self.app.policy()?;
         self.rules = Some(Rules { options, policy, platforms: self.app.platforms() });
         Ok(Outcome::value(VERSION))

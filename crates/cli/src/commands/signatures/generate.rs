@@ -9,20 +9,21 @@ use anyhow::{Context as _, Result, bail};
 use skopeo_blob::FileError;
 use skopeo_trust::sign::KeyPair;
 
+use crate::args::names;
 use crate::args::report::Output;
 use crate::args::value::Values;
 use crate::exit::print;
 use crate::{go, signing};
 
 pub(crate) fn run(flags: &Values, arguments: &[String]) -> Result<()> {
-    let (true, Some(prefix)) = (arguments.is_empty(), flags.text("output-prefix")) else {
+    let (true, Some(prefix)) = (arguments.is_empty(), flags.text(names::OUTPUT_PREFIX)) else {
         bail!("Usage: generate-sigstore-key --output-prefix PREFIX")
     };
     let (public, private) =
         (PathBuf::from(format!("{prefix}.pub")), PathBuf::from(format!("{prefix}.private")));
     require_none(&public)?;
     require_none(&private)?;
-    let passphrase = match flags.text("passphrase-file") {
+    let passphrase = match flags.text(names::PASSPHRASE_FILE) {
         Some(path) => signing::passphrase_of_file(path.as_ref())?,
         None => signing::ask_passphrase(&private.to_string_lossy(), Output::Text)?,
     };

@@ -8,6 +8,7 @@ use skopeo_image::{RawManifest, SignatureKind};
 use skopeo_trust::sign::Payload;
 
 use crate::app::App;
+use crate::args::names;
 use crate::args::value::Values;
 use crate::gpg::Gpg;
 use crate::signing::passphrase_of_file;
@@ -17,12 +18,13 @@ const USAGE: &str =
     "Usage: skopeo standalone-sign manifest docker-reference key-fingerprint -o signature";
 
 pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()> {
-    let ([manifest, reference, key], Some(output)) = (arguments, flags.text("output")) else {
+    let ([manifest, reference, key], Some(output)) = (arguments, flags.text(names::OUTPUT)) else {
         bail!(USAGE)
     };
     let bytes = go::read_at_most(Path::new(manifest), MAX_MANIFEST_SIZE)
         .with_context(|| format!("Error reading {manifest}"))?;
-    let passphrase = flags.text("passphrase-file").map(|path| passphrase_of_file(path.as_ref()));
+    let passphrase =
+        flags.text(names::PASSPHRASE_FILE).map(|path| passphrase_of_file(path.as_ref()));
     let gpg = Gpg::new(key.clone(), passphrase.transpose()?);
     app.doing(format!("signing {reference}"));
     let signed = app.run(async {

@@ -9,6 +9,7 @@ use skopeo_image::{Digest, RawManifest, Reference};
 use skopeo_trust::Payload;
 use skopeo_trust::openpgp::{self, Keyring, MAX_SIGNATURE, Verified};
 
+use crate::args::names;
 use crate::args::value::Values;
 use crate::exit::print;
 use crate::{go, keys};
@@ -21,7 +22,7 @@ const MAX_KEYS: usize = 64 << 20;
 
 pub(crate) fn run(flags: &Values, arguments: &[String]) -> Result<()> {
     let [manifest, reference, wanted, signature] = arguments else { bail!(USAGE) };
-    let public_keys = flags.text("public-key-file");
+    let public_keys = flags.text(names::PUBLIC_KEY_FILE);
     let any = wanted == "any";
     if any && public_keys.is_none() {
         bail!("Cannot use any fingerprint without a public key file");

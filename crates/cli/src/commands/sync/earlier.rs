@@ -2,6 +2,7 @@
 //! the report of a run of which not all went well. Its file has flags, which count unless this run
 //! has others.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -12,64 +13,67 @@ use skopeo_sync::report::{Record, Recorded};
 use tracing::info;
 
 use super::lowered::Lowered;
+use crate::args::handle::{Handle, Prefix};
 use crate::args::recorded::{recall, record};
 use crate::args::value::Values;
-use crate::args::{self, naming, tags};
+use crate::args::{names, naming, tags};
 use crate::exit::{Classed, UsageError};
 use crate::go;
 
 /// The flags that a report keeps: what they say is no secret, and needed to do the same again.
-const RECORDED: &[&str] = &[
-    "all",
-    "authfile",
-    "dest",
-    "dest-authfile",
-    "dest-cert-dir",
-    "dest-no-creds",
-    "dest-tls-verify",
-    "format",
-    "overwrite",
-    "platform",
-    "preserve-digests",
-    "referrers",
-    "remove-list-signatures",
-    "remove-signatures",
-    "sign-by",
-    "sign-by-sigstore",
-    "sign-by-sigstore-private-key",
-    "sign-passphrase-file",
-    "src",
-    "src-authfile",
-    "src-cert-dir",
-    "src-no-creds",
-    "src-tls-verify",
-    "tls-verify",
-    "to",
+const RECORDED: &[Handle<()>] = &[
+    names::ALL.any(),
+    names::AUTHFILE.any(),
+    names::DEST.any(),
+    names::AUTHFILE.of(Prefix::Destination).any(),
+    names::CERT_DIR.of(Prefix::Destination).any(),
+    names::NO_CREDS.of(Prefix::Destination).any(),
+    names::TLS_VERIFY.of(Prefix::Destination).any(),
+    names::FORMAT.any(),
+    names::OVERWRITE.any(),
+    names::PLATFORM.any(),
+    names::PRESERVE_DIGESTS.any(),
+    names::REFERRERS.any(),
+    names::REMOVE_LIST_SIGNATURES.any(),
+    names::REMOVE_SIGNATURES.any(),
+    names::SIGN_BY.any(),
+    names::SIGN_BY_SIGSTORE.any(),
+    names::SIGN_BY_SIGSTORE_PRIVATE_KEY.any(),
+    names::SIGN_PASSPHRASE_FILE.any(),
+    names::SRC.any(),
+    names::AUTHFILE.of(Prefix::Source).any(),
+    names::CERT_DIR.of(Prefix::Source).any(),
+    names::NO_CREDS.of(Prefix::Source).any(),
+    names::TLS_VERIFY.of(Prefix::Source).any(),
+    names::TLS_VERIFY.any(),
+    names::TO.any(),
 ];
 
 /// The flags that a plan keeps. Names, places and platforms are in the plan itself.
-const PLANNED: &[&str] = &[
-    "dest-cert-dir",
-    "dest-tls-verify",
-    "format",
-    "overwrite",
-    "preserve-digests",
-    "remove-list-signatures",
-    "remove-signatures",
-    "sign-by",
-    "sign-by-sigstore",
-    "sign-by-sigstore-private-key",
-    "sign-passphrase-file",
-    "src-cert-dir",
-    "src-tls-verify",
+const PLANNED: &[Handle<()>] = &[
+    names::CERT_DIR.of(Prefix::Destination).any(),
+    names::TLS_VERIFY.of(Prefix::Destination).any(),
+    names::FORMAT.any(),
+    names::OVERWRITE.any(),
+    names::PRESERVE_DIGESTS.any(),
+    names::REMOVE_LIST_SIGNATURES.any(),
+    names::REMOVE_SIGNATURES.any(),
+    names::SIGN_BY.any(),
+    names::SIGN_BY_SIGSTORE.any(),
+    names::SIGN_BY_SIGSTORE_PRIVATE_KEY.any(),
+    names::SIGN_PASSPHRASE_FILE.any(),
+    names::CERT_DIR.of(Prefix::Source).any(),
+    names::TLS_VERIFY.of(Prefix::Source).any(),
 ];
 
 /// What is taken of the sources, beside the flags that choose tags and make names: no run decides it
 /// once more.
-const TAKEN: [&str; 4] = ["all", "platform", "repos", "shard"];
+const TAKEN: [Handle<()>; 4] =
+    [names::ALL.any(), names::PLATFORM.any(), names::REPOS.any(), names::SHARD.any()];
 
 /// Where images come from and go to, and by what digests: all that only a plan says itself.
-const PLACED: [&str; 5] = ["dest", "lock", "locked", "src", "to"];
+const PLACED: [Handle<()>; 5] =
+    [names::DEST.any(), names::LOCK.any(), names::LOCKED.any(), names::SRC.any(), names::TO.any()];
 
 /// What an earlier run has left, and where that lies.
 #[derive(Debug)]
@@ -93,9 +97,9 @@ impl Earlier {
     /// If it cannot be read, flags count for nothing beside it, or it lowers what the command line
     /// asks for and that does not say so too.
     pub(super) fn named(given: &Values, arguments: &[String]) -> Result<Option<Self>> {
-        let earlier = match (given.text("plan"), given.text("retry-failed")) {
+        let earlier = match (given.text(names::PLAN), given.text(names::RETRY_FAILED)) {
             (None, None) => return Ok(None),
-            (Some(_), _) if !arguments.is_empty() || given.has("retry-failed") => {
+            (Some(_), _) if !arguments.is_empty() || given.has(names::RETRY_FAILED) => {
                 return Err(UsageError("No arguments expected with --plan").into());
             }
             (None, Some(_)) if !arguments.is_empty() => {
@@ -121,14 +125,12 @@ impl Earlier {
     /// # Errors
     /// If the file has what no such file has.
     pub(super) fn flags(&self, given: &Values) -> Result<Values> {
-        let tree = args::tree(None);
-        let sync = tree.find("sync").context("there is no sync")?;
         let all = match &self.left {
             Left::Plan(plan) => {
                 let flags = &plan.plan().flags;
-                recall(given, flags.iter(), PLANNED, sync, "plan")
+                recall(given, flags.iter(), PLANNED, "plan")
             }
-            Left::Report(report) => recall(given, report.options.iter(), RECORDED, sync, "report"),
+            Left::Report(report) => recall(given, report.options.iter(), RECORDED, "report"),
         };
         all.with_context(|| go::quote(&self.path.to_string_lossy()))
     }
@@ -160,8 +162,8 @@ impl Earlier {
                 plan.reaches().for_each(|reach| lowered.reach(&reach, given));
                 lowered.credentials(given, plan.registries());
                 lowered.check(given)?;
-                let asked = ["max-delete", "protect"].iter().any(|flag| given.has(flag));
-                if plan.plan().delete.is_none() && (asked || given.switch("delete")) {
+                let asked = given.has(names::MAX_DELETE) || given.has(names::PROTECT);
+                if plan.plan().delete.is_none() && (asked || given.switch(names::DELETE)) {
                     bail!(
                         "the plan was made without --delete, so nothing is known that could be \
                          deleted"
@@ -218,12 +220,11 @@ pub(super) fn plan(path: &Path) -> Result<PlanFile> {
 }
 
 /// Refuses flags that would count for nothing beside a file which has decided that.
-fn undecided(given: &Values, more: &[&str], file: &str) -> Result<()> {
-    let naming = naming::flags();
-    let choosing = tags::syncing();
-    let flags = naming.iter().chain(&choosing).map(|flag| flag.key());
-    let mut flags = flags.chain(TAKEN).chain(more.iter().copied());
-    let Some(flag) = flags.find(|flag| given.has(flag)) else { return Ok(()) };
+fn undecided(given: &Values, more: &[Handle<()>], file: &str) -> Result<()> {
+    let (naming, choosing) = (naming::flags(), tags::syncing());
+    let rows = naming.iter().chain(&choosing).map(|row| Cow::Borrowed(row.key()));
+    let mut keys = rows.chain(TAKEN.iter().chain(more).map(|flag| flag.name()));
+    let Some(flag) = keys.find(|key| given.has_key(key)) else { return Ok(()) };
     let sentence = format!("--{flag} cannot be used with {file}");
     Err(Classed { class: ErrorClass::InvalidInput, sentence, hint: None }.into())
 }
@@ -239,14 +240,13 @@ fn spelled<'a>(flags: impl Iterator<Item = (&'a String, &'a Json)>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::value::Value;
 
     #[test]
     fn the_flags_of_a_plan_give_way_and_have_no_secrets() {
         let mut given = Values::default();
-        given.set("preserve-digests", Value::Switch(true));
-        given.set("dest-creds", Value::Text("u:secret".to_owned()));
-        given.set("format", Value::Text("oci".to_owned()));
+        given.set(names::PRESERVE_DIGESTS, true);
+        given.set(names::CREDS.of(Prefix::Destination), "u:secret".to_owned());
+        given.set(names::FORMAT, "oci".to_owned());
         let flags = serde_json::to_string(&planned(&given)).unwrap();
         assert!(!flags.contains("secret"));
         let plan = |flags: &str| {
@@ -257,9 +257,12 @@ mod tests {
             Earlier { path: PathBuf::from("p"), left: Left::Plan(Box::new(plan)) }
         };
         let mut now = Values::default();
-        now.set("preserve-digests", Value::Switch(false));
+        now.set(names::PRESERVE_DIGESTS, false);
         let flags = plan(&flags).flags(&now).unwrap();
-        assert_eq!((flags.switch("preserve-digests"), flags.text("format")), (false, Some("oci")));
+        assert_eq!(
+            (flags.switch(names::PRESERVE_DIGESTS), flags.text(names::FORMAT)),
+            (false, Some("oci"))
+        );
         for wrong in [r#"{"dest-creds":"u:p"}"#, r#"{"format":true}"#, r#"{"nonsense":true}"#] {
             assert!(plan(wrong).flags(&now).is_err(), "{wrong}");
         }

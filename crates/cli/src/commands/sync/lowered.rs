@@ -9,16 +9,17 @@ use skopeo_image::ErrorClass;
 use skopeo_sync::{Reach, Side};
 use tracing::warn;
 
-use crate::args::signing;
+use crate::args::handle::{Handle, Prefix};
 use crate::args::value::Values;
+use crate::args::{names, signing};
 use crate::exit::Classed;
 use crate::go;
 
 /// The flag by which all that a file lowers is taken from it.
-const TRUST: &str = "trust-file";
+const TRUST: Handle<bool> = names::TRUST_FILE;
 
-/// The flags, behind `--src-` or `--dest-`, that say who one is to a registry.
-const CREDENTIALS: [&str; 3] = ["creds", "username", "registry-token"];
+/// The flags, for each side, that say who one is to a registry.
+const CREDENTIALS: [Handle<String>; 3] = [names::CREDS, names::USERNAME, names::REGISTRY_TOKEN];
 
 /// What a file lowers.
 #[derive(Debug)]
@@ -41,22 +42,22 @@ impl Lowered {
         said: impl Fn(&str) -> Option<&'a Json>,
         of: [&str; 3],
     ) {
-        for (side, of) in ["", "src-", "dest-"].into_iter().zip(of) {
-            let flag = format!("{side}tls-verify");
-            if !given.has(&flag) {
-                self.tls(said(&flag).and_then(Json::as_bool), given, &flag, of);
+        let text = |flag: Handle<String>| said(&flag.name()).and_then(Json::as_str);
+        for (prefix, of) in Prefix::ALL.into_iter().zip(of) {
+            let flag = names::TLS_VERIFY.of(prefix);
+            if !given.has(flag) {
+                self.tls(said(&flag.name()).and_then(Json::as_bool), given, flag, of);
             }
-            for (name, of) in [("authfile", "credentials"), ("cert-dir", "certificates")] {
-                let flag = format!("{side}{name}");
-                if !given.has(&flag) {
-                    self.path(said(&flag).and_then(Json::as_str), given, &flag, of);
+            let paths = [(names::AUTHFILE, "credentials"), (names::CERT_DIR, "certificates")];
+            for (flag, of) in paths.map(|(flag, of)| (flag.of(prefix), of)) {
+                if !given.has(flag) {
+                    self.path(text(flag), given, flag, of);
                 }
             }
         }
         // Nobody's key signs what a file names.
-        for flag in signing::BY.into_iter().filter(|flag| !given.has(flag)) {
-            let value = said(flag).and_then(Json::as_str);
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
+        for flag in signing::BY.into_iter().filter(|flag| !given.has(*flag)) {
+            if let Some(value) = text(flag).filter(|value| !value.is_empty()) {
                 self.note(format!("it signs with {} (--{flag})", go::quote(value)));
             }
         }
@@ -70,8 +71,8 @@ impl Lowered {
         registries: impl Iterator<Item = (Side, String)>,
     ) {
         for (side, host) in registries {
-            let flags = CREDENTIALS.map(|name| format!("{}-{name}", prefix(side)));
-            if let Some(flag) = flags.iter().find(|flag| given.has(flag)) {
+            let flags = CREDENTIALS.map(|flag| flag.of(prefix(side)));
+            if let Some(flag) = flags.into_iter().find(|flag| given.has(*flag)) {
                 self.note(format!("it has the credentials of --{flag} sent to {host}"));
             }
         }
@@ -80,24 +81,25 @@ impl Lowered {
     /// What the file says of how a registry or a place is reached.
     pub(super) fn reach(&mut self, reach: &Reach, given: &Values) {
         let Reach { side, name, access, variables: (host, variables), .. } = reach;
-        self.tls(access.tls_verify, given, &format!("{}-tls-verify", prefix(*side)), name);
+        let prefix = prefix(*side);
+        self.tls(access.tls_verify, given, names::TLS_VERIFY.of(prefix), name);
         let folder = access.cert_dir.as_ref().map(|folder| folder.to_string_lossy());
-        let flag = format!("{}-cert-dir", prefix(*side));
-        self.path(folder.as_deref(), given, &flag, &format!("certificates for {name}"));
+        let of = format!("certificates for {name}");
+        self.path(folder.as_deref(), given, names::CERT_DIR.of(prefix), &of);
         for variable in variables {
             self.note(format!("it takes credentials for {host} from the environment ({variable})"));
         }
     }
 
     /// The file turns the verification of TLS off, unless the command line does with this flag.
-    fn tls(&mut self, verify: Option<bool>, given: &Values, flag: &str, of: &str) {
+    fn tls(&mut self, verify: Option<bool>, given: &Values, flag: Handle<bool>, of: &str) {
         if verify == Some(false) && given.maybe_switch(flag) != Some(false) {
             self.note(format!("it does not verify TLS of {of} (--{flag}=false)"));
         }
     }
 
     /// The file names something for this flag which the command line does not.
-    fn path(&mut self, path: Option<&str>, given: &Values, flag: &str, of: &str) {
+    fn path(&mut self, path: Option<&str>, given: &Values, flag: Handle<String>, of: &str) {
         if let Some(path) = path
             && given.maybe_text(flag) != Some(path)
         {
@@ -141,9 +143,9 @@ impl Lowered {
 }
 
 /// How the flags of a side begin.
-fn prefix(side: Side) -> &'static str {
+fn prefix(side: Side) -> Prefix {
     match side {
-        Side::Source => "src",
-        Side::Destination => "dest",
+        Side::Source => Prefix::Source,
+        Side::Destination => Prefix::Destination,
     }
 }

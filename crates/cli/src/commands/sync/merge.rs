@@ -7,6 +7,7 @@ use skopeo_image::ErrorClass;
 use skopeo_sync::report::Record;
 
 use super::summary;
+use crate::args::names;
 use crate::args::value::Values;
 use crate::exit::{Classed, print};
 use crate::files;
@@ -18,7 +19,7 @@ pub(crate) fn run(flags: &Values, arguments: &[String]) -> Result<()> {
     if arguments.is_empty() {
         bail!("At least one report expected");
     }
-    let into = flags.text("output-file").map(PathBuf::from);
+    let into = flags.text(names::OUTPUT_FILE).map(PathBuf::from);
     if let Some(path) = &into {
         files::check(path, "output-file")?;
     }

@@ -27,6 +27,7 @@ use tracing::error;
 
 use crate::app::App;
 use crate::args::limits;
+use crate::args::names;
 use crate::args::report::Show;
 use crate::args::sync::Sync;
 use crate::args::value::Values;
@@ -55,7 +56,7 @@ pub(crate) fn run(
 
 /// What may be wrong with the names of a sync that has failed.
 fn hint(flags: &Values, arguments: &[String]) -> Option<String> {
-    let ends = [("src", "SOURCE"), ("dest", "DESTINATION")];
+    let ends = [(names::SRC, "SOURCE"), (names::DEST, "DESTINATION")];
     ends.into_iter().zip(arguments).find_map(|((flag, what), argument)| {
         let transport = flags.text(flag).unwrap_or_default();
         let rest = argument.strip_prefix(transport)?.strip_prefix(':')?;
@@ -81,7 +82,7 @@ fn sync(app: &App, given: &Values, arguments: &[String], report: &Arc<Report>) -
     app.going_on(GOING_ON);
     app.doing(doing);
     let show = Show::new(flags)?;
-    if flags.switch("quiet") {
+    if flags.switch(names::QUIET) {
         logging::quiet();
     }
     let digestfile = sync.digestfile.clone().filter(|_| !sync.dry_run);

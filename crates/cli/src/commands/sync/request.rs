@@ -10,15 +10,15 @@ use skopeo_copy::Request;
 use skopeo_image::ErrorClass;
 use skopeo_sync::config::{SyncFile, World};
 use skopeo_sync::destination::Place;
-use skopeo_sync::{
-    CacheFile, Images, Input, Manner, Resume, Selection, SourceKind, SyncRequest,
-};
+use skopeo_sync::{CacheFile, Images, Input, Manner, Resume, Selection, SourceKind, SyncRequest};
 use skopeo_transport::{CollectionKind, Options};
 use tracing::warn;
 
 use super::earlier::{self, Earlier, Left};
 use super::lowered::Lowered;
 use crate::app::App;
+use crate::args::handle::Prefix;
+use crate::args::names;
 use crate::args::report::Output;
 use crate::args::sync::Sync;
 use crate::args::value::Values;
@@ -98,7 +98,7 @@ fn named(
     if earlier.is_some() && sync.mirror.is_some() {
         bail!("--delete cannot be used with --retry-failed, which looks at what failed only");
     }
-    let locked = flags.text("locked").map(|path| super::lock(path.as_ref())).transpose()?;
+    let locked = flags.text(names::LOCKED).map(|path| super::lock(path.as_ref())).transpose()?;
     let several = [sync.lock.is_some(), locked.is_some(), earlier.is_some()];
     if several.into_iter().filter(|given| *given).count() > 1 {
         bail!("Only one of --lock, --locked and --retry-failed can be specified");
@@ -188,8 +188,8 @@ fn yaml(path: &Path) -> Result<SyncFile> {
 /// # Errors
 /// If flags contradict each other.
 fn options(app: &App, flags: &Values, sync: &Sync) -> Result<(Arc<Options>, Options)> {
-    let source = Arc::new(app.options(&app.image(flags, "src-")?));
-    let mut destination = app.options(&app.image(flags, "dest-")?);
+    let source = Arc::new(app.options(&app.image(flags, Prefix::Source)?));
+    let mut destination = app.options(&app.image(flags, Prefix::Destination)?);
     destination.dir.overwrite = sync.overwrite;
     Ok((source, destination))
 }
