@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::FileError;
-use skopeo_image::{Compression, Digest, ErrorClass};
+use skopeo_image::{Classify, Compression, Digest, ErrorClass};
 
 /// Any error, as a source has it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -75,21 +75,22 @@ impl StreamError {
         if let Self::Read { tried, .. } = self { *tried } else { 1 }
     }
 
-    /// What kind of error it is, where that is not the cause's own affair.
-    #[must_use]
-    pub fn class(&self) -> Option<ErrorClass> {
+    /// A thread of ours died.
+    pub(crate) fn broken_thread(source: impl Into<BoxError>) -> Self {
+        Self::Read { source: source.into(), transient: false, tried: 1 }
+    }
+}
+
+impl Classify for StreamError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
         match self {
             Self::Digest { .. } | Self::Size { .. } | Self::Hmac => {
                 Some(ErrorClass::DigestMismatch)
             }
             Self::Corrupt { .. } => Some(ErrorClass::InvalidImage),
-            _ => None,
+            Self::Read { .. } | Self::Encode { .. } => None,
         }
-    }
-
-    /// A thread of ours died.
-    pub(crate) fn broken_thread(source: impl Into<BoxError>) -> Self {
-        Self::Read { source: source.into(), transient: false, tried: 1 }
     }
 }
 

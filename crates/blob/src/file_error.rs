@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify, ErrorClass};
 
 /// `fs_err`'s words for what was tried, and Go's.
 const VERBS: [(&str, &str); 15] = [
@@ -39,10 +39,10 @@ impl FileError {
     pub fn kind(&self) -> io::ErrorKind {
         self.0.kind()
     }
+}
 
-    /// What kind of error it is, in words that are not about files only.
-    #[must_use]
-    pub fn class(&self) -> Option<ErrorClass> {
+impl Classify for FileError {
+    fn class(&self) -> Option<ErrorClass> {
         match self.0.kind() {
             io::ErrorKind::NotFound => Some(ErrorClass::NotFound),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use skopeo_image::{ErrorClass, RawManifest, Reference, Secret, Signature, SignatureKind};
+use skopeo_image::{
+    Classify, ErrorClass, RawManifest, Reference, Secret, Signature, SignatureKind,
+};
 use skopeo_trust::sign::{Payload, SignError, Signer};
 use zeroize::Zeroizing;
 
@@ -39,9 +41,9 @@ pub(crate) enum GpgError {
     Talk(#[source] io::Error),
 }
 
-impl GpgError {
-    /// What kind of error it is, where that is known.
-    pub(crate) fn class(&self) -> Option<ErrorClass> {
+impl Classify for GpgError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
         match self {
             Self::NoKey(_) | Self::Ambiguous(..) => Some(ErrorClass::InvalidInput),
             Self::Start(_) => Some(ErrorClass::Unsupported),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify, ErrorClass};
 
 /// An error of this machine's configuration.
 #[derive(Debug, thiserror::Error)]
@@ -137,11 +137,9 @@ impl Error {
         }
     }
 
-    /// What the user could do about it, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::While { source, .. } => source.hint(),
+            Self::While { source, .. } => source.advice(),
             Self::NoPolicy(_) => Some(
                 "write {\"default\": [{\"type\": \"insecureAcceptAnything\"}]} to \
                  ~/.config/containers/policy.json to accept every image, or give --insecure-policy \
@@ -176,22 +174,6 @@ impl Error {
         }
     }
 
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::While { source, .. } => source.class(),
-            Self::Blocked { .. } => ErrorClass::RejectedByPolicy,
-            Self::NotLoggedIn(_) => ErrorClass::Unauthorized,
-            Self::ForeignLink { .. } => ErrorClass::Denied,
-            Self::StorageDriver { .. } | Self::BackingFileSystem { .. } => ErrorClass::Unsupported,
-            Self::File { source, .. } if source.0.kind() == io::ErrorKind::StorageFull => {
-                ErrorClass::DiskFull
-            }
-            _ => ErrorClass::Configuration,
-        }
-    }
-
     pub(crate) fn file(operation: &'static str, path: &Path, source: io::Error) -> Self {
         Self::File { operation, path: path.to_owned(), source: Reason(source) }
     }
@@ -210,6 +192,35 @@ impl Error {
             next = source.source();
         }
         text
+    }
+}
+
+impl Classify for Error {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
+            Self::While { source, .. } => return source.class(),
+            Self::Blocked { .. } => ErrorClass::RejectedByPolicy,
+            Self::NotLoggedIn(_) => ErrorClass::Unauthorized,
+            Self::ForeignLink { .. } => ErrorClass::Denied,
+            Self::StorageDriver { .. } | Self::BackingFileSystem { .. } => ErrorClass::Unsupported,
+            Self::File { source, .. } if source.0.kind() == io::ErrorKind::StorageFull => {
+                ErrorClass::DiskFull
+            }
+            Self::File { .. }
+            | Self::Toml(_)
+            | Self::Json { .. }
+            | Self::Yaml { .. }
+            | Self::Invalid(_)
+            | Self::NoPolicy(_)
+            | Self::Helper { .. }
+            | Self::Several(_)
+            | Self::StorageDrivers { .. } => ErrorClass::Configuration,
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.advice().map(str::to_owned)
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use skopeo_image::number::wide;
 use skopeo_image::{
-    Compression, Converted, Descriptor, Digest, ErrorClass, MediaType, RawManifest, Signature,
-    Which,
+    Classify as _, Compression, Converted, Descriptor, Digest, ErrorClass, MediaType, RawManifest,
+    Signature, Which,
 };
 use skopeo_transport::{PutManifestError, Role};
 use tracing::debug;

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use skopeo_blob::crypt::CryptError;
 use skopeo_blob::{BoxError, StreamError};
-use skopeo_image::{ConvertError, Digest, ErrorClass, ManifestError, as_a};
+use skopeo_image::{Classify, ConvertError, Digest, ErrorClass, ManifestError};
 use skopeo_transport::{Error as TransportError, PutManifestError};
 use skopeo_trust::sign::SignError;
 use skopeo_trust::{PolicyError, Rejected};
@@ -319,74 +319,6 @@ impl Error {
         }
     }
 
-    /// What kind of error it is, where that is not the cause's own affair.
-    #[must_use]
-    pub fn class(&self) -> Option<ErrorClass> {
-        Some(match self {
-            Self::Rejected(error) => error.class(),
-            Self::ManifestMismatch(_) | Self::Stored { .. } => ErrorClass::DigestMismatch,
-            Self::Moved { .. } => ErrorClass::Conflict,
-            Self::Manifest { source, .. } | Self::Choose { source, .. } => source.class(),
-            Self::Plan(error) => error.class(),
-            Self::Decrypt { source, .. } | Self::Encrypt { source, .. } => return source.class(),
-            Self::LargeConfig { .. }
-            | Self::EditList(_)
-            | Self::TooManyReferrers(_)
-            | Self::ReferrersTooDeep(_) => ErrorClass::InvalidImage,
-            Self::NoPlaceForReferrers { .. } => ErrorClass::Unsupported,
-            Self::SignIdentity(_) | Self::NoSignIdentity(_) => ErrorClass::InvalidInput,
-            Self::Sign { source, .. } => return source.class(),
-            Self::Convert(_) | Self::MustNotChange(_) | Self::ListMustNotChange(_) => {
-                ErrorClass::Unsupported
-            }
-            Self::WriteManifest(error) => match &**error {
-                PutManifestError::TypeRejected { .. } => ErrorClass::Unsupported,
-                PutManifestError::Other(error) => return error.class(),
-            },
-            Self::NoType { class, .. } | Self::NoListType { class, .. } => return *class,
-            Self::Shared(error) => return error.class(),
-            _ => return None,
-        })
-    }
-
-    /// What the user could do about it, where somebody knows.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Source { source, .. }
-            | Self::SourceManifest { source, .. }
-            | Self::Instance { source, .. }
-            | Self::Reuse { source, .. }
-            | Self::WriteBlob { source, .. }
-            | Self::ReadSignatures(source)
-            | Self::WriteSignatures(source)
-            | Self::ListReferrers(source)
-            | Self::FindReferrer(source)
-            | Self::Begin(source)
-            | Self::Commit(source) => source.hint(),
-            Self::WriteManifest(source) => match &**source {
-                PutManifestError::Other(source) => source.hint(),
-                PutManifestError::TypeRejected { .. } => None,
-            },
-            Self::SystemImage(source)
-            | Self::OfList { source, .. }
-            | Self::Replicating { source, .. }
-            | Self::Referrer { source, .. } => source.hint(),
-            Self::NoSignIdentity(_) => {
-                Some("--sign-identity says under which name the image is to be signed".to_owned())
-            }
-            Self::Rejected(_) => Some(
-                "policy.json decides so: `skopeo policy check IMAGE` says which part of it, and why"
-                    .to_owned(),
-            ),
-            Self::Plan(source) => source.hint().map(str::to_owned),
-            Self::Choose { source, .. } => source.hint().map(str::to_owned),
-            Self::Shared(error) => error.hint(),
-            Self::Moved { .. } => Some("--allow-moved goes on with what is there now".to_owned()),
-            _ => None,
-        }
-    }
-
     /// What a source said of a blob, or a destination that could not read it.
     pub(crate) fn of_blob(digest: &Digest, source: TransportError, side: Side) -> Self {
         let (transient, spent) = (source.is_transient(), source.tried() > 1);
@@ -424,6 +356,88 @@ impl Error {
     }
 }
 
+impl Classify for Error {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
+            Self::Rejected(error) => return error.class(),
+            Self::ManifestMismatch(_) | Self::Stored { .. } => ErrorClass::DigestMismatch,
+            Self::Moved { .. } => ErrorClass::Conflict,
+            Self::Manifest { source, .. } | Self::Choose { source, .. } => return source.class(),
+            Self::Plan(error) => return error.class(),
+            Self::Decrypt { source, .. } | Self::Encrypt { source, .. } => return source.class(),
+            Self::LargeConfig { .. }
+            | Self::EditList(_)
+            | Self::TooManyReferrers(_)
+            | Self::ReferrersTooDeep(_) => ErrorClass::InvalidImage,
+            Self::NoPlaceForReferrers { .. } => ErrorClass::Unsupported,
+            Self::SignIdentity(_) | Self::NoSignIdentity(_) => ErrorClass::InvalidInput,
+            Self::Sign { source, .. } => return source.class(),
+            Self::Convert(_) | Self::MustNotChange(_) | Self::ListMustNotChange(_) => {
+                ErrorClass::Unsupported
+            }
+            Self::WriteManifest(error) => match &**error {
+                PutManifestError::TypeRejected { .. } => ErrorClass::Unsupported,
+                PutManifestError::Other(error) => return error.class(),
+            },
+            Self::NoType { class, .. } | Self::NoListType { class, .. } => return *class,
+            Self::Source { source, .. }
+            | Self::SourceManifest { source, .. }
+            | Self::Instance { source, .. }
+            | Self::Reuse { source, .. }
+            | Self::WriteBlob { source, .. }
+            | Self::ReadSignatures(source)
+            | Self::WriteSignatures(source)
+            | Self::ListReferrers(source)
+            | Self::FindReferrer(source)
+            | Self::Begin(source)
+            | Self::Commit(source) => return source.class(),
+            Self::SystemImage(source)
+            | Self::OfList { source, .. }
+            | Self::Replicating { source, .. }
+            | Self::Referrer { source, .. } => return source.class(),
+            Self::Shared(error) => return error.class(),
+            Self::ReadBlob { .. } => return None,
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Source { source, .. }
+            | Self::SourceManifest { source, .. }
+            | Self::Instance { source, .. }
+            | Self::Reuse { source, .. }
+            | Self::WriteBlob { source, .. }
+            | Self::ReadSignatures(source)
+            | Self::WriteSignatures(source)
+            | Self::ListReferrers(source)
+            | Self::FindReferrer(source)
+            | Self::Begin(source)
+            | Self::Commit(source) => source.hint(),
+            Self::WriteManifest(source) => match &**source {
+                PutManifestError::Other(source) => source.hint(),
+                PutManifestError::TypeRejected { .. } => None,
+            },
+            Self::SystemImage(source)
+            | Self::OfList { source, .. }
+            | Self::Replicating { source, .. }
+            | Self::Referrer { source, .. } => source.hint(),
+            Self::NoSignIdentity(_) => {
+                Some("--sign-identity says under which name the image is to be signed".to_owned())
+            }
+            Self::Rejected(_) => Some(
+                "policy.json decides so: `skopeo policy check IMAGE` says which part of it, and why"
+                    .to_owned(),
+            ),
+            Self::Plan(source) => source.hint(),
+            Self::Choose { source, .. } => source.hint(),
+            Self::Shared(error) => error.hint(),
+            Self::Moved { .. } => Some("--allow-moved goes on with what is there now".to_owned()),
+            _ => None,
+        }
+    }
+}
+
 /// Which door an error came through.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
@@ -435,21 +449,14 @@ fn tries(tried: u32) -> String {
     if tried > 1 { format!(" (tried {tried} times)") } else { String::new() }
 }
 
-/// Returns the kind of one error in a chain of causes, if this crate or one below it has made the
-/// error and knows its kind.
+/// Returns an error as one that says its class, if this crate or one below it has made it.
 #[must_use]
-pub fn class_of(error: &(dyn StdError + 'static)) -> Option<ErrorClass> {
-    if let Some(error) = as_a::<Error>(error) {
-        return error.class();
-    }
-    None.or_else(|| Some(as_a::<PlanError>(error)?.class()))
-        .or_else(|| Some(as_a::<PolicyError>(error)?.class()))
-        .or_else(|| match as_a::<SignError>(error)? {
-            SignError::Refused(inner) => class_of(&**inner),
-            error => error.class(),
-        })
-        .or_else(|| Some(as_a::<Rejected>(error)?.class()))
-        .or_else(|| skopeo_transport::class_of(error))
+pub fn classified<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a dyn Classify> {
+    skopeo_image::classified!(
+        error;
+        Error, PlanError, PolicyError, SignError, Rejected;
+        skopeo_transport::classified
+    )
 }
 
 /// Returns whether one error in a chain of causes says that the same step may go well in a moment.

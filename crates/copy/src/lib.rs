@@ -56,7 +56,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tracing::debug;
 
 pub use admit::read_signatures;
-pub use error::{Error, class_of, is_transient, sentence};
+pub use error::{Error, classified, is_transient, sentence};
 pub use event::{BlobKind, Event};
 pub use known_lists::KnownLists;
 pub use price::{Amount, Book, Change, Price, price};

@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use skopeo_image::number::wide;
 use skopeo_image::{
-    Descriptor, Digest, ErrorClass, Instance, InstanceAddition, InstanceEdit, List, Platform,
-    RawManifest, Signature, Which,
+    Classify as _, Descriptor, Digest, ErrorClass, Instance, InstanceAddition, InstanceEdit, List,
+    Platform, RawManifest, Signature, Which,
 };
 use skopeo_transport::Referrer;
 use tracing::{debug, warn};

@@ -5,7 +5,7 @@ use std::error::Error;
 /// The kind of an error: the one vocabulary that the errors of all crates are classified in, so
 /// that scripts can tell them apart without reading sentences.
 ///
-/// Each crate's error has a method `class` that decides it where the fact is known.
+/// Each error says its class through [`Classify`], where the fact is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ErrorClass {
     /// None of the others.
@@ -74,6 +74,33 @@ impl ErrorClass {
             Self::Interrupted => "interrupted",
         }
     }
+}
+
+/// An error that says of which class it is.
+///
+/// `class` has an arm for each variant and none for all others (a test of the program holds that),
+/// so that a new variant does not compile until somebody has decided.
+pub trait Classify: Error {
+    /// Returns the class, or `None` where the cause of the error is asked instead.
+    fn class(&self) -> Option<ErrorClass>;
+
+    /// Returns what the user can do about the error, if that is known.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Returns an error as one that says its class, if it is of one of some types.
+///
+/// Each crate has a function `classified` of its own types and of those of the crates below it; who
+/// has any error asks the one of the highest crate.
+#[macro_export]
+macro_rules! classified {
+    ($error:expr; $($own:ty),+ $(; $($below:path),+)?) => {
+        None
+            $(.or_else(|| $error.downcast_ref::<$own>().map(|it| it as &dyn $crate::Classify)))+
+            $($(.or_else(|| $below($error)))+)?
+    };
 }
 
 /// Returns the error as what it is, also where it lies in a box: a box is an error of its own.

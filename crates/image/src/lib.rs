@@ -52,7 +52,7 @@ pub use convert::{
 };
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
-pub use error_class::{ErrorClass, as_a};
+pub use error_class::{Classify, ErrorClass, as_a};
 pub use links::Links;
 pub use list::{Instance, InstanceAddition, InstanceEdit, List, Preference};
 pub use manifest::{ImageManifest, Layer, Manifest, ManifestError, RawManifest, Which};

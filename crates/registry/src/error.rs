@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify, ErrorClass};
 use url::Url;
 
 use crate::answer::Answer;
@@ -219,21 +219,6 @@ impl Error {
         self.answer().map_or(&[], Answer::codes)
     }
 
-    /// What the user may do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            Self::Doing { source, .. }
-            | Self::Tried { source, .. }
-            | Self::Ping { source, .. }
-            | Self::Later { source, .. }
-            | Self::BadCredentials { source } => source.hint(),
-            Self::Request { source, .. } => source.hint(),
-            Self::Answer(answer) => answer.hint(),
-            _ => None,
-        }
-    }
-
     /// The registry that was asked, as it is named, where that is known.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
@@ -246,22 +231,6 @@ impl Error {
             Self::Request { source, .. } => source.host(),
             Self::Answer(answer) => answer.host(),
             _ => None,
-        }
-    }
-
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::Doing { source, .. }
-            | Self::Tried { source, .. }
-            | Self::Later { source, .. }
-            | Self::Ping { source, .. } => source.class(),
-            Self::Request { source, .. } => source.class(),
-            Self::BadCredentials { .. } => ErrorClass::Unauthorized,
-            Self::Answer(answer) => answer.class(),
-            Self::Protocol(_) | Self::Json { .. } | Self::TooLarge(_) => ErrorClass::Registry,
-            Self::Tls(_) => ErrorClass::Configuration,
         }
     }
 
@@ -293,6 +262,36 @@ impl Error {
     /// Whether no connection came about, so that nothing was sent.
     pub(crate) fn is_connect(&self) -> bool {
         matches!(self, Self::Request { source, .. } if source.is_connect())
+    }
+}
+
+impl Classify for Error {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
+            Self::Doing { source, .. }
+            | Self::Tried { source, .. }
+            | Self::Later { source, .. }
+            | Self::Ping { source, .. } => return source.class(),
+            Self::Request { source, .. } => return source.class(),
+            Self::BadCredentials { .. } => ErrorClass::Unauthorized,
+            Self::Answer(answer) => answer.class(),
+            Self::Protocol(_) | Self::Json { .. } | Self::TooLarge(_) => ErrorClass::Registry,
+            Self::Tls(_) => ErrorClass::Configuration,
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Doing { source, .. }
+            | Self::Tried { source, .. }
+            | Self::Ping { source, .. }
+            | Self::Later { source, .. }
+            | Self::BadCredentials { source } => source.hint(),
+            Self::Request { source, .. } => source.hint(),
+            Self::Answer(answer) => answer.hint().map(str::to_owned),
+            _ => None,
+        }
     }
 }
 

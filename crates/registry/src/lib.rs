@@ -57,3 +57,11 @@ pub use tls::TlsError;
 pub use upload::{BoxError, Mount, RetryWith, UploadError, UploadSession};
 pub use web::{Ask, Said, Web, WebError};
 pub use wire::WireError;
+
+/// Returns an error as one that says its class, if this crate has made it.
+#[must_use]
+pub fn classified<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a dyn skopeo_image::Classify> {
+    skopeo_image::classified!(error; Error, WireError, WebError)
+}

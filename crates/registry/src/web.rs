@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, USER_AGENT};
-use skopeo_image::{ErrorClass, Secret};
+use skopeo_image::{Classify, ErrorClass, Secret};
 use url::Url;
 
 use crate::client::http_client;
@@ -50,14 +50,13 @@ pub enum WebError {
     Client(#[from] Box<Error>),
 }
 
-impl WebError {
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
+impl Classify for WebError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
         match self {
-            Self::Url(_) => ErrorClass::InvalidInput,
+            Self::Url(_) => Some(ErrorClass::InvalidInput),
             Self::Wire { source, .. } => source.class(),
-            Self::TooLong(_) => ErrorClass::Network,
+            Self::TooLong(_) => Some(ErrorClass::Network),
             Self::Client(error) => error.class(),
         }
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify, ErrorClass};
 use url::Url;
 
 use crate::tls;
@@ -177,23 +177,6 @@ impl WireError {
         matches!(self.kind, Kind::Broken | Kind::Slow)
     }
 
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self.kind {
-            Kind::Name | Kind::Broken => ErrorClass::Network,
-            Kind::Slow => ErrorClass::Timeout,
-            Kind::Tls => ErrorClass::Tls,
-            Kind::Request => ErrorClass::InvalidInput,
-        }
-    }
-
-    /// What the user may do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
-    }
-
     /// The same, of a registry that is named like this.
     pub(crate) fn of_host(self, host: &str) -> Self {
         Self { host: Some(host.into()), ..self }
@@ -213,6 +196,22 @@ impl WireError {
         let host = host.trim_matches(['[', ']']);
         let (text, hint) = tls::told(error, &address(url), host, searched);
         Self { hint: hint.map(Into::into), ..Self::of(Kind::Tls, true, text) }
+    }
+}
+
+impl Classify for WireError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self.kind {
+            Kind::Name | Kind::Broken => ErrorClass::Network,
+            Kind::Slow => ErrorClass::Timeout,
+            Kind::Tls => ErrorClass::Tls,
+            Kind::Request => ErrorClass::InvalidInput,
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint.as_deref().map(str::to_owned)
     }
 }
 

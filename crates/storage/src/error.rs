@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use skopeo_image::{Digest, ErrorClass};
+use skopeo_image::{Classify, Digest, ErrorClass};
 
 use crate::contents;
 
@@ -175,11 +175,10 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
+impl Classify for Error {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
             Self::Io(source) | Self::Lock { source, .. } => class_of(source),
             Self::Records { .. } | Self::Invalid { .. } | Self::Encode { .. } => {
                 ErrorClass::InvalidImage
@@ -195,14 +194,14 @@ impl Error {
             Self::Circle { .. } => ErrorClass::InvalidImage,
             Self::Unpack(source) | Self::Copy { source, .. } | Self::Export { source, .. } => {
                 match cause(source) {
-                    Some(cause) if source.class() == ErrorClass::Other => class_of(cause),
-                    _ => source.class(),
+                    Some(cause) if source.class() == Some(ErrorClass::Other) => class_of(cause),
+                    _ => return source.class(),
                 }
             }
             Self::ReadOnly { .. } => ErrorClass::Denied,
             Self::BadName { .. } => ErrorClass::InvalidInput,
             Self::UnsupportedLayer { .. } => ErrorClass::Unsupported,
-        }
+        })
     }
 }
 

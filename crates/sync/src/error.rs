@@ -3,14 +3,18 @@
 use std::error::Error as StdError;
 
 use skopeo_copy::Error as CopyError;
-use skopeo_image::{DigestError, ErrorClass, ManifestError, PlatformError, ReferenceError, as_a};
+use skopeo_image::{
+    Classify, DigestError, ErrorClass, ManifestError, PlatformError, ReferenceError, as_a,
+};
 use skopeo_transport::{Error as TransportError, NameError};
+use skopeo_trust::sign::SignError;
 
 use crate::config::Malformed;
 use crate::destination::PlaceError;
 use crate::naming::{Clash, NamingError, Nested};
 use crate::prune::rules::TooMany;
 use crate::select::FilterError;
+use crate::shard::ShardError;
 
 /// What comes of a step of a mirror.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -141,21 +145,6 @@ impl Error {
         })
     }
 
-    /// Returns what kind of failure it is: what the outermost of its causes says that knows.
-    #[must_use]
-    pub fn class(&self) -> Option<ErrorClass> {
-        self.chain().find_map(class_of)
-    }
-
-    /// Returns what may be done about it, where nothing but this crate knows that.
-    #[must_use]
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            Self::Refused { hint, .. } => hint.as_deref(),
-            _ => None,
-        }
-    }
-
     /// Returns whether the same step may go well in a moment.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -169,28 +158,55 @@ impl Error {
     }
 }
 
-/// Returns the kind of one error in a chain of causes, if this crate or one below it has made the
-/// error and knows its kind.
-#[must_use]
-pub fn class_of(error: &(dyn StdError + 'static)) -> Option<ErrorClass> {
-    if let Some(error) = as_a::<Error>(error) {
-        return match error {
-            Error::Refused { class, .. } => *class,
-            Error::Step { .. } => None,
-            other => class_of(other.inner()),
-        };
+impl Classify for Error {
+    /// Returns what the outermost of the error and its causes says that knows.
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Refused { class, .. } => *class,
+            Self::Step { source, .. } => source.class(),
+            Self::Copy(_)
+            | Self::Transport(_)
+            | Self::Name(_)
+            | Self::Reference(_)
+            | Self::Digest(_)
+            | Self::Platform(_)
+            | Self::Manifest(_)
+            | Self::Place(_)
+            | Self::Naming(_)
+            | Self::Clash(_)
+            | Self::Nested(_)
+            | Self::Filter(_)
+            | Self::Config(_)
+            | Self::TooMany(_)
+            | Self::Text(_)
+            | Self::Json(_)
+            | Self::File(_) => self.chain().find_map(|link| classified(link)?.class()),
+        }
     }
-    None.or_else(|| Some(as_a::<Clash>(error)?.class()))
-        .or_else(|| Some(as_a::<Nested>(error)?.class()))
-        .or_else(|| Some(as_a::<NamingError>(error)?.class()))
-        .or_else(|| Some(as_a::<TooMany>(error)?.class()))
-        .or_else(|| skopeo_copy::class_of(error))
+
+    /// Returns what may be done about it, where nothing but this crate knows that.
+    fn hint(&self) -> Option<String> {
+        if let Self::Refused { hint, .. } = self { hint.clone() } else { None }
+    }
 }
 
-/// Returns the error of another crate that an error of this one stands for, or the error as it is.
+/// Returns an error as one that says its class, if this crate or one below it has made it.
+#[must_use]
+pub fn classified<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a dyn Classify> {
+    skopeo_image::classified!(
+        error;
+        Error, Clash, Nested, NamingError, TooMany, ShardError, Malformed;
+        skopeo_copy::classified
+    )
+}
+
+/// Returns the error of another crate that an error of this one, or of a signer, stands for; or the
+/// error as it is.
 #[must_use]
 pub fn unwrapped<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
-    as_a::<Error>(error).map_or(error, Error::inner)
+    let error = as_a::<Error>(error).map_or(error, Error::inner);
+    as_a::<SignError>(error).map_or(error, SignError::inner)
 }
 
 impl From<CopyError> for Error {
@@ -250,12 +266,13 @@ impl<T> Context<T> for Option<T> {
 #[cfg(test)]
 mod tests {
     use skopeo_image::Digest;
+    use skopeo_transport::LayoutError;
 
     use super::*;
 
     #[test]
     fn the_kind_is_that_of_the_outermost_cause_that_knows() {
-        let gone = || TransportError::NoSuchReference("x".to_owned());
+        let gone = || TransportError::from(LayoutError::NoSuchReference("x".to_owned()));
         let copied = || CopyError::ManifestMismatch(Digest::sha256(b""));
         for (error, class) in [
             (Error::refused("no"), None),

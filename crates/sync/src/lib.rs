@@ -72,7 +72,7 @@ use skopeo_copy::Session;
 
 pub use cache::CacheFile;
 pub use discover::{Input, Selection, SourceKind};
-pub use error::{Error, Result, class_of, unwrapped};
+pub use error::{Error, Result, classified, unwrapped};
 pub use immutable::Immutable;
 pub use lockfile::{Digests, Lock};
 pub use observer::{Observer, SyncEvent};

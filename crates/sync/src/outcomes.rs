@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use skopeo_copy::{Change, Copied, Event, Lists, Price};
-use skopeo_image::{Digest, ErrorClass};
+use skopeo_image::{Classify as _, Digest, ErrorClass};
 use skopeo_transport::{How, ImageName};
 
 use crate::observer::{Observer, SyncEvent};

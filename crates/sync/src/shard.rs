@@ -11,7 +11,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use skopeo_image::{Digest, ErrorClass};
+use skopeo_image::{Classify, Digest, ErrorClass};
 
 /// The one of so many shards that is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,17 +72,21 @@ pub enum ShardError {
     },
 }
 
-impl ShardError {
-    /// What kind of failure it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        ErrorClass::InvalidInput
+impl Classify for ShardError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Syntax(_)
+            | Self::Value { .. }
+            | Self::NoIndex
+            | Self::NoCount
+            | Self::OutOfRange { .. } => Some(ErrorClass::InvalidInput),
+        }
     }
 
-    /// What would help.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        matches!(self, Self::NoCount).then_some("use --shard auto/N, or set SKOPEO_SHARD_COUNT")
+    fn hint(&self) -> Option<String> {
+        matches!(self, Self::NoCount)
+            .then(|| "use --shard auto/N, or set SKOPEO_SHARD_COUNT".to_owned())
     }
 }
 

@@ -6,6 +6,7 @@ use skopeo_image::number::wide;
 use skopeo_image::{Descriptor, Digest, MediaType, Signature, Which, is_bundle_type};
 use tracing::debug;
 
+use crate::signature_error::SignaturesError;
 use crate::{Error, Look, Referrer, Source, files};
 
 /// The most that the bundles of one manifest may have together, in bytes.
@@ -28,7 +29,7 @@ pub async fn bundles(source: &dyn Source, subject: &Digest) -> Result<Vec<Signat
         let payload = fetch(source, &layer).await?;
         left = left
             .checked_sub(MIN_BUNDLE.max(wide(payload.len())))
-            .ok_or(Error::TooManySignatures(found.len()))?;
+            .ok_or(SignaturesError::TooMany(found.len()))?;
         found.push(Signature::Sigstore {
             mime_type: layer.media_type.to_string(),
             payload: payload.into(),

@@ -17,6 +17,7 @@ use skopeo_image::{Descriptor, Digest};
 use tempfile::{NamedTempFile, TempPath};
 use tokio::task::JoinHandle;
 
+use crate::invalid_file::InvalidFile;
 use crate::partial::{self, PartialFile};
 use crate::{Error, Partial, inside};
 
@@ -52,7 +53,9 @@ pub(crate) fn open(path: &Path, inside: Option<&Path>) -> Result<(File, u64), Er
     let file = options.open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(Error::NotAFile { path: path.to_owned(), reason: "not a regular file" });
+        return Err(
+            InvalidFile::NotAFile { path: path.to_owned(), reason: "not a regular file" }.into()
+        );
     }
     Ok((file, metadata.len()))
 }
@@ -61,13 +64,13 @@ pub(crate) fn open(path: &Path, inside: Option<&Path>) -> Result<(File, u64), Er
 pub(crate) fn read(path: &Path, inside: Option<&Path>, limit: u64) -> Result<Vec<u8>, Error> {
     use io::Read;
     let (file, size) = open(path, inside)?;
-    let too_large = |size| Error::TooLarge { path: path.to_owned(), size, limit };
+    let too_large = |size| InvalidFile::TooLarge { path: path.to_owned(), size, limit };
     if size > limit {
-        return Err(too_large(size));
+        return Err(too_large(size).into());
     }
     let mut bytes = Vec::with_capacity(narrow(size.saturating_add(1)));
     let read = wide(file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?);
-    if read > limit { Err(too_large(read)) } else { Ok(bytes) }
+    if read > limit { Err(too_large(read).into()) } else { Ok(bytes) }
 }
 
 /// Makes a folder with those above it. The error names the one that cannot be made.

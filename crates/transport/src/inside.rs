@@ -14,22 +14,24 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::Error;
+use crate::invalid_file::InvalidFile;
+use crate::layout::LayoutError;
 
 /// Opens a regular file below `root` and gives its length.
 pub(crate) fn open(root: &Path, path: &Path) -> Result<(File, u64), Error> {
-    let no_file = |reason| Error::NotAFile { path: path.to_owned(), reason };
+    let no_file = |reason| InvalidFile::NotAFile { path: path.to_owned(), reason };
     let below = path.strip_prefix(root).map_err(|_| no_file("not in the layout"))?;
     let file = match open_beneath(root, below) {
         Ok(file) => file,
         Err(Errno::XDEV | Errno::LOOP) => {
-            return Err(no_file("a link that leads out of the layout"));
+            return Err(no_file("a link that leads out of the layout").into());
         }
         Err(error) => return Err(named(path, error).into()),
     };
     let file = File::from_parts(file, path);
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(no_file("not a regular file"));
+        return Err(no_file("not a regular file").into());
     }
     Ok((file, metadata.len()))
 }
@@ -59,7 +61,7 @@ pub(crate) fn refuse_links<'a>(
     for folder in folders.into_iter().filter(|folder| !folder.as_os_str().is_empty()) {
         let path = root.join(folder);
         if fs_err::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
-            return Err(Error::LinkInLayout(path.display().to_string()));
+            return Err(LayoutError::LinkInLayout(path.display().to_string()).into());
         }
     }
     Ok(())

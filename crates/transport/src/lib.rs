@@ -22,6 +22,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod inside;
+mod invalid_file;
 mod layout;
 mod manifest;
 mod name;
@@ -32,6 +33,7 @@ mod probe;
 mod proof;
 mod referrer;
 mod registry;
+mod signature_error;
 mod signature_file;
 mod source;
 mod storage;
@@ -43,12 +45,15 @@ use skopeo_image::Digest;
 
 pub use atomic::{AtomicError, AtomicName};
 pub use bundles::bundles;
-pub use collection::{Collection, CollectionKind, Held, base, collection, held, join};
+pub use collection::{
+    Collection, CollectionError, CollectionKind, Held, base, collection, held, join,
+};
 pub use destination::{Destination, PutManifestError, Stored};
-pub use dir::DirName;
-pub use docker_tar::{DaemonError, DaemonName, DockerArchiveName, SavedError};
-pub use error::{Error, class_of, is_transient};
-pub use layout::{ArchiveName, LayoutName};
+pub use dir::{DirError, DirName};
+pub use docker_tar::{DaemonError, DaemonName, DockerArchiveName, DockerTarError, SavedError};
+pub use error::{Error, classified, is_transient};
+pub use invalid_file::InvalidFile;
+pub use layout::{ArchiveName, LayoutError, LayoutName};
 pub use name::{ImageName, NameError};
 pub use opened::Opened;
 pub use options::{
@@ -58,15 +63,17 @@ pub use options::{
 pub use partial::Partial;
 pub use probe::{Accepts, How, LayerForm, Probe, Role, Wish};
 pub use referrer::{CosignTag, Found, Look, Referrer};
-pub use registry::{Connections, DockerName, KnownBlob, Ledger, OpenUpload, Untagged};
-pub use signature_file::Malformed as MalformedSignature;
+pub use registry::{
+    Connections, DeletionError, DockerError, DockerName, KnownBlob, Ledger, OpenUpload, Untagged,
+};
+pub use signature_error::{MalformedSignature, SignaturesError};
 pub use skopeo_registry::Credentials;
 pub use source::{Head, Source};
 pub use storage::{StorageError, StorageName, StorageNameError};
-pub use synthetic::{SifError, SifName, SquashfsError, TarballName};
+pub use synthetic::{SifError, SifName, SquashfsError, SyntheticError, TarballName};
 pub use table::{TRANSPORTS, Transport, find, offered};
 
-pub use tar::{Fault as TarFault, TarError, UnpackError};
+pub use tar::{ArchiveError, Fault as TarFault, TarError, UnpackError};
 
 /// Plays the story of an archive and of those who write it that `data` tells, for the fuzzer.
 #[cfg(feature = "fuzzing")]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use skopeo_blob::FileError;
-use skopeo_image::{ErrorClass, PolicyScope, Reference, ReferenceError};
+use skopeo_image::{Classify, ErrorClass, PolicyScope, Reference, ReferenceError};
 
 use crate::atomic::AtomicName;
 use crate::dir::DirName;
@@ -284,10 +284,8 @@ pub enum NameError {
     IndexNegative(i64),
 }
 
-impl NameError {
-    /// What the user could do about it, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+impl Classify for NameError {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::NotBuilt(transport) => table::find(transport)?.instead.map(str::to_owned),
             Self::NoTransport(text) | Self::UnknownTransport { name: text, .. } => meant(text),
@@ -306,13 +304,38 @@ impl NameError {
         }
     }
 
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
         match self {
-            Self::NotBuilt(_) => ErrorClass::Unsupported,
-            Self::Path(error) => error.class().unwrap_or(ErrorClass::InvalidInput),
-            _ => ErrorClass::InvalidInput,
+            Self::NotBuilt(_) => Some(ErrorClass::Unsupported),
+            Self::Path(error) => error.class().or(Some(ErrorClass::InvalidInput)),
+            Self::Storage(_)
+            | Self::NoTransport(_)
+            | Self::UnknownTransport { .. }
+            | Self::AtomicReference { .. }
+            | Self::AtomicTag(_)
+            | Self::AtomicPath(_)
+            | Self::NoSlashes(_)
+            | Self::NotARepository(_)
+            | Self::TagOrDigestOfRepository
+            | Self::Reference(_)
+            | Self::UnknownDigestOfKnown(_)
+            | Self::NeitherTagNorDigest(_)
+            | Self::Opening { .. }
+            | Self::NotUtf8(_)
+            | Self::SpecialFile(_)
+            | Self::DockerArchive(_)
+            | Self::DockerArchiveReference(_)
+            | Self::DockerArchiveDigest(_)
+            | Self::NoTag(_)
+            | Self::DaemonId(_)
+            | Self::DaemonReserved(_)
+            | Self::DaemonNameOnly(_)
+            | Self::DaemonTagAndDigest
+            | Self::LayoutReference(_)
+            | Self::Colon(_)
+            | Self::IndexNotInteger { .. }
+            | Self::IndexNegative(_) => Some(ErrorClass::InvalidInput),
         }
     }
 }

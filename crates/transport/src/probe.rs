@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use async_trait::async_trait;
 use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, SignatureKind};
 
+use crate::signature_error::SignaturesError;
 use crate::{Error, ImageName, Referrer};
 
 /// A place for one image, as far as questions go. No question changes anything there.
@@ -61,7 +62,7 @@ pub trait Probe: Send + Sync {
     /// # Errors
     /// Why not.
     fn keeps_signatures(&self, _kind: SignatureKind) -> Result<(), Error> {
-        self.accepts().signatures.map_err(Error::NoSignatures)
+        Ok(self.accepts().signatures.map_err(SignaturesError::Unsupported)?)
     }
 
     /// Returns whether an image can have referrers here; `Err` is the sentence to show.

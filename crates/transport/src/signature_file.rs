@@ -10,35 +10,10 @@ use skopeo_image::number::wide;
 use skopeo_image::{Signature, go_json};
 
 use crate::Error;
+use crate::signature_error::{MalformedSignature, SignaturesError};
 
 const SIMPLE: &[u8] = b"simple-signing";
 const SIGSTORE: &[u8] = b"sigstore-json";
-
-/// Why some bytes are no signature.
-#[derive(Debug, thiserror::Error)]
-pub enum Malformed {
-    /// No bytes at all.
-    #[error("empty signature blob")]
-    Empty,
-    /// The marker of the newer form without the line that names the kind.
-    #[error("invalid signature format, missing newline")]
-    NoNewline,
-    /// Something other than printable ASCII in the line that names the kind.
-    #[error("invalid signature format, non-ASCII byte {0:#x}")]
-    NonAscii(u8),
-    /// A kind that is none of ours.
-    #[error("unrecognized signature format {0:?}")]
-    UnknownFormat(String),
-    /// Neither an OpenPGP packet nor the newer form.
-    #[error("unrecognized signature format, starting with binary {0:#x}")]
-    UnknownStart(u8),
-    /// The sigstore JSON cannot be read.
-    #[error("parsing sigstore signature")]
-    Json(#[from] serde_json::Error),
-    /// The payload in the sigstore JSON is no base64.
-    #[error("decoding payload of sigstore signature")]
-    Payload(#[from] base64::DecodeError),
-}
 
 /// The most that the signatures of one manifest may have together, in bytes.
 const MAX_SIZE: u64 = 32 << 20;
@@ -61,7 +36,7 @@ impl Gathered {
     pub(crate) fn add(&mut self, signature: Signature, size: usize) -> Result<(), Error> {
         self.size = self.size.saturating_add(MIN_SIZE.max(wide(size)));
         if self.size > MAX_SIZE {
-            return Err(Error::SignaturesTooLarge(self.len().saturating_add(1)));
+            return Err(SignaturesError::TooLarge(self.len().saturating_add(1)).into());
         }
         self.all.push(signature);
         Ok(())
@@ -90,7 +65,7 @@ struct Sigstore {
 
 /// The bytes of a file that holds `signature`: an OpenPGP message as it is; anything newer as a zero
 /// byte, the name of its kind, a newline and its data.
-pub(crate) fn encode(signature: &Signature) -> Result<Vec<u8>, Malformed> {
+pub(crate) fn encode(signature: &Signature) -> Result<Vec<u8>, MalformedSignature> {
     match signature {
         Signature::Simple(blob) => Ok(blob.to_vec()),
         Signature::Sigstore { mime_type, payload, annotations } => {
@@ -105,22 +80,24 @@ pub(crate) fn encode(signature: &Signature) -> Result<Vec<u8>, Malformed> {
 }
 
 /// The signature that a file holds.
-pub(crate) fn decode(bytes: Vec<u8>) -> Result<Signature, Malformed> {
+pub(crate) fn decode(bytes: Vec<u8>) -> Result<Signature, MalformedSignature> {
     match bytes.first() {
-        None => Err(Malformed::Empty),
+        None => Err(MalformedSignature::Empty),
         // OpenPGP packets (RFC 4880, 4.2): compressed data, one-pass signature, signature; old and
         // new packet format.
         Some(0xA0..=0xA3 | 0xC8 | 0x90..=0x92 | 0x3D | 0xC4 | 0x88..=0x8B | 0xC2) => {
             Ok(Signature::Simple(bytes.into()))
         }
         Some(0) => {
-            let newline =
-                bytes.iter().position(|byte| *byte == b'\n').ok_or(Malformed::NoNewline)?;
+            let newline = bytes
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .ok_or(MalformedSignature::NoNewline)?;
             let (format, data) = bytes.split_at_checked(newline).unwrap_or_default();
             let format = format.get(1..).unwrap_or_default();
             let data = data.get(1..).unwrap_or_default();
             if let Some(byte) = format.iter().find(|byte| !(32..0x7F).contains(*byte)) {
-                return Err(Malformed::NonAscii(*byte));
+                return Err(MalformedSignature::NonAscii(*byte));
             }
             match format {
                 SIMPLE => Ok(Signature::Simple(Bytes::copy_from_slice(data))),
@@ -132,10 +109,12 @@ pub(crate) fn decode(bytes: Vec<u8>) -> Result<Signature, Malformed> {
                         annotations: sigstore.annotations.unwrap_or_default(),
                     })
                 }
-                _ => Err(Malformed::UnknownFormat(String::from_utf8_lossy(format).into_owned())),
+                _ => Err(MalformedSignature::UnknownFormat(
+                    String::from_utf8_lossy(format).into_owned(),
+                )),
             }
         }
-        Some(byte) => Err(Malformed::UnknownStart(*byte)),
+        Some(byte) => Err(MalformedSignature::UnknownStart(*byte)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why a policy is no policy, and why an image is not accepted.
 
-use skopeo_image::{Digest, ErrorClass};
+use skopeo_image::{Classify, Digest, ErrorClass};
 
 use crate::PayloadError;
 use crate::openpgp::OpenPgpError;
@@ -56,11 +56,9 @@ pub enum Rejected {
     NoRequirements,
 }
 
-impl PolicyError {
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        ErrorClass::Configuration
+impl Classify for PolicyError {
+    fn class(&self) -> Option<ErrorClass> {
+        Some(ErrorClass::Configuration)
     }
 }
 
@@ -104,18 +102,25 @@ fn joined(reasons: &[SignatureError]) -> String {
     reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-impl Rejected {
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
+impl Classify for Rejected {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
             // Nothing is wrong with the image as long as the keys are not there.
             Self::Signature(error) if error.is_configuration() => ErrorClass::Configuration,
             Self::Signatures(errors) if errors.iter().all(SignatureError::is_configuration) => {
                 ErrorClass::Configuration
             }
-            _ => ErrorClass::RejectedByPolicy,
-        }
+            Self::ByPolicy(_)
+            | Self::NoVerification(_)
+            | Self::Unsigned
+            | Self::OtherSignatures { .. }
+            | Self::Signature(_)
+            | Self::Signatures(_)
+            | Self::TooManySignatures(_)
+            | Self::SignedBaseLayer
+            | Self::NoRequirements => ErrorClass::RejectedByPolicy,
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify, ErrorClass};
 
 /// Why a file is no use as a key.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +65,13 @@ pub enum CryptError {
     Unfinished,
 }
 
-impl CryptError {
-    /// What kind of error it is, where that is known.
-    #[must_use]
-    pub fn class(&self) -> Option<ErrorClass> {
+impl Classify for CryptError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
         match self {
             Self::NoKey | Self::NoneFits(_) => Some(ErrorClass::Denied),
             Self::Options(_) => Some(ErrorClass::InvalidImage),
-            _ => None,
+            Self::Wrap(_) | Self::Provider { .. } | Self::Library | Self::Unfinished => None,
         }
     }
 }

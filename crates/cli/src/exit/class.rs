@@ -3,11 +3,10 @@
 use std::error::Error as StdError;
 
 use anyhow::Error;
-use skopeo_image::{ErrorClass, as_a};
+use skopeo_image::{Classify, ErrorClass, as_a};
 use skopeo_registry::Error as RegistryError;
 use skopeo_storage::userns::Error as NamespaceError;
 use skopeo_transport::Error as TransportError;
-use skopeo_trust::sign::SignError;
 
 use super::{
     Classed, DeadlineExceeded, Interrupted, Invalid, ParseError, Stdout, UsageError, links,
@@ -62,7 +61,7 @@ pub(crate) fn row_of(class: ErrorClass) -> Row {
     CLASSES.into_iter().find(|row| row.class == class).unwrap_or(CLASSES[0])
 }
 
-/// The kind of an error: what the outermost of its causes says that knows.
+/// Returns the class of an error: what the outermost of its causes says that knows.
 pub(crate) fn class(error: &Error) -> Option<ErrorClass> {
     links(error).find_map(class_of)
 }
@@ -76,31 +75,19 @@ pub(crate) fn registry(error: &Error) -> Option<&RegistryError> {
     })
 }
 
-/// The kind of one error in a chain of causes.
+/// Returns the class of one error in a chain of causes.
 pub(crate) fn class_of(link: &(dyn StdError + 'static)) -> Option<ErrorClass> {
-    if is_a::<UsageError>(link) || is_a::<ParseError>(link) || is_a::<Invalid>(link) {
-        return Some(ErrorClass::InvalidInput);
-    }
-    if is_a::<DeadlineExceeded>(link) {
-        return Some(ErrorClass::Timeout);
-    }
-    if is_a::<Interrupted>(link) {
-        return Some(ErrorClass::Interrupted);
-    }
-    as_a::<Classed>(link)
-        .map(|error| error.class)
-        .or_else(|| as_a::<Stdout>(link)?.0.class())
-        .or_else(|| match as_a::<SignError>(link)? {
-            SignError::Refused(inner) => class_of(&**inner),
-            error => error.class(),
-        })
-        .or_else(|| as_a::<GpgError>(link)?.class())
-        .or_else(|| Some(as_a::<NamespaceError>(link)?.class()))
-        .or_else(|| skopeo_sync::class_of(link))
+    classified(link)?.class()
 }
 
-fn is_a<T: StdError + 'static>(link: &(dyn StdError + 'static)) -> bool {
-    as_a::<T>(link).is_some()
+/// Returns one error in a chain of causes as one that says its class.
+pub(super) fn classified<'a>(link: &'a (dyn StdError + 'static)) -> Option<&'a dyn Classify> {
+    skopeo_image::classified!(
+        link;
+        Classed, UsageError, ParseError, Invalid, DeadlineExceeded, Interrupted, Stdout, GpgError,
+        NamespaceError;
+        skopeo_sync::classified
+    )
 }
 
 #[cfg(test)]
@@ -111,6 +98,7 @@ mod tests {
     use anyhow::anyhow;
     use skopeo_copy::Error as CopyError;
     use skopeo_image::Digest;
+    use skopeo_transport::{DeletionError, LayoutError};
 
     use super::*;
 
@@ -130,7 +118,8 @@ mod tests {
             (anyhow!("some words").context("more"), None),
             (UsageError("no").into(), Some(ErrorClass::InvalidInput)),
             (
-                Error::from(TransportError::NoSuchReference("x".to_owned())).context("opening"),
+                Error::from(TransportError::from(LayoutError::NoSuchReference("x".to_owned())))
+                    .context("opening"),
                 Some(ErrorClass::NotFound),
             ),
             (
@@ -148,10 +137,10 @@ mod tests {
                 Some(ErrorClass::DigestMismatch),
             ),
             (
-                TransportError::Deleting {
+                TransportError::from(DeletionError::Deleting {
                     reference: "a:b".to_owned(),
                     source: Box::new(RegistryError::Protocol("nonsense".to_owned())),
-                }
+                })
                 .into(),
                 Some(ErrorClass::Registry),
             ),

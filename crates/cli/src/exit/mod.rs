@@ -17,15 +17,9 @@ use std::time::Duration;
 
 use anyhow::Error;
 use skopeo_blob::{FileError, TooMuch};
-use skopeo_config::Error as ConfigError;
 use skopeo_copy::Error as CopyError;
-use skopeo_image::{ErrorClass, ManifestError};
-use skopeo_registry::Error as RegistryError;
-use skopeo_storage::userns::Error as NamespaceError;
-use skopeo_sync::Error as SyncError;
-use skopeo_sync::naming::Clash;
-use skopeo_sync::shard::ShardError;
-use skopeo_transport::{Error as TransportError, NameError};
+use skopeo_image::{Classify, ErrorClass};
+use skopeo_transport::Error as TransportError;
 
 use crate::logging::{self, Level};
 
@@ -196,32 +190,63 @@ const ALLOW_MORE: &str =
     "unless it was made to fill disks, allow it: --max-unpacked SIZE, such as 50GiB, or 0";
 
 fn hint(error: &Error) -> Option<String> {
-    let found = links(error).find_map(|error| {
-        error
-            .downcast_ref::<Classed>()
-            .and_then(|classed| classed.hint.clone())
-            .or_else(|| error.downcast_ref::<DeadlineExceeded>().map(DeadlineExceeded::hint))
-            .or_else(|| error.downcast_ref::<Interrupted>()?.hint.clone())
-            .or_else(|| error.downcast_ref::<ParseError>()?.hint.clone())
-            .or_else(|| error.downcast_ref::<SyncError>()?.hint().map(str::to_owned))
-            .or_else(|| error.downcast_ref::<CopyError>()?.hint())
-            .or_else(|| error.downcast_ref::<ManifestError>()?.hint().map(str::to_owned))
-            .or_else(|| error.downcast_ref::<NamespaceError>()?.hint().map(str::to_owned))
-            .or_else(|| error.downcast_ref::<TransportError>()?.hint())
-            .or_else(|| error.downcast_ref::<NameError>()?.hint())
-            .or_else(|| error.downcast_ref::<ConfigError>()?.hint().map(str::to_owned))
-            .or_else(|| error.downcast_ref::<RegistryError>()?.hint().map(str::to_owned))
-            .or_else(|| Some(error.downcast_ref::<Clash>()?.hint().to_owned()))
-            .or_else(|| error.downcast_ref::<ShardError>()?.hint().map(str::to_owned))
-            .or_else(|| TooMuch::of(error).map(|_| ALLOW_MORE.to_owned()))
+    let found = links(error).find_map(|link| {
+        let hint = class::classified(link).and_then(Classify::hint);
+        hint.or_else(|| TooMuch::of(link).map(|_| ALLOW_MORE.to_owned()))
     });
     found.map(|hint| sides::fit(hint, error))
 }
 
-impl DeadlineExceeded {
-    fn hint(&self) -> String {
+impl Classify for UsageError {
+    fn class(&self) -> Option<ErrorClass> {
+        Some(ErrorClass::InvalidInput)
+    }
+}
+
+impl Classify for ParseError {
+    fn class(&self) -> Option<ErrorClass> {
+        Some(ErrorClass::InvalidInput)
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+}
+
+impl Classify for Invalid {
+    fn class(&self) -> Option<ErrorClass> {
+        Some(ErrorClass::InvalidInput)
+    }
+}
+
+impl Classify for Classed {
+    fn class(&self) -> Option<ErrorClass> {
+        Some(self.class)
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+}
+
+impl Classify for DeadlineExceeded {
+    fn class(&self) -> Option<ErrorClass> {
+        Some(ErrorClass::Timeout)
+    }
+
+    fn hint(&self) -> Option<String> {
         let nanos = i64::try_from(self.after.as_nanos()).unwrap_or(i64::MAX);
-        format!("--command-timeout={} ended it", crate::go::duration(nanos))
+        Some(format!("--command-timeout={} ended it", crate::go::duration(nanos)))
+    }
+}
+
+impl Classify for Interrupted {
+    fn class(&self) -> Option<ErrorClass> {
+        Some(ErrorClass::Interrupted)
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
     }
 }
 
@@ -234,6 +259,12 @@ fn is_broken_pipe(error: &Error) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("writing to standard output")]
 pub(crate) struct Stdout(#[source] FileError);
+
+impl Classify for Stdout {
+    fn class(&self) -> Option<ErrorClass> {
+        self.0.class()
+    }
+}
 
 /// Writes a result to stdout.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Stdout> {

@@ -281,6 +281,24 @@ fn readers_of_foreign_bytes_have_the_lints() {
     }
 }
 
+/// A class is decided for each variant of an error: who adds one has to say of which class it is.
+#[test]
+fn each_class_is_decided_for_each_variant() {
+    let (head, lint) = ("fn class(&self) -> Option<ErrorClass> {", "wildcard_enum_match_arm");
+    let mut found = 0;
+    for (_, path, text) in sources() {
+        let lines: Vec<&str> = code(&text).collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.trim() == head) {
+            found += 1;
+            let body = lines[at..].iter().take_while(|line| **line != "    }");
+            let matches = body.clone().any(|line| line.contains("match self {"));
+            let is_denied = lines[at - 1].trim() == format!("#[deny(clippy::{lint})]");
+            assert!(is_denied || !matches, "{}: {} has no {lint}", path.display(), line.trim());
+        }
+    }
+    assert!(found >= 30, "only {found} classes found");
+}
+
 /// A panic in one request must not end the server, so that what is given to users unwinds;
 /// commands end by themselves.
 #[test]

@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use skopeo_image::{Compression, Digest, ErrorClass, ManifestError, MediaType};
+use skopeo_image::{Classify, Compression, Digest, ErrorClass, ManifestError, MediaType};
 
 pub use crypt::Crypt;
 pub use frozen::Frozen;
@@ -235,24 +235,40 @@ pub enum PlanError {
     NoListSignatures,
 }
 
-impl PlanError {
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::Manifest(error) => error.class(),
+impl Classify for PlanError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
+            Self::Manifest(error) => return error.class(),
             Self::TooDeep(_) | Self::TooMany(_) => ErrorClass::InvalidImage,
             Self::NoSuchLayer { .. } => ErrorClass::InvalidInput,
             Self::DestinationDigest => ErrorClass::DigestMismatch,
             Self::NoPlatform { .. } | Self::OtherPlatform { .. } => ErrorClass::NotFound,
-            _ => ErrorClass::Unsupported,
-        }
+            Self::CompressionNotInFormat { .. }
+            | Self::CompressionNowhere { .. }
+            | Self::CompressionNotAccepted { .. }
+            | Self::EncryptionNotInFormat { .. }
+            | Self::EncryptionNotAccepted { .. }
+            | Self::EncryptedChunks
+            | Self::LayerMustChange { .. }
+            | Self::LayerRepresentation(_)
+            | Self::NotEncryptable(_)
+            | Self::NoGroups(_)
+            | Self::NoListType
+            | Self::ListMustChange { .. }
+            | Self::EmbeddedName { .. }
+            | Self::Signatures { .. }
+            | Self::Artifact(_)
+            | Self::Referrers { .. }
+            | Self::Remove { .. }
+            | Self::Add { .. }
+            | Self::NothingToAddTo(_)
+            | Self::NoListSignatures => ErrorClass::Unsupported,
+        })
     }
 
-    /// What the user could do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
             Self::Remove { frozen: Frozen::ListSigned, .. } => Some(
                 "--remove-list-signatures copies without the signatures of the index; \
                  --multi-arch-sparse leaves the index as it is",
@@ -269,7 +285,8 @@ impl PlanError {
                 "what is no image can live, as it is, in docker://, dir:, oci: and oci-archive:",
             ),
             _ => None,
-        }
+        };
+        hint.map(str::to_owned)
     }
 }
 

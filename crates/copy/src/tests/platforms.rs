@@ -1,7 +1,7 @@
 //! Some platforms of a list.
 
 use serde_json::{Value, json};
-use skopeo_image::{Digest, Manifest, MediaType, RawManifest, Signature, Which};
+use skopeo_image::{Classify as _, Digest, Manifest, MediaType, RawManifest, Signature, Which};
 
 use super::shelf::{Builder, FakeDestination, FakeSource, Kind, gzip, tar};
 use super::{request, run};

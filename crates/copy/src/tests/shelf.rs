@@ -10,8 +10,8 @@ use futures_util::stream::{self, StreamExt};
 use skopeo_blob::{Blob, StreamError, Unverified};
 use skopeo_image::{Descriptor, Digest, Manifest, MediaType, RawManifest, Signature, Which};
 use skopeo_transport::{
-    Accepts, Destination, Error, Head, How, ImageName, LayerForm, Probe, PutManifestError, Role,
-    Source, Stored, Wish,
+    Accepts, Destination, Error, Head, How, ImageName, LayerForm, LayoutError, Probe,
+    PutManifestError, Role, Source, Stored, Wish,
 };
 
 /// What goes wrong with a blob at the source, once.
@@ -82,7 +82,7 @@ impl Source for FakeSource {
     async fn manifest(&self, which: &Which) -> Result<RawManifest, Error> {
         self.note(format!("manifest {which:?}"));
         let manifest = self.manifests.get(which).cloned();
-        manifest.ok_or_else(|| Error::NoSuchReference("from".to_owned()))
+        manifest.ok_or_else(|| LayoutError::NoSuchReference("from".to_owned()).into())
     }
 
     async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error> {
@@ -109,7 +109,9 @@ impl Source for FakeSource {
             Some(Fault::Silent) => {
                 return Ok(Unverified::new(stream::pending().boxed(), None));
             }
-            Some(Fault::Missing) => return Err(Error::NoSuchReference("blob".to_owned())),
+            Some(Fault::Missing) => {
+                return Err(LayoutError::NoSuchReference("blob".to_owned()).into());
+            }
         };
         let pieces: Vec<_> =
             bytes.chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).chain(end).collect();

@@ -11,7 +11,8 @@ use futures_util::StreamExt;
 use skopeo_blob::{Blob, StreamError};
 use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
 use skopeo_transport::{
-    Accepts, Destination, Error, ImageName, LayerForm, Probe, PutManifestError, Role, Stored, Wish,
+    Accepts, Destination, Error, ImageName, LayerForm, LayoutError, Probe, PutManifestError, Role,
+    Stored, Wish,
 };
 use skopeo_trust::Policy;
 
@@ -67,7 +68,7 @@ impl Moody {
     fn fail(&self, at: At) -> Result<(), Error> {
         let fails = self.fails == at && !self.failed.swap(true, Ordering::Relaxed);
         if fails || (self.fails == at && at != At::EndOnce) {
-            return Err(Error::NoSuchReference(format!("{at:?}")));
+            return Err(LayoutError::NoSuchReference(format!("{at:?}")).into());
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What can be wrong with a manifest.
 
-use crate::{ErrorClass, MediaType};
+use crate::{Classify, ErrorClass, MediaType};
 
 /// Why bytes are not the manifest they should be, or a list has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -90,11 +90,9 @@ pub enum ManifestError {
     NotAnImage(String),
 }
 
-impl ManifestError {
-    /// What the user could do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Classify for ManifestError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
             Self::NoInstance { .. } => Some(
                 "--override-os, --override-arch and --override-variant choose another platform; \
                  inspect --all-platforms shows what there is",
@@ -103,19 +101,29 @@ impl ManifestError {
                 "it may be a build cache: copy --all copies it as it is, and inspect --raw shows it",
             ),
             _ => None,
-        }
+        };
+        hint.map(str::to_owned)
     }
 
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
             Self::NoInstance { .. } | Self::InstanceNotFound(_) => ErrorClass::NotFound,
             Self::NotAList(_) | Self::NotAnImage(_) | Self::NoImages { .. } => {
                 ErrorClass::Unsupported
             }
-            _ => ErrorClass::InvalidImage,
-        }
+            Self::Json { .. }
+            | Self::Ambiguous { .. }
+            | Self::UnknownType(_)
+            | Self::UnsupportedDockerType(_)
+            | Self::SchemaVersion(_)
+            | Self::Schema1(_)
+            | Self::History { .. }
+            | Self::Signatures(_)
+            | Self::NoDigest
+            | Self::NoConfig
+            | Self::Config(_) => ErrorClass::InvalidImage,
+        })
     }
 }
 

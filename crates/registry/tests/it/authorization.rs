@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
-use skopeo_image::{Digest, RawManifest};
+use skopeo_image::{Classify as _, Digest, RawManifest};
 use skopeo_registry::{ClientOptions, Credentials, Error, Mount};
 
 use crate::server::{Reply, Seen, Server, basic, chain, reply};
@@ -446,7 +446,7 @@ async fn who_may_not_asks_for_no_more_tokens_than_need_be() {
 async fn hints_say_who_asked() {
     let registry = Registry::start(|_, _| false, token).await;
     let host = registry.server.host.clone();
-    let hint = |error: Error| error.hint().unwrap().to_owned();
+    let hint = |error: Error| error.hint().unwrap();
     let nobody = registry.server.client().repository("a").manifest("x").await.unwrap_err();
     assert_eq!(nobody.host(), Some(host.as_str()));
     let nobody = hint(nobody);

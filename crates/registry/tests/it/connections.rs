@@ -1,3 +1,4 @@
+use skopeo_image::Classify as _;
 use skopeo_registry::{Client, ClientOptions, Error, ProxyRules};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -23,7 +24,7 @@ async fn http_only_where_it_is_allowed() {
             server.host
         )
     );
-    assert_eq!(error.hint(), Some("--tls-verify=false allows http"));
+    assert_eq!(error.hint().as_deref(), Some("--tls-verify=false allows http"));
     assert!(!error.is_transient());
 }
 

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use skopeo_image::{Digest, MediaType, RawManifest};
+use skopeo_image::{Classify as _, Digest, MediaType, RawManifest};
 use skopeo_registry::UploadError;
 
 use crate::server::{Seen, Server, chain, hangup, reply};
@@ -193,7 +193,7 @@ async fn pages_are_no_answers() {
         let error = server.client().repository("a").manifest("x").await.unwrap_err();
         let said = error.hint();
         assert_eq!(said.is_some(), hint.is_some(), "{status} {said:?}");
-        assert!(said.is_none_or(|said| said.contains(hint.unwrap())), "{status} {said:?}");
+        assert!(said.as_ref().is_none_or(|said| said.contains(hint.unwrap())), "{status} {said:?}");
     }
     // The type alone says little: some have it for JSON too.
     let json = |_: &Seen| reply(200).header("Content-Type", "text/html").body("true");

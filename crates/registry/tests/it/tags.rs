@@ -1,4 +1,4 @@
-use skopeo_image::{Digest, MediaType};
+use skopeo_image::{Classify as _, Digest, MediaType};
 use skopeo_registry::{ListedBy, Referrers, referrers_tag};
 
 use crate::server::{Server, chain, reply};

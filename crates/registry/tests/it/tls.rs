@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
 };
-use skopeo_image::Digest;
+use skopeo_image::{Classify as _, Digest};
 use skopeo_registry::{
     Client, ClientOptions, ClientPair, Credentials, Error, RetryWith, TlsDetails, TlsError,
     TlsOptions,
@@ -236,7 +236,7 @@ async fn an_authority_that_is_the_server_is_believed_where_it_is_a_root() {
         let (word, year) =
             if to == 2001 { ("is after", "2001-01-01") } else { ("is before", "2200-01-01") };
         assert!(said.ends_with(&format!("{word} {year}T00:00:00Z")), "{said}");
-        let hint = client.check_login().await.unwrap_err().hint().unwrap().to_owned();
+        let hint = client.check_login().await.unwrap_err().hint().unwrap();
         assert!(hint.contains(year) && hint.contains("this machine's clock"), "{hint}");
         assert!(!hint.contains("not trusted"), "{hint}");
     }
@@ -265,7 +265,7 @@ async fn a_certificate_for_another_host_is_refused() {
         let client = client(&server, &[&authority.pem()]);
         let expected = format!("tls: failed to verify certificate: x509: {said}");
         assert_eq!(reason(&client).await, expected);
-        let hint = client.check_login().await.unwrap_err().hint().unwrap().to_owned();
+        let hint = client.check_login().await.unwrap_err().hint().unwrap();
         let told = format!("is for {}, not for 127.0.0.1", names.join(", "));
         assert!(hint.contains(&told), "{hint}");
     }

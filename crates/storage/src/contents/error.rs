@@ -2,7 +2,7 @@
 
 use std::io;
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify, ErrorClass};
 
 /// The result of making files of a tar, or a tar of files.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -94,11 +94,10 @@ pub enum Error {
     Io(#[from] io::Error),
 }
 
-impl Error {
-    /// What kind of failure it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
+impl Classify for Error {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
             Self::Malformed { .. }
             | Self::Type { .. }
             | Self::Duplicate { .. }
@@ -107,13 +106,17 @@ impl Error {
             Self::Changed { .. } => ErrorClass::DigestMismatch,
             Self::Recipe(_) => ErrorClass::Other,
             Self::Read(source) | Self::Entry { source, .. } | Self::Io(source) => {
-                match source.kind() {
-                    io::ErrorKind::PermissionDenied => ErrorClass::Denied,
-                    io::ErrorKind::NotFound => ErrorClass::NotFound,
-                    _ => ErrorClass::Other,
-                }
+                class_of(source.kind())
             }
-        }
+        })
+    }
+}
+
+fn class_of(kind: io::ErrorKind) -> ErrorClass {
+    match kind {
+        io::ErrorKind::PermissionDenied => ErrorClass::Denied,
+        io::ErrorKind::NotFound => ErrorClass::NotFound,
+        _ => ErrorClass::Other,
     }
 }
 

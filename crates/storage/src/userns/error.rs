@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify, ErrorClass};
 
 /// Why there is no user namespace.
 #[derive(Debug, thiserror::Error)]
@@ -78,23 +78,20 @@ impl std::fmt::Display for Obstacle {
     }
 }
 
-impl Error {
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
+impl Classify for Error {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
             Self::Unshare { .. } | Self::Map { .. } => ErrorClass::Denied,
             Self::Start(_) => ErrorClass::Other,
-        }
+        })
     }
 
-    /// What the user could do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<String> {
         let (Self::Unshare { obstacle, .. } | Self::Map { obstacle, .. }) = self else {
             return None;
         };
-        Some(match obstacle {
+        let hint = match obstacle {
             Obstacle::Switch => {
                 "the administrator allows it with `sysctl kernel.unprivileged_userns_clone=1`"
             }
@@ -110,7 +107,8 @@ impl Error {
                 "in a container, its runtime must allow unshare(2); or copy to oci: or dir:, which \
                  needs no namespace"
             }
-        })
+        };
+        Some(hint.to_owned())
     }
 }
 

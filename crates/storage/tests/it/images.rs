@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use serde_json::json;
-use skopeo_image::{Digest, ErrorClass};
+use skopeo_image::{Classify as _, Digest, ErrorClass};
 use skopeo_storage::{Driver, Error, Options, Store};
 
 use crate::support::{DRIVERS, Place, Sample, Tar, only_root};
@@ -27,7 +27,7 @@ fn an_image_is_found_by_id_name_and_digests() {
     assert!(store.images_by_digest(&Digest::sha256(b"other")).unwrap().is_empty());
     for unknown in ["x:1", &sample.id()[..12], "", ".."] {
         let error = store.image(unknown).unwrap_err();
-        assert_eq!(error.class(), ErrorClass::NotFound);
+        assert_eq!(error.class(), Some(ErrorClass::NotFound));
         let text = format!("locating image with ID {unknown:?}: image not known");
         assert_eq!(error.to_string(), text);
     }
@@ -139,7 +139,7 @@ fn what_is_used_is_not_deleted() {
         fs_err::write(&path, container(&sample.id(), "other").to_string()).unwrap();
         let error = store.delete_image(&sample.id()).unwrap_err();
         assert_eq!(error.to_string(), "image used by c: image is in use by a container");
-        assert_eq!(error.class(), ErrorClass::Conflict);
+        assert_eq!(error.class(), Some(ErrorClass::Conflict));
         assert_eq!(store.images().unwrap().len(), 1);
 
         let top = image.layer.unwrap();

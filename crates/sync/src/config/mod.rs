@@ -12,7 +12,7 @@ use serde::de::{
 };
 use serde_path_to_error::Segment;
 use serde_saphyr::{DefaultMessageFormatter, Error, Location, MessageFormatter as _, Spanned};
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify, ErrorClass};
 
 use crate::naming::Template;
 
@@ -75,13 +75,13 @@ impl SyncFile {
     }
 }
 
-impl Malformed {
-    /// What kind of failure it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        ErrorClass::InvalidInput
+impl Classify for Malformed {
+    fn class(&self) -> Option<ErrorClass> {
+        Some(ErrorClass::InvalidInput)
     }
+}
 
+impl Malformed {
     fn nowhere(key: &str, problem: impl fmt::Display) -> Self {
         Self::at(Location::UNKNOWN, key, problem)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify, ErrorClass};
 
 /// Two images that would be written to one name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,17 +16,13 @@ pub struct Clash {
     pub name: String,
 }
 
-impl Clash {
-    /// What kind of failure it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        ErrorClass::InvalidInput
+impl Classify for Clash {
+    fn class(&self) -> Option<ErrorClass> {
+        Some(ErrorClass::InvalidInput)
     }
 
-    /// What would help.
-    #[must_use]
-    pub fn hint(&self) -> &'static str {
-        "--scoped or --preserve-path keeps them apart"
+    fn hint(&self) -> Option<String> {
+        Some("--scoped or --preserve-path keeps them apart".to_owned())
     }
 }
 
@@ -44,11 +40,9 @@ pub struct Nested {
     pub name: String,
 }
 
-impl Nested {
-    /// What kind of failure it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        ErrorClass::InvalidInput
+impl Classify for Nested {
+    fn class(&self) -> Option<ErrorClass> {
+        Some(ErrorClass::InvalidInput)
     }
 }
 

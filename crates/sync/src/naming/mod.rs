@@ -11,7 +11,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use skopeo_image::{ErrorClass, Reference};
+use skopeo_image::{Classify, ErrorClass, Reference};
 use skopeo_transport::CollectionKind;
 
 use parts::Parts;
@@ -109,11 +109,14 @@ pub enum NamingError {
     },
 }
 
-impl NamingError {
-    /// What kind of failure it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        ErrorClass::InvalidInput
+impl Classify for NamingError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Escapes { .. } | Self::NoName { .. } | Self::Template { .. } => {
+                Some(ErrorClass::InvalidInput)
+            }
+        }
     }
 }
 

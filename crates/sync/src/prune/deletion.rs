@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 use skopeo_copy::Retry;
 use skopeo_image::go::quote;
-use skopeo_image::{Digest, ErrorClass};
+use skopeo_image::{Classify as _, Digest, ErrorClass};
 use skopeo_transport::{Collection, CollectionKind, ImageName};
 use tracing::{debug, error, info, warn};
 

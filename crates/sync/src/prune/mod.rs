@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use skopeo_copy::Retry;
-use skopeo_image::Reference;
+use skopeo_image::{Classify as _, Reference};
 use skopeo_transport::{Collection, CollectionKind, ImageName};
 use tracing::warn;
 
@@ -140,7 +140,7 @@ impl Mirror {
         let count = judged.iter().map(|it| it.verdict.doomed.len()).sum();
         let of = judged.iter().map(|it| it.shelf.has.len()).sum();
         rules.allow(count, of).map_err(|error| Error::Refused {
-            class: Some(error.class()),
+            class: error.class(),
             sentence: error.to_string(),
             hint: Some("--dry-run says what would go".to_owned()),
         })?;

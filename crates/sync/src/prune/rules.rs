@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use regex::Regex;
-use skopeo_image::{Digest, ErrorClass};
+use skopeo_image::{Classify, Digest, ErrorClass};
 
 use crate::select::{FilterError, expression};
 
@@ -129,11 +129,9 @@ pub struct TooMany {
     pub most: Most,
 }
 
-impl TooMany {
-    /// What kind of failure it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        ErrorClass::Conflict
+impl Classify for TooMany {
+    fn class(&self) -> Option<ErrorClass> {
+        Some(ErrorClass::Conflict)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify as _, ErrorClass};
 use skopeo_sync::prune::rules::Rules;
 use skopeo_sync::report::Outcome;
 use skopeo_sync::select::{Choice, Filter};

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use skopeo_config::KubeApi;
-use skopeo_image::{Digest, ErrorClass, go_json};
+use skopeo_image::{Classify, Digest, ErrorClass, go_json};
 use skopeo_registry::{Ask, ClientPair, TlsOptions, Web, WebError};
 use url::Url;
 
@@ -55,14 +55,34 @@ pub enum AtomicError {
     /// The stream says where its image is, in words that make no sense.
     #[error("Invalid format of docker reference {0:?}: missing '/'")]
     NoSlash(String),
+    /// The digest of an image is none.
+    #[error("unexpected digest reference {text}")]
+    BadDigest {
+        /// What stands there.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: skopeo_image::DigestError,
+    },
 }
 
 impl AtomicError {
-    /// What kind of error it is.
+    /// Returns whether the same call may do better in a moment.
     #[must_use]
-    pub fn class(&self) -> ErrorClass {
+    pub fn is_transient(&self) -> bool {
         match self {
-            Self::Web(error) => error.class(),
+            Self::Web(WebError::Wire { source, .. }) => source.is_transient(),
+            Self::Refused { status, .. } => matches!(status, 429 | 500..),
+            _ => false,
+        }
+    }
+}
+
+impl Classify for AtomicError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
+            Self::Web(error) => return error.class(),
             Self::Refused { instead: Some(_), .. } => ErrorClass::Unsupported,
             Self::Refused { status, .. } => match status {
                 401 => ErrorClass::Unauthorized,
@@ -74,22 +94,11 @@ impl AtomicError {
             },
             Self::NoTag => ErrorClass::NotFound,
             Self::Answer { .. } | Self::NoSlash(_) => ErrorClass::Registry,
-        }
+            Self::BadDigest { .. } => ErrorClass::InvalidImage,
+        })
     }
 
-    /// Whether the same call may do better in a moment.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Web(WebError::Wire { source, .. }) => source.is_transient(),
-            Self::Refused { status, .. } => matches!(status, 429 | 500..),
-            _ => false,
-        }
-    }
-
-    /// What the user could do about it, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::Refused { instead: Some(name), .. } => Some(format!(
                 "OpenShift 4 does not have this API any more; its registry is reached as any \
@@ -103,7 +112,7 @@ impl AtomicError {
             Self::Web(WebError::Wire { source, .. }) => {
                 let usual = "the address of OpenShift's API is that of the current context in \
                              $KUBECONFIG or ~/.kube/config; without the API there is docker://";
-                Some(source.hint().unwrap_or(usual).to_owned())
+                Some(source.hint().unwrap_or_else(|| usual.to_owned()))
             }
             _ => None,
         }

@@ -9,6 +9,7 @@ use skopeo_image::{Digest, RawManifest, Signature, SignatureKind, Which};
 use super::AtomicName;
 use super::api::Api;
 use crate::registry::{self, DockerName};
+use crate::signature_error::SignaturesError;
 use crate::{
     Accepts, Destination, Error, How, ImageName, Options, Probe, PutManifestError, Role, Stored,
     Wish,
@@ -73,7 +74,7 @@ impl Probe for AtomicDestination {
         match kind {
             SignatureKind::Simple => Ok(()),
             SignatureKind::Sigstore | SignatureKind::Bundle => {
-                Err(Error::NoSignatures(NO_SIGSTORE))
+                Err(SignaturesError::Unsupported(NO_SIGSTORE).into())
             }
         }
     }
@@ -110,7 +111,9 @@ impl Destination for AtomicDestination {
         for signature in signatures {
             match signature {
                 Signature::Simple(content) => simple.push(content),
-                Signature::Sigstore { .. } => return Err(Error::NoSignatures(NO_SIGSTORE)),
+                Signature::Sigstore { .. } => {
+                    return Err(SignaturesError::Unsupported(NO_SIGSTORE).into());
+                }
             }
         }
         let digest = match which {

@@ -93,7 +93,7 @@ impl Source for AtomicSource {
                 // It becomes part of an address.
                 id.parse::<Digest>().map_err(|source| {
                     let text = id.chars().take(100).collect::<String>();
-                    Error::BadDigest { text: text.escape_debug().to_string(), source }
+                    AtomicError::BadDigest { text: text.escape_debug().to_string(), source }
                 })?
             }
         };

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::Collection;
+use super::CollectionError;
 use crate::layout::{ArchiveName, ManyPacked};
 use crate::{Destination, Error, ImageName, NameError, Options, Probe};
 
@@ -27,14 +28,14 @@ impl Collection for Archive {
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
         match name {
             ImageName::OciArchive(name) => Ok(Box::new(self.many.create(name).await?)),
-            other => Err(Error::OtherCollection(other.to_string())),
+            other => Err(CollectionError::OtherCollection(other.to_string()).into()),
         }
     }
 
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Probe>, Error> {
         match name {
             ImageName::OciArchive(name) => Ok(Box::new(self.many.look(name)?)),
-            other => Err(Error::OtherCollection(other.to_string())),
+            other => Err(CollectionError::OtherCollection(other.to_string()).into()),
         }
     }
 

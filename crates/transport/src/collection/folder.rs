@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use skopeo_image::Digest;
 
+use super::CollectionError;
 use super::{Collection, Held, base, join};
 use crate::dir::{self, DirName, Pool};
 use crate::options::DirOptions;
@@ -65,7 +66,7 @@ impl Collection for Folder {
 fn of_folder(name: &ImageName) -> Result<DirName, Error> {
     match name {
         ImageName::Dir(name) => Ok(name.clone()),
-        other => Err(Error::OtherCollection(other.to_string())),
+        other => Err(CollectionError::OtherCollection(other.to_string()).into()),
     }
 }
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use skopeo_image::Digest;
 
 use super::Collection;
+use super::CollectionError;
 use crate::layout::{LayoutName, Many};
 use crate::options::LayoutOptions;
 use crate::{Destination, Error, ImageName, NameError, Options, Probe};
@@ -31,7 +32,7 @@ impl Collection for Layout {
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
         match name {
             ImageName::Oci(name) => Ok(Box::new(self.many.create(name).await?)),
-            other => Err(Error::OtherCollection(other.to_string())),
+            other => Err(CollectionError::OtherCollection(other.to_string()).into()),
         }
     }
 
@@ -54,7 +55,7 @@ impl Collection for Layout {
     async fn digest(&self, name: &ImageName) -> Result<Option<Digest>, Error> {
         match name {
             ImageName::Oci(name) => crate::layout::digest(name, &self.options).await.map(Some),
-            other => Err(Error::OtherCollection(other.to_string())),
+            other => Err(CollectionError::OtherCollection(other.to_string()).into()),
         }
     }
 
@@ -63,14 +64,14 @@ impl Collection for Layout {
             ImageName::Oci(name) => crate::layout::delete(name, &self.options, Some(expected))
                 .await
                 .map(|()| Vec::new()),
-            other => Err(Error::OtherCollection(other.to_string())),
+            other => Err(CollectionError::OtherCollection(other.to_string()).into()),
         }
     }
 
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Probe>, Error> {
         match name {
             ImageName::Oci(name) => Ok(Box::new(self.many.look(name)?)),
-            other => Err(Error::OtherCollection(other.to_string())),
+            other => Err(CollectionError::OtherCollection(other.to_string()).into()),
         }
     }
 

@@ -4,6 +4,7 @@
 //! what its name says apart from the place, as `docker.io/library/busybox:1`.
 
 mod archive;
+mod error;
 mod folder;
 mod layout;
 mod path;
@@ -18,6 +19,7 @@ use skopeo_image::Digest;
 
 use crate::{Destination, Error, ImageName, NameError, Options, Probe};
 
+pub use error::CollectionError;
 pub use path::{base, join};
 
 /// The kinds of collections.
@@ -110,7 +112,7 @@ pub trait Collection: Send + Sync + fmt::Debug {
     /// # Errors
     /// If it cannot be told.
     async fn tags(&self, _repository: &str) -> Result<Vec<String>, Error> {
-        Err(Error::NotDeletable)
+        Err(CollectionError::NotDeletable.into())
     }
 
     /// The digest that a name leads to; `None` where nothing can be deleted.
@@ -127,7 +129,7 @@ pub trait Collection: Send + Sync + fmt::Debug {
     /// # Errors
     /// If it is not there, is another one by now, or cannot be removed.
     async fn remove(&self, _name: &ImageName, _expected: &Digest) -> Result<Vec<String>, Error> {
-        Err(Error::NotDeletable)
+        Err(CollectionError::NotDeletable.into())
     }
 
     /// Gives a name back to an image of this digest, which is there still, unless something has the
@@ -136,7 +138,7 @@ pub trait Collection: Send + Sync + fmt::Debug {
     /// # Errors
     /// If the image is gone, or has no names apart from itself here.
     async fn give_back(&self, _name: &ImageName, _digest: &Digest) -> Result<bool, Error> {
-        Err(Error::NotDeletable)
+        Err(CollectionError::NotDeletable.into())
     }
 
     /// Ends the writing. What has to be whole to have a name, as an archive, gets it only here.

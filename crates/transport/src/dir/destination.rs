@@ -18,10 +18,12 @@ use skopeo_image::{Algorithm, Descriptor, Digest, RawManifest, Signature, Which}
 use tokio::sync::OnceCell;
 use tracing::info;
 
+use super::DirError;
 use super::version::VersionFile;
 use super::{DirName, Pool, Version, version, whole};
 use crate::options::{DirOptions, Overwrite};
 use crate::proof::Proofs;
+use crate::signature_error::SignaturesError;
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, Partial, Probe, PutManifestError, Role,
     Stored, Wish, files, signature_file,
@@ -39,7 +41,7 @@ pub(crate) fn create(name: &DirName, options: &DirOptions) -> Result<DirDestinat
     links::check(name.path())?;
     let folder = Path::new(&name.resolved);
     if !folder.exists() {
-        files::make_folder(folder).map_err(|source| Error::Folder {
+        files::make_folder(folder).map_err(|source| DirError::Folder {
             path: name.resolved.clone(),
             source: source.into(),
         })?;
@@ -57,7 +59,7 @@ pub(crate) fn create_in(
     options: &DirOptions,
 ) -> Result<DirDestination, Error> {
     if options.overwrite == Overwrite::Never && whole::has_image(name) {
-        return Err(Error::FolderExists(name.to_string()));
+        return Err(DirError::FolderExists(name.to_string()).into());
     }
     version::check(name)?;
     let shared =
@@ -100,7 +102,7 @@ fn accepts(options: &DirOptions) -> Result<Accepts, Error> {
         (false, false) => LayerForm::AsIs,
         (true, false) => LayerForm::Compressed,
         (false, true) => LayerForm::Uncompressed,
-        (true, true) => return Err(Error::CompressAndDecompress),
+        (true, true) => return Err(DirError::CompressAndDecompress.into()),
     };
     Ok(Accepts {
         manifests: Vec::new(),
@@ -215,11 +217,11 @@ impl DirDestination {
             let mut vanished = 0_u32;
             loop {
                 match self.open_folder() {
-                    Err(Error::FolderBusy(_)) if !told => {
+                    Err(Error::Dir(DirError::FolderBusy(_))) if !told => {
                         told = true;
                         info!("Waiting for another program to end its work in {}", self.name);
                     }
-                    Err(Error::FolderBusy(_)) => {}
+                    Err(Error::Dir(DirError::FolderBusy(_))) => {}
                     // Who made it, or the one above, found no use for it.
                     Err(error) if error.is_missing_file() && vanished < MAX_VANISHED => {
                         vanished = vanished.saturating_add(1);
@@ -243,7 +245,9 @@ impl DirDestination {
         }
         files::make_folder(folder).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::from(source),
-            _ => Error::Folder { path: self.name.resolved.clone(), source: source.into() },
+            _ => {
+                DirError::Folder { path: self.name.resolved.clone(), source: source.into() }.into()
+            }
         })?;
         let version = Some(VersionFile::open(&self.name)?);
         let made = shared.map(|shared| (folder.to_owned(), shared.pool.clone()));
@@ -375,7 +379,8 @@ impl Destination for DirDestination {
     async fn put_signatures(&self, signatures: &[Signature], which: &Which) -> Result<(), Error> {
         let encoded = signatures.iter().enumerate().map(|(before, signature)| {
             let path = self.name.signature(which, before);
-            signature_file::encode(signature).map_err(|source| Error::Signature { path, source })
+            signature_file::encode(signature)
+                .map_err(|source| SignaturesError::Malformed { path, source })
         });
         let encoded = encoded.collect::<Result<_, _>>()?;
         let mut pending = self.pending();

@@ -6,6 +6,7 @@
 //! not sha256, `HEX` is `ALGORITHM-HEX` and the format is 1.2 instead of 1.1.
 
 mod destination;
+mod error;
 mod pool;
 mod removal;
 mod source;
@@ -21,6 +22,7 @@ use crate::Error;
 use crate::name::{Name, NameError, parents, resolve};
 
 pub(crate) use destination::{create, create_in, look};
+pub use error::DirError;
 pub(crate) use pool::Pool;
 pub(crate) use removal::{digest, is_image, remove};
 pub(crate) use source::open;
@@ -147,7 +149,8 @@ impl Version {
         if self <= Self::NEWEST {
             return Ok(());
         }
-        Err(Error::UnsupportedVersion { version: text.to_owned(), path: name.resolved.clone() })
+        Err(DirError::UnsupportedVersion { version: text.to_owned(), path: name.resolved.clone() }
+            .into())
     }
 }
 

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use skopeo_blob::Unverified;
 use skopeo_image::{Descriptor, RawManifest, Signature, Which};
 
+use super::DirError;
 use super::{DirName, Version};
+use crate::signature_error::SignaturesError;
 use crate::signature_file::{self, Gathered};
 use crate::{Error, ImageName, Source, files, manifest};
 
@@ -17,13 +19,15 @@ pub(crate) fn open(name: &DirName) -> Result<DirSource, Error> {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let Some(version) = Version::parse(&text) else {
-                return Err(Error::InvalidVersionFile(text));
+                return Err(DirError::InvalidVersionFile(text).into());
             };
             version.check(&text, name)?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => {
-            return Err(Error::VersionFile { path: name.version(), source: source.into() });
+            return Err(
+                DirError::VersionFile { path: name.version(), source: source.into() }.into()
+            );
         }
     }
     Ok(DirSource { image: ImageName::Dir(name.clone()), name: name.clone() })
@@ -59,7 +63,7 @@ impl Source for DirSource {
                 Ok(bytes) => {
                     let size = bytes.len();
                     let signature = signature_file::decode(bytes)
-                        .map_err(|source| Error::Signature { path, source })?;
+                        .map_err(|source| SignaturesError::Malformed { path, source })?;
                     signatures.add(signature, size)?;
                 }
                 Err(error) if error.is_missing_file() => break,

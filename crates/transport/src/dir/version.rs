@@ -9,6 +9,7 @@ use fs_err::File;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_config::links;
 
+use super::DirError;
 use super::{DirName, Version};
 use crate::{Error, files};
 
@@ -30,8 +31,8 @@ pub(super) fn check(name: &DirName) -> Result<(), Error> {
     match read(&name.version()) {
         // As it is where a copy was killed between making the file and writing it.
         Ok(text) if text.is_empty() && is_alone(name)? => Ok(()),
-        Ok(text) => Version::parse(&text).ok_or(Error::NotImageFolder)?.check(&text, name),
-        Err(error) if error.is_missing_file() => Err(Error::NotImageFolder),
+        Ok(text) => Version::parse(&text).ok_or(DirError::NotImageFolder)?.check(&text, name),
+        Err(error) if error.is_missing_file() => Err(DirError::NotImageFolder.into()),
         Err(error) => Err(error),
     }
 }
@@ -45,7 +46,7 @@ pub(super) struct VersionFile {
 
 impl VersionFile {
     /// Makes or opens the file in a folder that is there. Where another copy holds it the error is
-    /// [`Error::FolderBusy`].
+    /// [`DirError::FolderBusy`].
     pub(super) fn open(name: &DirName) -> Result<Self, Error> {
         links::check(name.path())?;
         for _ in 0..PATIENCE {
@@ -53,7 +54,7 @@ impl VersionFile {
                 return Ok(this);
             }
         }
-        Err(Error::FolderBusy(name.to_string()))
+        Err(DirError::FolderBusy(name.to_string()).into())
     }
 
     /// `None` if somebody else made, replaced or removed it meanwhile.
@@ -61,7 +62,7 @@ impl VersionFile {
         let path = name.version();
         let empty = fs_err::read_dir(&name.resolved)?.next().is_none();
         if !empty && !path.exists() {
-            return Err(Error::NotImageFolder);
+            return Err(DirError::NotImageFolder.into());
         }
         let mut options = fs_err::OpenOptions::new();
         let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
@@ -74,7 +75,7 @@ impl VersionFile {
             Err(error) => return Err(error.into()),
         };
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(Error::FolderBusy(name.to_string()));
+            return Err(DirError::FolderBusy(name.to_string()).into());
         }
         // The name may have gone to another file before the lock was ours.
         if !files::is_at(&file, &path)? {
@@ -89,7 +90,7 @@ impl VersionFile {
         if text.is_empty() && is_alone(name)? {
             this.fill()?;
         } else {
-            Version::parse(&text).ok_or(Error::NotImageFolder)?.check(&text, name)?;
+            Version::parse(&text).ok_or(DirError::NotImageFolder)?.check(&text, name)?;
         }
         Ok(Some(this))
     }

@@ -18,6 +18,7 @@ use super::saving::{Named, Saving};
 use super::{DockerArchiveName, SavedError};
 use crate::name::Name;
 use crate::probe::Unopened;
+use crate::signature_error::SignaturesError;
 use crate::tar::{Hold, place};
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, Options, Probe, PutManifestError, Role,
@@ -173,7 +174,11 @@ impl Destination for SavedDestination {
     }
 
     async fn put_signatures(&self, signatures: &[Signature], _which: &Which) -> Result<(), Error> {
-        if signatures.is_empty() { Ok(()) } else { Err(Error::NoSignatures(NO_SIGNATURES)) }
+        if signatures.is_empty() {
+            Ok(())
+        } else {
+            Err(SignaturesError::Unsupported(NO_SIGNATURES).into())
+        }
     }
 
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {

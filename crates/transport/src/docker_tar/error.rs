@@ -1,6 +1,9 @@
 //! What can be wrong with what `docker save` made, in the original's words where it has any.
 
-use skopeo_image::{Digest, DigestError, ErrorClass, ReferenceError};
+use skopeo_image::{Classify, Digest, DigestError, ErrorClass, ReferenceError};
+
+use super::daemon::DaemonError;
+use crate::tar::NOT_EXTENSIBLE;
 
 /// Why a docker archive, or an image in it, cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -134,32 +137,81 @@ pub enum SavedError {
     },
 }
 
-impl SavedError {
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
+impl Classify for SavedError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
             Self::NoSuchIndex { .. } | Self::NoSuchTag(_) | Self::UnknownBlob(_) => {
                 ErrorClass::NotFound
             }
             Self::NotOne(_) | Self::IndexInDestination(_) => ErrorClass::InvalidInput,
             Self::NoLists | Self::ManifestType => ErrorClass::Unsupported,
             Self::NotExtensible { .. } => ErrorClass::Conflict,
-            _ => ErrorClass::InvalidImage,
+            Self::Missing(_)
+            | Self::Manifest(_)
+            | Self::Tag { .. }
+            | Self::ListedTag { .. }
+            | Self::Tagless { .. }
+            | Self::Config { .. }
+            | Self::DiffId { .. }
+            | Self::NoRootFs(_)
+            | Self::LayerCount { .. }
+            | Self::OtherLayer { .. }
+            | Self::LayerTwice(_)
+            | Self::LayerMissing(_)
+            | Self::LayerSize { .. }
+            | Self::OwnConfig(_) => ErrorClass::InvalidImage,
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotOne(0) => return None,
+            Self::NotOne(_) | Self::NoSuchTag(_) => {
+                "`list-tags docker-archive:PATH` says what is there; name one as \
+                 docker-archive:PATH:REFERENCE, or count them as docker-archive:PATH:@0"
+            }
+            Self::NotExtensible { .. } => NOT_EXTENSIBLE,
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// What can go wrong with what `docker save` makes and a daemon loads.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerTarError {
+    /// An archive of `docker save` is broken, or has no such image.
+    #[error(transparent)]
+    Saved(#[from] SavedError),
+    /// A Docker daemon could not be used.
+    #[error("{doing}")]
+    Daemon {
+        /// What for, in the original's words.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: DaemonError,
+    },
+    /// An image cannot be written to a daemon under that name.
+    #[error(transparent)]
+    DaemonDestination(DaemonError),
+}
+
+impl Classify for DockerTarError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Saved(error) => error.class(),
+            Self::Daemon { source, .. } | Self::DaemonDestination(source) => source.class(),
         }
     }
 
-    /// What the user could do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<String> {
         match self {
-            Self::NotOne(0) => None,
-            Self::NotOne(_) | Self::NoSuchTag(_) => Some(
-                "`list-tags docker-archive:PATH` says what is there; name one as \
-                 docker-archive:PATH:REFERENCE, or count them as docker-archive:PATH:@0",
-            ),
-            Self::NotExtensible { .. } => Some(crate::error::NOT_EXTENSIBLE),
-            _ => None,
+            Self::Saved(error) => error.hint(),
+            Self::Daemon { source, .. } => source.hint(),
+            Self::DaemonDestination(_) => None,
         }
     }
 }

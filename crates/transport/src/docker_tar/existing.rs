@@ -8,6 +8,7 @@ use std::sync::Arc;
 use skopeo_blob::sniff_bytes;
 use skopeo_image::{Compression, Digest, Reference};
 
+use super::DockerTarError;
 use super::SavedError;
 use super::legacy::REPOSITORIES;
 use super::manifest::MANIFEST;
@@ -93,7 +94,7 @@ impl Old {
         }
         let saved = match Saved::open(path, scratch) {
             Ok(saved) => saved,
-            Err(Error::Saved(SavedError::Missing(_))) => {
+            Err(Error::DockerTar(DockerTarError::Saved(SavedError::Missing(_)))) => {
                 return Err(not_extensible(path, "has no manifest.json"));
             }
             Err(error) => return Err(error),

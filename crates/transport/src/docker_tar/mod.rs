@@ -21,7 +21,7 @@ mod source;
 use crate::{Error, Options, files};
 
 pub use daemon::{DaemonError, DaemonName};
-pub use error::SavedError;
+pub use error::{DockerTarError, SavedError};
 pub use name::DockerArchiveName;
 
 pub(crate) use daemon::{create as create_in_daemon, open as open_from_daemon};

@@ -8,6 +8,7 @@ use skopeo_blob::Blob;
 use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Signature, Which};
 use tracing::warn;
 
+use super::LayoutError;
 use super::editor::{Edit, Editor, Replaced};
 use super::folder::Folder;
 use super::hanging::{self, Hanging};
@@ -17,6 +18,7 @@ use super::source::Place;
 use super::{Entry, LayoutName};
 use crate::options::LayoutOptions;
 use crate::proof::Proofs;
+use crate::signature_error::SignaturesError;
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, Partial, Probe, PutManifestError,
     Referrer, Role, Stored, Wish, files,
@@ -119,7 +121,7 @@ pub(super) fn reference(entry: &Entry) -> Result<Option<String>, Error> {
     match entry {
         Entry::Only => Ok(None),
         Entry::Reference(reference) => Ok(Some(reference.clone())),
-        Entry::Index(index) => Err(Error::IndexInDestination(*index)),
+        Entry::Index(index) => Err(LayoutError::IndexInDestination(*index).into()),
     }
 }
 
@@ -153,7 +155,11 @@ pub(super) fn digest_of(manifest: &RawManifest, which: &Which) -> Result<Digest,
 
 /// Takes no signatures, which is all that a layout can do.
 pub(super) fn refuse(signatures: &[Signature]) -> Result<(), Error> {
-    if signatures.is_empty() { Ok(()) } else { Err(Error::NoSignatures(NO_SIGNATURES)) }
+    if signatures.is_empty() {
+        Ok(())
+    } else {
+        Err(SignaturesError::Unsupported(NO_SIGNATURES).into())
+    }
 }
 
 /// The descriptor of an image in an index.

@@ -14,6 +14,7 @@ use skopeo_image::{Algorithm, Digest};
 use super::LayoutName;
 use super::index::Index;
 use super::source::Place;
+use crate::invalid_file::InvalidFile;
 use crate::options::LayoutOptions;
 use crate::{Error, files, inside};
 
@@ -118,7 +119,7 @@ impl Folder {
     pub(super) fn index(&self) -> Result<Index, Error> {
         let path = self.index_path();
         let bytes = files::read(&path, None, files::MAX_INDEX)?;
-        Index::parse(bytes).map_err(|source| Error::Json { path, source })
+        Index::parse(bytes).map_err(|source| InvalidFile::Json { path, source }.into())
     }
 
     /// Waits until nobody else edits the index. The lock ends with the value, or the process.

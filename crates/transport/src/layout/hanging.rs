@@ -12,6 +12,7 @@ use skopeo_image::{Descriptor, Digest, Links, MediaType, RawManifest, go_json};
 use skopeo_registry::referrers_tag;
 use tracing::debug;
 
+use super::LayoutError;
 use super::index::{Entry, Index, Target};
 use super::source::Place;
 use crate::referrer::replaces;
@@ -88,7 +89,7 @@ pub(super) fn by_subject(
             continue;
         }
         if seen.len() > MOST {
-            return Err(Error::TooManyManifests(MOST));
+            return Err(LayoutError::TooManyManifests(MOST).into());
         }
         let bytes = place.manifest(&digest)?;
         let manifest = RawManifest::new(Some(media_type), bytes.into());

@@ -12,6 +12,7 @@ use skopeo_image::number::narrow;
 use skopeo_image::{Digest, MediaType};
 
 use super::Entry as Wanted;
+use super::LayoutError;
 use super::labels::name_of;
 use crate::{Error, files};
 
@@ -130,7 +131,7 @@ impl Index {
     /// One of them.
     pub(super) fn entry(&self, at: usize) -> Result<&Entry, Error> {
         let entries = self.entries.len();
-        self.entries.get(at).ok_or(Error::NoSuchEntry { index: at, entries })
+        self.entries.get(at).ok_or_else(|| LayoutError::NoSuchEntry { index: at, entries }.into())
     }
 
     /// The references of all descriptors, in their order, each once.
@@ -149,12 +150,12 @@ impl Index {
                 let mut images = self.entries.iter().enumerate().filter(|(_, entry)| !hangs(entry));
                 match (images.next(), images.next()) {
                     (Some((at, _)), None) => Ok(at),
-                    _ => Err(Error::MoreThanOneImage),
+                    _ => Err(LayoutError::MoreThanOneImage.into()),
                 }
             }
             Wanted::Index(index) if *index < self.entries.len() => Ok(*index),
             Wanted::Index(index) => {
-                Err(Error::NoSuchEntry { index: *index, entries: self.entries.len() })
+                Err(LayoutError::NoSuchEntry { index: *index, entries: self.entries.len() }.into())
             }
             Wanted::Reference(reference) => {
                 let mut types = Vec::new();
@@ -169,9 +170,9 @@ impl Index {
                     types.push(media_type.to_string());
                 }
                 Err(if types.is_empty() {
-                    Error::NoSuchReference(reference.clone())
+                    LayoutError::NoSuchReference(reference.clone()).into()
                 } else {
-                    Error::UnsupportedEntry { reference: reference.clone(), types }
+                    LayoutError::UnsupportedEntry { reference: reference.clone(), types }.into()
                 })
             }
         }
@@ -312,7 +313,7 @@ impl Entry {
         let Fields { media_type, digest, .. } = self.fields()?;
         match digest.parse() {
             Ok(digest) => Ok(Target { media_type, digest }),
-            Err(source) => Err(Error::BadDigest { text: digest, source }),
+            Err(source) => Err(LayoutError::BadDigest { text: digest, source }.into()),
         }
     }
 
@@ -352,7 +353,7 @@ impl Entry {
     }
 
     fn fields(&self) -> Result<Fields, Error> {
-        self.raw.read().map_err(Error::BadDescriptor)
+        Ok(self.raw.read().map_err(LayoutError::BadDescriptor)?)
     }
 
     fn forget_reference(&mut self) {

@@ -8,6 +8,7 @@
 mod archive;
 mod destination;
 mod editor;
+mod error;
 mod folder;
 mod hanging;
 mod index;
@@ -31,6 +32,7 @@ pub(crate) use archive::{
     look as look_at_archive, names as names_in_archive, open as open_archive,
 };
 pub(crate) use destination::{create, look};
+pub use error::LayoutError;
 pub(crate) use index::Index;
 pub(crate) use many::{Many, held};
 pub(crate) use source::open;
@@ -196,7 +198,7 @@ pub(crate) async fn delete(
             };
             index.retain(|other| !is_same(other));
             if expected.is_some() && index.find_first(reference).is_some() {
-                return Err(Error::NamedTwice(format!("oci:{name}")));
+                return Err(LayoutError::NamedTwice(format!("oci:{name}")).into());
             }
         }
         sweep_images(&folder, vec![gone], index, &lock)

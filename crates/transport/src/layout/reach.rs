@@ -12,6 +12,7 @@ use super::index::{Target, is_manifest};
 use super::source::Place;
 use crate::Error;
 use crate::files::MAX_MANIFEST;
+use crate::invalid_file::InvalidFile;
 
 /// The digests reached so far, and what is known of each.
 #[derive(Debug, Default)]
@@ -85,8 +86,10 @@ impl Reach {
             if !is_known && target == top {
                 return Err(Error::UnknownEntry(target.media_type.to_string()));
             }
-            let named: Named = go_json::from_slice(&bytes)
-                .map_err(|source| Error::Json { path: place.locate(&target.digest), source })?;
+            let named: Named = go_json::from_slice(&bytes).map_err(|source| InvalidFile::Json {
+                path: place.locate(&target.digest),
+                source,
+            })?;
             for link in named.manifests.into_iter().flatten() {
                 let Link { media_type, digest, size, .. } = link;
                 if media_type.is_blob() {

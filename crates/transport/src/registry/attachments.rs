@@ -16,6 +16,7 @@ use skopeo_registry::{BoxError, Repository, UploadError};
 
 use super::foreign::unverified;
 use super::raw;
+use crate::signature_error::SignaturesError;
 use crate::signature_file::Gathered;
 use crate::{CosignTag, Error, files};
 
@@ -51,10 +52,12 @@ pub(super) async fn write(
             let config = match &manifest.config {
                 Some(config) => {
                     let bytes = fetch(repository, &config.blob, wide(MAX_CONFIG_SIZE)).await?;
-                    go_json::from_slice(&bytes).map_err(|source| Error::AttachmentConfig {
-                        digest: config.blob.digest.clone(),
-                        repository: repository.name(),
-                        source: source.into(),
+                    go_json::from_slice(&bytes).map_err(|source| {
+                        SignaturesError::AttachmentConfig {
+                            digest: config.blob.digest.clone(),
+                            repository: repository.name(),
+                            source: source.into(),
+                        }
                     })?
                 }
                 None => Config::new(),
@@ -144,10 +147,11 @@ async fn attachment(
         Err(error) => return Err(error.into()),
     };
     if manifest.media_type != MediaType::OCI_MANIFEST {
-        return Err(Error::AttachmentType {
+        return Err(SignaturesError::AttachmentType {
             name: format!("{}:{tag}", repository.name()),
             media_type: manifest.media_type,
-        });
+        }
+        .into());
     }
     Ok(Some(oci::Manifest::parse(&manifest.bytes)?))
 }

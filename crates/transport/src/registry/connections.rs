@@ -12,6 +12,7 @@ use skopeo_registry::{
     TlsOptions,
 };
 
+use super::DockerError;
 use super::ledger::Ledger;
 use super::untag::Habits;
 use crate::{Error, Options, files};
@@ -127,7 +128,8 @@ impl Connections {
         // A helper is a program that may take its time.
         let found = files::blocking(move || {
             let options = AuthOptions { authfile, ..AuthOptions::default() };
-            auth::find(&config, &options, &name).map_err(|source| Error::Credentials { source })
+            auth::find(&config, &options, &name)
+                .map_err(|source| DockerError::Credentials { source }.into())
         })
         .await?;
         let found = match found {

@@ -13,10 +13,12 @@ use skopeo_config::signatures::Access;
 use skopeo_image::{Digest, MediaType, RawManifest, Signature, SignatureKind, Which};
 use skopeo_registry::{BoxError, Mount, Repository, RetryWith, UploadError, UploadSession};
 
+use super::DockerError;
 use super::ledger::Ledger;
 use super::lookaside::Lookaside;
 use super::referrers::Shelf;
 use super::{DockerName, attachments, bundles, kept, place, same_registry};
+use crate::signature_error::SignaturesError;
 use crate::{
     Accepts, Destination, Error, How, ImageName, LayerForm, Options, Probe, PutManifestError,
     Referrer, Role, Stored, Wish, files, manifest,
@@ -190,7 +192,7 @@ impl RegistryDestination {
                     Some(RetryWith::Same) | None => {}
                 }
                 if retry_with.is_some() {
-                    Error::UploadAgain(Box::new(error))
+                    DockerError::UploadAgain(Box::new(error)).into()
                 } else {
                     error.into()
                 }
@@ -203,7 +205,7 @@ impl RegistryDestination {
         let signatures = self.options.config.signatures()?;
         match signatures.use_sigstore_attachments(self.name.reference()) {
             true => Ok(()),
-            false => Err(Error::AttachmentsDisabled),
+            false => Err(SignaturesError::AttachmentsDisabled.into()),
         }
     }
 }

@@ -6,6 +6,7 @@ use skopeo_image::Descriptor;
 use skopeo_registry::{Download, Repository};
 use url::Url;
 
+use super::DockerError;
 use crate::{Error, Options};
 
 /// How many addresses of a layer are tried: each is waited for, and anybody may have written them.
@@ -46,7 +47,11 @@ async fn first(
             Err(error) => failed.push(crate::chain(&error)),
         }
     }
-    if failed.is_empty() { Ok(None) } else { Err(Error::ForeignBlob(failed.join(", "))) }
+    if failed.is_empty() {
+        Ok(None)
+    } else {
+        Err(DockerError::ForeignBlob(failed.join(", ")).into())
+    }
 }
 
 fn on_the_web(urls: &[String]) -> impl Iterator<Item = (&str, String)> {

@@ -14,6 +14,8 @@ use skopeo_image::{Digest, Reference, Signature};
 use skopeo_registry::Repository;
 use url::Url;
 
+use crate::invalid_file::InvalidFile;
+use crate::signature_error::SignaturesError;
 use crate::signature_file::{self, Gathered};
 use crate::{Error, files};
 
@@ -45,7 +47,7 @@ impl Lookaside {
         let mut signatures = Gathered::default();
         loop {
             if signatures.len() >= MAX_SIGNATURES {
-                return Err(Error::TooManySignatures(MAX_SIGNATURES));
+                return Err(SignaturesError::TooMany(MAX_SIGNATURES).into());
             }
             let url = self.url(digest, signatures.len().saturating_add(1));
             let bytes = match url.scheme() {
@@ -55,8 +57,9 @@ impl Lookaside {
             };
             let Some(bytes) = bytes else { return Ok(signatures.all()) };
             let size = bytes.len();
-            let signature = signature_file::decode(bytes)
-                .map_err(|source| Error::Signature { path: PathBuf::from(shown(&url)), source })?;
+            let signature = signature_file::decode(bytes).map_err(|source| {
+                SignaturesError::Malformed { path: PathBuf::from(shown(&url)), source }
+            })?;
             signatures.add(signature, size)?;
         }
     }
@@ -70,7 +73,7 @@ impl Lookaside {
             let url = self.url(digest, number);
             let path = self.writable(&url, "writing signature to")?;
             let bytes = signature_file::encode(signature)
-                .map_err(|source| Error::Signature { path: path.clone(), source })?;
+                .map_err(|source| SignaturesError::Malformed { path: path.clone(), source })?;
             if let Some(folder) = path.parent() {
                 fs_err::create_dir_all(folder)?;
             }
@@ -107,9 +110,11 @@ impl Lookaside {
     fn writable(&self, url: &Url, doing: &'static str) -> Result<PathBuf, Error> {
         match url.scheme() {
             "file" => Ok(links::target(&path_of(url)?)?),
-            "http" | "https" => {
-                Err(Error::LookasideReadOnly { scheme: url.scheme().to_owned(), url: shown(url) })
+            "http" | "https" => Err(SignaturesError::LookasideReadOnly {
+                scheme: url.scheme().to_owned(),
+                url: shown(url),
             }
+            .into()),
             _ => Err(unsupported(doing, url)),
         }
     }
@@ -124,11 +129,12 @@ fn read_file(url: &Url) -> Result<Option<Vec<u8>>, Error> {
 }
 
 async fn read_web(repository: &Repository, url: &Url) -> Result<Option<Vec<u8>>, Error> {
-    let reading = |source| Error::LookasideRead { url: shown(url), source: Box::new(source) };
+    let reading =
+        |source| SignaturesError::LookasideRead { url: shown(url), source: Box::new(source) };
     let download = match repository.foreign_blob(url.as_str(), None, None).await {
         Ok(download) => download,
         Err(error) if error.status() == Some(404) => return Ok(None),
-        Err(error) => return Err(reading(super::without_context(error))),
+        Err(error) => return Err(reading(super::without_context(error)).into()),
     };
     let mut stream = download.stream;
     let mut bytes = Vec::new();
@@ -136,7 +142,9 @@ async fn read_web(repository: &Repository, url: &Url) -> Result<Option<Vec<u8>>,
         bytes.extend_from_slice(&piece);
         let (size, limit) = (wide(bytes.len()), files::MAX_SIGNATURE);
         if size > limit {
-            return Err(Error::TooLarge { path: PathBuf::from(shown(url)), size, limit });
+            return Err(
+                InvalidFile::TooLarge { path: PathBuf::from(shown(url)), size, limit }.into()
+            );
         }
     }
     Ok(Some(bytes))
@@ -156,5 +164,5 @@ fn shown(url: &Url) -> String {
 }
 
 fn unsupported(doing: &'static str, url: &Url) -> Error {
-    Error::LookasideScheme { doing, url: shown(url) }
+    SignaturesError::LookasideScheme { doing, url: shown(url) }.into()
 }

@@ -6,6 +6,7 @@ use skopeo_config::Endpoint;
 use skopeo_image::{Digest, MediaType, RawManifest, Reference, Which};
 use skopeo_registry::Repository;
 
+use super::DockerError;
 use super::{DockerName, raw, tag_or_digest};
 use crate::{Error, Options, manifest};
 
@@ -57,13 +58,13 @@ pub(super) async fn choose(
         }
     }
     // The last one is the place itself, and what counts.
-    let Some((primary, error)) = failed.pop() else { return Err(Error::NoEndpoint) };
+    let Some((primary, error)) = failed.pop() else { return Err(DockerError::NoEndpoint.into()) };
     if failed.is_empty() {
         return Err(error);
     }
     let mirrors = failed.iter().map(|(name, error)| format!("[{name}: {}]", crate::chain(error)));
     let mirrors = mirrors.collect::<Vec<_>>().join("\n");
-    Err(Error::AllEndpoints { mirrors, primary, source: Box::new(error) })
+    Err(DockerError::AllEndpoints { mirrors, primary, source: Box::new(error) }.into())
 }
 
 /// Says if the tag of a name that has a digest, too, leads elsewhere by now. The digest decides all
@@ -103,7 +104,8 @@ async fn ask(
 ) -> Result<Chosen, Error> {
     let repository = options.connections.repository(options, endpoint, name.reference()).await?;
     let reference = endpoint.reference.clone();
-    let text = tag_or_digest(&reference).ok_or_else(|| Error::ReadingUntagged(name.to_string()))?;
+    let text =
+        tag_or_digest(&reference).ok_or_else(|| DockerError::ReadingUntagged(name.to_string()))?;
     if want == Want::Digest {
         match repository.head_manifest(text).await {
             Ok(head) => {

@@ -8,6 +8,7 @@ mod attachments;
 mod bundles;
 mod connections;
 mod destination;
+mod error;
 mod foreign;
 mod kept;
 mod ledger;
@@ -29,6 +30,7 @@ use crate::{Error, ImageName, Options};
 pub use connections::Connections;
 pub(crate) use connections::{proxies, tls_details};
 pub(crate) use destination::create;
+pub use error::{DeletionError, DockerError};
 pub(crate) use foreign::elsewhere;
 pub use ledger::{KnownBlob, Ledger, OpenUpload};
 pub(crate) use source::open;
@@ -206,7 +208,8 @@ pub(crate) async fn valid_tags(
 
 /// The digest that a name leads to.
 pub(crate) async fn resolve(name: &DockerName, options: &Options) -> Result<Digest, Error> {
-    let reference = name.tag_or_digest().ok_or_else(|| Error::ReadingUntagged(name.to_string()))?;
+    let reference =
+        name.tag_or_digest().ok_or_else(|| DockerError::ReadingUntagged(name.to_string()))?;
     digest_of(&place(name, options).await?, reference).await
 }
 
@@ -220,16 +223,16 @@ async fn digest_of(repository: &Repository, reference: &str) -> Result<Digest, E
 
 /// Deletes the manifest that a name leads to, with every other tag of it and its signatures.
 pub(crate) async fn delete(name: &DockerName, options: &Options) -> Result<(), Error> {
-    let reference = name.tag_or_digest().ok_or(Error::DeletingUntagged)?;
+    let reference = name.tag_or_digest().ok_or(DeletionError::DeletingUntagged)?;
     let lookaside = Lookaside::new(&options.config, name.reference(), Access::Write)?;
     let repository = place(name, options).await?;
-    let deleting = |source| Error::Deleting {
+    let deleting = |source| DeletionError::Deleting {
         reference: name.whole().to_string(),
         source: Box::new(without_context(source)),
     };
     let fetched = match repository.manifest(reference).await {
         Err(error) if error.status() == Some(404) => {
-            return Err(Error::NothingToDelete(name.whole().to_string()));
+            return Err(DeletionError::NothingToDelete(name.whole().to_string()).into());
         }
         fetched => fetched.map_err(deleting)?,
     };

@@ -12,6 +12,7 @@ use skopeo_image::{Descriptor, Digest, Links, MediaType, RawManifest, go_json};
 use skopeo_registry::{ListedBy, Repository, referrers_tag};
 use tokio::sync::OnceCell;
 
+use super::DockerError;
 use super::raw;
 use crate::referrer::replaces;
 use crate::{CosignTag, Error, Found, Look, PutManifestError, Referrer};
@@ -208,5 +209,5 @@ async fn add(repository: &Repository, tag: String, ours: &[OciDescriptor]) -> Re
         let range = pause..pause.saturating_mul(2);
         tokio::time::sleep(Duration::from_millis(fastrand::u64(range))).await;
     }
-    Err(Error::ReferrersTag { tag, tries: TRIES })
+    Err(DockerError::ReferrersTag { tag, tries: TRIES }.into())
 }

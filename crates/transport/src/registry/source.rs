@@ -8,6 +8,7 @@ use skopeo_config::signatures::Access;
 use skopeo_image::{Algorithm, Descriptor, Digest, RawManifest, Signature, Which};
 use tokio::sync::Mutex;
 
+use super::DockerError;
 use super::foreign::{elsewhere_through, unverified};
 use super::lookaside::Lookaside;
 use super::mirrors::{Chosen, Want, choose};
@@ -18,7 +19,7 @@ use crate::{Error, Head, ImageName, Look, Options, Referrer, Source, files};
 /// its manifest is asked for.
 pub(crate) fn open(name: &DockerName, options: &Options) -> Result<RegistrySource, Error> {
     if name.untagged {
-        return Err(Error::ReadingUntagged(name.to_string()));
+        return Err(DockerError::ReadingUntagged(name.to_string()).into());
     }
     Ok(RegistrySource {
         image: ImageName::Docker(name.clone()),

@@ -1,8 +1,8 @@
 //! What can go wrong with images in a store of podman and buildah.
 
-use skopeo_image::{ConvertError, Digest, ErrorClass};
+use skopeo_image::{Classify, ConvertError, Digest, ErrorClass};
 
-use crate::signature_file::Malformed;
+use crate::signature_error::MalformedSignature;
 
 /// What can go wrong with images in a store of podman and buildah. Where scripts match a sentence
 /// of the original, it is that.
@@ -81,11 +81,11 @@ pub enum StorageError {
         length: usize,
         /// What is wrong.
         #[source]
-        source: Malformed,
+        source: MalformedSignature,
     },
     /// A signature cannot be written.
     #[error("encoding a signature")]
-    EncodeSignature(#[source] Malformed),
+    EncodeSignature(#[source] MalformedSignature),
     /// The layers of an image cannot be told.
     #[error("creating LayerInfosForCopy of image {id:?}: {reason}")]
     Layers {
@@ -173,19 +173,20 @@ impl StorageError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotResolved(_) | Self::OtherName)
     }
+}
 
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
+impl Classify for StorageError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
             Self::NotResolved(_) | Self::OtherName => ErrorClass::NotFound,
-            Self::Store(source) => source.class(),
+            Self::Store(source) => return source.class(),
             Self::Image { source, .. }
             | Self::Instance { source, .. }
             | Self::Signatures { source, .. }
             | Self::NoLayer { source, .. }
             | Self::Create { source, .. }
-            | Self::AddLayer { source, .. } => source.class(),
+            | Self::AddLayer { source, .. } => return source.class(),
             Self::OtherDigest(_) | Self::DiffId { .. } => ErrorClass::DigestMismatch,
             Self::Metadata(_)
             | Self::ShortSignatures { .. }
@@ -198,13 +199,11 @@ impl StorageError {
             | Self::Missing(_)
             | Self::ImageId(_)
             | Self::LargeConfig { .. } => ErrorClass::InvalidImage,
-        }
+        })
     }
 
-    /// What the user could do about it, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
             Self::NotResolved(_) => Some(
                 "`podman images --digests` shows the names that a store has; root and each user \
                  have stores of their own",
@@ -213,6 +212,7 @@ impl StorageError {
                 Some("`podman ps --all --external` shows the containers; `podman rm` removes one")
             }
             _ => None,
-        }
+        };
+        hint.map(str::to_owned)
     }
 }

@@ -3,6 +3,7 @@
 //! There are files; config and manifest are made up around them, as the original does to the byte,
 //! when the image is opened. Only reading makes sense.
 
+mod error;
 mod region;
 mod sif;
 mod squashfs;
@@ -23,6 +24,7 @@ use skopeo_image::{
 
 use crate::{Error, Head, ImageName, Source, files, manifest};
 
+pub use error::SyntheticError;
 pub(crate) use sif::open as open_sif;
 pub use sif::{SifError, SifName};
 pub use squashfs::Error as SquashfsError;
@@ -75,7 +77,7 @@ impl Invented {
 }
 
 fn encode(value: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
-    go_json::to_vec(value).map_err(Error::Encode)
+    Ok(go_json::to_vec(value)?)
 }
 
 #[async_trait]
@@ -98,7 +100,7 @@ impl Source for Invented {
 
     async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error> {
         let known = self.blobs.get(&blob.digest);
-        let (size, bytes) = known.ok_or_else(|| Error::NoSuchBlob(blob.digest.clone()))?;
+        let (size, bytes) = known.ok_or_else(|| SyntheticError::NoSuchBlob(blob.digest.clone()))?;
         Ok(Unverified::new(bytes(), Some(*size)))
     }
 

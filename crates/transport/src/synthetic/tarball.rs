@@ -16,6 +16,7 @@ use skopeo_image::{
     Compression, History, ImageConfig, MediaType, Platform, PolicyScope, Timestamp,
 };
 
+use super::SyntheticError;
 use super::region::Region;
 use super::{Invented, Layer};
 use crate::name::{Name, NameError};
@@ -78,7 +79,8 @@ pub(crate) async fn open(name: &TarballName, options: &Options) -> Result<Invent
     // The image was created when the last of its files was.
     let mut created: Option<(Time, Timestamp)> = None;
     for path in &name.files {
-        let reading = |source| Error::Reading { path: path.clone(), source: Box::new(source) };
+        let reading =
+            |source| SyntheticError::Reading { path: path.clone(), source: Box::new(source) };
         let (layer, time) = read(path, &scratch).await.map_err(reading)?;
         let stamp = Timestamp::from_unix(time.0, time.1).unwrap_or_default();
         if created.is_none_or(|(latest, _)| latest < time) {

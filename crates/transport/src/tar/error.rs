@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use skopeo_blob::{FileError, TooMuch};
-use skopeo_image::{Compression, ErrorClass};
+use skopeo_image::{Classify, Compression, Digest, ErrorClass};
 
 /// Why an archive, or a member of it, could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -32,10 +32,9 @@ pub enum TarError {
     },
 }
 
-impl TarError {
-    /// What kind of error it is, where that is known.
-    #[must_use]
-    pub fn class(&self) -> Option<ErrorClass> {
+impl Classify for TarError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
         match self {
             Self::Open(error)
             | Self::Read { source: Fault::Io(error), .. }
@@ -48,7 +47,9 @@ impl TarError {
             Self::Read { .. } | Self::Unpack { .. } => Some(ErrorClass::InvalidImage),
         }
     }
+}
 
+impl TarError {
     /// Whether there is no such file at all.
     #[must_use]
     pub fn is_missing_file(&self) -> bool {
@@ -171,4 +172,91 @@ pub enum Fault {
         /// The longest that is read.
         limit: u64,
     },
+}
+
+/// What can go wrong with a tar that is written, or added to.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// Half of something went through a pipe, which cannot be taken back.
+    #[error("writing to a pipe, which cannot be begun again")]
+    PipeBroken(#[source] Box<crate::Error>),
+    /// The same, for what was to follow.
+    #[error("writing to a pipe that half of a blob has gone through")]
+    PipeSpent,
+    /// A name in a tar that has no room where it must stand.
+    #[error("writing {0:?} to a tar: the name is too long")]
+    MemberName(String),
+    /// There is no archive to read.
+    #[error("archive file not found: {0:?}")]
+    NoArchive(String),
+    /// An archive cannot be written there.
+    #[error("creating tar file {path:?}")]
+    ArchivePlace {
+        /// Where it should be.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: FileError,
+    },
+    /// Somebody else writes it.
+    #[error(
+        "writing to {path}: another program{} is writing it",
+        process.map_or_else(String::new, |id| format!(" (process {id})"))
+    )]
+    ArchiveBusy {
+        /// The archive.
+        path: String,
+        /// The number of its process, if it is known.
+        process: Option<u32>,
+    },
+    /// An archive is no more what it was when it was opened to be added to.
+    #[error("writing to {0}: another program has written it meanwhile")]
+    ArchiveChanged(String),
+    /// A file that an image cannot be added to.
+    #[error("oci-archive doesn't support modifying {path}: it {reason}")]
+    NotExtensible {
+        /// The file.
+        path: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// An archive that is written anew has not what it should have.
+    #[error("taking over blob {digest} from {}: it is broken there", path.display())]
+    BrokenArchive {
+        /// The archive.
+        path: PathBuf,
+        /// The blob.
+        digest: Digest,
+    },
+}
+
+/// What to do about a file that an image cannot be added to.
+pub(crate) const NOT_EXTENSIBLE: &str = "images are added to what is there, so that nothing is lost; write to another file, or move \
+     this one away before";
+
+impl Classify for ArchiveError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
+            Self::ArchivePlace { source, .. } => return source.class(),
+            Self::PipeBroken(source) => return source.class(),
+            Self::NoArchive(_) => ErrorClass::NotFound,
+            Self::ArchiveBusy { .. } | Self::ArchiveChanged(_) | Self::NotExtensible { .. } => {
+                ErrorClass::Conflict
+            }
+            Self::BrokenArchive { .. } => ErrorClass::InvalidImage,
+            Self::PipeSpent | Self::MemberName(_) => return None,
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotExtensible { .. } => NOT_EXTENSIBLE,
+            Self::ArchiveBusy { .. } | Self::ArchiveChanged(_) => {
+                "copy again when the other program has ended; what is there now is not touched"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
 }

@@ -18,7 +18,9 @@ use skopeo_config::links;
 use skopeo_image::Digest;
 use tracing::info;
 
+use super::ArchiveError;
 use super::is_special;
+use crate::invalid_file::InvalidFile;
 use crate::{Error, files};
 
 /// How often the lock is asked for again while somebody has it.
@@ -87,7 +89,11 @@ impl Hold {
                 Asked::Theirs(process) => process,
             };
             if HELD.load(Ordering::Relaxed) > 0 && begun.elapsed() > PATIENCE {
-                return Err(Error::ArchiveBusy { path: path.display().to_string(), process });
+                return Err(ArchiveError::ArchiveBusy {
+                    path: path.display().to_string(),
+                    process,
+                }
+                .into());
             }
             if !told {
                 told = true;
@@ -113,11 +119,13 @@ fn ask(archive: &Path) -> Result<Asked, Error> {
     for _ in 0..TRIES {
         let mut file = match open(&path) {
             Ok(file) => file,
-            Err(_) if path.is_symlink() => return Err(Error::NotAFile { path, reason: "a link" }),
+            Err(_) if path.is_symlink() => {
+                return Err(InvalidFile::NotAFile { path, reason: "a link" }.into());
+            }
             Err(_) => return Ok(Asked::Nowhere),
         };
         if !file.metadata()?.is_file() {
-            return Err(Error::NotAFile { path, reason: "not a regular file" });
+            return Err(InvalidFile::NotAFile { path, reason: "not a regular file" }.into());
         }
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Ok(Asked::Theirs(process_in(&mut file)));

@@ -33,7 +33,8 @@ pub(crate) use slots::Slots;
 pub(crate) use spool::Scratch;
 pub(crate) use writer::{Entry, Existing, Writer, is_special};
 
-pub use error::{Fault, TarError, UnpackError};
+pub(crate) use error::NOT_EXTENSIBLE;
+pub use error::{ArchiveError, Fault, TarError, UnpackError};
 
 use index::{Index, ReadAt};
 

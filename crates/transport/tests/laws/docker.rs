@@ -2,7 +2,7 @@
 
 use fs_err as fs;
 use futures_util::TryStreamExt;
-use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
+use skopeo_image::{Classify as _, Digest, MediaType, RawManifest, Signature, Which};
 use skopeo_registry::Credentials;
 use skopeo_testkit::{Fault, On, Registry};
 use skopeo_transport::{

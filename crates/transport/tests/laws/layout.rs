@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use skopeo_image::{Digest, Which};
+use skopeo_image::{Classify as _, Digest, Which};
 use skopeo_transport::{ImageName, create, delete, open};
 
 use crate::place::options;

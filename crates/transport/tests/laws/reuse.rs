@@ -4,8 +4,11 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use skopeo_image::{Digest, Which};
-use skopeo_transport::{CollectionKind, Destination, Error, How, Role, Stored, Wish, create, open};
+use skopeo_image::{Classify as _, Digest, Which};
+use skopeo_transport::{
+    ArchiveError, CollectionKind, Destination, Error, How, LayoutError, Role, Stored, Wish, create,
+    open,
+};
 
 use crate::collection::{Many, destination};
 use crate::sample::{blob, descriptor};
@@ -99,7 +102,7 @@ async fn nothing_is_written_where_links_in_a_layout_lead() {
             fs_err::create_dir_all(&outside).unwrap();
             symlink(&outside, &link).unwrap();
             let error = create(&place.name, &place.options).await.err().unwrap();
-            assert!(matches!(error, Error::LinkInLayout(_)), "{error}");
+            assert!(matches!(error, Error::Layout(LayoutError::LinkInLayout(_))), "{error}");
             assert!(error.hint().is_some());
             assert_eq!(fs_err::read_dir(&outside).unwrap().count(), 0);
             fs_err::remove_file(&link).unwrap();
@@ -220,7 +223,10 @@ async fn an_archive_that_others_wrote_meanwhile_stays() {
             fs_err::write(&new, "of somebody else").unwrap();
             fs_err::rename(&new, &file).unwrap();
             let error = sample(2).put(to).await.unwrap_err();
-            assert!(matches!(error, Error::ArchiveChanged(_)), "{kind}: {error}");
+            assert!(
+                matches!(error, Error::Archive(ArchiveError::ArchiveChanged(_))),
+                "{kind}: {error}"
+            );
             assert!(error.hint().is_some());
             assert_eq!(fs_err::read(&file).unwrap(), b"of somebody else", "{kind}");
             assert_eq!(place.files(), ["image.tar"], "{kind}");

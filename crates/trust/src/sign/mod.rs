@@ -15,7 +15,9 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use async_trait::async_trait;
-use skopeo_image::{ErrorClass, ManifestError, RawManifest, Reference, Signature, SignatureKind};
+use skopeo_image::{
+    Classify, ErrorClass, ManifestError, RawManifest, Reference, Signature, SignatureKind,
+};
 
 pub use cosign_key::{DecryptError, KeyError, KeyPair};
 pub use key::PrivateKey;
@@ -69,12 +71,22 @@ pub enum SignError {
 }
 
 impl SignError {
-    /// What kind of error it is, where that is known.
+    /// Returns the error of whoever keeps the key, or this one.
     #[must_use]
-    pub fn class(&self) -> Option<ErrorClass> {
+    pub fn inner(&self) -> &(dyn StdError + 'static) {
+        match self {
+            Self::Refused(error) => &**error,
+            Self::Empty | Self::Manifest(_) | Self::Key(_) => self,
+        }
+    }
+}
+
+impl Classify for SignError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
         match self {
             Self::Empty => Some(ErrorClass::InvalidInput),
-            Self::Manifest(error) => Some(error.class()),
+            Self::Manifest(error) => error.class(),
             Self::Key(_) | Self::Refused(_) => None,
         }
     }

@@ -9,8 +9,8 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use skopeo_image::{
-    Digest, ErrorClass, ImageManifest, Instance, Layer, List, Manifest, Platform, RawManifest,
-    Summary, Timestamp, Which,
+    Classify as _, Digest, ErrorClass, ImageManifest, Instance, Layer, List, Manifest, Platform,
+    RawManifest, Summary, Timestamp, Which,
 };
 use skopeo_sync::facts::read_config;
 use skopeo_transport::{Error as TransportError, Source};

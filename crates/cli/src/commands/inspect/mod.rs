@@ -246,7 +246,7 @@ impl Inspect<'_> {
     async fn tags(&self) -> Result<Vec<String>> {
         match skopeo_transport::tags(&self.name, &self.options).await {
             Ok(tags) => Ok(tags),
-            Err(TransportError::Registry(error)) if keeps_tags_to_itself(&error) => {
+            Err(error) if error.registry().is_some_and(keeps_tags_to_itself) => {
                 warn!("Registry disallows tag list retrieval; skipping");
                 Ok(Vec::new())
             }

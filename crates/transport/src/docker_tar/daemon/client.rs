@@ -17,6 +17,7 @@ use url::Url;
 
 use super::DaemonError;
 use super::endpoint::Endpoint;
+use crate::docker_tar::DockerTarError;
 use crate::{Error, Options, registry};
 
 /// The newest version of the API that is spoken; an older daemon is spoken to in its own.
@@ -56,7 +57,7 @@ impl Daemon {
         };
         let socket = endpoint.socket.as_deref();
         let http = http_client(&endpoint.tls, endpoint.insecure, proxy, &timeouts, socket)
-            .map_err(|error| Error::Daemon {
+            .map_err(|error| DockerTarError::Daemon {
                 doing: "initializing docker engine client",
                 source: DaemonError::Connections(Box::new(error)),
             })?;

@@ -7,6 +7,7 @@ use skopeo_registry::{ClientPair, TlsOptions};
 use url::Url;
 
 use super::DaemonError;
+use crate::docker_tar::DockerTarError;
 use crate::{Error, Options, registry};
 
 /// Where a daemon is unless somebody says otherwise.
@@ -39,7 +40,7 @@ impl Endpoint {
     /// The daemon that the options mean.
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         let preparing =
-            |source| Error::Daemon { doing: "initializing docker engine client", source };
+            |source| DockerTarError::Daemon { doing: "initializing docker engine client", source };
         let wish = wish(options);
         let (protocol, address) = split(&wish.host).map_err(preparing)?;
         let scheme = match protocol {
@@ -58,7 +59,7 @@ impl Endpoint {
             "tcp" | "https" => "https",
             other => {
                 let (host, protocol) = (wish.host.clone(), other.to_owned());
-                return Err(preparing(DaemonError::Protocol { host, protocol }));
+                return Err(preparing(DaemonError::Protocol { host, protocol }).into());
             }
         };
         let mut tls = TlsOptions { details: registry::tls_details(options)?, ..Default::default() };

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use skopeo_blob::FileError;
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify, ErrorClass};
 use skopeo_registry::WireError;
 
 /// An error of a daemon, or on the way to it.
@@ -99,29 +99,34 @@ pub enum DaemonError {
     Task(#[source] io::Error),
 }
 
-impl DaemonError {
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
+impl Classify for DaemonError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
             Self::Host(_) | Self::Protocol { .. } | Self::Destination(_) => {
                 ErrorClass::InvalidInput
             }
             Self::CaFile { .. } | Self::NoCertificate(_) | Self::KeyPair(_) => {
                 ErrorClass::Configuration
             }
-            Self::Connections(source) => source.class(),
-            Self::Unreachable { source, .. } | Self::Broken { source, .. } => source.class(),
+            Self::Connections(source) => return source.class(),
+            Self::Unreachable { source, .. } | Self::Broken { source, .. } => {
+                return source.class();
+            }
             Self::Silent { .. } => ErrorClass::Timeout,
             Self::Refused { status: 404, .. } => ErrorClass::NotFound,
             Self::Refused { status: 401 | 403, .. } => ErrorClass::Denied,
-            _ => ErrorClass::Other,
-        }
+            Self::NoDaemon { .. }
+            | Self::Refused { .. }
+            | Self::Reported(_)
+            | Self::Progress(_)
+            | Self::LongProgress(_)
+            | Self::Early(_)
+            | Self::Task(_) => ErrorClass::Other,
+        })
     }
 
-    /// What the user could do about it, where we know.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::Unreachable { host, source } if host.starts_with("unix:") => {
                 Some(if source.to_string().contains("permission denied") {
@@ -133,13 +138,11 @@ impl DaemonError {
                 })
             }
             Self::Unreachable { host, source }
-                if host.starts_with("tcp:") && source.class() != ErrorClass::Tls =>
+                if host.starts_with("tcp:") && source.class() != Some(ErrorClass::Tls) =>
             {
                 Some("tcp:// means TLS, as given by --cert-dir; http:// does without".to_owned())
             }
-            Self::Unreachable { source, .. } | Self::Broken { source, .. } => {
-                source.hint().map(str::to_owned)
-            }
+            Self::Unreachable { source, .. } | Self::Broken { source, .. } => source.hint(),
             _ => None,
         }
     }

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::client::Daemon;
 use super::{DaemonError, DaemonName};
+use crate::docker_tar::DockerTarError;
 use crate::docker_tar::destination::{Rest, SavedDestination, accepts};
 use crate::docker_tar::saving::Saving;
 use crate::tar::Writer;
@@ -36,7 +37,7 @@ pub(crate) async fn create(
 ) -> Result<DaemonDestination, Error> {
     let tag = name.tagged().cloned().ok_or_else(|| {
         let source = DaemonError::Destination(name.to_string());
-        Error::DaemonDestination(source)
+        DockerTarError::DaemonDestination(source)
     })?;
     let daemon = Daemon::new(options)?;
     // Nothing is read for a daemon that is not there.
@@ -155,7 +156,7 @@ impl DaemonDestination {
 }
 
 fn failure(source: DaemonError) -> Error {
-    Error::Daemon { doing: "starting a load operation in docker engine", source }
+    DockerTarError::Daemon { doing: "starting a load operation in docker engine", source }.into()
 }
 
 impl Probe for DaemonDestination {

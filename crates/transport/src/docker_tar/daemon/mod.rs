@@ -18,6 +18,7 @@ use skopeo_blob::file;
 use super::name::Item;
 use super::saved::Saved;
 use super::source::SavedSource;
+use crate::docker_tar::DockerTarError;
 use crate::tar::Archive;
 use crate::{Error, ImageName, Options, files};
 
@@ -30,7 +31,8 @@ use client::Daemon;
 /// Has an image given out, and opens it.
 pub(crate) async fn open(name: &DaemonName, options: &Options) -> Result<SavedSource, Error> {
     let daemon = Daemon::new(options)?;
-    let loading = |source| Error::Daemon { doing: "loading image from docker engine", source };
+    let loading =
+        |source| DockerTarError::Daemon { doing: "loading image from docker engine", source };
     let stream = daemon.save(&name.to_string()).await.map_err(loading)?;
     let spool = tempfile::tempfile_in(&options.tmpdir)?;
     let spool = file::spool(stream, spool).await?;

@@ -14,6 +14,7 @@ use super::super::source::Place;
 use super::source::{Packed, PackedLayout};
 use super::{INDEX, blob_name};
 use crate::options::LayoutOptions;
+use crate::tar::ArchiveError;
 use crate::tar::{Archive, Fault, TarError};
 use crate::{Error, Options, files};
 
@@ -35,25 +36,26 @@ impl Old {
         if file.metadata()?.len() == 0 {
             return Ok(None);
         }
-        let refused = |reason| Error::NotExtensible { path: path.display().to_string(), reason };
+        let refused =
+            |reason| ArchiveError::NotExtensible { path: path.display().to_string(), reason };
         let mut head = Vec::new();
         (&file).take(10).read_to_end(&mut head)?;
         if sniff_bytes(&head) != Compression::Uncompressed {
-            return Err(refused("is compressed"));
+            return Err(refused("is compressed").into());
         }
         let archive = Archive::open(path, &options.scratch()).map_err(|error| match error {
-            TarError::Read { source: Fault::NoTar, .. } => refused("is no archive"),
+            TarError::Read { source: Fault::NoTar, .. } => Error::from(refused("is no archive")),
             // What is shorter than the first header.
             TarError::Read { source: Fault::CutOff { after, .. }, .. } if after.is_empty() => {
-                refused("is no archive")
+                refused("is no archive").into()
             }
             error => error.into(),
         })?;
         if archive.find(INDEX)?.is_none() {
-            return Err(refused("is no OCI archive: it has no index.json"));
+            return Err(refused("is no OCI archive: it has no index.json").into());
         }
         if archive.members().any(|(name, _)| !is_of_layout(name)) {
-            return Err(refused("holds more than an OCI layout"));
+            return Err(refused("holds more than an OCI layout").into());
         }
         let PackedLayout { archive, index } = PackedLayout::read(archive)?;
         let place = Packed::new(archive.clone(), &options.layout);

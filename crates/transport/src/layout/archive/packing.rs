@@ -26,6 +26,7 @@ use super::existing::{Old, Overlay};
 use super::{ArchiveName, INDEX, blob_name};
 use crate::files::Stamp;
 use crate::proof::Proofs;
+use crate::tar::ArchiveError;
 use crate::tar::{Entry, Existing, Hold, Slots, Writer, is_special};
 use crate::{Accepts, Error, How, ImageName, Options, Probe, Stored, Wish, files};
 
@@ -238,7 +239,9 @@ impl Packing {
         }
         for digest in kept {
             if self.content.size(&digest, || self.take_over(&digest)).await?.is_none() {
-                return Err(Error::BrokenArchive { path: self.aim.path.clone(), digest });
+                return Err(
+                    ArchiveError::BrokenArchive { path: self.aim.path.clone(), digest }.into()
+                );
             }
         }
         if let Some(shared) = &self.shared {
@@ -401,7 +404,7 @@ impl Probe for ArchiveProbe {
 fn writable(path: &Path) -> Result<(), Error> {
     if path.is_dir() {
         let source = IoError::from(ErrorKind::IsADirectory).into();
-        return Err(Error::ArchivePlace { path: path.display().to_string(), source });
+        return Err(ArchiveError::ArchivePlace { path: path.display().to_string(), source }.into());
     }
     Ok(())
 }

@@ -10,7 +10,9 @@ use super::super::folder::Folder;
 use super::super::index::Index;
 use super::super::source::{LayoutSource, Place};
 use super::{ArchiveName, INDEX, blob_name};
+use crate::invalid_file::InvalidFile;
 use crate::options::LayoutOptions;
+use crate::tar::ArchiveError;
 use crate::tar::{Archive, Member, TarError};
 use crate::{Error, ImageName, Options, files};
 
@@ -45,9 +47,9 @@ impl PackedLayout {
         options.opened.layouts.get(path, || {
             let archive = Archive::open(path, &options.scratch()).map_err(|error| {
                 if error.is_missing_file() {
-                    Error::NoArchive(path.display().to_string())
+                    ArchiveError::NoArchive(path.display().to_string()).into()
                 } else {
-                    error.into()
+                    Error::from(error)
                 }
             })?;
             Self::read(archive)
@@ -60,7 +62,8 @@ impl PackedLayout {
         let bytes = archive.read(INDEX, files::MAX_INDEX)?;
         let bytes = bytes.ok_or_else(|| archive.missing(INDEX))?;
         let path = archive.path().join(INDEX);
-        let index = Index::parse(bytes.into()).map_err(|source| Error::Json { path, source })?;
+        let index =
+            Index::parse(bytes.into()).map_err(|source| InvalidFile::Json { path, source })?;
         Ok(Self { archive, index: Arc::new(index) })
     }
 }

@@ -18,6 +18,7 @@ use skopeo_registry::Repository;
 use tracing::debug;
 
 use super::{DockerName, digest_of, place, raw, without_context};
+use crate::registry::{DeletionError, DockerError};
 use crate::{Error, Options};
 
 pub(crate) use others::siblings;
@@ -70,14 +71,14 @@ pub(crate) async fn untag(
     options: &Options,
     expected: Option<&Digest>,
 ) -> Result<Untagged, Error> {
-    let tag = name.tag().ok_or(Error::NoTagToDelete)?;
+    let tag = name.tag().ok_or(DeletionError::NoTagToDelete)?;
     let expected = expected.or_else(|| name.reference().digest.as_ref());
     let repository = place(name, options).await?;
     let (habits, key) = (options.connections.habits(), name.reference().name.to_string());
     let habit = habits.of(&key);
     let deletion = Deletion::read(&repository, tag, name.whole().to_string()).await?;
     if expected.is_some_and(|expected| *expected != deletion.digest) {
-        return Err(Error::TagMoved(deletion.text));
+        return Err(DeletionError::TagMoved(deletion.text).into());
     }
     let (how, seen) = match habit {
         Some(Habit::TagOnly) => deletion.directly().await?,
@@ -100,7 +101,9 @@ struct Deletion<'a> {
 impl<'a> Deletion<'a> {
     async fn read(repository: &'a Repository, tag: &'a str, text: String) -> Result<Self, Error> {
         let fetched = match repository.manifest(tag).await {
-            Err(error) if error.status() == Some(404) => return Err(Error::NothingToDelete(text)),
+            Err(error) if error.status() == Some(404) => {
+                return Err(DeletionError::NothingToDelete(text).into());
+            }
             fetched => fetched.map_err(|error| deleting(&text, error))?,
         };
         let manifest = raw(fetched.manifest);
@@ -156,13 +159,13 @@ impl<'a> Deletion<'a> {
             Others::TooMany(tags) => format!("there are {tags} other tags to look at"),
             Others::Unclear(why) => format!("its other tags are not known: {why}"),
         };
-        Err(Error::WouldTake { reference: self.text.clone(), why, refused })
+        Err(DeletionError::WouldTake { reference: self.text.clone(), why, refused }.into())
     }
 
     async fn replaced(&self, habit: Option<Habit>) -> Result<Replaced, Error> {
         replace(self.repository, self.tag, &self.manifest, habit).await.map_err(|error| match error
         {
-            Error::Registry(error) => deleting(&self.text, error),
+            Error::Docker(DockerError::Request(error)) => deleting(&self.text, error),
             error => error,
         })
     }
@@ -171,7 +174,8 @@ impl<'a> Deletion<'a> {
     /// whether it did.
     async fn give_back(&self) -> Result<bool, Error> {
         let name = self.digest.as_str();
-        let failed = |error| Error::GivingBack { name: name.to_owned(), source: Box::new(error) };
+        let failed =
+            |error| DeletionError::GivingBack { name: name.to_owned(), source: Box::new(error) };
         match self.repository.head_manifest(name).await {
             Ok(_) => Ok(false),
             Err(error) if error.status() == Some(404) => {
@@ -179,7 +183,7 @@ impl<'a> Deletion<'a> {
                 self.repository.put_manifest(name, &self.manifest).await.map_err(failed)?;
                 Ok(true)
             }
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(failed(error).into()),
         }
     }
 
@@ -189,11 +193,13 @@ impl<'a> Deletion<'a> {
             self.give_back().await?;
         }
         match digest_of(self.repository, self.tag).await {
-            Err(Error::Registry(error)) if error.status() == Some(404) => Ok(how),
+            Err(Error::Docker(DockerError::Request(error))) if error.status() == Some(404) => {
+                Ok(how)
+            }
             // Somebody else's.
             Ok(now) if now != self.digest => Ok(how),
-            Ok(_) => Err(Error::TagStays(self.text.clone())),
-            Err(Error::Registry(error)) => Err(deleting(&self.text, error)),
+            Ok(_) => Err(DeletionError::TagStays(self.text.clone()).into()),
+            Err(Error::Docker(DockerError::Request(error))) => Err(deleting(&self.text, error)),
             Err(error) => Err(error),
         }
     }
@@ -206,7 +212,7 @@ pub(crate) async fn retag(
     options: &Options,
     digest: &Digest,
 ) -> Result<bool, Error> {
-    let tag = name.tag().ok_or(Error::NoTagToDelete)?;
+    let tag = name.tag().ok_or(DeletionError::NoTagToDelete)?;
     let repository = place(name, options).await?;
     match repository.head_manifest(tag).await {
         Ok(_) => return Ok(false),
@@ -217,7 +223,8 @@ pub(crate) async fn retag(
     if Digest::of(digest.algorithm(), &manifest.bytes) != *digest && manifest.digest()? != *digest {
         return Err(Error::ManifestMismatch(digest.clone()));
     }
-    let failed = |error| Error::GivingBack { name: tag.to_owned(), source: Box::new(error) };
+    let failed =
+        |error| DeletionError::GivingBack { name: tag.to_owned(), source: Box::new(error) };
     repository.put_manifest(tag, &manifest).await.map_err(failed)?;
     Ok(true)
 }
@@ -235,5 +242,5 @@ async fn is_gone(repository: &Repository, tag: &str) -> bool {
 
 fn deleting(text: &str, source: skopeo_registry::Error) -> Error {
     let source = Box::new(without_context(source));
-    Error::Deleting { reference: text.to_owned(), source }
+    DeletionError::Deleting { reference: text.to_owned(), source }.into()
 }

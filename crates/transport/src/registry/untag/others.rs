@@ -6,6 +6,7 @@ use skopeo_registry::Repository;
 
 use super::super::mirrors::look_at_tag;
 use super::super::{DockerName, digest_of, place, resolve};
+use crate::registry::{DeletionError, DockerError};
 use crate::{Error, Options};
 
 /// How many tags are asked about at once.
@@ -30,8 +31,8 @@ pub(crate) async fn siblings(
     at_most: usize,
 ) -> Result<(Digest, Option<Vec<String>>), Error> {
     let digest = match resolve(name, options).await {
-        Err(Error::Registry(error)) if error.status() == Some(404) => {
-            return Err(Error::NothingToDelete(name.whole().to_string()));
+        Err(Error::Docker(DockerError::Request(error))) if error.status() == Some(404) => {
+            return Err(DeletionError::NothingToDelete(name.whole().to_string()).into());
         }
         found => found?,
     };
@@ -92,7 +93,7 @@ async fn leading_to(
             Err(error) => Err(error.into()),
         },
         // It has gone meanwhile.
-        Err(Error::Registry(error)) if error.status() == Some(404) => Ok(None),
+        Err(Error::Docker(DockerError::Request(error))) if error.status() == Some(404) => Ok(None),
         Err(error) => Err(error),
     };
     let asked: Vec<_> = tags.into_iter().map(ask).collect();

@@ -13,6 +13,7 @@ use tracing::debug;
 use super::super::{attachments, digest_of};
 use super::{Habit, cannot, is_gone};
 use crate::Error;
+use crate::registry::DeletionError;
 
 /// What came of moving a tag to a placeholder and deleting that.
 pub(super) enum Replaced {
@@ -97,7 +98,9 @@ async fn move_back(
     }
     match repository.put_manifest(tag, original).await {
         Ok(_) => error.into(),
-        Err(error) => Error::GivingBack { name: tag.to_owned(), source: Box::new(error) },
+        Err(error) => {
+            DeletionError::GivingBack { name: tag.to_owned(), source: Box::new(error) }.into()
+        }
     }
 }
 

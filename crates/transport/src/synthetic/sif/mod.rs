@@ -18,6 +18,7 @@ use super::region::Region;
 use super::squashfs::{self, Extra};
 use super::{Invented, Layer};
 use crate::name::{Name, NameError, parents, resolve};
+use crate::synthetic::SyntheticError;
 use crate::{Error, ImageName, Options, files};
 
 use definition::SCRIPT;
@@ -112,8 +113,8 @@ pub(crate) async fn open(name: &SifName, options: &Options) -> Result<Invented, 
     let (header, system, script) = files::blocking(move || {
         let (file, size) = files::open(Path::new(&path), None)?;
         let file = Region::new(file, size);
-        let header = Header::read(&file).map_err(|source| Error::LoadingSif { source })?;
-        let converting = |source| Error::ConvertingSif { source };
+        let header = Header::read(&file).map_err(|source| SyntheticError::LoadingSif { source })?;
+        let converting = |source| SyntheticError::ConvertingSif { source };
         let script = match header.definition() {
             Some(object) => definition::script(&whole(object)?).map_err(converting)?,
             None => None,
@@ -151,11 +152,11 @@ fn tar(system: Region, extra: Option<Extra>, most: MaxUnpacked) -> ByteStream {
 }
 
 fn whole(object: &Region) -> Result<Vec<u8>, Error> {
-    let converting = |source| Error::ConvertingSif { source };
+    let converting = |source| SyntheticError::ConvertingSif { source };
     let len = Some(object.len()).filter(|len| *len <= LONGEST_DEFINITION);
     let len = len.and_then(|len| usize::try_from(len).ok());
     let len = len.ok_or_else(|| converting(SifError::LongDefinition(object.len())))?;
-    object.bytes(0, len).map_err(|source| converting(SifError::Object(source)))
+    object.bytes(0, len).map_err(|source| converting(SifError::Object(source)).into())
 }
 
 fn config(header: &Header, layer: &Layer, command: String) -> ImageConfig {

@@ -41,6 +41,7 @@ use self::regions::Regions;
 use self::sink::{Section, Sink};
 use super::ustar::{self, BLOCK, Kind};
 use crate::files::Stamp;
+use crate::tar::ArchiveError;
 use crate::{Error, files};
 
 /// Up to this many bytes the place of a member is reserved without asking how much room there is.
@@ -154,7 +155,9 @@ impl Writer {
         let metadata = file.metadata()?;
         if metadata.is_file() && metadata.len() > 0 {
             let source = io::Error::other("there is something in it already").into();
-            return Err(Error::ArchivePlace { path: path.display().to_string(), source });
+            return Err(
+                ArchiveError::ArchivePlace { path: path.display().to_string(), source }.into()
+            );
         }
         Ok(Self::stream(file, tmpdir))
     }
@@ -257,7 +260,7 @@ impl Writer {
                 true => tokio::spawn(sent).await.map_err(io::Error::other)?,
                 false => sent.await,
             };
-            return sent.map_err(|source| Error::PipeBroken(Box::new(source)));
+            return sent.map_err(|source| ArchiveError::PipeBroken(Box::new(source)).into());
         }
         drop(tail);
         let section = Section::new(sink, region, body, size, ())?;
@@ -286,7 +289,7 @@ impl Writer {
         let Some(name) = early.or_else(|| named(&digest)) else { return Ok((digest, size)) };
         let head = Head::new(name, size, self.mode)?;
         if head.space != space {
-            return Err(Error::MemberName(head.name));
+            return Err(ArchiveError::MemberName(head.name).into());
         }
         let (digest, size, _) = seal(written, head).await?;
         Ok((digest, size))
@@ -329,7 +332,7 @@ impl Writer {
 
     async fn tail(&self) -> Result<OwnedMutexGuard<Tail>, Error> {
         let tail = self.tail.clone().lock_owned().await;
-        if tail.closed { Err(Error::PipeSpent) } else { Ok(tail) }
+        if tail.closed { Err(ArchiveError::PipeSpent.into()) } else { Ok(tail) }
     }
 
     fn is_stream(&self) -> bool {
@@ -408,13 +411,15 @@ fn has_room(file: &fs_err::File, size: u64) -> bool {
 impl Place {
     fn publish(self) -> Result<(), Error> {
         let Self { temporary, path, existing } = self;
-        let changed = || Error::ArchiveChanged(path.display().to_string());
+        let changed = || ArchiveError::ArchiveChanged(path.display().to_string());
         match existing {
-            Existing::Replace(before) if Stamp::at(&path) != Some(before) => return Err(changed()),
+            Existing::Replace(before) if Stamp::at(&path) != Some(before) => {
+                return Err(changed().into());
+            }
             Existing::Replace(_) => temporary.persist(&path).map_err(|error| error.error)?,
             Existing::None => {
                 temporary.persist_noclobber(&path).map_err(|failed| match failed.error.kind() {
-                    io::ErrorKind::AlreadyExists => changed(),
+                    io::ErrorKind::AlreadyExists => Error::from(changed()),
                     _ => failed.error.into(),
                 })?;
             }

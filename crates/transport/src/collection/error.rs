@@ -1,0 +1,24 @@
+//! What can go wrong with a place of many images.
+
+use skopeo_image::{Classify, ErrorClass};
+
+/// What can go wrong with a place of many images.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectionError {
+    /// A place of many images from which none can be taken away.
+    #[error("images cannot be removed from an archive: write a new one")]
+    NotDeletable,
+    /// A name that another collection gave.
+    #[error("writing {0}: it is no name in this place")]
+    OtherCollection(String),
+}
+
+impl Classify for CollectionError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::NotDeletable => Some(ErrorClass::Unsupported),
+            Self::OtherCollection(_) => None,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What is wrong with a file that was to be read.
+
+use std::path::PathBuf;
+
+use skopeo_image::{Classify, ErrorClass};
+
+/// What is wrong with a file that was to be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidFile {
+    /// A file is longer than anything of its kind should be.
+    #[error("reading {}: {size} bytes, more than the {limit} that are accepted", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        size: u64,
+        /// The longest that is read.
+        limit: u64,
+    },
+    /// Something that should be a file is a pipe, a device, a folder or a link that leads away.
+    #[error("reading {}: {reason}", path.display())]
+    NotAFile {
+        /// What was to be read.
+        path: PathBuf,
+        /// What it is.
+        reason: &'static str,
+    },
+    /// A file holds no valid JSON of its kind.
+    #[error("parsing {}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Classify for InvalidFile {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::TooLarge { .. } | Self::NotAFile { .. } | Self::Json { .. } => {
+                Some(ErrorClass::InvalidImage)
+            }
+        }
+    }
+}
