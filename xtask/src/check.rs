@@ -3,12 +3,13 @@
 use anyhow::Result;
 
 use crate::shell::{self, cargo};
-use crate::supply;
+use crate::{book, supply};
 
-/// Formatting, lints (warnings being errors), and what the program is made of.
+/// Formatting, lints (warnings being errors), what the program is made of, and the links of the manual.
 pub(crate) fn run() -> Result<()> {
     shell::run(cargo().args(["fmt", "--all", "--", "--check"]))?;
     supply::check()?;
+    book::check()?;
     shell::run(cargo().args([
         "clippy",
         "--workspace",
@@ -20,7 +21,7 @@ pub(crate) fn run() -> Result<()> {
     ]))
 }
 
-/// Writes docs/man and completions from the table of flags.
+/// Writes docs/man and docs/commands from the table of flags.
 pub(crate) fn man() -> Result<()> {
     shell::run(
         cargo()

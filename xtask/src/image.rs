@@ -42,6 +42,7 @@ impl Layout {
     }
 
     /// A layer of about `size` bytes that no compressor makes smaller, the same for the same seed.
+    #[cfg(feature = "bench")]
     pub(crate) fn layer_of_noise(&self, seed: u64, size: u64) -> Result<Layer> {
         self.layer(Compression::none(), |tar| {
             let mut header = tar::Header::new_gnu();
@@ -54,6 +55,7 @@ impl Layout {
     }
 
     /// A layer of files of up to 8 kB, a hundred in a folder.
+    #[cfg(feature = "bench")]
     pub(crate) fn layer_of_small_files(&self, count: u64) -> Result<Layer> {
         self.layer(Compression::default(), |tar| {
             for number in 0..count {
@@ -178,10 +180,12 @@ impl<W: Write> Write for Tee<W> {
 }
 
 /// The xorshift64* generator: not for secrets, quick, and the same everywhere.
+#[cfg(feature = "bench")]
 struct Noise {
     state: u64,
 }
 
+#[cfg(feature = "bench")]
 impl io::Read for Noise {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         for piece in bytes.chunks_mut(8) {

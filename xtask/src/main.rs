@@ -1,8 +1,10 @@
-//! Every habit of this project as one command: `cargo xtask demo | test | check | fuzz | bench | man`.
+//! Every habit of this project as one command: `cargo xtask demo | test | check | fuzz | bench | book | man`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "xtask speaks to people")]
 
+#[cfg(feature = "bench")]
 mod bench;
+mod book;
 mod check;
 mod demo;
 mod fuzz;
@@ -24,6 +26,7 @@ usage: cargo xtask COMMAND
   fuzz    inputs made at random for all that reads what others wrote
           [--target NAME] [--inputs N | --seconds N] [--jobs N] [--start N]
   bench   our program beside the installed skopeo, as ratios  [--only NAME] [--runs N] [--small] [--ours PROGRAM]
+  book    build the manual of docs/ as a book, if mdbook is there
   man     write the manual pages and shell completions from the flags
 ";
 
@@ -36,9 +39,11 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "check" => check::run(),
         "fuzz" => fuzz::run(&rest),
-        "bench" => bench::run(&rest),
+        "bench" => bench(&rest),
+        "book" => book::run(),
         "man" => check::man(),
         // Not for people: runs one command and reports what it used.
+        #[cfg(feature = "bench")]
         "measure" => bench::measure::report(&rest),
         _ => {
             eprint!("{USAGE}");
@@ -52,4 +57,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[cfg(feature = "bench")]
+fn bench(arguments: &[String]) -> anyhow::Result<()> {
+    bench::run(arguments)
+}
+
+/// Runs this program again, built with what measures.
+#[cfg(not(feature = "bench"))]
+fn bench(arguments: &[String]) -> anyhow::Result<()> {
+    let again = ["run", "--quiet", "--package", "xtask", "--", "bench"];
+    shell::run(shell::cargo().args(again).args(arguments))
 }

@@ -82,10 +82,14 @@ fn run(manner: &mut Manner) -> Result<(), Error> {
     }
 }
 
-/// Our version, with the commit if the build was told.
+/// The original whose commands, flags, files and messages we have. Scripts and libraries ask for at
+/// least 1.6 or so of it.
+const COMPATIBLE_WITH: &str = "1.24.0";
+
+/// What `--version` says: the original's form for the original that we stand in for, with the commit
+/// if the build was told, and then who we are.
 fn version() -> String {
-    match option_env!("SKOPEO_COMMIT") {
-        Some(commit) => format!("{} commit: {commit}", env!("CARGO_PKG_VERSION")),
-        None => env!("CARGO_PKG_VERSION").to_owned(),
-    }
+    let commit = option_env!("SKOPEO_COMMIT").map(|commit| format!(" commit: {commit}"));
+    let commit = commit.unwrap_or_default();
+    format!("{COMPATIBLE_WITH}{commit} (skopeo-rs {})", env!("CARGO_PKG_VERSION"))
 }

@@ -52,6 +52,7 @@ pub(crate) fn tree(authfile: Option<String>) -> Command {
             list_tags(authfile.clone()),
             login::login(),
             login::logout(),
+            man(),
             manifest_digest(),
             policy(authfile.clone()),
             serve::command(),
@@ -191,6 +192,17 @@ fn image_proxy(authfile: Option<String>) -> Command {
         "file descriptor of the socket; 0 is standard input",
     )
     .default(Some("0".to_owned()))])
+}
+
+fn man() -> Command {
+    Command::new("man", "FOLDER", "Write the manual pages into a folder")
+        .long(
+            "Writes the manual pages, one for the program and one for each command, into FOLDER. It is made if it is not \
+             there.\nPages of the same names are replaced. Packages have the pages already: this is for who built the \
+             program with cargo.",
+        )
+        .examples(&["skopeo man ~/.local/share/man/man1"])
+        .offers(Offers::Files)
 }
 
 fn manifest_digest() -> Command {

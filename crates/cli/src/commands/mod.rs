@@ -13,6 +13,7 @@ mod layers;
 mod list_tags;
 mod login;
 mod logout;
+mod man;
 mod manifest_digest;
 mod policy;
 pub(crate) mod proxy;
@@ -46,6 +47,7 @@ pub(crate) fn run(root: &Command, invocation: Invocation, authfile: Option<Strin
             return Ok(print(crate::completion::script(shell, descriptions))?);
         }
         ["help"] => return explain(root, &arguments),
+        ["man"] => return man::run(&arguments),
         _ => global.check()?,
     }
     namespace::enter_if_needed(&path, &flags, &arguments)?;

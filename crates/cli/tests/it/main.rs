@@ -28,6 +28,7 @@ mod list_tags;
 mod login;
 mod man;
 mod manifest_digest;
+mod manual;
 mod max_unpacked;
 mod messages;
 mod moments;

@@ -68,11 +68,16 @@ fn the_default_of_authfile_comes_from_the_environment() {
     assert!(output.stdout.contains("(default \"/x/auth.json\")"), "{}", output.stdout);
 }
 
+/// Scripts take the third word, or the numbers behind "skopeo version", and ask for 1.6 or later.
 #[test]
-fn version_is_one_line() {
+fn version_is_one_line_in_the_form_of_the_original() {
     for words in [["--version"], ["-v"]] {
         let output = program::run(&words);
         assert_eq!((output.code, output.stderr.as_str()), (0, ""));
-        assert_eq!(output.stdout, format!("skopeo version {}\n", env!("CARGO_PKG_VERSION")));
+        let own = env!("CARGO_PKG_VERSION");
+        assert_eq!(output.stdout, format!("skopeo version 1.24.0 (skopeo-rs {own})\n"));
+        let third = output.stdout.split(' ').nth(2).unwrap();
+        let numbers: Vec<u32> = third.split('.').map(|number| number.parse().unwrap()).collect();
+        assert!(numbers.len() == 3 && numbers >= vec![1, 6, 0], "{third}");
     }
 }
