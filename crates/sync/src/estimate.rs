@@ -76,7 +76,7 @@ impl Work<'_> {
             return Ok(None);
         }
         let attempt = async || -> Result<Price> {
-            let source = skopeo_transport::open(&task.from, &task.options).await;
+            let source = self.transports.open(&task.from, &task.options).await;
             let source = source.with_context(|| format!("initializing source {}", task.from))?;
             let destination = task.collection.look(&task.to).await;
             let destination =

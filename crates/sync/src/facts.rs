@@ -1,6 +1,7 @@
 //! What there is to know of tags: asked for in parallel, and of each digest once.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -13,6 +14,7 @@ use skopeo_transport::{ImageName, Options, Source};
 use tokio::sync::OnceCell;
 use tracing::debug;
 
+use crate::transports::{Real, Transports};
 use crate::{Context as _, Error, Result};
 
 /// How many tags are asked about at once.
@@ -35,18 +37,29 @@ pub struct Facts {
 }
 
 /// Asks about the tags of one repository.
-#[derive(Debug)]
 pub struct Asking<'a> {
+    transports: &'a dyn Transports,
     repository: &'a Reference,
     options: &'a Options,
     platforms: Vec<Platform>,
     known: Mutex<HashMap<Digest, Arc<OnceCell<Facts>>>>,
 }
 
+impl fmt::Debug for Asking<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking").field("repository", self.repository).finish_non_exhaustive()
+    }
+}
+
 impl<'a> Asking<'a> {
     /// `platforms` are those that serve, best first.
     pub fn new(repository: &'a Reference, options: &'a Options, platforms: Vec<Platform>) -> Self {
-        Self { repository, options, platforms, known: Mutex::default() }
+        Self { transports: &Real, repository, options, platforms, known: Mutex::default() }
+    }
+
+    /// Asks by these ways.
+    pub(crate) fn through(self, transports: &'a dyn Transports) -> Self {
+        Self { transports, ..self }
     }
 
     /// What is known of each of these tags, in their order; an error is that of one tag.
@@ -58,7 +71,7 @@ impl<'a> Asking<'a> {
 
     async fn one(&self, tag: &str) -> Result<Facts> {
         let name = tagged(self.repository, tag)?;
-        let source = skopeo_transport::open(&name, self.options).await?;
+        let source = self.transports.open(&name, self.options).await?;
         let digest = match source.head().await?.map(|head| head.digest) {
             Some(digest) => digest,
             None => source.manifest(&Which::Top).await?.digest()?,

@@ -8,6 +8,7 @@ use skopeo_transport::{CollectionKind, ImageName, Options};
 
 use crate::select::{Filter, FilterError};
 use crate::task::{Places, SyncTask};
+use crate::transports::Transports;
 use crate::{Error, Result};
 
 /// How many repositories are asked for their tags at once.
@@ -30,7 +31,12 @@ impl Immutable {
     ///
     /// # Errors
     /// If a destination cannot be asked for its tags.
-    pub(crate) async fn settle(&self, images: &mut [SyncTask], places: &Places) -> Result<()> {
+    pub(crate) async fn settle(
+        &self,
+        images: &mut [SyncTask],
+        places: &Places,
+        transports: &dyn Transports,
+    ) -> Result<()> {
         let repositories: HashMap<String, &SyncTask> = images
             .iter()
             .filter(|image| self.tag_of(image).is_some())
@@ -38,7 +44,9 @@ impl Immutable {
             .collect();
         let listings: Vec<_> = repositories
             .into_iter()
-            .filter_map(|(name, image)| Some(list(name, image, places.options(&image.place)?)))
+            .filter_map(|(name, image)| {
+                Some(list(name, image, places.options(&image.place)?, transports))
+            })
             .collect();
         let listed: HashMap<String, HashSet<String>> =
             stream::iter(listings).buffer_unordered(LISTINGS).try_collect().await?;
@@ -72,8 +80,9 @@ async fn list(
     repository: String,
     image: &SyncTask,
     options: &Options,
+    transports: &dyn Transports,
 ) -> Result<(String, HashSet<String>)> {
-    let tags = match skopeo_transport::tags(&image.to, options).await {
+    let tags = match transports.tags(&image.to, options).await {
         Ok(tags) => tags,
         // It will be made.
         Err(error) if error.is_unknown_repository() => Vec::new(),

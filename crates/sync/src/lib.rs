@@ -23,6 +23,7 @@
 //!   on from it
 //! - `reach`: which registries the file of another run leads to, and how
 //! - `facts`: what there is to know of tags
+//! - `transports`: how images are reached by name
 
 // What files and registries say must not end the program.
 #![cfg_attr(
@@ -58,6 +59,9 @@ mod sources;
 mod task;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
+mod transports;
 mod within;
 
 /// For the fuzzer.

@@ -13,6 +13,7 @@ use crate::found::{Found, Group, Origin, Tags};
 use crate::report::Entry;
 use crate::select::Filter;
 use crate::task::SyncTask;
+use crate::transports::Transports;
 use crate::{Context as _, Error, Result, retry};
 
 /// The version of the file: grows if a field changes its meaning or goes.
@@ -72,12 +73,16 @@ pub(crate) fn of_run(images: &[Entry]) -> Digests {
 ///
 /// # Errors
 /// If one does not tell.
-pub(crate) async fn asked(images: &[SyncTask], retry: Retry) -> Result<Digests> {
+pub(crate) async fn asked(
+    images: &[SyncTask],
+    retry: Retry,
+    transports: &dyn Transports,
+) -> Result<Digests> {
     let digest = |image: &SyncTask| {
         let (name, options) = (image.from.clone(), image.options.clone());
         async move {
             let digest = retry::with(retry, async || {
-                let source = skopeo_transport::open(&name, &options).await?;
+                let source = transports.open(&name, &options).await?;
                 if let Some(head) = source.head().await? {
                     return Ok(head.digest);
                 }

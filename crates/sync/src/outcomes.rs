@@ -417,7 +417,7 @@ mod tests {
     use skopeo_copy::BlobKind;
 
     use super::*;
-    use crate::testing::{Fake, tasks};
+    use crate::testing::{Memory, tasks};
 
     #[test]
     fn what_a_first_attempt_sent_is_not_saved_by_the_second() {
@@ -460,8 +460,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_on_its_way_is_told_as_far_as_it_is() {
         let outcomes = Outcomes::new(Arc::new(()));
-        let to = Fake::new(std::path::Path::new("/fake"), &[]).await;
-        let tasks = tasks(&to, &["dir:/a", "dir:/b", "dir:/c"].map(str::to_owned));
+        let tasks = tasks(&Memory::default(), "dir:/fake", &["dir:/a", "dir:/b", "dir:/c"]);
         outcomes.expect(&tasks).unwrap();
         let ids: Vec<TaskId> = tasks.iter().map(SyncTask::id).collect();
         outcomes.attempt(ids[0], &[&tasks[0]]);

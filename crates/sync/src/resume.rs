@@ -12,6 +12,7 @@ use crate::discover::Input;
 use crate::report::{Entry, Record};
 use crate::sources::check_sources;
 use crate::task::{Places, SyncTask, TaskId, is_same, number};
+use crate::transports::Transports;
 use crate::{Context as _, Error, Result, within};
 
 /// A run that is to be ended.
@@ -51,6 +52,7 @@ impl Resume {
         source: &Arc<Options>,
         destination: &Options,
         request: &Request,
+        transports: &dyn Transports,
     ) -> Result<(Places, Vec<SyncTask>)> {
         let input = &self.input;
         let meant: Vec<&Entry> = self.missing().collect();
@@ -79,7 +81,8 @@ impl Resume {
             )));
         }
         let opened =
-            Places::open(places.iter(), |place| input.reaching(destination, place)).await?;
+            Places::open(places.iter(), |place| input.reaching(destination, place), transports)
+                .await?;
         let mut options: HashMap<String, Arc<Options>> = HashMap::new();
         let (mut images, of): (Vec<SyncTask>, _) = (Vec::new(), meant.len());
         for (image, place) in meant.into_iter().zip(places) {

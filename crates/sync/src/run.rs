@@ -7,6 +7,7 @@ use skopeo_image::{ErrorClass, Platform};
 use tracing::warn;
 
 use crate::cache::Cache;
+use crate::destination::Place;
 use crate::discover::{Search, Selection};
 use crate::lockfile::{self, Digests};
 use crate::observer::Observer;
@@ -18,12 +19,14 @@ use crate::request::{Images, SyncRequest};
 use crate::resume::Resume;
 use crate::schedule::{Done, Work};
 use crate::task::{Places, SyncTask};
+use crate::transports::{Real, Transports};
 use crate::{Error, Result};
 
 /// A run that may be stopped by dropping its future: what has come of it is known all the same.
 pub struct Run<'a> {
     request: &'a SyncRequest,
     outcomes: Arc<Outcomes>,
+    transports: Arc<dyn Transports>,
 }
 
 /// What there is to do.
@@ -51,7 +54,16 @@ impl<'a> Run<'a> {
     /// A run that has not begun.
     #[must_use]
     pub fn new(request: &'a SyncRequest, observer: Arc<dyn Observer>) -> Self {
-        Self { request, outcomes: Arc::new(Outcomes::new(observer)) }
+        Self::through(Arc::new(Real), request, observer)
+    }
+
+    /// A run by these ways, which has not begun.
+    pub(crate) fn through(
+        transports: Arc<dyn Transports>,
+        request: &'a SyncRequest,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self { request, outcomes: Arc::new(Outcomes::new(observer)), transports }
     }
 
     /// Does what is asked. Gives the digests that tags led to, if these are wanted.
@@ -77,15 +89,16 @@ impl<'a> Run<'a> {
 
     async fn work(&self, session: &Session) -> Result<Option<Digests>> {
         let SyncRequest { manner, policy, .. } = self.request;
+        let transports = &*self.transports;
         let Prepared { mut tasks, places, platforms, sources, lost, prune } =
             self.prepare().await?;
         self.outcomes.expect(&tasks)?;
         let pinned = match self.request.pin && manner.dry_run {
-            true => Some(lockfile::asked(&tasks, manner.retry).await?),
+            true => Some(lockfile::asked(&tasks, manner.retry, transports).await?),
             false => None,
         };
-        manner.immutable.settle(&mut tasks, &places).await?;
-        let work = Work { manner, policy, outcomes: &self.outcomes, session };
+        manner.immutable.settle(&mut tasks, &places, transports).await?;
+        let work = Work { manner, policy, transports, outcomes: &self.outcomes, session };
         let done = if manner.dry_run {
             warn!("Running in dry-run mode");
             let mut done = work.foretell(&tasks)?;
@@ -126,7 +139,9 @@ impl<'a> Run<'a> {
 
     async fn select(&self, selection: &Selection) -> Result<Prepared> {
         let SyncRequest { source, destination, copy, manner, .. } = self.request;
+        let transports = &*self.transports;
         let search = Search {
+            transports,
             retry: manner.retry,
             keep_going: manner.keep_going,
             shard: selection.shard,
@@ -145,7 +160,8 @@ impl<'a> Run<'a> {
         }
         let goals = found.groups.iter().flat_map(|group| &group.aim.goals);
         let all = goals.map(|goal| &goal.place);
-        let places = Places::open(all, |place| input.reaching(destination, place)).await?;
+        let reaching = |place: &Place| input.reaching(destination, place);
+        let places = Places::open(all, reaching, transports).await?;
         let prune = match &self.request.delete {
             Some(rules) => {
                 let mirror = Mirror::new(&found, &places)?;
@@ -164,7 +180,8 @@ impl<'a> Run<'a> {
         let platforms = plan.plan().platforms.clone();
         let copy = Request { platforms: platforms.clone(), ..copy.clone() };
         let wanted = plan.places()?;
-        let places = Places::open(wanted.iter(), |place| plan.reaching(destination, place)).await?;
+        let reaching = |place: &Place| plan.reaching(destination, place);
+        let places = Places::open(wanted.iter(), reaching, &*self.transports).await?;
         let tasks = plan.tasks(source, &copy, &places, allow_moved)?;
         let prune = match (&plan.plan().delete, &self.request.delete) {
             (Some(planned), Some(rules)) => {
@@ -181,7 +198,7 @@ impl<'a> Run<'a> {
 
     async fn resume(&self, resume: &Resume) -> Result<Prepared> {
         let SyncRequest { source, destination, copy, .. } = self.request;
-        let (places, tasks) = resume.tasks(source, destination, copy).await?;
+        let (places, tasks) = resume.tasks(source, destination, copy, &*self.transports).await?;
         let platforms = copy.platforms.clone();
         Ok(Prepared { tasks, places, platforms, sources: 1, lost: 0, prune: None })
     }

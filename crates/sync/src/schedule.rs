@@ -17,6 +17,7 @@ use crate::observer::SyncEvent;
 use crate::outcomes::Outcomes;
 use crate::request::Manner;
 use crate::task::{Places, SyncTask, TaskId, is_same};
+use crate::transports::Transports;
 use crate::{Error, Result, retry};
 
 /// How many images are looked at at once, to find out whether they are there already. That is a
@@ -27,6 +28,7 @@ const LOOKED_AT: usize = 32;
 pub(crate) struct Work<'a> {
     pub(crate) manner: &'a Manner,
     pub(crate) policy: &'a Policy,
+    pub(crate) transports: &'a dyn Transports,
     pub(crate) outcomes: &'a Arc<Outcomes>,
     /// What all images share.
     pub(crate) session: &'a Session,
@@ -236,7 +238,7 @@ impl Work<'_> {
         let Some(SyncTask { from, options, request, .. }) = tasks.first() else {
             return Vec::new();
         };
-        let source = match skopeo_transport::open(from, options).await {
+        let source = match self.transports.open(from, options).await {
             Ok(source) => source,
             Err(error) => {
                 let (name, source) = (from.to_string(), error.into());
@@ -332,55 +334,51 @@ fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
 #[cfg(test)]
 mod tests {
     use skopeo_copy::Retry;
-    use skopeo_testkit::Image;
     use skopeo_transport::Error as TransportError;
 
     use super::*;
     use crate::report::Outcome;
-    use crate::testing::{Fake, options, tasks};
+    use crate::testing::{Memory, tasks};
+
+    const PLACE: &str = "docker://to.example/m";
 
     /// What has come of a run over these sources, and of each of them, with its attempts.
     async fn copy(
-        to: &Arc<Fake>,
-        sources: &[String],
+        memory: &Memory,
+        sources: &[&str],
         manner: &Manner,
     ) -> (Result<Done>, Vec<(Outcome, u32)>) {
         let outcomes = Arc::new(Outcomes::new(Arc::new(())));
-        let tasks = tasks(to, sources);
+        let tasks = tasks(memory, PLACE, sources);
         outcomes.expect(&tasks).unwrap();
         let session = session(None, None, Rates::default());
-        let policy = Policy::insecure();
-        let work = Work { manner, policy: &policy, outcomes: &outcomes, session: &session };
-        let places = Places::opened(vec![(to.place(), options(), to.clone())]);
-        let done = work.copy_all(&tasks, &places, 1).await;
+        let (policy, session) = (&Policy::insecure(), &session);
+        let work = Work { manner, policy, transports: memory, outcomes: &outcomes, session };
+        let done = work.copy_all(&tasks, &memory.places(&[PLACE]), 1).await;
         let images = outcomes.so_far().images;
         (done, images.into_iter().map(|it| (it.outcome, it.attempts)).collect())
     }
 
     #[tokio::test]
     async fn what_fails_stops_the_others_unless_they_are_to_go_on() {
-        let root = tempfile::tempdir().unwrap();
-        Image::new(1).write_dir(&root.path().join("there"));
-        let to = Fake::new(&root.path().join("out"), &[]).await;
-        let sources = ["gone", "there", "gone2"];
-        let sources = sources.map(|name| format!("dir:{}/{name}", root.path().display()));
+        let memory = Memory::default();
+        let digest = memory.push("dir:/there", 1);
+        let sources = ["dir:/gone", "dir:/there", "dir:/gone2"];
         let going_on = Manner { keep_going: true, ..Manner::default() };
-        let (done, images) = copy(&to, &sources, &going_on).await;
+        let (done, images) = copy(&memory, &sources, &going_on).await;
         let done = done.unwrap();
-        assert_eq!((done.well, done.failed), (1, 2));
+        assert_eq!((done.well, done.failed, done.class), (1, 2, Some(ErrorClass::NotFound)));
         assert_eq!(images, [(Outcome::Failed, 1), (Outcome::Copied, 1), (Outcome::Failed, 1)]);
+        assert_eq!(memory.digest("docker://to.example/m/copy:1"), Some(digest));
 
-        let (done, images) = copy(&to, &sources[..1], &Manner::default()).await;
+        let (done, images) = copy(&memory, &sources[..1], &Manner::default()).await;
         let sentence = done.unwrap_err().sentence();
-        assert!(sentence.starts_with("Error copying ref \"dir:"), "{sentence}");
+        assert!(sentence.starts_with("Error copying ref \"dir:/gone\": "), "{sentence}");
         assert_eq!(images, [(Outcome::Failed, 1)]);
     }
 
     #[tokio::test]
     async fn a_passing_failure_is_tried_again_as_often_as_was_asked() {
-        let root = tempfile::tempdir().unwrap();
-        Image::new(1).write_dir(&root.path().join("a"));
-        let sources = [format!("dir:{}/a", root.path().display())];
         let passing = || TransportError::Vanished(skopeo_image::Digest::sha256(b""));
         let retry = |times| Manner {
             retry: Retry { times, delay: Some(std::time::Duration::from_nanos(1)) },
@@ -391,10 +389,17 @@ mod tests {
             (2, 1, (Outcome::Failed, 2)),
             (1, 0, (Outcome::Failed, 1)),
         ] {
-            let to = Fake::new(&root.path().join(format!("{faults}-{times}")), &[]).await;
-            to.faults.lock().unwrap().extend(std::iter::repeat_with(passing).take(faults));
-            let (_, images) = copy(&to, &sources, &retry(times)).await;
+            let memory = Memory::default();
+            memory.push("dir:/a", 1);
+            for _ in 0..faults {
+                memory.fault("create docker://to.example/m/copy:0", passing());
+            }
+            let (_, images) = copy(&memory, &["dir:/a"], &retry(times)).await;
             assert_eq!(images, [expected], "{faults} {times}");
         }
+        // What does not pass is not tried again.
+        let memory = Memory::default();
+        let (_, images) = copy(&memory, &["dir:/a"], &retry(3)).await;
+        assert_eq!(images, [(Outcome::Failed, 1)]);
     }
 }

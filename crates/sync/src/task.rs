@@ -10,6 +10,7 @@ use skopeo_transport::{Collection, CollectionKind, ImageName, Options, join};
 
 use crate::destination::Place;
 use crate::found::Group;
+use crate::transports::Transports;
 use crate::{Context as _, Error, Result, naming};
 
 /// The number of a task, from 0, in the order of the images.
@@ -117,13 +118,13 @@ impl Places {
     pub(crate) async fn open(
         all: impl Iterator<Item = &Place>,
         options: impl Fn(&Place) -> Options,
+        transports: &dyn Transports,
     ) -> Result<Self> {
         let mut places: Vec<Opened> = Vec::new();
         for place in all {
             if places.iter().all(|(known, ..)| !is_same(known, place)) {
                 let options = options(place);
-                let opened = skopeo_transport::collection(place.kind, &place.place, &options);
-                let opened = Arc::from(opened.await?);
+                let opened = Arc::from(transports.collection(place, &options).await?);
                 places.push((place.clone(), options, opened));
             }
         }

@@ -12,6 +12,7 @@ pub mod proxy;
 pub mod registry;
 pub mod rest;
 pub mod run;
+pub mod shelf;
 pub mod slurm;
 pub mod tar;
 pub mod terminal;

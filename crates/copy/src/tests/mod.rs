@@ -4,7 +4,6 @@ mod faults;
 mod lists;
 mod platforms;
 mod price;
-mod shelf;
 mod sign;
 mod single;
 mod tee;
@@ -14,11 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use skopeo_image::{Platform, RawManifest};
+use skopeo_testkit::shelf::{self, FakeDestination, FakeSource};
 use skopeo_trust::Policy;
 
 use crate::error::sentence;
 use crate::{Copied, Error, Event, Outcome, Patience, Request, Session, copy};
-use shelf::{FakeDestination, FakeSource};
 
 /// A copy with everything that was seen of it.
 struct Run {

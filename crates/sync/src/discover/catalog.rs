@@ -30,11 +30,9 @@ pub(crate) async fn repositories(
     if let Some(lock) = search.locked {
         return Ok((lock.repositories(host, matching)?, 0));
     }
-    let listed =
-        retry::with(
-            search.retry,
-            async || Ok(skopeo_transport::repositories(host, options).await?),
-        );
+    let listed = retry::with(search.retry, async || {
+        Ok(search.transports.repositories(host, options).await?)
+    });
     let listed = listed.await.with_context(|| format!("listing the repositories of {host}"))?;
     let (mut repositories, mut failed) = (Vec::new(), 0_usize);
     for path in listed.into_iter().filter(|path| filter.judge(path).is_ok()) {

@@ -11,6 +11,7 @@ use crate::found::Found;
 use crate::observer::SyncEvent;
 use crate::outcomes::Outcomes;
 use crate::select::{Choice, Dropped};
+use crate::transports::Transports;
 use crate::{Context as _, Error, Result};
 
 /// The tags of a repository that are meant, in their order.
@@ -18,7 +19,7 @@ use crate::{Context as _, Error, Result};
 /// # Errors
 /// If it has to be known when images were made, and cannot be found out.
 pub(super) async fn tags(
-    (outcomes, platforms): (&Outcomes, &[Platform]),
+    (transports, outcomes, platforms): (&dyn Transports, &Outcomes, &[Platform]),
     repository: &Reference,
     tags: Vec<String>,
     choice: &Choice,
@@ -28,7 +29,8 @@ pub(super) async fn tags(
     let mut times: HashMap<String, Option<Timestamp>> = HashMap::new();
     if choice.needs_times() {
         let left: Vec<String> = chosen.kept.iter().map(|(tag, _)| tag.clone()).collect();
-        let facts = Asking::new(repository, options, platforms.to_vec()).all(&left).await;
+        let facts = Asking::new(repository, options, platforms.to_vec()).through(transports);
+        let facts = facts.all(&left).await;
         for (tag, facts) in left.into_iter().zip(facts) {
             // Which are the newest cannot be told of those that nothing is known of.
             let facts =

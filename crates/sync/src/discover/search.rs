@@ -18,6 +18,7 @@ use crate::lockfile::Lock;
 use crate::outcomes::Outcomes;
 use crate::select::Choice;
 use crate::shard::Shard;
+use crate::transports::Transports;
 use crate::{Context as _, Error, Result, naming, retry};
 
 /// How many repositories are asked for their tags at once.
@@ -25,6 +26,7 @@ const LISTINGS: usize = 16;
 
 /// How images are found.
 pub(crate) struct Search<'a> {
+    pub(crate) transports: &'a dyn Transports,
     pub(crate) retry: Retry,
     pub(crate) keep_going: bool,
     /// The part of all repositories that is meant.
@@ -119,14 +121,14 @@ impl Search<'_> {
             (What::Repository(repository, tags), Some(lock)) => lock.found(repository, tags)?,
             (What::Repository(_, Tags::Named(references)), None) => found(references.clone())?,
             (What::Repository(repository, Tags::Listed(choice)), None) => {
-                let tags = tags(repository, &wanted.options).await?;
-                let asked = (self.outcomes, self.platforms);
+                let tags = self.tags(repository, &wanted.options).await?;
+                let asked = (self.transports, self.outcomes, self.platforms);
                 let tags = choose::tags(asked, repository, tags, choice, &wanted.options).await?;
                 let tagged = |tag: &String| Reference::with_tag(repository.name.clone(), tag);
                 found(tags.iter().map(tagged).collect::<Result<_, _>>()?)?
             }
             (What::Place(place, choice), _) => {
-                let mut images = held(place, &wanted.options).await?;
+                let mut images = self.held(place, &wanted.options).await?;
                 images.retain(|image| {
                     self.shard.is_none_or(|shard| shard.has(&image.origin.named().repository()))
                 });
@@ -135,6 +137,37 @@ impl Search<'_> {
         };
         let whole = !matches!(wanted.what, What::Repository(_, Tags::Named(_)));
         Ok(Group { images, whole, options: wanted.options.clone(), aim: wanted.aim.clone() })
+    }
+
+    /// All tags of a repository.
+    async fn tags(&self, repository: &Reference, options: &Options) -> Result<Vec<String>> {
+        let name = repository.name.to_string();
+        info!(image = name, "Getting tags");
+        let image = ImageName::docker(repository.clone().or_latest())?;
+        let tags = self.transports.valid_tags(&image, options).await;
+        let (tags, invalid) =
+            tags.with_context(|| format!("Error determining repository tags for repo {name}"))?;
+        for tag in invalid {
+            error!(
+                repo = name,
+                tag, "Error creating a tagged reference from registry tag list: invalid tag format"
+            );
+        }
+        Ok(tags)
+    }
+
+    /// The images of a place.
+    async fn held(&self, place: &Place, options: &Options) -> Result<Vec<Found>> {
+        let failed = |error: skopeo_transport::Error| -> Error {
+            match Path::new(&place.place).try_exists() {
+                Ok(true) => Error::from(error)
+                    .step(format!("Error walking the path {}", quote(&place.place))),
+                _ => Error::from(error).step("Invalid source directory specified"),
+            }
+        };
+        let held = self.transports.held(place, options).await.map_err(failed)?;
+        let held = held.into_iter();
+        Ok(held.map(|held| Found { name: held.name, origin: Origin::Label(held.label) }).collect())
     }
 }
 
@@ -181,23 +214,6 @@ pub(crate) fn named(source: &str, choice: &Arc<Choice>) -> Result<What> {
     Ok(What::Repository(repository, tags))
 }
 
-/// All tags of a repository.
-async fn tags(repository: &Reference, options: &Options) -> Result<Vec<String>> {
-    let name = repository.name.to_string();
-    info!(image = name, "Getting tags");
-    let image = ImageName::docker(repository.clone().or_latest())?;
-    let tags = skopeo_transport::valid_tags(&image, options).await;
-    let (tags, invalid) =
-        tags.with_context(|| format!("Error determining repository tags for repo {name}"))?;
-    for tag in invalid {
-        error!(
-            repo = name,
-            tag, "Error creating a tagged reference from registry tag list: invalid tag format"
-        );
-    }
-    Ok(tags)
-}
-
 fn found(references: Vec<Reference>) -> Result<Vec<Found>> {
     let found = references.into_iter().map(|reference| {
         let name = ImageName::docker(reference.clone()).with_context(|| {
@@ -209,18 +225,4 @@ fn found(references: Vec<Reference>) -> Result<Vec<Found>> {
         Ok(Found { name, origin: Origin::Reference(reference) })
     });
     found.collect()
-}
-
-/// The images of a place.
-async fn held(place: &Place, options: &Options) -> Result<Vec<Found>> {
-    let Place { kind, place } = place;
-    let failed = |error: skopeo_transport::Error| -> Error {
-        match Path::new(place).try_exists() {
-            Ok(true) => Error::from(error).step(format!("Error walking the path {}", quote(place))),
-            _ => Error::from(error).step("Invalid source directory specified"),
-        }
-    };
-    let held = skopeo_transport::held(*kind, place, options).await.map_err(failed)?;
-    let held = held.into_iter();
-    Ok(held.map(|held| Found { name: held.name, origin: Origin::Label(held.label) }).collect())
 }

@@ -229,12 +229,18 @@ mod tests {
     use super::*;
     use crate::outcomes::Outcomes;
     use crate::report::Outcome;
-    use crate::testing::{Fake, options};
+    use crate::testing::Memory;
 
     #[tokio::test]
     async fn only_what_is_too_much_goes_and_only_if_all_else_went_well() {
-        let fake = Fake::new(std::path::Path::new("/fake"), &["1", "2", "3"]).await;
-        let places = Places::opened(vec![(fake.place(), options(), fake.clone())]);
+        let memory = Memory::default();
+        for (tag, seed) in [("1", 1), ("2", 2), ("3", 3)] {
+            memory.push(&format!("docker://to.example/x:{tag}"), seed);
+        }
+        let left = || {
+            memory.names("docker://to.example/x:").join(" ").replace("docker://to.example/x:", "")
+        };
+        let places = memory.places(&["docker://to.example"]);
         let retry = Retry::default();
         let judge = async |rules: &Rules| {
             let mut mirror = Mirror(BTreeMap::new());
@@ -250,7 +256,7 @@ mod tests {
             let doomed = judge(&rules).await.unwrap();
             assert_eq!(doomed.names().count(), 1);
             assert_eq!(doomed.end(dry_run, failed, &outcomes, retry).await, 0);
-            assert_eq!(fake.tags_left(), ["1", "2", "3"]);
+            assert_eq!(left(), "1 2 3");
         }
         let mut few = rules.clone();
         few.most = Some(rules::Most::Count(0));
@@ -259,7 +265,7 @@ mod tests {
 
         let doomed = judge(&rules).await.unwrap();
         assert_eq!(doomed.end(false, 0, &outcomes, retry).await, 0);
-        assert_eq!(fake.tags_left(), ["1", "3"]);
+        assert_eq!(left(), "1 3");
         let told: Vec<_> = outcomes.so_far().images.iter().map(|it| it.outcome).collect();
         assert_eq!(told, [Outcome::WouldDelete, Outcome::Deleted]);
     }

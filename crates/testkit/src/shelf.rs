@@ -1,5 +1,7 @@
 //! A source and a destination in memory, stricter than any real one.
 
+#![expect(clippy::unwrap_used, reason = "what goes wrong here fails a test")]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,7 +18,7 @@ use skopeo_transport::{
 
 /// What goes wrong with a blob at the source, once.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
+pub enum Fault {
     /// The line breaks after so many bytes.
     Break(usize),
     /// The line breaks at the end, as the source has seen often enough.
@@ -29,23 +31,50 @@ pub(super) enum Fault {
     Missing,
 }
 
-#[derive(Default)]
-pub(super) struct FakeSource {
-    pub(super) manifests: HashMap<Which, RawManifest>,
-    pub(super) blobs: HashMap<Digest, Bytes>,
-    pub(super) signatures: HashMap<Which, Vec<Signature>>,
-    pub(super) faults: Mutex<HashMap<Digest, Vec<Fault>>>,
+/// A source that has what is put into its fields, and nothing else.
+#[derive(Debug)]
+pub struct FakeSource {
+    /// Its name.
+    pub name: ImageName,
+    /// Its manifests.
+    pub manifests: HashMap<Which, RawManifest>,
+    /// Its blobs.
+    pub blobs: HashMap<Digest, Bytes>,
+    /// Signatures beside its manifests.
+    pub signatures: HashMap<Which, Vec<Signature>>,
+    /// What goes wrong with its blobs, one after the other.
+    pub faults: Mutex<HashMap<Digest, Vec<Fault>>>,
     /// What was asked, in order.
-    pub(super) asked: Mutex<Vec<String>>,
+    pub asked: Mutex<Vec<String>>,
+}
+
+impl Default for FakeSource {
+    fn default() -> Self {
+        Self {
+            name: source_name().clone(),
+            manifests: HashMap::new(),
+            blobs: HashMap::new(),
+            signatures: HashMap::new(),
+            faults: Mutex::default(),
+            asked: Mutex::default(),
+        }
+    }
 }
 
 impl FakeSource {
-    pub(super) fn asked(&self, what: &str) -> usize {
+    /// Returns how often something was asked whose words begin so.
+    pub fn asked(&self, what: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| asked.starts_with(what)).count()
     }
 
-    pub(super) fn fault(&self, digest: &Digest, faults: &[Fault]) {
+    /// Has these things go wrong with a blob, one after the other.
+    pub fn fault(&self, digest: &Digest, faults: &[Fault]) {
         self.faults.lock().unwrap().insert(digest.clone(), faults.to_vec());
+    }
+
+    /// Opens it under the name by which it was asked for.
+    pub fn open(self: &Arc<Self>, name: ImageName) -> Box<dyn Source> {
+        Box::new(Opened { name, source: self.clone() })
     }
 
     fn note(&self, what: String) {
@@ -53,13 +82,15 @@ impl FakeSource {
     }
 }
 
-pub(super) fn source_name() -> &'static ImageName {
+/// Returns the name of a source that has no other.
+pub fn source_name() -> &'static ImageName {
     static NAME: std::sync::LazyLock<ImageName> =
         std::sync::LazyLock::new(|| ImageName::parse("oci:/:from").unwrap());
     &NAME
 }
 
-pub(super) fn destination_name() -> &'static ImageName {
+/// Returns the name of a destination that has no other.
+pub fn destination_name() -> &'static ImageName {
     static NAME: std::sync::LazyLock<ImageName> =
         std::sync::LazyLock::new(|| ImageName::parse("oci:/:to").unwrap());
     &NAME
@@ -68,7 +99,7 @@ pub(super) fn destination_name() -> &'static ImageName {
 #[async_trait]
 impl Source for FakeSource {
     fn name(&self) -> &ImageName {
-        source_name()
+        &self.name
     }
 
     async fn head(&self) -> Result<Option<Head>, Error> {
@@ -133,34 +164,93 @@ impl Source for FakeSource {
     }
 }
 
-/// What a destination holds, or did.
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) blobs: BTreeMap<Digest, Bytes>,
-    pub(super) manifests: HashMap<Which, RawManifest>,
-    pub(super) signatures: HashMap<Which, Vec<Signature>>,
-    pub(super) committed: Option<RawManifest>,
-    pub(super) abandoned: bool,
-    /// What was done, in order.
-    pub(super) log: Vec<String>,
-    pub(super) writing: usize,
-    pub(super) most_at_once: usize,
+/// A source under another name.
+struct Opened {
+    name: ImageName,
+    source: Arc<FakeSource>,
 }
 
-#[derive(Clone)]
-pub(super) struct FakeDestination {
-    pub(super) accepts: Accepts,
-    pub(super) present: Option<Digest>,
-    pub(super) rejected: HashSet<MediaType>,
-    pub(super) sparse: bool,
+#[async_trait]
+impl Source for Opened {
+    fn name(&self) -> &ImageName {
+        &self.name
+    }
+
+    async fn head(&self) -> Result<Option<Head>, Error> {
+        self.source.head().await
+    }
+
+    async fn manifest(&self, which: &Which) -> Result<RawManifest, Error> {
+        self.source.manifest(which).await
+    }
+
+    async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error> {
+        self.source.blob(blob).await
+    }
+
+    async fn signatures(&self, which: &Which) -> Result<Vec<Signature>, Error> {
+        self.source.signatures(which).await
+    }
+
+    fn concurrency(&self) -> NonZeroUsize {
+        self.source.concurrency()
+    }
+}
+
+/// What a destination holds, or did.
+#[derive(Debug, Default)]
+pub struct State {
+    /// The blobs that were put.
+    pub blobs: BTreeMap<Digest, Bytes>,
+    /// The manifests that were put.
+    pub manifests: HashMap<Which, RawManifest>,
+    /// The signatures that were put.
+    pub signatures: HashMap<Which, Vec<Signature>>,
+    /// The manifest that has the name.
+    pub committed: Option<RawManifest>,
+    /// Whether it was given up.
+    pub abandoned: bool,
+    /// What was done, in order.
+    pub log: Vec<String>,
+    /// How many blobs are being written.
+    pub writing: usize,
+    /// How many blobs were being written at the most.
+    pub most_at_once: usize,
+}
+
+/// A destination that refuses what makes no whole image.
+#[derive(Clone, Debug)]
+pub struct FakeDestination {
+    /// Its name.
+    pub name: ImageName,
+    /// The name of the source that blobs must come from, where only one may be.
+    pub from: Option<ImageName>,
+    /// What a plan knows of it.
+    pub accepts: Accepts,
+    /// What its name leads to.
+    pub present: Option<Digest>,
+    /// The types of manifests that it refuses.
+    pub rejected: HashSet<MediaType>,
+    /// Whether it takes indexes whose instances are missing.
+    pub sparse: bool,
     /// Where it is a part of, and which.
-    pub(super) place: Option<(&'static str, &'static str)>,
-    pub(super) state: Arc<Mutex<State>>,
+    pub place: Option<(&'static str, &'static str)>,
+    /// What it holds, or did.
+    pub state: Arc<Mutex<State>>,
+}
+
+impl Default for FakeDestination {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl FakeDestination {
-    pub(super) fn new() -> Self {
+    /// Returns one that takes everything from the source without a name of its own.
+    pub fn new() -> Self {
         Self {
+            name: destination_name().clone(),
+            from: Some(source_name().clone()),
             accepts: Accepts {
                 manifests: Vec::new(),
                 layers: LayerForm::AsIs,
@@ -178,32 +268,37 @@ impl FakeDestination {
         }
     }
 
-    pub(super) fn accepting(types: &[MediaType]) -> Self {
+    /// Returns one that takes these types of manifests.
+    pub fn accepting(types: &[MediaType]) -> Self {
         let mut new = Self::new();
         new.accepts.manifests = types.to_vec();
         new
     }
 
-    pub(super) fn wanting(layers: LayerForm) -> Self {
+    /// Returns one that wants its layers in this form.
+    pub fn wanting(layers: LayerForm) -> Self {
         let mut new = Self::new();
         new.accepts.layers = layers;
         new
     }
 
-    pub(super) fn rejecting(types: &[MediaType]) -> Self {
+    /// Returns one that refuses these types of manifests, which nobody knows before.
+    pub fn rejecting(types: &[MediaType]) -> Self {
         Self { rejected: types.iter().cloned().collect(), ..Self::new() }
     }
 
-    pub(super) fn door(&self) -> Box<dyn Destination> {
+    /// Returns it, to be written to.
+    pub fn door(&self) -> Box<dyn Destination> {
         Box::new(self.clone())
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    /// Returns what it holds.
+    pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
     /// How often something was done.
-    pub(super) fn did(&self, what: &str) -> usize {
+    pub fn did(&self, what: &str) -> usize {
         self.state().log.iter().filter(|done| done.starts_with(what)).count()
     }
 }
@@ -211,7 +306,7 @@ impl FakeDestination {
 #[async_trait]
 impl Probe for FakeDestination {
     fn name(&self) -> &ImageName {
-        destination_name()
+        &self.name
     }
 
     fn accepts(&self) -> &Accepts {
@@ -245,7 +340,7 @@ impl Probe for FakeDestination {
 #[async_trait]
 impl Destination for FakeDestination {
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
-        assert_eq!(wish.from, source_name());
+        assert!(self.from.as_ref().is_none_or(|from| wish.from == from), "{}", wish.from);
         tokio::task::yield_now().await;
         let mut state = self.state();
         state.log.push(format!("reuse {}", wish.blob.digest));
@@ -358,16 +453,26 @@ fn require(state: &State, blob: &Descriptor, elsewhere: bool) {
 }
 
 /// Builds images of any kind into a source.
-pub(super) struct Builder {
-    pub(super) source: FakeSource,
+#[derive(Debug)]
+pub struct Builder {
+    /// The source.
+    pub source: FakeSource,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Builder {
-    pub(super) fn new() -> Self {
+    /// Returns one with nothing in its source.
+    pub fn new() -> Self {
         Self { source: FakeSource::default() }
     }
 
-    pub(super) fn blob(&mut self, bytes: impl Into<Bytes>) -> Digest {
+    /// Adds a blob.
+    pub fn blob(&mut self, bytes: impl Into<Bytes>) -> Digest {
         let bytes = bytes.into();
         let digest = Digest::sha256(&bytes);
         self.source.blobs.insert(digest.clone(), bytes);
@@ -375,7 +480,7 @@ impl Builder {
     }
 
     /// An image of these layers: their types and bytes.
-    pub(super) fn image(&mut self, kind: Kind, layers: &[(&MediaType, Bytes)]) -> RawManifest {
+    pub fn image(&mut self, kind: Kind, layers: &[(&MediaType, Bytes)]) -> RawManifest {
         let diff_ids: Vec<String> =
             layers.iter().map(|(_, bytes)| Digest::sha256(&unpacked(bytes)).to_string()).collect();
         let config = serde_json::json!({
@@ -409,7 +514,7 @@ impl Builder {
     }
 
     /// An index of these manifests, each for an architecture.
-    pub(super) fn list(&mut self, kind: Kind, instances: &[(&str, &RawManifest)]) -> RawManifest {
+    pub fn list(&mut self, kind: Kind, instances: &[(&str, &RawManifest)]) -> RawManifest {
         let entries: Vec<_> = instances
             .iter()
             .map(|(architecture, manifest)| {
@@ -421,7 +526,7 @@ impl Builder {
     }
 
     /// An index of these manifests, with what else it says of each.
-    pub(super) fn list_of(
+    pub fn list_of(
         &mut self,
         kind: Kind,
         instances: &[(serde_json::Value, &RawManifest)],
@@ -451,7 +556,7 @@ impl Builder {
     }
 
     /// The source whose name leads to that manifest.
-    pub(super) fn top(mut self, manifest: &RawManifest) -> FakeSource {
+    pub fn top(mut self, manifest: &RawManifest) -> FakeSource {
         self.source.manifests.insert(Which::Top, manifest.clone());
         self.source
     }
@@ -459,8 +564,10 @@ impl Builder {
 
 /// A kind of image.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// As the OCI has it.
     Oci,
+    /// As Docker has it, schema 2.
     Docker,
 }
 
@@ -487,18 +594,20 @@ fn raw(media_type: MediaType, value: &serde_json::Value) -> RawManifest {
 }
 
 /// A tar, as far as anybody looks.
-pub(super) fn tar(seed: u8, len: usize) -> Bytes {
+pub fn tar(seed: u8, len: usize) -> Bytes {
     (0..len).map(|i| (i / 7) as u8 ^ seed).collect::<Vec<_>>().into()
 }
 
-pub(super) fn gzip(bytes: &[u8]) -> Bytes {
+/// Returns these bytes, compressed.
+pub fn gzip(bytes: &[u8]) -> Bytes {
     use std::io::Write;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap().into()
 }
 
-pub(super) fn unpacked(bytes: &[u8]) -> Vec<u8> {
+/// Returns these bytes, uncompressed.
+pub fn unpacked(bytes: &[u8]) -> Vec<u8> {
     use std::io::Read;
     let mut out = Vec::new();
     match flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut out) {
