@@ -121,7 +121,7 @@ pub(crate) async fn prepare(
         _ => Within::default(),
     };
     let around = job.around(job.request);
-    let mut plan = plan::plan_list(&manifest, signatures.len(), scope, &within, around)?;
+    let mut plan = plan::plan_list(&manifest, &signatures, scope, &within, around)?;
     let mut hanging = Vec::new();
     if plan.is_another() {
         referrers::say_of_list(job, &manifest).await?;
@@ -130,7 +130,7 @@ pub(crate) async fn prepare(
     }
     if !hanging.is_empty() {
         let around = Surroundings { hanging: true, ..around };
-        plan = plan::plan_list(&manifest, signatures.len(), scope, &within, around)?;
+        plan = plan::plan_list(&manifest, &signatures, scope, &within, around)?;
     }
     debug!("{plan}");
     Ok(Prepared { manifest, which, signatures, hanging, plan })

@@ -314,7 +314,7 @@ impl Pricing<'_> {
         let layers = admit::layers(job, welcome.admitted.manifest(), which).await?;
         let (hangs, layers) = (!hanging.is_empty(), layers.as_deref());
         let around = Surroundings { hanging: hangs, layers, ..job.around(request) };
-        let plan = plan::plan_image(&welcome.admitted, welcome.signatures.len(), around)?;
+        let plan = plan::plan_image(&welcome.admitted, &welcome.signatures, around)?;
         if *which == Which::Top {
             single::require_platform(job, &plan).await?;
         }

@@ -25,7 +25,7 @@ pub(crate) async fn copy_image(
     let layers = admit::layers(job, welcome.admitted.manifest(), which).await?;
     let (hangs, layers) = (!hanging.is_empty(), layers.as_deref());
     let around = Surroundings { hanging: hangs, layers, ..job.around(request) };
-    let plan = plan::plan_image(&welcome.admitted, welcome.signatures.len(), around)?;
+    let plan = plan::plan_image(&welcome.admitted, &welcome.signatures, around)?;
     debug!("{plan}");
     if *which == Which::Top {
         require_platform(job, &plan).await?;

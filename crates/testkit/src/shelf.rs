@@ -12,8 +12,8 @@ use futures_util::stream::{self, StreamExt};
 use skopeo_blob::{Blob, StreamError, Unverified};
 use skopeo_image::{Descriptor, Digest, Manifest, MediaType, RawManifest, Signature, Which};
 use skopeo_transport::{
-    Accepts, Destination, Error, Head, How, ImageName, LayerForm, LayoutError, Probe,
-    PutManifestError, Role, Source, Stored, Wish,
+    Accepts, Destination, Error, Head, How, ImageName, KeptSignatures, LayerForm, LayoutError,
+    Probe, PutManifestError, Role, Source, Stored, Wish,
 };
 
 /// What goes wrong with a blob at the source, once.
@@ -254,7 +254,7 @@ impl FakeDestination {
             accepts: Accepts {
                 manifests: Vec::new(),
                 layers: LayerForm::AsIs,
-                signatures: Ok(()),
+                signatures: KeptSignatures::All,
                 foreign_layers: false,
                 embedded_name: None,
                 digest: None,

@@ -97,3 +97,16 @@ pub enum PutManifestError {
     #[error(transparent)]
     Other(#[from] Error),
 }
+
+impl PutManifestError {
+    /// Returns the error where no other type is to be tried.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Other(error) => error,
+            Self::TypeRejected { source: Some(source), .. } => *source,
+            Self::TypeRejected { media_type, source: None } => {
+                Error::UnknownEntry(media_type.to_string())
+            }
+        }
+    }
+}

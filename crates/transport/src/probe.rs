@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, SignatureKind};
 
 use crate::signature_error::SignaturesError;
-use crate::{Error, ImageName, Referrer};
+use crate::{Error, ImageName, KeptSignatures, Referrer};
 
 /// A place for one image, as far as questions go. No question changes anything there.
 ///
@@ -61,8 +61,9 @@ pub trait Probe: Send + Sync {
     ///
     /// # Errors
     /// Why not.
-    fn keeps_signatures(&self, _kind: SignatureKind) -> Result<(), Error> {
-        Ok(self.accepts().signatures.map_err(SignaturesError::Unsupported)?)
+    fn keeps_signatures(&self, kind: SignatureKind) -> Result<(), Error> {
+        let kept = self.accepts().signatures;
+        Ok(kept.require(kind).map_err(SignaturesError::Unsupported)?)
     }
 
     /// Returns whether an image can have referrers here; `Err` is the sentence to show.
@@ -89,8 +90,8 @@ pub struct Accepts {
     pub manifests: Vec<MediaType>,
     /// The form in which it wants layers.
     pub layers: LayerForm,
-    /// Whether signatures can be stored; `Err` is the sentence to show.
-    pub signatures: Result<(), &'static str>,
+    /// Which signatures can be stored.
+    pub signatures: KeptSignatures,
     /// Whether a foreign layer may stay a list of URLs instead of bytes.
     pub foreign_layers: bool,
     /// Whether a schema 1 manifest must carry our name and tag: the reference to embed.

@@ -98,9 +98,11 @@ fn bundles_hang_on_the_image_and_count_where_the_policy_says_so() {
 
         // Where no signature has a place, it is said; the way out is named.
         let refused =
-            at_home(&home, &["--policy", &digest_only, "copy", &to, "oci:o:1"]).failure(1);
-        assert!(fatal(&refused).contains("Pushing signatures for OCI images is not supported"));
-        let removed = ["--policy", &digest_only, "copy", "--remove-signatures", &to, "oci:o:1"];
+            at_home(&home, &["--policy", &digest_only, "copy", &to, "docker-archive:o"]).failure(1);
+        let sentence = "Storing signatures for docker tar files is not supported";
+        assert!(fatal(&refused).contains(sentence), "{refused}");
+        let removed =
+            ["--policy", &digest_only, "copy", "--remove-signatures", &to, "docker-archive:o"];
         at_home(&home, &removed).success();
     }
 }
@@ -176,4 +178,100 @@ fn trouble_with_the_list_is_no_missing_signature() {
     let refused = at_home(&home, &words).failure(1);
     assert!(!fatal(&refused).contains("A signature was required"), "{refused}");
     assert!(fatal(&refused).contains("reading referrers of"), "{refused}");
+}
+
+/// What hangs on an image of one place, by digest.
+fn hanging(home: &Home, name: &str) -> Vec<Value> {
+    let listed = at_home(home, &["inspect", "--referrers", name]).success().json();
+    listed.as_array().unwrap().iter().map(|it| it["Digest"].clone()).collect()
+}
+
+#[test]
+fn layouts_keep_bundles_as_signatures() {
+    let registry = Registry::start();
+    let home = Home::new();
+    home.insecure(&[&registry.host()]);
+    prepare(&home);
+    Image::new(1).push(&registry, "a:1");
+    Image::platforms(2, 2).push(&registry, "list:1");
+    // A list has one bundle, and each of its images one.
+    for (name, all, count) in [("a:1", None, 1), ("list:1", Some("--all"), 3)] {
+        let (from, signed) = (registry.docker(name), registry.docker(&format!("signed/{name}")));
+        let copy = |words: &[&str]| {
+            let words = [words, all.as_slice()].concat();
+            at_home(&home, &words)
+        };
+        copy(&["copy", "--sign-by-sigstore", "params", &from, &signed]).success();
+        let named = policy(
+            &home,
+            &json!({
+                "bundleIdentity": "subjectName",
+                "signedIdentity": {
+                    "type": "exactReference",
+                    "dockerReference": signed.strip_prefix("docker://").unwrap(),
+                },
+            }),
+        );
+        let under = |from: &str, to: &str| copy(&["--policy", &named, "copy", from, to]);
+        for (at, place) in ["oci:layout:x", "oci-archive:file.tar:x"].into_iter().enumerate() {
+            // Twice: the same bundle hangs there once.
+            for _ in 0..2 {
+                under(&signed, place).success();
+            }
+            assert_eq!(hanging(&home, place).len(), count, "{place}");
+            assert_eq!(hanging(&home, place), hanging(&home, &signed), "{place}");
+            let back = registry.docker(&format!("back{at}/{name}"));
+            under(place, &back).success();
+            under(&back, "dir:d").success();
+            assert_eq!(hanging(&home, &back), hanging(&home, &signed), "{place}");
+            // What hangs there and goes along is the same bundle.
+            let both = ["--policy", &named, "copy", "--referrers", &signed, "oci:both:x"];
+            copy(&both).success();
+            assert_eq!(hanging(&home, "oci:both:x").len(), count);
+        }
+        // Into an archive that has another image, which stays.
+        copy(&["copy", &from, "oci-archive:more.tar:other"]).success();
+        under(&signed, "oci-archive:more.tar:x").success();
+        under("oci-archive:more.tar:x", "dir:e").success();
+        // It is the same manifest there, and what is signed is a digest.
+        under("oci-archive:more.tar:other", "dir:f").success();
+        for file in ["layout", "file.tar", "both", "more.tar"] {
+            let path = home.path(format!("work/{file}"));
+            let _ = fs_err::remove_dir_all(&path).or_else(|_| fs_err::remove_file(&path));
+        }
+    }
+}
+
+#[test]
+fn images_are_signed_in_layouts() {
+    let home = Home::new();
+    prepare(&home);
+    Image::new(1).write_oci(&home.path("work/from"), Some("x"));
+    let identity = ["--sign-identity", "example.com/a:1"];
+    let policy = policy(
+        &home,
+        &json!({
+            "bundleIdentity": "subjectName",
+            "signedIdentity": {"type": "exactReference", "dockerReference": "example.com/a:1"},
+        }),
+    );
+    for place in ["oci:to:x", "oci-archive:to.tar:x"] {
+        let words =
+            [&["copy", "--sign-by-sigstore", "params"], &identity[..], &["oci:from:x", place]];
+        at_home(&home, &words.concat()).success();
+        at_home(&home, &["--policy", &policy, "copy", place, "dir:d"]).success();
+        // Without a signature nothing is believed of the same image.
+        let unsigned = ["--policy", &policy, "copy", "oci:from:x", "dir:e"];
+        assert_eq!(fatal(&at_home(&home, &unsigned).failure(1)), UNSIGNED);
+        let shown = at_home(&home, &["--policy", &policy, "inspect", "--signatures", place]);
+        let shown = shown.success().json();
+        assert_eq!(shown[0]["Signatures"][0]["Form"], "bundle", "{shown}");
+        assert_eq!(shown[0]["Signatures"][0]["Accepted"], true, "{shown}");
+        // What is no bundle has no place there, and that is said before anything is written.
+        let words =
+            [&["copy", "--sign-by-sigstore", "attach"], &identity[..], &["oci:from:x", place]];
+        let refused = at_home(&home, &words.concat()).failure(1);
+        let sentence = "Pushing signatures for OCI images is not supported";
+        assert!(fatal(&refused).contains(sentence), "{refused}");
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use skopeo_image::{
     Compression, Descriptor, ImageManifest, Manifest, ManifestError, MediaType, RawManifest,
-    Reference,
+    Reference, Signature,
 };
 use skopeo_transport::{Accepts, ImageName};
 use skopeo_trust::Admitted;
@@ -62,10 +62,21 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) layers: Option<&'a [Descriptor]>,
 }
 
-/// Plans one image that has so many signatures to be copied with it.
+impl Surroundings<'_> {
+    /// Refuses signatures that the destination has no place for.
+    pub(super) fn require_kept(&self, signatures: &[Signature]) -> Result<(), PlanError> {
+        let kept = self.accepts.signatures;
+        let refused = signatures.iter().find_map(|it| kept.require(it.kind()).err());
+        refused.map_or(Ok(()), |reason| {
+            Err(PlanError::Signatures { destination: self.destination.to_string(), reason })
+        })
+    }
+}
+
+/// Plans one image, with which these signatures are to be copied.
 pub(crate) fn plan_image(
     admitted: &Admitted,
-    signatures: usize,
+    signatures: &[Signature],
     around: Surroundings<'_>,
 ) -> Result<ImagePlan, PlanError> {
     let Surroundings { top, destination, accepts, request, hanging, layers } = around;
@@ -83,10 +94,8 @@ pub(crate) fn plan_image(
     {
         return Err(PlanError::DestinationDigest);
     }
-    if let (Err(reason), true) = (accepts.signatures, signatures > 0) {
-        return Err(PlanError::Signatures { destination: destination.to_string(), reason });
-    }
-    let frozen = frozen::frozen(frozen::Subject::Image, signatures, around);
+    around.require_kept(signatures)?;
+    let frozen = frozen::frozen(frozen::Subject::Image, signatures.len(), around);
     let name = accepts.embedded_name.as_deref();
     let name = name.and_then(|name| Reference::parse_normalized(name).ok());
     let renamed = name.as_ref().is_some_and(|name| image.embedded_name_conflicts(name));

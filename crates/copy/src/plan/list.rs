@@ -5,7 +5,7 @@ use std::fmt;
 
 use skopeo_image::{
     Compression, Descriptor, Digest, Instance, List, Manifest, ManifestError, MediaType, Platform,
-    PlatformFilter, RawManifest,
+    PlatformFilter, RawManifest, Signature,
 };
 
 use super::image::Surroundings;
@@ -104,10 +104,10 @@ pub(crate) fn platforms(list: &RawManifest) -> usize {
     images.filter_map(|instance| instance.platform.as_ref()).collect::<HashSet<_>>().len()
 }
 
-/// Plans a list that has so many signatures to be copied with it.
+/// Plans a list, with which these signatures are to be copied.
 pub(crate) fn plan_list(
     manifest: &RawManifest,
-    signatures: usize,
+    signatures: &[Signature],
     scope: Scope,
     within: &Within,
     around: Surroundings<'_>,
@@ -117,16 +117,14 @@ pub(crate) fn plan_list(
         return Err(PlanError::NoGroups(destination.transport()));
     }
     let list = parse(manifest)?;
-    if let (Err(reason), true) = (accepts.signatures, signatures > 0) {
-        return Err(PlanError::Signatures { destination: destination.to_string(), reason });
-    }
+    around.require_kept(signatures)?;
     if let Some(digest) = &accepts.digest
         && !manifest.has_digest(digest)?
         && !top.has_digest(digest)?
     {
         return Err(PlanError::DestinationDigest);
     }
-    let frozen = frozen::frozen(frozen::Subject::List, signatures, around);
+    let frozen = frozen::frozen(frozen::Subject::List, signatures.len(), around);
     let all = list.instances();
     let (copied, others) = match (&request.lists, scope) {
         (Lists::IndexOnly, _) => (BTreeSet::new(), Others::Keep),

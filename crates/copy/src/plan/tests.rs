@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use skopeo_blob::crypt::Keys;
-use skopeo_image::{Compression, Digest, MediaType, Platform, RawManifest};
-use skopeo_transport::{Accepts, ImageName, LayerForm};
+use skopeo_image::{Compression, Digest, MediaType, Platform, RawManifest, Signature};
+use skopeo_transport::{Accepts, ImageName, KeptSignatures, LayerForm};
 use skopeo_trust::Policy;
 
 use super::image::Surroundings;
@@ -29,7 +30,7 @@ fn registry() -> Accepts {
     Accepts {
         manifests: vec![OCI, INDEX, S2, LIST, S1, S1U],
         layers: LayerForm::Compressed,
-        signatures: Ok(()),
+        signatures: KeptSignatures::All,
         foreign_layers: true,
         embedded_name: Some("registry.example/to/x:1".to_owned()),
         digest: None,
@@ -53,7 +54,7 @@ fn layout() -> Accepts {
     Accepts {
         manifests: vec![OCI, INDEX],
         embedded_name: None,
-        signatures: Err("Pushing signatures for OCI images is not supported"),
+        signatures: KeptSignatures::Bundles("Pushing signatures for OCI images is not supported"),
         ..registry()
     }
 }
@@ -122,13 +123,14 @@ fn plan(manifest: &RawManifest, signatures: usize, accepts: &Accepts, request: &
         hanging: false,
         layers: None,
     };
+    let signatures = vec![Signature::Simple(Bytes::new()); signatures];
     let planned = if manifest.media_type.is_list() {
-        plan_list(manifest, signatures, Scope::Top, &Within::default(), around)
+        plan_list(manifest, &signatures, Scope::Top, &Within::default(), around)
             .map(|plan| plan.to_string())
     } else {
         let scope = destination.policy_scope();
         let admitted = Policy::insecure().admit(&scope, manifest.clone(), &[]).unwrap();
-        plan_image(&admitted, signatures, around).map(|plan| plan.to_string())
+        plan_image(&admitted, &signatures, around).map(|plan| plan.to_string())
     };
     // Shorter to read: all types begin with the same words.
     planned
@@ -505,7 +507,7 @@ fn nothing_changes_what_something_hangs_on() {
         };
         let scope = destination.policy_scope();
         let admitted = Policy::insecure().admit(&scope, manifest.clone(), &[]).unwrap();
-        let planned = plan_image(&admitted, 0, around).err().map(|error| error.to_string());
+        let planned = plan_image(&admitted, &[], around).err().map(|error| error.to_string());
         let digest = manifest.digest().unwrap();
         let expected = change.map(|change| {
             format!(

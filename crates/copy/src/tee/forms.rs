@@ -14,7 +14,7 @@ pub(super) fn take_alike(one: &Accepts, other: &Accepts) -> bool {
     // The name that schema 1 embeds is looked at when there is such a manifest.
     one.manifests == other.manifests
         && one.layers == other.layers
-        && one.signatures.is_ok() == other.signatures.is_ok()
+        && one.signatures.is_like(other.signatures)
         && one.foreign_layers == other.foreign_layers
         && one.digest == other.digest
 }
@@ -55,7 +55,7 @@ pub(super) fn common(one: &Accepts, other: &Accepts) -> Option<Accepts> {
         manifests,
         // Who wants their bytes sees by the manifest that none came.
         foreign_layers: one.foreign_layers || other.foreign_layers,
-        signatures: one.signatures.and(other.signatures),
+        signatures: one.signatures.both(other.signatures),
         concurrency: one.concurrency.min(other.concurrency),
         ..one.clone()
     })

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use skopeo_image::{MediaType, RawManifest, Reference, Signature, SignatureKind, Which};
+use skopeo_transport::KeptSignatures;
 use skopeo_trust::sign::{SignError, Signer};
 
 use super::shelf::{Builder, FakeDestination, FakeSource, Kind, gzip, tar};
@@ -142,7 +143,7 @@ async fn what_cannot_be_signed_is_not_begun() {
     let (source, _) = image();
     let nowhere = "Storing signatures is not supported";
     let mut full = FakeDestination::new();
-    full.accepts.signatures = Err(nowhere);
+    full.accepts.signatures = KeptSignatures::Nothing(nowhere);
     for (destination, identity, expected) in [
         (
             FakeDestination::new(),

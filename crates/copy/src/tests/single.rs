@@ -4,7 +4,7 @@ use bytes::Bytes;
 use skopeo_image::{
     Compression, Digest, ImageManifest, Manifest, MediaType, RawManifest, Signature, Which,
 };
-use skopeo_transport::LayerForm;
+use skopeo_transport::{KeptSignatures, LayerForm};
 use skopeo_trust::Policy;
 
 use super::shelf::{Builder, FakeDestination, FakeSource, Kind, gzip, tar, unpacked};
@@ -380,7 +380,7 @@ async fn signatures_go_with_the_image_and_freeze_it() {
     assert_eq!(destination.state().signatures[&Which::Top].len(), 1);
 
     let mut unable = FakeDestination::new();
-    unable.accepts.signatures = Err("Pushing signatures is not supported");
+    unable.accepts.signatures = KeptSignatures::Nothing("Pushing signatures is not supported");
     assert_eq!(
         run(&source, &unable, &request()).await.error(),
         "Can not copy signatures to oci:/:to: Pushing signatures is not supported"

@@ -11,8 +11,8 @@ use futures_util::StreamExt;
 use skopeo_blob::{Blob, StreamError};
 use skopeo_image::{Digest, MediaType, RawManifest, Signature, Which};
 use skopeo_transport::{
-    Accepts, Destination, Error, ImageName, LayerForm, LayoutError, Probe, PutManifestError, Role,
-    Stored, Wish,
+    Accepts, Destination, Error, ImageName, KeptSignatures, LayerForm, LayoutError, Probe,
+    PutManifestError, Role, Stored, Wish,
 };
 use skopeo_trust::Policy;
 
@@ -442,7 +442,7 @@ fn only_what_is_written_alike_is_joined() {
     };
     let six = with(|accepts| accepts.concurrency = NonZeroUsize::new(6).unwrap());
     let named = with(|accepts| accepts.embedded_name = Some("registry.example/x:1".to_owned()));
-    let unsigned = with(|accepts| accepts.signatures = Err("no"));
+    let unsigned = with(|accepts| accepts.signatures = KeptSignatures::Nothing("no"));
     let foreign = with(|accepts| accepts.foreign_layers = true);
     let pinned = with(|accepts| accepts.digest = Some(Digest::sha256(b"")));
     for (all, expected) in [
@@ -584,7 +584,7 @@ fn circles_have_a_form_in_common() {
     const DOCKER: &[MediaType] = &[MediaType::DOCKER_MANIFEST];
     const BOTH: &[MediaType] = &[MediaType::OCI_MANIFEST, MediaType::DOCKER_MANIFEST];
     let mut unsigned = D::new();
-    unsigned.accepts.signatures = Err("no");
+    unsigned.accepts.signatures = KeptSignatures::Nothing("no");
     for (all, expected) in [
         (
             vec![D::new(), D::wanting(LayerForm::Compressed), D::accepting(LIST)],
@@ -612,7 +612,7 @@ async fn signatures_that_one_cannot_keep_part_it_from_the_others() {
     source.signatures.insert(Which::Top, vec![signature]);
     let places = [FakeDestination::new(), FakeDestination::new()];
     let mut unsigned = FakeDestination::wanting(LayerForm::Compressed);
-    unsigned.accepts.signatures = Err("no");
+    unsigned.accepts.signatures = KeptSignatures::Nothing("no");
     let doors = vec![places[0].door(), unsigned.door(), places[1].door()];
     let run = run(&source, doors, &request()).await;
     assert!(run.results[1].as_ref().unwrap_err().contains("Can not copy signatures"));

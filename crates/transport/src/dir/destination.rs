@@ -25,8 +25,8 @@ use crate::options::{DirOptions, Overwrite};
 use crate::proof::Proofs;
 use crate::signature_error::SignaturesError;
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, Partial, Probe, PutManifestError, Role,
-    Stored, Wish, files, signature_file,
+    Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Partial, Probe,
+    PutManifestError, Role, Stored, Wish, files, signature_file,
 };
 
 /// How often a folder that another program writes to is looked at again.
@@ -107,7 +107,7 @@ fn accepts(options: &DirOptions) -> Result<Accepts, Error> {
     Ok(Accepts {
         manifests: Vec::new(),
         layers,
-        signatures: Ok(()),
+        signatures: KeptSignatures::All,
         foreign_layers: false,
         embedded_name: None,
         digest: None,

@@ -21,8 +21,8 @@ use crate::probe::Unopened;
 use crate::signature_error::SignaturesError;
 use crate::tar::{Hold, place};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, Options, Probe, PutManifestError, Role,
-    Stored, Wish, files,
+    Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Options, Probe,
+    PutManifestError, Role, Stored, Wish, files,
 };
 
 const NO_SIGNATURES: &str = "Storing signatures for docker tar files is not supported";
@@ -60,7 +60,7 @@ pub(super) fn accepts(layers: LayerForm) -> Accepts {
     Accepts {
         manifests: vec![MediaType::DOCKER_MANIFEST],
         layers,
-        signatures: Err(NO_SIGNATURES),
+        signatures: KeptSignatures::Nothing(NO_SIGNATURES),
         foreign_layers: false,
         embedded_name: None,
         digest: None,

@@ -1,6 +1,6 @@
 //! Writing `oci:`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -20,8 +20,8 @@ use crate::options::LayoutOptions;
 use crate::proof::Proofs;
 use crate::signature_error::SignaturesError;
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, Partial, Probe, PutManifestError,
-    Referrer, Role, Stored, Wish, files,
+    Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Partial, Probe,
+    PutManifestError, Referrer, Role, Stored, Wish, files,
 };
 
 const NO_SIGNATURES: &str = "Pushing signatures for OCI images is not supported";
@@ -132,7 +132,7 @@ pub(super) fn accepts(options: &LayoutOptions) -> Accepts {
     Accepts {
         manifests: vec![MediaType::OCI_MANIFEST, MediaType::OCI_INDEX],
         layers,
-        signatures: Err(NO_SIGNATURES),
+        signatures: KeptSignatures::Bundles(NO_SIGNATURES),
         foreign_layers: true,
         embedded_name: None,
         digest: None,
@@ -153,12 +153,20 @@ pub(super) fn digest_of(manifest: &RawManifest, which: &Which) -> Result<Digest,
     }
 }
 
-/// Takes no signatures, which is all that a layout can do.
-pub(super) fn refuse(signatures: &[Signature]) -> Result<(), Error> {
-    if signatures.is_empty() {
-        Ok(())
-    } else {
-        Err(SignaturesError::Unsupported(NO_SIGNATURES).into())
+/// Takes bundles, which is all that a layout can do.
+pub(super) fn require_kept(signatures: &[Signature], accepts: &Accepts) -> Result<(), Error> {
+    let mut kinds = signatures.iter().map(Signature::kind);
+    kinds
+        .try_for_each(|kind| accepts.signatures.require(kind))
+        .map_err(SignaturesError::Unsupported)?;
+    Ok(())
+}
+
+/// The manifest that signatures are of.
+pub(super) fn signed(which: &Which, top: Option<&RawManifest>) -> Result<Digest, Error> {
+    match which {
+        Which::Top => digest_of(top.ok_or(Error::NothingToCommit)?, which),
+        Which::Instance(digest) => Ok(digest.clone()),
     }
 }
 
@@ -226,6 +234,23 @@ impl LayoutDestination {
 
     fn used(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn top(&self) -> MutexGuard<'_, Option<RawManifest>> {
+        self.top.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hanging(&self) -> MutexGuard<'_, Hanging> {
+        self.hanging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a small blob, unless it is there.
+    fn put_bytes(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
+        if !self.folder().holds_bytes(digest, bytes) {
+            self.writer.put_bytes(&self.folder().blob_path(digest), bytes)?;
+        }
+        self.used().insert(digest.clone());
+        Ok(())
     }
 }
 
@@ -305,18 +330,33 @@ impl Destination for LayoutDestination {
         which: &Which,
     ) -> Result<(), PutManifestError> {
         let digest = digest_of(manifest, which)?;
-        if !self.folder().holds_bytes(&digest, &manifest.bytes) {
-            self.writer.put_bytes(&self.folder().blob_path(&digest), &manifest.bytes)?;
-        }
-        self.used().insert(digest);
+        self.put_bytes(&digest, &manifest.bytes)?;
+        self.hanging().note(digest, manifest);
         if *which == Which::Top {
-            *self.top.lock().unwrap_or_else(PoisonError::into_inner) = Some(manifest.clone());
+            *self.top() = Some(manifest.clone());
         }
         Ok(())
     }
 
-    async fn put_signatures(&self, signatures: &[Signature], _which: &Which) -> Result<(), Error> {
-        refuse(signatures)
+    async fn put_signatures(&self, signatures: &[Signature], which: &Which) -> Result<(), Error> {
+        if signatures.is_empty() {
+            return Ok(());
+        }
+        require_kept(signatures, &self.accepts)?;
+        let subject = signed(which, self.top().as_ref())?;
+        let there = match self.editor.index_if_any()? {
+            Some(index) => hanging::bundles(self.folder(), &index, &subject)?,
+            None => HashSet::new(),
+        };
+        let carriers = self.hanging().carriers(&subject, signatures, &there)?;
+        for carrier in carriers {
+            for (blob, bytes) in &carrier.blobs {
+                self.put_bytes(&blob.digest, bytes)?;
+            }
+            let hung = self.put_referrer(&subject, &carrier.referrer, &carrier.manifest).await;
+            hung.map_err(PutManifestError::into_error)?;
+        }
+        Ok(())
     }
 
     async fn put_referrer(
@@ -326,15 +366,12 @@ impl Destination for LayoutDestination {
         manifest: &RawManifest,
     ) -> Result<(), PutManifestError> {
         self.put_manifest(manifest, &Which::Instance(referrer.blob.digest.clone())).await?;
-        self.hanging
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(subject, referrer, manifest)?;
+        self.hanging().add(subject, referrer, manifest)?;
         Ok(())
     }
 
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
-        let put = self.top.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let put = self.top().take();
         if put.as_ref() != Some(top) {
             return Err(Error::NothingToCommit);
         }
@@ -342,7 +379,7 @@ impl Destination for LayoutDestination {
     }
 
     async fn commit_referrers(self: Box<Self>) -> Result<(), Error> {
-        if self.hanging.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        if self.hanging().is_empty() {
             return Ok(());
         }
         self.publish(None).await

@@ -7,14 +7,18 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use skopeo_image::manifest::oci::{Index as List, OciDescriptor};
-use skopeo_image::{Descriptor, Digest, Links, MediaType, RawManifest, go_json};
+use skopeo_image::manifest::oci::{Index as List, Manifest, OciDescriptor};
+use skopeo_image::number::wide;
+use skopeo_image::{
+    Descriptor, Digest, Links, MediaType, RawManifest, Signature, go_json, is_bundle_type,
+};
 use skopeo_registry::referrers_tag;
 use tracing::debug;
 
 use super::LayoutError;
 use super::index::{Entry, Index, Target};
 use super::source::Place;
+use crate::bundles::Carrier;
 use crate::referrer::replaces;
 use crate::{CosignTag, Error, Found, Referrer};
 
@@ -115,9 +119,26 @@ pub(super) fn by_subject(
     Ok(found)
 }
 
+/// The bundles that hang on a manifest. What cannot be read is none.
+pub(super) fn bundles(
+    place: &dyn Place,
+    index: &Index,
+    subject: &Digest,
+) -> Result<HashSet<Digest>, Error> {
+    let found = named(place, index, subject)?;
+    let found = found.iter().filter(|it| is_bundle_type(&it.artifact_type));
+    let manifests = found.filter_map(|it| place.manifest(&it.blob.digest).ok());
+    let layers = manifests.filter_map(|bytes| Some(Manifest::parse(&bytes).ok()?.layers)).flatten();
+    Ok(layers.map(|it| it.blob.digest).collect())
+}
+
 /// What is to be hung on images of a layout when these get their names.
 #[derive(Debug, Default)]
 pub(super) struct Hanging {
+    /// The manifests that have been put.
+    put: BTreeMap<Digest, Descriptor>,
+    /// What hangs on a manifest, and what that names.
+    held: HashSet<(Digest, Digest)>,
     /// What is to be listed, by what it hangs on.
     listed: BTreeMap<Digest, Vec<OciDescriptor>>,
     /// What is to be under names of cosign's.
@@ -125,6 +146,34 @@ pub(super) struct Hanging {
 }
 
 impl Hanging {
+    /// Notes a manifest that has been put, on which something may be hung.
+    pub(super) fn note(&mut self, digest: Digest, manifest: &RawManifest) {
+        let size = Some(wide(manifest.bytes.len()));
+        let described = Descriptor::new(manifest.media_type.clone(), digest.clone(), size);
+        self.put.insert(digest, described);
+    }
+
+    /// Returns what bundles need to hang on a manifest that has been put. None of those `there` is
+    /// among them, and none that hangs there as a referrer that is copied.
+    pub(super) fn carriers(
+        &self,
+        subject: &Digest,
+        bundles: &[Signature],
+        there: &HashSet<Digest>,
+    ) -> Result<Vec<Carrier>, Error> {
+        let described = self.put.get(subject).ok_or(Error::NothingToCommit)?;
+        let mut carriers = Vec::new();
+        for bundle in bundles {
+            let Some(carrier) = Carrier::of(bundle, described)? else { continue };
+            let bundle = carrier.bundle();
+            let is_held = self.held.contains(&(subject.clone(), bundle.clone()));
+            if !is_held && !there.contains(bundle) {
+                carriers.push(carrier);
+            }
+        }
+        Ok(carriers)
+    }
+
     /// Adds a referrer, whose manifest has been put.
     pub(super) fn add(
         &mut self,
@@ -136,7 +185,9 @@ impl Hanging {
             self.tagged.insert(tag, manifest.clone());
             return Ok(());
         }
-        let mut descriptor = Links::parse(manifest)?.describe(manifest)?;
+        let links = Links::parse(manifest)?;
+        self.held.extend(links.blobs.iter().map(|it| (subject.clone(), it.digest.clone())));
+        let mut descriptor = links.describe(manifest)?;
         // As it is known: another algorithm may have been used.
         descriptor.blob.digest = referrer.blob.digest.clone();
         self.listed.entry(subject.clone()).or_default().push(descriptor);

@@ -20,8 +20,8 @@ use super::referrers::Shelf;
 use super::{DockerName, attachments, bundles, kept, place, same_registry};
 use crate::signature_error::SignaturesError;
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, Options, Probe, PutManifestError,
-    Referrer, Role, Stored, Wish, files, manifest,
+    Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Options, Probe,
+    PutManifestError, Referrer, Role, Stored, Wish, files, manifest,
 };
 
 /// Prepares to write an image. No request is sent yet.
@@ -42,7 +42,7 @@ pub(crate) async fn create(
                 MediaType::DOCKER_SCHEMA1,
             ],
             layers: LayerForm::Compressed,
-            signatures: Ok(()),
+            signatures: KeptSignatures::All,
             foreign_layers: true,
             embedded_name: Some(name.written().to_string()),
             digest: name.reference.digest.clone(),

@@ -26,8 +26,8 @@ use super::opened::{self, manifest_key};
 use super::signatures::Metadata;
 use super::{StorageError, StorageName};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, LayerForm, Options, Probe, PutManifestError, Role,
-    Stored, Wish, files,
+    Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Options, Probe,
+    PutManifestError, Role, Stored, Wish, files,
 };
 
 /// Opens a store for an image to be written to it.
@@ -62,7 +62,7 @@ pub(super) fn accepts(name: &StorageName, concurrency: NonZeroUsize) -> Accepts 
             MediaType::DOCKER_SCHEMA1,
         ],
         layers: LayerForm::AsIs,
-        signatures: Ok(()),
+        signatures: KeptSignatures::All,
         foreign_layers: false,
         // A name inside of a manifest stays as it is: nothing here reads it.
         embedded_name: None,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use skopeo_blob::Blob;
 use skopeo_image::{Digest, RawManifest, Signature, Which};
 
-use super::super::destination::{accepts, digest_of, entry, reference, refuse};
+use super::super::destination::{accepts, digest_of, entry, reference, require_kept, signed};
 use super::super::hanging::Hanging;
 use super::ArchiveName;
 use super::packing::{Images, Packing};
@@ -134,14 +134,29 @@ impl Destination for ArchiveDestination {
     ) -> Result<(), PutManifestError> {
         let digest = digest_of(manifest, which)?;
         self.packing.put_manifest(&digest, manifest).await?;
+        self.hanging().note(digest, manifest);
         if *which == Which::Top {
             *self.top() = Some(manifest.clone());
         }
         Ok(())
     }
 
-    async fn put_signatures(&self, signatures: &[Signature], _which: &Which) -> Result<(), Error> {
-        refuse(signatures)
+    async fn put_signatures(&self, signatures: &[Signature], which: &Which) -> Result<(), Error> {
+        if signatures.is_empty() {
+            return Ok(());
+        }
+        require_kept(signatures, &self.accepts)?;
+        let subject = signed(which, self.top().as_ref())?;
+        let there = self.packing.bundles(&subject)?;
+        let carriers = self.hanging().carriers(&subject, signatures, &there)?;
+        for carrier in carriers {
+            for (blob, bytes) in &carrier.blobs {
+                self.packing.put_bytes(&blob.digest, bytes).await?;
+            }
+            let hung = self.put_referrer(&subject, &carrier.referrer, &carrier.manifest).await;
+            hung.map_err(PutManifestError::into_error)?;
+        }
+        Ok(())
     }
 
     async fn put_referrer(

@@ -4,7 +4,7 @@
 //! what is new, and at the end what the names that stay need, read from the old file and verified.
 //! A blob that an image wishes for is looked for there too, so that it need not be fetched again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use tracing::debug;
 use super::super::destination::{is_right, reference};
 use super::super::drop_orphans;
 use super::super::folder::{Folder, LAYOUT};
-use super::super::hanging::Hanging;
+use super::super::hanging::{self, Hanging};
 use super::super::index::{Entry as IndexEntry, Index, Target};
 use super::super::reach::Reach;
 use super::super::source::Place;
@@ -223,6 +223,14 @@ impl Packing {
         Ok(())
     }
 
+    /// The bundles that hang on a manifest in the file that is there.
+    pub(super) fn bundles(&self, subject: &Digest) -> Result<HashSet<Digest>, Error> {
+        match &self.old {
+            Some(old) => hanging::bundles(&old.place, &old.index, subject),
+            None => Ok(HashSet::new()),
+        }
+    }
+
     /// Ends the tar and gives it its name. If all is as it was, the old file stays.
     pub(super) async fn finish(self: &Arc<Self>) -> Result<(), Error> {
         if !self.names().given && !self.aim.is_special {
@@ -311,7 +319,8 @@ impl Packing {
         }
     }
 
-    async fn put_bytes(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
+    /// Writes a small blob, unless it is there.
+    pub(super) async fn put_bytes(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
         if let Some(Shared { folder, writer, .. }) = &self.shared {
             if folder.holds_bytes(digest, bytes) {
                 return Ok(());

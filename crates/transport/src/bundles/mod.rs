@@ -1,5 +1,7 @@
 //! Bundles of sigstore: signatures that hang on an image as referrers, one in each.
 
+mod carrier;
+
 use futures_util::TryStreamExt;
 use skopeo_image::manifest::oci;
 use skopeo_image::number::wide;
@@ -8,6 +10,8 @@ use tracing::debug;
 
 use crate::signature_error::SignaturesError;
 use crate::{Error, Look, Referrer, Source, files};
+
+pub(crate) use carrier::Carrier;
 
 /// The most that the bundles of one manifest may have together, in bytes.
 const MAX_SIZE: u64 = 32 << 20;
