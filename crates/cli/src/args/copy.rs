@@ -15,7 +15,7 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     Command::new(
         "copy",
         "[command options] SOURCE-IMAGE DESTINATION-IMAGE",
-        "Copy an image from one place to another",
+        "Copy an image from a source to a destination",
     )
     .long(format!(
         "Copies the image SOURCE-IMAGE to DESTINATION-IMAGE. Both are \"transport\":\"details\"; see \
@@ -27,7 +27,7 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     ])
     .offers(Offers::Images)
     .flags([image::shared(authfile)])
-    .flags([Flag::new(names::TLS_VERIFY,  "insist on HTTPS on both sides").hidden()])
+    .flags([Flag::new(names::TLS_VERIFY,  "require HTTPS on both sides").hidden()])
     .flags(image::image(Prefix::Source, Some(names::SCREDS)))
     .flags(image::image(Prefix::Destination, Some(names::DCREDS)))
     .flags(destination())
@@ -36,21 +36,21 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
     .flags(lists::multi_arch())
     .flags(limits::flags())
     .flags([
-        Flag::new(names::ADDITIONAL_TAG,  "further tags (docker-archive: only)"),
-        Flag::new(names::QUIET,  "print nothing about the progress").short('q'),
+        Flag::new(names::ADDITIONAL_TAG,  "more tags for the image (docker-archive: only)"),
+        Flag::new(names::QUIET,  "do not print the progress").short('q'),
         report::progress(),
         report::output(),
         lists::all(),
         referrers(),
         signing::identity(),
-        Flag::new(names::DIGESTFILE,  "file to write the digest of the written manifest to")
+        Flag::new(names::DIGESTFILE,  "write the digest of the written manifest to this file")
             .offers(Offers::Files),
         Flag::new(names::ENCRYPTION_KEY,
             "encrypt layers for PROTOCOL:RECIPIENT (jwe:PUBLIC-KEY, pgp:NAME, pkcs7:CERTIFICATE, or provider:NAME[:PARAMETER])",
         )
         .placeholder("PROTOCOL:RECIPIENT"),
         Flag::new(names::ENCRYPT_LAYER,
-            "INDEX of a layer to encrypt instead of all; 0 is the lowest, -1 the topmost",
+            "encrypt only the layer with this INDEX; 0 is the lowest layer, -1 the topmost",
         )
         .placeholder("INDEX"),
         Flag::new(names::DECRYPTION_KEY,
@@ -59,7 +59,7 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
         .placeholder("KEY[:PASSPHRASE]")
         .offers(Offers::Files),
         Flag::new(names::IMAGE_PARALLEL_COPIES,
-            "how many layers may be on their way at once; 0 leaves it to the places copied from and to",
+            "number of layers to copy at once; 0 lets the source and the destination decide",
         ),
     ])
 }
@@ -74,18 +74,18 @@ fn destination() -> [Flag; 7] {
         ),
         Flag::new(
             names::DEST_COMPRESS_FORMAT,
-            "FORMAT to compress layers with (gzip, zstd or zstd:chunked)",
+            "compress layers with FORMAT (gzip, zstd or zstd:chunked)",
         )
         .placeholder("FORMAT")
         .offers(Offers::Words(&["gzip", "zstd", "zstd:chunked"])),
-        Flag::new(names::DEST_COMPRESS_LEVEL, "LEVEL to compress layers with").placeholder("LEVEL"),
+        Flag::new(names::DEST_COMPRESS_LEVEL, "compress layers with LEVEL").placeholder("LEVEL"),
         Flag::new(
             names::DEST_PRECOMPUTE_DIGESTS,
-            "know every digest before uploading, to send no layer the registry has",
+            "compute every digest before the upload, so that no layer is sent that the registry has",
         ),
         Flag::new(
             names::DEST_FORCE_COMPRESS_FORMAT,
-            "let no layer stay or be reused in another format than --dest-compress-format",
+            "do not keep or reuse layers in another format than --dest-compress-format",
         ),
     ]
 }
@@ -93,7 +93,7 @@ fn destination() -> [Flag; 7] {
 /// `--referrers`.
 pub(super) fn referrers() -> Flag {
     Flag::new(names::REFERRERS,
-        "copy what hangs on the image too: all, or some of signature, attestation, sbom, artifact types",
+        "copy the referrers of the image too: all, or some of signature, attestation, sbom, artifact types",
     )
     .placeholder("[=TYPE,...]")
     .alone("all")
@@ -103,18 +103,18 @@ pub(super) fn referrers() -> Flag {
 /// Flags about images that `sync` takes too.
 pub(super) fn shared() -> impl Iterator<Item = Flag> {
     signing::flags().into_iter().chain([
-        Flag::new(names::REMOVE_SIGNATURES, "leave the signatures of the source behind"),
+        Flag::new(names::REMOVE_SIGNATURES, "do not copy the signatures of the source"),
         Flag::new(
             names::REMOVE_LIST_SIGNATURES,
-            "leave the signatures of a list behind, but not those of its images",
+            "do not copy the signatures of an index, but copy those of its images",
         ),
         Flag::new(
             names::FORMAT,
-            "type of manifest to write (oci, v2s1, or v2s2) instead of the source's",
+            "write this type of manifest (oci, v2s1, or v2s2) instead of the source's",
         )
         .short('f')
         .offers(Offers::Words(&["oci", "v2s1", "v2s2"])),
-        Flag::new(names::PRESERVE_DIGESTS, "fail rather than change a digest"),
+        Flag::new(names::PRESERVE_DIGESTS, "fail if a digest would change"),
     ])
 }
 

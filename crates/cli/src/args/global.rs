@@ -21,35 +21,34 @@ pub(crate) fn flags() -> Vec<Flag> {
         Flag::new(names::COMMAND_TIMEOUT, "end the command with an error after this time"),
         Flag::new(
             names::IDLE_TIMEOUT,
-            "go on over another connection after this time without a byte; 0 is one minute",
+            "use another connection after this time without a byte; 0 is one minute",
         ),
-        Flag::new(names::DEBUG, "log on stderr what is done and why"),
+        Flag::new(names::DEBUG, "log on stderr what the program does and why"),
         Flag::new(
             names::ERROR_FORMAT,
-            "how to tell on stderr why the command failed (text or json)",
+            "format of the final error on stderr (text or json)",
         )
         .offers(Offers::Words(&ERROR_FORMATS)),
         Flag::new(
             names::EXIT_CODES,
-            "original: 1, and 2 for what does not exist; detailed: a code for each kind of error",
+            "original: 1, and 2 if the image does not exist; detailed: a code for each kind of error",
         )
         .offers(Offers::Words(&EXIT_CODES)),
         Flag::new(
             names::MAX_CONNECTIONS,
-            "how many requests may be under way at each registry; 0 is as many as there are",
+            "maximum number of requests at once to each registry; 0 is no limit",
         ),
         Flag::new(
             names::MAX_REQUESTS_PER_SECOND,
-            "how many requests may be sent to each registry in a second, such as 10 or 0.5",
+            "maximum number of requests a second to each registry, such as 10 or 0.5",
         )
         .placeholder("NUMBER"),
         Flag::new(
             names::MAX_UNPACKED,
-            "how much may come out of one packed archive or layer, such as 50GiB; 0 is no limit. \
-             Default is 10 GiB, and 100 times what is packed where that is more",
+            "maximum size of one decompressed archive or layer, such as 50GiB; 0 is no limit. Default is 10 GiB, or 100 times the compressed size if that is more",
         )
         .placeholder("SIZE"),
-        Flag::new(names::INSECURE_POLICY, "accept every image: read no trust policy"),
+        Flag::new(names::INSECURE_POLICY, "accept every image and read no trust policy"),
         Flag::new(
             names::OVERRIDE_ARCH,
             "choose images for ARCH instead of this machine's architecture",
@@ -63,14 +62,14 @@ pub(crate) fn flags() -> Vec<Flag> {
         Flag::new(names::REGISTRIES_CONF, "registries.conf file to use")
             .hidden()
             .offers(Offers::Files),
-        Flag::new(names::REGISTRIES_D, "folder of files that say where registries keep signatures")
+        Flag::new(names::REGISTRIES_D, "folder of files that say where the signatures of registries are stored")
             .placeholder("DIR")
             .offers(Offers::Folders),
-        Flag::new(names::REQUIRE_SIGNED, "accept only images of which some signature was verified"),
-        Flag::new(names::TLS_DETAILS, "file with details of TLS: containers-tls-details.yaml(5)")
+        Flag::new(names::REQUIRE_SIGNED, "accept only images with at least one verified signature"),
+        Flag::new(names::TLS_DETAILS, "file with TLS settings: containers-tls-details.yaml(5)")
             .offers(Offers::Files),
         Flag::new(names::TMPDIR, "folder for big temporary files").offers(Offers::Folders),
-        Flag::new(names::USER_AGENT_PREFIX, "text to put before our name in the User-Agent header"),
+        Flag::new(names::USER_AGENT_PREFIX, "text before the program's name in the User-Agent header"),
     ]
 }
 

@@ -25,12 +25,9 @@ pub(crate) fn registry(prefix: Prefix, alias: Option<Handle<String>>) -> Vec<Fla
     let mut flags = vec![
         Flag::new(names::CREDS.of(prefix), "log in to the registry as USERNAME with PASSWORD")
             .placeholder("USERNAME[:PASSWORD]"),
-        Flag::new(names::USERNAME.of(prefix), "user to log in to the registry as"),
-        Flag::new(names::PASSWORD.of(prefix), "password to log in to the registry with"),
-        Flag::new(
-            names::REGISTRY_TOKEN.of(prefix),
-            "bearer token to show to the registry as it is",
-        ),
+        Flag::new(names::USERNAME.of(prefix), "user name for the registry"),
+        Flag::new(names::PASSWORD.of(prefix), "password for the registry"),
+        Flag::new(names::REGISTRY_TOKEN.of(prefix), "bearer token for the registry, sent as it is"),
         Flag::new(
             names::CERT_DIR.of(prefix),
             "folder of certificates and keys (*.crt, *.cert, *.key) for the registry or daemon",
@@ -39,9 +36,9 @@ pub(crate) fn registry(prefix: Prefix, alias: Option<Handle<String>>) -> Vec<Fla
         .offers(Offers::Folders),
         Flag::new(
             names::TLS_VERIFY.of(prefix),
-            "insist on HTTPS with a certificate that can be verified; =false does without",
+            "require HTTPS and a valid certificate; =false does not require them",
         ),
-        Flag::new(names::NO_CREDS.of(prefix), "talk to the registry without credentials"),
+        Flag::new(names::NO_CREDS.of(prefix), "access the registry without credentials"),
     ];
     if prefix != Prefix::None {
         flags.push(Flag::new(names::AUTHFILE.of(prefix), AUTHFILE).offers(Offers::Files));
@@ -64,8 +61,11 @@ pub(crate) fn image(prefix: Prefix, alias: Option<Handle<String>>) -> Vec<Flag> 
             .offers(Offers::Folders),
     );
     flags.push(
-        Flag::new(names::DAEMON_HOST.of(prefix), "docker daemon to talk to (docker-daemon: only)")
-            .placeholder("HOST"),
+        Flag::new(
+            names::DAEMON_HOST.of(prefix),
+            "address of the docker daemon (docker-daemon: only)",
+        )
+        .placeholder("HOST"),
     );
     flags
 }
@@ -73,10 +73,10 @@ pub(crate) fn image(prefix: Prefix, alias: Option<Handle<String>>) -> Vec<Flag> 
 /// `--retry-times` and `--retry-delay`.
 pub(crate) fn retry() -> [Flag; 2] {
     [
-        Flag::new(names::RETRY_TIMES, "how often to try again after a passing failure"),
+        Flag::new(names::RETRY_TIMES, "number of new tries after a temporary failure"),
         Flag::new(
             names::RETRY_DELAY,
-            "how long to wait before each new try, instead of 1, 2, 4, ... seconds",
+            "time to wait before each new try, instead of 1, 2, 4, ... seconds",
         ),
     ]
 }

@@ -17,12 +17,12 @@ use crate::go;
 pub(crate) fn flags() -> [Flag; 3] {
     [
         Flag::new(names::LIMIT_RATE,
-            "let at most RATE of blobs pass on each side: bytes in a second, such as 20MiB/s or 500kB/s",
+            "transfer blobs with at most RATE bytes a second on each side, such as 20MiB/s or 500kB/s",
         )
         .placeholder("RATE"),
-        Flag::new(names::LIMIT_RATE.of(Prefix::Source),  "let at most RATE of blobs be read from the source: bytes in a second, such as 20MiB/s")
+        Flag::new(names::LIMIT_RATE.of(Prefix::Source),  "read blobs from the source with at most RATE bytes a second, such as 20MiB/s")
             .placeholder("RATE"),
-        Flag::new(names::LIMIT_RATE.of(Prefix::Destination),  "let at most RATE of blobs be written to the destination: bytes in a second, such as 20MiB/s")
+        Flag::new(names::LIMIT_RATE.of(Prefix::Destination),  "write blobs to the destination with at most RATE bytes a second, such as 20MiB/s")
             .placeholder("RATE"),
     ]
 }

@@ -11,7 +11,7 @@ use crate::go;
 
 /// `--all`.
 pub(crate) fn all() -> Flag {
-    Flag::new(names::ALL, "copy every image of a list, not only the one for this machine")
+    Flag::new(names::ALL, "copy every image of an index, not only the one for this machine")
         .short('a')
 }
 
@@ -19,17 +19,17 @@ pub(crate) fn all() -> Flag {
 pub(crate) fn multi_arch() -> [Flag; 4] {
     [
         Flag::new(names::MULTI_ARCH,
-            "what to copy of a list (system, all, index-only, or platforms: linux/amd64,linux/arm64/v8)",
+            "images of an index to copy (system, all, index-only, or platforms: linux/amd64,linux/arm64/v8)",
         )
         .offers(Offers::Words(&["system", "all", "index-only"])),
         Flag::new(names::MULTI_ARCH_SPARSE,
-            "with platforms: leave the index as it is, although it names what is not copied",
+            "with platforms: do not change the index, although it also names images that are not copied",
         ),
         Flag::new(names::STRIP_REMOVED_PLATFORMS,
-            "with platforms: remove from the index what is not copied (the default)",
+            "with platforms: remove from the index the images that are not copied (the default)",
         ),
         Flag::new(names::ADD_COMPRESSION,
-            "FORMAT that every image of an index is to be had in too (zstd, beside gzip)",
+            "offer every image of an index in FORMAT too (zstd, beside gzip)",
         )
         .placeholder("FORMAT")
         .offers(Offers::Words(&["gzip", "zstd"])),
@@ -40,7 +40,7 @@ pub(crate) fn multi_arch() -> [Flag; 4] {
 pub(crate) fn platform() -> Flag {
     Flag::new(
         names::PLATFORM,
-        "PLATFORM to copy of lists, as linux/amd64; the index is cut down to those that are named",
+        "copy only this PLATFORM of an index, such as linux/amd64; the index is reduced to the platforms that are given",
     )
     .placeholder("PLATFORM")
 }

@@ -13,8 +13,8 @@ use super::value::Values;
 pub(crate) fn login() -> Command {
     Command::new("login", "[command options] REGISTRY", "Log in to a registry")
         .long(
-            "Checks a user name and password with a registry and keeps them.\n\
-             REGISTRY may go on with a namespace or repository for which alone they are meant.",
+            "Checks a user name and password with a registry and stores them.\n\
+             REGISTRY may include a namespace or repository; then the credentials are used only for it.",
         )
         .examples(&["skopeo login quay.io"])
         .flags(files())
@@ -24,8 +24,8 @@ pub(crate) fn login() -> Command {
             Flag::new(names::PASSWORD, "password").short('p'),
             Flag::new(names::USERNAME, "user name").short('u'),
             Flag::new(names::PASSWORD_STDIN, "read the password from stdin"),
-            Flag::new(names::GET_LOGIN, "print who is logged in to the registry"),
-            Flag::new(names::VERBOSE, "say where the credentials are kept").short('v'),
+            Flag::new(names::GET_LOGIN, "print the user who is logged in to the registry"),
+            Flag::new(names::VERBOSE, "print where the credentials are stored").short('v'),
             tls_verify(),
             report::output(),
         ])
@@ -33,11 +33,11 @@ pub(crate) fn login() -> Command {
 
 pub(crate) fn logout() -> Command {
     Command::new("logout", "[command options] REGISTRY", "Log out of a registry")
-        .long("Forgets the user name and password for a registry, or for all of them.")
+        .long("Removes the stored user name and password of a registry, or of all registries.")
         .examples(&["skopeo logout quay.io"])
         .flags(files())
         .flags([
-            Flag::new(names::ALL, "forget the credentials for every registry").short('a'),
+            Flag::new(names::ALL, "remove the credentials of every registry").short('a'),
             tls_verify(),
             report::output(),
         ])
@@ -47,18 +47,21 @@ fn files() -> [Flag; 2] {
     [
         Flag::new(
             names::AUTHFILE,
-            "file to keep the credentials in. REGISTRY_AUTH_FILE names it too",
+            "file to store the credentials in. REGISTRY_AUTH_FILE can name it too",
         )
         .offers(Offers::Files),
-        Flag::new(names::COMPAT_AUTH_FILE, "Docker config file to keep the credentials in instead")
-            .offers(Offers::Files),
+        Flag::new(
+            names::COMPAT_AUTH_FILE,
+            "store the credentials in this Docker config file instead",
+        )
+        .offers(Offers::Files),
     ]
 }
 
 fn tls_verify() -> Flag {
     Flag::new(
         names::TLS_VERIFY,
-        "insist on HTTPS with a certificate that can be verified; =false does without",
+        "require HTTPS and a valid certificate; =false does not require them",
     )
 }
 

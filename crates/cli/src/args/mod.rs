@@ -65,12 +65,12 @@ pub(crate) fn tree(authfile: Option<String>) -> Command {
         ..Command::new(
             "skopeo",
             "[flags]",
-            "Work with container images where they are: in registries, folders and archives",
+            "Inspect, copy, sign and delete container images in registries, folders and archives",
         )
     }
     .flags([
         Flag::new(names::VERSION, "print the version").short('v'),
-        Flag::new(names::TLS_VERIFY, "insist on HTTPS").hidden(),
+        Flag::new(names::TLS_VERIFY, "require HTTPS").hidden(),
     ]);
     add_help(&mut root);
     root
@@ -88,10 +88,9 @@ pub(crate) fn transports() -> Vec<&'static str> {
 }
 
 fn inspect(authfile: Option<String>, transports: &str) -> Command {
-    Command::new("inspect", "[command options] IMAGE-NAME", "Show what an image is")
+    Command::new("inspect", "[command options] IMAGE-NAME", "Show information about an image")
         .long(format!(
-            "Prints as JSON what the image IMAGE-NAME is: its digest, platform, labels, layers, and \
-             for a registry\nthe tags of its repository.\n\nSupported transports:\n{transports}\n\n\
+            "Prints information about the image IMAGE-NAME as JSON: its digest, platform, labels, layers, and for a\nregistry the tags of its repository.\n\nSupported transports:\n{transports}\n\n\
              IMAGE-NAME is \"transport\":\"details\"; see skopeo(1), section \"IMAGE NAMES\""
         ))
         .examples(&[
@@ -104,20 +103,19 @@ fn inspect(authfile: Option<String>, transports: &str) -> Command {
         .flags(image::image(Prefix::None, None))
         .flags(image::retry())
         .flags([
-            Flag::new(names::RAW,  "print the manifest as it is; with --config, the config"),
+            Flag::new(names::RAW,  "print the unchanged manifest; with --config, the config"),
             Flag::new(names::CONFIG,  "print the image's configuration"),
-            Flag::new(names::FORMAT,  "print what this Go template makes of the result").short('f'),
+            Flag::new(names::FORMAT,  "print the result with this Go template").short('f'),
             Flag::new(names::ALL_PLATFORMS,
-                "print every image of a list with its platform, digest, size and layers",
+                "print every image of an index with its platform, digest, size and layers",
             ),
-            Flag::new(names::LISTS_REFERRERS,  "list what hangs on the image, such as signatures and attestations"),
+            Flag::new(names::LISTS_REFERRERS,  "list the referrers of the image, such as signatures and attestations"),
             Flag::new(names::SIGNATURES,
-                "list the signatures of the image and of all images of a list, what each says (believed by nobody), \
-                 and whether policy.json accepts it",
+                "list the signatures of the image and of all images of an index, what each says (not verified), and whether policy.json accepts it",
             ),
-            Flag::new(names::NO_TAGS,  "do not ask for the tags of the repository").short('n'),
+            Flag::new(names::NO_TAGS,  "do not list the tags of the repository").short('n'),
             Flag::new(names::MANIFEST_DIGEST,
-                "algorithm of the manifest's digest (sha256, sha512); defaults to the config's",
+                "algorithm of the manifest's digest (sha256, sha512); the default is that of the config",
             )
             .offers(Offers::Words(&["sha256", "sha512"])),
         ])
@@ -130,8 +128,7 @@ fn list_tags(authfile: Option<String>) -> Command {
         "List the tags of a repository",
     )
     .long(
-        "Prints as JSON the tags of the repository SOURCE-IMAGE, or what the images of an archive or an OCI layout are \
-         called.\n\nSupported transports:\ndocker, docker-archive, oci, oci-archive\n\n\
+        "Prints the tags of the repository SOURCE-IMAGE as JSON, or the names of the images in an archive or an OCI layout.\n\nSupported transports:\ndocker, docker-archive, oci, oci-archive\n\n\
          SOURCE-IMAGE is docker://[HOST/]REPOSITORY, without tag or digest, or the path of an archive or layout:\n\
          docker-archive:PATH, oci:PATH, oci-archive:PATH",
     )
@@ -152,11 +149,11 @@ fn delete(authfile: Option<String>) -> Command {
     let transports = transports.map(|transport| transport.name).collect::<Vec<_>>().join(", ");
     Command::new("delete", "[command options] IMAGE-NAME", "Delete an image")
         .long(format!(
-            "Deletes the image IMAGE-NAME where it is. In a registry every tag of its digest goes \
-             with it, unless --tag-only is given.\n\n\
+            "Deletes the image IMAGE-NAME. In a registry all tags of its digest are deleted too, \
+             unless --tag-only is given.\n\n\
              With --match, --exclude, --semver, --older-than or --keep, IMAGE-NAME is a repository, \
-             docker://[HOST/]REPOSITORY,\nand the tags that are chosen are deleted: with their images \
-             where no other tag needs them.\n\nSupported transports:\n{transports}\n\n\
+             docker://[HOST/]REPOSITORY,\nand the selected tags are deleted. Their images are \
+             deleted too if no other tag needs them.\n\nSupported transports:\n{transports}\n\n\
              IMAGE-NAME is \"transport\":\"details\"; see skopeo(1), section \"IMAGE NAMES\""
         ))
         .examples(&["skopeo delete docker://registry.example.com/example/pause:latest"])
@@ -175,15 +172,15 @@ fn image_proxy(authfile: Option<String>) -> Command {
         ..Command::new(
             "experimental-image-proxy",
             "[command options]",
-            "Fetch images for the program that started this one",
+            "Fetch images for another program",
         )
     }
     .long(
-        "Fetches images for another program, such as bootc or rpm-ostree, which starts this one with a\n\
-         socket of type SOCK_SEQPACKET. Each packet is a request or a reply, in JSON; manifests, configs and\n\
-         layers come through pipes, whose ends are passed over that socket. It speaks version 0.2.8 of the\n\
-         protocol of the original command of that name. The policy is asked when an image is opened.\n\n\
-         It ends when it is asked to, or when the other program is gone.",
+        "Fetches images for another program, such as bootc or rpm-ostree. The other program starts this one with\n\
+         a socket of type SOCK_SEQPACKET. Each packet is a request or a reply, in JSON. Manifests, configs and\n\
+         layers come through pipes, whose ends are passed over the socket. The protocol is version 0.2.8 of\n\
+         skopeo's command with the same name. The policy is checked when an image is opened.\n\n\
+         The command ends when the other program asks for it, or when the other program is gone.",
     )
     .examples(&["skopeo experimental-image-proxy --sockfd 3"])
     .flags([image::shared(authfile)])
@@ -212,11 +209,12 @@ fn manifest_digest() -> Command {
 }
 
 fn policy(authfile: Option<String>) -> Command {
-    let check = Command::new("check", "[command options] IMAGE-NAME", "Say whether policy.json accepts an image, and why")
+    let check = Command::new("check", "[command options] IMAGE-NAME", "Check whether policy.json accepts an image, and why")
         .long(
-            "Reads the manifest and the signatures of the image IMAGE-NAME and says where policy.json \
-             speaks of it, what is\nrequired there, and whether that is met. Of a list, the image for \
-             this platform is asked about. Ends with an error if\nthe image is not accepted.",
+            "Reads the manifest and the signatures of the image IMAGE-NAME. Prints which part of \
+             policy.json applies to it, what\nis required there, and whether the image meets it. For an \
+             index, the image for this platform is checked. Ends\nwith an error if the image is not \
+             accepted.",
         )
         .examples(&[
             "skopeo policy check docker://registry.example.com/app:1",
@@ -230,13 +228,13 @@ fn policy(authfile: Option<String>) -> Command {
     Command {
         runs: false,
         commands: vec![check],
-        ..Command::new("policy", "", "Ask what policy.json says")
+        ..Command::new("policy", "", "Check images against policy.json")
     }
 }
 
 fn help_command() -> Command {
     Command { usage: Usage::Full, ..Command::new("help", "[command] [flags]", "Explain a command") }
-        .long("Prints the help of the program, or of the command that is named.")
+        .long("Prints the help of the program or of a command.")
 }
 
 fn completion() -> Command {
@@ -245,7 +243,7 @@ fn completion() -> Command {
             Command { usage: Usage::Full, takes_arguments: false, ..Command::new(name, "", short) };
         command
             .long(crate::completion::explain(name))
-            .flags([Flag::new(names::NO_DESCRIPTIONS, "complete words without explaining them")])
+            .flags([Flag::new(names::NO_DESCRIPTIONS, "complete words without descriptions")])
     };
     Command {
         usage: Usage::Full,
@@ -260,8 +258,8 @@ fn completion() -> Command {
         ..Command::new("completion", "", "Print the completion script for a shell")
     }
     .long(
-        "Prints a script that completes the words of skopeo's command lines in a shell.\n\
-         The help of each shell's command says how to load it.",
+        "Prints a script that completes skopeo's command lines in a shell.\n\
+         The help of the command for each shell says how to load it.",
     )
 }
 

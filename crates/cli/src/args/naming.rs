@@ -25,19 +25,19 @@ const PARTS: [Handle<()>; 5] = [
 /// The original's, and what it is patched for.
 pub(crate) fn flags() -> [Flag; 7] {
     [
-        Flag::new(names::SCOPED, "keep the whole name of the source, registry included"),
-        Flag::new(names::PRESERVE_PATH, "keep the whole name of the source, but for its registry"),
+        Flag::new(names::SCOPED, "keep the whole name of the source with its registry"),
+        Flag::new(names::PRESERVE_PATH, "keep the whole name of the source without its registry"),
         Flag::new(
             names::STRIP_PREFIX,
-            "whole parts PATH to take off the name of the source in front",
+            "remove the whole components PATH from the front of the source's name",
         )
         .placeholder("PATH"),
-        Flag::new(names::PREFIX, "parts PATH to put in front of the name").placeholder("PATH"),
-        Flag::new(names::PREPEND_IMAGE_SUFFIX, "text to put in front of the last part of the name"),
-        Flag::new(names::APPEND_SUFFIX, "text to put behind every tag, or folder"),
+        Flag::new(names::PREFIX, "add the components PATH in front of the name").placeholder("PATH"),
+        Flag::new(names::PREPEND_IMAGE_SUFFIX, "text to add in front of the last component of the name"),
+        Flag::new(names::APPEND_SUFFIX, "text to add at the end of every tag or folder"),
         Flag::new(
             TEMPLATE,
-            "Go TEMPLATE that makes the name, as {{.Registry}}/{{.Path}}/{{.Name}}:{{.Tag}}",
+            "Go TEMPLATE of the destination name, such as {{.Registry}}/{{.Path}}/{{.Name}}:{{.Tag}}",
         )
         .placeholder("TEMPLATE"),
     ]

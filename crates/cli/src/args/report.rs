@@ -38,14 +38,14 @@ const SHOWS: [&str; 5] = ["auto", "bar", "plain", "json", "none"];
 pub(crate) fn output() -> Flag {
     Flag::new(
         names::OUTPUT,
-        "what to print on stdout (text, or json: one document on what was done)",
+        "what to print on stdout (text, or json: one document with the results)",
     )
     .offers(Offers::Words(&OUTPUTS))
 }
 
 /// `--progress`.
 pub(crate) fn progress() -> Flag {
-    Flag::new(names::PROGRESS, "how to show what is being done (auto, bar, plain, json, or none)")
+    Flag::new(names::PROGRESS, "how to show the progress (auto, bar, plain, json, or none)")
         .offers(Offers::Words(&SHOWS))
 }
 

@@ -24,20 +24,19 @@ const LISTEN: &str = "127.0.0.1:5000";
 pub(crate) fn command() -> Command {
     Command::new("serve", "[command options] FOLDER", "Serve a folder as a registry")
         .long(
-            "Serves FOLDER, one OCI layout or a tree of them, as a registry, until it is interrupted.\n\
-             What `skopeo copy` and `skopeo sync` wrote there can be pulled as it is.\n\
-             A folder of dir: images and an archive (oci-archive, docker-archive) are served too, read-only.\n\
-             Each request is a line on stderr. GET /healthz is answered to everybody.",
+            "Serves FOLDER as a registry until it is interrupted. FOLDER is an OCI layout or a tree of layouts.\n\
+             Clients can pull everything that `skopeo copy` and `skopeo sync` wrote there.\n\
+             A folder of dir: images or an archive (oci-archive, docker-archive) is served read-only.\n\
+             Each request is a line on stderr. GET /healthz is answered for everybody.",
         )
         .examples(&["skopeo serve ./layout", "skopeo serve --listen :0 --read-only ./layout"])
         .offers(Offers::Folders)
         .flags([
-            Flag::new(names::CREATE,  "make FOLDER if it is missing"),
+            Flag::new(names::CREATE,  "create FOLDER if it does not exist"),
             Flag::new(names::MAX_BLOB,  "refuse blobs of more than SIZE bytes, such as 500MB or 10GiB")
                 .placeholder("SIZE"),
             Flag::new(names::MAX_STORAGE,
-                "refuse what would make blobs, uploads and repositories (16KiB and 4KiB for each part of \
-                 the name) take more than SIZE bytes together",
+                "refuse uploads if blobs, uploads and repositories together would have more than SIZE bytes (a repository counts 16KiB, and 4KiB for each component of its name)",
             )
             .placeholder("SIZE"),
             Flag::new(names::LISTEN,  "ADDRESS:PORT to listen on; port 0 takes a free one")
@@ -45,22 +44,21 @@ pub(crate) fn command() -> Command {
                 .default(Some(LISTEN.to_owned())),
             Flag::new(names::READ_ONLY,  "refuse uploads and deletions"),
             Flag::new(names::HTPASSWD,
-                "let in only the users of this file (bcrypt); it is read again when it changes",
+                "accept only the users of this file (bcrypt); the file is read again when it changes",
             )
             .placeholder("FILE")
             .offers(Offers::Files),
-            Flag::new(names::TLS_CERT,  "speak HTTPS with this certificate chain (PEM)")
+            Flag::new(names::TLS_CERT,  "use HTTPS with this certificate chain (PEM)")
                 .placeholder("FILE")
                 .offers(Offers::Files),
             Flag::new(names::TLS_KEY,  "private key of the certificate of --tls-cert (PEM)")
                 .placeholder("FILE")
                 .offers(Offers::Files),
             Flag::new(names::ALLOWED_HOST,
-                "answer to this host name, too, and let its pages push (may be given more than once); \
-                 beyond loopback, answer to no other",
+                "also answer to this host name, and allow pushes from its pages (repeatable); if the address is not loopback, answer to no other name",
             )
             .placeholder("NAME"),
-            Flag::new(names::MAX_MEMORY,  "let clients take up to SIZE bytes of memory")
+            Flag::new(names::MAX_MEMORY,  "allow clients to use up to SIZE bytes of memory")
                 .placeholder("SIZE")
                 .default(Some(MEMORY.to_owned())),
             Flag::new(names::MAX_CLIENTS,
@@ -69,11 +67,11 @@ pub(crate) fn command() -> Command {
             .placeholder("N")
             .default(Some("1024".to_owned())),
             Flag::new(names::MAX_CLIENTS_PER_ADDRESS,
-                "let one address have N of the connections (default: half of them; all from this machine)",
+                "allow N connections of one address (default: half of all; for this machine all)",
             )
             .placeholder("N"),
             Flag::new(names::LOG,
-                "append a line for each request to FILE; \"-\" is stderr, \"none\" writes none",
+                "append a line for each request to FILE; \"-\" is stderr, \"none\" writes no lines",
             )
             .placeholder("FILE")
             .default(Some("-".to_owned()))

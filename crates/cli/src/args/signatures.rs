@@ -14,11 +14,11 @@ pub(super) fn generate_sigstore_key() -> Command {
     Command::new(
         "generate-sigstore-key",
         "[command options] --output-prefix PREFIX",
-        "Make a pair of keys to sign with in the form of sigstore",
+        "Create a key pair for sigstore signatures",
     )
     .long(
-        "Makes a private key, which a pass phrase encrypts, in PREFIX.private, and its public key \
-         in PREFIX.pub.\nNeither may exist. cosign can use them too.",
+        "Creates a private key in PREFIX.private, encrypted with a pass phrase, and its public key \
+         in PREFIX.pub.\nNeither file may exist. cosign can use both keys.",
     )
     .examples(&[
         "skopeo generate-sigstore-key --output-prefix mykey",
@@ -39,15 +39,15 @@ pub(super) fn standalone_sign() -> Command {
         "Sign a manifest in a file",
     )
     .long(
-        "Signs that DOCKER-REFERENCE is the image whose manifest is in the file MANIFEST, with the \
-         GPG key KEY-FINGERPRINT,\nand writes the signature to the file SIGNATURE.",
+        "Signs the manifest in the file MANIFEST as the image DOCKER-REFERENCE, with the GPG key \
+         KEY-FINGERPRINT,\nand writes the signature to the file SIGNATURE.",
     )
     .examples(&[
         "skopeo standalone-sign manifest.json registry.example.com/alpine:latest 1D8230F6CDB6A06716E414C1DB72F2188BB46CC8 -o signature",
     ])
     .offers(Offers::Files)
     .flags([
-        file(names::OUTPUT, "file to write the signature to").short('o').placeholder("SIGNATURE"),
+        file(names::OUTPUT, "write the signature to this file").short('o').placeholder("SIGNATURE"),
         file(names::PASSPHRASE_FILE, "file with the pass phrase of the key; its first line")
             .placeholder("PATH"),
     ])
@@ -57,26 +57,26 @@ pub(super) fn standalone_verify() -> Command {
     Command::new(
         "standalone-verify",
         "[command options] MANIFEST DOCKER-REFERENCE KEY-FINGERPRINTS SIGNATURE",
-        "Verify the signature of a manifest, both in files",
+        "Verify the signature of a manifest; both are files",
     )
     .long(
-        "Says whether the file SIGNATURE says that DOCKER-REFERENCE is the image whose manifest is \
-         in the file MANIFEST,\nand is by one of the GPG keys KEY-FINGERPRINTS: whole fingerprints \
-         in capitals, with commas between them,\nor \"any\" for every key of --public-key-file. \
-         Without that file keys are looked for in the user's keyring.",
+        "Checks that the file SIGNATURE is a signature of the manifest in the file MANIFEST as the \
+         image DOCKER-REFERENCE,\nby one of the GPG keys KEY-FINGERPRINTS: whole fingerprints in \
+         capitals, separated by commas, or \"any\" for\nevery key of --public-key-file. Without \
+         --public-key-file, the keys are in the user's keyring.",
     )
     .examples(&[
         "skopeo standalone-verify manifest.json registry.example.com/alpine:latest 1D8230F6CDB6A06716E414C1DB72F2188BB46CC8 signature",
     ])
     .offers(Offers::Files)
-    .flags([file(names::PUBLIC_KEY_FILE, "file with public keys, the only ones that count").placeholder("FILE")])
+    .flags([file(names::PUBLIC_KEY_FILE, "file with the public keys to accept; no other keys are accepted").placeholder("FILE")])
 }
 
 pub(super) fn dump() -> Command {
     let name = "untrusted-signature-dump-without-verification";
     Command {
         visible: false,
-        ..Command::new(name, "SIGNATURE", "Print what a signature says, verified by nobody")
+        ..Command::new(name, "SIGNATURE", "Print the contents of a signature without verifying it")
     }
     .offers(Offers::Files)
 }

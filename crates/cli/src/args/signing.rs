@@ -18,10 +18,7 @@ pub(super) fn flags() -> [Flag; 5] {
         Flag::new(names::SIGN_BY_SQ_FINGERPRINT, "sign with the Sequoia key FINGERPRINT")
             .placeholder("FINGERPRINT")
             .hidden(),
-        file(
-            names::SIGN_BY_SIGSTORE,
-            "sign in the form of sigstore, as the parameters in PATH say",
-        ),
+        file(names::SIGN_BY_SIGSTORE, "sign in the sigstore format, with the parameters in PATH"),
         file(names::SIGN_BY_SIGSTORE_PRIVATE_KEY, "sign with the sigstore private key in PATH"),
         file(names::SIGN_PASSPHRASE_FILE, "file with the pass phrase of the signing key"),
     ]
@@ -37,8 +34,11 @@ pub(crate) const BY: [Handle<String>; 4] = [
 
 /// `--sign-identity`.
 pub(super) fn identity() -> Flag {
-    Flag::new(names::SIGN_IDENTITY, "REFERENCE to sign the image as, instead of the destination's")
-        .placeholder("REFERENCE")
+    Flag::new(
+        names::SIGN_IDENTITY,
+        "sign the image with REFERENCE instead of the destination's name",
+    )
+    .placeholder("REFERENCE")
 }
 
 /// What the flags said.

@@ -26,18 +26,20 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
     Command::new(
         "sync",
         "[command options] --src TRANSPORT --dest TRANSPORT SOURCE DESTINATION",
-        "Copy many images from one place to another, as far as they are not there yet",
+        "Copy many images that the destination does not have yet",
     )
     .long(
-        "Copies all the images of SOURCE to DESTINATION. What is there already is left alone, and \
-         no blob is moved twice.\n\n\
-         SOURCE is, with --src docker, a repository or an image of a registry; with registry, the \
-         host of one, all of\nwhose repositories are meant; with dir, a folder with folders of dir: \
-         images in it; with oci or oci-archive,\na layout with many images, in a folder or a tar; with \
-         docker-archive, what docker save writes; with\ncontainers-storage, a store of podman, [DRIVER@GRAPHROOT] or \"\" for the usual one, all names of which are meant;\nwith yaml, a file that names repositories and tags. What a file of version 2 says of \
-         destinations needs\nno DESTINATION and no --dest.\n\
-         DESTINATION is, with --dest docker, a registry or a path in it; with dir, a folder; with oci, \
-         oci-archive or\ndocker-archive, one layout or file for all images; with containers-storage, a store. It may be left out where --to says where to.\n\n\
+        "Copies all images of SOURCE to DESTINATION. Images that the destination has are left alone, \
+         and no blob is\ncopied twice.\n\n\
+         SOURCE depends on --src. docker: a repository or an image of a registry. registry: the host \
+         of a registry,\nfor all its repositories. dir: a folder with folders of dir: images. oci, \
+         oci-archive: a layout with many\nimages, in a folder or a tar. docker-archive: a file of \
+         docker save. containers-storage: a container store,\n[DRIVER@GRAPHROOT] or \"\" for the \
+         default one, for all its names. yaml: a file that names repositories and tags;\nif a file of \
+         version 2 names the destinations, DESTINATION and --dest are not needed.\n\n\
+         DESTINATION depends on --dest. docker: a registry or a path in it. dir: a folder. oci, \
+         oci-archive,\ndocker-archive: one layout or file for all images. containers-storage: a \
+         store. DESTINATION is not needed\nif --to names a destination.\n\n\
          See skopeo-sync(1) for details.",
     )
     .examples(&[
@@ -46,7 +48,7 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
         "skopeo sync --src yaml --dest docker --all images.yml registry.local.lan",
     ])
     .flags([image::shared(authfile)])
-    .flags([Flag::new(names::TLS_VERIFY,  "insist on HTTPS on both sides").hidden()])
+    .flags([Flag::new(names::TLS_VERIFY,  "require HTTPS on both sides").hidden()])
     .flags(image::registry(Prefix::Source, Some(names::SCREDS)))
     .flags(image::registry(Prefix::Destination, Some(names::DCREDS)))
     .flags(image::retry())
@@ -56,61 +58,54 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
     .flags(tags::syncing())
     .flags(limits::flags())
     .flags([
-        Flag::new(names::REPOS,  "with --src registry: only repositories in whose names REGEX matches")
+        Flag::new(names::REPOS,  "with --src registry: only repositories whose names match REGEX")
             .placeholder("REGEX"),
         Flag::new(names::SHARD,
-            "copy only the repositories that are part K of N (1/3); auto or auto/N takes K from \
-             JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID",
+            "copy only the repositories of part K of N (1/3); auto or auto/N takes K from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID",
         )
         .placeholder("K/N"),
-        Flag::new(names::DIGESTFILE,  "file to write the digest and the name of every image to")
+        Flag::new(names::DIGESTFILE,  "write the digest and the name of every image to this file")
             .offers(Offers::Files),
         lists::all(),
         lists::platform(),
         Flag::new(names::OVERWRITE,
-            "with --dest dir: what becomes of an image that is there: never (an error), changed \
-             (written if it is another one or not whole, as without the flag), or always",
+            "with --dest dir: when to overwrite an existing image: never (an error), changed (if it differs or is not complete; the default), or always",
         )
         .placeholder("WHEN")
         .offers(Offers::Words(&["never", "changed", "always"])),
         Flag::new(names::DELETE,
-            "delete at the destination what the selection does not have: only tags that these \
-             names could have, only where all tags of the source are known, after all was copied",
+            "delete images at the destination that are not selected: only tags that these names could have, only where all tags of the source are known, after everything was copied",
         ),
         Flag::new(names::MAX_DELETE,
-            "with --delete: if more than N images, or than P percent of those there are, would go, \
-             none does",
+            "with --delete: delete nothing if it would be more than N images, or more than P percent of the existing images",
         )
         .placeholder("N|P%"),
         Flag::new(names::PROTECT,
-            "with --delete: what matches stays; the tag, or its repository with it (repeatable)",
+            "with --delete: do not delete what matches REGEX: the tag, or the tag with its repository (repeatable)",
         )
         .placeholder("REGEX"),
-        Flag::new(names::DRY_RUN,  "only say what would be copied"),
+        Flag::new(names::DRY_RUN,  "only print what would be copied"),
         Flag::new(names::PLAN,
-            "FILE of --dry-run --output json to execute, deletions included, instead of SOURCE and \
-             DESTINATION",
+            "execute this FILE of --dry-run --output json, with its deletions, instead of SOURCE and DESTINATION",
         )
         .offers(Offers::Files),
-        Flag::new(names::ALLOW_MOVED,  "with --plan: go on where the source is another by now"),
+        Flag::new(names::ALLOW_MOVED,  "with --plan: accept sources that have changed since then"),
         Flag::new(names::TRUST_FILE,
-            "with --plan or --retry-failed: take from FILE also what lowers security: that TLS is not \
-             verified, where certificates and credentials are, and which registry gets those of \
-             --src-creds and its kin",
+            "with --plan or --retry-failed: accept settings of FILE that lower security: TLS without verification, paths of certificates and credentials, and a registry that gets the credentials of --src-creds and similar flags",
         ),
         Flag::new(names::IMMUTABLE_TAGS,
-            "REGEX of tags that never move: those that are at the destination are not asked about",
+            "tags that match REGEX never move: if the destination has them, they are not checked",
         )
         .placeholder("REGEX"),
-        Flag::new(names::STATE,  "FILE to keep what was learnt in, for the next run")
+        Flag::new(names::STATE,  "FILE that keeps information for the next run")
             .offers(Offers::Files),
-        Flag::new(names::KEEP_GOING,  "do not stop at what fails, but fail at the end"),
+        Flag::new(names::KEEP_GOING,  "continue after a failure, and fail at the end"),
         Flag::new(names::JOBS,
-            "how many images may be on their way at once; 0 leaves it to the number of processors",
+            "number of images to copy at once; 0 derives it from the number of processors",
         )
         .placeholder("N"),
         copy::referrers(),
-        Flag::new(names::QUIET,  "print nothing but warnings and failures").short('q'),
+        Flag::new(names::QUIET,  "print only warnings and failures").short('q'),
         report::progress(),
         report::output(),
     ])
@@ -124,23 +119,22 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
 
 fn reports() -> [Flag; 4] {
     [
-        Flag::new(names::LOCK, "file to write the digest of every image to, if all goes well")
+        Flag::new(names::LOCK, "write the digest of every image to this file, if everything succeeds")
             .offers(Offers::Files),
         Flag::new(
             names::LOCKED,
-            "copy exactly the digests of this FILE of --lock, whatever the tags lead to now",
+            "copy exactly the digests in this FILE of --lock, even if tags have moved",
         )
         .placeholder("FILE")
         .offers(Offers::Files),
         Flag::new(
             names::REPORT,
-            "file to write as JSON what became of every image, however it ends",
+            "write the outcome of every image to this file as JSON, also after a failure",
         )
         .offers(Offers::Files),
         Flag::new(
             names::RETRY_FAILED,
-            "copy again what failed or was not begun by the REPORT of an earlier run; without \
-             SOURCE and DESTINATION",
+            "copy again the images that failed or were not begun in the REPORT of an earlier run; without SOURCE and DESTINATION",
         )
         .placeholder("REPORT")
         .offers(Offers::Files),
@@ -152,17 +146,17 @@ fn merge() -> Command {
     Command::new(
         "merge",
         "[command options] REPORT...",
-        "Make one report of several",
+        "Merge several reports into one",
     )
     .long(
-        "Makes one report of those of several runs, such as the shards of one sync, and prints it. \
-         Of an image that\nseveral runs had, the one that began last counts. Ends with an error if \
-         an image is not where it should be.\n\nREPORT is a file, or a folder: then all \
+        "Merges the reports of several runs, such as the shards of one sync, and prints one report. \
+         If several runs had\nan image, the run that began last counts. Ends with an error if an \
+         image is not where it should be.\n\nREPORT is a file, or a folder for all files \
          *.report.json in it.",
     )
     .examples(&["skopeo sync report merge shard-*.json -o all.json"])
     .offers(Offers::Files)
-    .flags([Flag::new(names::OUTPUT_FILE,  "FILE to write it to instead of printing it")
+    .flags([Flag::new(names::OUTPUT_FILE,  "write the report to FILE instead of stdout")
         .short('o')
         .placeholder("FILE")
         .offers(Offers::Files)])
@@ -171,8 +165,7 @@ fn merge() -> Command {
 fn ends() -> [Flag; 3] {
     [
         Flag::new(names::SRC,
-            "what SOURCE is (docker, registry, dir, oci, oci-archive, docker-archive, \
-             containers-storage, or yaml)",
+            "kind of SOURCE (docker, registry, dir, oci, oci-archive, docker-archive, containers-storage, or yaml)",
         )
         .short('s')
         .offers(Offers::Words(&[
@@ -186,7 +179,7 @@ fn ends() -> [Flag; 3] {
             "yaml",
         ])),
         Flag::new(names::DEST,
-            "what DESTINATION is (docker, dir, oci, oci-archive, docker-archive, or containers-storage)",
+            "kind of DESTINATION (docker, dir, oci, oci-archive, docker-archive, or containers-storage)",
         )
         .short('d')
         .offers(Offers::Words(&[
@@ -198,8 +191,7 @@ fn ends() -> [Flag; 3] {
             "containers-storage",
         ])),
         Flag::new(names::TO,
-            "one more place to copy to (docker://HOST/PATH, dir:FOLDER), beside DESTINATION or \
-             instead of it; what several places need is read once (repeatable)",
+            "another destination (docker://HOST/PATH, dir:FOLDER), beside DESTINATION or instead of it; data for several destinations is read once (repeatable)",
         )
         .placeholder("TRANSPORT:PLACE"),
     ]

@@ -19,7 +19,7 @@ pub(crate) fn choosing() -> [Flag; 5] {
         Flag::new(names::INCLUDE, "another name of --match").alias_of(names::MATCH),
         excluding(),
         range(),
-        Flag::new(names::EXPLAIN, "say on stderr of each tag that is left out why it is"),
+        Flag::new(names::EXPLAIN, "print on stderr why each other tag is left out"),
     ]
 }
 
@@ -30,38 +30,39 @@ pub(crate) fn syncing() -> [Flag; 6] {
         excluding(),
         range(),
         Flag::new(names::NEWEST,
-            "of the tags that are left only N: the highest versions with --semver, else the images made last",
+            "keep only N of the remaining tags: the highest versions with --semver, otherwise the newest images",
         )
         .placeholder("N"),
-        Flag::new(names::SINCE,  "only images made since DATE, as 2026-01-31, 12h, 30d or 4w")
+        Flag::new(names::SINCE,  "only images made since DATE, such as 2026-01-31, 12h, 30d or 4w")
             .placeholder("DATE"),
-        Flag::new(names::EXPLAIN,  "say on stderr of each tag why it is chosen, or why it is not"),
+        Flag::new(names::EXPLAIN,  "print on stderr why each tag is selected or not"),
     ]
 }
 
 fn matching(flag: Handle<Vec<String>>) -> Flag {
-    let usage = "only tags in which the regular expression REGEX matches; of several, one of them";
+    let usage =
+        "only tags that match the regular expression REGEX; with several, at least one of them";
     Flag::new(flag, usage).placeholder("REGEX")
 }
 
 fn excluding() -> Flag {
-    let usage = "no tags in which the regular expression REGEX matches; of several, any of them";
+    let usage = "leave out tags that match the regular expression REGEX; with several, any of them";
     Flag::new(names::EXCLUDE, usage).placeholder("REGEX")
 }
 
 fn range() -> Flag {
-    Flag::new(names::SEMVER, "only tags that are versions in RANGE, as \">=1.2 <2 || ~3.4\"")
+    Flag::new(names::SEMVER, "only tags that are versions in RANGE, such as \">=1.2 <2 || ~3.4\"")
         .placeholder("RANGE")
 }
 
 /// Flags of `list-tags` alone.
 pub(crate) fn listing() -> [Flag; 3] {
     [
-        Flag::new(names::NEWEST,  "only the last N in the order of --sort, else of the versions with --semver, else of creation")
+        Flag::new(names::NEWEST,  "only the last N in the order of --sort; without it by version with --semver, otherwise by creation time")
             .placeholder("N"),
         Flag::new(names::SORT,  "order of the tags (semver, name, or created), the newest last")
             .offers(Offers::Words(&ORDERS)),
-        Flag::new(names::DETAILS,  "ask for digest, creation time, size and platforms of each tag"),
+        Flag::new(names::DETAILS,  "print digest, creation time, size and platforms of each tag"),
     ]
 }
 
@@ -70,20 +71,20 @@ pub(crate) fn deleting() -> [Flag; 5] {
     [
         Flag::new(
             names::DRY_RUN,
-            "only say what would be deleted, and which tags would go with it",
+            "only print what would be deleted, and which other tags would be deleted too",
         ),
-        Flag::new(names::TAG_ONLY, "delete the tag and keep its image, with all other tags of it"),
+        Flag::new(names::TAG_ONLY, "delete the tag and keep its image and all other tags"),
         Flag::new(
             names::OLDER_THAN,
-            "only tags of images made longer ago than AGE, as 12h, 30d or 4w",
+            "only tags of images that are older than AGE, such as 12h, 30d or 4w",
         )
         .placeholder("AGE"),
         Flag::new(
             names::KEEP,
-            "of the chosen tags keep the N newest: by version with --semver, else by creation",
+            "keep the N newest of the selected tags: by version with --semver, otherwise by creation time",
         )
         .placeholder("N"),
-        Flag::new(names::YES, "delete the chosen tags without asking"),
+        Flag::new(names::YES, "delete the selected tags without asking"),
     ]
 }
 
