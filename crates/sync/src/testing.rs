@@ -11,8 +11,8 @@ use skopeo_copy::Request;
 use skopeo_image::{Digest, MediaType, Platform, RawManifest, Which};
 use skopeo_testkit::shelf::{self, Builder, FakeDestination, FakeSource, Kind};
 use skopeo_transport::{
-    Collection, CollectionKind, Connections, Destination, Error, Held, ImageName, NameError,
-    Options, Probe, Source, join,
+    Collection, CollectionKind, Connections, Destination, Error, Held, ImageName, LayoutError,
+    NameError, Options, Probe, Source, join,
 };
 
 use crate::destination::Place;
@@ -164,7 +164,7 @@ impl Transports for Memory {
                 of_it.find(|(_, found)| found.as_str() == digest)
             }
         };
-        let source = match image.ok_or_else(|| Error::NoSuchReference(text))?.0 {
+        let source = match image.ok_or_else(|| Error::from(LayoutError::NoSuchReference(text)))?.0 {
             Image::Pushed(source) => source.clone(),
             Image::Written(written, _) => {
                 let state = written.state();
@@ -275,7 +275,7 @@ impl Collection for InMemory {
     async fn digest(&self, name: &ImageName) -> Result<Option<Digest>, Error> {
         self.memory.ask(format!("digest {name}"))?;
         let digest = self.memory.digest(&name.to_string());
-        digest.map(Some).ok_or_else(|| Error::NoSuchReference(name.to_string()))
+        digest.map(Some).ok_or_else(|| LayoutError::NoSuchReference(name.to_string()).into())
     }
 
     async fn remove(&self, name: &ImageName, expected: &Digest) -> Result<Vec<String>, Error> {

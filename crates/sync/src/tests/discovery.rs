@@ -1,6 +1,6 @@
 //! What there is to copy.
 
-use skopeo_image::{Digest, ErrorClass};
+use skopeo_image::{Classify as _, Digest, ErrorClass};
 
 use super::{PLACE, gone, input, outcomes, run, selected, selection, told, twice};
 use crate::Selection;

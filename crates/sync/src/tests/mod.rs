@@ -9,7 +9,7 @@ mod schedule;
 use std::sync::{Arc, Mutex};
 
 use skopeo_copy::{Rates, Retry};
-use skopeo_transport::Error as TransportError;
+use skopeo_transport::{Error as TransportError, LayoutError};
 use skopeo_trust::Policy;
 
 use crate::report::{Entry, Outcome, Record};
@@ -94,7 +94,7 @@ fn outcomes(images: &[Entry]) -> Vec<(&str, Outcome)> {
 
 /// Nothing is there.
 fn gone(what: &str) -> TransportError {
-    TransportError::NoSuchReference(what.to_owned())
+    LayoutError::NoSuchReference(what.to_owned()).into()
 }
 
 /// At once, and once more.

@@ -1,6 +1,6 @@
 //! What an exact mirror deletes.
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify as _, ErrorClass};
 
 use super::{gone, outcomes, run, selected, selection};
 use crate::SyncRequest;

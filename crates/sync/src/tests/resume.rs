@@ -1,6 +1,6 @@
 //! What a run has left to be done.
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify as _, ErrorClass};
 
 use super::{PLACE, gone, input, outcomes, request, run, selected, selection};
 use crate::report::Outcome::{Copied, Failed};

@@ -1,6 +1,6 @@
 //! Many images at once.
 
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify as _, ErrorClass};
 
 use super::{PLACE, gone, input, outcomes, run, selected, selection, told};
 use crate::report::Outcome::{Copied, Failed, Skipped, Unchanged};
