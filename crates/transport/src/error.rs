@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 
+use skopeo_archive::{TarError, TarWriteError};
 use skopeo_blob::{FileError, StreamError, WriteError};
 use skopeo_image::{Classify, Digest, ErrorClass, ManifestError};
 use skopeo_registry::Error as RegistryError;
@@ -19,7 +20,7 @@ use crate::registry::{DeletionError, DockerError};
 use crate::signature_error::SignaturesError;
 use crate::storage::StorageError;
 use crate::synthetic::SyntheticError;
-use crate::tar::{ArchiveError, TarError};
+use crate::tar::ArchiveError;
 
 /// An error of a transport: what several of them have in common, or an error of one of them.
 #[derive(Debug, thiserror::Error)]
@@ -167,7 +168,8 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Stream(error) => error.is_transient(),
-            Self::Vanished(_) | Self::Archive(ArchiveError::ArchiveChanged(_)) => true,
+            Self::Vanished(_) => true,
+            Self::Archive(ArchiveError::Write(TarWriteError::Changed(_))) => true,
             Self::Docker(error) => error.is_transient(),
             Self::Atomic(error) => error.is_transient(),
             Self::Deletion(error) => error.registry().is_some_and(RegistryError::is_transient),
@@ -267,6 +269,18 @@ impl From<io::Error> for Error {
 impl From<RegistryError> for Error {
     fn from(error: RegistryError) -> Self {
         Self::Docker(error.into())
+    }
+}
+
+impl From<TarWriteError> for Error {
+    fn from(error: TarWriteError) -> Self {
+        match error {
+            TarWriteError::Io(error) => Self::Io(error),
+            TarWriteError::Stream(error) => Self::Stream(error),
+            // Which part of an image that is, who writes the image says.
+            TarWriteError::Unfinished => Self::NothingToCommit,
+            error => Self::Archive(error.into()),
+        }
     }
 }
 

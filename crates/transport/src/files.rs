@@ -94,44 +94,6 @@ pub(crate) fn read_blob(path: &Path, inside: Option<&Path>) -> Result<Unverified
     Ok(Unverified::new(file::read(file, size), Some(size)))
 }
 
-/// What tells a file from what it was before it was written to or replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    place: (u64, u64),
-    size: u64,
-    written: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// Of the file at `path`; `None` if there is none that can be seen.
-    pub(crate) fn at(path: &Path) -> Option<Self> {
-        fs_err::metadata(path).ok().map(|found| Self::of(&found))
-    }
-
-    /// Of the regular file at `path`; `None` if there is none, or a link.
-    pub(crate) fn of_file(path: &Path) -> Option<Self> {
-        let found = fs_err::symlink_metadata(path).ok();
-        found.filter(std::fs::Metadata::is_file).map(|found| Self::of(&found))
-    }
-
-    /// Of what the system knows of a file.
-    pub(crate) fn of(found: &std::fs::Metadata) -> Self {
-        Self {
-            place: (found.dev(), found.ino()),
-            size: found.len(),
-            written: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        }
-    }
-
-    /// Whether it is the same file with the same content, but for its names: the time of the last
-    /// change, which nobody can set, moves when a file gets another name.
-    pub(crate) fn is_renamed(&self, before: &Self) -> bool {
-        Self { changed: before.changed, ..*self } == *before
-    }
-}
-
 /// The length of a regular file; `None` if there is none.
 pub(crate) fn size_of(path: &Path) -> Option<u64> {
     fs_err::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())

@@ -72,17 +72,12 @@ pub use signature_error::{MalformedSignature, SignaturesError};
 pub use skopeo_registry::Credentials;
 pub use source::{Head, Source};
 pub use storage::{StorageError, StorageName, StorageNameError};
-pub use synthetic::{SifError, SifName, SquashfsError, SyntheticError, TarballName};
+pub use synthetic::{SifError, SifName, SyntheticError, TarballName};
 pub use table::{TRANSPORTS, Transport, find, offered};
 
-pub use tar::{ArchiveError, Fault as TarFault, TarError, UnpackError};
-
-/// Plays the story of an archive and of those who write it that `data` tells, for the fuzzer.
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub fn play_archive_writer(data: &[u8], folder: &std::path::Path) {
-    tar::writer::lies::play(data, folder);
-}
+pub use skopeo_archive::squashfs::Error as SquashfsError;
+pub use skopeo_archive::{Fault as TarFault, TarError, TarWriteError, UnpackError};
+pub use tar::ArchiveError;
 
 /// Opens an image for reading.
 ///

@@ -6,11 +6,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use skopeo_archive::{Stamp, is_special};
+
 use crate::Error;
 use crate::docker_tar::Saved;
-use crate::files::Stamp;
 use crate::layout::{Index, PackedLayout};
-use crate::tar::is_special;
 
 /// The archives and indexes that images have been read from with the same [`Options`](crate::Options).
 ///

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skopeo_archive::Scratch;
 use skopeo_blob::MaxUnpacked;
 use skopeo_config::Config;
 use skopeo_image::{Platform, Reference, Secret, wanted_platforms};
 use skopeo_registry::{Credentials, PaceOptions};
 
-use crate::tar::Scratch;
 use crate::{Connections, Opened};
 
 /// The options of one side of a copy.

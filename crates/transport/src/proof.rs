@@ -12,9 +12,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::OFlags;
+use skopeo_archive::Stamp;
 use skopeo_image::{Digest, Hasher};
-
-use crate::files::Stamp;
 
 /// How many files are remembered: some 30 MiB. Those beyond are hashed again.
 const MOST: usize = 1 << 17;

@@ -2,7 +2,7 @@
 
 /// Whatever lies in a tar, what is found in it is in it, and under a clean name.
 pub(super) fn index(data: &[u8]) {
-    skopeo_transport::fuzzing::tar_index(&summed(data));
+    skopeo_archive::fuzzing::tar_index(&summed(data));
 }
 
 /// The same with right checksums: nobody guesses them.
@@ -22,5 +22,5 @@ pub(super) fn summed(data: &[u8]) -> Vec<u8> {
 /// is what its names say.
 pub(super) fn writer(data: &[u8]) {
     let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");
-    skopeo_transport::play_archive_writer(data, folder.path());
+    skopeo_archive::fuzzing::play_writer(data, folder.path());
 }

@@ -12,12 +12,13 @@ use crate::program::root;
 const ARROWS: &[(&str, &[&str])] = &[
     ("image", &[]),
     ("blob", &["image"]),
+    ("archive", &["image", "blob"]),
     ("config", &["image"]),
     ("x509", &[]),
     ("registry", &["image", "x509"]),
     ("trust", &["image", "x509"]),
-    ("storage", &["image"]),
-    ("transport", &["image", "blob", "config", "registry", "storage"]),
+    ("storage", &["image", "archive"]),
+    ("transport", &["image", "blob", "archive", "config", "registry", "storage"]),
     ("copy", &["image", "blob", "transport", "trust"]),
     ("sync", &["image", "transport", "trust", "copy"]),
     ("server", &["image", "blob"]),
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "image",
             "blob",
+            "archive",
             "config",
             "registry",
             "trust",
@@ -232,6 +234,7 @@ fn a_served_folder_is_reached_through_one_module() {
 
 /// Where what others wrote is read: crates, or modules with all that is below them.
 const READERS: &[&str] = &[
+    "archive/src/lib.rs",
     "blob/src/lib.rs",
     "cli/src/app.rs",
     "cli/src/args/mod.rs",

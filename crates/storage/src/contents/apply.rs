@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use rustix::io::Errno;
+use skopeo_archive::sparse::Piece;
 use skopeo_image::number::wide;
 
 use super::dress::failed;
@@ -12,7 +13,6 @@ use super::owner::number;
 use super::path::{self, clean, split};
 use super::place::{Filling, Place};
 use super::reader::{Entry, Reader};
-use super::sparse::Piece;
 use super::{Applied, Apply, Error, Result, Whiteouts, error::shown};
 
 /// Names of entries that say that a file is gone begin so.

@@ -7,11 +7,11 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::header::Time;
 use super::owner::Owner;
 use super::reader::Entry;
 use super::trail::open;
 use super::{Apply, Error, Result, error::shown};
+use skopeo_archive::header::Time;
 
 /// Where fuse-overlayfs finds what a file should be.
 const OVERRIDE: &str = "user.containers.override_stat";

@@ -8,16 +8,13 @@ mod copy;
 mod dress;
 mod error;
 mod export;
-mod header;
 mod owner;
 mod path;
-mod pax;
 mod place;
 mod reader;
 mod recipe;
 mod remove;
 mod seen;
-mod sparse;
 mod stream;
 mod trail;
 

@@ -2,14 +2,14 @@
 
 use std::io::{Read, Write};
 
+use skopeo_archive::header::{BLOCK, Block, Format, Header, Time, padding, text};
+use skopeo_archive::pax::{Extensions, Preceding, Rest};
+use skopeo_archive::sparse::{self, AheadMap, Map, OldMap, Piece};
 use skopeo_image::Digest;
 use skopeo_image::number::wide;
 
-use super::header::{BLOCK, Block, Format, Header, Time};
-use super::pax::Extensions;
 use super::recipe::{Crc, Met, Recipe};
 use super::seen::Seen;
-use super::sparse::{self, AheadMap, Map, OldMap, Piece};
 use super::{Error, Result, error::shown};
 
 /// How long an extended header, or a long name, may be: as Go and libarchive have it.
@@ -61,8 +61,7 @@ impl<R: Read, W: Write> Reader<R, W> {
 
     /// The next entry; its contents must then be taken. None at the end.
     pub(super) fn next(&mut self) -> Result<Option<Entry>> {
-        let mut extensions = Extensions::default();
-        let (mut long_name, mut long_link) = (Vec::new(), Vec::new());
+        let mut preceding = Preceding::default();
         loop {
             // Go takes a tar that ends within what fills a block for a whole one.
             let padding = std::mem::take(&mut self.padding);
@@ -74,7 +73,7 @@ impl<R: Read, W: Write> Reader<R, W> {
             match header.kind {
                 b'x' => {
                     let records = self.extension(size)?;
-                    extensions = Extensions::parse(&records)
+                    preceding.said = Extensions::parse(&records)
                         .ok_or_else(|| self.malformed("invalid records"))?;
                 }
                 b'g' => {
@@ -87,10 +86,10 @@ impl<R: Read, W: Write> Reader<R, W> {
                     self.last = shown(&entry.name);
                     return Ok(Some(entry));
                 }
-                b'L' => long_name = super::header::text(&self.extension(size)?).to_vec(),
-                b'K' => long_link = super::header::text(&self.extension(size)?).to_vec(),
+                b'L' => preceding.long_name = text(&self.extension(size)?).to_vec(),
+                b'K' => preceding.long_link = text(&self.extension(size)?).to_vec(),
                 _ => {
-                    let entry = self.entry(header, &block, extensions, long_name, long_link)?;
+                    let entry = self.entry(header, &block, preceding)?;
                     self.last = shown(&entry.name);
                     return Ok(Some(entry));
                 }
@@ -212,29 +211,15 @@ impl<R: Read, W: Write> Reader<R, W> {
         Ok(bytes)
     }
 
-    fn entry(
-        &mut self,
-        mut header: Header,
-        block: &Block,
-        said: Extensions,
-        long_name: Vec<u8>,
-        long_link: Vec<u8>,
-    ) -> Result<Entry> {
+    fn entry(&mut self, mut header: Header, block: &Block, preceding: Preceding) -> Result<Entry> {
         let format = header.format;
-        let or = |long: Vec<u8>, said| Some(long).filter(|long| !long.is_empty()).or(said);
-        header.name = or(long_name, said.name).unwrap_or(header.name);
-        header.link = or(long_link, said.link).unwrap_or(header.link);
-        header.size = said.size.unwrap_or(header.size);
-        header.uid = said.uid.unwrap_or(header.uid);
-        header.gid = said.gid.unwrap_or(header.gid);
-        header.modified = said.modified.unwrap_or(header.modified);
-        header.accessed = said.accessed.or(header.accessed);
+        let Rest { attributes, sparse: said } = preceding.merge(&mut header);
         if header.kind == 0 {
             header.kind = if header.name.ends_with(b"/") { b'5' } else { b'0' };
         }
         let is_bare = matches!(header.kind, b'1'..=b'6');
         let mut entry = Entry::new(header);
-        entry.attributes = said.attributes;
+        entry.attributes = attributes;
         if is_bare {
             entry.length = 0;
         } else if entry.length > i64::MAX.unsigned_abs() {
@@ -251,13 +236,13 @@ impl<R: Read, W: Write> Reader<R, W> {
             None => {
                 let wrong =
                     || Error::Malformed { what: "invalid sparse file", after: self.last.clone() };
-                let map = said.sparse.map().ok_or_else(wrong)?;
+                let map = said.map().ok_or_else(wrong)?;
                 if map == Map::None {
                     return Ok(entry);
                 }
-                let length = said.sparse.length().ok_or_else(wrong)?;
-                if !said.sparse.name.is_empty() {
-                    entry.name = said.sparse.name;
+                let length = said.length().ok_or_else(wrong)?;
+                if !said.name.is_empty() {
+                    entry.name = said.name;
                 }
                 let length = length.unwrap_or_else(|| entry.length.cast_signed());
                 match map {
@@ -320,9 +305,4 @@ impl Entry {
             pieces: None,
         }
     }
-}
-
-/// How many bytes fill the last block.
-fn padding(length: u64) -> u64 {
-    length.wrapping_neg() & 511
 }

@@ -2,10 +2,10 @@
 
 use std::io::{ErrorKind, Read};
 
+use skopeo_archive::header::{BLOCK, Block};
 use skopeo_image::number::wide;
 use skopeo_image::{Algorithm, Digest, Hasher};
 
-use super::header::{BLOCK, Block};
 use super::{Error, Result};
 
 /// How many bytes are read at once: a file's contents are written in pieces of it.

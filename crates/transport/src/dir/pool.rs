@@ -10,11 +10,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use skopeo_archive::Stamp;
 use skopeo_image::{Algorithm, Descriptor, Digest};
 use tracing::{debug, warn};
 
 use super::{digest_of, file_name};
-use crate::files::Stamp;
 use crate::partial::{self, PartialFile};
 use crate::proof::{Proofs, is_proven};
 use crate::{Error, files};

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use skopeo_archive::{Existing, Scratch, Stamp, Writer, is_special};
 use skopeo_blob::sniff_bytes;
 use skopeo_image::{Compression, Digest, Reference};
 
@@ -13,8 +14,6 @@ use super::SavedError;
 use super::legacy::REPOSITORIES;
 use super::manifest::MANIFEST;
 use super::saved::Saved;
-use crate::files::Stamp;
-use crate::tar::{Existing, Scratch, Writer, is_special};
 use crate::{Error, files};
 
 /// A place for an archive, and what is there already.
@@ -67,8 +66,10 @@ impl Place {
     pub(crate) fn create(&self) -> Result<Writer, Error> {
         match self {
             Self::Open => Err(Error::NothingToCommit),
-            Self::Later { path, tmpdir, .. } if is_special(path) => Writer::pipe(path, tmpdir),
-            Self::Later { path, existing, tmpdir } => Writer::create(path, *existing, tmpdir),
+            Self::Later { path, tmpdir, .. } if is_special(path) => Ok(Writer::pipe(path, tmpdir)?),
+            Self::Later { path, existing, tmpdir } => {
+                Ok(Writer::create(files::temporary_for(path)?, path, *existing, tmpdir))
+            }
         }
     }
 

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::{RawValue, to_raw_value};
+use skopeo_archive::Entry;
 use skopeo_image::{Digest, Reference, go_json};
 
 use super::SavedError;
-use crate::tar::Entry;
 
 /// The file that tells where tags lead to.
 pub(crate) const REPOSITORIES: &str = "repositories";

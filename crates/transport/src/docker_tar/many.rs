@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use skopeo_archive::{Scratch, Stamp, is_special};
 use skopeo_image::Reference;
 use tokio::sync::OnceCell;
 use tracing::{debug, warn};
@@ -15,9 +16,8 @@ use super::name::Item;
 use super::saved::Saved;
 use super::saving::Saving;
 use super::{DockerArchiveName, manifest};
-use crate::files::Stamp;
 use crate::name::Name;
-use crate::tar::{self, Hold, Scratch, is_special};
+use crate::tar::{self, Hold};
 use crate::{Accepts, Error, Held, ImageName, LayerForm, NameError, Options, Probe, files};
 
 /// An archive that many images are written to at once.

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use bytes::Bytes;
+use skopeo_archive::{Archive, Member, Scratch};
 use skopeo_blob::{MaxUnpacked, Unverified, file, sniff_bytes, unpack};
 use skopeo_image::manifest::docker;
 use skopeo_image::number::wide;
@@ -13,7 +14,6 @@ use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, go_j
 use super::SavedError;
 use super::manifest::{self, MANIFEST, MAX_CONFIG, MAX_MANIFEST, SavedItem};
 use crate::Error;
-use crate::tar::{Archive, Member, Scratch};
 
 /// How much of a packed layer is read at once, in bytes.
 const PIECE: usize = 128 * 1024;

@@ -10,6 +10,7 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use skopeo_archive::{Entry, TarWriteError, Writer};
 use skopeo_blob::Blob;
 use skopeo_image::{Digest, Reference, go_json};
 use tokio::sync::OnceCell;
@@ -18,7 +19,7 @@ use tracing::debug;
 use super::existing::{Old, Place};
 use super::legacy::{self, REPOSITORIES, Repositories};
 use super::manifest::{MANIFEST, SavedItem};
-use crate::tar::{Entry, Hold, Slots, Writer};
+use crate::tar::{Hold, Slots};
 use crate::{Error, How, Stored, files};
 
 /// An archive that is being written.
@@ -245,11 +246,11 @@ impl Saving {
         let path = |digest: &Digest| Some(layer_path(digest));
         match self.writer().await?.put_blob(layer.expect(digest, None), path).await {
             Ok((_, size)) => Ok(Some(size)),
-            Err(Error::Stream(error)) => {
+            Err(TarWriteError::Stream(error)) => {
                 debug!("taking over {digest} from what was there: {error}");
                 Ok(None)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -271,7 +272,7 @@ impl Saving {
                 file(REPOSITORIES, go_json::to_vec(&repositories)?),
             ]
         };
-        self.writer().await?.put(&entries).await
+        Ok(self.writer().await?.put(&entries).await?)
     }
 
     /// What tells the place of the layers from all others, where there are others.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use skopeo_archive::Stamp;
 use skopeo_image::Digest;
 use tokio::sync::oneshot;
 
@@ -16,7 +17,7 @@ use super::hanging::Hanging;
 use super::index::{Entry, Index, Target};
 use super::sweep_images;
 use crate::Error;
-use crate::files::{self, Stamp};
+use crate::files;
 use crate::proof::Proofs;
 
 /// All of this process that give names in one layout.

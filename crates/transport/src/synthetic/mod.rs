@@ -4,9 +4,7 @@
 //! when the image is opened. Only reading makes sense.
 
 mod error;
-mod region;
 mod sif;
-mod squashfs;
 mod tarball;
 
 use std::collections::HashMap;
@@ -27,7 +25,6 @@ use crate::{Error, Head, ImageName, Source, files, manifest};
 pub use error::SyntheticError;
 pub(crate) use sif::open as open_sif;
 pub use sif::{SifError, SifName};
-pub use squashfs::Error as SquashfsError;
 pub use tarball::TarballName;
 pub(crate) use tarball::open as open_tarball;
 

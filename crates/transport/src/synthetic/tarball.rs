@@ -11,16 +11,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fs_err::File;
+use skopeo_archive::{Region, Scratch};
 use skopeo_blob::{Blob, ByteStream, diff_id, file, sniff, unpack};
 use skopeo_image::{
     Compression, History, ImageConfig, MediaType, Platform, PolicyScope, Timestamp,
 };
 
 use super::SyntheticError;
-use super::region::Region;
 use super::{Invented, Layer};
 use crate::name::{Name, NameError};
-use crate::tar::Scratch;
 use crate::{Error, ImageName, Options, files};
 
 /// The file name that means standard input.

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use fs_err::{File, OpenOptions};
 use rustix::fs::{FlockOperation, OFlags, flock};
+use skopeo_archive::is_special;
 use skopeo_config::links;
 use skopeo_image::Digest;
 use tracing::info;
 
 use super::ArchiveError;
-use super::is_special;
 use crate::invalid_file::InvalidFile;
 use crate::{Error, files};
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use skopeo_archive::{Entry, Writer};
 use skopeo_blob::{Blob, StreamError};
 use skopeo_image::Digest;
 use skopeo_image::number::wide;
 
-use super::{Entry, Writer};
 use crate::Error;
 
 /// What is in a tar, or on its way there, by its digest.

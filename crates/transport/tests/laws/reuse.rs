@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use skopeo_image::{Classify as _, Digest, Which};
 use skopeo_transport::{
-    ArchiveError, CollectionKind, Destination, Error, How, LayoutError, Role, Stored, Wish, create,
-    open,
+    ArchiveError, CollectionKind, Destination, Error, How, LayoutError, Role, Stored,
+    TarWriteError, Wish, create, open,
 };
 
 use crate::collection::{Many, destination};
@@ -224,7 +224,7 @@ async fn an_archive_that_others_wrote_meanwhile_stays() {
             fs_err::rename(&new, &file).unwrap();
             let error = sample(2).put(to).await.unwrap_err();
             assert!(
-                matches!(error, Error::Archive(ArchiveError::ArchiveChanged(_))),
+                matches!(error, Error::Archive(ArchiveError::Write(TarWriteError::Changed(_)))),
                 "{kind}: {error}"
             );
             assert!(error.hint().is_some());

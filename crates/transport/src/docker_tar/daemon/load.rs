@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
+use skopeo_archive::Writer;
 use skopeo_blob::Blob;
 use skopeo_image::{RawManifest, Signature, Which};
 use tokio::runtime::Handle;
@@ -21,7 +22,6 @@ use super::{DaemonError, DaemonName};
 use crate::docker_tar::DockerTarError;
 use crate::docker_tar::destination::{Rest, SavedDestination, accepts};
 use crate::docker_tar::saving::Saving;
-use crate::tar::Writer;
 use crate::{
     Accepts, Destination, Error, ImageName, LayerForm, Options, Probe, PutManifestError, Role,
     Stored, Wish,

@@ -13,13 +13,13 @@ mod name;
 use std::path::Path;
 use std::sync::Arc;
 
+use skopeo_archive::Archive;
 use skopeo_blob::file;
 
 use super::name::Item;
 use super::saved::Saved;
 use super::source::SavedSource;
 use crate::docker_tar::DockerTarError;
-use crate::tar::Archive;
 use crate::{Error, ImageName, Options, files};
 
 pub use error::DaemonError;

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use skopeo_archive::is_special;
 use skopeo_blob::Blob;
 use skopeo_image::{Digest, RawManifest, Signature, Which};
 
@@ -12,7 +13,7 @@ use super::super::hanging::Hanging;
 use super::ArchiveName;
 use super::packing::{Images, Packing};
 use crate::probe::Unopened;
-use crate::tar::{Hold, is_special, place};
+use crate::tar::{Hold, place};
 use crate::{
     Accepts, Destination, Error, How, ImageName, Options, Probe, PutManifestError, Referrer, Role,
     Stored, Wish, files,

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use skopeo_archive::{Archive, Fault, TarError};
 use skopeo_blob::{Unverified, sniff_bytes};
 use skopeo_image::number::wide;
 use skopeo_image::{Compression, Digest};
@@ -15,7 +16,6 @@ use super::source::{Packed, PackedLayout};
 use super::{INDEX, blob_name};
 use crate::options::LayoutOptions;
 use crate::tar::ArchiveError;
-use crate::tar::{Archive, Fault, TarError};
 use crate::{Error, Options, files};
 
 /// The archive that is there, to which images are added.

@@ -10,8 +10,9 @@ use super::super::{LayoutName, labels};
 use super::destination::{ArchiveDestination, Rest};
 use super::packing::{ArchiveProbe, Images, Packing};
 use super::{ArchiveName, PackedLayout};
-use crate::files::Stamp;
-use crate::tar::{self, Hold, is_special};
+use skopeo_archive::{Stamp, is_special};
+
+use crate::tar::{self, Hold};
 use crate::{Accepts, Error, Held, ImageName, Options, files};
 
 /// A tar that many images are written to at once, as they are.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use skopeo_archive::{Entry, Existing, Stamp, TarWriteError, Writer, is_special};
 use skopeo_blob::{Blob, Unverified};
 use skopeo_image::{Digest, RawManifest};
 use tokio::sync::OnceCell;
@@ -24,10 +25,9 @@ use super::super::reach::Reach;
 use super::super::source::Place;
 use super::existing::{Old, Overlay};
 use super::{ArchiveName, INDEX, blob_name};
-use crate::files::Stamp;
 use crate::proof::Proofs;
 use crate::tar::ArchiveError;
-use crate::tar::{Entry, Existing, Hold, Slots, Writer, is_special};
+use crate::tar::{Hold, Slots};
 use crate::{Accepts, Error, How, ImageName, Options, Probe, Stored, Wish, files};
 
 /// A layout that is being written to a tar.
@@ -311,11 +311,11 @@ impl Packing {
         let blob = bytes.expect(digest, Some(member.size));
         match self.writer().await?.put_blob(blob, |digest| Some(blob_name(digest))).await {
             Ok((_, size)) => Ok(Some(size)),
-            Err(Error::Stream(error)) => {
+            Err(TarWriteError::Stream(error)) => {
                 debug!("taking over {digest} from {}: {error}", self.aim.path.display());
                 Ok(None)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -336,9 +336,9 @@ impl Packing {
             let writer = files::blocking(move || {
                 let Aim { path, existing, is_special, tmpdir, .. } = &aim;
                 if *is_special {
-                    return Writer::pipe(path, tmpdir);
+                    return Ok(Writer::pipe(path, tmpdir)?);
                 }
-                Writer::create(path, *existing, tmpdir)
+                Ok(Writer::create(files::temporary_for(path)?, path, *existing, tmpdir))
             });
             let writer = writer.await?.with_mode(0o644);
             let writer = if self.aim.for_many { writer.for_many() } else { writer };
@@ -413,7 +413,7 @@ impl Probe for ArchiveProbe {
 fn writable(path: &Path) -> Result<(), Error> {
     if path.is_dir() {
         let source = IoError::from(ErrorKind::IsADirectory).into();
-        return Err(ArchiveError::ArchivePlace { path: path.display().to_string(), source }.into());
+        return Err(TarWriteError::Place { path: path.display().to_string(), source }.into());
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use skopeo_archive::{Archive, Member, TarError};
 use skopeo_blob::Unverified;
 use skopeo_image::Digest;
 
@@ -13,7 +14,6 @@ use super::{ArchiveName, INDEX, blob_name};
 use crate::invalid_file::InvalidFile;
 use crate::options::LayoutOptions;
 use crate::tar::ArchiveError;
-use crate::tar::{Archive, Member, TarError};
 use crate::{Error, ImageName, Options, files};
 
 /// Opens an image of a layout in a tar.

@@ -1,10 +1,10 @@
 //! The head of a SIF file (Singularity image format, version 01): who made it when, and a table of
 //! the objects in it. All numbers are little-endian and nothing is padded.
 
+use skopeo_archive::Region;
 use skopeo_image::number::wide;
 
 use super::SifError;
-use crate::synthetic::region::Region;
 
 /// The length of the global header, in bytes.
 const HEADER: usize = 128;

@@ -11,11 +11,11 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
+use skopeo_archive::Region;
+use skopeo_archive::squashfs::{self, Extra};
 use skopeo_blob::{Blob, BoxError, ByteStream, MaxUnpacked, file};
 use skopeo_image::{History, ImageConfig, MediaType, PolicyScope, RunConfig, Timestamp};
 
-use super::region::Region;
-use super::squashfs::{self, Extra};
 use super::{Invented, Layer};
 use crate::name::{Name, NameError, parents, resolve};
 use crate::synthetic::SyntheticError;

@@ -39,10 +39,9 @@ use tokio::sync::OwnedMutexGuard;
 
 use self::regions::Regions;
 use self::sink::{Section, Sink};
-use super::ustar::{self, BLOCK, Kind};
-use crate::files::Stamp;
-use crate::tar::ArchiveError;
-use crate::{Error, files};
+use crate::error::TarWriteError;
+use crate::stamp::Stamp;
+use crate::ustar::{self, BLOCK, Kind};
 
 /// Up to this many bytes the place of a member is reserved without asking how much room there is.
 const SMALL: u64 = 1 << 30;
@@ -53,7 +52,7 @@ const LONG: u64 = 64 << 30;
 
 /// A tar that is being written.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub struct Writer {
     sink: Sink,
     place: Mutex<Option<Place>>,
     tmpdir: PathBuf,
@@ -67,7 +66,7 @@ pub(crate) struct Writer {
 
 /// What is to be done about a file that is where a tar is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Existing {
+pub enum Existing {
     /// There was none; if there is one in the end, it stays.
     None,
     /// It is replaced, if it is still what it was.
@@ -76,7 +75,7 @@ pub(crate) enum Existing {
 
 /// A small member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub enum Entry {
     /// A file.
     File {
         /// Its path in the tar.
@@ -98,9 +97,9 @@ pub(crate) enum Entry {
     },
 }
 
-/// Whether a path leads to what nothing can be put in the place of: a pipe, a device, or, by one of
+/// Returns whether a path leads to what nothing can be put in the place of: a pipe, a device, or, by one of
 /// the system's names for it, what is open already.
-pub(crate) fn is_special(path: &Path) -> bool {
+pub fn is_special(path: &Path) -> bool {
     let open = ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
     open.iter().any(|name| path.starts_with(name))
         || fs_err::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
@@ -115,7 +114,7 @@ fn is_own_pipe(path: &Path) -> bool {
 
 /// Opens our standard output once more. It has a reader from the beginning: to wait for one would be
 /// to wait for ever, if that has gone.
-fn open_own_pipe(path: &Path) -> Result<fs_err::File, Error> {
+fn open_own_pipe(path: &Path) -> Result<fs_err::File, TarWriteError> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let mut options = fs_err::OpenOptions::new();
     options.write(true).options_mut().custom_flags(flags);
@@ -133,21 +132,29 @@ struct Place {
 }
 
 impl Writer {
-    /// A tar in a regular file. It is written beside `path` and gets that name when it is finished.
-    /// Waits for the disk.
-    pub(crate) fn create(path: &Path, existing: Existing, tmpdir: &Path) -> Result<Self, Error> {
-        let (temporary, file) = files::temporary_for(path)?;
+    /// Makes a tar in a regular file: an empty one on the file system of `path`, which gets that
+    /// name when it is finished.
+    #[must_use]
+    pub fn create(
+        (temporary, file): (TempPath, fs_err::File),
+        path: &Path,
+        existing: Existing,
+        tmpdir: &Path,
+    ) -> Self {
         let place = Place { temporary, path: path.to_owned(), existing };
-        Ok(Self::new(Sink::File(Arc::new(file)), Some(place), tmpdir))
+        Self::new(Sink::File(Arc::new(file)), Some(place), tmpdir)
     }
 
-    /// A tar that goes through `pipe`, from its first byte to its last.
-    pub(crate) fn stream(pipe: impl Write + Send + 'static, tmpdir: &Path) -> Self {
+    /// Makes a tar that goes through `pipe`, from its first byte to its last.
+    pub fn stream(pipe: impl Write + Send + 'static, tmpdir: &Path) -> Self {
         Self::new(Sink::Stream(Arc::new(Mutex::new(Box::new(pipe)))), None, tmpdir)
     }
 
-    /// A tar that goes to what [`is_special`]. Waits for somebody to read from a pipe.
-    pub(crate) fn pipe(path: &Path, tmpdir: &Path) -> Result<Self, Error> {
+    /// Makes a tar that goes to what [`is_special`]. Waits for somebody to read from a pipe.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or is a file with something in it.
+    pub fn pipe(path: &Path, tmpdir: &Path) -> Result<Self, TarWriteError> {
         if is_own_pipe(path) {
             return Ok(Self::stream(open_own_pipe(path)?, tmpdir));
         }
@@ -155,9 +162,7 @@ impl Writer {
         let metadata = file.metadata()?;
         if metadata.is_file() && metadata.len() > 0 {
             let source = io::Error::other("there is something in it already").into();
-            return Err(
-                ArchiveError::ArchivePlace { path: path.display().to_string(), source }.into()
-            );
+            return Err(TarWriteError::Place { path: path.display().to_string(), source });
         }
         Ok(Self::stream(file, tmpdir))
     }
@@ -174,26 +179,31 @@ impl Writer {
         }
     }
 
-    /// The same with these permissions for its files, instead of reading for all and writing for
-    /// nobody.
-    pub(crate) fn with_mode(self, mode: u64) -> Self {
+    /// Returns the same with these permissions for its files, instead of reading for all and writing
+    /// for nobody.
+    #[must_use]
+    pub fn with_mode(self, mode: u64) -> Self {
         Self { mode, ..self }
     }
 
-    /// The same for several images at once: none waits for a member of another that has no size
-    /// yet, and none breaks a pipe for the others.
-    pub(crate) fn for_many(self) -> Self {
+    /// Returns the same for several images at once: none waits for a member of another that has no
+    /// size yet, and none breaks a pipe for the others.
+    #[must_use]
+    pub fn for_many(self) -> Self {
         Self { for_many: true, ..self }
     }
 
     /// Writes small members one after the other.
-    pub(crate) async fn put(&self, entries: &[Entry]) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// If they cannot be written, or a pipe is broken.
+    pub async fn put(&self, entries: &[Entry]) -> Result<(), TarWriteError> {
         let bytes = encode(entries, self.mode);
         let mut tail = self.tail().await?;
         let mut region = self.regions.take(wide(bytes.len())).ok_or_else(too_large)?;
         tail.closed = self.is_stream();
         let sink = self.sink.clone();
-        files::blocking(move || {
+        blocking(move || {
             let place = region.range();
             region.reaches(place.end);
             sink.write(place.start, &bytes)?;
@@ -206,11 +216,14 @@ impl Writer {
 
     /// Writes a blob as a member. `name` tells its path when its digest is known; where it tells
     /// none, the blob is not needed after all. Gives the digest and the size in bytes.
-    pub(crate) async fn put_blob(
+    ///
+    /// # Errors
+    /// If the blob does not come as it should, cannot be written, or has a name that is too long.
+    pub async fn put_blob(
         &self,
         blob: Blob,
         name: impl FnOnce(&Digest) -> Option<String> + Send,
-    ) -> Result<(Digest, u64), Error> {
+    ) -> Result<(Digest, u64), TarWriteError> {
         match (blob.digest().cloned(), blob.size()) {
             (Some(digest), Some(size)) if self.may_reserve(&blob, size) => {
                 let Some(name) = name(&digest) else { return Ok((digest, size)) };
@@ -242,7 +255,7 @@ impl Writer {
     }
 
     /// Writes a blob to a place of its own. In a file others may be written meanwhile.
-    async fn put_known(&self, blob: Blob, head: Head) -> Result<(Digest, u64), Error> {
+    async fn put_known(&self, blob: Blob, head: Head) -> Result<(Digest, u64), TarWriteError> {
         let tail = self.tail().await?;
         if let (Some(actual), Some(digest)) = (self.regions.size(&head.name), blob.digest()) {
             let expected = head.size;
@@ -260,7 +273,7 @@ impl Writer {
                 true => tokio::spawn(sent).await.map_err(io::Error::other)?,
                 false => sent.await,
             };
-            return sent.map_err(|source| ArchiveError::PipeBroken(Box::new(source)).into());
+            return sent.map_err(|source| TarWriteError::PipeBroken(Box::new(source)));
         }
         drop(tail);
         let section = Section::new(sink, region, body, size, ())?;
@@ -273,7 +286,7 @@ impl Writer {
         &self,
         blob: Blob,
         name: impl FnOnce(&Digest) -> Option<String> + Send,
-    ) -> Result<(Digest, u64), Error> {
+    ) -> Result<(Digest, u64), TarWriteError> {
         let tail = self.tail().await?;
         let region = self.regions.take_rest().ok_or_else(too_large)?;
         let mut name = Some(name);
@@ -289,25 +302,28 @@ impl Writer {
         let Some(name) = early.or_else(|| named(&digest)) else { return Ok((digest, size)) };
         let head = Head::new(name, size, self.mode)?;
         if head.space != space {
-            return Err(ArchiveError::MemberName(head.name).into());
+            return Err(TarWriteError::LongName(head.name));
         }
         let (digest, size, _) = seal(written, head).await?;
         Ok((digest, size))
     }
 
     /// Ends the tar and gives it its name. Nothing can be written to it any more.
-    pub(crate) async fn finish(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// If a member of it has not come whole, or it cannot get its name.
+    pub async fn finish(&self) -> Result<(), TarWriteError> {
         let mut tail = self.tail.lock().await;
         // Where there is one image only, all that was begun belongs to it.
         let is_broken = !self.for_many && (self.regions.misses_any() || self.regions.is_open());
         if tail.closed || is_broken {
-            return Err(Error::NothingToCommit);
+            return Err(TarWriteError::Unfinished);
         }
         tail.closed = true;
         self.regions.closed().await;
         let (sink, regions) = (self.sink.clone(), self.regions.clone());
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
-        files::blocking(move || {
+        blocking(move || {
             let trailer = [0; 2 * 512];
             match &sink {
                 Sink::File(file) => {
@@ -330,9 +346,9 @@ impl Writer {
         .await
     }
 
-    async fn tail(&self) -> Result<OwnedMutexGuard<Tail>, Error> {
+    async fn tail(&self) -> Result<OwnedMutexGuard<Tail>, TarWriteError> {
         let tail = self.tail.clone().lock_owned().await;
-        if tail.closed { Err(ArchiveError::PipeSpent.into()) } else { Ok(tail) }
+        if tail.closed { Err(TarWriteError::PipeSpent) } else { Ok(tail) }
     }
 
     fn is_stream(&self) -> bool {
@@ -345,10 +361,10 @@ async fn send(
     blob: Blob,
     mut section: Section<OwnedMutexGuard<Tail>>,
     mut head: Head,
-) -> Result<(Digest, u64), Error> {
+) -> Result<(Digest, u64), TarWriteError> {
     section.held().closed = true;
     let bytes = std::mem::take(&mut head.bytes);
-    let section = files::blocking(move || {
+    let section = blocking(move || {
         section.sink().write(0, &bytes)?;
         Ok(section)
     });
@@ -363,12 +379,12 @@ async fn send(
 async fn seal<T: Send + 'static>(
     written: file::Written<Section<T>>,
     head: Head,
-) -> Result<(Digest, u64, T), Error> {
+) -> Result<(Digest, u64, T), TarWriteError> {
     let file::Written { digest, size, file: section } = written;
     if size != head.size {
         return Err(StreamError::Size { expected: head.size, actual: size }.into());
     }
-    files::blocking(move || {
+    blocking(move || {
         let sink = section.sink().clone();
         let (mut region, body, held) = section.end();
         let start = region.range().start;
@@ -409,17 +425,17 @@ fn has_room(file: &fs_err::File, size: u64) -> bool {
 }
 
 impl Place {
-    fn publish(self) -> Result<(), Error> {
+    fn publish(self) -> Result<(), TarWriteError> {
         let Self { temporary, path, existing } = self;
-        let changed = || ArchiveError::ArchiveChanged(path.display().to_string());
+        let changed = || TarWriteError::Changed(path.display().to_string());
         match existing {
             Existing::Replace(before) if Stamp::at(&path) != Some(before) => {
-                return Err(changed().into());
+                return Err(changed());
             }
             Existing::Replace(_) => temporary.persist(&path).map_err(|error| error.error)?,
             Existing::None => {
                 temporary.persist_noclobber(&path).map_err(|failed| match failed.error.kind() {
-                    io::ErrorKind::AlreadyExists => Error::from(changed()),
+                    io::ErrorKind::AlreadyExists => changed(),
                     _ => failed.error.into(),
                 })?;
             }
@@ -452,7 +468,7 @@ struct Head {
 }
 
 impl Head {
-    fn new(name: String, size: u64, mode: u64) -> Result<Self, Error> {
+    fn new(name: String, size: u64, mode: u64) -> Result<Self, TarWriteError> {
         let bytes = ustar::encode(&name, Kind::File(size), mode);
         let space = wide(bytes.len());
         let len = ustar::padded(size).and_then(|body| body.checked_add(space));
@@ -465,6 +481,13 @@ impl Head {
         let fill = self.len.saturating_sub(self.space).saturating_sub(self.size);
         vec![0; usize::try_from(fill).unwrap_or_default()]
     }
+}
+
+/// Runs `work`, which waits for a file, on a blocking thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TarWriteError> + Send + 'static,
+) -> Result<T, TarWriteError> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 fn too_large() -> io::Error {

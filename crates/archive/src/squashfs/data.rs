@@ -12,7 +12,7 @@ use super::inode::File;
 use super::metadata::{Metadata, long, word};
 use super::superblock::Superblock;
 use super::{Error, Packing};
-use crate::synthetic::region::Region;
+use crate::region::Region;
 
 /// The bit of a block's length that says that it is not packed.
 const PLAIN: u32 = 1 << 24;

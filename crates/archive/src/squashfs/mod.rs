@@ -28,9 +28,9 @@ use std::io;
 
 use codec::Packing;
 use skopeo_blob::TooMuch;
-pub(crate) use walk::{Extra, write_tar};
+pub use walk::{Extra, write_tar};
 
-use super::region::Region;
+use crate::region::Region;
 use superblock::Superblock;
 
 /// Why a squashfs cannot be read.
@@ -62,8 +62,11 @@ pub enum Error {
     TooMany(u64, &'static str),
 }
 
-/// Whether the beginning can be read.
-pub(crate) fn check(region: &Region) -> Result<(), Error> {
+/// Reads the beginning.
+///
+/// # Errors
+/// If it is no squashfs, or one of a kind that cannot be read.
+pub fn check(region: &Region) -> Result<(), Error> {
     Superblock::read(region).map(drop)
 }
 

@@ -10,14 +10,14 @@ use skopeo_image::Hasher;
 use skopeo_image::number::wide;
 
 use super::regions::{Member, Regions};
-use crate::Error;
+use crate::error::TarWriteError;
 
 /// How much is moved or read at once, in bytes.
 const PIECE: usize = 256 * 1024;
 
 /// Brings all members together and looks at those whose bytes are not known to be theirs. Gives
 /// the end of the last.
-pub(super) fn settle(file: &fs_err::File, regions: &Regions) -> Result<u64, Error> {
+pub(super) fn settle(file: &fs_err::File, regions: &Regions) -> Result<u64, TarWriteError> {
     let overlap = || io::Error::other("two members of a tar have the same place");
     let (mut members, _) = regions.members().ok_or_else(overlap)?;
     let end = close_up(file, &mut members)?;
@@ -67,7 +67,7 @@ fn move_down(
 }
 
 /// Reads a member again: its bytes must be those that were written.
-fn verify(file: &fs_err::File, member: &Member) -> Result<(), Error> {
+fn verify(file: &fs_err::File, member: &Member) -> Result<(), TarWriteError> {
     let mut hasher = Hasher::new(member.digest.algorithm());
     let mut buffer = vec![0; PIECE];
     let Range { start: mut at, end } = member.body;

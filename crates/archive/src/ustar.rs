@@ -6,10 +6,11 @@
 
 use skopeo_image::number::wide;
 
+use crate::header;
+
 /// The size of a header, and what all that follows one is filled up to, in bytes.
 pub(crate) const BLOCK: u64 = 512;
 
-const BLOCK_LEN: usize = 512;
 const NAME: usize = 100;
 /// The first size that eleven octal digits cannot say.
 const BEYOND_OCTAL: u64 = 1 << 33;
@@ -32,16 +33,16 @@ pub(crate) fn encode(name: &str, kind: Kind<'_>, mode: u64) -> Vec<u8> {
     let mut records = Vec::new();
     for (key, value) in [("linkpath", target), ("path", name)] {
         if value.len() > NAME || !value.is_ascii() {
-            records.extend(record(key, value));
+            records.extend(record(key, value.as_bytes()));
         }
     }
-    let mut out = Vec::with_capacity(BLOCK_LEN);
+    let mut out = Vec::with_capacity(header::BLOCK);
     if !records.is_empty() {
         let file = name.rsplit('/').next().unwrap_or(name);
         let size = wide(records.len());
         out.extend(block(&format!("PaxHeaders.0/{file}"), b'x', 0, size, ""));
         out.extend(&records);
-        out.resize(out.len().next_multiple_of(BLOCK_LEN), 0);
+        out.resize(out.len().next_multiple_of(header::BLOCK), 0);
     }
     out.extend(match kind {
         Kind::File(size) => block(name, b'0', mode, size, ""),
@@ -57,19 +58,19 @@ pub(crate) fn padded(size: u64) -> Option<u64> {
 }
 
 /// One record of a pax header, which begins with its own length.
-fn record(key: &str, value: &str) -> Vec<u8> {
-    let rest = format!(" {key}={value}\n");
-    let with = |len: usize| rest.len().saturating_add(len.to_string().len());
-    let mut len = with(0);
-    while with(len) != len {
-        len = with(len);
+pub(crate) fn record(key: &str, value: &[u8]) -> Vec<u8> {
+    let rest = key.len().saturating_add(value.len()).saturating_add(3);
+    let with_digits_of = |len: usize| rest.saturating_add(len.to_string().len());
+    let mut len = with_digits_of(0);
+    while with_digits_of(len) != len {
+        len = with_digits_of(len);
     }
-    format!("{len}{rest}").into_bytes()
+    [format!("{len} {key}=").as_bytes(), value, b"\n"].concat()
 }
 
-fn block(name: &str, kind: u8, mode: u64, size: u64, target: &str) -> [u8; BLOCK_LEN] {
-    let mut block = [0; BLOCK_LEN];
-    text(&mut block[..NAME], name);
+fn block(name: &str, kind: u8, mode: u64, size: u64, target: &str) -> [u8; header::BLOCK] {
+    let mut block = [0; header::BLOCK];
+    text(&mut block[..NAME], ascii(name));
     octal(&mut block[100..108], mode);
     octal(&mut block[108..116], 0);
     octal(&mut block[116..124], 0);
@@ -81,26 +82,35 @@ fn block(name: &str, kind: u8, mode: u64, size: u64, target: &str) -> [u8; BLOCK
     }
     octal(&mut block[136..148], 0);
     block[156] = kind;
-    text(&mut block[157..257], target);
+    text(&mut block[157..257], ascii(target));
     block[257..265].copy_from_slice(b"ustar\x0000");
     octal(&mut block[329..337], 0);
     octal(&mut block[337..345], 0);
-    // The sum is made with blanks in its own place.
-    block[148..156].fill(b' ');
-    let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
-    octal(&mut block[148..155], sum);
+    seal(&mut block);
     block
 }
 
-/// Fills a field, as far as it goes, with what is ASCII of a text.
-fn text(field: &mut [u8], text: &str) {
-    for (to, from) in field.iter_mut().zip(text.bytes().filter(u8::is_ascii)) {
+/// Writes the checksum of a header into it. The sum is made with blanks in its own place.
+pub(crate) fn seal(block: &mut [u8; header::BLOCK]) {
+    block[148..156].fill(b' ');
+    let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
+    octal(&mut block[148..155], sum);
+}
+
+/// What is ASCII of a text.
+fn ascii(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().filter(u8::is_ascii)
+}
+
+/// Fills a field, as far as it goes, with bytes.
+pub(crate) fn text(field: &mut [u8], bytes: impl Iterator<Item = u8>) {
+    for (to, from) in field.iter_mut().zip(bytes) {
         *to = from;
     }
 }
 
 /// Fills a field but for its last byte, which stays 0, with octal digits.
-fn octal(field: &mut [u8], mut value: u64) {
+pub(crate) fn octal(field: &mut [u8], mut value: u64) {
     let Some((end, digits)) = field.split_last_mut() else { return };
     *end = 0;
     for digit in digits.iter_mut().rev() {
@@ -112,7 +122,7 @@ fn octal(field: &mut [u8], mut value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tar::Scratch;
+    use crate::{Archive, Scratch};
 
     #[test]
     fn writes_the_fields_where_they_belong() {
@@ -153,7 +163,7 @@ mod tests {
     #[test]
     fn counts_the_digits_of_a_records_own_length() {
         for len in 1..1200 {
-            let record = record("path", &"x".repeat(len));
+            let record = record("path", "x".repeat(len).as_bytes());
             let said = record.split(|byte| *byte == b' ').next().unwrap();
             assert_eq!(String::from_utf8_lossy(said), record.len().to_string());
         }
@@ -169,7 +179,7 @@ mod tests {
         bytes.extend([0; 1024]);
         let file = tempfile::NamedTempFile::new().unwrap();
         fs_err::write(file.path(), &bytes).unwrap();
-        let archive = super::super::Archive::open(file.path(), &Scratch::at(file.path())).unwrap();
+        let archive = Archive::open(file.path(), &Scratch::at(file.path())).unwrap();
         let members: Vec<_> = archive.members().collect();
         assert_eq!(members.len(), 1);
         assert_eq!((members[0].0, members[0].1.size), (name.as_str(), 3));

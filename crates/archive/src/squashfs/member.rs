@@ -3,8 +3,8 @@
 
 use skopeo_image::number::wide;
 
-/// The unit of a tar, in bytes.
-const BLOCK: usize = 512;
+use crate::header::BLOCK;
+use crate::ustar::{octal, record, seal, text};
 
 /// What a header says.
 #[derive(Debug)]
@@ -83,47 +83,18 @@ impl Member<'_> {
         let mut block = [0; BLOCK];
         let device = u64::from(self.device);
         let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xf_ff00);
-        text(&mut block[..100], self.name);
+        text(&mut block[..100], self.name.iter().copied());
         octal(&mut block[100..108], self.mode.into());
         octal(&mut block[108..116], self.user.into());
         octal(&mut block[116..124], self.group.into());
         octal(&mut block[124..136], self.size);
         octal(&mut block[136..148], self.modified.into());
         block[156] = self.kind;
-        text(&mut block[157..257], self.target);
+        text(&mut block[157..257], self.target.iter().copied());
         block[257..265].copy_from_slice(b"ustar\x0000");
         octal(&mut block[329..337], major);
         octal(&mut block[337..345], minor);
-        // The sum is made with blanks in its own place.
-        block[148..156].fill(b' ');
-        let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
-        octal(&mut block[148..155], sum);
+        seal(&mut block);
         block
-    }
-}
-
-/// One record of a pax header, which begins with its own length.
-fn record(key: &str, value: &[u8]) -> Vec<u8> {
-    let rest = key.len().saturating_add(value.len()).saturating_add(3);
-    let with_digits_of = |len: usize| rest.saturating_add(len.to_string().len());
-    let mut len = with_digits_of(0);
-    while with_digits_of(len) != len {
-        len = with_digits_of(len);
-    }
-    [format!("{len} {key}=").as_bytes(), value, b"\n"].concat()
-}
-
-fn text(field: &mut [u8], text: &[u8]) {
-    for (to, from) in field.iter_mut().zip(text) {
-        *to = *from;
-    }
-}
-
-/// Fills a field but for its last byte, which stays 0, with as many octal digits as it has.
-fn octal(field: &mut [u8], mut value: u64) {
-    let Some((_, digits)) = field.split_last_mut() else { return };
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' | u8::try_from(value & 7).unwrap_or_default();
-        value >>= 3;
     }
 }

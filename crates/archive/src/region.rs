@@ -11,48 +11,61 @@ use skopeo_image::number::{narrow, wide};
 
 /// A part of a file.
 #[derive(Clone)]
-pub(crate) struct Region {
+pub struct Region {
     file: Arc<File>,
     start: u64,
     len: u64,
 }
 
+#[expect(clippy::len_without_is_empty, reason = "nobody asks")]
 impl Region {
-    /// The first `len` bytes.
-    pub(crate) fn new(file: File, len: u64) -> Self {
+    /// Returns the first `len` bytes of a file.
+    #[must_use]
+    pub fn new(file: File, len: u64) -> Self {
         Self { file: Arc::new(file), start: 0, len }
     }
 
-    /// How many bytes there are.
-    pub(crate) fn len(&self) -> u64 {
+    /// Returns how many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// The `len` bytes from `start`.
-    pub(crate) fn part(&self, start: u64, len: u64) -> io::Result<Self> {
+    /// Returns the `len` bytes from `start`.
+    ///
+    /// # Errors
+    /// If they are not all there.
+    pub fn part(&self, start: u64, len: u64) -> io::Result<Self> {
         let end = start.checked_add(len).filter(|end| *end <= self.len);
         let start = end.and_then(|_| self.start.checked_add(start)).ok_or_else(beyond)?;
         Ok(Self { file: self.file.clone(), start, len })
     }
 
-    /// The `len` bytes at `at`.
-    pub(crate) fn bytes(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
+    /// Reads the `len` bytes at `at`.
+    ///
+    /// # Errors
+    /// If they are not all there, or cannot be read.
+    pub fn bytes(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
         let part = self.part(at, wide(len))?;
         let mut bytes = vec![0; len];
         part.file.file().read_exact_at(&mut bytes, part.start)?;
         Ok(bytes)
     }
 
-    /// The `N` bytes at `at`.
-    pub(crate) fn array<const N: usize>(&self, at: u64) -> io::Result<[u8; N]> {
+    /// Reads the `N` bytes at `at`.
+    ///
+    /// # Errors
+    /// If they are not all there, or cannot be read.
+    pub fn array<const N: usize>(&self, at: u64) -> io::Result<[u8; N]> {
         let part = self.part(at, wide(N))?;
         let mut bytes = [0; N];
         part.file.file().read_exact_at(&mut bytes, part.start)?;
         Ok(bytes)
     }
 
-    /// All of it, from its beginning.
-    pub(crate) fn reader(&self) -> impl Read + Send + use<> {
+    /// Returns a reader of all of it, from its beginning.
+    #[must_use]
+    pub fn reader(&self) -> impl Read + Send + use<> {
         Reader { region: self.clone(), at: 0 }
     }
 }

@@ -4,9 +4,10 @@ use std::io;
 
 use skopeo_image::number::{narrow, wide};
 
-use super::error::Fault;
-use super::header::{BLOCK, Header, text};
-use super::pax::Extensions;
+use crate::error::Fault;
+use crate::header::{BLOCK, Block, Header, text};
+use crate::pax::{Extensions, Preceding};
+use crate::sparse::{Map, OldMap};
 
 /// How many members an archive may have.
 const MAX_MEMBERS: usize = 1 << 20;
@@ -27,23 +28,23 @@ const MAX_LINKS: usize = 8;
 const WINDOW: usize = 8 * 1024;
 
 /// Bytes that can be read at any place.
-pub(super) trait ReadAt {
+pub(crate) trait ReadAt {
     /// As `pread(2)`.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
 /// A regular file in an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Member {
+pub struct Member {
     /// Where its bytes begin.
-    pub(crate) offset: u64,
+    pub offset: u64,
     /// Their number.
-    pub(crate) size: u64,
+    pub size: u64,
 }
 
 /// The members of an archive by name. A million of them take about 100 MiB.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(crate) struct Index {
     /// The names of members and the targets of links, one behind the other.
     names: String,
     /// Sorted by name; those of the same name in the order of the archive.
@@ -78,7 +79,7 @@ enum Kind {
 
 impl Index {
     /// Reads the headers of an archive of `length` bytes.
-    pub(super) fn scan(input: &impl ReadAt, length: u64) -> Result<Self, Fault> {
+    pub(crate) fn scan(input: &impl ReadAt, length: u64) -> Result<Self, Fault> {
         Self::scan_within(input, length, Limits { members: MAX_MEMBERS, names: MAX_NAMES })
     }
 
@@ -98,7 +99,7 @@ impl Index {
 
     /// The file that a clean name leads to; links are followed. Of several members of one name the
     /// last counts, as if the archive were unpacked.
-    pub(super) fn find(&self, name: &str) -> Result<Option<Member>, Fault> {
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Member>, Fault> {
         let mut wanted = name.to_owned();
         for _ in 0..=MAX_LINKS {
             let end = self.slots.partition_point(|slot| slot.name.of(&self.names) <= &*wanted);
@@ -122,13 +123,13 @@ impl Index {
     }
 
     /// All regular files, by name.
-    pub(super) fn members(&self) -> impl Iterator<Item = (&str, Member)> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, Member)> {
         let files = self.slots.iter().filter(|slot| slot.kind == Kind::File);
         files.map(|slot| (slot.name.of(&self.names), slot.member()))
     }
 
     /// The first name, of whatever member, that leads out of the folder the archive is for.
-    pub(super) fn leading_out(&self) -> Option<&str> {
+    pub(crate) fn leading_out(&self) -> Option<&str> {
         let mut names = self.slots.iter().map(|slot| slot.name.of(&self.names));
         names.find(|name| is_outside(name))
     }
@@ -172,7 +173,7 @@ struct Limits {
 impl<R: ReadAt> Scan<'_, R> {
     /// Reads one member, with what extends its header. `false` at the end of the archive.
     fn member(&mut self) -> Result<bool, Fault> {
-        let mut extensions = Extensions::default();
+        let mut preceding = Preceding::default();
         loop {
             let header_at = self.at;
             let Some(block) = self.block()? else { return Ok(false) };
@@ -185,20 +186,22 @@ impl<R: ReadAt> Scan<'_, R> {
                     _ => Ok(false),
                 };
             }
-            let header = Header::checked(&block);
-            let header = header.ok_or_else(|| self.no_header(header_at))?;
-            let size = header.size().ok_or_else(|| self.no_header(header_at))?;
-            let malformed = |reason| move || Fault::Extension { offset: header_at, reason };
-            match header.type_flag() {
+            let header = Header::parse(&block).ok_or_else(|| self.no_header(header_at))?;
+            let size = u64::try_from(header.size).map_err(|_| self.no_header(header_at))?;
+            match header.kind {
                 b'x' => {
                     let records = self.extension(header_at, size)?;
-                    extensions.add(&records).ok_or_else(malformed("is malformed"))?;
+                    preceding.said =
+                        Extensions::parse(&records).ok_or_else(|| malformed(header_at))?;
                 }
                 // What it says of all that follow does not count, as in Go.
-                b'g' => drop(self.extension(header_at, size)?),
-                b'L' => extensions.gnu_name = Some(self.extension(header_at, size)?),
-                b'K' => extensions.gnu_link = Some(self.extension(header_at, size)?),
-                _ => return self.real(header_at, &header, size, extensions).map(|()| true),
+                b'g' => {
+                    let records = self.extension(header_at, size)?;
+                    Extensions::parse(&records).ok_or_else(|| malformed(header_at))?;
+                }
+                b'L' => preceding.long_name = text(&self.extension(header_at, size)?).to_vec(),
+                b'K' => preceding.long_link = text(&self.extension(header_at, size)?).to_vec(),
+                _ => return self.real(header_at, header, &block, preceding).map(|()| true),
             }
         }
     }
@@ -207,34 +210,41 @@ impl<R: ReadAt> Scan<'_, R> {
     fn real(
         &mut self,
         header_at: u64,
-        header: &Header<'_>,
-        size: u64,
-        extensions: Extensions,
+        mut header: Header,
+        block: &Block,
+        preceding: Preceding,
     ) -> Result<(), Fault> {
-        let name = extensions.gnu_name.as_deref().map(text).map(<[u8]>::to_vec);
-        let name = name.or(extensions.name).unwrap_or_else(|| header.name());
-        let is_folder = name.ends_with(b"/");
-        let name = clean(&name);
+        let sparse = preceding.merge(&mut header).sparse;
+        let map = if header.kind == b'S' {
+            self.skip_sparse_map(&header, block, header_at)?;
+            Map::None
+        } else {
+            sparse.map().ok_or_else(|| malformed(header_at))?
+        };
+        // Links, devices, folders and pipes have no bytes, whatever their size says.
+        let has_bytes = !matches!(header.kind, b'1'..=b'6');
+        if map != Map::None && !has_bytes {
+            return Err(malformed(header_at));
+        }
+        if map != Map::None && !sparse.name.is_empty() {
+            header.name = sparse.name;
+        }
+        let is_folder = header.name.ends_with(b"/");
+        let name = clean(&header.name);
         if name.len() > MAX_NAME {
             return Err(Fault::LongName { offset: header_at, length: name.len() });
         }
-        let link = extensions.gnu_link.as_deref().map(text).map(<[u8]>::to_vec);
-        let link = link.or(extensions.link).unwrap_or_else(|| header.link().to_vec());
-        let kind = match header.type_flag() {
+        let kind = match header.kind {
             b'0' | b'\0' | b'7' if is_folder => None,
-            b'0' | b'\0' | b'7' if extensions.sparse => Some(Kind::Sparse),
+            b'0' | b'\0' | b'7' if map != Map::None => Some(Kind::Sparse),
             b'0' | b'\0' | b'7' => Some(Kind::File),
             b'S' => Some(Kind::Sparse),
             b'1' => Some(Kind::HardLink),
             b'2' => Some(Kind::SymbolicLink),
             _ => None,
         };
-        if header.type_flag() == b'S' {
-            self.skip_sparse_map(header)?;
-        }
-        // Links, devices, folders and pipes have no bytes, whatever their size says.
-        let has_bytes = !matches!(header.type_flag(), b'1'..=b'6');
-        let size = if has_bytes { extensions.size.unwrap_or(size) } else { 0 };
+        let size = if has_bytes { header.size } else { 0 };
+        let size = u64::try_from(size).map_err(|_| malformed(header_at))?;
         let shown = String::from_utf8_lossy(&name).into_owned();
         let there = self.window.length.saturating_sub(self.at);
         if size > there {
@@ -242,7 +252,7 @@ impl<R: ReadAt> Scan<'_, R> {
         }
         self.last = shown;
         if let Some(kind) = kind {
-            self.note(kind, name, &link, size)?;
+            self.note(kind, name, &header.link, size)?;
         }
         self.at = self.at.saturating_add(padded(size));
         Ok(())
@@ -311,12 +321,19 @@ impl<R: ReadAt> Scan<'_, R> {
         Ok(bytes)
     }
 
-    /// The rest of an old GNU sparse member's map, which its size does not count.
-    fn skip_sparse_map(&mut self, header: &Header<'_>) -> Result<(), Fault> {
-        let mut is_extended = header.is_extended();
-        while is_extended {
+    /// Reads the map of an old GNU sparse member, whose rest its size does not count.
+    fn skip_sparse_map(
+        &mut self,
+        header: &Header,
+        block: &Block,
+        header_at: u64,
+    ) -> Result<(), Fault> {
+        let mut map = OldMap::default();
+        let begun = map.begin(header.format, block);
+        let (_, mut more) = begun.ok_or_else(|| malformed(header_at))?;
+        while more {
             let Some(block) = self.block()? else { break };
-            is_extended = block[504] != 0;
+            more = map.go_on(&block).ok_or_else(|| malformed(header_at))?;
         }
         Ok(())
     }
@@ -386,6 +403,11 @@ impl<R: ReadAt> Window<'_, R> {
     }
 }
 
+/// What extends a header is none of its kind.
+fn malformed(offset: u64) -> Fault {
+    Fault::Extension { offset, reason: "is malformed" }
+}
+
 /// A length with what fills its last block.
 fn padded(size: u64) -> u64 {
     size.div_ceil(wide(BLOCK)).saturating_mul(wide(BLOCK))
@@ -393,7 +415,7 @@ fn padded(size: u64) -> u64 {
 
 /// A name as it is looked up: `a/b` for `./a//x/../b` and for `/a/b`. What leads out of the
 /// archive's folder begins with `../`.
-pub(super) fn clean(name: &[u8]) -> Vec<u8> {
+pub(crate) fn clean(name: &[u8]) -> Vec<u8> {
     let is_absolute = name.starts_with(b"/");
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in name.split(|byte| *byte == b'/') {
@@ -430,7 +452,7 @@ impl ReadAt for &[u8] {
 }
 
 /// Looks for what must not be in the index of any tar; panics if it is there. For the fuzzer.
-pub(crate) fn check_index(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let length = wide(bytes.len());
     let Ok(index) = Index::scan(&bytes, length) else { return };
     let _ = index.leading_out();

@@ -7,31 +7,31 @@ use std::path::{Path, PathBuf};
 use skopeo_blob::{MaxUnpacked, sniff_bytes, unpack};
 use skopeo_image::Compression;
 
-use super::error::{Fault, TarError, UnpackError};
+use crate::error::{Fault, TarError, UnpackError};
 
 /// How much is read, and unpacked, at once, in bytes.
 const PIECE: usize = 256 * 1024;
 
 /// Where archives are unpacked, and how far.
 #[derive(Clone, Debug)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     /// The folder for big temporary files.
-    pub(crate) folder: PathBuf,
+    pub folder: PathBuf,
     /// How much may come out of one archive, or of a layer in it.
-    pub(crate) most: MaxUnpacked,
+    pub most: MaxUnpacked,
 }
 
-#[cfg(any(test, feature = "fuzzing"))]
 impl Scratch {
-    /// One with the usual limit.
-    pub(crate) fn at(folder: &Path) -> Self {
+    /// Returns one with the usual limit.
+    #[must_use]
+    pub fn at(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), most: MaxUnpacked::default() }
     }
 }
 
 /// The file itself if it is a plain tar. Else what it holds, unpacked, in a file without a name in
 /// the folder for such files, which is gone with the process.
-pub(super) fn plain(path: &Path, scratch: &Scratch) -> Result<File, TarError> {
+pub(crate) fn plain(path: &Path, scratch: &Scratch) -> Result<File, TarError> {
     let mut file = fs_err::File::open(path).map_err(|error| TarError::Open(error.into()))?;
     let unreadable = |error: io::Error| TarError::Read {
         archive: path.to_owned(),

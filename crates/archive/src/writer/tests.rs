@@ -5,9 +5,9 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use skopeo_image::Algorithm;
 
-use super::super::{Archive, Scratch};
-use super::lies;
+use super::lies::{self, beside};
 use super::*;
+use crate::{Archive, Scratch};
 
 fn name(digest: &Digest) -> Option<String> {
     Some(digest.hex().to_owned())
@@ -52,7 +52,7 @@ async fn a_size_that_nothing_has_takes_no_place_from_others() {
     let good: Vec<String> = (0..4).map(|n| format!("{n} innocent ").repeat(200)).collect();
     for size in [u64::MAX, u64::MAX - 512, 1 << 63, i64::MAX as u64, 1 << 45, 9999] {
         for for_many in [true, false] {
-            let writer = Writer::create(&path, replacing(&path), tmp.path()).unwrap();
+            let writer = Writer::create(beside(&path), &path, replacing(&path), tmp.path());
             let writer = if for_many { writer.for_many() } else { writer };
             let digest = Digest::sha256(b"what it is not");
             for text in &good {
@@ -94,7 +94,7 @@ async fn hearsay_reserves_nothing() {
         (1 << 45, Some(1 << 45), 0),
         (u64::MAX, Some(u64::MAX), 0),
     ] {
-        let writer = Writer::create(&path, replacing(&path), tmp.path()).unwrap().for_many();
+        let writer = Writer::create(beside(&path), &path, replacing(&path), tmp.path()).for_many();
         let put = writer.put_blob(silent(size, announced), name);
         let mut put = std::pin::pin!(put);
         for _ in 0..50 {
@@ -114,7 +114,7 @@ async fn two_of_one_digest_have_two_places() {
     let digest = Digest::sha256(text.as_bytes());
     let evil = text.replace("same", "evil");
     for for_many in [true, false] {
-        let writer = Writer::create(&path, replacing(&path), tmp.path()).unwrap();
+        let writer = Writer::create(beside(&path), &path, replacing(&path), tmp.path());
         let writer = if for_many { writer.for_many() } else { writer };
         let size = text.len() as u64;
         let puts = [&evil, &text, &evil, &text, &evil]
@@ -135,7 +135,7 @@ async fn a_place_that_was_used_before_is_looked_at() {
     let tmp = tempfile::tempdir().unwrap();
     let path = tmp.path().join("tar");
     for (used_before, is_found) in [(true, true), (false, false)] {
-        let writer = Writer::create(&path, replacing(&path), tmp.path()).unwrap().for_many();
+        let writer = Writer::create(beside(&path), &path, replacing(&path), tmp.path()).for_many();
         if used_before {
             let lie = writer.put_blob(said(&Digest::sha256(b""), "not that", 8), name).await;
             assert!(lie.is_err());
@@ -150,7 +150,7 @@ async fn a_place_that_was_used_before_is_looked_at() {
 async fn a_long_name_and_a_size_by_hearsay_go_together() {
     let tmp = tempfile::tempdir().unwrap();
     let path = tmp.path().join("tar");
-    let writer = Writer::create(&path, replacing(&path), tmp.path()).unwrap();
+    let writer = Writer::create(beside(&path), &path, replacing(&path), tmp.path());
     let digest = Digest::of(Algorithm::Sha512, b"text");
     let stream = bytes_of("text").expect(&Digest::sha256(b"text"), None).into_stream();
     let blob = Unverified::new(stream, None).expect(&digest, Some(4));

@@ -13,10 +13,10 @@ use futures_util::stream::{self, StreamExt};
 use skopeo_blob::{Blob, ByteStream, StreamError, Unverified, split};
 use skopeo_image::Digest;
 
-use super::super::{Archive, Scratch};
 use super::{Existing, Writer};
-use crate::Error;
-use crate::files::Stamp;
+use crate::error::TarWriteError;
+use crate::stamp::Stamp;
+use crate::{Archive, Scratch};
 
 /// The lengths of the contents that there are.
 const LENGTHS: [usize; 8] = [0, 1, 511, 512, 513, 3000, 70_000, 300_000];
@@ -32,6 +32,13 @@ const HUGE: [u64; 8] = [
     1 << 45,
     5 << 30,
 ];
+
+/// An empty file beside `path`.
+pub(super) fn beside(path: &Path) -> (tempfile::TempPath, fs_err::File) {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let (file, temporary) = tempfile::NamedTempFile::new_in(folder).expect("a file").into_parts();
+    (temporary, fs_err::File::from_parts(file, path))
+}
 
 /// Plays the story that `data` tells, in `folder`.
 ///
@@ -49,7 +56,7 @@ pub(crate) fn play(data: &[u8], folder: &Path) {
         Writer::stream(pipe.clone(), folder)
     } else {
         let existing = Stamp::at(&path).map_or(Existing::None, Existing::Replace);
-        Writer::create(&path, existing, folder).expect("a file")
+        Writer::create(beside(&path), &path, existing, folder)
     };
     let writer = if for_many { writer.for_many() } else { writer };
     let finished = runtime.block_on(async {
@@ -172,7 +179,7 @@ impl Put {
     }
 
     /// What comes of it; nothing if it was abandoned.
-    async fn run(&self, writer: &Writer) -> Option<Result<(Digest, u64), Error>> {
+    async fn run(&self, writer: &Writer) -> Option<Result<(Digest, u64), TarWriteError>> {
         let put = pin!(self.put(writer));
         let Some(turns) = self.abandoned else { return Some(put.await) };
         let wait = pin!(async {
@@ -186,7 +193,7 @@ impl Put {
         }
     }
 
-    async fn put(&self, writer: &Writer) -> Result<(Digest, u64), Error> {
+    async fn put(&self, writer: &Writer) -> Result<(Digest, u64), TarWriteError> {
         let name = |digest: &Digest| Some(digest.hex().to_owned());
         let blob = self.blob();
         if !matches!(self.lie, Lie::Shared | Lie::CorruptShared) {
@@ -195,7 +202,7 @@ impl Put {
         let (mut blobs, pump) = split(blob, 1);
         match blobs.pop() {
             Some(blob) => pump.feed(writer.put_blob(blob, name)).await.0,
-            None => Err(Error::NothingToCommit),
+            None => Err(TarWriteError::Unfinished),
         }
     }
 

@@ -18,7 +18,9 @@ fn header(kind: u8, name: &[u8], link: &[u8], size: &[u8]) -> [u8; BLOCK] {
     block[124..124 + size.len()].copy_from_slice(size);
     block[156] = kind;
     block[157..157 + link.len()].copy_from_slice(link);
-    block[257..265].copy_from_slice(b"ustar\x0000");
+    // Only GNU has the sparse files that have a letter of their own.
+    let magic = if kind == b'S' { b"ustar  \0" } else { b"ustar\x0000" };
+    block[257..265].copy_from_slice(magic);
     seal(&mut block);
     block
 }
@@ -134,7 +136,7 @@ fn follows_links_inside() {
         (b'2', "nothing-at-all", "", b""),
         (b'0', "l12", "", b"far"),
         (b'S', "sparse", "", b"pieces"),
-        (b'x', "", "", b"22 GNU.sparse.major=1\n25 GNU.sparse.name=holes\n"),
+        (b'x', "", "", b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n25 GNU.sparse.name=holes\n"),
         (b'0', "GNUSparseFile.0/holes", "", b"pieces"),
         (b'0', "behind", "", b"behind"),
     ];
@@ -170,7 +172,7 @@ fn old_sparse_maps_are_skipped() {
     block[482] = 1;
     seal(&mut block);
     let mut bytes = block.to_vec();
-    let mut map = [7; BLOCK]; // would be no header
+    let mut map = [b'0'; BLOCK]; // would be no header
     bytes.extend(map);
     map[504] = 0;
     bytes.extend(map);
@@ -196,13 +198,41 @@ fn sizes_beyond_the_octal_field() {
 }
 
 #[test]
+fn numbers_and_records_must_be_right_as_in_go() {
+    let is_refused = |bytes: &Vec<u8>| scan(bytes).is_err();
+    for field in [100..108, 108..116, 116..124, 136..148, 329..337, 337..345] {
+        let mut block = header(b'0', b"name", b"", b"0");
+        block[field.start] = b'x';
+        seal(&mut block);
+        assert!(is_refused(&block.to_vec()), "{field:?}");
+    }
+    for (kind, records) in [
+        (b'x', &b"10 size=-1\n"[..]),
+        (b'x', b"9 mtime=\n5 a\n"),
+        (b'g', b"99 path=a/b\n"),
+        (b'x', b"22 GNU.sparse.major=0\n22 GNU.sparse.minor=1\n20 GNU.sparse.map=1\n"),
+    ] {
+        let bytes = tar(&[(kind, "", "", records), (b'0', "name", "", b"abc")]);
+        assert!(is_refused(&bytes), "{}", String::from_utf8_lossy(records));
+    }
+    // The last extended header counts, and no other.
+    let both = [(b'x', "", "", &b"10 path=a\n"[..]), (b'x', "", "", b"9 size=3\n")];
+    let bytes = tar(&[both[0], both[1], (b'0', "name", "", b"abc")]);
+    assert_eq!(look(&bytes, &scan(&bytes).unwrap(), "name"), "abc");
+}
+
+#[test]
 fn prefixes_belong_to_names() {
     let mut block = header(b'0', b"name", b"", b"0");
     block[345..351].copy_from_slice(b"pre/fi");
     seal(&mut block);
     let index = scan(&block.to_vec()).unwrap();
     assert!(index.find("pre/fi/name").unwrap().is_some());
-    block[257..265].copy_from_slice(b"ustar  \0"); // GNU has times there
+    block[257..265].copy_from_slice(b"ustar  \0");
+    seal(&mut block);
+    // Go has written names there once, too; else GNU has times there.
+    assert!(scan(&block.to_vec()).unwrap().find("pre/fi/name").unwrap().is_some());
+    block[345..357].copy_from_slice(b"00000000001\0");
     seal(&mut block);
     assert!(scan(&block.to_vec()).unwrap().find("name").unwrap().is_some());
 }
@@ -284,7 +314,7 @@ fn nothing_breaks_it() {
         (b'0', "a/file", "", b"content"),
         (b'2', "a/link", "../a/./file", b""),
         (b'1', "hard", "a/link", b""),
-        (b'x', "", "", b"22 GNU.sparse.major=1\n14 path=x/y/z\n9 size=3\n"),
+        (b'x', "", "", b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n14 path=x/y/z\n9 size=3\n"),
         (b'0', "long", "", b"abc"),
         (b'L', "", "", b"some/name\0"),
         (b'K', "", "", b"a/file\0"),

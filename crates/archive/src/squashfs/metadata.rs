@@ -7,7 +7,7 @@ use skopeo_image::number::wide;
 
 use super::budget::Budget;
 use super::{Error, Packing, part};
-use crate::synthetic::region::Region;
+use crate::region::Region;
 
 /// The length of a block, unpacked, in bytes.
 const BLOCK: usize = 1 << BLOCK_BITS;

@@ -1,21 +1,23 @@
 //! Which bytes of a sparse file are in the tar (GNU tar's manual, "Storing Sparse Files").
 
-use super::header::{Block, Format, number};
-use super::pax::{Sparse, decimal};
+use crate::header::{Block, Format, number};
+use crate::pax::{Sparse, decimal};
 
 /// How many bytes a map may have, as for other extensions.
 const LONGEST: usize = 1 << 20;
 
 /// A piece of the file that is in the tar; what is between them is zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) offset: u64,
-    pub(super) length: u64,
+pub struct Piece {
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
 }
 
 /// Where the map of a sparse file is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Map {
+pub enum Map {
     /// It is no sparse file, or not one of a form that is known.
     None,
     /// In the records of the extended header.
@@ -25,8 +27,9 @@ pub(super) enum Map {
 }
 
 impl Sparse {
-    /// `None` if the records are malformed.
-    pub(super) fn map(&self) -> Option<Map> {
+    /// Returns where the map is; `None` if the records are malformed.
+    #[must_use]
+    pub fn map(&self) -> Option<Map> {
         match (&*self.major, &*self.minor) {
             (b"1", b"0") => return Some(Map::Ahead),
             (b"0", b"0" | b"1") => {}
@@ -45,8 +48,9 @@ impl Sparse {
         (pieces.len() == count).then_some(Map::Here(pieces))
     }
 
-    /// The length of the file, if the records say it; `None` if they are malformed.
-    pub(super) fn length(&self) -> Option<Option<i64>> {
+    /// Returns the length of the file, if the records say it; `None` if they are malformed.
+    #[must_use]
+    pub fn length(&self) -> Option<Option<i64>> {
         let size = if self.size.is_empty() { &self.real_size } else { &self.size };
         if size.is_empty() { Some(None) } else { decimal(size).map(Some) }
     }
@@ -54,14 +58,16 @@ impl Sparse {
 
 /// The map of GNU tar's old format: it begins in the header, and may go on in blocks behind it.
 #[derive(Debug, Default)]
-pub(super) struct OldMap {
-    pub(super) pieces: Vec<Piece>,
+pub struct OldMap {
+    /// What has been read of it.
+    pub pieces: Vec<Piece>,
     read: usize,
 }
 
 impl OldMap {
-    /// The file's length; whether another block follows. `None` if the header is malformed.
-    pub(super) fn begin(&mut self, format: Format, block: &Block) -> Option<(i64, bool)> {
+    /// Returns the length of the file, and whether another block follows. `None` if the header is
+    /// malformed.
+    pub fn begin(&mut self, format: Format, block: &Block) -> Option<(i64, bool)> {
         if format != Format::Gnu {
             return None; // star's are another thing under the same letter
         }
@@ -69,8 +75,9 @@ impl OldMap {
         Some((number(&block[483..495])?, more))
     }
 
-    /// Takes a block behind the header. Whether another follows.
-    pub(super) fn go_on(&mut self, block: &Block) -> Option<bool> {
+    /// Takes a block behind the header, and returns whether another follows. `None` if it is
+    /// malformed.
+    pub fn go_on(&mut self, block: &Block) -> Option<bool> {
         self.add(&block[..504], block[504])
     }
 
@@ -90,15 +97,15 @@ impl OldMap {
 /// Takes the lines of a map that lies before the contents, block by block: the number of pieces,
 /// and then each offset and each length, in decimal digits.
 #[derive(Debug, Default)]
-pub(super) struct AheadMap {
+pub struct AheadMap {
     text: Vec<u8>,
     lines: usize,
 }
 
 impl AheadMap {
-    /// The pieces, once all are there; until then nothing. The outer `None` says that it is
+    /// Takes a block, and returns the pieces once all are there. The outer `None` says that it is
     /// malformed.
-    pub(super) fn add(&mut self, block: &Block) -> Option<Option<Vec<Piece>>> {
+    pub fn add(&mut self, block: &Block) -> Option<Option<Vec<Piece>>> {
         self.text.extend_from_slice(block);
         if self.text.len() > LONGEST {
             return None;
@@ -125,9 +132,10 @@ fn piece(offset: i64, length: i64) -> Option<Piece> {
     Some(Piece { offset: offset.try_into().ok()?, length: length.try_into().ok()? })
 }
 
-/// Whether the pieces lie behind each other in a file of this length, and are as long together as
-/// what the tar has of it.
-pub(super) fn fits(pieces: &[Piece], length: u64, stored: u64) -> bool {
+/// Returns whether the pieces lie behind each other in a file of this length, and are as long
+/// together as what the tar has of it.
+#[must_use]
+pub fn fits(pieces: &[Piece], length: u64, stored: u64) -> bool {
     let mut end = 0;
     let mut sum = 0_u64;
     for piece in pieces {

@@ -5,7 +5,7 @@ use skopeo_blob::MaxUnpacked;
 use skopeo_image::number::wide;
 
 use super::Error;
-use crate::synthetic::region::Region;
+use crate::region::Region;
 
 /// What has been made of the file system, and what may be.
 #[derive(Debug)]

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use skopeo_blob::MaxUnpacked;
 
-use super::{Error, Region, write_tar};
+use super::{Error, write_tar};
+use crate::region::Region;
 
 /// An attribute: its name, and its value or where that lies.
 enum Attribute {

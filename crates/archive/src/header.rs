@@ -2,51 +2,72 @@
 //! manual, "Basic Tar Format"), read as Go's `archive/tar` reads it: what the original accepts is
 //! what is in registries.
 //!
-//! Own code and not the crate `tar`, which keeps to itself the extension headers, the padding and
-//! what follows the end, all of which the recipe must have.
+//! Own code and not the crate `tar`, whose values cannot be trusted here: it drops the upper bytes of
+//! a binary number, ends a pax record at the first newline in its value, and reads extensions of any
+//! length into memory. It also keeps to itself the extension headers, the padding and what follows
+//! the end, all of which the recipe of a layer must have.
 
 /// The unit of a tar, in bytes.
-pub(super) const BLOCK: usize = 512;
+pub const BLOCK: usize = 512;
 
 /// A unit of a tar.
-pub(super) type Block = [u8; BLOCK];
+pub type Block = [u8; BLOCK];
 
 /// Whose the fields are that not all tars have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub enum Format {
+    /// Before POSIX.
     Old,
+    /// POSIX.
     Ustar,
+    /// That of `star`.
     Star,
+    /// GNU's own.
     Gnu,
 }
 
 /// A moment, in seconds since 1970 and nanoseconds behind them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Time {
-    pub(super) seconds: i64,
-    pub(super) nanoseconds: u32,
+pub struct Time {
+    /// Seconds since 1970.
+    pub seconds: i64,
+    /// Nanoseconds behind them.
+    pub nanoseconds: u32,
 }
 
 /// What one block says.
 #[derive(Debug)]
-pub(super) struct Header {
-    pub(super) format: Format,
-    pub(super) kind: u8,
-    pub(super) name: Vec<u8>,
-    pub(super) link: Vec<u8>,
-    pub(super) size: i64,
-    pub(super) mode: i64,
-    pub(super) uid: i64,
-    pub(super) gid: i64,
-    pub(super) modified: Time,
-    pub(super) accessed: Option<Time>,
-    pub(super) major: i64,
-    pub(super) minor: i64,
+pub struct Header {
+    /// Whose fields it has.
+    pub format: Format,
+    /// The letter or digit that says what the entry is.
+    pub kind: u8,
+    /// The name, as far as it has room.
+    pub name: Vec<u8>,
+    /// What a link leads to, as far as it has room.
+    pub link: Vec<u8>,
+    /// How many bytes follow, without what fills the last block.
+    pub size: i64,
+    /// The permissions, and what else the system has in them.
+    pub mode: i64,
+    /// The user that owns it.
+    pub uid: i64,
+    /// The group that owns it.
+    pub gid: i64,
+    /// When it was written.
+    pub modified: Time,
+    /// When it was read, if that is said.
+    pub accessed: Option<Time>,
+    /// The major number of a device.
+    pub major: i64,
+    /// The minor number of a device.
+    pub minor: i64,
 }
 
 impl Header {
-    /// `None` if the checksum is another, or a number is none.
-    pub(super) fn parse(block: &Block) -> Option<Self> {
+    /// Reads a block. `None` if its checksum is another, or a number in it is none.
+    #[must_use]
+    pub fn parse(block: &Block) -> Option<Self> {
         let format = format(block)?;
         let mut header = Self {
             format,
@@ -98,7 +119,9 @@ impl Header {
 }
 
 impl Time {
-    pub(super) fn new(seconds: i64) -> Self {
+    /// Returns a moment that is a whole second.
+    #[must_use]
+    pub fn new(seconds: i64) -> Self {
         Self { seconds, nanoseconds: 0 }
     }
 }
@@ -121,9 +144,10 @@ fn format(block: &Block) -> Option<Format> {
     })
 }
 
-/// A number, in octal digits or, if the first bit is set, as a signed binary one. `None` for what
-/// is none or does not fit.
-pub(super) fn number(field: &[u8]) -> Option<i64> {
+/// Returns a number that stands in octal digits or, if the first bit is set, as a signed binary one.
+/// `None` for what is none or does not fit.
+#[must_use]
+pub fn number(field: &[u8]) -> Option<i64> {
     let first = field.first().copied().unwrap_or_default();
     if first & 0x80 == 0 {
         return octal(field);
@@ -149,9 +173,16 @@ fn octal(field: &[u8]) -> Option<i64> {
     })
 }
 
-/// The bytes before the first NUL.
-pub(super) fn text(field: &[u8]) -> &[u8] {
+/// Returns the bytes before the first NUL.
+#[must_use]
+pub fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// Returns how many bytes fill the last block of so many.
+#[must_use]
+pub fn padding(length: u64) -> u64 {
+    length.wrapping_neg() & 511
 }
 
 #[cfg(test)]

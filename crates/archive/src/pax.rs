@@ -1,41 +1,43 @@
 //! The records of a pax extended header (POSIX.1-2024, `pax`, "pax Extended Header"; GNU tar's
 //! manual, "Storing Sparse Files"), read as Go's `archive/tar` reads them.
 
-use super::header::Time;
+use crate::header::{Header, Time};
 
 /// What extended headers say about the entry behind them. An empty value says nothing.
 #[derive(Debug, Default)]
-pub(super) struct Extensions {
-    pub(super) name: Option<Vec<u8>>,
-    pub(super) link: Option<Vec<u8>>,
-    pub(super) size: Option<i64>,
-    pub(super) uid: Option<i64>,
-    pub(super) gid: Option<i64>,
-    pub(super) modified: Option<Time>,
-    pub(super) accessed: Option<Time>,
+pub struct Extensions {
+    pub(crate) name: Option<Vec<u8>>,
+    pub(crate) link: Option<Vec<u8>>,
+    pub(crate) size: Option<i64>,
+    pub(crate) uid: Option<i64>,
+    pub(crate) gid: Option<i64>,
+    pub(crate) modified: Option<Time>,
+    pub(crate) accessed: Option<Time>,
     /// Extended attributes, as far as they are written as `SCHILY.xattr.`; here an empty value is
     /// one.
-    pub(super) attributes: Vec<(Vec<u8>, Vec<u8>)>,
-    pub(super) sparse: Sparse,
+    pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) sparse: Sparse,
 }
 
 /// What the records say of a sparse file.
 #[derive(Debug, Default)]
-pub(super) struct Sparse {
-    pub(super) major: Vec<u8>,
-    pub(super) minor: Vec<u8>,
-    pub(super) name: Vec<u8>,
-    pub(super) size: Vec<u8>,
-    pub(super) real_size: Vec<u8>,
-    pub(super) count: Vec<u8>,
+pub struct Sparse {
+    pub(crate) major: Vec<u8>,
+    pub(crate) minor: Vec<u8>,
+    /// The name of the file, where the entry has another.
+    pub name: Vec<u8>,
+    pub(crate) size: Vec<u8>,
+    pub(crate) real_size: Vec<u8>,
+    pub(crate) count: Vec<u8>,
     /// Offsets and lengths in turn, with commas between them.
-    pub(super) map: Vec<u8>,
+    pub(crate) map: Vec<u8>,
 }
 
 impl Extensions {
     /// Reads the records of a header: each its own length in decimal digits, a space, a key, `=`,
     /// a value and a newline. `None` if it is malformed.
-    pub(super) fn parse(mut records: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(mut records: &[u8]) -> Option<Self> {
         let mut all = Self::default();
         let mut offsets: Vec<&[u8]> = Vec::new();
         while !records.is_empty() {
@@ -99,8 +101,48 @@ impl Extensions {
     }
 }
 
+/// What stands before the header of an entry and is about it.
+#[derive(Debug, Default)]
+pub struct Preceding {
+    /// The last extended header.
+    pub said: Extensions,
+    /// A name in an entry of its own, as GNU writes it, or nothing. It wins.
+    pub long_name: Vec<u8>,
+    /// What a link leads to, the same way.
+    pub long_link: Vec<u8>,
+}
+
+/// What an extended header says that no field of a header is for.
+#[derive(Debug)]
+pub struct Rest {
+    /// The names and values of extended attributes.
+    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What the records say of a sparse file.
+    pub sparse: Sparse,
+}
+
+impl Preceding {
+    /// Puts into the header what is said about its fields, and returns the rest.
+    pub fn merge(self, header: &mut Header) -> Rest {
+        let Self { said, long_name, long_link } = self;
+        let or = |long: Vec<u8>, said| Some(long).filter(|long| !long.is_empty()).or(said);
+        if let Some(name) = or(long_name, said.name) {
+            header.name = name;
+        }
+        if let Some(link) = or(long_link, said.link) {
+            header.link = link;
+        }
+        header.size = said.size.unwrap_or(header.size);
+        header.uid = said.uid.unwrap_or(header.uid);
+        header.gid = said.gid.unwrap_or(header.gid);
+        header.modified = said.modified.unwrap_or(header.modified);
+        header.accessed = said.accessed.or(header.accessed);
+        Rest { attributes: said.attributes, sparse: said.sparse }
+    }
+}
+
 /// A whole number, with or without a sign.
-pub(super) fn decimal(value: &[u8]) -> Option<i64> {
+pub(crate) fn decimal(value: &[u8]) -> Option<i64> {
     str::from_utf8(value).ok()?.parse().ok()
 }
 

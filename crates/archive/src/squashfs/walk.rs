@@ -13,7 +13,7 @@ use super::inode::{self, Folder, Inode, Kind};
 use super::member::Member;
 use super::metadata::{Metadata, short, word};
 use super::superblock::Superblock;
-use crate::synthetic::region::Region;
+use crate::region::Region;
 
 /// The most names that are read.
 const MOST_NAMES: u64 = 4 << 20;
@@ -27,20 +27,24 @@ const LONGEST_PATH: usize = 4096;
 /// A file that is put into the tar before all others but the root, so that one of the same name in
 /// the file system wins.
 #[derive(Clone, Debug)]
-pub(crate) struct Extra {
+pub struct Extra {
     /// Where, with one folder above it.
-    pub(crate) path: &'static str,
+    pub path: &'static str,
     /// Its mode; its folder has the same.
-    pub(crate) mode: u16,
+    pub mode: u16,
     /// When, in seconds since 1970.
-    pub(crate) modified: u32,
-    pub(crate) bytes: Vec<u8>,
+    pub modified: u32,
+    /// All of it.
+    pub bytes: Vec<u8>,
 }
 
 /// Writes the file system as one tar: every name with its mode, owner, time and attributes. Names
 /// begin with `./`. Sockets are left out, as a tar has no word for them. The tar has no more bytes
 /// than `most` allows.
-pub(crate) fn write_tar(
+///
+/// # Errors
+/// If the file system cannot be read, more comes out of it than may, or `output` fails.
+pub fn write_tar(
     region: &Region,
     extra: Option<&Extra>,
     most: MaxUnpacked,

@@ -1,7 +1,7 @@
 //! The superblock: what the tables are and where they lie.
 
 use super::{Error, Packing, part};
-use crate::synthetic::region::Region;
+use crate::region::Region;
 
 /// What a table that is not there has for its place.
 const NOWHERE: u64 = u64::MAX;
