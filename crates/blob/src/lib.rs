@@ -44,6 +44,7 @@ mod split;
 mod through;
 mod unpacked;
 mod verify;
+mod write_back;
 
 use std::fmt;
 
@@ -62,6 +63,7 @@ pub use sniff::{sniff, sniff_bytes};
 pub use split::{Pump, split};
 pub use through::{ReadError, read_through};
 pub use unpacked::{MaxUnpacked, TooMuch};
+pub use write_back::WriteBack;
 
 use verify::Check;
 

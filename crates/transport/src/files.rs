@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use fs_err::File;
 use rustix::fs::{FlockOperation, OFlags, flock};
-use skopeo_blob::{Blob, StreamError, Unverified, WriteError, file};
+use skopeo_blob::{Blob, StreamError, Unverified, WriteBack, WriteError, file};
 use skopeo_image::number::{narrow, wide};
 use skopeo_image::{Descriptor, Digest};
 use tempfile::{NamedTempFile, TempPath};
@@ -216,7 +216,8 @@ impl Writer {
         {
             return self.put_part(blob, part, &place(&digest)).await;
         }
-        let temp = Guarded { file: self.temporary()?, _guard: self.held.clone() };
+        let back = WriteBack::from(0);
+        let temp = Guarded { file: self.temporary()?, back, _guard: self.held.clone() };
         let written = file::write(blob, temp).await?;
         let temp = written.file.file;
         temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
@@ -376,12 +377,15 @@ pub(crate) type Guard = Arc<dyn Any + Send + Sync>;
 /// A temporary file, which goes before what guards it.
 struct Guarded {
     file: NamedTempFile,
+    back: WriteBack,
     _guard: Option<Guard>,
 }
 
 impl Write for Guarded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let written = self.file.write(bytes)?;
+        self.back.wrote(self.file.as_file(), written);
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use fs_err::File;
 use rustix::fs::{FlockOperation, OFlags, flock};
-use skopeo_blob::{ByteStream, file};
+use skopeo_blob::{ByteStream, WriteBack, file};
 use skopeo_image::Digest;
 use skopeo_image::number::wide;
 
@@ -54,6 +54,7 @@ pub(crate) struct PartialFile {
     path: PathBuf,
     file: File,
     size: u64,
+    back: WriteBack,
     becomes_blob: bool,
     _guard: Option<Guard>,
 }
@@ -80,7 +81,8 @@ impl PartialFile {
             return Ok(None);
         }
         let size = file.metadata()?.len();
-        Ok(Some(Self { path, file, size, becomes_blob: false, _guard: guard }))
+        let back = WriteBack::from(size);
+        Ok(Some(Self { path, file, size, back, becomes_blob: false, _guard: guard }))
     }
 
     /// How much there is, in bytes.
@@ -99,6 +101,7 @@ impl PartialFile {
         self.file.set_len(size)?;
         self.file.seek(SeekFrom::Start(size))?;
         self.size = size;
+        self.back = WriteBack::from(size);
         Ok(())
     }
 
@@ -122,6 +125,7 @@ impl Write for PartialFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.size = self.size.saturating_add(wide(written));
+        self.back.wrote(self.file.file(), written);
         Ok(written)
     }
 

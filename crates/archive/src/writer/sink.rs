@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fs_err::os::unix::fs::FileExt;
+use skopeo_blob::WriteBack;
 use skopeo_image::number::wide;
 
 use super::regions::Region;
@@ -57,6 +58,7 @@ pub(super) struct Section<T> {
     region: Region,
     body: Range<u64>,
     at: u64,
+    back: WriteBack,
     held: T,
 }
 
@@ -78,7 +80,8 @@ impl<T> Section<T> {
         if !(place.start <= start && start <= end && end <= place.end) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        Ok(Self { sink, region, body: start..end, at: start, held })
+        let back = WriteBack::from(start);
+        Ok(Self { sink, region, body: start..end, at: start, back, held })
     }
 
     /// Where the bytes go.
@@ -105,6 +108,9 @@ impl<T> Write for Section<T> {
         self.region.reaches(end);
         self.sink.write(self.at, bytes)?;
         self.at = end;
+        if let Sink::File(file) = &self.sink {
+            self.back.wrote(file.file(), bytes.len());
+        }
         Ok(bytes.len())
     }
 

@@ -1,11 +1,12 @@
 //! One gzip member, deflated in parallel.
 //!
 //! The input is cut into blocks. Each is deflated by itself, by libdeflate, whose streams are then
-//! joined to one: see [`join`]. Several members would be simpler, but some consumers read only the
-//! first.
+//! joined to one: see [`super::join`]. Several members would be simpler, but some consumers read
+//! only the first. What is measured, and what was weighed: docs/decisions/one-gzip-member.md.
 
 use std::io;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use flate2::Crc;
@@ -22,13 +23,24 @@ use crate::sizes::PIECE;
 
 /// What is deflated at once, in bytes. Nothing in a block refers to the one before it: four times
 /// as much would save 0.4 %.
-const BLOCK: usize = 256 * 1024;
+const BLOCK: usize = 4 * FAST_PART;
+
+/// How much of a block one stream of libdeflate's first level has, in bytes: of no more than this
+/// it makes a single deflate block nearly always, whose end is known without reading it.
+const FAST_PART: usize = 65_535;
 
 /// How much of a block is tried before all of it is stored as it is, in bytes.
 const SAMPLE: usize = 8 * 1024;
 
+/// How many buffers are kept for later. More than this many are on their way only while a slow
+/// destination holds the pieces of blocks that are done.
+const MOST_IDLE: usize = 4;
+
 /// A little smaller than what the original makes by default, in three quarters of its time.
 const DEFAULT_LEVEL: i32 = 2;
+
+/// The level for who cannot wait: 5 % larger, in six tenths of the time.
+const FAST_LEVEL: i32 = 1;
 
 /// As the original has them.
 pub(super) const LEVELS: RangeInclusive<i32> = -2..=9;
@@ -41,6 +53,9 @@ const FINAL_BLOCK: &[u8] = &[0x03, 0x00];
 
 static POOL: Pool<Block> = Pool::new();
 
+/// Buffers of blocks that have been written out, for those that come.
+static BUFFERS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
 pub(super) fn encode(
     input: &mut Decoder,
     level: Option<i32>,
@@ -49,7 +64,7 @@ pub(super) fn encode(
     let level = match level {
         None | Some(-1) => DEFAULT_LEVEL,
         // Codes without repetitions, which libdeflate does not make: this is as fast, and smaller.
-        Some(..=-2) => 1,
+        Some(..=-2) => FAST_LEVEL,
         Some(level) => level.clamp(0, *LEVELS.end()),
     };
     let failed =
@@ -70,12 +85,13 @@ pub(super) fn encode(
             }
             continue;
         }
-        let Some(block) = crew.first().map_err(failed)? else { break };
+        let Some(mut block) = crew.first().map_err(failed)? else { break };
         checksum.combine(&block.checksum);
-        for piece in block.deflated().map_err(failed)?.chunks(PIECE) {
-            output.put(Bytes::copy_from_slice(piece))?;
-        }
+        let mut deflated = block.take_deflated();
         crew.give_back(block);
+        while !deflated.is_empty() {
+            output.put(deflated.split_to(PIECE.min(deflated.len())))?;
+        }
     }
     let mut end = FINAL_BLOCK.to_vec();
     end.extend_from_slice(&checksum.sum().to_le_bytes());
@@ -89,6 +105,7 @@ struct Block {
     compressor: Option<(i32, Compressor)>,
     joiner: Joiner,
     plain: Vec<u8>,
+    /// Longer than what is in it, so that its bytes are set once and not for each block.
     deflated: Vec<u8>,
     len: usize,
     checksum: Crc,
@@ -107,8 +124,47 @@ impl Block {
         }
     }
 
-    fn deflated(&self) -> io::Result<&[u8]> {
-        self.deflated.get(..self.len).ok_or_else(|| io::Error::other("a block is not there"))
+    /// What was deflated, without a copy: its buffer is used again when the last of its pieces has
+    /// gone.
+    fn take_deflated(&mut self) -> Bytes {
+        let lent = Lent { buffer: std::mem::take(&mut self.deflated), len: self.len };
+        Bytes::from_owner(lent)
+    }
+
+    /// Deflates the plain bytes of this range, behind what is there.
+    fn deflate(&mut self, range: Range<usize>) -> io::Result<()> {
+        let Self { level, compressor, joiner, plain, deflated, len, .. } = self;
+        let compressor = compressor_for(compressor, *level)?;
+        let plain = plain.get(range).unwrap_or_default();
+        let room = compressor.deflate_compress_bound(plain.len()).saturating_add(Joiner::ROOM);
+        let whole = len.saturating_add(room);
+        if deflated.len() < whole {
+            deflated.resize(whole, 0);
+        }
+        let out = deflated.get_mut(*len..whole).unwrap_or_default();
+        let made = compressor.deflate_compress(plain, out).map_err(io::Error::other)?;
+        let open = joiner
+            .open_padded(out, made)
+            .ok_or_else(|| io::Error::other("what was deflated cannot be read"))?;
+        *len = len.saturating_add(open);
+        Ok(())
+    }
+
+    /// Whether the plain bytes are better stored than searched.
+    fn is_noise(&mut self) -> io::Result<bool> {
+        let middle = self.plain.get(self.plain.len() / 2..).and_then(|half| half.get(..SAMPLE));
+        let Some(sample) = middle.filter(|sample| is_even(sample, 8) && is_even(&self.plain, 64))
+        else {
+            return Ok(false);
+        };
+        // Evenly spread bytes may still repeat.
+        let compressor = compressor_for(&mut self.compressor, self.level)?;
+        let room = compressor.deflate_compress_bound(sample.len());
+        if self.deflated.len() < room {
+            self.deflated.resize(room, 0);
+        }
+        let made = compressor.deflate_compress(sample, &mut self.deflated);
+        Ok(made.map_err(io::Error::other)? >= SAMPLE - SAMPLE / 64)
     }
 
     /// Takes the bytes as they are, in stored blocks (RFC 1951, section 3.2.4), none the last.
@@ -123,10 +179,45 @@ impl Block {
     }
 }
 
+fn compressor_for(
+    made: &mut Option<(i32, Compressor)>,
+    level: i32,
+) -> io::Result<&mut Compressor> {
+    if made.as_ref().is_none_or(|(made, _)| *made != level) {
+        let lvl = CompressionLvl::new(level).map_err(|_| io::Error::other("no such level"))?;
+        *made = Some((level, Compressor::new(lvl)));
+    }
+    let made = made.as_mut().map(|(_, compressor)| compressor);
+    made.ok_or_else(|| io::Error::other("no such level"))
+}
+
+/// A block's bytes on their way. Goes back to [`BUFFERS`].
+struct Lent {
+    buffer: Vec<u8>,
+    len: usize,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut buffers = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of stored blocks are as long as what they hold, and cheap to make.
+        if buffers.len() < MOST_IDLE && self.buffer.len() > self.len {
+            buffers.push(std::mem::take(&mut self.buffer));
+        }
+    }
+}
+
 /// Whether all values of a byte are so evenly frequent that no code for them is shorter: noise, or
 /// what is packed already. Searching it for repetitions takes five times as long as any other data.
-fn is_even(plain: &[u8]) -> bool {
-    if plain.len() < 4 * SAMPLE {
+/// One part in `tolerance` may be uneven.
+fn is_even(plain: &[u8], tolerance: u64) -> bool {
+    if plain.len() < SAMPLE {
         return false;
     }
     let mut counts = [0_u64; 256];
@@ -139,41 +230,28 @@ fn is_even(plain: &[u8]) -> bool {
     let squares = counts.into_iter().map(square).fold(0, u64::saturating_add);
     let most = square(wide(plain.len()));
     // The least that is possible is len²/256; noise is len above that.
-    squares.saturating_mul(256) < most.saturating_add(most / 64)
+    let uneven = most.checked_div(tolerance).unwrap_or_default();
+    squares.saturating_mul(256) < most.saturating_add(uneven)
 }
 
 impl Desk for Block {
     fn work(mut self) -> io::Result<Self> {
         self.checksum.reset();
         self.checksum.update(&self.plain);
-        let compressor = match &mut self.compressor {
-            Some((level, compressor)) if *level == self.level => compressor,
-            other => {
-                let level = CompressionLvl::new(self.level)
-                    .map_err(|_| io::Error::other("no such level"))?;
-                &mut other.insert((self.level, Compressor::new(level))).1
-            }
-        };
-        let bound = compressor.deflate_compress_bound(self.plain.len());
-        let room = bound.saturating_add(Joiner::ROOM);
-        if self.deflated.len() < room {
-            self.deflated.resize(room, 0);
+        self.len = 0;
+        if self.deflated.is_empty() {
+            let idle = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            self.deflated = idle.unwrap_or_default();
         }
-        let out = self.deflated.get_mut(..bound).unwrap_or_default();
-        let middle = self.plain.get(self.plain.len() / 2..).and_then(|half| half.get(..SAMPLE));
-        if let Some(sample) = middle.filter(|_| is_even(&self.plain)) {
-            // Evenly spread bytes may still repeat.
-            let len = compressor.deflate_compress(sample, out).map_err(io::Error::other)?;
-            if len >= SAMPLE - SAMPLE / 64 {
-                self.store();
-                return Ok(self);
-            }
+        if self.plain.len() >= 4 * SAMPLE && self.is_noise()? {
+            self.store();
+            return Ok(self);
         }
-        let len = compressor.deflate_compress(&self.plain, out).map_err(io::Error::other)?;
-        self.len = self
-            .joiner
-            .open_end(&mut self.deflated, len)
-            .ok_or_else(|| io::Error::other("what was deflated cannot be read"))?;
+        let part = if self.level == FAST_LEVEL { FAST_PART } else { BLOCK };
+        for start in (0..self.plain.len().max(1)).step_by(part) {
+            let end = start.saturating_add(part).min(self.plain.len());
+            self.deflate(start..end)?;
+        }
         Ok(self)
     }
 }
@@ -184,17 +262,33 @@ mod tests {
 
     use super::*;
 
-    fn packed(plain: &[u8]) -> Vec<u8> {
+    fn packed_at(plain: &[u8], level: i32) -> Vec<u8> {
         let mut block = Block::new();
+        block.level = level;
         block.plain.extend_from_slice(plain);
         // What an earlier block left must not show.
         block.deflated = vec![0xaa; 10];
-        let block = block.work().unwrap();
-        let whole = [block.deflated().unwrap(), FINAL_BLOCK].concat();
+        let deflated = block.work().unwrap().take_deflated();
+        let whole = [&deflated, FINAL_BLOCK].concat();
         let mut unpacked = Vec::new();
         flate2::read::DeflateDecoder::new(&whole[..]).read_to_end(&mut unpacked).unwrap();
         assert!(unpacked == plain);
-        block.deflated().unwrap().to_vec()
+        deflated.to_vec()
+    }
+
+    fn packed(plain: &[u8]) -> Vec<u8> {
+        packed_at(plain, FAST_LEVEL);
+        packed_at(plain, DEFAULT_LEVEL)
+    }
+
+    #[test]
+    fn buffers_of_others_change_nothing() {
+        let text = b"a layer of some words and more words ".repeat(5000);
+        let first = packed(&text);
+        // The pool has the buffer of the first now, and whatever other tests left there.
+        drop(Lent { buffer: vec![0xaa; 1 << 20], len: 5 });
+        assert_eq!(packed(&text), first);
+        assert!(BUFFERS.lock().unwrap().len() <= MOST_IDLE);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fs_err::File;
+use skopeo_blob::WriteBack;
 use skopeo_image::number::wide;
 use skopeo_image::{Algorithm, Digest, Hasher};
 use tokio::sync::OwnedMutexGuard;
@@ -20,6 +21,7 @@ use super::beneath::Folder;
 use super::blobs::digest_of;
 use super::layout::{Layout, Stamp, UPLOADS, again, locked, same_file};
 use super::patience;
+use crate::Durability;
 use crate::error::ApiError;
 use crate::name::RepositoryName;
 
@@ -54,6 +56,7 @@ struct Progress {
 pub(crate) struct Held {
     upload: Arc<Upload>,
     size: u64,
+    back: WriteBack,
     // Before the other: whoever is next in this process finds the file free.
     file: File,
     progress: OwnedMutexGuard<Progress>,
@@ -206,7 +209,8 @@ impl Upload {
             // Another server has gone on with it.
             progress.hasher = None;
         }
-        Ok(Some(Held { upload: self.clone(), progress, file, size }))
+        let back = WriteBack::from(size);
+        Ok(Some(Held { upload: self.clone(), progress, file, size, back }))
     }
 
     fn seize(&self) -> io::Result<Option<Attempt>> {
@@ -261,6 +265,9 @@ impl Held {
             return Err(error);
         }
         self.size = self.size.saturating_add(length);
+        if self.upload.layout.durability == Durability::PowerLoss {
+            self.back.wrote(self.file.file(), piece.len());
+        }
         if let Some(hasher) = &mut self.progress.hasher {
             hasher.update(piece);
         }
