@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use futures_util::stream::{self, Stream, StreamExt};
 use skopeo_image::number::wide;
 use skopeo_image::{Algorithm, Digest, Hasher};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::sizes::{BATCH, DEPTH};
 use crate::verify::Check;
@@ -35,9 +35,43 @@ pub(crate) enum Stopped {
 pub(crate) struct Puller {
     from: mpsc::Receiver<Message>,
     check: Option<Check>,
-    hasher: Option<Hasher>,
+    hashing: Hashing,
     seen: u64,
     ended: bool,
+}
+
+/// Who hashes what passes.
+enum Hashing {
+    Nobody,
+    /// The thread that reads.
+    Here(Hasher),
+    /// A thread beside it.
+    Beside(Beside),
+    Done(Digest),
+}
+
+/// A thread that hashes, for one that has enough to do.
+struct Beside {
+    to: mpsc::Sender<Vec<Bytes>>,
+    digest: oneshot::Receiver<Digest>,
+}
+
+impl Beside {
+    /// A thread of its own, not one of the runtime's: these may all be taken by those that wait for
+    /// it. `None` if there is none to be had.
+    fn start(mut hasher: Hasher) -> Option<Self> {
+        let (to, mut from) = mpsc::channel::<Vec<Bytes>>(DEPTH);
+        let (done, digest) = oneshot::channel();
+        let hash = move || {
+            while let Some(pieces) = from.blocking_recv() {
+                pieces.iter().for_each(|piece| hasher.update(piece));
+            }
+            // Who gave up the reading waits for nothing.
+            let _ = done.send(hasher.finish());
+        };
+        let thread = std::thread::Builder::new().name("hashing".into()).stack_size(64 << 10);
+        thread.spawn(hash).ok().map(|_| Self { to, digest })
+    }
 }
 
 impl Puller {
@@ -53,17 +87,27 @@ impl Puller {
                     if let Some(check) = &self.check {
                         check.so_far(self.seen).map_err(Stopped::Failed)?;
                     }
-                    if let Some(hasher) = &mut self.hasher {
+                    if let Hashing::Here(hasher) = &mut self.hashing {
                         hasher.update(piece);
                     }
+                }
+                if let Hashing::Beside(beside) = &self.hashing {
+                    beside.to.blocking_send(pieces.clone()).map_err(|_| broken())?;
                 }
                 Ok(Some(pieces))
             }
             Some(Message::End) => {
                 self.ended = true;
-                if let (Some(check), Some(hasher)) = (&self.check, &self.hasher) {
-                    let digest = hasher.clone().finish();
-                    check.at_end(self.seen, digest).map_err(Stopped::Failed)?;
+                self.hashing = match std::mem::replace(&mut self.hashing, Hashing::Nobody) {
+                    Hashing::Here(hasher) => Hashing::Done(hasher.finish()),
+                    Hashing::Beside(Beside { to, digest }) => {
+                        drop(to);
+                        Hashing::Done(digest.blocking_recv().map_err(|_| broken())?)
+                    }
+                    other => other,
+                };
+                if let (Some(check), Hashing::Done(digest)) = (&self.check, &self.hashing) {
+                    check.at_end(self.seen, digest.clone()).map_err(Stopped::Failed)?;
                 }
                 Ok(None)
             }
@@ -79,14 +123,28 @@ impl Puller {
 
     /// Makes sure that there is a digest at the end even where none was announced.
     pub(crate) fn hash_anyway(&mut self, known: Option<&Digest>) {
-        if known.is_none() && self.hasher.is_none() {
-            self.hasher = Some(Hasher::new(Algorithm::Sha256));
+        if known.is_none() && matches!(self.hashing, Hashing::Nobody) {
+            self.hashing = Hashing::Here(Hasher::new(Algorithm::Sha256));
         }
     }
 
-    /// The digest of all bytes, if they were hashed here.
+    /// Has a thread beside hash what is to be hashed: for who unpacks, which takes as long as six
+    /// times the hash.
+    pub(crate) fn hash_beside(mut self) -> Self {
+        if let Hashing::Here(hasher) = &self.hashing
+            && let Some(beside) = Beside::start(hasher.clone())
+        {
+            self.hashing = Hashing::Beside(beside);
+        }
+        self
+    }
+
+    /// The digest of all bytes, if they were hashed and have ended.
     pub(crate) fn digest(&self) -> Option<Digest> {
-        self.hasher.clone().map(Hasher::finish)
+        match &self.hashing {
+            Hashing::Done(digest) => Some(digest.clone()),
+            _ => None,
+        }
     }
 
     /// As a reader. The reason of its failures is kept beside, since `io::Error` cannot say it.
@@ -153,14 +211,20 @@ impl Read for Reader {
     }
 }
 
+fn broken() -> Stopped {
+    Stopped::Failed(StreamError::broken_thread("the thread that hashes ended before its work"))
+}
+
 /// A future that moves a stream's pieces to a thread. Whoever waits for the thread polls it too.
 pub(crate) type Feed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Splits a blob into what a blocking thread reads and what keeps it fed.
 pub(crate) fn pull(blob: Blob) -> (Feed, Puller) {
     let (to, from) = mpsc::channel(DEPTH);
-    let hasher = blob.check.as_ref().map(|check| Hasher::new(check.digest.algorithm()));
-    let puller = Puller { from, check: blob.check, hasher, seen: 0, ended: false };
+    let hashing = blob.check.as_ref().map_or(Hashing::Nobody, |check| {
+        Hashing::Here(Hasher::new(check.digest.algorithm()))
+    });
+    let puller = Puller { from, check: blob.check, hashing, seen: 0, ended: false };
     (Box::pin(feed(blob.stream, Pusher::new(to))), puller)
 }
 
@@ -224,7 +288,7 @@ impl Pusher {
 /// A pair of ends for one more reader of a stream's bytes, unverified.
 pub(crate) fn branch() -> (Pusher, Puller) {
     let (to, from) = mpsc::channel(DEPTH);
-    let puller = Puller { from, check: None, hasher: None, seen: 0, ended: false };
+    let puller = Puller { from, check: None, hashing: Hashing::Nobody, seen: 0, ended: false };
     (Pusher::new(to), puller)
 }
 

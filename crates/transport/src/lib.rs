@@ -134,9 +134,9 @@ pub async fn look(name: &ImageName, options: &Options) -> Result<Box<dyn Probe>,
         ImageName::Dir(name) => Box::new(dir::look(name, &options.dir)?),
         ImageName::Oci(name) => Box::new(layout::look(name, &options.layout)?),
         ImageName::Sif(_) | ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
-        ImageName::DockerArchive(_) => Box::new(docker_tar::look(name, LayerForm::Uncompressed)),
+        ImageName::DockerArchive(_) => Box::new(docker_tar::look(name, options)),
         ImageName::OciArchive(name) => Box::new(layout::look_at_archive(name, options)?),
-        ImageName::DockerDaemon(_) => Box::new(docker_tar::look(name, LayerForm::AsIs)),
+        ImageName::DockerDaemon(_) => Box::new(docker_tar::look_at_daemon(name)),
         ImageName::Storage(name) => storage::look(name, options).await?,
     })
 }

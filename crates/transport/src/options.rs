@@ -107,6 +107,8 @@ pub struct LayoutOptions {
 pub struct DockerArchiveOptions {
     /// Tags that the image gets beside the one in its name.
     pub additional_tags: Vec<Reference>,
+    /// Layers stay packed, and plain tars become gzip; otherwise all become plain tars.
+    pub compress: bool,
 }
 
 /// Options of `docker-daemon:`.

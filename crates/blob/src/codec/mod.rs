@@ -113,6 +113,9 @@ pub fn recode_annotated(blob: Blob, recode: Recode) -> (Blob, Annotations) {
     let most = blob.max_unpacked;
     let (feed, puller) = pipe::pull(blob);
     let stream = pipe::produce(Some(feed), move |output| {
+        // Packing has threads of its own, and this one little to do.
+        let is_packed = from != Compression::Uncompressed;
+        let puller = if is_packed { puller.hash_beside() } else { puller };
         let mut decoder = Decoder::new(puller.reader(), from, most)?;
         match to {
             None => {

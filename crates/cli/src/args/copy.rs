@@ -66,7 +66,10 @@ pub(crate) fn command(authfile: Option<String>, transports: &str) -> Command {
 
 fn destination() -> [Flag; 7] {
     [
-        Flag::new(names::DEST_COMPRESS, "compress layers that are plain tars (dir: only)"),
+        Flag::new(
+            names::DEST_COMPRESS,
+            "compress layers that are plain tars, keep others packed (dir: and docker-archive: only)",
+        ),
         Flag::new(names::DEST_DECOMPRESS, "store layers as plain tars (dir: only)"),
         Flag::new(
             names::DEST_OCI_ACCEPT_UNCOMPRESSED_LAYERS,

@@ -47,6 +47,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     options.docker_archive.additional_tags = additional_tags(&copy)?;
     options.registry.precompute_digests = copy.precompute_digests;
     options.dir.compress = copy.compress;
+    options.docker_archive.compress = copy.compress;
     options.dir.decompress = copy.decompress;
     options.layout.accept_uncompressed_layers = copy.accept_uncompressed;
     if let Some(file) = &copy.digestfile {
@@ -258,8 +259,14 @@ fn level(copy: &Copy) -> Result<Option<i32>> {
 }
 
 fn warn_of_ineffective(copy: &Copy, to: &ImageName) {
-    let flags = [(copy.compress, "compress"), (copy.decompress, "decompress")];
-    for (_, flag) in flags.iter().filter(|(given, _)| *given && to.transport() != "dir") {
-        warn!("--dest-{flag} can only be used if the destination transport is 'dir'");
+    let transport = to.transport();
+    if copy.compress && !["dir", "docker-archive"].contains(&transport) {
+        warn!(
+            "--dest-compress can only be used if the destination transport is 'dir' or \
+             'docker-archive'"
+        );
+    }
+    if copy.decompress && transport != "dir" {
+        warn!("--dest-decompress can only be used if the destination transport is 'dir'");
     }
 }

@@ -128,7 +128,7 @@ fn flags_that_contradict_each_other_or_mean_nothing() {
         assert!(!home.path("work/to").exists(), "{words:?}");
     }
     let run = at_home(&home, &["copy", "--dest-compress", "dir:from", "oci:to:x"]).success();
-    let warning = "--dest-compress can only be used if the destination transport is 'dir'";
+    let warning = "--dest-compress can only be used if the destination transport is 'dir' or 'docker-archive'";
     assert!(run.stderr.contains(warning), "{run}");
     let run = at_home(&home, &["copy", "--tls-verify=false", "dir:from", "oci:to:x"]).success();
     let warning = "'--tls-verify' is deprecated, instead use: --src-tls-verify, --dest-tls-verify";

@@ -467,6 +467,44 @@ fn what_goes_through_a_pipe_is_the_same() {
     assert!(spooled.is_empty(), "{spooled:?}");
 }
 
+/// Layers that are packed stay as they are, byte for byte; the others are packed.
+#[test]
+fn layers_stay_packed_where_that_is_asked() {
+    let home = Home::new();
+    let image = Image::builder(4).layers(2).layer(Compression::Uncompressed).build();
+    image.write_dir(&home.path("work/from"));
+    let to = "docker-archive:packed.tar:localhost/p:1";
+    skopeo(&home, &["copy", "-q", "--dest-compress", "dir:from", to]).success();
+    let file = home.path("work/packed.tar");
+    let mut packed = Vec::new();
+    for name in names(&file) {
+        if let Some(hex) = name.strip_suffix(".tar").filter(|hex| hex.len() == 64) {
+            let words = [&["-xOf".as_ref(), file.as_os_str()][..], &[name.as_ref()]].concat();
+            let bytes = std::process::Command::new("tar").args(words).output().unwrap().stdout;
+            assert_eq!(Digest::sha256(&bytes).hex(), hex);
+            assert!(bytes.starts_with(&[0x1f, 0x8b]), "{name}");
+            packed.push(hex.to_owned());
+        }
+    }
+    assert_eq!(packed.len(), image.layers().len());
+    for layer in image.layers() {
+        let stays = layer.compression != Compression::Uncompressed;
+        assert_eq!(packed.iter().any(|hex| hex == layer.digest.hex()), stays, "{layer:?}");
+    }
+    skopeo(&home, &["copy", "-q", "docker-archive:packed.tar", "dir:back"]).success();
+    for layer in image.layers() {
+        assert!(home.path("work/back").join(layer.diff_id.hex()).exists(), "{layer:?}");
+    }
+    // What is added to it unpacks what is there, and reads as before.
+    Image::new(7).write_dir(&home.path("work/other"));
+    skopeo(&home, &["copy", "-q", "dir:other", "docker-archive:packed.tar:localhost/y:1"]).success();
+    assert_eq!(tags(&home, "packed.tar"), ["localhost/p:1", "localhost/y:1"]);
+    skopeo(&home, &["copy", "-q", "docker-archive:packed.tar:localhost/p:1", "dir:again"]).success();
+    for layer in image.layers() {
+        assert!(home.path("work/again").join(layer.diff_id.hex()).exists(), "{layer:?}");
+    }
+}
+
 /// Podman and buildah with stores of their own.
 #[test]
 fn podman_and_buildah_read_what_we_wrote() {
@@ -477,6 +515,11 @@ fn podman_and_buildah_read_what_we_wrote() {
     skopeo(&home, &["copy", "-q", "dir:from", "docker-archive:a.tar:localhost/x:1"]).success();
     Image::new(7).write_dir(&home.path("work/other"));
     skopeo(&home, &["copy", "-q", "dir:other", "docker-archive:a.tar:localhost/y:1"]).success();
+    let packed = Image::builder(12).layers(2).layer(Compression::Uncompressed).build();
+    packed.write_dir(&home.path("work/plain"));
+    let packed_id = Digest::sha256(packed.config().unwrap());
+    let to = "docker-archive:packed.tar:localhost/p:1";
+    skopeo(&home, &["copy", "-q", "--dest-compress", "dir:plain", to]).success();
     let [root, run_root] = ["root", "run"].map(|it| home.path(format!("tmp/{it}")));
     let conf =
         format!("[storage]\ndriver = \"vfs\"\ngraphroot = {root:?}\nrunroot = {run_root:?}\n");
@@ -504,6 +547,9 @@ fn podman_and_buildah_read_what_we_wrote() {
     let listed = podman(&["images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
     assert!(listed.stdout.contains(&format!("localhost/x:1 {id}")), "{listed}");
     assert!(listed.stdout.contains("localhost/y:1"), "{listed}");
+    podman(&["load", "-i", "packed.tar"]);
+    let listed = podman(&["images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
+    assert!(listed.stdout.contains(&format!("localhost/p:1 {packed_id}")), "{listed}");
     podman(&["save", "-o", "saved.tar", "localhost/x:1"]);
     skopeo(&home, &["copy", "-q", "docker-archive:saved.tar:localhost/x:1", "dir:back"]).success();
     assert!(home.path("work/back").join(id.hex()).exists());

@@ -64,6 +64,54 @@ fn two_thousand_to_a_registry_and_a_folder() {
     assert_eq!(from.count(&On::blobs()), 0);
 }
 
+/// Of 200 new tags, each with a config and a layer of its own: each of these is opened and sent, or
+/// mounted, each manifest is sent, and hardly anything else is asked.
+#[test]
+fn a_new_mirror_is_not_asked_what_it_cannot_have() {
+    let home = Home::new();
+    let many = Many { repositories: 4, tags: 50, size: 300 };
+    let (from, to) = (many.registry(&home), Registry::start());
+    home.insecure(&[&from.host(), &to.host()]);
+    home.write("work/list.yml", &many.list(&from.host()));
+    let place = format!("{}/m", to.host());
+    skopeo(&home, &["sync", "--src=yaml", "--dest=docker", "list.yml", &place]).success();
+    assert_eq!(whole_registry(to.root()), many.expected());
+
+    let of = |on: On| to.count(&on);
+    assert!(of(On::uploads().method("PUT")) <= many.blobs());
+    // A look at the first tags of a repository, while it is not known yet that there is none.
+    let looks = of(On::manifests().method("HEAD")) + of(On::blobs().method("HEAD"));
+    assert!(looks <= many.count() / 2, "{looks} looks at what cannot be there");
+    let lists = to.requests().iter().filter(|seen| seen.target.contains("/tags/list")).count();
+    assert!(lists <= many.repositories, "{lists}");
+}
+
+/// What a repository lacks of tags is known from its list; what it has is looked at.
+#[test]
+fn a_tag_that_is_there_is_found_among_those_that_are_not() {
+    let home = Home::new();
+    let many = Many { repositories: 1, tags: 60, size: 300 };
+    let (from, to) = (many.registry(&home), Registry::start());
+    home.insecure(&[&from.host(), &to.host()]);
+    let [source, place] = [from.host(), to.host()].map(|host| format!("docker://{host}"));
+    for tag in ["v7", "v50"] {
+        let words = [
+            "copy",
+            "-q",
+            &format!("{source}/group/repo0:{tag}"),
+            &format!("{place}/m/repo0:{tag}"),
+        ];
+        skopeo(&home, &words).success();
+    }
+    to.forget_requests();
+    home.write("work/list.yml", &many.list(&from.host()));
+    let words = ["sync", "--src=yaml", "--dest=docker", "list.yml", &format!("{}/m", to.host())];
+    skopeo(&home, &words).success();
+    assert_eq!(whole_registry(to.root()), many.expected());
+    let sent = to.count(&On::manifests().method("PUT"));
+    assert_eq!(sent, many.count() - 2);
+}
+
 #[track_caller]
 fn each_blob_once(from: &Registry) {
     let mut fetched: BTreeMap<String, usize> = BTreeMap::new();

@@ -19,7 +19,7 @@ use super::{DockerArchiveName, SavedError};
 use crate::name::Name;
 use crate::probe::Unopened;
 use crate::signature_error::SignaturesError;
-use crate::tar::{Hold, place};
+use crate::tar::{Hold, is_special, place};
 use crate::{
     Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Options, Probe,
     PutManifestError, Role, Stored, Wish, files,
@@ -46,13 +46,31 @@ pub(crate) async fn create(
     let tags = name.docker_reference().into_iter().chain(&options.docker_archive.additional_tags);
     let tags = tags.cloned().collect();
     let image = ImageName::DockerArchive(name.clone());
-    let accepts = accepts(LayerForm::Uncompressed);
+    let mut accepts = accepts(form(options));
+    if options.docker_archive.compress && !is_special(name.path()) {
+        // The size of what stays as it is is known, so that it gets a place of its own.
+        accepts.concurrency = files::CONCURRENCY;
+    }
     Ok(SavedDestination::new(image, accepts, tags, Arc::new(saving), Rest::Nothing))
 }
 
-/// What would be written to an archive, or a daemon.
-pub(crate) fn look(image: &ImageName, layers: LayerForm) -> Unopened {
+/// What would be written to an archive.
+pub(crate) fn look(image: &ImageName, options: &Options) -> Unopened {
+    look_for(image, form(options))
+}
+
+/// What would be written to a daemon.
+pub(crate) fn look_at_daemon(image: &ImageName) -> Unopened {
+    look_for(image, LayerForm::AsIs)
+}
+
+fn look_for(image: &ImageName, layers: LayerForm) -> Unopened {
     Unopened { name: image.clone(), accepts: accepts(layers) }
+}
+
+/// The form of the layers in an archive.
+fn form(options: &Options) -> LayerForm {
+    if options.docker_archive.compress { LayerForm::Compressed } else { LayerForm::Uncompressed }
 }
 
 /// What such an archive takes.

@@ -25,7 +25,7 @@ pub use error::{DockerTarError, SavedError};
 pub use name::DockerArchiveName;
 
 pub(crate) use daemon::{create as create_in_daemon, open as open_from_daemon};
-pub(crate) use destination::{create, look};
+pub(crate) use destination::{create, look, look_at_daemon};
 pub(crate) use many::{ManySaved, held};
 pub(crate) use source::open;
 

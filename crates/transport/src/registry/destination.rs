@@ -222,10 +222,19 @@ impl Probe for RegistryDestination {
 
     async fn present(&self) -> Result<Option<Digest>, Error> {
         let Some(reference) = self.name.written_as() else { return Ok(None) };
+        let lacking = self.ledger().lacking(&self.name.reference.name);
+        if let Some(tag) = self.name.tag()
+            && lacking.tag(&self.repository, tag).await
+        {
+            return Ok(None);
+        }
         match self.repository.head_manifest(reference).await {
             Ok(head) => Ok(head.digest),
             // Whatever the reason for not telling, writing will show it.
             Err(error) if error.status().is_some() => {
+                if error.is_not_found() {
+                    lacking.missed_tag();
+                }
                 tracing::debug!("{}", crate::chain(&error));
                 Ok(None)
             }
@@ -312,7 +321,12 @@ impl Destination for RegistryDestination {
                 return Ok(Some(stored));
             }
         }
-        if let Some(stored) = self.exists(digest).await? {
+        let lacking = ledger.lacking(name);
+        let there = match lacking.blob(&self.repository, wish.blob.size).await {
+            true => None,
+            false => self.exists(digest).await?,
+        };
+        if let Some(stored) = there {
             if !fits(stored.size) {
                 return Ok(None);
             }

@@ -4,9 +4,11 @@
 //! None of it is relied on: what has changed meanwhile costs a request.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skopeo_image::{Digest, Named};
+
+use super::lacking::Lacking;
 
 /// Shorter blobs are not worth going on with, in bytes.
 const WORTHWHILE: u64 = 1 << 20;
@@ -30,6 +32,8 @@ struct Seen {
     blobs: HashMap<Digest, (u64, Vec<String>)>,
     /// Whether it mounted when it was asked to last.
     mounts: Option<bool>,
+    /// What its repositories, by their paths, are known not to have.
+    lacking: HashMap<String, Arc<Lacking>>,
 }
 
 /// A blob that a repository has.
@@ -143,6 +147,16 @@ impl Ledger {
             blob.and_then(|(_, repositories)| repositories.first().cloned())
         };
         seen.or_else(|| lock(&self.told).get(&(registry.to_owned(), digest.clone())).cloned())
+    }
+
+    /// What a repository is known not to have.
+    pub(super) fn lacking(&self, repository: &Named) -> Arc<Lacking> {
+        let mut seen = lock(&self.seen);
+        let seen = seen.entry(repository.domain().to_owned()).or_default();
+        match seen.lacking.get(repository.path()) {
+            Some(lacking) => lacking.clone(),
+            None => seen.lacking.entry(repository.path().to_owned()).or_default().clone(),
+        }
     }
 
     /// Remembers whether a registry mounted what it was known to have.

@@ -11,6 +11,7 @@ mod destination;
 mod error;
 mod foreign;
 mod kept;
+mod lacking;
 mod ledger;
 mod lookaside;
 mod mirrors;
