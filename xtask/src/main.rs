@@ -10,6 +10,7 @@ mod demo;
 mod fuzz;
 mod image;
 mod importer;
+mod instructions;
 mod peers;
 mod shell;
 mod supply;
@@ -23,10 +24,15 @@ usage: cargo xtask COMMAND
   demo    build the release program and watch it move a real image
   test    install what the tests need where that is possible, then run every test
   check   formatting, lints, the build and what it is made of, as every commit must pass them
+          --bench: only whether hot work takes more instructions than xtask/instructions.json says
   fuzz    inputs made at random for all that reads what others wrote
           [--target NAME] [--inputs N | --seconds N] [--jobs N] [--start N]
   bench   our program beside the installed skopeo, as ratios  [--only NAME] [--runs N] [--small] [--ours PROGRAM]
+<<<<<<< HEAD
   book    build the manual of docs/ as a book, if mdbook is there
+=======
+          and beside others [--peer NAME=PROGRAM ...]; kept in [--json FILE] and [--plot SVG]
+>>>>>>> 21d5a4f (xtask: bench beside any number of peers, as JSON and a plot; check --bench counts instructions)
   man     write the manual pages and shell completions from the flags
 ";
 
@@ -37,6 +43,7 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "demo" => demo::run(),
         "test" => test::run(&rest),
+        "check" if rest == ["--bench"] => instructions::check(),
         "check" => check::run(),
         "fuzz" => fuzz::run(&rest),
         "bench" => bench(&rest),

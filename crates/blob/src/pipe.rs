@@ -221,9 +221,10 @@ pub(crate) type Feed = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Splits a blob into what a blocking thread reads and what keeps it fed.
 pub(crate) fn pull(blob: Blob) -> (Feed, Puller) {
     let (to, from) = mpsc::channel(DEPTH);
-    let hashing = blob.check.as_ref().map_or(Hashing::Nobody, |check| {
-        Hashing::Here(Hasher::new(check.digest.algorithm()))
-    });
+    let hashing = blob
+        .check
+        .as_ref()
+        .map_or(Hashing::Nobody, |check| Hashing::Here(Hasher::new(check.digest.algorithm())));
     let puller = Puller { from, check: blob.check, hashing, seen: 0, ended: false };
     (Box::pin(feed(blob.stream, Pusher::new(to))), puller)
 }

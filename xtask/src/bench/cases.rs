@@ -47,6 +47,14 @@ pub(super) const CASES: &[Case] = &[
         goal: "wall 0.25, cpu 0.4",
     },
     Case {
+        name: "registry to packed docker-archive",
+        before: None,
+        // The original warns, and unpacks.
+        arguments: |world| copy(&["--dest-compress", &from(world, "large"), &archive(world)]),
+        bare: false,
+        goal: "crane 1.0",
+    },
+    Case {
         name: "docker-archive to registry",
         before: Some(|world| copy(&[&from(world, "large"), &archive(world)])),
         arguments: |world| copy(&[&archive(world), &to(world, "large")]),
@@ -94,6 +102,13 @@ pub(super) const CASES: &[Case] = &[
         arguments: |world| copy(&[&plain(world), &layout(world)]),
         bare: false,
         goal: "wall 0.7, cpu 0.8",
+    },
+    Case {
+        name: "plain to oci, gzip level 1",
+        before: Some(|world| copy(&["--dest-decompress", &from(world, "files"), &plain(world)])),
+        arguments: |world| copy(&["--dest-compress-level=1", &plain(world), &layout(world)]),
+        bare: false,
+        goal: "wall 0.45",
     },
     Case {
         name: "gzip to zstd",

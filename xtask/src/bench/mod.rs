@@ -1,12 +1,16 @@
-//! `cargo xtask bench`: our release program beside the installed skopeo, on the same registry, in
-//! one run, pair by pair.
+//! `cargo xtask bench`: our release program beside the installed skopeo, and beside others by
+//! `--peer NAME=PROGRAM`, on the same registry, in one run, pair by pair. `--json FILE` and
+//! `--plot FILE` (an SVG) keep what was measured.
 
 mod cases;
 pub(crate) mod measure;
+mod peer;
+mod record;
 mod registry;
 mod signed;
 mod sync;
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +20,8 @@ use anyhow::{Context as _, Result, bail};
 
 use self::cases::{CASES, Case};
 use self::measure::{Usage, measure};
+use self::peer::Peer;
+use self::record::Row;
 use self::registry::{Kind, Registry};
 use crate::image::Layout;
 use crate::{peers, shell};
@@ -27,11 +33,22 @@ struct Wanted {
     runs: usize,
     layer: u64,
     ours: Option<PathBuf>,
+    peers: Vec<Peer>,
+    json: Option<PathBuf>,
+    plot: Option<PathBuf>,
 }
 
 impl Wanted {
     fn parse(arguments: &[String]) -> Result<Self> {
-        let mut wanted = Self { only: None, runs: 5, layer: 100_000_000, ours: None };
+        let mut wanted = Self {
+            only: None,
+            runs: 5,
+            layer: 100_000_000,
+            ours: None,
+            peers: Vec::new(),
+            json: None,
+            plot: None,
+        };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match argument.as_str() {
@@ -42,6 +59,16 @@ impl Wanted {
                 "--ours" => {
                     wanted.ours = Some(rest.next().context("--ours needs a program")?.into());
                 }
+                "--peer" => {
+                    let peer = rest.next().context("--peer needs NAME=PROGRAM")?;
+                    wanted.peers.push(Peer::parse(peer)?);
+                }
+                "--json" => {
+                    wanted.json = Some(rest.next().context("--json needs a file")?.into());
+                }
+                "--plot" => {
+                    wanted.plot = Some(rest.next().context("--plot needs a file")?.into());
+                }
                 "--small" => wanted.layer = 2_000_000,
                 other => bail!("unknown argument {other}"),
             }
@@ -50,6 +77,23 @@ impl Wanted {
             bail!("--runs needs at least 1");
         }
         Ok(wanted)
+    }
+}
+
+/// What all cases have in common.
+struct Bench {
+    ours: PathBuf,
+    /// The installed skopeo first.
+    peers: Vec<Peer>,
+    only: Option<String>,
+    runs: usize,
+    layer: u64,
+    rows: RefCell<Vec<Row>>,
+}
+
+impl Bench {
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(&**only))
     }
 }
 
@@ -134,12 +178,12 @@ struct Runs {
     stored: Vec<f64>,
 }
 
-/// Runs the benchmark and prints one row a case.
+/// Runs the benchmark and prints one row a case and peer.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let wanted = Wanted::parse(arguments)?;
+    let Wanted { only, runs, layer, ours, mut peers, json, plot } = Wanted::parse(arguments)?;
     peers::install()?;
     let theirs = shell::find("skopeo").context("there is no installed skopeo to compare with")?;
-    let ours = match wanted.ours {
+    let ours = match ours {
         Some(program) => program,
         // As it is given to users.
         None => shell::program("dist")?,
@@ -151,94 +195,88 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         destination: Registry::start(&place.path().join("destination"), Kind::Docker)?,
         serial: 0,
     };
-    let is_wanted = |name: &str| wanted.only.as_ref().is_none_or(|only| name.contains(&**only));
+    peers.insert(0, Peer { name: "installed".to_owned(), program: theirs.clone() });
+    let bench = Bench { ours, peers, only, runs, layer, rows: RefCell::default() };
     let cases: Vec<&Case> =
-        CASES.iter().filter(|case| is_wanted(case.name) && case.is_possible()).collect();
+        CASES.iter().filter(|case| bench.wants(case.name) && case.is_possible()).collect();
     if !cases.is_empty() {
         println!("making the images ...");
-        make_images(&world, wanted.layer, &theirs)?;
+        make_images(&world, layer, &theirs)?;
     }
-    println!(
-        "ours: {} ({:.1} MB); theirs: {}; {} pairs, medians, ratio ours/theirs\n",
-        version(&ours)?,
-        fs_err::metadata(&ours)?.len() as f64 / 1e6,
-        version(&theirs)?,
-        wanted.runs
-    );
-    println!(
-        "{:<28} {:>25} {:>25} {:>25} {:>15} {:>17} {:>15}",
-        "case", "wall s", "cpu s", "peak MiB", "requests", "stored MB", "temporary MB"
-    );
-    let rows = cases
-        .iter()
-        .try_for_each(|case| row(case, &mut world, &ours, &theirs, wanted.runs).map(drop));
+    let size = fs_err::metadata(&bench.ours)?.len() as f64 / 1e6;
+    println!("ours: {} ({size:.1} MB); {runs} pairs, medians", version(&bench.ours)?);
+    for Peer { name, program } in &bench.peers {
+        println!("{name}: {} ({})", program.display(), version(program)?);
+    }
+    println!();
+    Row::print_names();
+    let rows = cases.iter().try_for_each(|case| row(case, &mut world, &bench).map(drop));
     // What is still mounted could not be removed.
     release(&world.place.join("out"))?;
     rows?;
     drop(world);
-    signed::run(place.path(), &ours, &theirs, &is_wanted, wanted.runs, wanted.layer)?;
-    sync::run(place.path(), &ours, &theirs, &is_wanted, wanted.runs, wanted.layer)
+    signed::run(place.path(), &bench)?;
+    sync::run(place.path(), &bench)?;
+    let rows = bench.rows.borrow();
+    let busy = rows.iter().filter(|row| row.is_busy()).count();
+    if busy > 0 {
+        println!("\nthe machine was busy with other things before {busy} of {} rows", rows.len());
+    }
+    if let Some(path) = json {
+        record::write_json(&path, &rows)?;
+    }
+    if let Some(path) = plot {
+        record::write_plot(&path, &rows)?;
+    }
+    Ok(())
 }
 
-/// Prints a row. The seconds of processor time of both programs, ours first.
-fn row(
-    case: &Case,
-    world: &mut World,
-    ours: &Path,
-    theirs: &Path,
-    runs: usize,
-) -> Result<(f64, f64)> {
-    let (mut a, mut b) = (Runs::default(), Runs::default());
+/// Prints a row for each peer that can do the case. The seconds of processor time of ours and the
+/// first.
+fn row(case: &Case, world: &mut World, bench: &Bench) -> Result<(f64, f64)> {
     let temporary = world.place.join("temporary");
     fs_err::create_dir_all(&temporary)?;
-    // One pair first that is not counted: caches of files and pages fill.
-    for pair in 0..=runs {
-        for (program, figures) in [(ours, &mut a), (theirs, &mut b)] {
+    let busy = peer::busy()?;
+    let able = |peer: &&Peer| peer.arguments(case, world).is_some();
+    let peers: Vec<&Peer> = bench.peers.iter().filter(able).collect();
+    let ours = Peer { name: "ours".to_owned(), program: bench.ours.clone() };
+    let mut figures: Vec<Runs> = (0..=peers.len()).map(|_| Runs::default()).collect();
+    // One round first that is not counted: caches of files and pages fill.
+    for round in 0..=bench.runs {
+        for (program, figures) in [&ours].into_iter().chain(peers.iter().copied()).zip(&mut figures)
+        {
             world.fresh()?;
             if let Some(before) = case.before {
-                let mut command = Command::new(program);
+                let by = if program.is_crane() { &ours } else { program };
+                let mut command = Command::new(&by.program);
                 command.arg("--insecure-policy").args(before(world));
                 measure(&command, &temporary).with_context(|| format!("before {}", case.name))?;
             }
-            let mut command = Command::new(program);
-            if !case.bare {
+            let mut command = Command::new(&program.program);
+            if !case.bare && !program.is_crane() {
                 command.args(["--insecure-policy", "--tmpdir"]).arg(&temporary);
             }
-            command.args((case.arguments)(world));
+            command.args(program.arguments(case, world).unwrap_or_default());
             let seen = world.source.requests()? + world.destination.requests()?;
-            let usage = measure(&command, &temporary).with_context(|| case.name.to_owned())?;
+            let usage = measure(&command, &temporary)
+                .with_context(|| format!("{} by {}", case.name, program.name))?;
             let requests = world.source.requests()? + world.destination.requests()? - seen;
-            if pair > 0 {
+            if round > 0 {
                 figures.usage.push(usage);
                 figures.requests.push(requests as f64);
                 figures.stored.push(world.stored()? as f64 / 1e6);
             }
         }
     }
-    let column = |of: fn(&Usage) -> f64| {
-        let (a, b): (Vec<f64>, Vec<f64>) =
-            (a.usage.iter().map(of).collect(), b.usage.iter().map(of).collect());
-        let ratios = a.iter().zip(&b).map(|(a, b)| a / b).collect();
-        format!("{:.3} / {:.3} = {:.2}", median(a), median(b), median(ratios))
-    };
-    println!(
-        "{:<28} {:>25} {:>25} {:>25} {:>15} {:>17} {:>15}  {}",
-        case.name,
-        column(|usage| usage.wall),
-        column(|usage| usage.cpu),
-        column(|usage| usage.memory),
-        format!("{} / {}", median(a.requests.clone()), median(b.requests.clone())),
-        format!("{:.1} / {:.1}", median(a.stored.clone()), median(b.stored.clone())),
-        format!("{:.1} / {:.1}", most(&a), most(&b)),
-        case.goal
-    );
-    let cpu = |runs: &Runs| median(runs.usage.iter().map(|usage| usage.cpu).collect());
-    Ok((cpu(&a), cpu(&b)))
-}
-
-/// The high-water mark of temporary space over all runs, in MB.
-fn most(runs: &Runs) -> f64 {
-    runs.usage.iter().map(|usage| usage.temporary).fold(0.0, f64::max)
+    let mut cpu = None;
+    let [ours, theirs @ ..] = &figures[..] else { return Ok((0.0, 0.0)) };
+    for (peer, theirs) in peers.iter().zip(theirs) {
+        let row = Row::new((case.name, case.goal), &peer.name, busy, ours, theirs);
+        row.print();
+        cpu.get_or_insert_with(|| row.cpu());
+        bench.rows.borrow_mut().push(row);
+    }
+    Ok(cpu.unwrap_or_default())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -11,7 +11,7 @@ use super::cases::Case;
 use super::measure::measure;
 use super::registry::{Kind, Registry};
 use super::sync::{TAGS, app, make, sync, to_registry};
-use super::{World, row};
+use super::{Bench, World, row};
 use crate::shell;
 
 const SIGNER: &str = "bench@example.com";
@@ -33,15 +33,8 @@ const JUDGED: Case = Case {
 };
 
 /// Prints both rows, if they are wanted, and what is between them.
-pub(super) fn run(
-    place: &Path,
-    ours: &Path,
-    theirs: &Path,
-    is_wanted: &dyn Fn(&str) -> bool,
-    runs: usize,
-    layer: u64,
-) -> Result<()> {
-    if !is_wanted(UNJUDGED.name) && !is_wanted(JUDGED.name) {
+pub(super) fn run(place: &Path, bench: &Bench) -> Result<()> {
+    if !bench.wants(UNJUDGED.name) && !bench.wants(JUDGED.name) {
         return Ok(());
     }
     println!("\n{TAGS} signed tags, from and to docker-registry:");
@@ -51,9 +44,9 @@ pub(super) fn run(
         destination: Registry::start(&place.join("destination"), Kind::Docker)?,
         serial: 0,
     };
-    prepare(&world, ours, layer)?;
-    let unjudged = row(&UNJUDGED, &mut world, ours, theirs, runs)?;
-    let judged = row(&JUDGED, &mut world, ours, theirs, runs)?;
+    prepare(&world, &bench.ours, bench.layer)?;
+    let unjudged = row(&UNJUDGED, &mut world, bench)?;
+    let judged = row(&JUDGED, &mut world, bench)?;
     let each = |with: f64, without: f64| (with - without) * 1000.0 / TAGS as f64;
     println!(
         "cpu ms a signature: {:.2} / {:.2}",

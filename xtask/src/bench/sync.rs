@@ -11,14 +11,14 @@ use skopeo_testkit::Distance;
 use super::cases::{Case, words};
 use super::measure::measure;
 use super::registry::{Kind, Registry};
-use super::{World, median, row};
+use super::{Bench, World, median, row};
 use crate::image::Layout;
 
 /// How many tags there are, but for the row of many.
 pub(super) const TAGS: usize = 200;
 
 /// How many tags there are in the row of many, and in how many repositories.
-const MANY: (usize, usize) = (2000, 50);
+const MANY: (usize, usize) = (5000, 50);
 
 /// The way to a registry that is 100 ms there and back.
 const ONE_WAY: Duration = Duration::from_millis(50);
@@ -56,22 +56,17 @@ const PAIRS: [Case; 4] = [
     },
 ];
 
-/// Prints the rows of what is wanted; `layer` scales the images.
-pub(super) fn run(
-    place: &Path,
-    ours: &Path,
-    theirs: &Path,
-    is_wanted: &dyn Fn(&str) -> bool,
-    runs: usize,
-    layer: u64,
-) -> Result<()> {
-    let pairs: Vec<&Case> = PAIRS.iter().filter(|case| is_wanted(case.name)).collect();
-    let alone = [("sync, 100 ms away", far as Alone), ("sync, 2000 tags", many)];
-    let alone: Vec<_> = alone.into_iter().filter(|(name, _)| is_wanted(name)).collect();
+/// Prints the rows of what is wanted.
+pub(super) fn run(place: &Path, bench: &Bench) -> Result<()> {
+    let Bench { ours, runs, layer, .. } = bench;
+    let (runs, layer) = (*runs, *layer);
+    let pairs: Vec<&Case> = PAIRS.iter().filter(|case| bench.wants(case.name)).collect();
+    let alone = [("sync, 100 ms away", far as Alone), ("sync, 5000 tags", many)];
+    let alone: Vec<_> = alone.into_iter().filter(|(name, _)| bench.wants(name)).collect();
     if pairs.is_empty() && alone.is_empty() {
         return Ok(());
     }
-    let own = || Kind::Ours(ours.to_owned());
+    let own = || Kind::Ours(ours.clone());
     let mut source = Registry::start(&place.join("own-source"), own())?;
     make(&source.data().join("team/app"), TAGS, layer)?;
     source.restart()?;
@@ -87,13 +82,13 @@ pub(super) fn run(
         let mut command = Command::new(ours);
         measure(command.arg("--insecure-policy").args(&fill), &place.join("temporary"))?;
         for case in &pairs {
-            row(case, &mut world, ours, theirs, runs)?;
+            row(case, &mut world, bench)?;
         }
         println!("\n{TAGS} tags, from and to our own server:");
         world.source = source;
         world.destination = Registry::start(&place.join("own-destination"), own())?;
         for case in &pairs {
-            row(case, &mut world, ours, theirs, runs)?;
+            row(case, &mut world, bench)?;
         }
         source = world.source;
     }

@@ -179,10 +179,7 @@ impl Block {
     }
 }
 
-fn compressor_for(
-    made: &mut Option<(i32, Compressor)>,
-    level: i32,
-) -> io::Result<&mut Compressor> {
+fn compressor_for(made: &mut Option<(i32, Compressor)>, level: i32) -> io::Result<&mut Compressor> {
     if made.as_ref().is_none_or(|(made, _)| *made != level) {
         let lvl = CompressionLvl::new(level).map_err(|_| io::Error::other("no such level"))?;
         *made = Some((level, Compressor::new(lvl)));

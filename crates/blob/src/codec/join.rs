@@ -498,8 +498,11 @@ mod tests {
         for seed in 0..150_u32 {
             let spread = [3, 11, 60, 200, 256][seed as usize % 5];
             let picks = noise(400 + 300 * seed as usize, seed * 77 + 1, spread);
-            let plain: Vec<u8> =
-                picks.iter().flat_map(|at| &words[*at as usize % 40..][..1 + *at as usize % 7]).copied().collect();
+            let plain: Vec<u8> = picks
+                .iter()
+                .flat_map(|at| &words[*at as usize % 40..][..1 + *at as usize % 7])
+                .copied()
+                .collect();
             for plain in [&picks[..], &plain[..plain.len().min(65_535)]] {
                 let (mut out, len) = deflate(plain, 1);
                 let mut other = out.clone();

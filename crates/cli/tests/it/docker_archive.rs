@@ -497,9 +497,11 @@ fn layers_stay_packed_where_that_is_asked() {
     }
     // What is added to it unpacks what is there, and reads as before.
     Image::new(7).write_dir(&home.path("work/other"));
-    skopeo(&home, &["copy", "-q", "dir:other", "docker-archive:packed.tar:localhost/y:1"]).success();
+    skopeo(&home, &["copy", "-q", "dir:other", "docker-archive:packed.tar:localhost/y:1"])
+        .success();
     assert_eq!(tags(&home, "packed.tar"), ["localhost/p:1", "localhost/y:1"]);
-    skopeo(&home, &["copy", "-q", "docker-archive:packed.tar:localhost/p:1", "dir:again"]).success();
+    skopeo(&home, &["copy", "-q", "docker-archive:packed.tar:localhost/p:1", "dir:again"])
+        .success();
     for layer in image.layers() {
         assert!(home.path("work/again").join(layer.diff_id.hex()).exists(), "{layer:?}");
     }
