@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
+use skopeo_archive::is_special;
 use skopeo_blob::Blob;
 use skopeo_image::manifest::docker;
 use skopeo_image::number::wide;
@@ -19,7 +20,7 @@ use super::{DockerArchiveName, SavedError};
 use crate::name::Name;
 use crate::probe::Unopened;
 use crate::signature_error::SignaturesError;
-use crate::tar::{Hold, is_special, place};
+use crate::tar::{Hold, place};
 use crate::{
     Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Options, Probe,
     PutManifestError, Role, Stored, Wish, files,
