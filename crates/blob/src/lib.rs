@@ -20,6 +20,28 @@
 //! The network's thread only hands pieces on. Hashing, decoding, encoding and writing happen on
 //! tokio's blocking threads; a bounded channel before each holds the memory of one blob to
 //! less than 1 MiB, whatever its size. Everything here must be polled inside a tokio runtime.
+//!
+//! # Example
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use bytes::Bytes;
+//! use futures_util::stream::{self, StreamExt, TryStreamExt};
+//! use skopeo_blob::Unverified;
+//! use skopeo_image::Digest;
+//!
+//! let pieces = stream::iter([Ok(Bytes::from("lay")), Ok(Bytes::from("er"))]).boxed();
+//! let blob = Unverified::new(pieces, None).expect(&Digest::sha256(b"layer"), Some(5));
+//! let pieces: Vec<Bytes> = blob.into_stream().try_collect().await?;
+//! assert_eq!(pieces.concat(), b"layer");
+//!
+//! let other = stream::iter([Ok(Bytes::from("other"))]).boxed();
+//! let blob = Unverified::new(other, None).expect(&Digest::sha256(b"layer"), Some(5));
+//! assert!(blob.into_stream().try_collect::<Vec<Bytes>>().await.is_err());
+//! # Ok(())
+//! # }
+//! ```
 
 // What others wrote must not end the program.
 #![cfg_attr(

@@ -14,6 +14,20 @@
 //! | [`signatures`] | registries.d |
 //! | [`storage`] | storage.conf: where the store of podman and buildah is |
 //! | [`links`] | which links on the way to a written file are followed |
+//!
+//! # Example
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use skopeo_config::{Config, Environment, Overrides};
+//!
+//! // The environment of a program that has nothing; `Config::new` reads that of the process.
+//! let home = Path::new("/nonexistent");
+//! let environment = Environment::fixed([("TMPDIR", "/big")], home.to_owned(), 1000, home);
+//! let config = Config::with_environment(Overrides::default(), environment);
+//! assert_eq!(config.tmpdir(), Path::new("/big"));
+//! ```
 
 // What others wrote must not end the program.
 #![cfg_attr(

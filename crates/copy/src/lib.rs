@@ -15,6 +15,40 @@
 //!
 //! `single` strings them together for one image, `list` for many; `tee` reads once for several
 //! destinations.
+//!
+//! # Example
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use skopeo_copy::{Request, Session, copy};
+//! use skopeo_image::Platform;
+//! use skopeo_transport::{Connections, ImageName, Options, create, open};
+//! use skopeo_trust::Policy;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let environment = skopeo_config::Environment::fixed(
+//! #     [("PATH", "/usr/bin")], folder.path().join("home"), 1000, folder.path(),
+//! # );
+//! # let config = skopeo_config::Config::with_environment(Default::default(), environment);
+//! # let options = Options::new(std::sync::Arc::new(config), Connections::new());
+//! # let layout = folder.path().join("layout");
+//! # let image = skopeo_testkit::Image::new(1);
+//! # image.write_oci(&layout, Some("busybox:1"));
+//! # let layout = layout.display();
+//! # let folder = folder.path().join("copy");
+//! # let folder = folder.display();
+//! let source = open(&ImageName::parse(&format!("oci:{layout}:busybox:1"))?, &options).await?;
+//! let destination = create(&ImageName::parse(&format!("dir:{folder}"))?, &options).await?;
+//! let session = Session::new(Arc::new(|event| println!("{event:?}")));
+//! let request = Request::new(Platform::host());
+//! let copied = copy(&session, &*source, destination, &Policy::insecure(), &request).await?;
+//! assert_eq!(copied.digest, image.digest());
+//! # Ok(())
+//! # }
+//! ```
 
 // What others wrote must not end the program.
 #![cfg_attr(

@@ -15,6 +15,20 @@
 //! | compare versions in tags | [`Version`], [`Constraint`] |
 //! | say what kind of thing went wrong | [`ErrorClass`] |
 //! | write JSON | [`go_json`]: nothing else, or digests differ from the original's |
+//!
+//! # Example
+//!
+//! ```
+//! use skopeo_image::{Digest, MediaType, RawManifest, Reference};
+//!
+//! let reference = Reference::parse_normalized("busybox:1.36")?;
+//! assert_eq!(reference.to_string(), "docker.io/library/busybox:1.36");
+//!
+//! let text: &'static [u8] = br#"{"schemaVersion":2,"manifests":[]}"#;
+//! let manifest = RawManifest::new(Some(MediaType::OCI_INDEX), text.into());
+//! assert_eq!(manifest.digest()?, Digest::sha256(text));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 // What others wrote must not end the program.
 #![cfg_attr(

@@ -6,6 +6,28 @@
 //!
 //! A [`Client`] is one registry as one identity sees it, for the whole process; a [`Repository`]
 //! is what one asks for manifests, blobs and tags. Nothing that comes from here is verified.
+//!
+//! # Example
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use skopeo_registry::{Client, ClientOptions};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let served = skopeo_server::Registry::open(skopeo_server::ServerOptions::new(folder.path()))?;
+//! # let serving = served.listen("127.0.0.1:0").await?;
+//! # let host = serving.address().to_string();
+//! let mut options = ClientOptions::new(host);
+//! // It speaks HTTP only.
+//! options.insecure = true;
+//! let client = Client::new(options)?;
+//! assert_eq!(client.catalog().await?, Vec::<String>::new());
+//! let missing = client.repository("team/app").manifest("latest").await.unwrap_err();
+//! assert!(missing.is_not_found());
+//! # Ok(())
+//! # }
+//! ```
 
 // What servers send must not end the program.
 #![cfg_attr(

@@ -12,6 +12,24 @@
 //! - `routes`: paths and methods, and who answers
 //! - `blobs`, `uploads`, `manifests`, `listing`: the answers
 //! - `store`: the folder
+//!
+//! # Example
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use skopeo_server::{Registry, ServerOptions};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let registry = Registry::open(ServerOptions::new(folder))?;
+//! let serving = registry.listen("127.0.0.1:0").await?;
+//! println!("http://{}/v2/", serving.address());
+//! # assert!(serving.address().ip().is_loopback());
+//! serving.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 // What clients send, and what lies in the folder, must not end the program.
 #![cfg_attr(

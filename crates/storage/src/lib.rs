@@ -3,6 +3,18 @@
 //!
 //! Blocking and without threads of its own. Knows no registries, no manifests and no copying:
 //! what a store keeps of an image is bytes under a key.
+//!
+//! # Example
+//!
+//! ```
+//! use skopeo_storage::{Driver, Options, Store};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let (graph_root, run_root) = (folder.path().join("graph"), folder.path().join("run"));
+//! let store = Store::open(Options::new(Driver::Vfs, graph_root, run_root))?;
+//! assert!(store.images()?.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 // What others wrote must not end the program.
 #![cfg_attr(

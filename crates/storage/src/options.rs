@@ -36,3 +36,22 @@ pub struct Options {
     /// devices are left out.
     pub rootless: bool,
 }
+
+impl Options {
+    /// Returns the options of a store of which nothing else is said.
+    #[must_use]
+    pub fn new(driver: Driver, graph_root: PathBuf, run_root: PathBuf) -> Self {
+        Self {
+            driver,
+            graph_root,
+            run_root,
+            image_store: None,
+            additional_stores: Vec::new(),
+            transient: false,
+            ignore_chown_errors: false,
+            force_mask: None,
+            mount_program: false,
+            rootless: false,
+        }
+    }
+}

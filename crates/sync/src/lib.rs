@@ -24,6 +24,47 @@
 //! - `reach`: which registries the file of another run leads to, and how
 //! - `facts`: what there is to know of tags
 //! - `transports`: how images are reached by name
+//!
+//! # Example
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use skopeo_copy::{Rates, Request};
+//! use skopeo_image::Platform;
+//! use skopeo_sync::{Images, Input, Selection, SourceKind, SyncRequest, sync};
+//! use skopeo_transport::{CollectionKind, Connections, Options};
+//! use skopeo_trust::Policy;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let environment = skopeo_config::Environment::fixed(
+//! #     [("PATH", "/usr/bin")], folder.path().join("home"), 1000, folder.path(),
+//! # );
+//! # let config = skopeo_config::Config::with_environment(Default::default(), environment);
+//! # let options = Options::new(std::sync::Arc::new(config), Connections::new());
+//! # let layout = folder.path().join("layout");
+//! # let image = skopeo_testkit::Image::new(1);
+//! # image.write_oci(&layout, Some("busybox:1"));
+//! # let layout = layout.display();
+//! # let folder = folder.path().join("copies");
+//! # let folder = folder.display();
+//! let images = Images::Selected(Box::new(Selection::new(Input::One {
+//!     kind: SourceKind::Held(CollectionKind::Oci),
+//!     source: layout.to_string(),
+//!     places: vec![format!("dir:{folder}").parse()?],
+//! })));
+//! let copy = Request::new(Platform::host());
+//! let source = Arc::new(options.clone());
+//! let request = SyncRequest::new(images, source, options, Policy::insecure(), copy);
+//! let session = skopeo_sync::session(None, None, Rates::default());
+//! let report = sync(&session, &request, Arc::new(())).await;
+//! report.result?;
+//! assert_eq!(report.record.totals.copied, 1);
+//! # Ok(())
+//! # }
+//! ```
 
 // What files and registries say must not end the program.
 #![cfg_attr(

@@ -1,6 +1,17 @@
 //! For tests only: registries with faults, images of any shape, hermetic homes, runs of programs.
 //!
 //! What goes wrong here panics: a test that cannot be set up has failed.
+//!
+//! # Example
+//!
+//! ```
+//! use skopeo_testkit::{Image, On, Registry};
+//!
+//! let registry = Registry::start();
+//! Image::new(1).push(&registry, "team/app:1");
+//! assert!(registry.root().join("team/app/index.json").is_file());
+//! assert_eq!(registry.count(&On::manifests()), 0);
+//! ```
 
 pub mod certificate;
 pub mod distance;

@@ -4,6 +4,33 @@
 //! policies. [`ImageName`] is a value; [`open`] and [`create`] turn it into a [`Source`] or a
 //! [`Destination`]. Each format is a folder with the same rooms: its name, its source, its
 //! destination, and what is peculiar to it.
+//!
+//! # Example
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use skopeo_image::Which;
+//! use skopeo_transport::{Connections, ImageName, Options, open};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let environment = skopeo_config::Environment::fixed(
+//! #     [("PATH", "/usr/bin")], folder.path().join("home"), 1000, folder.path(),
+//! # );
+//! # let config = skopeo_config::Config::with_environment(Default::default(), environment);
+//! # let options = Options::new(std::sync::Arc::new(config), Connections::new());
+//! # let layout = folder.path().join("layout");
+//! # let image = skopeo_testkit::Image::new(1);
+//! # image.write_oci(&layout, Some("busybox:1"));
+//! # let layout = layout.display();
+//! // `options` come from the machine: `Options::new(Arc::new(Config::new(..)), Connections::new())`.
+//! let name = ImageName::parse(&format!("oci:{layout}:busybox:1"))?;
+//! let source = open(&name, &options).await?;
+//! let manifest = source.manifest(&Which::Top).await?;
+//! assert_eq!(manifest.digest()?, image.digest());
+//! # Ok(())
+//! # }
+//! ```
 
 // What others wrote must not end the program.
 #![cfg_attr(

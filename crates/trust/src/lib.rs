@@ -5,6 +5,29 @@
 //! it a [`Machine`], which has the files of keys and the time.
 //!
 //! [`Policy::admit`] is the only way to an [`Admitted`] manifest, and nothing else may be copied.
+//!
+//! # Example
+//!
+//! ```
+//! use skopeo_image::PolicyScope;
+//! use skopeo_trust::Policy;
+//!
+//! let text = br#"{
+//!     "default": [{"type": "reject"}],
+//!     "transports": {"docker": {"example.com": [{"type": "insecureAcceptAnything"}]}}
+//! }"#;
+//! let policy = Policy::parse(text, "policy.json")?;
+//! let image = |host: &str| PolicyScope {
+//!     name: format!("docker://{host}/app:1"),
+//!     transport: "docker",
+//!     identity: format!("{host}/app:1"),
+//!     namespaces: vec![format!("{host}/app"), host.to_owned()],
+//!     reference: Some(format!("{host}/app:1")),
+//! };
+//! assert!(policy.accepts_unsigned(&image("example.com")));
+//! assert!(!policy.accepts_unsigned(&image("example.org")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 // What others wrote must not end the program.
 #![cfg_attr(

@@ -2,6 +2,18 @@
 //!
 //! Values and judgement only: bytes, names and a moment go in. Who speaks TLS asks of servers, who
 //! verifies signatures asks of signers.
+//!
+//! # Example
+//!
+//! ```
+//! use skopeo_x509::{Certificate, check_hostname};
+//!
+//! let made = rcgen::generate_simple_self_signed(["example.com".to_owned()])?;
+//! let certificate = Certificate::parse(made.cert.der())?;
+//! assert!(check_hostname(&certificate, "example.com").is_ok());
+//! assert!(check_hostname(&certificate, "example.org").is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 // What others wrote must not end the program.
 #![cfg_attr(

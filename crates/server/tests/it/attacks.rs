@@ -3,18 +3,19 @@
 //! Each test starts a server in a process of its own and asks the kernel for the most memory that
 //! this ever had.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skopeo_image::Digest;
-use skopeo_server::{Memory, Registry, ServerOptions};
+use skopeo_server::ServerOptions;
 
 use crate::client::{OCI_MANIFEST, request};
 use crate::http2::Http2;
+use crate::process;
 
 /// What clients can make the server use, in MiB, where the test says nothing else.
 const BUDGET: u64 = 64;
@@ -35,17 +36,8 @@ impl Attacked {
     fn start(budget: u64) -> Self {
         allow_files();
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "attacks::served_under_attack", "--ignored", "--nocapture"])
-            .current_dir(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        writeln!(child.stdin.as_mut().unwrap(), "{budget}").unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let address = lines.filter_map(|line| line.strip_prefix("listening ")?.parse().ok()).next();
-        let mut attacked = Self { child, address: address.unwrap(), folder, budget, before: 0 };
+        let (child, address) = process::start(folder.path(), budget);
+        let mut attacked = Self { child, address, folder, budget, before: 0 };
         attacked.push_small();
         attacked.before = attacked.most_memory();
         attacked
@@ -128,7 +120,7 @@ impl Drop for Attacked {
     }
 }
 
-/// As many files as the system lets us have.
+/// As many files as the system lets us have, and those whom we start.
 fn allow_files() {
     let limit = getrlimit(Resource::Nofile);
     let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -157,27 +149,6 @@ fn send_on(runtime: &tokio::runtime::Runtime, address: SocketAddr, bytes: &[u8])
 
 fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
-}
-
-/// Not a test: the process that others attack. It ends with its standard input.
-#[test]
-#[ignore = "started by other tests"]
-fn served_under_attack() {
-    allow_files();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut options = ServerOptions::new(".");
-        options.durability = skopeo_server::Durability::Kill;
-        let mut budget = String::new();
-        std::io::stdin().read_line(&mut budget).unwrap();
-        let budget = budget.trim().parse::<u64>().unwrap();
-        options.limits.memory = Memory::new(budget << 20);
-        let registry = Registry::open(options).unwrap();
-        let serving = registry.listen("127.0.0.1:0").await.unwrap();
-        println!("\nlistening {}", serving.address());
-        let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-        let _ = ended.await;
-    });
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod nested;
 mod odd;
 mod panics;
 mod peers;
+mod process;
 mod safety;
 mod shared;
 mod slow;

@@ -1,16 +1,15 @@
 //! Clients that go away, clients at once, and a server that is killed.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use skopeo_image::Digest;
-use skopeo_server::{Registry, ServerOptions};
+use skopeo_server::ServerOptions;
 
 use crate::client::{OCI_MANIFEST, Reply, Server, files, image, request};
+use crate::process;
 
 #[test]
 fn a_broken_upload_is_resumed() {
@@ -180,34 +179,6 @@ fn what_is_under_way_ends_well_when_the_server_stops() {
     stopping.join().unwrap();
 }
 
-/// Not a test: the process that `a_killed_server_leaves_only_whole_things` starts in a folder and
-/// kills. It ends with its standard input, so that it does no harm where all tests are run.
-#[test]
-#[ignore = "started by another test"]
-fn served_until_killed() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let registry = Registry::open(ServerOptions::new(".")).unwrap();
-        let serving = registry.listen("127.0.0.1:0").await.unwrap();
-        println!("\nlistening {}", serving.address());
-        let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-        let _ = ended.await;
-    });
-}
-
-fn start_process(root: &Path) -> (Child, SocketAddr) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "safety::served_until_killed", "--ignored", "--nocapture"])
-        .current_dir(root)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let address = lines.filter_map(|line| line.strip_prefix("listening ")?.parse().ok()).next();
-    (child, address.unwrap())
-}
-
 /// Pushes an image by pieces; none as soon as the server is gone.
 fn try_push(address: SocketAddr, tag: &str, layer: &[u8]) -> Option<()> {
     let config = Digest::sha256(b"{}");
@@ -238,7 +209,7 @@ fn a_killed_server_leaves_only_whole_things() {
     let layer = |tag: &str| tag.repeat(60_000);
     let mut promised = Vec::new();
     for round in 0..4 {
-        let (mut child, address) = start_process(folder.path());
+        let (mut child, address) = process::start(folder.path(), 256);
         let pushed = AtomicUsize::new(0);
         let told = thread::scope(|scope| {
             let workers: Vec<_> = (0..3)
