@@ -11,8 +11,8 @@ use crate::shell::{self, Server};
 
 /// Builds the program and moves a real image around with it.
 pub(crate) fn run() -> Result<()> {
-    println!("Building the release program (some minutes the first time) ...");
-    let skopeo = shell::program("release")?;
+    println!("Building the program (some minutes the first time) ...");
+    let skopeo = shell::program("demo")?;
     let place = tempfile::Builder::new().prefix("skopeo-demo-").tempdir()?;
     let demo = Demo { skopeo: &skopeo, place: place.path() };
     demo.make_image()?;

@@ -93,11 +93,23 @@ impl Layout {
 
     /// An image for linux on `architecture`; gives its descriptor with the platform in it.
     pub(crate) fn image(&self, architecture: &str, layers: &[Layer]) -> Result<Value> {
+        let run = json!({"Cmd": ["/skopeo", "--help"], "Labels": {"made.for": architecture}});
+        self.image_that(&run, architecture, "2026-01-01T00:00:00Z", layers)
+    }
+
+    /// The same with its own `config`: what is run, and how.
+    pub(crate) fn image_that(
+        &self,
+        run: &Value,
+        architecture: &str,
+        created: &str,
+        layers: &[Layer],
+    ) -> Result<Value> {
         let config = json!({
-            "created": "2026-01-01T00:00:00Z",
+            "created": created,
             "architecture": architecture,
             "os": "linux",
-            "config": {"Cmd": ["/skopeo", "--help"], "Labels": {"made.for": architecture}},
+            "config": run,
             "rootfs": {"type": "layers", "diff_ids":
                 layers.iter().map(|layer| &layer.diff_id).collect::<Vec<_>>()},
             "history": layers.iter().map(|_| json!({"created_by": "made on the spot"}))
@@ -114,6 +126,47 @@ impl Layout {
         let mut descriptor = self.put(&manifest, media_type)?;
         descriptor["platform"] = json!({"architecture": architecture, "os": "linux"});
         Ok(descriptor)
+    }
+
+    /// A manifest that hangs on the one of `subject` and holds `bytes`; gives its descriptor.
+    #[cfg(feature = "dist")]
+    pub(crate) fn referrer(
+        &self,
+        subject: &Value,
+        artifact_type: &str,
+        bytes: &[u8],
+    ) -> Result<Value> {
+        let empty = self.put_bytes(b"{}", "application/vnd.oci.empty.v1+json")?;
+        let content = self.put_bytes(bytes, artifact_type)?;
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let mut subject = subject.clone();
+        if let Some(fields) = subject.as_object_mut() {
+            fields.retain(|name, _| ["mediaType", "digest", "size"].contains(&name.as_str()));
+        }
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": media_type,
+            "artifactType": artifact_type,
+            "config": empty,
+            "layers": [content],
+            "subject": subject,
+        });
+        let mut descriptor = self.put(&manifest, media_type)?;
+        descriptor["artifactType"] = json!(artifact_type);
+        Ok(descriptor)
+    }
+
+    /// Lists manifests in index.json without a name.
+    #[cfg(feature = "dist")]
+    pub(crate) fn list(&mut self, descriptors: impl IntoIterator<Item = Value>) -> Result<()> {
+        self.tagged.extend(descriptors);
+        self.write_index()
+    }
+
+    /// A layer of what a tar has.
+    #[cfg(feature = "dist")]
+    pub(crate) fn layer_of_tar(&self, bytes: &[u8]) -> Result<Layer> {
+        self.layer(Compression::best(), |tar| Ok(tar.get_mut().write_all(bytes)?))
     }
 
     /// An index of images.
@@ -137,14 +190,21 @@ impl Layout {
             descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": name});
             descriptor
         }));
+        self.write_index()
+    }
+
+    fn write_index(&self) -> Result<()> {
         let index = json!({"schemaVersion": 2, "manifests": self.tagged});
         Ok(fs_err::write(self.root.join("index.json"), index.to_string())?)
     }
 
     fn put(&self, value: &Value, media_type: &str) -> Result<Value> {
-        let bytes = serde_json::to_vec(value)?;
-        let digest = Digest::sha256(&bytes);
-        fs_err::write(self.blob_path(&digest), &bytes)?;
+        self.put_bytes(&serde_json::to_vec(value)?, media_type)
+    }
+
+    fn put_bytes(&self, bytes: &[u8], media_type: &str) -> Result<Value> {
+        let digest = Digest::sha256(bytes);
+        fs_err::write(self.blob_path(&digest), bytes)?;
         Ok(json!({"mediaType": media_type, "digest": digest, "size": bytes.len()}))
     }
 

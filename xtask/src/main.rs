@@ -1,4 +1,4 @@
-//! Every habit of this project as one command: `cargo xtask demo | test | check | fuzz | bench | book | man`.
+//! Every habit of this project as one command: `cargo xtask demo | test | check | fuzz | bench | book | dist | man`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "xtask speaks to people")]
 
@@ -7,6 +7,8 @@ mod bench;
 mod book;
 mod check;
 mod demo;
+#[cfg(feature = "dist")]
+mod dist;
 mod fuzz;
 mod image;
 mod importer;
@@ -21,18 +23,17 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  demo    build the release program and watch it move a real image
+  demo    build the program and watch it move a real image
   test    install what the tests need where that is possible, then run every test
   check   formatting, lints, the build and what it is made of, as every commit must pass them
           --bench: only whether hot work takes more instructions than xtask/instructions.json says
   fuzz    inputs made at random for all that reads what others wrote
           [--target NAME] [--inputs N | --seconds N] [--jobs N] [--start N]
   bench   our program beside the installed skopeo, as ratios  [--only NAME] [--runs N] [--small] [--ours PROGRAM]
-<<<<<<< HEAD
-  book    build the manual of docs/ as a book, if mdbook is there
-=======
           and beside others [--peer NAME=PROGRAM ...]; kept in [--json FILE] and [--plot SVG]
->>>>>>> 21d5a4f (xtask: bench beside any number of peers, as JSON and a plot; check --bench counts instructions)
+  book    build the manual of docs/ as a book, if mdbook is there
+  dist    build what users install, pack it, and try the packages
+          [--target MACHINE] [--program MACHINE=PATH] [--profile NAME] [--out FOLDER] [--no-try]
   man     write the manual pages and shell completions from the flags
 ";
 
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         "check" => check::run(),
         "fuzz" => fuzz::run(&rest),
         "bench" => bench(&rest),
+        "dist" => dist(&rest),
         "book" => book::run(),
         "man" => check::man(),
         // Not for people: runs one command and reports what it used.
@@ -71,9 +73,24 @@ fn bench(arguments: &[String]) -> anyhow::Result<()> {
     bench::run(arguments)
 }
 
-/// Runs this program again, built with what measures.
 #[cfg(not(feature = "bench"))]
 fn bench(arguments: &[String]) -> anyhow::Result<()> {
-    let again = ["run", "--quiet", "--package", "xtask", "--", "bench"];
-    shell::run(shell::cargo().args(again).args(arguments))
+    again("bench", arguments)
+}
+
+#[cfg(feature = "dist")]
+fn dist(arguments: &[String]) -> anyhow::Result<()> {
+    dist::run(arguments)
+}
+
+#[cfg(not(feature = "dist"))]
+fn dist(arguments: &[String]) -> anyhow::Result<()> {
+    again("dist", arguments)
+}
+
+/// Runs this program again, built with everything in it.
+#[cfg(not(all(feature = "bench", feature = "dist")))]
+fn again(command: &str, arguments: &[String]) -> anyhow::Result<()> {
+    let run = ["run", "--quiet", "--package", "xtask", "--", command];
+    shell::run(shell::cargo().args(run).args(arguments))
 }
