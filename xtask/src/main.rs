@@ -1,4 +1,4 @@
-//! Every habit of this project as one command: `cargo xtask demo | test | check | fuzz | bench | book | dist | man`.
+//! Every habit of this project as one command: `cargo xtask demo | test | check | fuzz | bench | book | dist | drop-in | man`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "xtask speaks to people")]
 
@@ -9,6 +9,7 @@ mod check;
 mod demo;
 #[cfg(feature = "dist")]
 mod dist;
+mod drop_in;
 mod fuzz;
 mod image;
 mod importer;
@@ -34,6 +35,7 @@ usage: cargo xtask COMMAND
   book    build the manual of docs/ as a book, if mdbook is there
   dist    build what users install, pack it, and try the packages
           [--target MACHINE] [--program MACHINE=PATH] [--profile NAME] [--out FOLDER] [--no-try]
+  drop-in real programs that start skopeo, with ours first on the path  [--program PATH]
   man     write the manual pages and shell completions from the flags
 ";
 
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         "bench" => bench(&rest),
         "dist" => dist(&rest),
         "book" => book::run(),
+        "drop-in" => drop_in::run(&rest),
         "man" => check::man(),
         // Not for people: runs one command and reports what it used.
         #[cfg(feature = "bench")]
