@@ -58,7 +58,7 @@ fn build() -> Result<Option<PathBuf>> {
     }
     stage(&shell::root(), &source)?;
     let mut command = Command::new(mdbook);
-    command.args(["--log-level", "warn"]).arg("build").arg(&source).arg("--dest-dir").arg(&book);
+    command.env("MDBOOK_LOG", "warn").arg("build").arg(&source).arg("--dest-dir").arg(&book);
     shell::run(&mut command)?;
     let faults = links::faults_of_book(&book)?;
     if !faults.is_empty() {
