@@ -1,13 +1,15 @@
 """Real programs that start skopeo, each with work of its own. Run by `cargo xtask drop-in`.
 
-Arguments: the registry's host and port, and a folder to work in. There is app:1 in the registry.
+Arguments: the registry's host and port, a folder to work in, and docs/schemas. There is app:1 in the
+registry.
 """
 
 import json
 import os
+import subprocess
 import sys
 
-REGISTRY, FOLDER = sys.argv[1:3]
+REGISTRY, FOLDER, SCHEMAS = sys.argv[1:4]
 
 
 def olot():
@@ -50,6 +52,47 @@ def pubtools_quay():
         assert told["Architecture"], told
 
 
-for program in (olot, kiwi, pubtools_quay):
+def jsonschema():
+    """What the program prints is what docs/schemas says."""
+    from jsonschema import Draft202012Validator
+
+    def valid(name, document):
+        with open(os.path.join(SCHEMAS, f"{name}.schema.json"), encoding="utf-8") as file:
+            schema = json.load(file)
+        Draft202012Validator.check_schema(schema)
+        Draft202012Validator(schema).validate(document)
+
+    def skopeo(*words):
+        return subprocess.run(["skopeo", *words], capture_output=True, text=True)
+
+    app, other = f"docker://{REGISTRY}/app:1", f"docker://{REGISTRY}/schemas:1"
+    copied = skopeo("copy", "--output", "json", "--progress", "json", app, other)
+    valid("output", json.loads(copied.stdout))
+    events = [json.loads(line) for line in copied.stderr.splitlines() if line.startswith("{")]
+    assert len(events) > 3, copied.stderr
+    for event in events:
+        valid("progress", event)
+    report, lock = os.path.join(FOLDER, "report.json"), os.path.join(FOLDER, "lock.json")
+    sync = ["sync", "--src", "docker", "--dest", "docker", "--output", "json"]
+    places = [f"{REGISTRY}/app", f"{REGISTRY}/mirror"]
+    planned = skopeo(*sync, "--dry-run", "--delete", "--max-delete", "10%", *places)
+    valid("output", json.loads(planned.stdout))
+    valid("output", json.loads(skopeo(*sync, "--report", report, "--lock", lock, *places).stdout))
+    for name in ("report", "lock"):
+        with open(os.path.join(FOLDER, f"{name}.json"), encoding="utf-8") as file:
+            valid(name, json.load(file))
+    valid("inspect", json.loads(skopeo("inspect", app).stdout))
+    valid("referrers", json.loads(skopeo("inspect", "--referrers", app).stdout))
+    valid("list-tags", json.loads(skopeo("list-tags", f"docker://{REGISTRY}/app").stdout))
+    valid("list-tags", json.loads(skopeo("list-tags", "--details", f"docker://{REGISTRY}/app").stdout))
+    valid("policy-check", json.loads(skopeo("policy", "check", "--output", "json", app).stdout))
+    failed = skopeo("inspect", "--error-format", "json", f"docker://{REGISTRY}/app:none")
+    valid("error", json.loads(failed.stderr.splitlines()[-1]))
+    valid("output", json.loads(skopeo("delete", "--output", "json", other).stdout))
+    for command in (["logout"], ["login", "--username", "me", "--password", "secret"]):
+        valid("output", json.loads(skopeo(*command, "--output", "json", REGISTRY).stdout))
+
+
+for program in (olot, kiwi, pubtools_quay, jsonschema):
     program()
     print(f"works: {program.__name__}")

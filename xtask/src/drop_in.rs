@@ -1,4 +1,5 @@
-//! `cargo xtask drop-in`: real programs that start skopeo, with ours first on the path.
+//! `cargo xtask drop-in`: real programs that start skopeo, with ours first on the path; and whether what it
+//! prints is what docs/schemas says.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -17,10 +18,11 @@ const SCRIPT: &str = include_str!("drop_in.py");
 /// for other parts of them.
 const PROGRAMS: [&str; 3] = ["kiwi==11.1.6", "olot==1.2.1", "pubtools-quay==0.38.0"];
 
-const NEEDED: [&str; 15] = [
+const NEEDED: [&str; 16] = [
     "click",
     "docker",
     "docopt-ng",
+    "jsonschema",
     "lxml",
     "opentelemetry-api",
     "opentelemetry-exporter-otlp-proto-http",
@@ -81,7 +83,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let login = ["login", "--username", "me", "--password", "secret", &registry];
     shell::run(&mut start(&skopeo, &login))?;
     fs::write(place.join("drop_in.py"), SCRIPT)?;
-    shell::run(&mut start(&python, &["../drop_in.py", &registry, "."]))
+    let schemas = shell::root().join("docs/schemas").display().to_string();
+    shell::run(&mut start(&python, &["../drop_in.py", &registry, ".", &schemas]))
 }
 
 /// An image of one layer.
