@@ -1,6 +1,7 @@
 //! Every environment variable this crate reads, and the environment as a value.
 //!
-//! Nothing else in the libraries looks at the process environment. Tests build an [`Environment`]
+//! Those of object stores are in tables in `clouds`. Nothing else in the libraries looks at the
+//! process environment. Tests build an [`Environment`]
 //! of their own, so that they neither depend on the machine nor disturb each other.
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@
 //! | [`certs`] | certs.d |
 //! | [`signatures`] | registries.d |
 //! | [`storage`] | storage.conf: where the store of podman and buildah is |
+//! | `clouds` | what AWS's, Google's and Azure's tools read: object stores, and who asks them |
 //! | [`links`] | which links on the way to a written file are followed |
 //!
 //! # Example
@@ -37,6 +38,7 @@
 
 pub mod auth;
 pub mod certs;
+mod clouds;
 mod docker;
 pub mod env;
 mod error;
@@ -58,6 +60,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+pub use clouds::{CloudSettings, CredentialProcess, Keys};
 pub use docker::DockerHost;
 pub use env::Environment;
 pub use error::{Error, JsonReason, Reason};
@@ -212,6 +215,33 @@ impl Config {
     /// A kubeconfig is none, says two things at once, or names a file that cannot be read.
     pub fn kube_api(&self) -> Result<KubeApi, Error> {
         KubeApi::load(&self.environment)
+    }
+
+    /// What is said about S3 and its kin, and who asks them.
+    ///
+    /// # Errors
+    ///
+    /// A file that is named cannot be read, or says what this program cannot do.
+    pub fn aws(&self) -> Result<CloudSettings, Error> {
+        CloudSettings::aws(&self.environment)
+    }
+
+    /// What is said about Google Cloud Storage, and who asks it.
+    ///
+    /// # Errors
+    ///
+    /// As [`aws`](Self::aws).
+    pub fn google(&self) -> Result<CloudSettings, Error> {
+        CloudSettings::google(&self.environment)
+    }
+
+    /// What is said about a storage account of Azure, and who asks it.
+    ///
+    /// # Errors
+    ///
+    /// As [`aws`](Self::aws).
+    pub fn azure(&self, account: &str) -> Result<CloudSettings, Error> {
+        CloudSettings::azure(&self.environment, account)
     }
 
     /// Where big temporary files go.

@@ -1,0 +1,41 @@
+//! Object stores: S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage.
+//!
+//! Knows buckets, keys, conditional writes, multipart uploads and listings. Must not know images,
+//! configuration files or the environment: all that a [`Store`] needs is in its [`StoreOptions`].
+//!
+//! - `url`: names of places in buckets
+//! - `options`: what a store is opened with
+//! - `store`: reading, writing, listing, deleting; `open` makes one
+//! - `upload`: large objects in parts, which have no name before all of it is there
+//! - `replace`: writing only if nobody else has written meanwhile
+//! - `lock`: one at a time, by an object; `tickets` where the store knows no conditions
+//! - `leftovers`: uploads that nobody has ended
+//! - `http`: requests, over a client that is given in
+//! - `error`: what a store said, in words for users
+
+// What servers send must not end the program.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
+
+mod error;
+mod http;
+mod leftovers;
+mod lock;
+mod open;
+mod options;
+mod replace;
+mod store;
+mod tickets;
+mod upload;
+mod url;
+
+pub use error::Error;
+pub use leftovers::OLD;
+pub use lock::Lease;
+pub use options::{Settings, StoreOptions};
+pub use replace::{Before, Replaced};
+pub use store::{Object, Reading, Store, Version};
+pub use upload::Upload;
+pub use url::{BucketUrl, Cloud, UrlError};

@@ -1,0 +1,64 @@
+//! What a store is opened with.
+
+use std::fmt;
+use std::time::Duration;
+
+use skopeo_image::Secret;
+
+/// What is said about a store and who asks it: names, as the variables of the environment are
+/// called in which the cloud's own tools look for it, in lower case, and values.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Settings(Vec<(String, Secret)>);
+
+impl Settings {
+    /// Nothing is said.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says it, in the place of what was said of this name before.
+    pub fn set(&mut self, name: &str, value: impl Into<Secret>) {
+        self.0.retain(|(known, _)| known != name);
+        self.0.push((name.to_owned(), value.into()));
+    }
+
+    /// What is said of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.reveal()).filter(|value| !value.is_empty())
+    }
+
+    /// All that is said.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.reveal()))
+    }
+}
+
+/// Names without values, which may be secrets.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// How a store is asked.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Who asks, and where.
+    pub settings: Settings,
+    /// Connections to the store.
+    pub http: reqwest::Client,
+    /// Connections to what tells a machine in a cloud who it is: no proxies, and nobody waits long
+    /// for what is not there.
+    pub metadata: reqwest::Client,
+    /// How long a connection may be silent.
+    pub idle: Duration,
+    /// The `User-Agent`.
+    pub user_agent: String,
+    /// How often a request is sent again that a store cannot answer now.
+    pub retries: usize,
+    /// How long a lock may go without a word of who holds it before it is taken for left over.
+    pub dead_after: Duration,
+}

@@ -1,0 +1,236 @@
+//! Large objects in parts. An object has no name before all of it is there and its writer says that
+//! it is right.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{MultipartUpload, ObjectStore, PutPayload};
+use skopeo_image::number::{narrow, wide};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+use tracing::debug;
+
+use crate::error::Error;
+use crate::store::Store;
+
+const MIB: u64 = 1 << 20;
+
+/// The length of a part in bytes: the shortest that all stores take.
+const PART: u64 = 5 * MIB;
+
+/// The same where nobody knows how long the object will be.
+const UNKNOWN_PART: u64 = 8 * MIB;
+
+/// The most parts of an object.
+const MAX_PARTS: usize = 10_000;
+
+/// The longest object that a store copies in one request, in bytes.
+pub(crate) const MAX_COPY: u64 = 5 << 30;
+
+/// How many MiB of parts a store may hold in memory: one that fills for each of three, with one on
+/// its way.
+pub(crate) const ROOM: usize = 20;
+
+/// An object that is being written. If it is dropped before it is finished, nothing of it stays.
+pub struct Upload {
+    store: Store,
+    key: String,
+    path: Path,
+    /// The length of its parts in bytes. All but the last are of the same length, which some stores
+    /// want.
+    part: u64,
+    /// What is to be the next part.
+    waiting: Vec<Bytes>,
+    len: u64,
+    room: Option<OwnedSemaphorePermit>,
+    begun: Option<Box<dyn MultipartUpload>>,
+    sent: usize,
+    sending: VecDeque<JoinHandle<Result<(), object_store::Error>>>,
+    size: u64,
+}
+
+impl Store {
+    /// Begins an object. It gets its key when it is [finished](Upload::finish). `size` is its length
+    /// in bytes, where that is known.
+    ///
+    /// # Errors
+    /// If there can be no such key.
+    pub fn upload(&self, key: &str, size: Option<u64>) -> Result<Upload, Error> {
+        let most = wide(MAX_PARTS);
+        let part = match size {
+            None => UNKNOWN_PART,
+            // Never more parts than there may be, in whole MiB.
+            Some(size) => PART.max(size.div_ceil(most).div_ceil(MIB).saturating_mul(MIB)),
+        };
+        Ok(Upload {
+            store: self.clone(),
+            key: key.to_owned(),
+            path: self.path(key)?,
+            part,
+            waiting: Vec::new(),
+            len: 0,
+            room: None,
+            begun: None,
+            sent: 0,
+            sending: VecDeque::new(),
+            size: 0,
+        })
+    }
+}
+
+impl Upload {
+    /// Writes more of it. Waits while as much is in memory as may be.
+    ///
+    /// # Errors
+    /// If the store does not take it.
+    pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            if self.room.is_none() {
+                self.room = Some(self.take_room().await);
+            }
+            let left = narrow(self.part.saturating_sub(self.len)).min(bytes.len());
+            let piece = bytes.split_to(left);
+            self.len = self.len.saturating_add(wide(piece.len()));
+            self.size = self.size.saturating_add(wide(piece.len()));
+            self.waiting.push(piece);
+            if self.len == self.part && !bytes.is_empty() {
+                self.send().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends it: all of it is there, and right. It has its key when this has returned.
+    ///
+    /// # Errors
+    /// If the store does not take it. Then it has no key.
+    pub async fn finish(mut self) -> Result<(), Error> {
+        if self.begun.is_none() {
+            let payload: PutPayload = std::mem::take(&mut self.waiting).into_iter().collect();
+            self.store.put(&self.key, payload).await?;
+            return Ok(());
+        }
+        if self.len > 0 {
+            self.send().await?;
+        }
+        while !self.sending.is_empty() {
+            self.one_sent().await?;
+        }
+        let Some(begun) = &mut self.begun else { return Ok(()) };
+        let completed = begun.complete().await;
+        match completed {
+            Ok(_) => {
+                self.begun = None;
+                Ok(())
+            }
+            // The answer to the first try may have been lost.
+            Err(object_store::Error::NotFound { .. })
+                if self.store.head(&self.key).await?.is_some_and(|it| it.size == self.size) =>
+            {
+                self.begun = None;
+                Ok(())
+            }
+            Err(error) => Err(self.store.error("writing", &self.key, &error)),
+        }
+    }
+
+    async fn take_room(&self) -> OwnedSemaphorePermit {
+        let mib = self.part.div_ceil(MIB).min(wide(ROOM));
+        let mib = u32::try_from(mib).unwrap_or(u32::MAX);
+        // It is never closed.
+        let taken = self.store.0.room.clone().acquire_many_owned(mib).await;
+        taken.expect("the room of a store is there as long as the store")
+    }
+
+    /// Sends what is waiting as a part.
+    async fn send(&mut self) -> Result<(), Error> {
+        if self.sent == MAX_PARTS {
+            let (name, parts, part) = (self.store.name_of(&self.key), MAX_PARTS, self.part);
+            return Err(Error::TooManyParts { name, parts, part });
+        }
+        let ways = &self.store.0.ways;
+        if self.begun.is_none() {
+            let begun = ways.parts.put_multipart_opts(&self.path, Default::default()).await;
+            self.begun =
+                Some(begun.map_err(|error| self.store.error("writing", &self.key, &error))?);
+        }
+        let payload: PutPayload = std::mem::take(&mut self.waiting).into_iter().collect();
+        let (room, hashes) = (self.room.take(), ways.hashes_parts);
+        self.len = 0;
+        self.sent = self.sent.saturating_add(1);
+        let Some(begun) = &mut self.begun else { return Ok(()) };
+        let part = begun.put_part(payload);
+        let sending = async move {
+            let sent = part.await;
+            drop(room);
+            sent
+        };
+        self.sending.push_back(if hashes {
+            // The network's thread is not for hashing.
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || runtime.block_on(sending))
+        } else {
+            tokio::spawn(sending)
+        });
+        while self.sending.front().is_some_and(JoinHandle::is_finished) {
+            self.one_sent().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the part that was sent first.
+    async fn one_sent(&mut self) -> Result<(), Error> {
+        let Some(first) = self.sending.pop_front() else { return Ok(()) };
+        let sent = first.await.unwrap_or_else(|error| Err(error.into()));
+        sent.map_err(|error| self.store.error("writing", &self.key, &error))
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let Some(mut begun) = self.begun.take() else { return };
+        let sending = std::mem::take(&mut self.sending);
+        sending.iter().for_each(JoinHandle::abort);
+        let name = self.store.name_of(&self.key);
+        // Without a runtime the process ends, and the next run finds what is left over.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let aborted = runtime.spawn(async move {
+            // A part that arrives after the end of its upload would stay.
+            for sending in sending {
+                let _ = sending.await;
+            }
+            if let Err(error) = begun.abort().await {
+                debug!("ending the upload of {name}: {error}");
+            }
+        });
+        self.store.0.aborting.add(aborted);
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// Uploads that are being ended before their time.
+#[derive(Clone, Default)]
+pub(crate) struct Aborting(Arc<Mutex<Vec<JoinHandle<()>>>>);
+
+impl Aborting {
+    pub(crate) fn add(&self, aborting: JoinHandle<()>) {
+        let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        there.retain(|aborting| !aborting.is_finished());
+        there.push(aborting);
+    }
+
+    pub(crate) async fn settle(&self) {
+        let there = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for aborting in there {
+            let _ = aborting.await;
+        }
+    }
+}
