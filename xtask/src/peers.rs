@@ -17,6 +17,7 @@ const PEERS: &str = include_str!("../peers.txt");
 /// With `CI` set a missing program is an error: nothing may be skipped there.
 pub(crate) fn install() -> Result<()> {
     install_npm();
+    install_python();
     if let Some(target) = target() {
         importer::install(&target);
     }
@@ -49,20 +50,43 @@ pub(crate) fn install() -> Result<()> {
     Ok(())
 }
 
-/// Packages of npm that judge what is made in the form of sigstore.
-const NPM: [&str; 5] = [
+/// A package of Python's index that speaks as S3 does.
+const PYTHON: &str = "moto[s3,server]==5.2.1";
+
+/// Installs it below the folder of what is built, where there is python3 with its venv.
+fn install_python() {
+    let Some(target) = target() else { return };
+    let folder = target.join("peers/python");
+    if folder.join("bin/moto_server").exists() {
+        return;
+    }
+    println!("installing {PYTHON}");
+    let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status();
+    let mut pip = Command::new(folder.join("bin/pip"));
+    let installed = made.is_ok_and(|status| status.success())
+        && pip.args(["install", "--quiet", PYTHON]).status().is_ok_and(|it| it.success());
+    if !installed {
+        eprintln!("SKIPPED: tests with moto, which is not installed (pip: {PYTHON})");
+    }
+}
+
+/// Packages of npm that judge what is made in the form of sigstore, and one that speaks as Azure's
+/// stores do.
+const NPM: [&str; 6] = [
     "@sigstore/bundle@4",
     "@sigstore/mock@0.12",
     "@sigstore/protobuf-specs@0.5",
     "@sigstore/sign@4",
     "@sigstore/verify@3",
+    "azurite@3",
 ];
 
 /// Installs them below the folder of what is built, where there is npm and not in CI.
 fn install_npm() {
     let Some(target) = target() else { return };
     let folder = target.join("peers/npm");
-    if folder.join("node_modules/@sigstore/verify").exists() || env::var_os("CI").is_some() {
+    let there = |name: &str| folder.join("node_modules").join(name).exists();
+    if (there("@sigstore/verify") && there("azurite")) || env::var_os("CI").is_some() {
         return;
     }
     let installed = shell::find("npm").is_some() && {
@@ -72,7 +96,9 @@ fn install_npm() {
         npm.arg(&folder).args(NPM).status().is_ok_and(|status| status.success())
     };
     if !installed {
-        eprintln!("SKIPPED: tests with sigstore's packages of npm, which are not installed");
+        eprintln!(
+            "SKIPPED: tests with packages of npm (sigstore, azurite), which are not installed"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 
 use object_store::client::{HttpError, HttpErrorKind};
-use skopeo_image::ErrorClass;
+use skopeo_image::{Classify, ErrorClass};
 
 use crate::http::Unanswered;
 use crate::url::Cloud;
@@ -66,22 +66,10 @@ pub struct Said {
 }
 
 impl Error {
-    /// What kind of error it is.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::Store { said, .. } => said.class,
-            Self::Settings { .. } => ErrorClass::Configuration,
-            Self::TooLarge { .. } => ErrorClass::InvalidImage,
-            Self::TooManyParts { .. } => ErrorClass::Unsupported,
-            Self::Crowded(_) | Self::LostLock(_) => ErrorClass::Conflict,
-        }
-    }
-
     /// Whether the object is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.class() == ErrorClass::NotFound
+        self.class() == Some(ErrorClass::NotFound)
     }
 
     /// Whether the same may succeed later.
@@ -102,17 +90,28 @@ impl Error {
         }
     }
 
-    /// What the user could do about it, where that is known.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn of(doing: impl Into<String>, cloud: Cloud, error: &object_store::Error) -> Self {
+        Self::Store { doing: doing.into(), said: Said::of(cloud, error) }
+    }
+}
+
+impl Classify for Error {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
+            Self::Store { said, .. } => said.class,
+            Self::Settings { .. } => ErrorClass::Configuration,
+            Self::TooLarge { .. } => ErrorClass::InvalidImage,
+            Self::TooManyParts { .. } => ErrorClass::Unsupported,
+            Self::Crowded(_) | Self::LostLock(_) => ErrorClass::Conflict,
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
         match self {
             Self::Store { said, .. } => said.hint.map(str::to_owned),
             _ => None,
         }
-    }
-
-    pub(crate) fn of(doing: impl Into<String>, cloud: Cloud, error: &object_store::Error) -> Self {
-        Self::Store { doing: doing.into(), said: Said::of(cloud, error) }
     }
 }
 
@@ -150,6 +149,10 @@ impl Said {
             ) => ErrorClass::Unsupported,
             (_, Some(429 | 503)) => ErrorClass::RateLimited,
             (_, Some(400)) => ErrorClass::InvalidInput,
+            (_, Some(401)) => ErrorClass::Unauthorized,
+            (_, Some(403)) => ErrorClass::Denied,
+            (_, Some(404)) => ErrorClass::NotFound,
+            (_, Some(409 | 412)) => ErrorClass::Conflict,
             (_, Some(408 | 504)) => ErrorClass::Timeout,
             (_, Some(501)) => ErrorClass::Unsupported,
             (_, Some(500..)) => ErrorClass::Registry,

@@ -5,6 +5,7 @@
 //!
 //! - `url`: names of places in buckets
 //! - `options`: what a store is opened with
+//! - `credentials`: who asks S3, as long as that counts
 //! - `store`: reading, writing, listing, deleting; `open` makes one
 //! - `upload`: large objects in parts, which have no name before all of it is there
 //! - `replace`: writing only if nobody else has written meanwhile
@@ -19,6 +20,7 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
 )]
 
+mod credentials;
 mod error;
 mod http;
 mod leftovers;
@@ -34,7 +36,7 @@ mod url;
 pub use error::Error;
 pub use leftovers::OLD;
 pub use lock::Lease;
-pub use options::{Settings, StoreOptions};
+pub use options::{Credentials, Keys, Settings, StoreOptions};
 pub use replace::{Before, Replaced};
 pub use store::{Object, Reading, Store, Version};
 pub use upload::Upload;

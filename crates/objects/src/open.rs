@@ -7,10 +7,13 @@ use ::http::{Method, Request};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::HttpRequestBody;
-use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::gcp::{GcpCredential, GoogleCloudStorage, GoogleCloudStorageBuilder};
+use object_store::{
+    BackoffConfig, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider,
+};
 use tracing::debug;
 
+use crate::credentials::Renewed;
 use crate::error::Error;
 use crate::http::Connector;
 use crate::options::{Settings, StoreOptions};
@@ -123,6 +126,12 @@ async fn s3(
         .with_virtual_hosted_style_request(true)
         .with_endpoint(&address)
         .with_config(object_store::aws::AmazonS3ConfigKey::S3Endpoint, &address);
+    if let Some(credentials) = &options.credentials {
+        builder = builder.with_credentials(Arc::new(Renewed::new(credentials.clone())));
+    } else if settings.get("aws_ec2_metadata_disabled") == Some("true") && !says_who(settings) {
+        let words = "there are no credentials for it".to_owned();
+        return Err(Error::Settings { place: place.to_string(), words });
+    }
     let usual = builder.clone().build().map_err(wrong(place))?;
     let credentials = usual.credentials().clone();
     let builder = builder.with_credentials(credentials);
@@ -136,6 +145,18 @@ async fn s3(
     let own = Own::S3(usual.clone(), address, region);
     let anonymous = settings.get("aws_skip_signature") == Some("true");
     Ok(Ways { usual, parts, once, single, own, unconditional, anonymous, hashes_parts: !tls })
+}
+
+/// Whether something but the metadata of a machine says who asks.
+fn says_who(settings: &Settings) -> bool {
+    let names = [
+        "aws_access_key_id",
+        "aws_web_identity_token_file",
+        "aws_container_credentials_relative_uri",
+        "aws_container_credentials_full_uri",
+    ];
+    names.iter().any(|name| settings.get(name).is_some())
+        || settings.get("aws_skip_signature") == Some("true")
 }
 
 /// Gives a builder all that is said and that it knows.
@@ -184,12 +205,17 @@ fn google(place: &BucketUrl, options: &StoreOptions, connector: &Connector) -> R
         .with_client_options(ClientOptions::new().with_allow_http(true))
         .with_retry(retry(options.retries));
     builder = set(settings, builder, |builder, key, value| builder.with_config(key, value));
+    let anonymous = settings.get("google_skip_signature") == Some("true");
+    if anonymous {
+        // Who writes is asked for a token in any case.
+        let nobody = GcpCredential { bearer: String::new() };
+        builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(nobody)));
+    }
     let base = settings.get("google_base_url").unwrap_or("https://storage.googleapis.com");
     let address = format!("{}/{}", base.trim_end_matches('/'), place.bucket());
     let usual = builder.with_bucket_name(place.bucket()).build().map_err(wrong(place))?;
     let usual = Arc::new(usual);
     let own = Own::Google(usual.clone(), address);
-    let anonymous = settings.get("google_skip_signature") == Some("true");
     Ok(Ways { anonymous, ..of_one(usual, own) })
 }
 

@@ -1,7 +1,8 @@
 //! What a store is opened with.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use skopeo_image::Secret;
 
@@ -43,11 +44,49 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// Who asks S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// The name of the key.
+    pub id: String,
+    /// The key.
+    pub secret: Secret,
+    /// What has to be sent with it.
+    pub token: Option<Secret>,
+    /// How long it counts; for ever if nothing is said.
+    pub expires: Option<SystemTime>,
+}
+
+/// What says who asks S3, as often as that has to be known anew.
+#[derive(Clone)]
+pub struct Credentials(Arc<Say>);
+
+type Say = dyn Fn() -> Result<Keys, String> + Send + Sync;
+
+impl Credentials {
+    /// `say` is called on a thread that may wait; its error is a sentence for users.
+    pub fn new(say: impl Fn() -> Result<Keys, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(say))
+    }
+
+    pub(crate) fn say(&self) -> Result<Keys, String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
 /// How a store is asked.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// Who asks, and where.
     pub settings: Settings,
+    /// Who asks S3, where that is not among the settings.
+    pub credentials: Option<Credentials>,
     /// Connections to the store.
     pub http: reqwest::Client,
     /// Connections to what tells a machine in a cloud who it is: no proxies, and nobody waits long

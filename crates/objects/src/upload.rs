@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -33,6 +34,9 @@ pub(crate) const MAX_COPY: u64 = 5 << 30;
 /// How many MiB of parts a store may hold in memory: one that fills for each of three, with one on
 /// its way.
 pub(crate) const ROOM: usize = 20;
+
+/// How long an object waits for room that has nothing in memory.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An object that is being written. If it is dropped before it is finished, nothing of it stays.
 pub struct Upload {
@@ -88,8 +92,8 @@ impl Upload {
     /// If the store does not take it.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), Error> {
         while !bytes.is_empty() {
-            if self.room.is_none() {
-                self.room = Some(self.take_room().await);
+            if self.len == 0 {
+                self.room = self.take_room().await;
             }
             let left = narrow(self.part.saturating_sub(self.len)).min(bytes.len());
             let piece = bytes.split_to(left);
@@ -137,12 +141,17 @@ impl Upload {
         }
     }
 
-    async fn take_room(&self) -> OwnedSemaphorePermit {
+    /// Waits for room for a part; not for ever if nothing of this object is in memory: what others
+    /// hold may be waiting for us to take the next piece of the same stream.
+    async fn take_room(&mut self) -> Option<OwnedSemaphorePermit> {
         let mib = self.part.div_ceil(MIB).min(wide(ROOM));
         let mib = u32::try_from(mib).unwrap_or(u32::MAX);
         // It is never closed.
-        let taken = self.store.0.room.clone().acquire_many_owned(mib).await;
-        taken.expect("the room of a store is there as long as the store")
+        let taking = self.store.0.room.clone().acquire_many_owned(mib);
+        if self.sending.is_empty() {
+            return tokio::time::timeout(PATIENCE, taking).await.ok()?.ok();
+        }
+        taking.await.ok()
     }
 
     /// Sends what is waiting as a part.

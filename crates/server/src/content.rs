@@ -32,6 +32,16 @@ pub trait Content: fmt::Debug + Send + Sync + 'static {
     ///
     /// If they cannot be read.
     fn blob(&self, digest: &Digest) -> io::Result<ByteStream>;
+
+    /// The bytes of a blob that is there from `from` on, which nobody has verified; `None` where they
+    /// are not to be had without those before.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read.
+    fn rest(&self, _digest: &Digest, _from: u64) -> io::Result<Option<ByteStream>> {
+        Ok(None)
+    }
 }
 
 /// The bytes of a stream from `from` to `to`, the latter not included.

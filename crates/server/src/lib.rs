@@ -81,7 +81,7 @@ const READERS: usize = 8;
 const REFERRING: usize = 2;
 
 /// How a registry is to be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// The folder.
     pub root: PathBuf,

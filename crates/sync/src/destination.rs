@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use skopeo_image::Reference;
-use skopeo_transport::{CollectionKind, join};
+use skopeo_transport::{CollectionKind, is_bucket, join};
 
 use crate::naming::Naming;
 
@@ -54,6 +54,8 @@ impl Place {
         match self.kind {
             CollectionKind::Docker => format!("//{}", join(&self.place, label)),
             CollectionKind::Storage => format!("{}{label}", self.place),
+            // Two slashes that are not one.
+            CollectionKind::Oci if is_bucket(&self.place) => format!("{}:{label}", self.place),
             _ => join(&self.place, label),
         }
     }

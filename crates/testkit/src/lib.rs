@@ -14,6 +14,7 @@
 //! ```
 
 pub mod certificate;
+pub mod cloud;
 pub mod distance;
 pub mod dockerd;
 pub mod gpg;
@@ -23,6 +24,7 @@ pub mod proxy;
 pub mod registry;
 pub mod rest;
 pub mod run;
+pub mod s3;
 pub mod shelf;
 pub mod slurm;
 pub mod tar;
@@ -30,6 +32,7 @@ pub mod terminal;
 pub mod twin;
 
 pub use certificate::Certificate;
+pub use cloud::Cloud;
 pub use distance::Distance;
 pub use dockerd::Dockerd;
 pub use gpg::Gpg;
@@ -37,6 +40,7 @@ pub use home::Home;
 pub use image::{Format, Image};
 pub use registry::{Fault, On, Registry, Seen, TokenAuth};
 pub use run::{Run, run};
+pub use s3::{S3, S3Fault};
 pub use slurm::Slurm;
 pub use tar::Tar;
 pub use twin::Twin;

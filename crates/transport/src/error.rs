@@ -14,7 +14,7 @@ use crate::collection::CollectionError;
 use crate::dir::DirError;
 use crate::docker_tar::{DockerTarError, SavedError};
 use crate::invalid_file::InvalidFile;
-use crate::layout::LayoutError;
+use crate::layout::{BucketError, LayoutError};
 use crate::name::NameError;
 use crate::registry::{DeletionError, DockerError};
 use crate::signature_error::SignaturesError;
@@ -103,6 +103,9 @@ pub enum Error {
     /// An image in an OCI layout.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// An image in an OCI layout in a bucket of an object store.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
     /// An image in a registry.
     #[error(transparent)]
     Docker(#[from] DockerError),
@@ -149,6 +152,7 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         match self {
             Self::Layout(error) => matches!(error, LayoutError::NoSuchReference(_)),
+            Self::Bucket(error) => error.is_not_found(),
             Self::Atomic(error) => error.class() == Some(ErrorClass::NotFound),
             Self::Storage(error) => error.is_not_found(),
             Self::Docker(error) => error.is_not_found(),
@@ -171,6 +175,7 @@ impl Error {
             Self::Vanished(_) => true,
             Self::Archive(ArchiveError::Write(TarWriteError::Changed(_))) => true,
             Self::Docker(error) => error.is_transient(),
+            Self::Bucket(error) => error.is_transient(),
             Self::Atomic(error) => error.is_transient(),
             Self::Deletion(error) => error.registry().is_some_and(RegistryError::is_transient),
             Self::Signatures(error) => error.registry().is_some_and(RegistryError::is_transient),
@@ -221,6 +226,7 @@ impl Classify for Error {
             Self::Archive(error) => return error.class(),
             Self::Dir(error) => return error.class(),
             Self::Layout(error) => return error.class(),
+            Self::Bucket(error) => return error.class(),
             Self::Docker(error) => return error.class(),
             Self::Deletion(error) => return error.class(),
             Self::DockerTar(error) => return error.class(),
@@ -244,6 +250,7 @@ impl Classify for Error {
             Self::Config(error) => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::Layout(error) => error.hint(),
+            Self::Bucket(error) => error.hint(),
             Self::Docker(error) => error.hint(),
             Self::Deletion(error) => error.hint(),
             Self::DockerTar(error) => error.hint(),
@@ -281,6 +288,12 @@ impl From<TarWriteError> for Error {
             TarWriteError::Unfinished => Self::NothingToCommit,
             error => Self::Archive(error.into()),
         }
+    }
+}
+
+impl From<skopeo_objects::Error> for Error {
+    fn from(error: skopeo_objects::Error) -> Self {
+        BucketError::from(error).into()
     }
 }
 

@@ -82,7 +82,7 @@ pub use docker_tar::{DaemonError, DaemonName, DockerArchiveName, DockerTarError,
 pub use error::{Error, classified, is_transient};
 pub use invalid_file::InvalidFile;
 pub use kept_signatures::KeptSignatures;
-pub use layout::{ArchiveName, LayoutError, LayoutName};
+pub use layout::{ArchiveName, BucketError, BucketName, LayoutError, LayoutName};
 pub use name::{ImageName, NameError};
 pub use opened::Opened;
 pub use options::{
@@ -116,6 +116,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
         ImageName::Docker(name) => Box::new(registry::open(name, options)?),
         ImageName::Dir(name) => Box::new(dir::open(name)?),
         ImageName::Oci(name) => Box::new(layout::open(name, options)?),
+        ImageName::Bucket(name) => Box::new(layout::bucket::open(name, options).await?),
         ImageName::Sif(name) => Box::new(synthetic::open_sif(name, options).await?),
         ImageName::DockerArchive(name) => Box::new(docker_tar::open(name, options).await?),
         ImageName::OciArchive(name) => Box::new(layout::open_archive(name, options).await?),
@@ -137,6 +138,7 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
         ImageName::Docker(name) => Box::new(registry::create(name, options).await?),
         ImageName::Dir(name) => Box::new(dir::create(name, &options.dir)?),
         ImageName::Oci(name) => Box::new(layout::create(name, &options.layout)?),
+        ImageName::Bucket(name) => Box::new(layout::bucket::create(name, options).await?),
         ImageName::Sif(_) | ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
         ImageName::DockerArchive(name) => Box::new(docker_tar::create(name, options).await?),
         ImageName::OciArchive(name) => Box::new(layout::create_archive(name, options).await?),
@@ -160,6 +162,7 @@ pub async fn look(name: &ImageName, options: &Options) -> Result<Box<dyn Probe>,
         ImageName::Atomic(name) => Box::new(atomic::create(name, options).await?),
         ImageName::Dir(name) => Box::new(dir::look(name, &options.dir)?),
         ImageName::Oci(name) => Box::new(layout::look(name, &options.layout)?),
+        ImageName::Bucket(name) => Box::new(layout::bucket::look(name, options).await?),
         ImageName::Sif(_) | ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
         ImageName::DockerArchive(_) => Box::new(docker_tar::look(name, options)),
         ImageName::OciArchive(name) => Box::new(layout::look_at_archive(name, options)?),
@@ -176,6 +179,7 @@ pub async fn delete(name: &ImageName, options: &Options) -> Result<(), Error> {
     match name {
         ImageName::Docker(name) => registry::delete(name, options).await,
         ImageName::Oci(name) => layout::delete(name, &options.layout, None).await,
+        ImageName::Bucket(name) => layout::bucket::delete(name, options, None).await,
         ImageName::Storage(name) => storage::delete(name, options).await,
         ImageName::OciArchive(_) => {
             Err(Error::Unsupported { transport: "oci", operation: "Deleting images" })
@@ -201,6 +205,7 @@ pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Er
         ImageName::Docker(name) => registry::tags(name, options).await,
         ImageName::DockerArchive(name) => docker_tar::tags(name, options).await,
         ImageName::Oci(name) => layout::names(name, &options.layout).await,
+        ImageName::Bucket(name) => layout::bucket::names(name, options).await,
         ImageName::OciArchive(name) => layout::names_in_archive(name, options).await,
         ImageName::Atomic(_)
         | ImageName::Dir(_)
@@ -265,6 +270,10 @@ pub async fn siblings(
             let (digest, names) = layout::siblings(name, &options.layout).await?;
             Ok((digest, Some(names)))
         }
+        ImageName::Bucket(name) => {
+            let (digest, names) = layout::bucket::siblings(name, options).await?;
+            Ok((digest, Some(names)))
+        }
         _ => Err(Error::Unsupported { transport: name.transport(), operation: "Looking for tags" }),
     }
 }
@@ -294,6 +303,22 @@ pub async fn retag(name: &ImageName, options: &Options, digest: &Digest) -> Resu
         Some(name) => registry::retag(name, options, digest).await,
         None => Err(Error::Unsupported { transport: name.transport(), operation: "Writing tags" }),
     }
+}
+
+/// Whether a place of many images, or what stands behind the colon of an image's name, is meant to
+/// be in a bucket of an object store.
+#[must_use]
+pub fn is_bucket(place: &str) -> bool {
+    layout::bucket::is_meant(place)
+}
+
+/// The place of a layout, or an archive, and what an image is called there: parted by the first
+/// colon that does not belong to the place.
+#[must_use]
+pub fn split_layout(details: &str) -> Option<(&str, &str)> {
+    let from = if is_bucket(details) { details.find("://")?.saturating_add(3) } else { 0 };
+    let at = details.get(from..)?.find(':')?.saturating_add(from);
+    Some((details.get(..at)?, details.get(at.saturating_add(1)..)?))
 }
 
 /// An error with all its sources in one line, for those that are only told of beside another.

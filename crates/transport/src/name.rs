@@ -10,7 +10,7 @@ use skopeo_image::{Classify, ErrorClass, PolicyScope, Reference, ReferenceError}
 use crate::atomic::AtomicName;
 use crate::dir::DirName;
 use crate::docker_tar::{DaemonName, DockerArchiveName};
-use crate::layout::{ArchiveName, LayoutName};
+use crate::layout::{ArchiveName, BucketName, LayoutName};
 use crate::registry::DockerName;
 use crate::storage::{StorageName, StorageNameError};
 use crate::synthetic::{SifName, TarballName};
@@ -28,6 +28,8 @@ pub enum ImageName {
     Dir(DirName),
     /// `oci:PATH[:REFERENCE]`.
     Oci(LayoutName),
+    /// `oci:s3://BUCKET/PREFIX[:REFERENCE]`, and `gs://`, `az://`.
+    Bucket(BucketName),
     /// `sif:PATH`.
     Sif(SifName),
     /// `docker-archive:PATH[:REFERENCE]`.
@@ -101,6 +103,7 @@ impl ImageName {
             Self::Docker(name) => name,
             Self::Dir(name) => name,
             Self::Oci(name) => name,
+            Self::Bucket(name) => name,
             Self::Sif(name) => name,
             Self::DockerArchive(name) => name,
             Self::OciArchive(name) => name,
@@ -128,7 +131,10 @@ impl ImageName {
     /// Whether a copy to it that was cut short leaves there what the next one need not copy.
     #[must_use]
     pub fn keeps_what_came(&self) -> bool {
-        matches!(self, Self::Docker(_) | Self::Atomic(_) | Self::Dir(_) | Self::Oci(_))
+        matches!(
+            self,
+            Self::Docker(_) | Self::Atomic(_) | Self::Dir(_) | Self::Oci(_) | Self::Bucket(_)
+        )
     }
 
     pub(crate) fn docker_name(&self) -> Option<&DockerName> {
@@ -219,6 +225,9 @@ pub enum NameError {
     /// No name of an image in a store of podman.
     #[error(transparent)]
     Storage(StorageNameError),
+    /// No place in an object store.
+    #[error(transparent)]
+    Bucket(#[from] skopeo_objects::UrlError),
     /// The path leads nowhere.
     #[error(transparent)]
     Path(FileError),
@@ -335,6 +344,7 @@ impl Classify for NameError {
             | Self::LayoutReference(_)
             | Self::Colon(_)
             | Self::IndexNotInteger { .. }
+            | Self::Bucket(_)
             | Self::IndexNegative(_) => Some(ErrorClass::InvalidInput),
         }
     }

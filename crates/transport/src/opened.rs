@@ -10,13 +10,14 @@ use skopeo_archive::{Stamp, is_special};
 
 use crate::Error;
 use crate::docker_tar::Saved;
-use crate::layout::{Index, PackedLayout};
+use crate::layout::{Buckets, Index, PackedLayout};
 
 /// The archives and indexes that images have been read from with the same [`Options`](crate::Options).
 ///
 /// A file that has changed is read again. What comes through a pipe stays what came first.
 #[derive(Debug, Default)]
 pub struct Opened {
+    pub(crate) buckets: Buckets,
     pub(crate) indexes: Shelf<Index>,
     pub(crate) layouts: Shelf<PackedLayout>,
     pub(crate) saved: Shelf<Saved>,

@@ -3,7 +3,7 @@
 use crate::atomic::AtomicName;
 use crate::dir::DirName;
 use crate::docker_tar::{DaemonName, DockerArchiveName};
-use crate::layout::{ArchiveName, LayoutName};
+use crate::layout::{ArchiveName, BucketName, LayoutName, bucket};
 use crate::name::{ImageName, NameError};
 use crate::registry::DockerName;
 use crate::storage::StorageName;
@@ -110,8 +110,14 @@ pub static TRANSPORTS: [Transport; 11] = [
         writes: true,
         deletes: true,
         lists_tags: true,
-        parse: Some(|details| LayoutName::parse(details).map(ImageName::Oci)),
-        ..Transport::unbuilt("oci", "PATH[:REFERENCE | :@INDEX]")
+        parse: Some(|details| {
+            if bucket::is_meant(details) {
+                BucketName::parse(details).map(ImageName::Bucket)
+            } else {
+                LayoutName::parse(details).map(ImageName::Oci)
+            }
+        }),
+        ..Transport::unbuilt("oci", "{PATH | BUCKET_URL}[:REFERENCE | :@INDEX]")
     },
     Transport {
         reads: true,

@@ -27,6 +27,8 @@ pub(crate) fn command() -> Command {
             "Serves FOLDER as a registry until it is interrupted. FOLDER is an OCI layout or a tree of layouts.\n\
              Clients can pull everything that `skopeo copy` and `skopeo sync` wrote there.\n\
              A folder of dir: images or an archive (oci-archive, docker-archive) is served read-only.\n\
+             A layout in an object store is served read-only, too: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or\n\
+             az://ACCOUNT/CONTAINER/PREFIX. Changes there are served within two minutes.\n\
              Each request is a line on stderr. GET /healthz is answered for everybody.",
         )
         .examples(&["skopeo serve ./layout", "skopeo serve --listen :0 --read-only ./layout"])

@@ -15,6 +15,9 @@ dir:PATH: an image in a folder of its own, a file for each blob.
 
 oci:PATH[:REFERENCE] or oci:PATH:@INDEX: an image in a folder that is an OCI layout.
 
+oci:s3://BUCKET/PREFIX[:REFERENCE], oci:gs://BUCKET/PREFIX[:REFERENCE] or \
+oci:az://ACCOUNT/CONTAINER/PREFIX[:REFERENCE]: an image in an object store that holds an OCI layout.
+
 oci-archive:PATH[:REFERENCE] or oci-archive:PATH:@INDEX: an image in a tar of an OCI layout.
 
 docker-archive:PATH[:NAME:TAG] or docker-archive:PATH:@INDEX: an image in a tar as `docker save` writes it.

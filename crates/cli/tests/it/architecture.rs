@@ -18,7 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("registry", &["image", "x509"]),
     ("trust", &["image", "x509"]),
     ("storage", &["image", "archive"]),
-    ("transport", &["image", "blob", "archive", "config", "registry", "storage"]),
+    ("objects", &["image"]),
+    ("transport", &["image", "blob", "archive", "config", "objects", "registry", "storage"]),
     ("copy", &["image", "blob", "transport", "trust"]),
     ("sync", &["image", "transport", "trust", "copy"]),
     ("server", &["image", "blob"]),
@@ -252,6 +253,7 @@ const READERS: &[&str] = &[
     "config/src/lib.rs",
     "copy/src/lib.rs",
     "image/src/lib.rs",
+    "objects/src/lib.rs",
     "registry/src/lib.rs",
     "server/src/lib.rs",
     "storage/src/lib.rs",
@@ -319,6 +321,12 @@ const CIRCLES: &[(&str, &str, &[&str], &str)] = &[
     ("copy", "plan", &["frozen", "image"], "what may not change is told of an image's plan"),
     ("copy", "transfer", &["blob", "once"], "what is brought once is a blob that was brought"),
     (
+        "objects",
+        "",
+        &["lock", "tickets", "store", "upload", "replace"],
+        "a store counts the uploads that it has; a lock is a ticket where there are no conditions",
+    ),
+    (
         "registry",
         "",
         &["authorize", "client", "manifests", "repository", "send", "tags", "warning"],
@@ -342,6 +350,7 @@ const CIRCLES: &[(&str, &str, &[&str], &str)] = &[
         &["index", "kept", "layout", "names", "reach", "room"],
         "what a layout needs is found in a layout, and counted",
     ),
+    ("transport", "layout/bucket", &["editor", "removal"], "an edit sweeps what it replaced"),
     ("transport", "", &["files", "partial"], "a file is what a download left, or becomes one"),
     (
         "transport",

@@ -5,6 +5,7 @@
 mod architecture;
 mod archive_added;
 mod atomic;
+mod buckets;
 mod completion;
 mod copy;
 mod delete;

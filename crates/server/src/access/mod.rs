@@ -15,7 +15,7 @@ use crate::error::Code;
 pub use htpasswd::Htpasswd;
 
 /// Who may use the registry.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub enum Access {
     /// Everybody.
     #[default]

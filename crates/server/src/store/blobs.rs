@@ -42,7 +42,13 @@ impl OpenBlob {
                 }
                 Ok(Body::of_file(file, to.saturating_sub(from)))
             }
-            BlobSource::Content(content, digest) => Ok(part(content.blob(&digest)?, from, to)),
+            BlobSource::Content(content, digest) => {
+                let rest = if from == 0 { None } else { content.rest(&digest, from)? };
+                Ok(match rest {
+                    Some(rest) => part(rest, 0, to.saturating_sub(from)),
+                    None => part(content.blob(&digest)?, from, to),
+                })
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! what its name says apart from the place, as `docker.io/library/busybox:1`.
 
 mod archive;
+mod bucket;
 mod error;
 mod folder;
 mod layout;
@@ -29,7 +30,7 @@ pub enum CollectionKind {
     Docker,
     /// A folder with folders of `dir:` images in it.
     Dir,
-    /// An OCI layout in a folder.
+    /// An OCI layout in a folder, or in a bucket of an object store.
     Oci,
     /// An OCI layout in a tar.
     OciArchive,
@@ -162,6 +163,9 @@ pub async fn collection(
     Ok(match kind {
         CollectionKind::Docker => Box::new(registry::Registry::new(place, options)),
         CollectionKind::Dir => Box::new(folder::Folder::new(place, options)),
+        CollectionKind::Oci if crate::layout::bucket::is_meant(place) => {
+            Box::new(bucket::Bucket::new(place, options).await?)
+        }
         CollectionKind::Oci => Box::new(layout::Layout::new(place, options)?),
         CollectionKind::OciArchive => Box::new(archive::Archive::new(place, options).await?),
         CollectionKind::DockerArchive => Box::new(saved::Saved::new(place, options).await?),
@@ -181,6 +185,9 @@ pub async fn held(
 ) -> Result<Vec<Held>, Error> {
     match kind {
         CollectionKind::Dir => folder::held(place).await,
+        CollectionKind::Oci if crate::layout::bucket::is_meant(place) => {
+            crate::layout::bucket::held(place, options).await
+        }
         CollectionKind::Oci => crate::layout::held(place, &options.layout).await,
         CollectionKind::OciArchive => crate::layout::held_in_archive(place, options).await,
         CollectionKind::DockerArchive => crate::docker_tar::held(place, options).await,

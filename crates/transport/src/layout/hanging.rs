@@ -133,7 +133,7 @@ pub(super) fn bundles(
 }
 
 /// What is to be hung on images of a layout when these get their names.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Hanging {
     /// The manifests that have been put.
     put: BTreeMap<Digest, Descriptor>,

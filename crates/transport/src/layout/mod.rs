@@ -6,6 +6,7 @@
 //! registry that is served from the layout does the same.
 
 mod archive;
+pub(crate) mod bucket;
 mod destination;
 mod editor;
 mod error;
@@ -31,6 +32,8 @@ pub(crate) use archive::{
     ManyPacked, PackedLayout, create as create_archive, held as held_in_archive,
     look as look_at_archive, names as names_in_archive, open as open_archive,
 };
+pub use bucket::{BucketError, BucketName};
+pub(crate) use bucket::{Buckets, ManyInBucket};
 pub(crate) use destination::{create, look};
 pub use error::LayoutError;
 pub(crate) use index::Index;
@@ -65,24 +68,9 @@ impl LayoutName {
     /// Parses what stands behind the colon: a path up to the next colon, then a reference.
     pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
         let (path, reference) = details.split_once(':').unwrap_or((details, ""));
-        let entry = match reference.strip_prefix('@') {
-            None if reference.is_empty() => Entry::Only,
-            None => Entry::Reference(reference.to_owned()),
-            Some(number) => match number.parse::<i64>() {
-                Ok(index) => Entry::Index(
-                    usize::try_from(index).map_err(|_| NameError::IndexNegative(index))?,
-                ),
-                Err(source) => {
-                    return Err(NameError::IndexNotInteger { text: number.to_owned(), source });
-                }
-            },
-        };
+        let entry = entry_of(reference)?;
         let resolved = resolve(path)?;
-        if let Entry::Reference(reference) = &entry
-            && !is_name(reference)
-        {
-            return Err(NameError::LayoutReference(reference.clone()));
-        }
+        check_entry(&entry)?;
         Ok(Self { path: path.to_owned(), resolved, entry })
     }
 
@@ -139,6 +127,38 @@ impl fmt::Display for LayoutName {
             Entry::Index(index) => write!(f, "{}:@{index}", self.path),
         }
     }
+}
+
+/// Which descriptor is meant by what stands behind the path of a layout.
+fn entry_of(reference: &str) -> Result<Entry, NameError> {
+    Ok(match reference.strip_prefix('@') {
+        None if reference.is_empty() => Entry::Only,
+        None => Entry::Reference(reference.to_owned()),
+        Some(number) => match number.parse::<i64>() {
+            Ok(index) => {
+                Entry::Index(usize::try_from(index).map_err(|_| NameError::IndexNegative(index))?)
+            }
+            Err(source) => {
+                return Err(NameError::IndexNotInteger { text: number.to_owned(), source });
+            }
+        },
+    })
+}
+
+fn check_entry(entry: &Entry) -> Result<(), NameError> {
+    match entry {
+        Entry::Reference(reference) if !is_name(reference) => {
+            Err(NameError::LayoutReference(reference.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same, of a text that has been looked at.
+fn parse_entry(reference: &str) -> Result<Entry, NameError> {
+    let entry = entry_of(reference)?;
+    check_entry(&entry)?;
+    Ok(entry)
 }
 
 /// Whether an image can be called so in a layout. What registries call images is more than the
@@ -231,27 +251,28 @@ pub(crate) async fn siblings(
     options: &LayoutOptions,
 ) -> Result<(Digest, Vec<String>), Error> {
     let folder = Folder::new(name, options);
-    let name = name.clone();
-    crate::files::blocking(move || {
-        let index = folder.index()?;
-        let meant = index.find(&name.entry)?;
-        let image = index.entry(meant)?;
-        let digest = image.descriptor()?.digest;
-        let is_doubled =
-            |entry: &index::Entry| name.reference().is_some() && entry.is_called_as(image);
-        let others = index.entries().iter().enumerate().filter(|(at, entry)| {
-            *at != meant
-                && !is_doubled(entry)
-                && entry.descriptor().is_ok_and(|target| target.digest == digest)
-        });
-        let others = others.map(|(at, entry)| match entry.ref_name() {
-            Some(name) if index.find_first(name) == Some(at) => name.to_owned(),
-            _ => format!("@{at}"),
-        });
-        let others = others.collect();
-        Ok((digest, others))
-    })
-    .await
+    let entry = name.entry.clone();
+    crate::files::blocking(move || siblings_in(&folder.index()?, &entry)).await
+}
+
+/// The digest of an image in an index, and what else it is called there.
+fn siblings_in(index: &Index, wanted: &Entry) -> Result<(Digest, Vec<String>), Error> {
+    let meant = index.find(wanted)?;
+    let image = index.entry(meant)?;
+    let digest = image.descriptor()?.digest;
+    let by_reference = matches!(wanted, Entry::Reference(_));
+    let is_doubled = |entry: &index::Entry| by_reference && entry.is_called_as(image);
+    let others = index.entries().iter().enumerate().filter(|(at, entry)| {
+        *at != meant
+            && !is_doubled(entry)
+            && entry.descriptor().is_ok_and(|target| target.digest == digest)
+    });
+    let others = others.map(|(at, entry)| match entry.ref_name() {
+        Some(name) if index.find_first(name) == Some(at) => name.to_owned(),
+        _ => format!("@{at}"),
+    });
+    let others = others.collect();
+    Ok((digest, others))
 }
 
 /// Writes the index that those which are `gone` are no longer in, without what hung on them, and

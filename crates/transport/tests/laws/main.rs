@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
 
+mod bucket;
+mod clouds;
 mod collection;
 mod dir;
 mod docker;

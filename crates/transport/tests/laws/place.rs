@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Sample;
 use skopeo_config::{Config, Environment, Overrides};
-use skopeo_testkit::Registry;
+use skopeo_testkit::{Registry, S3};
 use skopeo_transport::{Connections, Destination, Error, ImageName, Options, Source};
 
 /// A name in a fresh place, and how to open it. The place goes with the value.
@@ -16,6 +17,8 @@ pub(crate) struct Place {
     pub(crate) folder: tempfile::TempDir,
     /// The registry, where it is one.
     pub(crate) served: Option<Registry>,
+    /// The store, where it is in a bucket.
+    pub(crate) store: Option<S3>,
 }
 
 impl Place {
@@ -42,6 +45,29 @@ impl Place {
         Self::at(|folder| format!("oci-archive:{folder}/image.tar:tag"))
     }
 
+    pub(crate) async fn bucket() -> Self {
+        Self::in_store(S3::start())
+    }
+
+    /// A bucket of a store that knows no conditions.
+    pub(crate) async fn plain_bucket() -> Self {
+        Self::in_store(S3::with(skopeo_testkit::s3::Conditions::Ignored, Duration::ZERO))
+    }
+
+    /// A bucket of a store that speaks as Google's does.
+    pub(crate) async fn google_bucket() -> Self {
+        let mut place = Self::in_store(S3::google());
+        place.name = ImageName::parse("oci:gs://bucket/a/layout:tag").unwrap();
+        place
+    }
+
+    pub(crate) fn in_store(store: S3) -> Self {
+        let mut place = Self::at(|_| "oci:s3://bucket/a/layout:tag".to_owned());
+        place.options = options_with(place.folder.path(), &store.environment());
+        place.store = Some(store);
+        place
+    }
+
     pub(crate) async fn docker() -> Self {
         let served = Registry::start();
         let mut place = Self::at(|_| format!("docker://{}/ns/repo:tag", served.host()));
@@ -54,7 +80,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let name = name(folder.path().to_str().unwrap());
         let options = options(folder.path());
-        Self { name: ImageName::parse(&name).unwrap(), options, folder, served: None }
+        Self { name: ImageName::parse(&name).unwrap(), options, folder, served: None, store: None }
     }
 
     /// A store of podman, if we may give files to others.
@@ -113,6 +139,9 @@ impl Place {
 
     /// The paths of all files, relative, sorted.
     pub(crate) fn files(&self) -> Vec<String> {
+        if let Some(store) = &self.store {
+            return store.keys();
+        }
         let root = self.folder.path().to_owned();
         let (mut folders, mut files) = (vec![root.clone()], Vec::new());
         while let Some(folder) = folders.pop() {
@@ -133,7 +162,14 @@ impl Place {
 
 /// Options of a machine whose configuration is all below `root`: none, at first.
 pub(crate) fn options(root: &Path) -> Options {
-    let environment = Environment::fixed([("PATH", "/usr/bin")], root.join("home"), 1000, root);
+    options_with(root, &[])
+}
+
+/// The same with these variables.
+pub(crate) fn options_with(root: &Path, variables: &[(&'static str, String)]) -> Options {
+    let more = variables.iter().map(|(name, value)| (*name, value.as_str()));
+    let variables = [("PATH", "/usr/bin")].into_iter().chain(more);
+    let environment = Environment::fixed(variables, root.join("home"), 1000, root);
     let config = Config::with_environment(Overrides::default(), environment);
     Options::new(Arc::new(config), Connections::new())
 }

@@ -50,7 +50,7 @@ impl Sample {
         Self::of(plain.config, layers)
     }
 
-    fn of(config: Bytes, layers: Vec<Bytes>) -> Self {
+    pub(crate) fn of(config: Bytes, layers: Vec<Bytes>) -> Self {
         let describe = |media_type: &MediaType, bytes: &Bytes| {
             format!(
                 "{{\"mediaType\":\"{media_type}\",\"digest\":\"{}\",\"size\":{}}}",

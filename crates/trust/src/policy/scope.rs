@@ -8,6 +8,7 @@ use skopeo_image::Digest;
 /// Whether `scope` may stand under `transport`. Unknown transports may have any.
 pub(super) fn is_valid(transport: &str, scope: &str) -> bool {
     match transport {
+        "oci" if has_scheme(scope) => is_bucket(scope),
         "dir" | "oci" | "oci-archive" | "sif" => is_clean_path(scope),
         "docker-archive" | "tarball" => false,
         "docker-daemon" => scope.parse::<Digest>().is_err(),
@@ -21,6 +22,20 @@ pub(super) fn is_valid(transport: &str, scope: &str) -> bool {
 fn is_clean_path(scope: &str) -> bool {
     let Some(rest) = scope.strip_prefix('/') else { return false };
     rest.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// Whether it is a place in an object store.
+fn has_scheme(scope: &str) -> bool {
+    ["s3://", "gs://", "az://"].iter().any(|scheme| scope.starts_with(scheme))
+}
+
+/// `s3://bucket[/prefix]`, `gs://bucket[/prefix]` or `az://account/container[/prefix]`, without a
+/// slash at the end.
+fn is_bucket(scope: &str) -> bool {
+    let Some((scheme, rest)) = scope.split_once("://") else { return false };
+    let parts: Vec<&str> = rest.split('/').collect();
+    let least = if scheme == "az" { 2 } else { 1 };
+    parts.len() >= least && parts.iter().all(|part| !matches!(*part, "" | "." | ".."))
 }
 
 /// `[driver@/root]` or `[/root]`, then `name`, `name@digest`, `name@id` or `name@digest@id`.
@@ -73,6 +88,13 @@ mod tests {
             ("dir", "/a/../b", false),
             ("oci", "/a/b:tag", true),
             ("oci", "a", false),
+            ("oci", "s3://bucket", true),
+            ("oci", "s3://bucket/a/b", true),
+            ("oci", "s3://bucket/a/", false),
+            ("oci", "s3://", false),
+            ("oci", "az://account", false),
+            ("oci", "az://account/container", true),
+            ("dir", "s3://bucket", false),
             ("oci-archive", "/a.tar", true),
             ("sif", "/a/./b", false),
             ("docker-archive", "/a", false),

@@ -1,5 +1,6 @@
 //! `serve FOLDER`.
 
+mod bucket;
 mod images;
 mod log;
 mod place;
@@ -44,6 +45,19 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         // Before anybody can know that there is something to end.
         let signals = Signals::listen()?;
         let place = Place::of(folder, flags.create)?;
+        if let Place::Bucket(url) = &place {
+            let live = bucket::Live::open(app, url, options).await?;
+            let serving = live.listen(&listen).await?;
+            let address = serving.address();
+            print(format!("Serving {folder} on {scheme}://{address}\n"))?;
+            warn_of_strangers(&flags, folder, address, false);
+            tell(&live.registry()).await?;
+            let refreshed = live.keep_fresh();
+            let _ = signals.wait().await;
+            refreshed.abort();
+            serving.stop().await;
+            return Ok(());
+        }
         let (registry, is_writable) = open(app, folder, &place, options).await?;
         let serving = registry.listen(&listen).await?;
         let address = serving.address();

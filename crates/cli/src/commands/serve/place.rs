@@ -18,6 +18,8 @@ const MAX_DEPTH: usize = 32;
 pub(super) enum Place {
     /// A folder of layouts.
     Layouts,
+    /// A layout in a bucket of an object store.
+    Bucket(String),
     /// Images of another format, as they lie.
     Images {
         /// Of which: what it may be, in the order in which it is tried.
@@ -33,6 +35,14 @@ impl Place {
     /// # Errors
     /// If there is nothing, unless it is to be made.
     pub(super) fn of(argument: &str, create: bool) -> Result<Self> {
+        let bucket = argument.strip_prefix("oci:").unwrap_or(argument);
+        if skopeo_transport::is_bucket(bucket) {
+            return if create {
+                Err(not_made(bucket).into())
+            } else {
+                Ok(Self::Bucket(bucket.to_owned()))
+            };
+        }
         for kind in [CollectionKind::OciArchive, CollectionKind::DockerArchive, CollectionKind::Dir]
         {
             let path = argument.strip_prefix(kind.as_str()).and_then(|it| it.strip_prefix(':'));
@@ -74,6 +84,14 @@ impl Place {
 fn transport_of(argument: &str) -> Option<&str> {
     let (transport, _) = argument.split_once(':')?;
     skopeo_transport::find(transport).map(|transport| transport.name)
+}
+
+fn not_made(bucket: &str) -> Classed {
+    Classed {
+        class: ErrorClass::Unsupported,
+        sentence: format!("serving {bucket}: what is in a bucket is served read-only"),
+        hint: Some(format!("leave --create out; copy and sync write to oci:{bucket}")),
+    }
 }
 
 fn missing(argument: &str) -> Classed {

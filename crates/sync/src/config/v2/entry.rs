@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use skopeo_image::{Named, Reference};
-use skopeo_transport::CollectionKind;
+use skopeo_transport::{CollectionKind, split_layout};
 
 use super::{Entry, From, Platforms, Tags};
 use crate::config::values::{Count, Expression, Range, Several, Tag, Text};
@@ -279,7 +279,7 @@ fn exactly(text: &str, from: &From, suffix: &str) -> Result<Goal, String> {
             Ok(goal(kind, place, Label::Exactly(label.to_owned())))
         }
         CollectionKind::Oci | CollectionKind::OciArchive | CollectionKind::DockerArchive => {
-            match details.split_once(':') {
+            match split_layout(details) {
                 Some((place, label)) if !place.is_empty() && !label.is_empty() => {
                     Ok(goal(kind, place, Label::Exactly(label.to_owned())))
                 }
