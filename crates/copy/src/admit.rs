@@ -1,11 +1,14 @@
 //! Fetch, check the digest, ask the policy.
 
-use skopeo_image::{Descriptor, RawManifest, Signature, Which};
+use std::sync::atomic::Ordering;
+
+use skopeo_image::{Descriptor, Digest, RawManifest, Signature, Which};
 use skopeo_transport::{Error as TransportError, Source};
 use skopeo_trust::{Admitted, Policy};
 
+use crate::job::Job;
 use crate::request::SourceSignatures;
-use crate::{Error, Event, Job, Request};
+use crate::{Error, Event, Request};
 
 /// An image that may be copied, and the signatures that go with it.
 pub(crate) struct Welcome {
@@ -21,6 +24,7 @@ pub(crate) async fn fetch(job: &Job<'_>, which: &Which) -> Result<RawManifest, E
     {
         return Ok(list);
     }
+    job.manifests.fetch_add(1, Ordering::Relaxed);
     let manifest = job.source.manifest(which).await.map_err(|source| match which {
         // The words of the original, which reads files later than it asks registries.
         Which::Top if matches!(source, TransportError::Io(_)) => {
@@ -124,4 +128,10 @@ pub(crate) async fn list_signatures(
         job.session.tell(Event::CheckingListSignatures);
     }
     Ok(signatures)
+}
+
+/// Returns the digest of a manifest of the source.
+pub(crate) fn digest_of(job: &Job<'_>, manifest: &RawManifest) -> Result<Digest, Error> {
+    let name = job.source.name();
+    manifest.digest().map_err(|source| Error::Manifest { name: name.to_string(), source })
 }

@@ -11,50 +11,24 @@ use skopeo_image::{
 use skopeo_transport::{PutManifestError, Role};
 use tracing::debug;
 
-use crate::admit::Welcome;
-use crate::assemble::{self, Assembled};
+use crate::admit::digest_of;
+use crate::assemble::{self, Assembled, Written, warn_of_size};
+use crate::decide::{ImageDecision, ListDecision, Place};
 use crate::error::sentence;
 use crate::event::BlobKind;
+use crate::item::Item;
+use crate::job::{Execution, Job};
 use crate::plan::ImagePlan;
-use crate::transfer::{self, Item, Transferred};
-use crate::{Error, Event, Job};
-
-/// What is at the destination now.
-#[derive(Clone, Debug)]
-pub(crate) struct Written {
-    pub(crate) manifest: RawManifest,
-    pub(crate) digest: Digest,
-    /// How the layers are packed, as far as it is known.
-    pub(crate) compressions: Vec<Compression>,
-}
-
-/// Where an image goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Under the destination's name.
-    Top,
-    /// Into a list. The digest is the image's at the source.
-    List(Digest),
-}
-
-impl Place {
-    /// Where a manifest of that digest goes.
-    pub(crate) fn which(&self, digest: &Digest) -> Which {
-        match self {
-            Self::Top => Which::Top,
-            Self::List(_) => Which::Instance(digest.clone()),
-        }
-    }
-}
+use crate::transfer::{self, Transferred};
+use crate::{Error, Event};
 
 /// Writes an image whose layers are there.
 pub(crate) async fn write_image(
-    job: &Job<'_>,
-    plan: &ImagePlan,
-    welcome: &Welcome,
+    run: Execution<'_>,
+    image: &ImageDecision,
     mut transferred: Transferred,
-    place: &Place,
 ) -> Result<Written, Error> {
+    let ImageDecision { admitted, plan, place, .. } = image;
     let mut attempts = Vec::new();
     let mut transient = false;
     let mut class = None;
@@ -63,11 +37,11 @@ pub(crate) async fn write_image(
     compressions.sort_unstable();
     compressions.dedup();
     for (at, to) in plan.types.iter().enumerate() {
-        let original = welcome.admitted.manifest();
-        let error = match try_type(job, plan, original, &mut transferred, to, place).await {
+        let original = admitted.manifest();
+        let error = match try_type(run, plan, original, &mut transferred, to, place).await {
             Ok((manifest, digest)) => {
-                let signatures = job.signed(&manifest, &welcome.signatures).await?;
-                store_signatures(job, &signatures, &place.which(&digest)).await?;
+                let signatures = run.job.signed(&manifest, &image.signatures).await?;
+                store_signatures(run, &signatures, &place.which(&digest)).await?;
                 return Ok(Written { manifest, digest, compressions });
             }
             Err(error) => error,
@@ -93,7 +67,7 @@ fn another_may_do(error: &Error) -> bool {
 }
 
 async fn try_type(
-    job: &Job<'_>,
+    run: Execution<'_>,
     plan: &ImagePlan,
     original: &RawManifest,
     transferred: &mut Transferred,
@@ -104,13 +78,13 @@ async fn try_type(
     if is_conversion && transferred.config.is_none() && assemble::needs_config(&plan.image, to) {
         // The first type did not need it.
         if let Some(config) = &plan.config {
-            transferred.config = Some(job.read_config(config).await?);
+            transferred.config = Some(run.job.read_config(config).await?);
         }
     }
     if assemble::needs_diff_ids(&plan.image, to) {
         for (layer, moved) in plan.layers.iter().zip(&mut transferred.layers) {
             if moved.diff_id.is_none() {
-                moved.diff_id = Some(job.diff_id(&layer.blob).await?);
+                moved.diff_id = Some(run.job.diff_id(&layer.blob).await?);
             }
         }
     }
@@ -118,51 +92,55 @@ async fn try_type(
     let assembled = assemble::assemble(plan, original, config, &transferred.layers, to)?;
     let (manifest, digest) = match assembled {
         Assembled::AsItWas(manifest) => {
-            put_config(job, plan, transferred.config.as_ref()).await?;
+            put_config(run, plan, transferred.config.as_ref()).await?;
             let digest = match place {
                 // The list at the source names it so, by whatever algorithm.
                 Place::List(digest) => digest.clone(),
-                Place::Top => digest_of(job, &manifest)?,
+                Place::Top => digest_of(run.job, &manifest)?,
             };
             (manifest, digest)
         }
         Assembled::Changed(Converted { manifest, config, blobs }) => {
             for (digest, bytes) in &blobs {
                 let blob = descriptor(MediaType::DOCKER_LAYER_GZIP, digest, bytes);
-                job.put_bytes(&blob, bytes, Role::Layer(0)).await?;
+                run.put_bytes(&blob, bytes, Role::Layer(0)).await?;
             }
             match config {
                 Some((digest, bytes)) => {
                     let blob = descriptor(MediaType::default(), &digest, &bytes);
-                    transfer::tell_started(job, &digest, blob.size, BlobKind::Config);
-                    job.put_bytes(&blob, &bytes, Role::Config).await?;
+                    transfer::tell_started(run.job, &digest, blob.size, BlobKind::Config);
+                    run.put_bytes(&blob, &bytes, Role::Config).await?;
                 }
                 None if !to.is_schema1() => {
-                    put_config(job, plan, transferred.config.as_ref()).await?;
+                    put_config(run, plan, transferred.config.as_ref()).await?;
                 }
                 // Schema 1 has none.
                 None => {}
             }
-            let digest = digest_of(job, &manifest)?;
+            let digest = digest_of(run.job, &manifest)?;
             (manifest, digest)
         }
     };
-    job.session.tell(Event::WritingManifest);
-    let put = job.writer().put_manifest(&manifest, &place.which(&digest)).await;
+    run.job.session.tell(Event::WritingManifest);
+    let put = run.destination.put_manifest(&manifest, &place.which(&digest)).await;
     put.map_err(|error| Error::WriteManifest(error.into()))?;
     Ok((manifest, digest))
 }
 
 /// Brings the source's own config. Where the plan foresaw it, it is there already.
-async fn put_config(job: &Job<'_>, plan: &ImagePlan, bytes: Option<&Bytes>) -> Result<(), Error> {
+async fn put_config(
+    run: Execution<'_>,
+    plan: &ImagePlan,
+    bytes: Option<&Bytes>,
+) -> Result<(), Error> {
     let Some(config) = &plan.config else { return Ok(()) };
     if plan.keeps_type() {
         return Ok(());
     }
-    transfer::tell_started(job, &config.digest, config.size, BlobKind::Config);
+    transfer::tell_started(run.job, &config.digest, config.size, BlobKind::Config);
     match bytes {
-        Some(bytes) => job.put_bytes(config, bytes, Role::Config).await,
-        None => job.bring(&Item::config(config)).await.map(drop),
+        Some(bytes) => run.put_bytes(config, bytes, Role::Config).await,
+        None => run.bring(&Item::config(config)).await.map(drop),
     }
 }
 
@@ -177,15 +155,15 @@ fn descriptor(media_type: MediaType, digest: &Digest, bytes: &Bytes) -> Descript
 }
 
 async fn store_signatures(
-    job: &Job<'_>,
+    run: Execution<'_>,
     signatures: &[Signature],
     which: &Which,
 ) -> Result<(), Error> {
     if signatures.is_empty() {
         return Ok(());
     }
-    job.session.tell(Event::StoringSignatures);
-    job.writer()
+    run.job.session.tell(Event::StoringSignatures);
+    run.destination
         .put_signatures(signatures, which)
         .await
         .map_err(|error| Error::WriteSignatures(error.into()))
@@ -193,28 +171,34 @@ async fn store_signatures(
 
 /// Writes a list whose instances are there.
 pub(crate) async fn write_list(
-    job: &Job<'_>,
-    candidates: &[RawManifest],
-    is_frozen: bool,
-    signatures: &[Signature],
-    place: &Place,
+    run: Execution<'_>,
+    list: &ListDecision,
+    entries: &[(usize, Written)],
 ) -> Result<Written, Error> {
-    job.session.tell(Event::WritingList);
+    let ListDecision { plan, place, .. } = list;
+    for (at, written) in entries {
+        if let Some(instance) = plan.instances.get(*at) {
+            warn_of_size(&instance.descriptor, written);
+        }
+    }
+    let host = &run.job.request.host;
+    let candidates = assemble::lists(plan, &list.manifest, entries, host)?;
+    run.job.session.tell(Event::WritingList);
     let mut attempts = Vec::new();
     let mut transient = false;
     let mut class = None;
-    for manifest in candidates {
+    for manifest in &candidates {
         let digest = match place {
-            Place::List(digest) if is_frozen => digest.clone(),
-            _ => digest_of(job, manifest)?,
+            Place::List(digest) if plan.frozen.is_some() => digest.clone(),
+            _ => digest_of(run.job, manifest)?,
         };
         let which = place.which(&digest);
-        let error = match job.writer().put_manifest(manifest, &which).await {
+        let error = match run.destination.put_manifest(manifest, &which).await {
             Ok(()) => {
-                let signatures = job.signed(manifest, signatures).await?;
-                job.session.tell(Event::StoringListSignatures);
+                let signatures = run.job.signed(manifest, &list.signatures).await?;
+                run.job.session.tell(Event::StoringListSignatures);
                 if !signatures.is_empty() {
-                    let put = job.writer().put_signatures(&signatures, &which).await;
+                    let put = run.destination.put_signatures(&signatures, &which).await;
                     put.map_err(|error| Error::WriteSignatures(error.into()))?;
                 }
                 let manifest = manifest.clone();
@@ -236,23 +220,8 @@ pub(crate) async fn write_list(
     Err(Error::NoListType { attempts: attempts.join(", "), transient, class })
 }
 
-/// Tells that what is at `which` in the source, with that manifest, is written.
-pub(crate) fn tell_done(
-    job: &Job<'_>,
-    manifest: &RawManifest,
-    which: &Which,
-    written: &Written,
-) -> Result<(), Error> {
-    let source = match which {
-        Which::Instance(digest) => digest.clone(),
-        Which::Top => digest_of(job, manifest)?,
-    };
+/// Tells that what has that digest at the source is written.
+pub(crate) fn tell_done(job: &Job<'_>, source: Digest, written: &Written) {
     let (digest, media_type) = (written.digest.clone(), written.manifest.media_type.clone());
     job.session.tell(Event::ImageDone { source, digest, media_type });
-    Ok(())
-}
-
-pub(crate) fn digest_of(job: &Job<'_>, manifest: &RawManifest) -> Result<Digest, Error> {
-    let name = job.source.name();
-    manifest.digest().map_err(|source| Error::Manifest { name: name.to_string(), source })
 }

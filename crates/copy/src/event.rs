@@ -3,8 +3,6 @@
 use skopeo_image::{Digest, MediaType};
 use skopeo_transport::{Found, How, Referrer};
 
-use crate::Left;
-
 use crate::plan::few;
 
 /// Something that happened in a copy. Instances of a list are copied at the same time, so their
@@ -168,6 +166,15 @@ pub enum Event {
         /// The image.
         digest: Digest,
     },
+}
+
+/// Why something that hangs on a manifest was left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nobody asked for it.
+    NotAsked,
+    /// It hangs on a list that is not copied, or not as it is.
+    OfList,
 }
 
 /// What a blob is in its image.

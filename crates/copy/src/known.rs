@@ -26,8 +26,8 @@ pub(crate) struct Made {
     pub(crate) annotations: BTreeMap<String, String>,
 }
 
-/// What a recoding makes, whatever it is made of; `None` inside is a plain tar.
-fn made(recode: Recode) -> Option<Option<Encoder>> {
+/// Returns what a recoding makes, whatever it is made of; `None` inside is a plain tar.
+pub(crate) fn made_of(recode: Recode) -> Option<Option<Encoder>> {
     match recode {
         Recode::Keep => None,
         Recode::Decompress { .. } => Some(None),
@@ -47,11 +47,11 @@ impl Known {
 
     /// What `recode` makes of `blob`.
     pub(crate) fn recoded(&self, blob: &Digest, recode: Recode) -> Option<Made> {
-        self.pairs().recoded.get(&(blob.clone(), made(recode)?)).cloned()
+        self.pairs().recoded.get(&(blob.clone(), made_of(recode)?)).cloned()
     }
 
     pub(crate) fn learn_recoded(&self, blob: &Digest, recode: Recode, result: Made) {
-        if let Some(made) = made(recode) {
+        if let Some(made) = made_of(recode) {
             self.pairs().recoded.insert((blob.clone(), made), result);
         }
     }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use skopeo_blob::Encoder;
 use skopeo_blob::crypt::{Keys, Recipients};
-use skopeo_image::{Compression, Digest, MediaType, Platform, PlatformFilter, wanted_platforms};
+use skopeo_image::{
+    Compression, Digest, MediaType, Platform, PlatformFilter, Reference, wanted_platforms,
+};
+use skopeo_trust::sign::Signer;
 
 use crate::selection::Referrers;
-use crate::sign::Signing;
 
 /// What is asked of one copy.
 #[derive(Clone, Debug)]
@@ -92,6 +94,22 @@ impl Request {
             }
         }
         Ok(())
+    }
+}
+
+/// What every manifest that is written is signed with.
+#[derive(Clone, Debug, Default)]
+pub struct Signing {
+    /// Who signs, one after the other; nobody if nothing is to be signed.
+    pub signers: Vec<Arc<dyn Signer>>,
+    /// The name that the signatures give to the image, instead of the destination's.
+    pub identity: Option<Reference>,
+}
+
+impl Signing {
+    /// Whether anything is to be signed.
+    pub(crate) fn is_asked(&self) -> bool {
+        !self.signers.is_empty()
     }
 }
 

@@ -1,18 +1,15 @@
 //! What outlives one copy.
 
 use std::fmt;
-use std::num::{NonZero, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
 use skopeo_blob::{Blob, MaxUnpacked, Rate, throttle};
-use skopeo_image::Digest;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::Event;
 use crate::known::Known;
 use crate::known_lists::KnownLists;
-use crate::turns::{Turn, Turns};
+use crate::scheduler::{Limits, RunGates, Scheduler};
 
 /// What the copies of one run share: what was learnt, how much runs at once, who is bringing which
 /// blob. Cheap to clone; each copy may have its own watcher.
@@ -28,14 +25,7 @@ pub struct Session {
 struct Shared {
     known: Known,
     lists: Arc<KnownLists>,
-    /// Layers that are compressed or unpacked at once: more than there are processors would only
-    /// cost memory.
-    codecs: Semaphore,
-    turns: Arc<Turns>,
-    /// Images of which blobs are on their way at once.
-    images: Arc<Semaphore>,
-    /// Blobs that are on their way at once.
-    blobs: Semaphore,
+    gates: Arc<RunGates>,
 }
 
 impl Session {
@@ -49,18 +39,8 @@ impl Session {
     /// The same with limits on what runs at once.
     #[must_use]
     pub fn limited(events: Arc<dyn Fn(Event) + Send + Sync>, limits: &Limits) -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let at_once = |limit: Option<NonZeroUsize>| {
-            limit.map_or(Semaphore::MAX_PERMITS, |limit| limit.get().min(Semaphore::MAX_PERMITS))
-        };
-        let shared = Shared {
-            known: Known::default(),
-            lists: Arc::default(),
-            codecs: Semaphore::new(processors),
-            turns: Arc::default(),
-            images: Arc::new(Semaphore::new(at_once(limits.images))),
-            blobs: Semaphore::new(at_once(limits.blobs)),
-        };
+        let gates = Arc::new(RunGates::new(limits));
+        let shared = Shared { known: Known::default(), lists: Arc::default(), gates };
         let (patience, rates) = (Patience::default(), Rates::default());
         let max_unpacked = MaxUnpacked::default();
         Self { events, patience, rates, max_unpacked, shared: Arc::new(shared) }
@@ -114,22 +94,9 @@ impl Session {
         &self.shared.known
     }
 
-    pub(crate) async fn codec(&self) -> Option<SemaphorePermit<'_>> {
-        // None of these is ever closed.
-        self.shared.codecs.acquire().await.ok()
-    }
-
-    pub(crate) async fn image(&self) -> Option<OwnedSemaphorePermit> {
-        self.shared.images.clone().acquire_owned().await.ok()
-    }
-
-    pub(crate) async fn blob(&self) -> Option<SemaphorePermit<'_>> {
-        self.shared.blobs.acquire().await.ok()
-    }
-
-    /// Waits until nobody else of the run brings this blob to that pool.
-    pub(crate) async fn turn(&self, pool: Option<String>, digest: &Digest) -> Option<Turn> {
-        Some(self.shared.turns.take(pool?, digest.clone()).await)
+    /// Returns the gates of one copy of the run, which moves so many blobs at once.
+    pub(crate) fn scheduler(&self, at_once: usize) -> Scheduler {
+        Scheduler::new(self.shared.gates.clone(), at_once)
     }
 }
 
@@ -137,16 +104,6 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("patience", &self.patience).finish_non_exhaustive()
     }
-}
-
-/// How much of a run is under way at once; without a number there is no limit besides those of
-/// each copy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Images of which blobs are on their way.
-    pub images: Option<NonZeroUsize>,
-    /// Blobs on their way.
-    pub blobs: Option<NonZeroUsize>,
 }
 
 /// How fast the bytes of blobs may move, all those of a run together.

@@ -1,44 +1,26 @@
 //! New signatures: who makes them, and under which name.
 
-use std::sync::Arc;
-
 use skopeo_image::{RawManifest, Reference, Signature};
-use skopeo_trust::sign::Signer;
 
-use crate::{Error, Event, Job};
+use crate::job::Job;
+use crate::{Error, Event};
 
-/// What every manifest that is written is signed with.
-#[derive(Clone, Debug, Default)]
-pub struct Signing {
-    /// Who signs, one after the other; nobody if nothing is to be signed.
-    pub signers: Vec<Arc<dyn Signer>>,
-    /// The name that the signatures give to the image, instead of the destination's.
-    pub identity: Option<Reference>,
-}
-
-impl Signing {
-    /// Whether anything is to be signed.
-    pub(crate) fn is_asked(&self) -> bool {
-        !self.signers.is_empty()
+/// Refuses what cannot be signed, before anything is read: the original finds out when all has been
+/// written.
+pub(crate) fn require_signable(job: &Job<'_>) -> Result<(), Error> {
+    let signing = &job.request.signing;
+    if !signing.is_asked() {
+        return Ok(());
     }
+    job.sign_identity()?;
+    for signer in &signing.signers {
+        let keeps = job.destination.keeps_signatures(signer.kind());
+        keeps.map_err(|error| Error::WriteSignatures(error.into()))?;
+    }
+    Ok(())
 }
 
 impl Job<'_> {
-    /// Refuses what cannot be signed, before anything is read: the original finds out when all has
-    /// been written.
-    pub(crate) fn require_signable(&self) -> Result<(), Error> {
-        let signing = &self.request.signing;
-        if !signing.is_asked() {
-            return Ok(());
-        }
-        self.sign_identity()?;
-        for signer in &signing.signers {
-            let keeps = self.destination.keeps_signatures(signer.kind());
-            keeps.map_err(|error| Error::WriteSignatures(error.into()))?;
-        }
-        Ok(())
-    }
-
     /// Has the keys ready before anything is copied.
     pub(crate) async fn prepare_signers(&self) -> Result<(), Error> {
         for (at, signer) in self.request.signing.signers.iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
-use skopeo_copy::{Book, Change, Price, Session};
+use skopeo_copy::{Change, Forecast, ImageEstimate, Session};
 use skopeo_image::go::quote;
 use skopeo_image::number::wide;
 use skopeo_transport::Options;
@@ -33,9 +33,9 @@ impl Work<'_> {
         done: &mut Done,
     ) -> Result<()> {
         let session = Session::new(Arc::new(|_| ()));
-        let book = Book::default();
+        let forecast = Forecast::default();
         let prices: Vec<_> =
-            tasks.iter().map(|task| self.one_price(&session, task, &book)).collect();
+            tasks.iter().map(|task| self.one_price(&session, task, &forecast)).collect();
         let mut prices = stream::iter(prices).buffered(AT_ONCE).zip(stream::iter(tasks));
         let mut images = Vec::new();
         while let Some((price, task)) = prices.next().await {
@@ -70,19 +70,20 @@ impl Work<'_> {
         &self,
         session: &Session,
         task: &SyncTask,
-        book: &Book,
-    ) -> Result<Option<Price>> {
+        forecast: &Forecast,
+    ) -> Result<Option<ImageEstimate>> {
         if task.settled {
             return Ok(None);
         }
-        let attempt = async || -> Result<Price> {
+        let attempt = async || -> Result<ImageEstimate> {
             let source = self.transports.open(&task.from, &task.options).await;
             let source = source.with_context(|| format!("initializing source {}", task.from))?;
             let destination = task.collection.look(&task.to).await;
             let destination =
                 destination.with_context(|| format!("initializing destination {}", task.to))?;
             let (policy, request) = (self.policy, &task.request);
-            let price = skopeo_copy::price(session, &*source, &*destination, policy, request, book);
+            let price =
+                skopeo_copy::estimate(session, &*source, &*destination, policy, request, forecast);
             Ok(price.await?)
         };
         retry::with(self.manner.retry, attempt).await.map(Some)
@@ -90,7 +91,7 @@ impl Work<'_> {
 }
 
 /// Says what would be done with an image.
-fn say(task: &SyncTask, price: Option<&Price>) {
+fn say(task: &SyncTask, price: Option<&ImageEstimate>) {
     let (from, to) = (task.from.to_string(), task.to.to_string());
     let SyncTask { at, of, .. } = task;
     match price.map(|price| price.change) {

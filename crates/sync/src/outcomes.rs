@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use skopeo_copy::{Change, Copied, Event, Lists, Price};
+use skopeo_copy::{Change, Copied, Event, ImageEstimate, Lists};
 use skopeo_image::{Classify as _, Digest, ErrorClass};
 use skopeo_transport::{How, ImageName};
 
@@ -197,7 +197,7 @@ impl Outcomes {
     }
 
     /// What a dry run has found out about an image: `None` if nobody had to be asked.
-    pub(crate) fn priced(&self, task: TaskId, price: Option<&Price>) {
+    pub(crate) fn priced(&self, task: TaskId, price: Option<&ImageEstimate>) {
         self.change(task, |entry| {
             entry.outcome = match price.map(|price| price.change) {
                 None => Outcome::Skipped,

@@ -45,6 +45,11 @@ pub trait Probe: Send + Sync {
         None
     }
 
+    /// Returns whether what one image brings to the pool as this is found there for another.
+    fn shares(&self, _role: Role) -> bool {
+        true
+    }
+
     /// Returns the part of the pool in which a blob that is there needs nothing more to be had: of a
     /// registry, the repository.
     fn room(&self) -> Option<String> {

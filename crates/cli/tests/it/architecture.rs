@@ -318,8 +318,6 @@ fn what_is_released_unwinds() {
 /// Files beside each other that use each other: crate, folder, files, and why they do. Whoever opens
 /// such a circle takes its row away.
 const CIRCLES: &[(&str, &str, &[&str], &str)] = &[
-    ("copy", "plan", &["frozen", "image"], "what may not change is told of an image's plan"),
-    ("copy", "transfer", &["blob", "once"], "what is brought once is a blob that was brought"),
     (
         "objects",
         "",

@@ -152,6 +152,73 @@ fn a_second_run_fetches_only_what_is_new() {
     }
 }
 
+/// What a dry run, or a run, says in JSON.
+fn said(home: &Home, words: &[&str]) -> Value {
+    let run = at_home(home, &[words, &["--output=json"]].concat()).success();
+    serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}\n{run}"))
+}
+
+fn outcomes(said: &Value) -> Vec<&str> {
+    said["results"].as_array().unwrap().iter().map(|it| it["outcome"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_dry_run_knows_what_is_there() {
+    for kind in KINDS {
+        let (from, _, home) = two();
+        fill(&from);
+        fs_err::write(home.path("work/sync.yaml"), file(&from)).unwrap();
+        let words = ["sync", "--src=yaml", "--dest", kind, "sync.yaml", "place"];
+        let dry = [&words[..], &["--dry-run"]].concat();
+        at_home(&home, &words).success();
+        let told = said(&home, &dry);
+        assert_eq!(outcomes(&told), ["unchanged"; 5], "{kind}: {told}");
+        assert_eq!(outcomes(&said(&home, &words)), ["present"; 5], "{kind}");
+        let sum = &told["plan"]["sum"];
+        for what in ["fetch", "send", "mount", "present"] {
+            assert_eq!(sum[what]["blobs"], 0, "{kind} {what}: {sum}");
+        }
+        // Another tag of what is there, another image, and a tag that moves.
+        Image::builder(1).format(Format::Docker).build().push(&from, "team/app:1.0");
+        Image::new(9).push(&from, "other/tool:9");
+        Image::new(9).push(&from, "team/app:latest");
+        let told = said(&home, &dry);
+        from.forget_requests();
+        let done = said(&home, &words);
+        let count = |said: &Value, outcome: &str| {
+            outcomes(said).into_iter().filter(|it| *it == outcome).count()
+        };
+        let both = (count(&told, "unchanged"), count(&done, "present"));
+        assert_eq!(both, (4, 4), "{kind}: {told}");
+        let sum = &told["plan"]["sum"];
+        assert_eq!((&sum["new"], &sum["changed"]), (&2.into(), &1.into()), "{kind}: {sum}");
+        let blobs = from.count(&On::blobs().method("GET"));
+        assert_eq!(sum["fetch"]["blobs"], blobs, "{kind}: {sum}\n{:?}", from.lines());
+        let total = |what: &str| -> u64 {
+            let results = done["results"].as_array().unwrap().iter();
+            results.map(|it| it["bytes"][what].as_u64().unwrap()).sum()
+        };
+        assert_eq!(sum["fetch"]["bytes"], total("read"), "{kind}: {sum}");
+        if kind != "docker-archive" {
+            // There, layers are unpacked, and how long they are then nothing tells.
+            assert_eq!(sum["send"]["bytes"], total("written"), "{kind}: {sum}");
+        }
+    }
+}
+
+#[test]
+fn a_size_that_nothing_tells_is_not_shown_as_none() {
+    let (from, _, home) = two();
+    let image = Image::builder(1).format(Format::Schema1Signed).named("old", "1").build();
+    image.push(&from, "old:1");
+    let source = format!("{}/old", from.host());
+    let words = ["sync", "--src=docker", "--dest=dir", "--dry-run", &source, "place"];
+    let run = at_home(&home, &words).success();
+    let row: Vec<&str> = run.stdout.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[..3], ["new", "unknown", "unknown"], "{run}");
+    assert!(run.stdout.contains("unknown (2 blobs) to fetch, unknown (2 blobs) to send"), "{run}");
+}
+
 #[test]
 fn one_broken_image_leaves_the_others() {
     for kind in KINDS {

@@ -4,8 +4,7 @@ use std::fmt;
 
 use skopeo_image::{ImageManifest, RawManifest};
 
-use super::image::Surroundings;
-use super::{Crypt, PlanError, crypt};
+use super::{Crypt, PlanError, Surroundings, crypt};
 use crate::request::{Digests, Request};
 
 /// Why a manifest may not change. Prints as the sentence that users know.

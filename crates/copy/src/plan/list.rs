@@ -8,8 +8,7 @@ use skopeo_image::{
     PlatformFilter, RawManifest, Signature,
 };
 
-use super::image::Surroundings;
-use super::{Frozen, PlanError, format, frozen};
+use super::{Frozen, PlanError, Surroundings, format, frozen};
 use crate::request::{CompressTo, Lists, Others};
 
 /// What is to be done with a list.

@@ -6,6 +6,7 @@ mod frozen;
 mod image;
 mod layer;
 mod list;
+mod surroundings;
 
 #[cfg(test)]
 mod tests;
@@ -20,9 +21,10 @@ pub use image::{DiffIds, ImagePlan};
 pub use layer::{LayerPlan, Wanted};
 pub use list::{EntryKind, InstancePlan, ListPlan, Scope};
 
-pub(crate) use image::{Surroundings, plan_image};
+pub(crate) use image::plan_image;
 pub(crate) use layer::recode;
 pub(crate) use list::{Within, choose, parse as parse_list, plan_list, platforms};
+pub(crate) use surroundings::Surroundings;
 
 /// Why what is asked cannot be done. Mostly in the original's words.
 #[derive(Debug, thiserror::Error)]

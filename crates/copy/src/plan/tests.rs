@@ -11,8 +11,7 @@ use skopeo_image::{Compression, Digest, MediaType, Platform, RawManifest, Signat
 use skopeo_transport::{Accepts, ImageName, KeptSignatures, LayerForm};
 use skopeo_trust::Policy;
 
-use super::image::Surroundings;
-use super::{Scope, Within, plan_image, plan_list};
+use super::{Scope, Surroundings, Within, plan_image, plan_list};
 use crate::error::sentence;
 use crate::request::{
     CompressTo, Digests, Encryption, Format, Lists, OtherFormats, Others, Request,

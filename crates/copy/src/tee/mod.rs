@@ -228,6 +228,10 @@ impl Probe for Tee {
         together(self.children.iter().filter_map(|child| child.door.pool()))
     }
 
+    fn shares(&self, role: Role) -> bool {
+        self.children.iter().all(|child| child.door.shares(role))
+    }
+
     fn room(&self) -> Option<String> {
         together(self.children.iter().filter_map(|child| child.door.room()))
     }

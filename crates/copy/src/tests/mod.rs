@@ -1,9 +1,9 @@
 //! Whole copies between strict fakes in memory.
 
+mod estimate;
 mod faults;
 mod lists;
 mod platforms;
-mod price;
 mod sign;
 mod single;
 mod tee;

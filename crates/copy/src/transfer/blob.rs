@@ -1,111 +1,34 @@
 //! One blob through the steps.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::StreamExt;
 use skopeo_blob::crypt::{self, CryptError, LayerKey, Sealed};
 use skopeo_blob::{Blob, Recode, Unverified};
-use skopeo_image::number::wide;
 use skopeo_image::{Compression, Descriptor, Digest};
-use skopeo_transport::{How, Partial, Role, Stored, Wish};
-use tokio::sync::SemaphorePermit;
+use skopeo_transport::{Partial, Role, Stored, Wish};
 use tracing::debug;
 
-use super::once::Key;
 use crate::error::{Side, sentence};
+use crate::item::{Crypted, Item, Moved, result_of};
+use crate::job::Execution;
 use crate::known::Made;
 use crate::plan::{self, Crypt, DiffIds, Wanted};
-use crate::{Encryption, Error, Event, Job};
+use crate::scheduler::BlobLock;
+use crate::{Encryption, Error, Event};
 
-/// The largest config that is read into memory, in bytes.
-const CONFIG_LIMIT: u64 = 4 << 20;
-
-/// A blob that is to come to the destination.
-#[derive(Clone, Debug)]
-pub(crate) struct Item {
-    pub(crate) blob: Descriptor,
-    pub(crate) role: Role,
-    pub(crate) wanted: Wanted,
-    pub(crate) crypt: Crypt,
-    pub(crate) diff_ids: DiffIds,
-    /// If set, what is there in another compression is of no use.
-    pub(crate) only: Option<Compression>,
-}
-
-impl Item {
-    /// A config, or bytes of ours: nothing is to be done to it.
-    pub(crate) fn config(blob: &Descriptor) -> Self {
-        Self {
-            blob: blob.clone(),
-            role: Role::Config,
-            wanted: Wanted::Opaque,
-            crypt: Crypt::Keep,
-            diff_ids: DiffIds::NotNeeded,
-            only: None,
-        }
-    }
-
-    /// Whether the blob would do as it is at the source, as far as that declares it.
-    pub(crate) fn is_usable(&self) -> bool {
-        let declared = declared(&self.blob);
-        let fits = |only| {
-            declared == Some(only)
-                // zstd with a table of contents is zstd.
-                || (declared, only) == (Some(Compression::ZstdChunked), Compression::Zstd)
-        };
-        self.crypt == Crypt::Keep
-            && self.only.is_none_or(fits)
-            && (self.wanted != Wanted::Plain
-                || declared.is_none_or(|declared| declared == Compression::Uncompressed))
-    }
-
-    /// Whether what is sent is what is read, as far as the source declares it.
-    pub(crate) fn is_kept(&self) -> bool {
-        let recode = declared(&self.blob).map(|declared| plan::recode(declared, self.wanted));
-        self.crypt == Crypt::Keep && recode.is_none_or(|recode| recode == Recode::Keep)
-    }
-}
-
-/// A blob that is at the destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Moved {
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
-    /// How it came to be there.
-    pub(crate) how: How,
-    /// How it is packed, if that is known well enough to be said in a manifest.
-    pub(crate) compression: Option<Compression>,
-    /// Whether its bytes are others than the source's.
-    pub(crate) recoded: bool,
-    /// What a manifest has to say of them if they are.
-    pub(crate) annotations: BTreeMap<String, String>,
-    pub(crate) crypted: Crypted,
-    pub(crate) diff_id: Option<Digest>,
-}
-
-/// What became of a layer's encryption.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Crypted {
-    #[default]
-    Keep,
-    /// With what its annotations have to say about it.
-    Encrypted(BTreeMap<String, String>),
-    Decrypted,
-}
-
-impl Job<'_> {
+impl Execution<'_> {
     /// Brings a blob to the destination, once, however often it is asked for.
     pub(crate) async fn bring(&self, item: &Item) -> Result<Moved, Error> {
-        let key = Key { crypt: item.crypt, ..Key::new(&item.blob, item.wanted, item.diff_ids) };
-        let moved = self.once.get(key, || self.bring_once(item)).await?;
+        let key = item.key();
+        let moved = self.job.scheduler.once(key, || self.bring_once(item)).await?;
         self.tell_done(&item.blob.digest, &moved);
         Ok(moved)
     }
 
     fn tell_done(&self, digest: &Digest, moved: &Moved) {
-        self.session.tell(Event::BlobDone {
+        self.job.session.tell(Event::BlobDone {
             digest: digest.clone(),
             stored: moved.digest.clone(),
             size: moved.size,
@@ -114,39 +37,44 @@ impl Job<'_> {
 
     async fn bring_once(&self, item: &Item) -> Result<Moved, Error> {
         // Another image of the run may be bringing it just now: then it will be there.
-        let _turn = match item.crypt {
-            Crypt::Keep => self.session.turn(self.destination.pool(), &item.blob.digest).await,
+        let _lock = match item.crypt {
+            Crypt::Keep => self.lock(&item.blob.digest).await,
             _ => None,
         };
         // What is encrypted is never the same twice, and what is in an encrypted layer is not known.
         let reused = if item.crypt == Crypt::Keep { self.reuse(item).await? } else { None };
         if let Some(mut moved) = reused {
             let digest = item.blob.digest.clone();
-            self.session.tell(Event::BlobReused { digest, how: moved.how });
+            self.job.session.tell(Event::BlobReused { digest, how: moved.how });
             if item.diff_ids == DiffIds::Needed {
-                moved.diff_id = Some(self.diff_id(&item.blob).await?);
+                moved.diff_id = Some(self.job.diff_id(&item.blob).await?);
             }
             return Ok(moved);
         }
-        let _permit = self.permit().await;
+        let _permit = self.job.scheduler.transfer().await;
         // What declares nothing is schema 1, which is packed with gzip but for very old images.
         let declared = match item.blob.media_type.decrypted() {
             Some(decrypted) => decrypted.compression(),
-            None => declared(&item.blob),
+            None => item.declared(),
         };
         let declared = declared.unwrap_or(Compression::Gzip);
         let _codec = if plan::recode(declared, item.wanted) == Recode::Keep {
             None
         } else {
-            self.session.codec().await
+            self.job.scheduler.codec().await
         };
-        self.patiently(&item.blob.digest, || self.send(item)).await
+        self.job.patiently(&item.blob.digest, || self.send(item)).await
+    }
+
+    /// Waits until no other image of the run brings this blob to where this one goes.
+    async fn lock(&self, blob: &Digest) -> Option<BlobLock> {
+        self.job.scheduler.blob_lock(self.destination.pool(), blob).await
     }
 
     /// The blob, or what this program made of it before, if the destination has it or can take it
     /// from elsewhere.
     async fn reuse(&self, item: &Item) -> Result<Option<Moved>, Error> {
-        let declared = declared(&item.blob);
+        let declared = item.declared();
         if item.is_usable()
             && let Some(moved) = self.ask(item, &item.blob, declared, None).await?
         {
@@ -154,7 +82,7 @@ impl Job<'_> {
         }
         let Some(declared) = declared else { return Ok(None) };
         let recode = plan::recode(declared, item.wanted);
-        let Some(made) = self.session.known().recoded(&item.blob.digest, recode) else {
+        let Some(made) = self.job.session.known().recoded(&item.blob.digest, recode) else {
             return Ok(None);
         };
         let size = Some(made.size);
@@ -169,9 +97,10 @@ impl Job<'_> {
         compression: Option<Compression>,
         recoded: Option<BTreeMap<String, String>>,
     ) -> Result<Option<Moved>, Error> {
-        let _permit = self.checks.acquire().await;
-        let wish = Wish { blob, role: item.role, from: self.source.name(), compression: item.only };
-        let stored = self.writer().reuse(&wish).await;
+        let _permit = self.job.scheduler.question().await;
+        let wish =
+            Wish { blob, role: item.role, from: self.job.source.name(), compression: item.only };
+        let stored = self.destination.reuse(&wish).await;
         let stored = stored.map_err(|source| Error::Reuse {
             digest: blob.digest.clone(),
             source: source.into(),
@@ -197,7 +126,7 @@ impl Job<'_> {
             }
         }
         let key = self.layer_key(item).await?;
-        let blob = self.open(&item.blob).await?;
+        let blob = self.job.open(&item.blob).await?;
         let blob = match key {
             Some(key) => crypt::decrypt(blob, key),
             None => blob,
@@ -209,22 +138,22 @@ impl Job<'_> {
     async fn resume(&self, item: &Item) -> Result<Option<Blob>, Error> {
         let Some(size) = item.blob.size.filter(|_| item.is_kept()) else { return Ok(None) };
         let digest = &item.blob.digest;
-        let partial = self.writer().partial(&item.blob).await;
+        let partial = self.destination.partial(&item.blob).await;
         let partial = partial.unwrap_or_else(|error| {
             debug!("looking for a part of blob {digest}: {error}");
             None
         });
         let Some(Partial { size: offset, bytes }) = partial else { return Ok(None) };
         let rest = if offset < size {
-            let rest = self.source.blob_from(&item.blob, offset).await;
+            let rest = self.job.source.blob_from(&item.blob, offset).await;
             rest.map_err(|error| Error::of_blob(digest, error, Side::Reading))?
         } else {
             Some(Unverified::new(futures_util::stream::empty().boxed(), Some(0)))
         };
         let Some(rest) = rest else { return Ok(None) };
         debug!("going on with blob {digest} after {offset} bytes");
-        self.session.tell(Event::BlobResumed { digest: digest.clone(), bytes: offset });
-        Ok(Some(self.metered(rest.after(bytes, offset), &item.blob)))
+        self.job.session.tell(Event::BlobResumed { digest: digest.clone(), bytes: offset });
+        Ok(Some(self.job.metered(rest.after(bytes, offset), &item.blob)))
     }
 
     /// Writes a blob, once through all steps.
@@ -254,8 +183,8 @@ impl Job<'_> {
         } else {
             (blob, None)
         };
-        let blob = self.session.write(blob);
-        let stored = self.writer().put_blob(blob, item.role).await;
+        let blob = self.job.session.write(blob);
+        let stored = self.destination.put_blob(blob, item.role).await;
         let stored = stored.map_err(|error| Error::of_blob(digest, error, Side::Writing))?;
         let diff_id = match diff_id {
             Some(diff_id) => Some(
@@ -267,7 +196,7 @@ impl Job<'_> {
             None => None,
         };
         if let Some(diff_id) = diff_id.as_ref().filter(|_| item.crypt != Crypt::Decrypt) {
-            self.session.known().learn_diff_id(digest, diff_id);
+            self.job.session.known().learn_diff_id(digest, diff_id);
         }
         let annotations = annotations.get().await;
         if item.crypt != Crypt::Keep {
@@ -278,7 +207,7 @@ impl Job<'_> {
             debug!("blob {digest} became {} by {recode:?}", stored.digest);
             let (annotations, size) = (annotations.clone(), stored.size);
             let made = Made { digest: stored.digest.clone(), size, annotations };
-            self.session.known().learn_recoded(digest, recode, made);
+            self.job.session.known().learn_recoded(digest, recode, made);
         }
         let compression = sniffed
             .filter(|_| item.wanted != Wanted::Opaque)
@@ -297,7 +226,7 @@ impl Job<'_> {
 
     /// The key of a layer that is to be decrypted, before any of its bytes are asked for.
     async fn layer_key(&self, item: &Item) -> Result<Option<LayerKey>, Error> {
-        match &self.request.encryption {
+        match &self.job.request.encryption {
             Some(Encryption::Decrypt(keys)) if item.crypt == Crypt::Decrypt => {
                 let digest = item.blob.digest.clone();
                 let key = keys.open(&item.blob.annotations).await;
@@ -313,76 +242,11 @@ impl Job<'_> {
         digest: &Digest,
         sealed: Sealed,
     ) -> Result<BTreeMap<String, String>, Error> {
-        let Some(Encryption::Encrypt { recipients, .. }) = &self.request.encryption else {
+        let Some(Encryption::Encrypt { recipients, .. }) = &self.job.request.encryption else {
             return Ok(BTreeMap::new());
         };
         let annotate = async { recipients.annotate(sealed.key().await?, digest).await };
         annotate.await.map_err(|source| encrypting(digest, source))
-    }
-
-    /// The bytes of a blob at the source, as they will be verified and counted.
-    async fn open(&self, blob: &Descriptor) -> Result<Blob, Error> {
-        let unverified = self.source.blob(blob).await;
-        let unverified =
-            unverified.map_err(|error| Error::of_blob(&blob.digest, error, Side::Reading))?;
-        Ok(self.metered(unverified, blob))
-    }
-
-    fn metered(&self, unverified: Unverified, blob: &Descriptor) -> Blob {
-        let events = self.session.events.clone();
-        let digest = blob.digest.clone();
-        let count = move |bytes| events(Event::BlobMoved { digest: digest.clone(), bytes });
-        let blob = self.session.read(unverified.expect(&blob.digest, blob.size));
-        skopeo_blob::meter(blob, Arc::new(count))
-    }
-
-    /// The digest of what is in a blob, which need not be written.
-    pub(crate) async fn diff_id(&self, blob: &Descriptor) -> Result<Digest, Error> {
-        if let Some(diff_id) = self.session.known().diff_id(&blob.digest) {
-            return Ok(diff_id);
-        }
-        let _permit = self.permit().await;
-        let diff_id = self
-            .patiently(&blob.digest, || async {
-                let failed = |error: skopeo_blob::StreamError| {
-                    Error::of_blob(&blob.digest, error.into(), Side::Reading)
-                };
-                let (sniffed, bytes) =
-                    skopeo_blob::sniff(self.open(blob).await?).await.map_err(failed)?;
-                let (bytes, diff_id) = skopeo_blob::diff_id(bytes, sniffed);
-                let mut stream = bytes.into_stream();
-                while let Some(piece) = stream.next().await {
-                    piece.map_err(failed)?;
-                }
-                diff_id.get().await.map_err(failed)
-            })
-            .await?;
-        self.session.known().learn_diff_id(&blob.digest, &diff_id);
-        Ok(diff_id)
-    }
-
-    /// The bytes of a config, verified.
-    pub(crate) async fn read_config(&self, blob: &Descriptor) -> Result<Bytes, Error> {
-        let too_large =
-            |size| Error::LargeConfig { digest: blob.digest.clone(), size, limit: CONFIG_LIMIT };
-        if let Some(size) = blob.size.filter(|size| *size > CONFIG_LIMIT) {
-            return Err(too_large(size));
-        }
-        let _permit = self.permit().await;
-        self.patiently(&blob.digest, || async {
-            let mut stream = self.open(blob).await?.into_stream();
-            let mut bytes = BytesMut::new();
-            while let Some(piece) = stream.next().await {
-                let piece = piece
-                    .map_err(|error| Error::of_blob(&blob.digest, error.into(), Side::Reading))?;
-                bytes.extend_from_slice(&piece);
-                if wide(bytes.len()) > CONFIG_LIMIT {
-                    return Err(too_large(wide(bytes.len())));
-                }
-            }
-            Ok(bytes.freeze())
-        })
-        .await
     }
 
     /// Writes bytes that this program has in memory, if they are not there.
@@ -393,85 +257,26 @@ impl Job<'_> {
         role: Role,
     ) -> Result<(), Error> {
         let item = Item { role, ..Item::config(blob) };
-        let key = Key::new(blob, item.wanted, item.diff_ids);
-        let moved = self
-            .once
-            .get(key, || async {
+        let scheduler = &self.job.scheduler;
+        let moved = scheduler
+            .once(item.key(), || async {
+                // Another image of the run may be writing the same.
+                let _lock = self.lock(&blob.digest).await;
                 if let Some(moved) = self.reuse(&item).await? {
                     let digest = blob.digest.clone();
-                    self.session.tell(Event::BlobReused { digest, how: moved.how });
+                    self.job.session.tell(Event::BlobReused { digest, how: moved.how });
                     return Ok(moved);
                 }
-                let _permit = self.permit().await;
-                let stored = self.writer().put_blob(Blob::of_bytes(bytes.clone()), role).await;
+                let _permit = scheduler.transfer().await;
+                let stored = self.destination.put_blob(Blob::of_bytes(bytes.clone()), role).await;
                 let stored =
                     stored.map_err(|error| Error::of_blob(&blob.digest, error, Side::Writing))?;
                 require_same(&blob.digest, &stored.digest)?;
-                Ok(Moved {
-                    digest: stored.digest,
-                    size: stored.size,
-                    how: stored.how,
-                    compression: None,
-                    recoded: false,
-                    annotations: BTreeMap::new(),
-                    crypted: Crypted::Keep,
-                    diff_id: None,
-                })
+                Ok(Moved::as_it_is(stored.digest, stored.size, stored.how))
             })
             .await?;
         self.tell_done(&blob.digest, &moved);
         Ok(())
-    }
-
-    /// The right to move a blob: of this image, and of the run.
-    async fn permit(&self) -> (Option<SemaphorePermit<'_>>, Option<SemaphorePermit<'_>>) {
-        // It is never closed.
-        let own = self.permits.acquire().await.ok();
-        (own, self.session.blob().await)
-    }
-
-    /// Tries again what broke on its way, a few times, further and further apart.
-    async fn patiently<T, F>(&self, digest: &Digest, attempt: impl Fn() -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let patience = self.session.patience;
-        let mut pause = patience.first_pause;
-        let mut tried = 1;
-        loop {
-            let error = match attempt().await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            // What has been tried below as often as it may be says so itself.
-            if error.is_spent() {
-                return Err(error);
-            }
-            if !error.is_transient() || tried >= patience.attempts {
-                return Err(error.after(tried));
-            }
-            let error = sentence(&error);
-            debug!("trying blob {digest} again in {pause:?}: {error}");
-            self.session.tell(Event::BlobAgain { digest: digest.clone(), tried, error });
-            tokio::time::sleep(pause).await;
-            pause = pause.saturating_mul(2);
-            tried = tried.saturating_add(1);
-        }
-    }
-}
-
-/// How the manifest says that a blob is packed.
-fn declared(blob: &Descriptor) -> Option<Compression> {
-    let declared = blob.media_type.compression();
-    declared.map(|declared| skopeo_blob::with_annotations(declared, &blob.annotations))
-}
-
-/// What a blob is packed with after `recode`.
-fn result_of(recode: Recode, before: Compression) -> Compression {
-    match recode {
-        Recode::Keep => before,
-        Recode::Decompress { .. } => Compression::Uncompressed,
-        Recode::Compress { to } | Recode::Recompress { to, .. } => to.compression(),
     }
 }
 

@@ -1,5 +1,4 @@
 //! The examples, against a registry in this process.
-#![expect(clippy::unwrap_used, reason = "helpers of tests are no tests")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
-use skopeo_copy::{Amount, Change, Lists, Others, Price, Request};
+use skopeo_copy::{Amount, Change, ImageEstimate, Lists, Others, Request};
 use skopeo_image::{Digest, Platform};
 use skopeo_transport::{ImageName, Options};
 
@@ -88,6 +88,9 @@ pub struct Sum {
     pub mount: Blobs,
     /// What is at the destinations.
     pub present: Blobs,
+    /// How many manifests are written.
+    #[serde(default)]
+    pub manifests: u64,
     /// How many requests that takes.
     pub requests: u64,
 }
@@ -97,8 +100,16 @@ pub struct Sum {
 pub struct Blobs {
     /// How many.
     pub blobs: u64,
-    /// How many bytes they have together.
+    /// How many bytes they have together, as far as that is known.
     pub bytes: u64,
+    /// Of how many of them no length is known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One image of a plan.
@@ -126,6 +137,9 @@ pub struct Planned {
     /// What is at the destination.
     #[serde(default)]
     pub present: Blobs,
+    /// How many manifests are written.
+    #[serde(default)]
+    pub manifests: u64,
     /// How many requests that takes.
     #[serde(default)]
     pub requests: u64,
@@ -199,7 +213,7 @@ fn lists_of_text(text: &str) -> Result<Lists> {
 
 impl From<Amount> for Blobs {
     fn from(amount: Amount) -> Self {
-        Self { blobs: amount.blobs, bytes: amount.bytes }
+        Self { blobs: amount.blobs, bytes: amount.bytes, unknown: amount.unknown }
     }
 }
 
@@ -207,6 +221,7 @@ impl Blobs {
     fn add(&mut self, other: Self) {
         self.blobs = self.blobs.saturating_add(other.blobs);
         self.bytes = self.bytes.saturating_add(other.bytes);
+        self.unknown = self.unknown.saturating_add(other.unknown);
     }
 }
 
@@ -222,6 +237,7 @@ impl Sum {
         self.send.add(planned.send);
         self.mount.add(planned.mount);
         self.present.add(planned.present);
+        self.manifests = self.manifests.saturating_add(planned.manifests);
         self.requests = self.requests.saturating_add(planned.requests);
     }
 }
@@ -229,8 +245,9 @@ impl Sum {
 impl Planned {
     /// An image and its price; without one nobody has to be asked. `flagged` is how registries are
     /// reached if nothing else is said.
-    pub(crate) fn new(image: &SyncTask, price: Option<&Price>, flagged: &Options) -> Self {
-        let amount = |of: fn(&Price) -> Amount| price.map(of).map(Blobs::from).unwrap_or_default();
+    pub(crate) fn new(image: &SyncTask, price: Option<&ImageEstimate>, flagged: &Options) -> Self {
+        let amount =
+            |of: fn(&ImageEstimate) -> Amount| price.map(of).map(Blobs::from).unwrap_or_default();
         Self {
             outcome: match price.map(|price| price.change) {
                 Some(Change::New) => "new",
@@ -246,6 +263,7 @@ impl Planned {
             send: amount(|price| price.send),
             mount: amount(|price| price.mount),
             present: amount(|price| price.present),
+            manifests: price.map_or(0, |price| price.manifests),
             requests: price.map_or(0, |price| price.requests),
             exact: price.is_none_or(|price| price.exact),
             place: image.place.to_string(),

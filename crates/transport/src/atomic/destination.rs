@@ -62,6 +62,10 @@ impl Probe for AtomicDestination {
         self.inner.pool()
     }
 
+    fn shares(&self, role: Role) -> bool {
+        self.inner.shares(role)
+    }
+
     fn room(&self) -> Option<String> {
         self.inner.room()
     }

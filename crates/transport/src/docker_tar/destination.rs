@@ -10,7 +10,7 @@ use skopeo_archive::is_special;
 use skopeo_blob::Blob;
 use skopeo_image::manifest::docker;
 use skopeo_image::number::wide;
-use skopeo_image::{Digest, Manifest, MediaType, RawManifest, Reference, Signature, Which};
+use skopeo_image::{Digest, MediaType, RawManifest, Reference, Signature, Which};
 
 use super::existing::Target;
 use super::manifest::{MAX_CONFIG, diff_ids};
@@ -88,6 +88,11 @@ pub(super) fn accepts(layers: LayerForm) -> Accepts {
     }
 }
 
+/// Whether what is there as this need not come again. A config has to, for what is in it to be known.
+pub(super) fn shares(role: Role) -> bool {
+    matches!(role, Role::Layer(_))
+}
+
 /// An archive that an image is written to.
 #[derive(Debug)]
 pub(crate) struct SavedDestination {
@@ -137,17 +142,15 @@ impl Probe for SavedDestination {
     }
 
     async fn equals(&self, manifest: &RawManifest) -> Result<Option<Digest>, Error> {
-        let ([tag], Manifest::Image(image)) = (&self.tags[..], manifest.parse()?) else {
-            return Ok(None);
-        };
-        match image.config() {
-            Some(config) => self.saving.present(tag, &config.digest).await,
-            None => Ok(None),
-        }
+        self.saving.equals(&self.tags, manifest).await
     }
 
     fn pool(&self) -> Option<String> {
         self.saving.pool()
+    }
+
+    fn shares(&self, role: Role) -> bool {
+        shares(role)
     }
 }
 
@@ -155,11 +158,7 @@ impl Probe for SavedDestination {
 impl Destination for SavedDestination {
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
         let digest = &wish.blob.digest;
-        // A config is needed, to know what is in it.
-        let size = match wish.role {
-            Role::Config => None,
-            Role::Layer(_) => self.saving.size(digest).await?,
-        };
+        let size = if shares(wish.role) { self.saving.size(digest).await? } else { None };
         let size = size.filter(|size| wish.blob.size.is_none_or(|wanted| wanted == *size));
         Ok(size.map(|size| Stored { digest: digest.clone(), size, how: How::Present }))
     }

@@ -130,8 +130,9 @@ impl Old {
     }
 
     /// The image that has a tag, if it has this config.
-    pub(crate) fn with(&self, tag: &Reference, config: &Digest) -> Option<usize> {
-        self.images.get(tag).filter(|(_, there)| there == config).map(|(at, _)| *at)
+    pub(crate) fn with(&self, tag: &Reference, config: Option<&Digest>) -> Option<usize> {
+        let (at, there) = self.images.get(tag)?;
+        config.is_none_or(|config| config == there).then_some(*at)
     }
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use skopeo_archive::{Scratch, Stamp, is_special};
-use skopeo_image::Reference;
+use skopeo_image::{Digest, RawManifest, Reference};
 use tokio::sync::OnceCell;
 use tracing::{debug, warn};
 
-use super::destination::{Rest, SavedDestination, accepts};
+use super::destination::{Rest, SavedDestination, accepts, shares};
 use super::existing::{Old, Target};
 use super::name::Item;
 use super::saved::Saved;
@@ -18,7 +18,9 @@ use super::saving::Saving;
 use super::{DockerArchiveName, manifest};
 use crate::name::Name;
 use crate::tar::{self, Hold};
-use crate::{Accepts, Error, Held, ImageName, LayerForm, NameError, Options, Probe, files};
+use crate::{
+    Accepts, Error, Held, How, ImageName, LayerForm, NameError, Options, Probe, Role, Wish, files,
+};
 
 /// An archive that many images are written to at once.
 #[derive(Debug)]
@@ -74,9 +76,10 @@ impl ManySaved {
     }
 
     pub(crate) fn look(&self, name: &DockerArchiveName) -> SavedProbe {
+        let tags = name.docker_reference().cloned().into_iter().collect();
         let image = ImageName::DockerArchive(name.clone());
         let (saving, accepts) = (self.seen.clone(), self.accepts.clone());
-        SavedProbe { image, saving, accepts }
+        SavedProbe { image, tags, saving, accepts }
     }
 
     /// Writes the file under its name, if images have come.
@@ -100,6 +103,7 @@ async fn open(path: &Path, scratch: &Scratch) -> Result<Arc<Saving>, Error> {
 /// A place in an archive that an image could be written to.
 pub(crate) struct SavedProbe {
     image: ImageName,
+    tags: Vec<Reference>,
     saving: Arc<Saving>,
     accepts: Accepts,
 }
@@ -114,8 +118,29 @@ impl Probe for SavedProbe {
         &self.accepts
     }
 
+    /// The image under the tag has another manifest here than where it came from.
+    async fn present(&self) -> Result<Option<Digest>, Error> {
+        let [tag] = &self.tags[..] else { return Ok(None) };
+        self.saving.present(tag, None).await
+    }
+
+    async fn equals(&self, manifest: &RawManifest) -> Result<Option<Digest>, Error> {
+        self.saving.equals(&self.tags, manifest).await
+    }
+
+    async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
+        let digest = &wish.blob.digest;
+        let size = if shares(wish.role) { self.saving.old_size(digest).await? } else { None };
+        let fits = |size| wish.blob.size.is_none_or(|wanted| wanted == size);
+        Ok(size.filter(|size| fits(*size)).map(|_| How::Present))
+    }
+
     fn pool(&self) -> Option<String> {
         self.saving.pool()
+    }
+
+    fn shares(&self, role: Role) -> bool {
+        shares(role)
     }
 }
 

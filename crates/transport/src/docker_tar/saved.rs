@@ -153,6 +153,11 @@ impl SavedImage {
         Ok(RawManifest { media_type: MediaType::DOCKER_MANIFEST, bytes: bytes.into() })
     }
 
+    /// The length of what is in a layer, in bytes; `None` if the image has no such layer.
+    pub(crate) fn size(&self, diff_id: &Digest) -> Option<u64> {
+        self.layers.get(diff_id).map(|layer| layer.size)
+    }
+
     /// What is in a layer, not packed; `None` if the image has no such layer.
     pub(crate) fn layer(&self, diff_id: &Digest) -> Result<Option<Unverified>, Error> {
         let Some(SavedLayer { member, compression, size }) = self.layers.get(diff_id).copied()

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use skopeo_archive::{Entry, TarWriteError, Writer};
 use skopeo_blob::Blob;
-use skopeo_image::{Digest, Reference, go_json};
+use skopeo_image::{Digest, Manifest, RawManifest, Reference, go_json};
 use tokio::sync::OnceCell;
 use tracing::debug;
 
@@ -200,12 +200,26 @@ impl Saving {
         Ok(())
     }
 
-    /// What is known of the image under a tag in the file that is there, if it has this config and
-    /// all its layers: the digest of its manifest.
+    /// The digest of the manifest that the image under the only tag has, in the file that is there,
+    /// if it has the config of this manifest, and all its layers.
+    pub(super) async fn equals(
+        &self,
+        tags: &[Reference],
+        manifest: &RawManifest,
+    ) -> Result<Option<Digest>, Error> {
+        let ([tag], Manifest::Image(image)) = (tags, manifest.parse()?) else { return Ok(None) };
+        match image.config() {
+            Some(config) => self.present(tag, Some(&config.digest)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The digest of the manifest that the image under a tag has, in the file that is there, if it
+    /// has this config and all its layers.
     pub(super) async fn present(
         &self,
         tag: &Reference,
-        config: &Digest,
+        config: Option<&Digest>,
     ) -> Result<Option<Digest>, Error> {
         let Some(old) = &self.old else { return Ok(None) };
         let Some(at) = old.with(tag, config) else { return Ok(None) };
@@ -213,6 +227,18 @@ impl Saving {
         files::blocking(move || {
             let Ok(image) = saved.image(saved.item(at)?) else { return Ok(None) };
             Ok(Some(Digest::sha256(&image.manifest()?.bytes)))
+        })
+        .await
+    }
+
+    /// The length of a layer in the file that is there, in bytes.
+    pub(super) async fn old_size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let Some(old) = &self.old else { return Ok(None) };
+        let Some(at) = old.has_layer(digest) else { return Ok(None) };
+        let (saved, digest) = (old.saved.clone(), digest.clone());
+        files::blocking(move || {
+            let Ok(image) = saved.image(saved.item(at)?) else { return Ok(None) };
+            Ok(image.size(&digest))
         })
         .await
     }

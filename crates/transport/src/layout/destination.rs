@@ -111,6 +111,10 @@ impl Probe for LayoutProbe {
         Ok(())
     }
 
+    async fn has_referrer(&self, subject: &Digest, referrer: &Referrer) -> Result<bool, Error> {
+        Ok(needed_by(&self.editor, subject, referrer).await?.is_some())
+    }
+
     fn pool(&self) -> Option<String> {
         Some(self.editor.folder().pool())
     }
@@ -227,6 +231,30 @@ async fn present(editor: &Editor, reference: Option<&str>) -> Result<Option<Dige
     .await
 }
 
+/// The digests of all that belongs to a referrer, if it is there.
+async fn needed_by(
+    editor: &Editor,
+    subject: &Digest,
+    referrer: &Referrer,
+) -> Result<Option<Vec<Digest>>, Error> {
+    let Some(index) = editor.index_if_any()? else { return Ok(None) };
+    let folder = editor.folder().clone();
+    let (subject, wanted) = (subject.clone(), referrer.clone());
+    files::blocking(move || {
+        let there = hanging::named(&folder, &index, &subject)?;
+        let tag = |it: &Referrer| it.found.tag(&subject);
+        let same = |it: &Referrer| it.blob.digest == wanted.blob.digest && tag(it) == tag(&wanted);
+        let Some(there) = there.into_iter().find(same) else { return Ok(None) };
+        let Descriptor { media_type, digest, .. } = there.blob;
+        let mut reach = Reach::default();
+        let whole =
+            reach.follow(&folder, Target { media_type, digest }).is_ok() && reach.is_whole(&folder);
+        let digests = reach.digests().filter(|digest| folder.has(digest)).cloned();
+        Ok(whole.then(|| digests.collect::<Vec<_>>()))
+    })
+    .await
+}
+
 impl LayoutDestination {
     fn folder(&self) -> &Folder {
         self.editor.folder()
@@ -277,22 +305,7 @@ impl Probe for LayoutDestination {
     }
 
     async fn has_referrer(&self, subject: &Digest, referrer: &Referrer) -> Result<bool, Error> {
-        let Some(index) = self.editor.index_if_any()? else { return Ok(false) };
-        let (folder, subject, wanted) = (self.folder().clone(), subject.clone(), referrer.clone());
-        let needed = files::blocking(move || {
-            let there = hanging::named(&folder, &index, &subject)?;
-            let tag = |it: &Referrer| it.found.tag(&subject);
-            let same =
-                |it: &Referrer| it.blob.digest == wanted.blob.digest && tag(it) == tag(&wanted);
-            let Some(there) = there.into_iter().find(same) else { return Ok(None) };
-            let Descriptor { media_type, digest, .. } = there.blob;
-            let mut reach = Reach::default();
-            let whole = reach.follow(&folder, Target { media_type, digest }).is_ok()
-                && reach.is_whole(&folder);
-            let digests = reach.digests().filter(|digest| folder.has(digest)).cloned();
-            Ok(whole.then(|| digests.collect::<Vec<_>>()))
-        })
-        .await?;
+        let needed = needed_by(&self.editor, subject, referrer).await?;
         let is_there = needed.is_some();
         self.used().extend(needed.into_iter().flatten());
         Ok(is_there)

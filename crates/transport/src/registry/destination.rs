@@ -107,6 +107,15 @@ impl RegistryDestination {
         Ok(size.map(|size| self.stored(digest, size, How::Present)))
     }
 
+    /// Another repository of the registry that has the blob, as far as that is known.
+    fn elsewhere(&self, wish: &Wish<'_>) -> Option<String> {
+        let own = &self.name.reference.name;
+        let from = same_registry(wish.from, &self.name).map(|it| it.reference.name.path());
+        let (digest, size) = (&wish.blob.digest, wish.blob.size);
+        let known = || self.ledger().repository_with(own.domain(), digest, size);
+        from.map(str::to_owned).or_else(known).filter(|from| from != own.path())
+    }
+
     /// Asks the registry to take the blob from another of its repositories.
     async fn mount(&self, digest: &Digest, size: u64, from: &str) -> Result<Option<Stored>, Error> {
         let mounted = self.repository.mount(digest, from).await;
@@ -242,21 +251,27 @@ impl Probe for RegistryDestination {
         }
     }
 
+    /// Asks what [`reuse`](Destination::reuse) asks, in its order, but for what changes something: a
+    /// registry is believed to mount.
     async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
-        let digest = &wish.blob.digest;
-        let fits = wish.compression.is_none_or(|it| wish.blob.media_type.compression() == Some(it));
-        if !fits {
+        let compression = wish.blob.media_type.compression();
+        if wish.compression.is_some_and(|wanted| compression != Some(wanted)) {
             return Ok(None);
         }
-        if let Some(stored) = self.exists(digest).await? {
-            let is_wished = wish.blob.size.is_none_or(|size| size == stored.size);
-            return Ok(is_wished.then_some(How::Present));
+        let digest = &wish.blob.digest;
+        let fits = |size| wish.blob.size.is_none_or(|wished| wished == size);
+        let (ledger, name) = (self.ledger(), &self.name.reference.name);
+        if ledger.blob_in(name, digest).is_some_and(fits) {
+            return Ok(Some(How::Present));
         }
-        let name = &self.name.reference.name;
-        let shares = same_registry(wish.from, &self.name).is_some();
-        let known = self.ledger().repository_with(name.domain(), digest, wish.blob.size);
-        let elsewhere = shares || known.is_some_and(|known| known != name.path());
-        Ok((elsewhere && wish.blob.size.is_some()).then_some(How::Mounted))
+        let is_elsewhere = || wish.blob.size.is_some() && self.elsewhere(wish).is_some();
+        if ledger.mounts(name.domain()) && is_elsewhere() {
+            return Ok(Some(How::Mounted));
+        }
+        if let Some(stored) = self.exists(digest).await? {
+            return Ok(fits(stored.size).then_some(How::Present));
+        }
+        Ok(is_elsewhere().then_some(How::Mounted))
     }
 
     fn pool(&self) -> Option<String> {
@@ -304,17 +319,12 @@ impl Destination for RegistryDestination {
         if let Some(size) = ledger.blob_in(name, digest).filter(|it| fits(*it)) {
             return Ok(Some(Stored { digest: digest.clone(), size, how: How::Present }));
         }
-        let (own, registry) = (name.path(), name.domain());
+        let registry = name.domain();
         // Where the registry has the bytes elsewhere, one question is the answer. Its size is the
         // manifest's word; without that, HEAD has to say it.
-        let from = same_registry(wish.from, &self.name).map(|it| it.reference.name.path());
-        let elsewhere = || {
-            let known = ledger.repository_with(registry, digest, wish.blob.size);
-            from.map(str::to_owned).or(known).filter(|from| from != own)
-        };
         let mut asked = None;
         if let (true, Some(size)) = (ledger.mounts(registry), wish.blob.size) {
-            asked = elsewhere();
+            asked = self.elsewhere(wish);
             if let Some(from) = &asked
                 && let Some(stored) = self.mount(digest, size, from).await?
             {
@@ -337,7 +347,7 @@ impl Destination for RegistryDestination {
             return Ok(Some(stored));
         }
         let mut mounted = None;
-        if let (Some(from), Some(size)) = (elsewhere(), wish.blob.size)
+        if let (Some(from), Some(size)) = (self.elsewhere(wish), wish.blob.size)
             && asked.as_ref() != Some(&from)
         {
             mounted = self.mount(digest, size, &from).await?;

@@ -17,9 +17,9 @@ pub(super) fn table(found: &Estimate) -> String {
             text,
             "{:<9}  {:>10}  {:>10}  {:>10}  {:>8}  {} -> {}",
             row.outcome,
-            size(row.fetch.bytes),
-            format!("{about}{}", size(row.send.bytes)),
-            size(row.mount.bytes),
+            length(row.fetch, ""),
+            length(row.send, about),
+            length(row.mount, ""),
             row.requests,
             row.source,
             row.destination
@@ -34,7 +34,7 @@ pub(super) fn table(found: &Estimate) -> String {
     }
     let deleted =
         found.deleted.as_ref().map(|_| format!(", {} to delete", sum.delete)).unwrap_or_default();
-    let part = |blobs: Blobs| format!("{} ({} blobs)", size(blobs.bytes), blobs.blobs);
+    let part = |blobs: Blobs| format!("{} ({} blobs)", length(blobs, ""), blobs.blobs);
     let _ = writeln!(
         text,
         "{} new, {} changed, {} unchanged{deleted}: {} to fetch, {} to send, {} to mount, {} present, {} \
@@ -49,6 +49,16 @@ pub(super) fn table(found: &Estimate) -> String {
         sum.requests
     );
     text
+}
+
+/// The length of some blobs, for people. What is not known is no length: it is not shown as none.
+fn length(blobs: Blobs, about: &str) -> String {
+    match (blobs.unknown, blobs.bytes) {
+        (0, 0) => size(0),
+        (0, bytes) => format!("{about}{}", size(bytes)),
+        (_, 0) => "unknown".to_owned(),
+        (_, bytes) => format!(">{}", size(bytes)),
+    }
 }
 
 /// Bytes for people.
@@ -73,6 +83,21 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_length_that_is_not_known_is_not_shown_as_none() {
+        for (blobs, bytes, unknown, about, text) in [
+            (0, 0, 0, "", "0 B"),
+            (0, 0, 0, "~", "0 B"),
+            (2, 10, 0, "~", "~10 B"),
+            (2, 0, 2, "~", "unknown"),
+            (2, 0, 2, "", "unknown"),
+            (2, 10, 1, "", ">10 B"),
+            (2, 10, 1, "~", ">10 B"),
+        ] {
+            assert_eq!(length(Blobs { blobs, bytes, unknown }, about), text);
+        }
+    }
 
     #[test]
     fn sizes_are_short() {

@@ -1,5 +1,7 @@
 //! The manifest to write: pure.
 
+mod list;
+
 use std::collections::BTreeMap;
 
 use skopeo_blob::crypt::ANNOTATIONS;
@@ -9,8 +11,10 @@ use skopeo_image::{
 };
 
 use crate::Error;
+use crate::item::{Crypted, Moved};
 use crate::plan::{ImagePlan, LayerPlan, Wanted};
-use crate::transfer::{Crypted, Moved};
+
+pub(crate) use list::{Written, lists, warn_of_size};
 
 /// What the names of all annotations about the chunks of zstd:chunked begin with.
 const CHUNKS: &str = "io.github.containers.zstd-chunked.";

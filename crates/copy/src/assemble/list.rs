@@ -1,0 +1,90 @@
+//! The manifests of a list: pure.
+
+use std::collections::HashSet;
+
+use skopeo_image::number::wide;
+use skopeo_image::{
+    Compression, Descriptor, Digest, InstanceAddition, InstanceEdit, Platform, RawManifest,
+};
+use tracing::warn;
+
+use crate::Error;
+use crate::plan::ListPlan;
+
+/// What is at the destination now.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) manifest: RawManifest,
+    pub(crate) digest: Digest,
+    /// How the layers are packed, as far as it is known.
+    pub(crate) compressions: Vec<Compression>,
+}
+
+/// The manifests to try for a list, best first. Where nothing changed, the first is the very list
+/// of the source.
+///
+/// `host` is what instances without a platform are said to be for where a list must say.
+pub(crate) fn lists(
+    plan: &ListPlan,
+    manifest: &RawManifest,
+    written: &[(usize, Written)],
+    host: &Platform,
+) -> Result<Vec<RawManifest>, Error> {
+    let copied: HashSet<&Digest> = written
+        .iter()
+        .filter(|(at, _)| plan.instances.get(*at).is_some_and(|it| it.variant.is_none()))
+        .map(|(_, written)| &written.digest)
+        .collect();
+    let mut edits = Vec::new();
+    let mut additions = Vec::new();
+    for (at, written) in written {
+        let Some(instance) = plan.instances.get(*at) else { continue };
+        let old = instance.digest.clone();
+        let digest = written.digest.clone();
+        let size = wide(written.manifest.bytes.len());
+        let media_type = written.manifest.media_type.clone();
+        let compressions = written.compressions.clone();
+        if instance.variant.is_none() {
+            edits.push(InstanceEdit { old, digest, size, media_type, compressions });
+        } else if !copied.contains(&digest) {
+            let like = old;
+            additions.push(InstanceAddition { like, digest, size, media_type, compressions });
+        }
+    }
+    let replaced = edits.iter().any(|edit| edit.old != edit.digest);
+    let changed = replaced || plan.kept.is_some() || !additions.is_empty();
+    if let (true, Some(frozen)) = (changed, plan.frozen) {
+        return Err(Error::ListMustNotChange(frozen));
+    }
+    plan.types
+        .iter()
+        .map(|to| {
+            if *to == plan.from && !changed {
+                return Ok(manifest.clone());
+            }
+            let mut list = plan.list.clone();
+            if let Some(kept) = &plan.kept {
+                list.retain(kept);
+            }
+            let mut list = list.convert(to, host).map_err(Error::EditList)?;
+            if changed {
+                // Additions are like what is there under its old digest.
+                list.add(&additions).map_err(Error::EditList)?;
+                list.replace(&edits).map_err(Error::EditList)?;
+            }
+            Ok(list.encode())
+        })
+        .collect()
+}
+
+/// Says that a list is wrong about the length of an image in it: strict readers refuse that. Its
+/// bytes stay, as its digest is what others know it by.
+pub(crate) fn warn_of_size(declared: &Descriptor, written: &Written) {
+    let size = wide(written.manifest.bytes.len());
+    if let Some(said) = declared.size
+        && written.digest == declared.digest
+        && said != size
+    {
+        warn!("the index says that {} has {said} bytes, and it has {size}", declared.digest);
+    }
+}

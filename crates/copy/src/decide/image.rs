@@ -1,0 +1,91 @@
+//! One image: admitted and planned.
+
+use std::fmt;
+
+use bytes::Bytes;
+use skopeo_image::{Digest, ImageManifest, Platform, RawManifest, Signature, Which};
+use skopeo_transport::Referrer;
+use skopeo_trust::Admitted;
+use tracing::debug;
+
+use super::{Place, referrers};
+use crate::Error;
+use crate::admit::{self, Welcome};
+use crate::job::Job;
+use crate::plan::{self, ImagePlan, PlanError, Surroundings};
+use crate::request::{Lists, Request};
+
+/// An image to write.
+pub(crate) struct ImageDecision {
+    pub(crate) admitted: Admitted,
+    /// The signatures that go with it.
+    pub(crate) signatures: Vec<Signature>,
+    /// Its digest at the source.
+    pub(crate) digest: Digest,
+    pub(crate) place: Place,
+    pub(crate) plan: ImagePlan,
+    /// The referrers that go with it.
+    pub(crate) referrers: Vec<Referrer>,
+    /// The config, if it has been read already.
+    pub(crate) config: Option<Bytes>,
+    /// The list that the image was chosen from, if it was.
+    pub(crate) chosen_from: Option<RawManifest>,
+}
+
+/// Admits and plans the image with that manifest, which is at `which` in the source.
+pub(crate) async fn decide_image(
+    job: &Job<'_>,
+    request: &Request,
+    manifest: RawManifest,
+    which: Which,
+    place: Place,
+) -> Result<ImageDecision, Error> {
+    let Welcome { admitted, signatures } = admit::admit(job, request, manifest, &which).await?;
+    let digest = match &which {
+        Which::Instance(digest) => digest.clone(),
+        Which::Top => admit::digest_of(job, admitted.manifest())?,
+    };
+    let referrers = referrers::referrers_of(job, request, &digest).await?;
+    let layers = admit::layers(job, admitted.manifest(), &which).await?;
+    let (hanging, layers) = (!referrers.is_empty(), layers.as_deref());
+    let around = Surroundings { hanging, layers, ..job.around(request) };
+    let plan = plan::plan_image(&admitted, &signatures, around)?;
+    debug!("{plan}");
+    let config = match which {
+        Which::Top => require_platform(job, &plan).await?,
+        Which::Instance(_) => None,
+    };
+    let chosen_from = None;
+    Ok(ImageDecision { admitted, signatures, digest, place, plan, referrers, config, chosen_from })
+}
+
+/// Refuses a single image that is for none of the platforms asked for; returns its config if that
+/// had to be read. What is no image is for all.
+async fn require_platform(job: &Job<'_>, plan: &ImagePlan) -> Result<Option<Bytes>, Error> {
+    let Lists::Platforms { wanted, .. } = &job.request.lists else { return Ok(None) };
+    if plan.image.is_artifact() {
+        return Ok(None);
+    }
+    let config = match &plan.config {
+        Some(config) => Some(job.read_config(config).await?),
+        None => None,
+    };
+    let platform = platform(&plan.image, config.as_deref())?;
+    if wanted.iter().any(|filter| filter.matches(&platform)) {
+        return Ok(config);
+    }
+    let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    let platform = platform.to_string();
+    Err(PlanError::OtherPlatform { wanted: wanted.join(","), platform }.into())
+}
+
+fn platform(image: &ImageManifest, config: Option<&[u8]>) -> Result<Platform, PlanError> {
+    let summary = image.summary(config)?;
+    Ok(Platform::new(&summary.os, &summary.architecture, &summary.variant))
+}
+
+impl fmt::Debug for ImageDecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ImageDecision").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,259 @@
+//! The way through a decision: lists with what they name, and referrers.
+//!
+//! Who carries a decision out and who estimates it go this way alike; what they do at each step is
+//! theirs.
+
+use std::collections::HashSet;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use skopeo_image::{Descriptor, Digest, Links, Manifest, RawManifest, Which};
+use skopeo_transport::Referrer;
+
+use crate::admit;
+use crate::decide::{
+    self, Entry, ImageDecision, ListDecision, ReferrerDecision, links_of, referrers_of,
+};
+use crate::event::BlobKind;
+use crate::job::Job;
+use crate::plan::InstancePlan;
+use crate::request::Lists;
+use crate::{Error, Event};
+
+/// Signatures of lists of parts of images: three steps are seen in the field.
+const DEEPEST: usize = 8;
+
+/// What will be known of an entry of a list, with its position; nothing of a blob.
+type VisitedEntry<'a, T> = BoxFuture<'a, Result<Option<(usize, T)>, Error>>;
+
+/// Who is led through a decision.
+pub(crate) trait Visitor: Sync {
+    /// What is known of a manifest once it has been visited.
+    type Written: Send;
+
+    fn job(&self) -> &Job<'_>;
+
+    /// Visits an image. It has to visit the image's [`referrers`] itself.
+    fn image(
+        &self,
+        image: ImageDecision,
+    ) -> impl Future<Output = Result<Self::Written, Error>> + Send;
+
+    /// Visits a list whose entries, by their positions, and referrers have been visited.
+    fn list(
+        &self,
+        list: &ListDecision,
+        entries: Vec<(usize, Self::Written)>,
+    ) -> impl Future<Output = Result<Self::Written, Error>> + Send;
+
+    /// Visits a blob that a list or a referrer names.
+    fn blob(
+        &self,
+        blob: &Descriptor,
+        kind: BlobKind,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Visits a manifest that a referrer names, and all that it names itself has been visited.
+    fn linked(
+        &self,
+        manifest: &RawManifest,
+        which: &Which,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Visits the manifest of a referrer; all that it names and all its referrers have been visited.
+    fn referrer(
+        &self,
+        subject: &Digest,
+        referrer: &Referrer,
+        manifest: &RawManifest,
+        links: &Links,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Leads through a list. Its entries are visited a few at a time.
+pub(crate) fn list<V: Visitor>(
+    visitor: &V,
+    list: ListDecision,
+) -> BoxFuture<'_, Result<V::Written, Error>> {
+    Box::pin(async move {
+        let job = visitor.job();
+        let of = list.plan.instances.len();
+        job.session.tell(Event::CopyingImages { copied: of, listed: list.plan.listed });
+        decide::admit_list(job, &list).await?;
+        let entries: Vec<VisitedEntry<'_, V::Written>> = (list.plan.instances.iter().enumerate())
+            .map(|(at, plan)| entry(visitor, plan, (at, of), list.depth).boxed())
+            .collect();
+        let entries = stream::iter(entries).buffer_unordered(job.scheduler.at_once());
+        let entries: Vec<_> = entries.try_collect().await?;
+        let mut entries: Vec<(usize, V::Written)> = entries.into_iter().flatten().collect();
+        entries.sort_unstable_by_key(|(at, _)| *at);
+        referrers(visitor, &list.digest, list.referrers.clone()).await?;
+        visitor.list(&list, entries).await
+    })
+}
+
+/// Leads through one entry of a list; of a blob nothing is known.
+async fn entry<V: Visitor>(
+    visitor: &V,
+    plan: &InstancePlan,
+    (at, of): (usize, usize),
+    depth: usize,
+) -> Result<Option<(usize, V::Written)>, Error> {
+    let job = visitor.job();
+    let number = at.saturating_add(1);
+    let of_list = |source| Error::OfList { at: number, of, source: Box::new(source) };
+    let manifest = decide::read_entry(job, plan).await.map_err(of_list)?;
+    let (is_manifest, is_variant) = (manifest.is_some(), plan.variant.is_some());
+    if is_manifest {
+        let digest = plan.digest.clone();
+        job.session.tell(match is_variant {
+            true => Event::ReplicatingImage { digest, at: number, of },
+            false => Event::CopyingImage { digest, at: number, of },
+        });
+    }
+    let visited = async {
+        Ok(match decide::decide_entry(job, plan, manifest, depth).await? {
+            Entry::Blob(blob) => {
+                visitor.blob(&blob, BlobKind::Layer).await?;
+                None
+            }
+            Entry::Image(image) => Some((at, visitor.image(*image).await?)),
+            Entry::List(nested) => Some((at, list(visitor, *nested).await?)),
+        })
+    };
+    visited.await.map_err(|source| match is_manifest && is_variant {
+        true => Error::Replicating { at: number, of, source: Box::new(source) },
+        false => of_list(source),
+    })
+}
+
+/// Leads through the referrers of an image that is at the destination already, and of its
+/// instances.
+pub(crate) async fn present<V: Visitor>(visitor: &V, digest: &Digest) -> Result<(), Error> {
+    let job = visitor.job();
+    if !decide::are_copied(job) {
+        return Ok(());
+    }
+    let mut top = None;
+    if job.request.lists == Lists::All {
+        top = Some(admit::fetch(job, &Which::Instance(digest.clone())).await?);
+    }
+    let mut waiting = vec![(digest.clone(), top)];
+    let mut seen = HashSet::new();
+    while let Some((digest, manifest)) = waiting.pop() {
+        if !seen.insert(digest.clone()) {
+            continue;
+        }
+        let found = referrers_of(job, job.request, &digest).await?;
+        referrers(visitor, &digest, found).await?;
+        let Some(manifest) = manifest else { continue };
+        let Ok(Manifest::List(list)) = manifest.parse() else { continue };
+        for instance in list.instances() {
+            let digest = instance.descriptor.digest;
+            let manifest = if instance.descriptor.media_type.is_list() {
+                Some(admit::fetch(job, &Which::Instance(digest.clone())).await?)
+            } else {
+                None
+            };
+            waiting.push((digest, manifest));
+        }
+    }
+    Ok(())
+}
+
+/// Leads through referrers of a manifest, with their own referrers.
+pub(crate) async fn referrers<V: Visitor>(
+    visitor: &V,
+    subject: &Digest,
+    referrers: Vec<Referrer>,
+) -> Result<(), Error> {
+    referrers_at(visitor, subject.clone(), referrers, 0).await
+}
+
+fn referrers_at<V: Visitor>(
+    visitor: &V,
+    subject: Digest,
+    referrers: Vec<Referrer>,
+    depth: usize,
+) -> BoxFuture<'_, Result<(), Error>> {
+    Box::pin(async move {
+        if depth >= DEEPEST && !referrers.is_empty() {
+            return Err(Error::ReferrersTooDeep(subject));
+        }
+        let subject = &subject;
+        let work: Vec<BoxFuture<'_, Result<(), Error>>> = referrers
+            .into_iter()
+            .map(|one| {
+                let work = async move {
+                    let digest = one.blob.digest.clone();
+                    referrer(visitor, subject, one, depth).await.map_err(|source| {
+                        let (subject, source) = (subject.clone(), Box::new(source));
+                        Error::Referrer { digest, subject, source }
+                    })
+                };
+                work.boxed()
+            })
+            .collect();
+        let at_once = visitor.job().scheduler.at_once();
+        stream::iter(work).buffer_unordered(at_once).try_collect::<Vec<()>>().await?;
+        Ok(())
+    })
+}
+
+async fn referrer<V: Visitor>(
+    visitor: &V,
+    subject: &Digest,
+    referrer: Referrer,
+    depth: usize,
+) -> Result<(), Error> {
+    let job = visitor.job();
+    let decided = decide::decide_referrer(job, subject, referrer).await?;
+    let Some(ReferrerDecision { referrer, missing, referrers }) = decided else { return Ok(()) };
+    let digest = referrer.blob.digest.clone();
+    referrers_at(visitor, digest.clone(), referrers, depth.saturating_add(1)).await?;
+    let Some((manifest, links)) = missing else { return Ok(()) };
+    job.session.tell(Event::CopyingReferrer {
+        digest,
+        subject: subject.clone(),
+        artifact_type: links.artifact_type.clone(),
+    });
+    linked(visitor, &links, 0).await?;
+    visitor.referrer(subject, &referrer, &manifest, &links).await
+}
+
+/// Leads through what a manifest names: blobs, and for a list the manifests in it.
+fn linked<'a, V: Visitor>(
+    visitor: &'a V,
+    links: &'a Links,
+    depth: usize,
+) -> BoxFuture<'a, Result<(), Error>> {
+    Box::pin(async move {
+        let job = visitor.job();
+        let mut work: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
+        for (at, blob) in links.blobs.iter().enumerate() {
+            let kind = if at == 0 { BlobKind::Config } else { BlobKind::Layer };
+            if blob.urls.is_empty() || !job.destination.accepts().foreign_layers {
+                work.push(visitor.blob(blob, kind).boxed());
+            }
+        }
+        for child in &links.manifests {
+            if child.media_type.is_blob() {
+                work.push(visitor.blob(child, BlobKind::Layer).boxed());
+                continue;
+            }
+            work.push(Box::pin(async move {
+                if depth >= DEEPEST {
+                    return Err(Error::ReferrersTooDeep(child.digest.clone()));
+                }
+                let which = Which::Instance(child.digest.clone());
+                let manifest = admit::fetch(job, &which).await?;
+                linked(visitor, &links_of(job, &manifest)?, depth.saturating_add(1)).await?;
+                visitor.linked(&manifest, &which).await
+            }));
+        }
+        let at_once = job.scheduler.at_once();
+        stream::iter(work).buffer_unordered(at_once).try_collect::<Vec<()>>().await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,48 @@
+//! What a copy did, by its events.
+
+use std::collections::HashSet;
+
+use skopeo_copy::Event;
+use skopeo_transport::How;
+
+/// Blobs and their bytes, by how they came, and manifests.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Bytes that came from the source.
+    pub(crate) read: u64,
+    pub(crate) sent: (u64, u64),
+    pub(crate) mounted: (u64, u64),
+    pub(crate) present: (u64, u64),
+    /// Those of images, lists and referrers.
+    pub(crate) manifests: u64,
+}
+
+impl Tally {
+    pub(crate) fn of(events: &[Event]) -> Self {
+        let mut tally = Self::default();
+        let mut reused = Vec::new();
+        let mut done = HashSet::new();
+        for event in events {
+            match event {
+                Event::BlobMoved { bytes, .. } => tally.read += bytes,
+                Event::BlobReused { digest, how } => reused.push((digest, *how)),
+                Event::BlobDone { digest, stored, size } => {
+                    if !done.insert((digest, stored)) {
+                        continue;
+                    }
+                    let how = reused.iter().position(|(it, _)| *it == digest);
+                    let how = how.map_or(How::Moved, |at| reused.swap_remove(at).1);
+                    let counted = match how {
+                        How::Moved => &mut tally.sent,
+                        How::Present => &mut tally.present,
+                        How::Mounted | How::Linked => &mut tally.mounted,
+                    };
+                    *counted = (counted.0 + 1, counted.1 + size);
+                }
+                Event::ImageDone { .. } | Event::ReferrerDone { .. } => tally.manifests += 1,
+                _ => {}
+            }
+        }
+        tally
+    }
+}
