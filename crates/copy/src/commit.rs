@@ -19,14 +19,14 @@ use crate::event::BlobKind;
 use crate::item::Item;
 use crate::job::{Execution, Job};
 use crate::plan::ImagePlan;
-use crate::transfer::{self, Transferred};
+use crate::transfer::{self, TransferredBlobs};
 use crate::{Error, Event};
 
 /// Writes an image whose layers are there.
 pub(crate) async fn write_image(
     run: Execution<'_>,
     image: &ImageDecision,
-    mut transferred: Transferred,
+    mut transferred: TransferredBlobs,
 ) -> Result<Written, Error> {
     let ImageDecision { admitted, plan, place, .. } = image;
     let mut attempts = Vec::new();
@@ -70,7 +70,7 @@ async fn try_type(
     run: Execution<'_>,
     plan: &ImagePlan,
     original: &RawManifest,
-    transferred: &mut Transferred,
+    transferred: &mut TransferredBlobs,
     to: &MediaType,
     place: &Place,
 ) -> Result<(RawManifest, Digest), Error> {
@@ -82,9 +82,9 @@ async fn try_type(
         }
     }
     if assemble::needs_diff_ids(&plan.image, to) {
-        for (layer, moved) in plan.layers.iter().zip(&mut transferred.layers) {
-            if moved.diff_id.is_none() {
-                moved.diff_id = Some(run.job.diff_id(&layer.blob).await?);
+        for (layer, transferred) in plan.layers.iter().zip(&mut transferred.layers) {
+            if transferred.diff_id.is_none() {
+                transferred.diff_id = Some(run.job.diff_id(&layer.blob).await?);
             }
         }
     }
@@ -127,7 +127,7 @@ async fn try_type(
     Ok((manifest, digest))
 }
 
-/// Brings the source's own config. Where the plan foresaw it, it is there already.
+/// Transfers the source's own config. Where the plan foresaw it, it is there already.
 async fn put_config(
     run: Execution<'_>,
     plan: &ImagePlan,
@@ -140,7 +140,7 @@ async fn put_config(
     transfer::tell_started(run.job, &config.digest, config.size, BlobKind::Config);
     match bytes {
         Some(bytes) => run.put_bytes(config, bytes, Role::Config).await,
-        None => run.bring(&Item::config(config)).await.map(drop),
+        None => run.transfer(&Item::config(config)).await.map(drop),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{Error, Event, admit, commit, plan, transfer};
 /// How long a copy that is done waits for the answer whether something was left behind.
 const LEFT_BEHIND: Duration = Duration::from_millis(500);
 
-/// What a copy came to.
+/// What a copy part to.
 #[derive(Clone, Debug)]
 pub struct Copied {
     /// The digest of the manifest that the source's name leads to: of the list, where one image
@@ -158,7 +158,7 @@ impl Visitor for Execution<'_> {
     async fn blob(&self, blob: &Descriptor, kind: BlobKind) -> Result<(), Error> {
         transfer::begin(*self).await?;
         transfer::tell_started(self.job, &blob.digest, blob.size, kind);
-        self.bring(&Item::config(blob)).await.map(drop)
+        self.transfer(&Item::config(blob)).await.map(drop)
     }
 
     async fn linked(&self, manifest: &RawManifest, which: &Which) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! One blob that is to come to the destination, and what came of it.
+//! One blob that is to come to the destination, and what part of it.
 
 use std::collections::BTreeMap;
 
@@ -110,10 +110,10 @@ pub(crate) struct ItemKey {
 
 /// A blob that is at the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Moved {
+pub(crate) struct TransferredBlob {
     pub(crate) digest: Digest,
     pub(crate) size: u64,
-    /// How it came to be there.
+    /// How it part to be there.
     pub(crate) how: How,
     /// How it is packed, if that is known well enough to be said in a manifest.
     pub(crate) compression: Option<Compression>,
@@ -135,7 +135,7 @@ pub(crate) enum Crypted {
     Decrypted,
 }
 
-impl Moved {
+impl TransferredBlob {
     /// Returns a blob whose bytes are the source's, or our own.
     pub(crate) fn as_it_is(digest: Digest, size: u64, how: How) -> Self {
         Self {

@@ -3,7 +3,7 @@
 //! | gate | lets through | of | why |
 //! |---|---|---|---|
 //! | [`begin`](Scheduler::begin) | so many images | a run | Those that began first end first, and so many images hold memory, files and connections. Held until the copy ends. |
-//! | [`once`](Scheduler::once) | each blob once | a copy | A layer that is listed four times moves once; the others wait for what came of it. |
+//! | [`once`](Scheduler::once) | each blob once | a copy | A layer that is listed four times moves once; the others wait for what part of it. |
 //! | [`blob_lock`](Scheduler::blob_lock) | one image a blob and pool | a run | The second to want a blob waits for the first, and then finds at the destination what that has brought. |
 //! | [`question`](Scheduler::question) | twice as many questions as blobs | a copy | Questions are small, and their answers decide what moves; but a registry is not flooded with them. |
 //! | [`transfer`](Scheduler::transfer) | so many blobs | a copy, and a run | What moves takes memory and connections, on each side as many as it is said to be good for. |
@@ -20,7 +20,7 @@ use skopeo_image::Digest;
 use tokio::sync::{OnceCell, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::Error;
-use crate::item::{ItemKey, Moved};
+use crate::item::{ItemKey, TransferredBlob};
 
 /// How much of a run is under way at once; without a number there is no limit besides those of
 /// each copy.
@@ -65,7 +65,7 @@ pub(crate) struct Scheduler {
     /// What this copy holds of the run's images, once its blobs move.
     image: OnceCell<Option<OwnedSemaphorePermit>>,
     /// The blobs that went to the destination, or are on their way.
-    blobs: Mutex<HashMap<ItemKey, Arc<OnceCell<Moved>>>>,
+    blobs: Mutex<HashMap<ItemKey, Arc<OnceCell<TransferredBlob>>>>,
     questions: Semaphore,
     transfers: Semaphore,
 }
@@ -103,9 +103,9 @@ impl Scheduler {
         &self,
         key: ItemKey,
         work: impl FnOnce() -> F,
-    ) -> Result<Moved, Error>
+    ) -> Result<TransferredBlob, Error>
     where
-        F: Future<Output = Result<Moved, Error>>,
+        F: Future<Output = Result<TransferredBlob, Error>>,
     {
         let cell = {
             let mut cells = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);

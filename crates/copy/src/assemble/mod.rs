@@ -11,7 +11,7 @@ use skopeo_image::{
 };
 
 use crate::Error;
-use crate::item::{Crypted, Moved};
+use crate::item::{Crypted, TransferredBlob};
 use crate::plan::{ImagePlan, LayerPlan, Wanted};
 
 pub(crate) use list::{Written, lists, warn_of_size};
@@ -47,11 +47,15 @@ pub(crate) fn assemble(
     plan: &ImagePlan,
     original: &RawManifest,
     config: Option<&[u8]>,
-    layers: &[Moved],
+    layers: &[TransferredBlob],
     to: &MediaType,
 ) -> Result<Assembled, Error> {
     let changed = plan.replaced
-        || plan.layers.iter().zip(layers).any(|(layer, moved)| layer.blob.digest != moved.digest);
+        || plan
+            .layers
+            .iter()
+            .zip(layers)
+            .any(|(layer, transferred)| layer.blob.digest != transferred.digest);
     if *to == plan.from && !changed && !plan.renamed {
         return Ok(Assembled::AsItWas(original.clone()));
     }
@@ -73,15 +77,18 @@ pub(crate) fn assemble(
 fn annotations(
     plan: &ImagePlan,
     layer: &LayerPlan,
-    moved: &Moved,
+    transferred: &TransferredBlob,
 ) -> Option<BTreeMap<String, String>> {
-    if !moved.recoded && moved.crypted == Crypted::Keep {
+    if !transferred.recoded && transferred.crypted == Crypted::Keep {
         return plan.replaced.then(|| layer.blob.annotations.clone());
     }
     // What was said of the bytes before, such as where in them is what, is not so any more.
-    let mut annotations =
-        if moved.recoded { moved.annotations.clone() } else { layer.blob.annotations.clone() };
-    match &moved.crypted {
+    let mut annotations = if transferred.recoded {
+        transferred.annotations.clone()
+    } else {
+        layer.blob.annotations.clone()
+    };
+    match &transferred.crypted {
         Crypted::Keep => {}
         Crypted::Encrypted(more) => {
             // Where in the bytes is what, and what it is, is not to be seen any more.
@@ -93,21 +100,21 @@ fn annotations(
     Some(annotations)
 }
 
-fn edits(plan: &ImagePlan, layers: &[Moved]) -> Vec<LayerEdit> {
+fn edits(plan: &ImagePlan, layers: &[TransferredBlob]) -> Vec<LayerEdit> {
     plan.layers
         .iter()
         .zip(layers)
-        .map(|(layer, moved)| LayerEdit {
-            digest: moved.digest.clone(),
-            size: moved.size,
-            compression: moved.compression.map_or(CompressionEdit::Keep, CompressionEdit::To),
-            diff_id: moved.diff_id.clone(),
-            encryption: match moved.crypted {
+        .map(|(layer, transferred)| LayerEdit {
+            digest: transferred.digest.clone(),
+            size: transferred.size,
+            compression: transferred.compression.map_or(CompressionEdit::Keep, CompressionEdit::To),
+            diff_id: transferred.diff_id.clone(),
+            encryption: match transferred.crypted {
                 Crypted::Keep => EncryptionEdit::Keep,
                 Crypted::Encrypted(_) => EncryptionEdit::Encrypted,
                 Crypted::Decrypted => EncryptionEdit::Decrypted,
             },
-            annotations: annotations(plan, layer, moved),
+            annotations: annotations(plan, layer, transferred),
             urls: if layer.wanted == Wanted::Elsewhere {
                 layer.blob.urls.clone()
             } else {

@@ -20,7 +20,7 @@ use crate::Error;
 use crate::assemble::{self, Assembled};
 use crate::decide::{self, Decided, Decision, ImageDecision, ListDecision};
 use crate::event::BlobKind;
-use crate::item::{Crypted, Item, ItemKey, Moved, result_of};
+use crate::item::{Crypted, Item, ItemKey, TransferredBlob, result_of};
 use crate::job::Job;
 use crate::plan::{Crypt, DiffIds, ImagePlan, Wanted};
 use crate::request::Request;
@@ -359,7 +359,7 @@ struct Made {
 /// if that is not enough to know.
 fn made(image: &ImageDecision, config: Option<&[u8]>) -> Option<Made> {
     let plan = &image.plan;
-    let layers: Vec<Moved> = layers_as_declared(plan);
+    let layers: Vec<TransferredBlob> = layers_as_declared(plan);
     let to = plan.types.iter().find_map(|to| {
         if assemble::needs_diff_ids(&plan.image, to) {
             return Some(None);
@@ -384,18 +384,18 @@ fn made(image: &ImageDecision, config: Option<&[u8]>) -> Option<Made> {
 
 /// Returns what a manifest would say of the layers. What the digests of those will be that are packed
 /// anew is not known, and is of no matter for what is made.
-fn layers_as_declared(plan: &ImagePlan) -> Vec<Moved> {
+fn layers_as_declared(plan: &ImagePlan) -> Vec<TransferredBlob> {
     let one = |(at, layer): (usize, &_)| {
         let item = Item::layer(plan, at, layer);
-        let mut moved = Moved::of_layer(layer);
+        let mut transferred = TransferredBlob::of_layer(layer);
         if item.wanted == Wanted::Elsewhere {
-            return moved;
+            return transferred;
         }
-        moved.recoded = !item.is_kept();
-        if moved.recoded {
-            moved.digest = Digest::sha256(layer.blob.digest.as_str().as_bytes());
+        transferred.recoded = !item.is_kept();
+        if transferred.recoded {
+            transferred.digest = Digest::sha256(layer.blob.digest.as_str().as_bytes());
         }
-        moved.crypted = match item.crypt {
+        transferred.crypted = match item.crypt {
             Crypt::Keep => Crypted::Keep,
             Crypt::Encrypt => Crypted::Encrypted(Default::default()),
             Crypt::Decrypt => Crypted::Decrypted,
@@ -404,11 +404,11 @@ fn layers_as_declared(plan: &ImagePlan) -> Vec<Moved> {
             Some(decrypted) => decrypted.compression(),
             None => item.declared(),
         };
-        moved.compression = declared
+        transferred.compression = declared
             .map(|declared| result_of(crate::plan::recode(declared, item.wanted), declared))
             .filter(|it| !matches!(it, Compression::Bzip2 | Compression::Xz))
             .filter(|_| item.wanted != Wanted::Opaque);
-        moved
+        transferred
     };
     plan.layers.iter().enumerate().map(one).collect()
 }

@@ -11,7 +11,7 @@ use skopeo_transport::{Partial, Role, Stored, Wish};
 use tracing::debug;
 
 use crate::error::{Side, sentence};
-use crate::item::{Crypted, Item, Moved, result_of};
+use crate::item::{Crypted, Item, TransferredBlob, result_of};
 use crate::job::Execution;
 use crate::known::Made;
 use crate::plan::{self, Crypt, DiffIds, Wanted};
@@ -19,23 +19,23 @@ use crate::scheduler::BlobLock;
 use crate::{Encryption, Error, Event};
 
 impl Execution<'_> {
-    /// Brings a blob to the destination, once, however often it is asked for.
-    pub(crate) async fn bring(&self, item: &Item) -> Result<Moved, Error> {
+    /// Transfers a blob to the destination, once, however often it is asked for.
+    pub(crate) async fn transfer(&self, item: &Item) -> Result<TransferredBlob, Error> {
         let key = item.key();
-        let moved = self.job.scheduler.once(key, || self.bring_once(item)).await?;
-        self.tell_done(&item.blob.digest, &moved);
-        Ok(moved)
+        let transferred = self.job.scheduler.once(key, || self.transfer_once(item)).await?;
+        self.tell_done(&item.blob.digest, &transferred);
+        Ok(transferred)
     }
 
-    fn tell_done(&self, digest: &Digest, moved: &Moved) {
+    fn tell_done(&self, digest: &Digest, transferred: &TransferredBlob) {
         self.job.session.tell(Event::BlobDone {
             digest: digest.clone(),
-            stored: moved.digest.clone(),
-            size: moved.size,
+            stored: transferred.digest.clone(),
+            size: transferred.size,
         });
     }
 
-    async fn bring_once(&self, item: &Item) -> Result<Moved, Error> {
+    async fn transfer_once(&self, item: &Item) -> Result<TransferredBlob, Error> {
         // Another image of the run may be bringing it just now: then it will be there.
         let _lock = match item.crypt {
             Crypt::Keep => self.lock(&item.blob.digest).await,
@@ -43,13 +43,13 @@ impl Execution<'_> {
         };
         // What is encrypted is never the same twice, and what is in an encrypted layer is not known.
         let reused = if item.crypt == Crypt::Keep { self.reuse(item).await? } else { None };
-        if let Some(mut moved) = reused {
+        if let Some(mut transferred) = reused {
             let digest = item.blob.digest.clone();
-            self.job.session.tell(Event::BlobReused { digest, how: moved.how });
+            self.job.session.tell(Event::BlobReused { digest, how: transferred.how });
             if item.diff_ids == DiffIds::Needed {
-                moved.diff_id = Some(self.job.diff_id(&item.blob).await?);
+                transferred.diff_id = Some(self.job.diff_id(&item.blob).await?);
             }
-            return Ok(moved);
+            return Ok(transferred);
         }
         let _permit = self.job.scheduler.transfer().await;
         // What declares nothing is schema 1, which is packed with gzip but for very old images.
@@ -73,12 +73,12 @@ impl Execution<'_> {
 
     /// The blob, or what this program made of it before, if the destination has it or can take it
     /// from elsewhere.
-    async fn reuse(&self, item: &Item) -> Result<Option<Moved>, Error> {
+    async fn reuse(&self, item: &Item) -> Result<Option<TransferredBlob>, Error> {
         let declared = item.declared();
         if item.is_usable()
-            && let Some(moved) = self.ask(item, &item.blob, declared, None).await?
+            && let Some(transferred) = self.ask(item, &item.blob, declared, None).await?
         {
-            return Ok(Some(moved));
+            return Ok(Some(transferred));
         }
         let Some(declared) = declared else { return Ok(None) };
         let recode = plan::recode(declared, item.wanted);
@@ -96,7 +96,7 @@ impl Execution<'_> {
         blob: &Descriptor,
         compression: Option<Compression>,
         recoded: Option<BTreeMap<String, String>>,
-    ) -> Result<Option<Moved>, Error> {
+    ) -> Result<Option<TransferredBlob>, Error> {
         let _permit = self.job.scheduler.question().await;
         let wish =
             Wish { blob, role: item.role, from: self.job.source.name(), compression: item.only };
@@ -112,11 +112,20 @@ impl Execution<'_> {
         let (recoded, annotations) = (recoded.is_some(), recoded.unwrap_or_default());
         let crypted = Crypted::Keep;
         let diff_id = None;
-        Ok(Some(Moved { digest, size, how, compression, recoded, annotations, crypted, diff_id }))
+        Ok(Some(TransferredBlob {
+            digest,
+            size,
+            how,
+            compression,
+            recoded,
+            annotations,
+            crypted,
+            diff_id,
+        }))
     }
 
     /// Fetches the blob and writes it; where a part of it is at the destination, only the rest.
-    async fn send(&self, item: &Item) -> Result<Moved, Error> {
+    async fn send(&self, item: &Item) -> Result<TransferredBlob, Error> {
         if let Some(blob) = self.resume(item).await? {
             match self.send_blob(item, blob).await {
                 Err(error @ Error::ReadBlob { transient: false, .. }) => {
@@ -157,7 +166,7 @@ impl Execution<'_> {
     }
 
     /// Writes a blob, once through all steps.
-    async fn send_blob(&self, item: &Item, blob: Blob) -> Result<Moved, Error> {
+    async fn send_blob(&self, item: &Item, blob: Blob) -> Result<TransferredBlob, Error> {
         let digest = &item.blob.digest;
         let looks = item.wanted != Wanted::Opaque || item.diff_ids == DiffIds::Needed;
         let (sniffed, blob) = if looks {
@@ -221,7 +230,16 @@ impl Execution<'_> {
             None => Crypted::Keep,
         };
         let Stored { digest, size, how } = stored;
-        Ok(Moved { digest, size, how, compression, recoded, annotations, crypted, diff_id })
+        Ok(TransferredBlob {
+            digest,
+            size,
+            how,
+            compression,
+            recoded,
+            annotations,
+            crypted,
+            diff_id,
+        })
     }
 
     /// The key of a layer that is to be decrypted, before any of its bytes are asked for.
@@ -258,24 +276,24 @@ impl Execution<'_> {
     ) -> Result<(), Error> {
         let item = Item { role, ..Item::config(blob) };
         let scheduler = &self.job.scheduler;
-        let moved = scheduler
+        let transferred = scheduler
             .once(item.key(), || async {
                 // Another image of the run may be writing the same.
                 let _lock = self.lock(&blob.digest).await;
-                if let Some(moved) = self.reuse(&item).await? {
+                if let Some(transferred) = self.reuse(&item).await? {
                     let digest = blob.digest.clone();
-                    self.job.session.tell(Event::BlobReused { digest, how: moved.how });
-                    return Ok(moved);
+                    self.job.session.tell(Event::BlobReused { digest, how: transferred.how });
+                    return Ok(transferred);
                 }
                 let _permit = scheduler.transfer().await;
                 let stored = self.destination.put_blob(Blob::of_bytes(bytes.clone()), role).await;
                 let stored =
                     stored.map_err(|error| Error::of_blob(&blob.digest, error, Side::Writing))?;
                 require_same(&blob.digest, &stored.digest)?;
-                Ok(Moved::as_it_is(stored.digest, stored.size, stored.how))
+                Ok(TransferredBlob::as_it_is(stored.digest, stored.size, stored.how))
             })
             .await?;
-        self.tell_done(&blob.digest, &moved);
+        self.tell_done(&blob.digest, &transferred);
         Ok(())
     }
 }

@@ -9,82 +9,82 @@ use skopeo_image::{Descriptor, Digest};
 use skopeo_transport::Role;
 
 use crate::event::BlobKind;
-use crate::item::{Item, Moved};
+use crate::item::{Item, TransferredBlob};
 use crate::job::{Execution, Job};
 use crate::plan::{ImagePlan, Wanted};
 use crate::{Error, Event};
 
 /// What has come of an image's blobs.
 #[derive(Debug)]
-pub(crate) struct Transferred {
+pub(crate) struct TransferredBlobs {
     /// One for each layer.
-    pub(crate) layers: Vec<Moved>,
+    pub(crate) layers: Vec<TransferredBlob>,
     /// The config's bytes, where the manifest cannot be written without them.
     pub(crate) config: Option<Bytes>,
 }
 
-enum Came {
-    Layer(usize, Moved),
+enum Part {
+    Layer(usize, TransferredBlob),
     Config(Option<Bytes>),
 }
 
-/// Brings all blobs of an image, with what else its plan needs of them. The first error stops all.
+/// Transfers all blobs of an image, with what else its plan needs of them. The first error stops all.
 /// The config may have been read already.
 pub(crate) async fn transfer(
     run: Execution<'_>,
     plan: &ImagePlan,
     config: Option<&Bytes>,
-) -> Result<Transferred, Error> {
+) -> Result<TransferredBlobs, Error> {
     begin(run).await?;
     // All are in flight at once: what they wait for is a permit, and before that nothing.
-    let mut work: FuturesUnordered<BoxFuture<'_, Result<Came, Error>>> = FuturesUnordered::new();
+    let mut work: FuturesUnordered<BoxFuture<'_, Result<Part, Error>>> = FuturesUnordered::new();
     for (at, layer) in plan.layers.iter().enumerate() {
         if layer.wanted == Wanted::Elsewhere {
             continue;
         }
         tell_started(run.job, &layer.blob.digest, layer.blob.size, BlobKind::Layer);
         let item = Item::layer(plan, at, layer);
-        work.push(Box::pin(async move { Ok(Came::Layer(at, run.bring(&item).await?)) }));
+        work.push(Box::pin(async move { Ok(Part::Layer(at, run.transfer(&item).await?)) }));
     }
     if let Some(blob) = &plan.config {
-        work.push(Box::pin(bring_config(run, plan, blob, config)));
+        work.push(Box::pin(transfer_config(run, plan, blob, config)));
     }
-    let elsewhere = |layer: &_| Moved::of_layer(layer);
-    let mut layers: Vec<Moved> = plan.layers.iter().map(elsewhere).collect();
+    let elsewhere = |layer: &_| TransferredBlob::of_layer(layer);
+    let mut layers: Vec<TransferredBlob> = plan.layers.iter().map(elsewhere).collect();
     let mut config = None;
-    while let Some(came) = work.try_next().await? {
-        match came {
-            Came::Layer(at, moved) => {
+    while let Some(part) = work.try_next().await? {
+        match part {
+            Part::Layer(at, transferred) => {
                 if let Some(layer) = layers.get_mut(at) {
-                    *layer = moved;
+                    *layer = transferred;
                 }
             }
-            Came::Config(bytes) => config = bytes,
+            Part::Config(bytes) => config = bytes,
         }
     }
-    Ok(Transferred { layers, config })
+    Ok(TransferredBlobs { layers, config })
 }
 
-/// Brings the config, or reads it only where another is going to be made of it.
-async fn bring_config(
+/// Transfers the config, or reads it only where another is going to be made of it.
+async fn transfer_config(
     run: Execution<'_>,
     plan: &ImagePlan,
     blob: &Descriptor,
     read: Option<&Bytes>,
-) -> Result<Came, Error> {
+) -> Result<Part, Error> {
     if !plan.keeps_type() {
         let bytes = match read {
             Some(bytes) => bytes.clone(),
             None => run.job.read_config(blob).await?,
         };
-        return Ok(Came::Config(Some(bytes)));
+        return Ok(Part::Config(Some(bytes)));
     }
     tell_started(run.job, &blob.digest, blob.size, BlobKind::Config);
     match read {
         Some(bytes) => run.put_bytes(blob, bytes, Role::Config).await?,
-        None => _ = run.bring(&Item::config(blob)).await?,
+        None => _ = run.transfer(&Item::config(blob)).await?,
     }
-    Ok(Came::Config(None))
+    Ok(Part::Config(None))
 }
 
 /// Waits for the right to begin, and prepares the destination.
