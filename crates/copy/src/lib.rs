@@ -96,4 +96,4 @@ pub use request::{
 pub use retry::{Retry, retry};
 pub use scheduler::Limits;
 pub use selection::{Referrers, Selection, UnknownKind};
-pub use session::{Patience, Rates, Session};
+pub use session::{BlobRetry, Rates, Session};

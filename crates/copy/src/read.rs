@@ -40,7 +40,7 @@ impl Job<'_> {
         }
         let _permit = self.scheduler.transfer().await;
         let diff_id = self
-            .patiently(&blob.digest, || async {
+            .with_retries(&blob.digest, || async {
                 let failed = |error: skopeo_blob::StreamError| {
                     Error::of_blob(&blob.digest, error.into(), Side::Reading)
                 };
@@ -66,7 +66,7 @@ impl Job<'_> {
             return Err(too_large(size));
         }
         let _permit = self.scheduler.transfer().await;
-        self.patiently(&blob.digest, || async {
+        self.with_retries(&blob.digest, || async {
             let mut stream = self.open(blob).await?.into_stream();
             let mut bytes = BytesMut::new();
             while let Some(piece) = stream.next().await {
@@ -83,7 +83,7 @@ impl Job<'_> {
     }
 
     /// Tries again what broke on its way, a few times, further and further apart.
-    pub(crate) async fn patiently<T, F>(
+    pub(crate) async fn with_retries<T, F>(
         &self,
         digest: &Digest,
         attempt: impl Fn() -> F,
@@ -91,8 +91,8 @@ impl Job<'_> {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let patience = self.session.patience;
-        let mut pause = patience.first_pause;
+        let blob_retry = self.session.blob_retry;
+        let mut pause = blob_retry.first_pause;
         let mut tried = 1;
         loop {
             let error = match attempt().await {
@@ -103,7 +103,7 @@ impl Job<'_> {
             if error.is_spent() {
                 return Err(error);
             }
-            if !error.is_transient() || tried >= patience.attempts {
+            if !error.is_transient() || tried >= blob_retry.attempts {
                 return Err(error.after(tried));
             }
             let error = sentence(&error);

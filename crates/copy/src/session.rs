@@ -16,7 +16,7 @@ use crate::scheduler::{Limits, RunGates, Scheduler};
 #[derive(Clone)]
 pub struct Session {
     pub(crate) events: Arc<dyn Fn(Event) + Send + Sync>,
-    pub(crate) patience: Patience,
+    pub(crate) blob_retry: BlobRetry,
     rates: Rates,
     max_unpacked: MaxUnpacked,
     shared: Arc<Shared>,
@@ -41,9 +41,9 @@ impl Session {
     pub fn limited(events: Arc<dyn Fn(Event) + Send + Sync>, limits: &Limits) -> Self {
         let gates = Arc::new(RunGates::new(limits));
         let shared = Shared { known: Known::default(), lists: Arc::default(), gates };
-        let (patience, rates) = (Patience::default(), Rates::default());
+        let (blob_retry, rates) = (BlobRetry::default(), Rates::default());
         let max_unpacked = MaxUnpacked::default();
-        Self { events, patience, rates, max_unpacked, shared: Arc::new(shared) }
+        Self { events, blob_retry, rates, max_unpacked, shared: Arc::new(shared) }
     }
 
     /// The same run, seen by another watcher.
@@ -52,10 +52,10 @@ impl Session {
         Self { events, ..self.clone() }
     }
 
-    /// The same with another patience.
+    /// The same with another blob_retry.
     #[must_use]
-    pub fn with_patience(self, patience: Patience) -> Self {
-        Self { patience, ..self }
+    pub fn with_blob_retry(self, blob_retry: BlobRetry) -> Self {
+        Self { blob_retry, ..self }
     }
 
     /// The same with limits on how fast bytes move.
@@ -102,7 +102,7 @@ impl Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("patience", &self.patience).finish_non_exhaustive()
+        f.debug_struct("Session").field("blob_retry", &self.blob_retry).finish_non_exhaustive()
     }
 }
 
@@ -125,14 +125,14 @@ fn limited(blob: Blob, rate: Option<&Arc<Rate>>) -> Blob {
 /// How often, and how far apart, a blob that breaks on its way is fetched and sent again. What can
 /// be mended by one more request has been by then: this is for a whole blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct BlobRetry {
     /// How often in all; at least once.
     pub attempts: u32,
     /// Before the second attempt; each further pause is twice as long.
     pub first_pause: Duration,
 }
 
-impl Default for Patience {
+impl Default for BlobRetry {
     fn default() -> Self {
         Self { attempts: 3, first_pause: Duration::from_secs(1) }
     }

@@ -17,7 +17,7 @@ use skopeo_testkit::shelf::{self, FakeDestination, FakeSource};
 use skopeo_trust::Policy;
 
 use crate::error::sentence;
-use crate::{Copied, Error, Event, Outcome, Patience, Request, Session, copy};
+use crate::{BlobRetry, Copied, Error, Event, Outcome, Request, Session, copy};
 
 /// A copy with everything that was seen of it.
 struct Run {
@@ -59,7 +59,7 @@ fn request() -> Request {
 fn session(events: &Arc<Mutex<Vec<Event>>>) -> Session {
     let seen = events.clone();
     Session::new(Arc::new(move |event| seen.lock().unwrap().push(event)))
-        .with_patience(Patience { attempts: 3, first_pause: Duration::ZERO })
+        .with_blob_retry(BlobRetry { attempts: 3, first_pause: Duration::ZERO })
 }
 
 async fn run(source: &FakeSource, destination: &FakeDestination, request: &Request) -> Run {

@@ -63,7 +63,7 @@ impl Execution<'_> {
         } else {
             self.job.scheduler.codec().await
         };
-        self.job.patiently(&item.blob.digest, || self.send(item)).await
+        self.job.with_retries(&item.blob.digest, || self.send(item)).await
     }
 
     /// Waits until no other image of the run brings this blob to where this one goes.

@@ -151,7 +151,7 @@ fn blobs_that_nobody_reads_let_go_of_their_connection() {
         let arguments = json!([other_id, digest.to_string(), bytes.len()]);
         assert_eq!(client.piped("GetBlob", arguments).1.ok().unwrap(), bytes);
     }
-    // Whoever reads them later than their patience lasts gets all of it.
+    // Whoever reads them later than their blob_retry lasts gets all of it.
     std::thread::sleep(Duration::from_secs(6));
     let mut by_range = 0;
     for (mut answer, layer) in begun.into_iter().zip(unread.layers()) {
