@@ -86,7 +86,7 @@ pub enum Event {
         bytes: u64,
     },
     /// A blob broke on its way, and is fetched again from its beginning.
-    BlobAgain {
+    BlobRetried {
         /// The blob.
         digest: Digest,
         /// How often it has been tried.
@@ -236,7 +236,7 @@ impl Event {
             Self::ReferrersLeft { .. }
             | Self::ReferrerDone { .. }
             | Self::BlobMoved { .. }
-            | Self::BlobAgain { .. }
+            | Self::BlobRetried { .. }
             | Self::BlobResumed { .. }
             | Self::BlobReused { .. }
             | Self::BlobDone { .. }
@@ -250,7 +250,7 @@ impl Event {
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         match self {
-            Self::BlobAgain { digest, tried, error } => {
+            Self::BlobRetried { digest, tried, error } => {
                 Some(format!("Copying blob {digest} failed ({tried}), trying again: {error}"))
             }
             Self::ListNarrowed { from, to, left_out, removed: true } => Some(format!(

@@ -65,7 +65,7 @@ impl Bars {
                 blob.position = blob.position.saturating_add(*bytes);
                 blob.bar.found(*bytes);
             }),
-            Event::BlobAgain { digest, .. } => self.change(digest, |blob| {
+            Event::BlobRetried { digest, .. } => self.change(digest, |blob| {
                 blob.bar.lost(std::mem::take(&mut blob.position));
             }),
             Event::BlobReused { digest, how } => self.finish(

@@ -94,7 +94,7 @@ impl Events {
                 blob.offset = *bytes;
                 json!({"event": "blob-resumed", "digest": digest, "offset": bytes})
             }
-            Event::BlobAgain { digest, tried, error } => {
+            Event::BlobRetried { digest, tried, error } => {
                 let attempt = tried.saturating_add(1);
                 if let Some(blob) = self.blobs.get_mut(digest) {
                     (blob.offset, blob.attempt) = (0, attempt);
@@ -203,7 +203,8 @@ mod tests {
         for (after, told) in [(1, false), (499, false), (500, true), (501, false), (1000, true)] {
             assert_eq!(!object(moved(), after).is_empty(), told, "{after}");
         }
-        let again = Event::BlobAgain { digest: digest.clone(), tried: 1, error: "cut".to_owned() };
+        let again =
+            Event::BlobRetried { digest: digest.clone(), tried: 1, error: "cut".to_owned() };
         assert!(object(again, 1001).contains("\"attempt\":2"));
         assert!(object(moved(), 1600).contains("\"offset\":10,\"size\":50"));
         let done = || Event::BlobDone { digest: digest.clone(), stored: digest.clone(), size: 50 };

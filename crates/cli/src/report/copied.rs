@@ -102,7 +102,7 @@ impl Seen {
                 });
             }
             Event::BlobMoved { bytes, .. } => self.read = self.read.saturating_add(*bytes),
-            Event::BlobAgain { digest, tried, .. } => {
+            Event::BlobRetried { digest, tried, .. } => {
                 if let Some(blob) = self.blob(digest) {
                     blob.attempts = tried.saturating_add(1);
                 }

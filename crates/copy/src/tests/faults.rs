@@ -31,7 +31,7 @@ async fn a_blob_that_breaks_twice_comes_the_third_time() {
             .events
             .iter()
             .filter_map(|event| match event {
-                Event::BlobAgain { tried, error, .. } => Some((*tried, error.as_str())),
+                Event::BlobRetried { tried, error, .. } => Some((*tried, error.as_str())),
                 _ => None,
             })
             .collect();

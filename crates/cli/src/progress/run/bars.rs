@@ -89,7 +89,7 @@ impl Bars {
                     bar.found(*bytes);
                 }
             }
-            Event::BlobAgain { digest, .. } => {
+            Event::BlobRetried { digest, .. } => {
                 let Some(bar) = &image.bar else { return };
                 if let Some(Some(there)) = image.blobs.get_mut(digest) {
                     bar.lost(std::mem::take(there));
