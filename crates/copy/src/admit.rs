@@ -66,9 +66,9 @@ pub(crate) async fn admit(
     }
     let admitted = job.policy.admit(&scope, manifest, &signatures).map_err(Error::Rejected)?;
     if keep {
-        job.session.tell(Event::GettingSignatures);
+        job.session.emit(Event::GettingSignatures);
         if !signatures.is_empty() {
-            job.session.tell(Event::CheckingSignatures);
+            job.session.emit(Event::CheckingSignatures);
         }
     } else {
         signatures.clear();
@@ -120,12 +120,12 @@ pub(crate) async fn list_signatures(
     if job.request.signatures != SourceSignatures::Keep {
         return Ok(Vec::new());
     }
-    job.session.tell(Event::GettingListSignatures);
+    job.session.emit(Event::GettingListSignatures);
     let signatures = read_signatures(job.source, job.policy, manifest, which)
         .await
         .map_err(|error| Error::ReadSignatures(error.into()))?;
     if !signatures.is_empty() {
-        job.session.tell(Event::CheckingListSignatures);
+        job.session.emit(Event::CheckingListSignatures);
     }
     Ok(signatures)
 }

@@ -108,7 +108,7 @@ async fn try_type(
             match config {
                 Some((digest, bytes)) => {
                     let blob = descriptor(MediaType::default(), &digest, &bytes);
-                    transfer::tell_started(run.job, &digest, blob.size, BlobKind::Config);
+                    transfer::emit_started(run.job, &digest, blob.size, BlobKind::Config);
                     run.put_bytes(&blob, &bytes, Role::Config).await?;
                 }
                 None if !to.is_schema1() => {
@@ -121,7 +121,7 @@ async fn try_type(
             (manifest, digest)
         }
     };
-    run.job.session.tell(Event::WritingManifest);
+    run.job.session.emit(Event::WritingManifest);
     let put = run.destination.put_manifest(&manifest, &place.which(&digest)).await;
     put.map_err(|error| Error::WriteManifest(error.into()))?;
     Ok((manifest, digest))
@@ -137,7 +137,7 @@ async fn put_config(
     if plan.keeps_type() {
         return Ok(());
     }
-    transfer::tell_started(run.job, &config.digest, config.size, BlobKind::Config);
+    transfer::emit_started(run.job, &config.digest, config.size, BlobKind::Config);
     match bytes {
         Some(bytes) => run.put_bytes(config, bytes, Role::Config).await,
         None => run.transfer(&Item::config(config)).await.map(drop),
@@ -162,7 +162,7 @@ async fn store_signatures(
     if signatures.is_empty() {
         return Ok(());
     }
-    run.job.session.tell(Event::StoringSignatures);
+    run.job.session.emit(Event::StoringSignatures);
     run.destination
         .put_signatures(signatures, which)
         .await
@@ -183,7 +183,7 @@ pub(crate) async fn write_list(
     }
     let host = &run.job.request.host;
     let candidates = assemble::lists(plan, &list.manifest, entries, host)?;
-    run.job.session.tell(Event::WritingList);
+    run.job.session.emit(Event::WritingList);
     let mut attempts = Vec::new();
     let mut transient = false;
     let mut class = None;
@@ -196,7 +196,7 @@ pub(crate) async fn write_list(
         let error = match run.destination.put_manifest(manifest, &which).await {
             Ok(()) => {
                 let signatures = run.job.signed(manifest, &list.signatures).await?;
-                run.job.session.tell(Event::StoringListSignatures);
+                run.job.session.emit(Event::StoringListSignatures);
                 if !signatures.is_empty() {
                     let put = run.destination.put_signatures(&signatures, &which).await;
                     put.map_err(|error| Error::WriteSignatures(error.into()))?;
@@ -221,7 +221,7 @@ pub(crate) async fn write_list(
 }
 
 /// Tells that what has that digest at the source is written.
-pub(crate) fn tell_done(job: &Job<'_>, source: Digest, written: &Written) {
+pub(crate) fn emit_done(job: &Job<'_>, source: Digest, written: &Written) {
     let (digest, media_type) = (written.digest.clone(), written.manifest.media_type.clone());
-    job.session.tell(Event::ImageDone { source, digest, media_type });
+    job.session.emit(Event::ImageDone { source, digest, media_type });
 }

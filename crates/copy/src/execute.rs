@@ -68,7 +68,7 @@ pub async fn copy(
             destination.commit(manifest).await
         }
         Ok(copied) => {
-            session.tell(Event::AlreadyPresent { digest: copied.digest.clone() });
+            session.emit(Event::AlreadyPresent { digest: copied.digest.clone() });
             destination.commit_referrers().await
         }
         Err(_) => {
@@ -111,12 +111,12 @@ async fn execute(run: Execution<'_>) -> Result<Copied, Error> {
 
 /// Tells that one image of a list was copied.
 fn tell_of_choice(run: Execution<'_>, list: &RawManifest) {
-    run.destination.tell_origin(list);
+    run.destination.set_origin(list);
     let listed = plan::platforms(list);
     if listed > 1 {
         let accepted = &run.destination.accepts().manifests;
         let takes_lists = accepted.is_empty() || accepted.iter().any(MediaType::is_list);
-        run.job.session.tell(Event::OneOfPlatforms { listed, takes_lists });
+        run.job.session.emit(Event::OneOfPlatforms { listed, takes_lists });
     }
 }
 
@@ -133,7 +133,7 @@ impl Visitor for Execution<'_> {
         let transferred = transfer::transfer(*self, plan, config);
         let (transferred, ()) = future::try_join(transferred, referrers).await?;
         let written = commit::write_image(*self, &image, transferred).await?;
-        commit::tell_done(self.job, image.digest, &written);
+        commit::emit_done(self.job, image.digest, &written);
         Ok(written)
     }
 
@@ -144,20 +144,20 @@ impl Visitor for Execution<'_> {
     ) -> Result<Written, Error> {
         let written = commit::write_list(*self, list, &entries).await?;
         if !list.plan.left_out.is_empty() {
-            self.job.session.tell(Event::ListNarrowed {
+            self.job.session.emit(Event::ListNarrowed {
                 from: admit::digest_of(self.job, &list.manifest)?,
                 to: written.digest.clone(),
                 left_out: list.plan.left_out.clone(),
                 removed: list.plan.kept.is_some(),
             });
         }
-        commit::tell_done(self.job, list.digest.clone(), &written);
+        commit::emit_done(self.job, list.digest.clone(), &written);
         Ok(written)
     }
 
     async fn blob(&self, blob: &Descriptor, kind: BlobKind) -> Result<(), Error> {
         transfer::begin(*self).await?;
-        transfer::tell_started(self.job, &blob.digest, blob.size, kind);
+        transfer::emit_started(self.job, &blob.digest, blob.size, kind);
         self.transfer(&Item::config(blob)).await.map(drop)
     }
 
@@ -175,7 +175,7 @@ impl Visitor for Execution<'_> {
     ) -> Result<(), Error> {
         let put = self.destination.put_referrer(subject, referrer, manifest).await;
         put.map_err(|error| Error::WriteManifest(error.into()))?;
-        self.job.session.tell(Event::ReferrerDone {
+        self.job.session.emit(Event::ReferrerDone {
             digest: referrer.blob.digest.clone(),
             subject: subject.clone(),
             artifact_type: links.artifact_type.clone(),
@@ -206,7 +206,7 @@ async fn beside<T>(
     };
     match found {
         Some(Ok(Some(found))) if done.is_ok() && !found.is_empty() => {
-            job.session.tell(Event::ReferrersLeft { digest, found, why: Left::NotAsked });
+            job.session.emit(Event::ReferrersLeft { digest, found, why: Left::NotAsked });
         }
         Some(Err(error)) => debug!("asking for referrers of {digest}: {error}"),
         _ => {}

@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use skopeo_image::{Digest, RawManifest};
 
-/// Lists by their digests, those of earlier runs too if they were [told](Self::tell). Each is what
-/// its digest says, whoever told it.
+/// Lists by their digests, those of earlier runs too if they were [added](Self::add). Each is what
+/// its digest says, whoever added it.
 #[derive(Debug, Default)]
 pub struct KnownLists(Mutex<HashMap<Digest, Known>>);
 
@@ -20,8 +20,8 @@ struct Known {
 }
 
 impl KnownLists {
-    /// Tells of a list that was read before. What is none is ignored.
-    pub fn tell(&self, bytes: Bytes) {
+    /// Adds a list that was read before. What is none is ignored.
+    pub fn add(&self, bytes: Bytes) {
         let list = RawManifest::new(None, bytes);
         if !list.media_type.is_list() {
             return;

@@ -108,7 +108,7 @@ impl Job<'_> {
             }
             let error = sentence(&error);
             debug!("trying blob {digest} again in {pause:?}: {error}");
-            self.session.tell(Event::BlobRetried { digest: digest.clone(), tried, error });
+            self.session.emit(Event::BlobRetried { digest: digest.clone(), tried, error });
             tokio::time::sleep(pause).await;
             pause = pause.saturating_mul(2);
             tried = tried.saturating_add(1);

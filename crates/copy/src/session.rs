@@ -86,7 +86,7 @@ impl Session {
         &self.shared.lists
     }
 
-    pub(crate) fn tell(&self, event: Event) {
+    pub(crate) fn emit(&self, event: Event) {
         (self.events)(event);
     }
 

@@ -60,7 +60,7 @@ impl Job<'_> {
         let signers = &self.request.signing.signers;
         for (at, signer) in signers.iter().enumerate() {
             let number = self.number(at);
-            self.session.tell(Event::CreatingSignature { number, doing: signer.doing() });
+            self.session.emit(Event::CreatingSignature { number, doing: signer.doing() });
             let signature = signer.sign(manifest, self.sign_identity()?).await;
             signatures.push(signature.map_err(|source| Error::Sign { number, source })?);
         }

@@ -79,7 +79,7 @@ pub(crate) fn list<V: Visitor>(
     Box::pin(async move {
         let job = visitor.job();
         let of = list.plan.instances.len();
-        job.session.tell(Event::CopyingImages { copied: of, listed: list.plan.listed });
+        job.session.emit(Event::CopyingImages { copied: of, listed: list.plan.listed });
         decide::admit_list(job, &list).await?;
         let entries: Vec<VisitedEntry<'_, V::Written>> = (list.plan.instances.iter().enumerate())
             .map(|(at, plan)| entry(visitor, plan, (at, of), list.depth).boxed())
@@ -107,7 +107,7 @@ async fn entry<V: Visitor>(
     let (is_manifest, is_variant) = (manifest.is_some(), plan.variant.is_some());
     if is_manifest {
         let digest = plan.digest.clone();
-        job.session.tell(match is_variant {
+        job.session.emit(match is_variant {
             true => Event::ReplicatingImage { digest, at: number, of },
             false => Event::CopyingImage { digest, at: number, of },
         });
@@ -213,7 +213,7 @@ async fn referrer<V: Visitor>(
     let digest = referrer.blob.digest.clone();
     referrers_at(visitor, digest.clone(), referrers, depth.saturating_add(1)).await?;
     let Some((manifest, links)) = missing else { return Ok(()) };
-    job.session.tell(Event::CopyingReferrer {
+    job.session.emit(Event::CopyingReferrer {
         digest,
         subject: subject.clone(),
         artifact_type: links.artifact_type.clone(),

@@ -135,7 +135,7 @@ impl Cache {
             Document::default()
         });
         for list in &before.lists {
-            session.lists().tell(list.manifest.clone().into());
+            session.lists().add(list.manifest.clone().into());
         }
         let blobs = before.blobs.iter().flat_map(|(registry, repositories)| {
             repositories.iter().flat_map(move |(repository, blobs)| {

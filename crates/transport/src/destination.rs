@@ -55,8 +55,8 @@ pub trait Destination: Probe {
         .into())
     }
 
-    /// Tells from which list the image was chosen that is about to be committed.
-    fn tell_origin(&self, _list: &RawManifest) {}
+    /// Remembers the list from which the image was chosen that is about to be committed.
+    fn set_origin(&self, _list: &RawManifest) {}
 
     /// Gives the name to `top`, which has been put.
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error>;

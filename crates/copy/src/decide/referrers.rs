@@ -131,7 +131,7 @@ pub(super) async fn say_of_list(job: &Job<'_>, list: &RawManifest) -> Result<(),
     let digest = admit::digest_of(job, list)?;
     let found = referrers_of(job, job.request, &digest).await?;
     if !found.is_empty() {
-        job.session.tell(Event::ReferrersLeft { digest, found, why: Left::OfList });
+        job.session.emit(Event::ReferrersLeft { digest, found, why: Left::OfList });
     }
     Ok(())
 }

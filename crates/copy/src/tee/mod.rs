@@ -403,9 +403,9 @@ impl Destination for Tee {
         self.put_alike(|child| child.door.put_referrer(subject, referrer, manifest)).await
     }
 
-    fn tell_origin(&self, list: &RawManifest) {
+    fn set_origin(&self, list: &RawManifest) {
         for child in self.inside() {
-            child.door.tell_origin(list);
+            child.door.set_origin(list);
         }
     }
 

@@ -23,12 +23,12 @@ impl Execution<'_> {
     pub(crate) async fn transfer(&self, item: &Item) -> Result<TransferredBlob, Error> {
         let key = item.key();
         let transferred = self.job.scheduler.once(key, || self.transfer_once(item)).await?;
-        self.tell_done(&item.blob.digest, &transferred);
+        self.emit_done(&item.blob.digest, &transferred);
         Ok(transferred)
     }
 
-    fn tell_done(&self, digest: &Digest, transferred: &TransferredBlob) {
-        self.job.session.tell(Event::BlobDone {
+    fn emit_done(&self, digest: &Digest, transferred: &TransferredBlob) {
+        self.job.session.emit(Event::BlobDone {
             digest: digest.clone(),
             stored: transferred.digest.clone(),
             size: transferred.size,
@@ -45,7 +45,7 @@ impl Execution<'_> {
         let reused = if item.crypt == Crypt::Keep { self.reuse(item).await? } else { None };
         if let Some(mut transferred) = reused {
             let digest = item.blob.digest.clone();
-            self.job.session.tell(Event::BlobReused { digest, how: transferred.how });
+            self.job.session.emit(Event::BlobReused { digest, how: transferred.how });
             if item.diff_ids == DiffIds::Needed {
                 transferred.diff_id = Some(self.job.diff_id(&item.blob).await?);
             }
@@ -161,7 +161,7 @@ impl Execution<'_> {
         };
         let Some(rest) = rest else { return Ok(None) };
         debug!("going on with blob {digest} after {offset} bytes");
-        self.job.session.tell(Event::BlobResumed { digest: digest.clone(), bytes: offset });
+        self.job.session.emit(Event::BlobResumed { digest: digest.clone(), bytes: offset });
         Ok(Some(self.job.metered(rest.after(bytes, offset), &item.blob)))
     }
 
@@ -282,7 +282,7 @@ impl Execution<'_> {
                 let _lock = self.lock(&blob.digest).await;
                 if let Some(transferred) = self.reuse(&item).await? {
                     let digest = blob.digest.clone();
-                    self.job.session.tell(Event::BlobReused { digest, how: transferred.how });
+                    self.job.session.emit(Event::BlobReused { digest, how: transferred.how });
                     return Ok(transferred);
                 }
                 let _permit = scheduler.transfer().await;
@@ -293,7 +293,7 @@ impl Execution<'_> {
                 Ok(TransferredBlob::as_it_is(stored.digest, stored.size, stored.how))
             })
             .await?;
-        self.tell_done(&blob.digest, &transferred);
+        self.emit_done(&blob.digest, &transferred);
         Ok(())
     }
 }

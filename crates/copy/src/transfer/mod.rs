@@ -42,7 +42,7 @@ pub(crate) async fn transfer(
         if layer.wanted == Wanted::Elsewhere {
             continue;
         }
-        tell_started(run.job, &layer.blob.digest, layer.blob.size, BlobKind::Layer);
+        emit_started(run.job, &layer.blob.digest, layer.blob.size, BlobKind::Layer);
         let item = Item::layer(plan, at, layer);
         work.push(Box::pin(async move { Ok(Part::Layer(at, run.transfer(&item).await?)) }));
     }
@@ -79,7 +79,7 @@ async fn transfer_config(
         };
         return Ok(Part::Config(Some(bytes)));
     }
-    tell_started(run.job, &blob.digest, blob.size, BlobKind::Config);
+    emit_started(run.job, &blob.digest, blob.size, BlobKind::Config);
     match read {
         Some(bytes) => run.put_bytes(blob, bytes, Role::Config).await?,
         None => _ = run.transfer(&Item::config(blob)).await?,
@@ -94,6 +94,6 @@ pub(crate) async fn begin(run: Execution<'_>) -> Result<(), Error> {
     run.destination.begin().await.map_err(|error| Error::Begin(error.into()))
 }
 
-pub(crate) fn tell_started(job: &Job<'_>, digest: &Digest, size: Option<u64>, kind: BlobKind) {
-    job.session.tell(Event::BlobStarted { digest: digest.clone(), size, kind });
+pub(crate) fn emit_started(job: &Job<'_>, digest: &Digest, size: Option<u64>, kind: BlobKind) {
+    job.session.emit(Event::BlobStarted { digest: digest.clone(), size, kind });
 }

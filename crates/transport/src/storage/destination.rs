@@ -245,7 +245,7 @@ impl Probe for StorageDestination {
 
 #[async_trait]
 impl Destination for StorageDestination {
-    fn tell_origin(&self, list: &RawManifest) {
+    fn set_origin(&self, list: &RawManifest) {
         self.pending().origin = Some(list.clone());
     }
 
