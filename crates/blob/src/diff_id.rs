@@ -45,7 +45,7 @@ pub fn diff_id(blob: Blob, compression: Compression) -> (Blob, DiffId) {
                     Err(Stopped::Abandoned) => {}
                 }
             });
-            tee(stream, pusher)
+            fanout(stream, pusher)
         })
         .flatten()
         .boxed()
@@ -55,7 +55,7 @@ pub fn diff_id(blob: Blob, compression: Compression) -> (Blob, DiffId) {
 
 /// Gives clones of the pieces to `pusher`. That nobody takes them any more concerns only the one
 /// who waits for the digest.
-fn tee(stream: ByteStream, pusher: Pusher) -> ByteStream {
+fn fanout(stream: ByteStream, pusher: Pusher) -> ByteStream {
     stream::try_unfold((stream, Some(pusher)), |(mut stream, mut pusher)| async move {
         match stream.next().await.transpose()? {
             Some(piece) => {

@@ -13,7 +13,7 @@
 //!   makes the manifest to write; `commit` writes config, manifest, signatures, and the name last
 //! - `estimate`: what carrying it out would take
 //!
-//! `job` is what all of them know, `scheduler` what they wait for. `tee` reads once for several
+//! `job` is what all of them know, `scheduler` what they wait for. `fanout` reads once for several
 //! destinations.
 //!
 //! # Example
@@ -64,6 +64,7 @@ mod error;
 mod estimate;
 mod event;
 mod execute;
+pub mod fanout;
 mod item;
 mod job;
 mod known;
@@ -76,7 +77,6 @@ mod scheduler;
 mod selection;
 mod session;
 mod sign;
-pub mod tee;
 mod transfer;
 mod visit;
 

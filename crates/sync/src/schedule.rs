@@ -5,7 +5,7 @@ use std::num::{NonZero, NonZeroUsize};
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use skopeo_copy::tee::copy_to_all;
+use skopeo_copy::fanout::copy_to_all;
 use skopeo_copy::{Copied, Limits, Rates, Session};
 use skopeo_image::ErrorClass;
 use skopeo_image::go::quote;

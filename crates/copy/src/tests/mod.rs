@@ -1,12 +1,12 @@
 //! Whole copies between strict fakes in memory.
 
 mod estimate;
+mod fanout;
 mod faults;
 mod lists;
 mod platforms;
 mod sign;
 mod single;
-mod tee;
 mod variants;
 
 use std::sync::{Arc, Mutex};

@@ -9,7 +9,7 @@ use skopeo_trust::Policy;
 
 use super::child::End;
 use super::reading::{Reading, Seen};
-use super::{Placed, Tee};
+use super::{Fanout, Placed};
 use crate::selection::Referrers;
 use crate::{Copied, Error, Request, Session, copy};
 
@@ -26,8 +26,9 @@ pub async fn copy_to_all(
     request: &Request,
 ) -> Vec<Result<Copied, Error>> {
     let mut results = Vec::with_capacity(destinations.len());
-    let alone = |door| async {
-        let copied: BoxFuture<'_, _> = Box::pin(copy(session, source, door, policy, request));
+    let alone = |destination| async {
+        let copied: BoxFuture<'_, _> =
+            Box::pin(copy(session, source, destination, policy, request));
         copied.await
     };
     // Each signs under its own name, so that what is written differs.
@@ -37,46 +38,48 @@ pub async fn copy_to_all(
     let destinations = destinations.into_iter().enumerate();
     let mut groups: VecDeque<Vec<Placed>> = match apart {
         true => destinations.map(|placed| vec![placed]).collect(),
-        false if differs(request) => Tee::groups(destinations).into(),
-        false => Tee::circles(destinations).into(),
+        false if differs(request) => Fanout::groups(destinations).into(),
+        false => Fanout::circles(destinations).into(),
     };
     while let Some(group) = groups.pop_front() {
         let group = match <[_; 1]>::try_from(group) {
-            Ok([(at, door)]) => {
-                results.push((at, alone(door).await));
+            Ok([(at, destination)]) => {
+                results.push((at, alone(destination).await));
                 continue;
             }
             Err(group) => group,
         };
-        let Some((tee, ends)) = Tee::new(group, seen.clone()) else { continue };
-        let is_mixed = tee.is_mixed();
+        let Some((fanout, ends)) = Fanout::new(group, seen.clone()) else { continue };
+        let is_mixed = fanout.is_mixed();
         let copied: BoxFuture<'_, _> =
-            Box::pin(copy(session, &reading, Box::new(tee), policy, request));
+            Box::pin(copy(session, &reading, Box::new(fanout), policy, request));
         let copied = copied.await.map_err(Arc::new);
         let mut otherwise = Vec::new();
         for (at, end) in ends.take() {
             let result = match (end, &copied) {
                 (End::Failed(error), _) => Err(error),
                 (End::Done(outcome), Ok(copied)) => Ok(Copied { outcome, ..copied.clone() }),
-                (End::Open(door) | End::Otherwise(door), Err(error)) if !is_own(error) => {
-                    door.abandon().await;
+                (End::Open(destination) | End::Otherwise(destination), Err(error))
+                    if !is_own(error) =>
+                {
+                    destination.abandon().await;
                     Err(Error::Shared(Arc::clone(error)))
                 }
-                (End::Otherwise(door), _) => {
-                    otherwise.push((at, door));
+                (End::Otherwise(destination), _) => {
+                    otherwise.push((at, destination));
                     continue;
                 }
                 // What they have in common is not what each of them has.
-                (End::Open(door), Err(_)) if is_mixed => {
-                    otherwise.push((at, door));
+                (End::Open(destination), Err(_)) if is_mixed => {
+                    otherwise.push((at, destination));
                     continue;
                 }
-                (End::Open(door), _) => alone(door).await,
+                (End::Open(destination), _) => alone(destination).await,
                 (End::Done(_), Err(error)) => Err(Error::Shared(Arc::clone(error))),
             };
             results.push((at, result));
         }
-        groups.extend(Tee::groups(otherwise));
+        groups.extend(Fanout::groups(otherwise));
     }
     results.sort_unstable_by_key(|(at, _)| *at);
     results.into_iter().map(|(_, result)| result).collect()

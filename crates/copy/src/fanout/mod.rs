@@ -1,6 +1,6 @@
 //! Several destinations as one: what is read once is written to all of them.
 //!
-//! A [`Tee`] is a [`Destination`] made of others, so that the pipeline knows nothing of it. The
+//! A [`Fanout`] is a [`Destination`] made of others, so that the pipeline knows nothing of it. The
 //! slowest of them sets the pace of a blob; one that fails is left behind, and the others go on.
 //! Only such destinations are joined as would be written to in the same way alone: those that want an
 //! image in the same form, and those where it can stay what it is. Where it turns out that it does
@@ -35,7 +35,7 @@ use forms::{are_alike, common, has_foreign_layers, take_alike};
 use reading::Seen;
 
 /// Several destinations that take an image in the same form, or as it is.
-pub struct Tee {
+pub struct Fanout {
     name: ImageName,
     /// What all of them accept.
     accepts: Accepts,
@@ -47,19 +47,19 @@ pub struct Tee {
 /// A destination with its place among those that the caller has.
 type Placed = (usize, Box<dyn Destination>);
 
-impl Tee {
+impl Fanout {
     /// Sorts destinations into groups that can share a reading whatever the image is: in each group
     /// all would be written to in the same way alone. The numbers are what the caller knows them by.
     #[must_use]
     pub fn groups(destinations: impl IntoIterator<Item = Placed>) -> Vec<Vec<Placed>> {
         let mut groups: Vec<Vec<Placed>> = Vec::new();
-        for (at, door) in destinations {
+        for (at, destination) in destinations {
             let alike = |group: &[Placed]| {
-                group.first().is_some_and(|(_, first)| are_alike(&**first, &*door))
+                group.first().is_some_and(|(_, first)| are_alike(&**first, &*destination))
             };
             match groups.iter_mut().find(|group| alike(group)) {
-                Some(group) => group.push((at, door)),
-                None => groups.push(vec![(at, door)]),
+                Some(group) => group.push((at, destination)),
+                None => groups.push(vec![(at, destination)]),
             }
         }
         groups
@@ -69,16 +69,16 @@ impl Tee {
     #[must_use]
     pub fn circles(destinations: impl IntoIterator<Item = Placed>) -> Vec<Vec<Placed>> {
         let mut groups: Vec<(Accepts, Vec<Placed>)> = Vec::new();
-        for (at, door) in destinations {
+        for (at, destination) in destinations {
             let found = groups.iter_mut().find_map(|(accepts, group)| {
-                Some((common(accepts, door.accepts())?, accepts, group))
+                Some((common(accepts, destination.accepts())?, accepts, group))
             });
             match found {
                 Some((common, accepts, group)) => {
                     *accepts = common;
-                    group.push((at, door));
+                    group.push((at, destination));
                 }
-                None => groups.push((door.accepts().clone(), vec![(at, door)])),
+                None => groups.push((destination.accepts().clone(), vec![(at, destination)])),
             }
         }
         groups.into_iter().map(|(_, group)| group).collect()
@@ -90,12 +90,12 @@ impl Tee {
         let (_, first) = group.first()?;
         let name = first.name().clone();
         let mut accepts = first.accepts().clone();
-        for (_, door) in &group {
-            accepts = common(&accepts, door.accepts()).unwrap_or(accepts);
+        for (_, destination) in &group {
+            accepts = common(&accepts, destination.accepts()).unwrap_or(accepts);
         }
-        let children = group.into_iter().map(|(at, door)| {
-            let alike = take_alike(&accepts, door.accepts());
-            Child::new(at, door, alike)
+        let children = group.into_iter().map(|(at, destination)| {
+            let alike = take_alike(&accepts, destination.accepts());
+            Child::new(at, destination, alike)
         });
         let children = children.collect();
         let ends = Ends::default();
@@ -146,7 +146,7 @@ impl Tee {
         }
         for (child, put) in said {
             if let Err(error) = put {
-                debug!("{} is copied to alone: {}", child.door.name(), sentence(&error));
+                debug!("{} is copied to alone: {}", child.destination.name(), sentence(&error));
                 child.leave(Fate::Apart);
             }
         }
@@ -183,9 +183,9 @@ impl Tee {
     }
 }
 
-impl fmt::Debug for Tee {
+impl fmt::Debug for Fanout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.children.iter().map(|child| child.door.name())).finish()
+        f.debug_list().entries(self.children.iter().map(|child| child.destination.name())).finish()
     }
 }
 
@@ -197,7 +197,7 @@ fn together(places: impl Iterator<Item = String>) -> Option<String> {
 }
 
 #[async_trait]
-impl Probe for Tee {
+impl Probe for Fanout {
     fn name(&self) -> &ImageName {
         &self.name
     }
@@ -209,9 +209,9 @@ impl Probe for Tee {
     /// What all of them have.
     async fn present(&self) -> Result<Option<Digest>, TransportError> {
         let mut all: Option<Option<Digest>> = None;
-        for (child, present) in self.ask(|child| child.door.present()).await? {
+        for (child, present) in self.ask(|child| child.destination.present()).await? {
             let present = present.unwrap_or_else(|error| {
-                debug!("asking what is at {}: {error}", child.door.name());
+                debug!("asking what is at {}: {error}", child.destination.name());
                 None
             });
             child.present.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&present);
@@ -225,23 +225,23 @@ impl Probe for Tee {
 
     /// All pools together, so that what one copy brings to all of them is not begun by another.
     fn pool(&self) -> Option<String> {
-        together(self.children.iter().filter_map(|child| child.door.pool()))
+        together(self.children.iter().filter_map(|child| child.destination.pool()))
     }
 
     fn shares(&self, role: Role) -> bool {
-        self.children.iter().all(|child| child.door.shares(role))
+        self.children.iter().all(|child| child.destination.shares(role))
     }
 
     fn room(&self) -> Option<String> {
-        together(self.children.iter().filter_map(|child| child.door.room()))
+        together(self.children.iter().filter_map(|child| child.destination.room()))
     }
 
     fn is_remote(&self) -> bool {
-        self.children.iter().any(|child| child.door.is_remote())
+        self.children.iter().any(|child| child.destination.is_remote())
     }
 
     fn keeps_referrers(&self) -> Result<(), &'static str> {
-        self.children.iter().try_for_each(|child| child.door.keeps_referrers())
+        self.children.iter().try_for_each(|child| child.destination.keeps_referrers())
     }
 
     async fn has_referrer(
@@ -250,7 +250,9 @@ impl Probe for Tee {
         referrer: &Referrer,
     ) -> Result<bool, TransportError> {
         let mut all = true;
-        for (child, has) in self.ask(|child| child.door.has_referrer(subject, referrer)).await? {
+        for (child, has) in
+            self.ask(|child| child.destination.has_referrer(subject, referrer)).await?
+        {
             match has {
                 Ok(has) => all &= has,
                 Err(error) => child.lose(error, Error::FindReferrer),
@@ -262,15 +264,15 @@ impl Probe for Tee {
 
     /// What all of them have.
     async fn has_origin(&self, list: &RawManifest) -> Result<bool, TransportError> {
-        let all = self.ask(|child| child.door.has_origin(list)).await?;
+        let all = self.ask(|child| child.destination.has_origin(list)).await?;
         Ok(all.into_iter().all(|(_, has)| has.unwrap_or(false)))
     }
 }
 
 #[async_trait]
-impl Destination for Tee {
+impl Destination for Fanout {
     async fn begin(&self) -> Result<(), TransportError> {
-        for (child, begun) in self.ask(|child| child.door.begin()).await? {
+        for (child, begun) in self.ask(|child| child.destination.begin()).await? {
             if let Err(error) = begun {
                 child.lose(error, Error::Begin);
             }
@@ -283,7 +285,7 @@ impl Destination for Tee {
         let digest = &wish.blob.digest;
         let mut found: Option<Stored> = None;
         let mut all = true;
-        for (child, stored) in self.ask(|child| child.door.reuse(wish)).await? {
+        for (child, stored) in self.ask(|child| child.destination.reuse(wish)).await? {
             match stored {
                 Ok(Some(stored)) if stored.digest == *digest => {
                     child.hold(digest, stored.size);
@@ -317,7 +319,7 @@ impl Destination for Tee {
             .into_iter()
             .zip(blobs)
             .map(|(child, blob)| {
-                let put = child.door.put_blob(blob, role);
+                let put = child.destination.put_blob(blob, role);
                 let put = async move { Some((child, child.while_in(put).await?)) };
                 put.boxed()
             })
@@ -371,7 +373,7 @@ impl Destination for Tee {
             if *which == Which::Top && child.is_unchanged() {
                 return Box::pin(async { Ok(()) });
             }
-            child.door.put_manifest(manifest, which)
+            child.destination.put_manifest(manifest, which)
         })
         .await
     }
@@ -386,7 +388,9 @@ impl Destination for Tee {
             // They are stored beside a manifest that has been put.
             child.leave(Fate::Apart);
         }
-        for (child, put) in self.ask(|child| child.door.put_signatures(signatures, which)).await? {
+        for (child, put) in
+            self.ask(|child| child.destination.put_signatures(signatures, which)).await?
+        {
             if let Err(error) = put {
                 child.leave(Fate::Failed(Error::WriteSignatures(error.into())));
             }
@@ -400,12 +404,12 @@ impl Destination for Tee {
         referrer: &Referrer,
         manifest: &RawManifest,
     ) -> Result<(), PutManifestError> {
-        self.put_alike(|child| child.door.put_referrer(subject, referrer, manifest)).await
+        self.put_alike(|child| child.destination.put_referrer(subject, referrer, manifest)).await
     }
 
     fn set_origin(&self, list: &RawManifest) {
         for child in self.inside() {
-            child.door.set_origin(list);
+            child.destination.set_origin(list);
         }
     }
 

@@ -19,7 +19,7 @@ use skopeo_trust::Policy;
 use super::shelf::{Builder, FakeDestination, FakeSource, Fault, Kind, State, gzip, tar};
 use super::{request, session};
 use crate::error::sentence;
-use crate::tee::{Tee, copy_to_all};
+use crate::fanout::{Fanout, copy_to_all};
 use crate::{Copied, Event, Lists, Outcome, Request};
 
 /// Where a destination fails, each time or once.
@@ -454,7 +454,7 @@ fn only_what_is_written_alike_is_joined() {
             vec![vec![0], vec![1], vec![2], vec![3], vec![4]],
         ),
     ] {
-        let groups = Tee::groups(all.iter().map(D::door).enumerate());
+        let groups = Fanout::groups(all.iter().map(D::door).enumerate());
         let places: Vec<Vec<usize>> =
             groups.into_iter().map(|group| group.into_iter().map(|(at, _)| at).collect()).collect();
         assert_eq!(places, expected);
@@ -597,7 +597,7 @@ fn circles_have_a_form_in_common() {
         ),
         (vec![D::new(), D::wanting(LayerForm::Uncompressed), unsigned], vec![vec![0, 2], vec![1]]),
     ] {
-        let groups = Tee::circles(all.iter().map(D::door).enumerate());
+        let groups = Fanout::circles(all.iter().map(D::door).enumerate());
         let places: Vec<Vec<usize>> =
             groups.into_iter().map(|group| group.into_iter().map(|(at, _)| at).collect()).collect();
         assert_eq!(places, expected);

@@ -1,4 +1,4 @@
-//! One of the destinations of a tee: whether it is still in, and what became of it.
+//! One of the destinations of a fanout: whether it is still in, and what became of it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::{Error, Outcome};
 /// One of the destinations.
 pub(super) struct Child {
     pub(super) at: usize,
-    pub(super) door: Box<dyn Destination>,
+    pub(super) destination: Box<dyn Destination>,
     /// Whether it would be written to in the same way alone, whatever the image is; otherwise only
     /// if the image stays what it is.
     alike: bool,
@@ -55,7 +55,7 @@ pub(super) enum End {
     Otherwise(Box<dyn Destination>),
 }
 
-/// What became of all destinations of a [`Tee`], once that has ended.
+/// What became of all destinations of a [`Fanout`], once that has ended.
 #[derive(Clone, Default)]
 pub(super) struct Ends(pub(super) Arc<Mutex<Vec<(usize, End)>>>);
 
@@ -66,9 +66,9 @@ impl Ends {
 }
 
 impl Child {
-    pub(super) fn new(at: usize, door: Box<dyn Destination>, alike: bool) -> Self {
+    pub(super) fn new(at: usize, destination: Box<dyn Destination>, alike: bool) -> Self {
         let fate = watch::Sender::new(Fate::In);
-        Self { at, door, alike, fate, held: Mutex::default(), present: Mutex::default() }
+        Self { at, destination, alike, fate, held: Mutex::default(), present: Mutex::default() }
     }
 
     pub(super) fn is_alike(&self) -> bool {
@@ -78,7 +78,7 @@ impl Child {
     /// Takes it out if what is written is not what was read, and it would be in another way alone.
     pub(super) fn see_change(&self) {
         if !self.alike {
-            debug!("{} takes the image in another form", self.door.name());
+            debug!("{} takes the image in another form", self.destination.name());
             self.leave(Fate::Otherwise);
         }
     }
@@ -94,7 +94,7 @@ impl Child {
     /// Takes it out, with what else it is doing. Its first fate is its last.
     pub(super) fn leave(&self, fate: Fate) {
         if let Fate::Failed(error) = &fate {
-            debug!("writing to {} no more: {}", self.door.name(), sentence(error));
+            debug!("writing to {} no more: {}", self.destination.name(), sentence(error));
         }
         self.fate.send_if_modified(|now| {
             let is_first = matches!(now, Fate::In | Fate::Unchanged);
@@ -113,7 +113,7 @@ impl Child {
         failed: impl FnOnce(Box<TransportError>) -> Error,
     ) {
         if error.is_transient() && error.tried() <= 1 {
-            debug!("{} is copied to alone: {error}", self.door.name());
+            debug!("{} is copied to alone: {error}", self.destination.name());
             self.leave(Fate::Apart);
         } else {
             self.leave(Fate::Failed(failed(error.into())));
@@ -145,7 +145,7 @@ impl Child {
 
     /// Whether schema 1 would have to carry another name for it.
     pub(super) fn embeds_another_name(&self, image: &ImageManifest) -> bool {
-        let name = self.door.accepts().embedded_name.as_deref();
+        let name = self.destination.accepts().embedded_name.as_deref();
         let name = name.and_then(|name| Reference::parse_normalized(name).ok());
         name.is_some_and(|name| image.embedded_name_conflicts(&name))
     }
@@ -154,19 +154,19 @@ impl Child {
         let is_unchanged = match self.fate.send_replace(Fate::In) {
             Fate::In => false,
             Fate::Unchanged => true,
-            Fate::Apart => return End::Open(self.door),
-            Fate::Otherwise => return End::Otherwise(self.door),
+            Fate::Apart => return End::Open(self.destination),
+            Fate::Otherwise => return End::Otherwise(self.destination),
             Fate::Failed(error) => {
-                self.door.abandon().await;
+                self.destination.abandon().await;
                 return End::Failed(error);
             }
         };
         let (ended, outcome) = match (finish, top) {
-            (Finish::Leave, _) => return End::Open(self.door),
+            (Finish::Leave, _) => return End::Open(self.destination),
             (Finish::Commit, Some(top)) if !is_unchanged => {
-                (self.door.commit(top).await, Outcome::Written)
+                (self.destination.commit(top).await, Outcome::Written)
             }
-            _ => (self.door.commit_referrers().await, Outcome::Present),
+            _ => (self.destination.commit_referrers().await, Outcome::Present),
         };
         match ended {
             Ok(()) => End::Done(outcome),
