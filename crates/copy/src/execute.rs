@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::{self, Either};
 use skopeo_image::{Descriptor, Digest, Links, MediaType, RawManifest, Which};
-use skopeo_transport::{Destination, Look, Referrer, Source};
+use skopeo_transport::{Destination, Referrer, ReferrerSearch, Source};
 use skopeo_trust::Policy;
 use tracing::debug;
 
@@ -195,7 +195,7 @@ async fn beside<T>(
     }
     let top = job.top.get().and_then(|top| top.digest().ok());
     let Some(digest) = top else { return work.await };
-    let asked = job.source.referrers(&digest, Look::Glance);
+    let asked = job.source.referrers(&digest, ReferrerSearch::Any);
     let (done, found) = match future::select(Box::pin(work), asked).await {
         Either::Left((done, asked)) => {
             let waited = tokio::time::timeout(LEFT_BEHIND, asked);

@@ -91,7 +91,7 @@ pub use options::{
 };
 pub use partial::Partial;
 pub use probe::{Accepts, How, LayerForm, Probe, Role, Wish};
-pub use referrer::{CosignTag, Found, Look, Referrer};
+pub use referrer::{CosignTag, Found, Referrer, ReferrerSearch};
 pub use registry::{
     Connections, DeletionError, DockerError, DockerName, KnownBlob, Ledger, OpenUpload, Untagged,
 };

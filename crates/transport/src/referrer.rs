@@ -45,16 +45,16 @@ pub enum CosignTag {
     Sboms,
 }
 
-/// How closely to look for what hangs on a manifest.
+/// How closely referrers of a manifest are searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// Find all of it.
-    Whole,
-    /// Find what is listed, and not what is under cosign's tags.
+pub enum ReferrerSearch {
+    /// All of them.
+    All,
+    /// Those that are listed, and not what is under cosign's tags.
     Listed,
-    /// Find out cheaply whether there is any: a list under a tag may be given instead of what it
-    /// lists.
-    Glance,
+    /// Whether there is any, with as few requests as possible: a list under a tag may be given
+    /// instead of what it lists.
+    Any,
 }
 
 impl Referrer {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use skopeo_blob::Unverified;
 use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Signature, Which};
 
-use crate::{Error, ImageName, Look, Referrer};
+use crate::{Error, ImageName, Referrer, ReferrerSearch};
 
 /// The reading side of one image.
 #[async_trait]
@@ -56,7 +56,7 @@ pub trait Source: Send + Sync {
     async fn referrers(
         &self,
         _subject: &Digest,
-        _look: Look,
+        _search: ReferrerSearch,
     ) -> Result<Option<Vec<Referrer>>, Error> {
         Ok(None)
     }

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use skopeo_image::{Digest, Links, RawManifest, Which};
-use skopeo_transport::{Look, Referrer};
+use skopeo_transport::{Referrer, ReferrerSearch};
 use tracing::{debug, warn};
 
 use crate::admit;
@@ -53,7 +53,7 @@ pub(crate) async fn referrers_of(
     subject: &Digest,
 ) -> Result<Vec<Referrer>, Error> {
     let Referrers::Copy(selection) = &request.referrers else { return Ok(Vec::new()) };
-    let listed = job.source.referrers(subject, Look::Whole).await;
+    let listed = job.source.referrers(subject, ReferrerSearch::All).await;
     let mut listed =
         listed.map_err(|error| Error::ListReferrers(error.into()))?.unwrap_or_default();
     if selection.is_all() {

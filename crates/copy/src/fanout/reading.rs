@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use skopeo_blob::Unverified;
 use skopeo_image::{Descriptor, Digest, RawManifest, Signature, Which};
-use skopeo_transport::{Error, Head, ImageName, Look, Referrer, Source};
+use skopeo_transport::{Error, Head, ImageName, Referrer, ReferrerSearch, Source};
 
 use crate::KnownLists;
 
@@ -74,9 +74,9 @@ impl Source for Reading<'_> {
     async fn referrers(
         &self,
         subject: &Digest,
-        look: Look,
+        search: ReferrerSearch,
     ) -> Result<Option<Vec<Referrer>>, Error> {
-        self.source.referrers(subject, look).await
+        self.source.referrers(subject, search).await
     }
 
     fn is_remote(&self) -> bool {

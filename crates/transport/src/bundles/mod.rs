@@ -9,7 +9,7 @@ use skopeo_image::{Descriptor, Digest, MediaType, Signature, Which, is_bundle_ty
 use tracing::debug;
 
 use crate::signature_error::SignaturesError;
-use crate::{Error, Look, Referrer, Source, files};
+use crate::{Error, Referrer, ReferrerSearch, Source, files};
 
 pub(crate) use carrier::Carrier;
 
@@ -25,7 +25,7 @@ const MIN_BUNDLE: u64 = 256 << 10;
 /// # Errors
 /// If they cannot be read, or are more than anybody has.
 pub async fn bundles(source: &dyn Source, subject: &Digest) -> Result<Vec<Signature>, Error> {
-    let listed = source.referrers(subject, Look::Listed).await?.unwrap_or_default();
+    let listed = source.referrers(subject, ReferrerSearch::Listed).await?.unwrap_or_default();
     let mut found = Vec::new();
     let mut left = MAX_SIZE;
     for referrer in listed.iter().filter(|it| may_be_bundle(it, subject)) {

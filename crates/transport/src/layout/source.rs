@@ -14,7 +14,9 @@ use tokio::sync::OnceCell;
 use super::folder::Folder;
 use super::index::{Index, Target};
 use super::{Entry, LayoutName, hanging};
-use crate::{Error, Head, ImageName, Look, Options, Referrer, Source, files, manifest, registry};
+use crate::{
+    Error, Head, ImageName, Options, Referrer, ReferrerSearch, Source, files, manifest, registry,
+};
 
 /// Where a layout lies: what reading asks of it.
 pub(super) trait Place: fmt::Debug + Send + Sync {
@@ -125,11 +127,11 @@ impl Source for LayoutSource {
     async fn referrers(
         &self,
         subject: &Digest,
-        look: Look,
+        search: ReferrerSearch,
     ) -> Result<Option<Vec<Referrer>>, Error> {
         let (place, index, digest) = (self.place.clone(), self.index.clone(), subject.clone());
         let mut found = files::blocking(move || hanging::named(&*place, &index, &digest)).await?;
-        if look != Look::Glance {
+        if search != ReferrerSearch::Any {
             let known: HashSet<_> = found.iter().map(|it| it.blob.digest.clone()).collect();
             let by_subject = self.by_subject.get_or_try_init(|| {
                 let (place, index) = (self.place.clone(), self.index.clone());

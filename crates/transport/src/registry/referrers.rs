@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use super::DockerError;
 use super::raw;
 use crate::referrer::replaces;
-use crate::{CosignTag, Error, Found, Look, PutManifestError, Referrer};
+use crate::{CosignTag, Error, Found, PutManifestError, Referrer, ReferrerSearch};
 
 /// How often a list that others write too is written, before who writes more often than we has won.
 const TRIES: u32 = 8;
@@ -35,12 +35,12 @@ const AT_ONCE: usize = 4;
 pub(super) async fn read(
     repository: &Repository,
     subject: &Digest,
-    look: Look,
+    search: ReferrerSearch,
 ) -> Result<Vec<Referrer>, Error> {
-    let mut found = match look {
-        Look::Listed => return listed(repository, subject).await,
-        Look::Whole => listed(repository, subject).await?,
-        Look::Glance => match repository.referrers_by_api(subject).await? {
+    let mut found = match search {
+        ReferrerSearch::Listed => return listed(repository, subject).await,
+        ReferrerSearch::All => listed(repository, subject).await?,
+        ReferrerSearch::Any => match repository.referrers_by_api(subject).await? {
             Some(all) => referrers(all, Found::Api),
             None => {
                 let list = tagged(repository, &referrers_tag(subject)).await?;

@@ -13,7 +13,7 @@ use super::foreign::{elsewhere_through, unverified};
 use super::lookaside::Lookaside;
 use super::mirrors::{Chosen, Want, choose};
 use super::{DockerName, attachments, kept, referrers};
-use crate::{Error, Head, ImageName, Look, Options, Referrer, Source, files};
+use crate::{Error, Head, ImageName, Options, Referrer, ReferrerSearch, Source, files};
 
 /// Prepares to read an image. No request is sent yet: whether it is there shows when its digest or
 /// its manifest is asked for.
@@ -113,10 +113,10 @@ impl Source for RegistrySource {
     async fn referrers(
         &self,
         subject: &Digest,
-        look: Look,
+        search: ReferrerSearch,
     ) -> Result<Option<Vec<Referrer>>, Error> {
         let repository = self.chosen(Want::Digest).await?.repository;
-        Ok(Some(referrers::read(&repository, subject, look).await?))
+        Ok(Some(referrers::read(&repository, subject, search).await?))
     }
 
     fn is_remote(&self) -> bool {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Error, Result, anyhow, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use skopeo_image::{Digest, Manifest, RawManifest, go_json};
-use skopeo_transport::{Look, Referrer, Source};
+use skopeo_transport::{Referrer, ReferrerSearch, Source};
 
 use crate::exit::print;
 
@@ -95,7 +95,7 @@ fn subjects(top: &RawManifest) -> Result<Vec<Subject>> {
 }
 
 async fn ask(source: &dyn Source, subject: &Subject) -> Result<Vec<Referrer>> {
-    let found = source.referrers(&subject.digest, Look::Whole).await;
+    let found = source.referrers(&subject.digest, ReferrerSearch::All).await;
     let found = found.map_err(|error| {
         Error::from(error).context(format!("Error determining referrers of {}", subject.digest))
     })?;
