@@ -78,7 +78,7 @@ impl<'a> Job<'a> {
             destination: self.destination.name(),
             accepts: self.destination.accepts(),
             request,
-            hanging: false,
+            has_referrers: false,
             layers: None,
         }
     }

@@ -47,8 +47,8 @@ pub(crate) async fn decide_image(
     };
     let referrers = referrers::referrers_of(job, request, &digest).await?;
     let layers = admit::layers(job, admitted.manifest(), &which).await?;
-    let (hanging, layers) = (!referrers.is_empty(), layers.as_deref());
-    let around = Surroundings { hanging, layers, ..job.around(request) };
+    let (has_referrers, layers) = (!referrers.is_empty(), layers.as_deref());
+    let around = Surroundings { has_referrers, layers, ..job.around(request) };
     let plan = plan::plan_image(&admitted, &signatures, around)?;
     debug!("{plan}");
     let config = match which {

@@ -133,7 +133,7 @@ pub(super) async fn decide_list(
         referrers = referrers::referrers_of(job, job.request, &digest).await?;
     }
     if !referrers.is_empty() {
-        let around = Surroundings { hanging: true, ..around };
+        let around = Surroundings { has_referrers: true, ..around };
         plan = plan::plan_list(&manifest, &signatures, scope, &within, around)?;
     }
     debug!("{plan}");

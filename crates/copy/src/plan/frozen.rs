@@ -39,7 +39,7 @@ pub(super) fn frozen(
         Some(Frozen::PreserveDigests)
     } else if around.accepts.digest.is_some() {
         Some(Frozen::DestinationDigest)
-    } else if around.hanging {
+    } else if around.has_referrers {
         Some(Frozen::Referrers)
     } else if signatures == 0 {
         None

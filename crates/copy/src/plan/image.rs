@@ -53,7 +53,7 @@ pub(crate) fn plan_image(
     signatures: &[Signature],
     around: Surroundings<'_>,
 ) -> Result<ImagePlan, PlanError> {
-    let Surroundings { top, destination, accepts, request, hanging, layers } = around;
+    let Surroundings { top, destination, accepts, request, has_referrers, layers } = around;
     let request = crypt::without_chunks(request)?;
     let request = request.as_ref();
     let manifest = admitted.manifest();
@@ -92,7 +92,7 @@ pub(crate) fn plan_image(
         Some(layers) => layers.to_vec(),
         None => named.into_iter().map(|layer| layer.blob).collect(),
     };
-    if hanging {
+    if has_referrers {
         frozen::require_unchanged(manifest, &image, request)?;
     }
     let compression = request.compression.map(|compression| compression.format);

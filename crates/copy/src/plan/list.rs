@@ -111,7 +111,7 @@ pub(crate) fn plan_list(
     within: &Within,
     around: Surroundings<'_>,
 ) -> Result<ListPlan, PlanError> {
-    let Surroundings { top, destination, accepts, request, hanging, .. } = around;
+    let Surroundings { top, destination, accepts, request, has_referrers, .. } = around;
     if !accepts.manifests.is_empty() && !accepts.manifests.iter().any(MediaType::is_list) {
         return Err(PlanError::NoGroups(destination.transport()));
     }
@@ -139,7 +139,7 @@ pub(crate) fn plan_list(
     let compression = variants.values().flatten().map(|added| added.format).max();
     let from = list.media_type();
     let forced = request.format.map(|format| format.list_type());
-    if let (true, Some(to)) = (hanging, forced.clone().filter(|to| *to != from)) {
+    if let (true, Some(to)) = (has_referrers, forced.clone().filter(|to| *to != from)) {
         return Err(frozen::would_change(manifest, format!("converting it to {to}")));
     }
     let types = if forced.is_none() && all.iter().any(Instance::is_blob) {

@@ -15,7 +15,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) accepts: &'a Accepts,
     pub(crate) request: &'a Request,
     /// Whether something hangs on the image or list that travels with it.
-    pub(crate) hanging: bool,
+    pub(crate) has_referrers: bool,
     /// The image's layers as they can be read, where its manifest names others.
     pub(crate) layers: Option<&'a [Descriptor]>,
 }

@@ -119,7 +119,7 @@ fn plan(manifest: &RawManifest, signatures: usize, accepts: &Accepts, request: &
         destination: &destination,
         accepts,
         request,
-        hanging: false,
+        has_referrers: false,
         layers: None,
     };
     let signatures = vec![Signature::Simple(Bytes::new()); signatures];
@@ -501,7 +501,7 @@ fn nothing_changes_what_something_hangs_on() {
             destination: &destination,
             accepts: &accepts,
             request: &request,
-            hanging: true,
+            has_referrers: true,
             layers: None,
         };
         let scope = destination.policy_scope();
