@@ -14,7 +14,9 @@ use super::super::index::{Index, Target};
 use super::name::BucketName;
 use super::opening::bucket;
 use super::place::{Bucket, unverified};
-use crate::{Error, Head, ImageName, Look, Options, Referrer, Source, files, manifest, registry};
+use crate::{
+    Error, Head, ImageName, Options, Referrer, ReferrerSearch, Source, files, manifest, registry,
+};
 
 /// Opens an image of a layout in a bucket.
 pub(crate) async fn open(name: &BucketName, options: &Options) -> Result<BucketSource, Error> {
@@ -93,12 +95,12 @@ impl Source for BucketSource {
     async fn referrers(
         &self,
         subject: &Digest,
-        look: Look,
+        search: ReferrerSearch,
     ) -> Result<Option<Vec<Referrer>>, Error> {
         let (bucket, index, digest) = (self.bucket.clone(), self.index.clone(), subject.clone());
         let named = files::blocking(move || hanging::named(&*bucket, &index, &digest));
         let mut found = named.await?;
-        if look != Look::Glance {
+        if search != ReferrerSearch::Any {
             let known: HashSet<_> = found.iter().map(|it| it.blob.digest.clone()).collect();
             let by_subject = self.by_subject.get_or_try_init(|| async {
                 self.bucket.list().await?;
