@@ -93,7 +93,7 @@ pub enum Fault {
     #[error("not a tar archive")]
     NoTar,
     /// A later one is none.
-    #[error("no tar header at byte {offset}, behind member {after:?}")]
+    #[error("no tar header at byte {offset}, after member {after:?}")]
     NoHeader {
         /// Where it should be.
         offset: u64,
@@ -101,7 +101,7 @@ pub enum Fault {
         after: String,
     },
     /// The archive ends in the middle of a header.
-    #[error("the archive is cut off at byte {length}, behind member {after:?}")]
+    #[error("the archive is truncated at byte {length}, after member {after:?}")]
     CutOff {
         /// The length of the archive in bytes.
         length: u64,
@@ -109,7 +109,7 @@ pub enum Fault {
         after: String,
     },
     /// The archive ends in the middle of a member.
-    #[error("member {name:?} is cut off: it has {size} bytes, of which {there} are there")]
+    #[error("member {name:?} is truncated: it should have {size} bytes, but has {there}")]
     MemberCutOff {
         /// Its name.
         name: String,
@@ -143,7 +143,7 @@ pub enum Fault {
         limit: usize,
     },
     /// What should be there is not.
-    #[error("there is no member {0:?}")]
+    #[error("member {0:?} does not exist")]
     Missing(String),
     /// A name that leads up and away.
     #[error("member {0:?} is outside of the archive")]
@@ -152,7 +152,7 @@ pub enum Fault {
     #[error("member {0:?} is stored as a sparse file, which is not supported")]
     Sparse(String),
     /// A link that leads to another, and so on.
-    #[error("too many links lead on from member {0:?}")]
+    #[error("too many links start at member {0:?}")]
     Links(String),
     /// A link that leads to where only the file system is.
     #[error("member {name:?} is a link to {target:?}, outside of the archive")]
@@ -163,7 +163,7 @@ pub enum Fault {
         target: String,
     },
     /// A small member that is not.
-    #[error("member {name:?} has {size} bytes, more than the {limit} that are accepted")]
+    #[error("member {name:?} has {size} bytes, more than the limit of {limit}")]
     TooLarge {
         /// Its name.
         name: String,
@@ -184,10 +184,10 @@ pub enum TarWriteError {
     #[error(transparent)]
     Stream(#[from] StreamError),
     /// Half of something went through a pipe, which cannot be taken back.
-    #[error("writing to a pipe, which cannot be begun again")]
+    #[error("writing to a pipe, which cannot be restarted")]
     PipeBroken(#[source] Box<Self>),
     /// The same, for what was to follow.
-    #[error("writing to a pipe that half of a blob has gone through")]
+    #[error("writing to a pipe that already has half of a blob")]
     PipeSpent,
     /// A name that has no room where it must stand.
     #[error("writing {0:?} to a tar: the name is too long")]
@@ -202,10 +202,10 @@ pub enum TarWriteError {
         source: FileError,
     },
     /// A file is no more what it was when it was opened to be added to.
-    #[error("writing to {0}: another program has written it meanwhile")]
+    #[error("writing to {0}: another program has changed it in the meantime")]
     Changed(String),
     /// A tar is ended, and a member of it has not come whole.
-    #[error("ending a tar: a part of it has not come")]
+    #[error("ending a tar: a part of it is missing")]
     Unfinished,
 }
 

@@ -49,7 +49,7 @@ pub enum StreamError {
         source: io::Error,
     },
     /// The encrypted bytes are not those that were encrypted with the layer's key.
-    #[error("could not properly decrypt byte stream: its HMAC is not the one the image names")]
+    #[error("could not properly decrypt byte stream: its HMAC is not the one in the image")]
     Hmac,
     /// The encoder gave up.
     #[error("compressing to {compression}")]

@@ -255,7 +255,7 @@ fn unreadable(source: io::Error) -> StreamError {
 
 /// Nobody sees it: the future that would is gone.
 fn abandoned() -> StreamError {
-    StreamError::broken_thread("the writing was abandoned")
+    StreamError::broken_thread("the write was abandoned")
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ impl BufRead for Reader {
                 Ok(None) => return Ok(&[]),
                 Err(stopped) => {
                     self.stopped = Some(stopped);
-                    return Err(io::Error::other("the input broke off"));
+                    return Err(io::Error::other("the input ended too early"));
                 }
             }
         }

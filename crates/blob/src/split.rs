@@ -108,7 +108,7 @@ fn received(from: mpsc::Receiver<Message>) -> ByteStream {
                 Some(Message::Pieces(more)) => pieces = more.into_iter(),
                 Some(Message::End) => return Ok(None),
                 Some(Message::Failed(error)) => return Err(error),
-                None => return Err(StreamError::broken_thread("the reading was abandoned")),
+                None => return Err(StreamError::broken_thread("the read was abandoned")),
             }
         }
     })

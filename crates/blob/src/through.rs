@@ -41,7 +41,7 @@ where
         match (stopped, worked) {
             (Some(Stopped::Failed(error)), _) => Err(ReadError::Stream(error)),
             (Some(Stopped::Abandoned), _) => {
-                Err(ReadError::Stream(StreamError::broken_thread("the reading was abandoned")))
+                Err(ReadError::Stream(StreamError::broken_thread("the read was abandoned")))
             }
             (None, worked) => worked.map_err(ReadError::Work),
         }

@@ -63,10 +63,10 @@ impl std::fmt::Display for TooMuch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { limit, packed } = self;
         match limit {
-            MaxUnpacked::Bytes(most) => write!(f, "it unpacks to more than {most} bytes"),
+            MaxUnpacked::Bytes(most) => write!(f, "it decompresses to more than {most} bytes"),
             MaxUnpacked::Usual | MaxUnpacked::Unlimited => write!(
                 f,
-                "{packed} bytes unpack to more than {} bytes, and to more than {} times as much",
+                "{packed} bytes decompress to more than {} bytes, and to more than {} times their size",
                 MaxUnpacked::USUAL,
                 MaxUnpacked::RATIO
             ),
@@ -141,6 +141,6 @@ mod tests {
         assert_eq!(TooMuch::of(&io::Error::from(error)), Some(&error));
         assert_eq!(TooMuch::of(&error), Some(&error));
         assert_eq!(TooMuch::of(&io::Error::other("no")), None);
-        assert_eq!(error.to_string(), "it unpacks to more than 1 bytes");
+        assert_eq!(error.to_string(), "it decompresses to more than 1 bytes");
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn check(path: &Path, flag: &str) -> Result<()> {
     links::check(path).with_context(|| format!("--{flag}"))?;
     let folder = folder(path);
     if !is_special(path) && !folder.is_dir() {
-        bail!("--{flag}: there is no folder {}", go::quote(&folder.to_string_lossy()));
+        bail!("--{flag}: the folder {} does not exist", go::quote(&folder.to_string_lossy()));
     }
     if path.is_dir() {
         bail!("--{flag}: {} is a folder", go::quote(&path.to_string_lossy()));

@@ -235,7 +235,7 @@ fn why(err: &str) -> String {
     });
     let last = || {
         let line = err.lines().rfind(|line| !line.starts_with(STATUS) && !line.trim().is_empty());
-        line.map_or_else(|| "gpg does not say why".to_owned(), |line| line.trim().to_owned())
+        line.map_or_else(|| "gpg gives no reason".to_owned(), |line| line.trim().to_owned())
     };
     known.map_or_else(last, str::to_owned)
 }
@@ -254,7 +254,7 @@ mod tests {
             ("[GNUPG:] INV_SGNR 9 0123\ngpg: no default secret key", "Unusable secret key"),
             ("[GNUPG:] FAILURE sign 83886179\n", "Operation cancelled"),
             ("gpg: one\n[GNUPG:] KEY_CONSIDERED X 0\ngpg: two\n\n", "gpg: two"),
-            ("", "gpg does not say why"),
+            ("", "gpg gives no reason"),
         ] {
             assert_eq!(why(err), expected, "{err}");
         }

@@ -77,7 +77,7 @@ pub(crate) fn keys(config: &Config, names: &[Secret]) -> Result<Keys> {
         }
         let is_key = keys.add(&file, password.as_ref());
         if !is_key.with_context(|| format!("reading {name}"))? {
-            warn!("{name} is no key that could decrypt a layer");
+            warn!("{name} is not a key that can decrypt layers");
         }
     }
     // Who is configured is asked, as by the original, even if not named.
@@ -126,12 +126,12 @@ fn known<'a>(config: &Config, known: &'a mut Option<Known>) -> Result<&'a Known>
 
 fn provider(known: &Known, name: &str) -> Result<Provider> {
     let configured = known.get(name).with_context(|| {
-        format!("key provider {name} is not in the file that $OCICRYPT_KEYPROVIDER_CONFIG names")
+        format!("key provider {name} is not in the file of $OCICRYPT_KEYPROVIDER_CONFIG")
     })?;
     let Some(command) = &configured.cmd else {
         if configured.grpc.is_some() {
             bail!(
-                "key provider {name} is to be asked by gRPC, which is not supported by this version of skopeo"
+                "key provider {name} uses gRPC, which is not supported by this version of skopeo"
             );
         }
         bail!("Unsupported keyprovider invocation. Supported invocation methods are grpc and cmd");
@@ -190,11 +190,8 @@ mod tests {
         let known = [("g".to_owned(), known(r#"{"grpc":"h:1"}"#)), ("n".to_owned(), known("{}"))];
         let known = known.into();
         for (name, expected) in [
-            ("x", "key provider x is not in the file that $OCICRYPT_KEYPROVIDER_CONFIG names"),
-            (
-                "g",
-                "key provider g is to be asked by gRPC, which is not supported by this version of skopeo",
-            ),
+            ("x", "key provider x is not in the file of $OCICRYPT_KEYPROVIDER_CONFIG"),
+            ("g", "key provider g uses gRPC, which is not supported by this version of skopeo"),
             (
                 "n",
                 "Unsupported keyprovider invocation. Supported invocation methods are grpc and cmd",

@@ -30,7 +30,7 @@ impl Machine for ThisMachine {
         if u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_FILE) {
             Ok(bytes)
         } else {
-            Err(format!("read {path}: a file of keys may have {MAX_FILE} bytes at most"))
+            Err(format!("read {path}: a key file may have at most {MAX_FILE} bytes"))
         }
     }
 

@@ -45,7 +45,7 @@ pub struct ClientPair {
 pub fn load(config: &Config, explicit: Option<&Path>, host: &str) -> Result<CertDir, Error> {
     if let Some(folder) = explicit {
         if !folder.is_dir() {
-            warn!("there are no certificates in {}: it is no folder", folder.display());
+            warn!("there are no certificates in {}: it is not a folder", folder.display());
         }
         return read_folder(folder, vec![folder.to_owned()]);
     }

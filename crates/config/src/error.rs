@@ -79,7 +79,7 @@ pub enum Error {
     Several(String),
     /// A link on the way to what is to be written, made by who may not decide where that is.
     #[error(
-        "not following the link {}: user {owner} has made it in {}, where everybody may make links",
+        "not following the link {}: user {owner} made it in {}, where everybody may make links",
         link.display(),
         folder.display()
     )]
@@ -92,9 +92,7 @@ pub enum Error {
         folder: PathBuf,
     },
     /// A storage driver that this program does not have.
-    #[error(
-        "storage driver {driver:?} is not supported: this program reads and writes overlay and vfs"
-    )]
+    #[error("storage driver {driver:?} is not supported: this program supports overlay and vfs")]
     StorageDriver {
         /// Its name.
         driver: String,
@@ -142,24 +140,20 @@ impl Error {
             Self::While { source, .. } => source.advice(),
             Self::NoPolicy(_) => Some(
                 "write {\"default\": [{\"type\": \"insecureAcceptAnything\"}]} to \
-                 ~/.config/containers/policy.json to accept every image, or give --insecure-policy \
-                 before the command to do so this once",
+                 ~/.config/containers/policy.json to accept every image, or use --insecure-policy for this command only",
             ),
             Self::StorageDriver { .. } => Some(
-                "copy such images with the program that wrote them: podman save or buildah push to \
-                 oci-archive:FILE, and name that",
+                "copy such images with the program that wrote them: use podman save or buildah push to oci-archive:FILE, and then copy this file",
             ),
             Self::StorageDrivers { .. } => Some(
-                "set driver in storage.conf or STORAGE_DRIVER=vfs, or name the store as \
-                 containers-storage:[DRIVER@/FOLDER]NAME; `podman info` says which driver podman uses",
+                "set driver in storage.conf or STORAGE_DRIVER=vfs, or name the store as containers-storage:[DRIVER@/FOLDER]NAME; `podman info` shows the driver of podman",
             ),
             Self::BackingFileSystem { .. } => Some(
-                "name a store on another file system, as containers-storage:[overlay@/FOLDER]NAME; \
+                "use a store on another file system, such as containers-storage:[overlay@/FOLDER]NAME; \
                  or write mount_program = \"/usr/bin/fuse-overlayfs\" to storage.conf",
             ),
             Self::ForeignLink { .. } => Some(
-                "it may lead to a file that must not be overwritten; name a file in a folder of \
-                 your own, or what the link leads to",
+                "the link may lead to a file that must not be overwritten; use a file in your own folder, or the target of the link",
             ),
             _ => None,
         }

@@ -59,7 +59,7 @@ fn parse(text: &str) -> Option<Url> {
     let parsed = Url::parse(&text).ok().filter(known).filter(Url::has_host);
     if parsed.is_none() {
         // Not shown: it may hold a password.
-        warn!("ignoring a proxy that is no URL");
+        warn!("ignoring a proxy that is not a URL");
     }
     parsed
 }

@@ -65,7 +65,7 @@ impl SignatureStores {
         let mut merged = Self { default: None, namespaces: BTreeMap::new(), built_in };
         let mut origins = BTreeMap::new();
         for path in paths::drop_ins(&folders, "yaml")? {
-            debug!("reading where signatures are kept from {}", path.display());
+            debug!("reading the locations of signatures from {}", path.display());
             let Some(bytes) = paths::read_if_there(&path)? else { continue };
             merged.take(parse(&bytes, &path)?, &path, &mut origins)?;
         }

@@ -77,11 +77,11 @@ impl Answer {
     pub(crate) fn about(self, repository: &str) -> Self {
         let code = self.codes.first().map_or("", String::as_str);
         let hint = match code {
-            _ if self.missing => Some(format!(
-                "`skopeo list-tags docker://{repository}` lists the tags that are there"
-            )),
+            _ if self.missing => {
+                Some(format!("`skopeo list-tags docker://{repository}` lists the tags"))
+            }
             "NAME_UNKNOWN" => {
-                Some(format!("there is no repository {repository}, or it is hidden from this user"))
+                Some(format!("repository {repository} does not exist, or this user may not see it"))
             }
             _ => None,
         };

@@ -66,13 +66,13 @@ pub(crate) fn is_compressed(start: &[u8]) -> bool {
 /// What is wrong with an answer in an encoding that is not known here.
 pub(crate) fn unknown(name: &str) -> Error {
     Error::Protocol(format!(
-        "the answer comes encoded as {name:?}, which was not asked for and is not understood"
+        "the answer has the encoding {name:?}, which was not requested and is not supported"
     ))
 }
 
 /// What is wrong with an answer that is not the gzip it says.
 pub(crate) fn broken(error: &io::Error) -> Error {
-    Error::Protocol(format!("unpacking an answer that came packed with gzip: {error}"))
+    Error::Protocol(format!("decompressing an answer with gzip: {error}"))
 }
 
 /// A whole body as it was before it was packed, of at most `limit` bytes. `is_right` knows the

@@ -111,7 +111,7 @@ impl Error {
     /// The registry is not to be asked again for so long.
     pub(crate) fn later(self, host: &str, wait: Duration) -> Self {
         let at = pace::clock(SystemTime::now(), wait);
-        let until = format!(" asks to be left alone for {}, until {at}", pace::span(wait));
+        let until = format!(" accepts no requests for {}, until {at}", pace::span(wait));
         Self::Later { host: host.to_owned(), until, source: Box::new(self) }
     }
 

@@ -6,27 +6,23 @@ use crate::options::Credentials;
 
 /// Against a page for people where a registry should answer.
 pub(crate) fn page(host: &str) -> String {
-    format!("{host} answers with a web page: is a registry there, and not a proxy or a login?")
+    format!("{host} answers with a web page: is it a registry, or a proxy or a login page?")
 }
 
 /// Against "authentication required".
 pub(crate) fn unauthorized(host: &str, credentials: &Credentials) -> String {
     match credentials {
         Credentials::Anonymous => format!(
-            "nobody is logged in to {host}: `skopeo login {host}` logs in, --creds USER:PASSWORD \
-             does for this command alone; some registries say so of what does not exist, too"
+            "you are not logged in to {host}: use `skopeo login {host}`, or --creds USER:PASSWORD for this command only; some registries also answer so if the image does not exist"
         ),
         Credentials::Basic { username, .. } => format!(
-            "{host} was asked as {username:?}: is the password right, and may that user do this? \
-             `skopeo login {host}` logs in anew, --creds USER:PASSWORD for this command alone"
+            "the user for {host} was {username:?}: is the password right, and may this user do this? To log in again, use `skopeo login {host}`, or --creds USER:PASSWORD for this command only"
         ),
         Credentials::IdentityToken(_) => format!(
-            "the token that is kept for {host} is not accepted, or not for this: `skopeo logout \
-             {host}` and `skopeo login {host}` get another"
+            "{host} does not accept the stored token, or not for this: `skopeo logout {host}` and `skopeo login {host}` get a new token"
         ),
         Credentials::RegistryToken(_) => format!(
-            "{host} does not accept the token of --registry-token, or not for this: it may have \
-             expired, or be for another repository"
+            "{host} does not accept the token of --registry-token, or not for this: the token may have expired, or it is for another repository"
         ),
     }
 }
@@ -35,12 +31,11 @@ pub(crate) fn unauthorized(host: &str, credentials: &Credentials) -> String {
 pub(crate) fn denied(host: &str, credentials: &Credentials) -> String {
     match credentials {
         Credentials::Basic { username, .. } => format!(
-            "{host} knows the user {username:?}, who may not do this here; `skopeo login {host}` \
-             logs in as another, --creds USER:PASSWORD for this command alone"
+            "{host} knows the user {username:?}, but this user may not do this; to log in as another user, use `skopeo login {host}`, or --creds USER:PASSWORD for this command only"
         ),
         Credentials::Anonymous => unauthorized(host, credentials),
         Credentials::IdentityToken(_) | Credentials::RegistryToken(_) => {
-            format!("{host} does not allow this with the token that it was shown")
+            format!("{host} does not allow this with the given token")
         }
     }
 }

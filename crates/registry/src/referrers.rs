@@ -87,7 +87,7 @@ impl Repository {
                 StatusCode::OK if is_index(&bytes) => {}
                 // Who says that it is a list has the API: a broken answer is not none.
                 StatusCode::OK if content_type(&headers) == Some(MediaType::OCI_INDEX) => {
-                    let broken = Error::Protocol("the list is no index".to_owned());
+                    let broken = Error::Protocol("the list is not an index".to_owned());
                     return Err(broken.doing(doing()));
                 }
                 // No API: some say so, some serve a page for people.
@@ -115,7 +115,7 @@ impl Repository {
                 return Err(too_many().doing(doing()));
             }
             if next.as_ref().is_some_and(|next| asked.contains(next)) {
-                return Err(Error::Protocol("its pages go round".to_owned()).doing(doing()));
+                return Err(Error::Protocol("its pages form a loop".to_owned()).doing(doing()));
             }
         }
         Ok(Some(each_once(listed)))
@@ -165,7 +165,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<OciDescriptor>, Error> {
             ManifestError::Json { source, .. } => source.to_string(),
             error => error.to_string(),
         };
-        Error::Protocol(format!("the list is no index: {why}"))
+        Error::Protocol(format!("the list is not an index: {why}"))
     })?;
     Ok(index.manifests)
 }

@@ -386,7 +386,7 @@ impl Shared {
             Err(error) if insecure && error.is_connect() => true,
             Err(_) if insecure => self.ping_by("http").await.unwrap_or(false),
             Ok(response) if insecure && !self.is_of_registry(response, path).await => {
-                debug!("What answers https at {} is no registry", self.server);
+                debug!("The server with HTTPS at {} is not a registry", self.server);
                 self.ping_by("http").await.unwrap_or(false)
             }
             _ => false,
@@ -455,8 +455,10 @@ impl Shared {
             };
             if !is_same_origin(&url, &next) {
                 if matches!(call.access, Access::InBody) {
-                    let text =
-                        format!("redirected to {}, which must not see this", redacted(&next));
+                    let text = format!(
+                        "redirected to {}, which must not get this request",
+                        redacted(&next)
+                    );
                     return Err(Error::request(&call.method, &url, WireError::bad_request(text)));
                 }
                 proof = None;
@@ -569,7 +571,7 @@ fn redirect(method: &Method, response: &Response) -> Result<Option<Url>, WireErr
         .ok()
         .and_then(|text| response.url().join(text).ok())
         .filter(|url| matches!(url.scheme(), "http" | "https"))
-        .ok_or_else(|| WireError::bad_request("redirected to no URL".to_owned()))?;
+        .ok_or_else(|| WireError::bad_request("redirected without a URL".to_owned()))?;
     Ok(Some(next))
 }
 

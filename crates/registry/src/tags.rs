@@ -144,7 +144,7 @@ async fn pages<T: DeserializeOwned>(
         );
         let link = next_page(&headers, &path);
         if !seen.insert(path) {
-            return Err(Error::Protocol(format!("{}: its pages go round", wording.refused)));
+            return Err(Error::Protocol(format!("{}: its pages form a loop", wording.refused)));
         }
         next = link.filter(|link| !seen.contains(link));
     }

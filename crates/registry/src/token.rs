@@ -78,14 +78,14 @@ impl Token {
         }
         // What is wrong with a value would be told with the value, which may be the token.
         let body: Body = go_json::from_slice(body).map_err(|_| {
-            let none = || "its JSON is not that of a token".to_owned();
+            let none = || "its JSON is not a token".to_owned();
             serde::de::Error::custom(go_json::syntax_error(body).unwrap_or_else(none))
         })?;
         let secret = [body.token, body.access_token]
             .into_iter()
             .flatten()
             .find(|token| !token.is_empty())
-            .ok_or_else(|| serde::de::Error::custom("no token in it"))?;
+            .ok_or_else(|| serde::de::Error::custom("it has no token"))?;
         let life = seconds(&body.expires_in);
         // A token may come out of a cache: then part of its life is over.
         let issued = body.issued_at.as_str();

@@ -56,8 +56,7 @@ impl WireError {
             Some(proxy) if made.text.starts_with(PROXY) => {
                 let host = url.host_str().unwrap_or_default();
                 let hint = format!(
-                    "{host} is asked through the proxy {}, as the environment says (HTTP_PROXY, \
-                     HTTPS_PROXY); NO_PROXY={host} asks it directly",
+                    "{host} is reached through the proxy {} of the environment (HTTP_PROXY, HTTPS_PROXY); with NO_PROXY={host} it is reached directly",
                     address(proxy)
                 );
                 Self { hint: Some(hint.into()), ..made }
@@ -74,19 +73,16 @@ impl WireError {
     fn reason(&self, server: &str) -> Option<String> {
         Some(match self.kind {
             Kind::Name => {
-                "is the name of the host right, and does this machine resolve names?".to_owned()
+                "check the name of the host, and whether this machine can resolve names".to_owned()
             }
             Kind::Broken if self.connecting && self.text.ends_with("connection refused") => {
-                format!(
-                    "nothing listens at {server}: are its name and port right, and does it run?"
-                )
+                format!("nothing listens at {server}: check its name and port, and whether it runs")
             }
             Kind::Broken if self.connecting && self.text.contains("unreachable") => {
-                format!("this machine has no way to {server}: is it in another network?")
+                format!("this machine has no route to {server}: it may be in another network")
             }
             Kind::Slow if self.connecting => format!(
-                "{server} does not answer: a firewall may be in between, or a proxy be needed \
-                 (HTTPS_PROXY)"
+                "{server} does not answer: there may be a firewall, or a proxy is needed (HTTPS_PROXY)"
             ),
             _ => return None,
         })
@@ -223,7 +219,7 @@ fn tunnel(said: &str) -> Option<&'static str> {
     Some(match said.strip_prefix("tunnel error: ")? {
         "proxy authorization required" => "Proxy Authentication Required",
         "unexpected end of file" => "unexpected EOF",
-        "unsuccessful" => "the proxy refuses to pass the connection on",
+        "unsuccessful" => "the proxy refuses the connection",
         _ => return None,
     })
 }

@@ -177,7 +177,7 @@ async fn counted(
     // What was counted while the answer was made is given back when the answer itself counts.
     let _making = response.extensions_mut().remove::<Arc<Count>>();
     let Some(bytes) = response.body().bytes().cloned() else { return Ok(response) };
-    let busy = || ApiError::new(Code::Busy, "clients take too much memory at the moment");
+    let busy = || ApiError::new(Code::Busy, "clients use too much memory at the moment");
     let bytes = held(bytes, reserved, patience, lease).await.ok_or_else(busy)?;
     Ok(response.map(|_| Body::of_bytes(bytes)))
 }

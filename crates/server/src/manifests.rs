@@ -181,7 +181,7 @@ fn parse(reference: &str, bad_tag: Code) -> Result<Target, ApiError> {
         return digest(reference).map(Target::Digest);
     }
     if !is_tag(reference) {
-        return Err(ApiError::new(bad_tag, format!("{reference:?} is no tag")));
+        return Err(ApiError::new(bad_tag, format!("{reference:?} is not a tag")));
     }
     Ok(Target::Tag(reference.to_owned()))
 }

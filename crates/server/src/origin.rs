@@ -50,7 +50,7 @@ impl Hosts {
             && !answers_to(known, local, host(authority))
         {
             let why = format!(
-                "this server does not answer to {}; --allowed-host lets it",
+                "this server does not answer to {}; use --allowed-host to allow it",
                 host(authority)
             );
             return Err(ApiError::new(Code::Denied, why));
@@ -58,7 +58,8 @@ impl Hosts {
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(());
         }
-        let refused = || ApiError::new(Code::Denied, "a page of another site may change nothing");
+        let refused =
+            || ApiError::new(Code::Denied, "a page of another site must not change anything");
         match text(headers, header::ORIGIN)? {
             Some(origin) if is_same(origin, authority) => Ok(()),
             Some(origin) => {

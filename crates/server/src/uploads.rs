@@ -78,7 +78,7 @@ impl Drop for Unknown {
             if let Ok(Some(held)) = upload.hold(inner.store.deadline()).await {
                 let ended = blocking(&inner, move |inner| end(inner, held)).await;
                 if let Err(error) = ended {
-                    tracing::warn!("removing an upload that broke off: {error:?}");
+                    tracing::warn!("removing an interrupted upload: {error:?}");
                 }
             }
         });

@@ -123,21 +123,21 @@ pub enum Error {
     },
 
     /// Something is in a store that is read only.
-    #[error("{id:?} lies in a store that is read only")]
+    #[error("{id:?} is in a read-only store")]
     ReadOnly {
         /// The image or the layer.
         id: String,
     },
 
     /// A name that becomes a part of a path is none.
-    #[error("{name:?} cannot be the name of a file")]
+    #[error("{name:?} is not a valid file name")]
     BadName {
         /// The name.
         name: String,
     },
 
     /// Layers lie on each other so that none is the lowest.
-    #[error("layer {id:?} lies on itself")]
+    #[error("layer {id:?} is its own parent")]
     Circle {
         /// One of them.
         id: String,

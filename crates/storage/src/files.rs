@@ -87,7 +87,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes)?;
     if number::wide(bytes.len()) > LONGEST {
-        let what = "it is longer than may be read".to_owned();
+        let what = "it is too long to read".to_owned();
         return Err(Error::Invalid { path: path.to_owned(), what });
     }
     Ok(Some(bytes))
@@ -100,7 +100,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 /// If it is anything but a file.
 pub(crate) fn open(path: &Path) -> Result<Option<fs_err::File>> {
     let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let no_file = || Error::Invalid { path: path.to_owned(), what: "it is no file".to_owned() };
+    let no_file = || Error::Invalid { path: path.to_owned(), what: "it is not a file".to_owned() };
     let file = match rustix::fs::open(path, how, Mode::empty()) {
         Ok(file) => fs_err::File::from_parts(std::fs::File::from(file), path.to_owned()),
         Err(Errno::NOENT) => return Ok(None),

@@ -58,7 +58,7 @@ pub enum Error {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// A small blob that is not.
-    #[error("reading blob {digest}: {size} bytes, more than the {limit} that are accepted")]
+    #[error("reading blob {digest}: {size} bytes, more than the limit of {limit}")]
     BlobTooLarge {
         /// Its digest.
         digest: Digest,
@@ -71,13 +71,13 @@ pub enum Error {
     #[error("committing an image without a manifest")]
     NothingToCommit,
     /// An image is another one than when it was looked at.
-    #[error("deleting {0}: it has been rewritten meanwhile, and stays")]
+    #[error("deleting {0}: it was rewritten in the meantime, and stays")]
     Rewritten(String),
     /// The tag leads to something that has what the new one has not, and the reverse.
-    #[error("writing tag {0}: what is there would be lost")]
+    #[error("writing tag {0}: the existing contents would be lost")]
     WouldLose(String),
     /// A blob was deleted between its reuse and the commit.
-    #[error("committing the image: blob {0} has been deleted meanwhile")]
+    #[error("committing the image: blob {0} was deleted in the meantime")]
     Vanished(Digest),
     /// Of several places that were written to at once, none is left; each has its own reason.
     #[error("writing to several destinations: all of them failed")]

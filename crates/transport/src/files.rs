@@ -405,7 +405,7 @@ fn sweep(folder: &Path, prefix: &str) -> Result<(), Error> {
         let lives = if is_part { partial::LIVES } else { DEAD_AFTER };
         let old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > lives);
         if old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            tracing::debug!("removing {}, which a copy left when it died", entry.path().display());
+            tracing::debug!("removing {}, which an interrupted copy left", entry.path().display());
             let _ = fs_err::remove_file(entry.path());
         }
     }

@@ -8,7 +8,7 @@ use skopeo_image::{Classify, ErrorClass};
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidFile {
     /// A file is longer than anything of its kind should be.
-    #[error("reading {}: {size} bytes, more than the {limit} that are accepted", path.display())]
+    #[error("reading {}: {size} bytes, more than the limit of {limit}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,

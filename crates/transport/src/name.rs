@@ -306,9 +306,9 @@ impl Classify for NameError {
                 let reference = text.strip_prefix("//").unwrap_or(text);
                 is_reference(reference).then(|| format!("write docker://{reference}"))
             }
-            Self::TagOrDigestOfRepository => {
-                Some("leave the tag or digest out: the name is that of a repository".to_owned())
-            }
+            Self::TagOrDigestOfRepository => Some(
+                "leave out the tag or digest: this must be the name of a repository".to_owned(),
+            ),
             _ => None,
         }
     }
@@ -356,24 +356,24 @@ fn meant(text: &str) -> Option<String> {
     if let Some(reference) = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) {
         let reference = reference.trim_start_matches("v2/").trim_end_matches('/');
         return is_reference(reference)
-            .then(|| format!("an image in a registry is named docker://{reference}"));
+            .then(|| format!("use docker://{reference} for an image in a registry"));
     }
     let path = Path::new(text);
     let is_path = text.starts_with(['/', '.']);
     match fs_err::metadata(path) {
-        Ok(found) if found.is_file() => Some(format!(
-            "a file is named with what it is: docker-archive:{text} or oci-archive:{text}"
-        )),
+        Ok(found) if found.is_file() => {
+            Some(format!("use docker-archive:{text} or oci-archive:{text} for a file"))
+        }
         Ok(found) if found.is_dir() && path.join("oci-layout").exists() => {
-            Some(format!("an OCI layout is named oci:{text}"))
+            Some(format!("use oci:{text} for an OCI layout"))
         }
         Ok(found) if found.is_dir() && path.join("manifest.json").exists() => {
-            Some(format!("an image in a folder is named dir:{text}"))
+            Some(format!("use dir:{text} for an image in a folder"))
         }
         _ if is_reference(text) => Some(format!(
-            "an image in a registry is named docker://{text}, one in a folder oci:PATH or dir:PATH"
+            "use docker://{text} for an image in a registry, oci:PATH or dir:PATH for one in a folder"
         )),
-        _ if is_path => Some(format!("an image in a folder is named oci:{text} or dir:{text}")),
+        _ if is_path => Some(format!("use oci:{text} or dir:{text} for an image in a folder")),
         _ => None,
     }
 }

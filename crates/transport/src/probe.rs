@@ -73,7 +73,7 @@ pub trait Probe: Send + Sync {
 
     /// Returns whether an image can have referrers here; `Err` is the sentence to show.
     fn keeps_referrers(&self) -> Result<(), &'static str> {
-        Err("nothing can hang on an image there")
+        Err("images there cannot have referrers")
     }
 
     /// Returns whether a referrer is here already, and is among the referrers of `subject`.

@@ -26,7 +26,7 @@ pub enum SignaturesError {
     TooMany(usize),
     /// More signatures of one manifest than are held in memory.
     #[error(
-        "the first {0} signatures take more than 32 MiB (each counts 16 KiB at least): that is too much"
+        "the first {0} signatures take more than 32 MiB (each counts 16 KiB at least): this is too much"
     )]
     TooLarge(usize),
     /// A signature could not be fetched.

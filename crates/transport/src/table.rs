@@ -129,8 +129,7 @@ pub static TRANSPORTS: [Transport; 11] = [
     Transport {
         offered: false,
         instead: Some(
-            "no release of skopeo has it any more; write the commit to a tar with `ostree export`, \
-             and name that as tarball:FILE",
+            "skopeo no longer supports it; write the commit to a tar with `ostree export`, and use tarball:FILE",
         ),
         ..Transport::unbuilt("ostree", "REFERENCE[@PATH]")
     },

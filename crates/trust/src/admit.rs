@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn every_requirement_has_to_be_met() {
         let rejected = "Running image docker://busybox:latest is rejected by policy.";
-        let signed = "open /k: there are no files here";
+        let signed = "open /k: no files are available here";
         for (requirements, expected) in [
             (ACCEPT.to_owned(), "ok"),
             (format!("{ACCEPT},{ACCEPT}"), "ok"),

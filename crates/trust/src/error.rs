@@ -46,7 +46,7 @@ pub enum Rejected {
     #[error("None of the signatures were accepted, reasons: {}", joined(.0))]
     Signatures(Vec<SignatureError>),
     /// Nobody signs that often: judging them all would keep the machine busy.
-    #[error("it has {0} signatures, which is more than are judged ({most})", most = crate::MAX_SIGNATURES)]
+    #[error("it has {0} signatures, more than the limit of {most}", most = crate::MAX_SIGNATURES)]
     TooManySignatures(usize),
     /// The policy asks for what nobody implements.
     #[error("signedBaseLayer not implemented yet!")]

@@ -25,7 +25,7 @@ pub(crate) struct Nowhere;
 
 impl Machine for Nowhere {
     fn key_file(&self, path: &str) -> Result<Vec<u8>, String> {
-        Err(format!("open {path}: there are no files here"))
+        Err(format!("open {path}: no files are available here"))
     }
 
     fn now(&self) -> SystemTime {

@@ -216,9 +216,9 @@ impl<'a> Names<'a> {
                     <[u8; 4]>::try_from(*bytes)
                         .map(IpAddr::from)
                         .or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from))
-                        .map_err(|_| "has an address that is none")?,
+                        .map_err(|_| "has an invalid address")?,
                 ),
-                GeneralName::Invalid(..) => return Err("has a name that is none"),
+                GeneralName::Invalid(..) => return Err("has an invalid name"),
                 _ => {}
             }
         }

@@ -95,7 +95,7 @@ fn told(rule: &GeneralName<'_>) -> String {
             let length: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
             match address_of(address) {
                 Some(address) => format!("\"{address}/{length}\""),
-                None => "of an address that is none".to_owned(),
+                None => "of an invalid address".to_owned(),
             }
         }
         _ => "of another kind".to_owned(),

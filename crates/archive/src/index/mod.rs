@@ -315,7 +315,7 @@ impl<R: ReadAt> Scan<'_, R> {
         }
         let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
         if self.window.fill(&mut bytes, self.at)? < bytes.len() {
-            return Err(Fault::Extension { offset: header_at, reason: "is cut off" });
+            return Err(Fault::Extension { offset: header_at, reason: "is truncated" });
         }
         self.at = self.at.saturating_add(padded(size));
         Ok(bytes)

@@ -50,7 +50,7 @@ fn limited(reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
     let mut unpacked = Vec::with_capacity(most);
     reader.take(wide(most).saturating_add(1)).read_to_end(&mut unpacked)?;
     if unpacked.len() > most {
-        return Err(io::Error::other("longer than a block may be"));
+        return Err(io::Error::other("too long for a block"));
     }
     Ok(unpacked)
 }

@@ -48,7 +48,7 @@ pub(super) struct Cursor {
 impl Cursor {
     /// A place `offset` bytes into the block that begins `block` bytes behind the start of `table`.
     pub(super) fn new(table: u64, block: u64, offset: u16) -> Result<Self, Error> {
-        let block = table.checked_add(block).ok_or(Error::Corrupt("a place in a table"))?;
+        let block = table.checked_add(block).ok_or(Error::Corrupt("a position in a table"))?;
         Ok(Self { block, offset: usize::from(offset) })
     }
 
@@ -140,7 +140,7 @@ impl Metadata {
         let at = index.saturating_mul(wide(N));
         let (block, offset) = (at >> BLOCK_BITS, at & OFFSET);
         let block = block.checked_mul(8).and_then(|at| list.checked_add(at));
-        let block = block.ok_or(Error::Corrupt("the place of a table"))?;
+        let block = block.ok_or(Error::Corrupt("the position of a table"))?;
         let block = u64::from_le_bytes(self.region.array(block)?);
         let offset = u16::try_from(offset).unwrap_or_default();
         self.array(&mut Cursor::new(0, block, offset)?)

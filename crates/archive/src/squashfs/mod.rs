@@ -52,7 +52,7 @@ pub enum Error {
     #[error("corrupt: {0}")]
     Corrupt(&'static str),
     /// A packed block that cannot be unpacked.
-    #[error("corrupt: a block cannot be unpacked")]
+    #[error("corrupt: a block cannot be decompressed")]
     Block(#[source] io::Error),
     /// More comes out of it than may.
     #[error("unpacking it")]

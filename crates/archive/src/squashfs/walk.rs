@@ -102,7 +102,7 @@ impl Walk<'_> {
         let mut stack = Vec::new();
         stack.extend(self.name(b"./".to_vec(), root)?);
         if stack.is_empty() {
-            return Err(Error::Corrupt("the root is no folder"));
+            return Err(Error::Corrupt("the root is not a folder"));
         }
         if let Some(extra) = extra {
             self.extra(extra)?;

@@ -161,7 +161,7 @@ impl Writer {
         let file = fs_err::OpenOptions::new().write(true).open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_file() && metadata.len() > 0 {
-            let source = io::Error::other("there is something in it already").into();
+            let source = io::Error::other("it is not empty").into();
             return Err(TarWriteError::Place { path: path.display().to_string(), source });
         }
         Ok(Self::stream(file, tmpdir))

@@ -145,7 +145,7 @@ impl Block {
         let made = compressor.deflate_compress(plain, out).map_err(io::Error::other)?;
         let open = joiner
             .open_padded(out, made)
-            .ok_or_else(|| io::Error::other("what was deflated cannot be read"))?;
+            .ok_or_else(|| io::Error::other("the compressed data cannot be read"))?;
         *len = len.saturating_add(open);
         Ok(())
     }

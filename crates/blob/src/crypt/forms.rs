@@ -78,7 +78,7 @@ fn spki(der: &[u8]) -> Result<Option<Public>, KeyError> {
             let point = curve.checked_point(key.to_vec()).ok_or(KeyError::NotPublicKey)?;
             Ok(Some(Public::Ec { curve, point, wrap: KeyWrapLength::A256 }))
         }
-        _ => Err(KeyError::Unsupported("neither RSA nor of an elliptic curve".to_owned())),
+        _ => Err(KeyError::Unsupported("neither an RSA key nor an elliptic curve key".to_owned())),
     }
 }
 
@@ -100,9 +100,9 @@ fn private_der(der: &[u8], password: Option<&Secret>) -> Result<Option<Private>,
                     let Some(curve) = algorithm.expect(OID) else { return Ok(None) };
                     ec_private(Curve::of_oid(curve.value)?, whole.whole).map(Some)
                 }
-                Some(_) => {
-                    Err(KeyError::Unsupported("neither RSA nor of an elliptic curve".to_owned()))
-                }
+                Some(_) => Err(KeyError::Unsupported(
+                    "neither an RSA key nor an elliptic curve key".to_owned(),
+                )),
                 None => Ok(None),
             }
         }

@@ -78,7 +78,7 @@ pub(super) fn unwrap(
             }
         };
         let sealed = recipient.encrypted_key.as_deref().unwrap_or_default();
-        let sealed = BASE64.decode(sealed).map_err(|_| "an encrypted key is no base64")?;
+        let sealed = BASE64.decode(sealed).map_err(|_| "an encrypted key is not base64")?;
         for key in keys {
             attempts.take()?;
             match header.open_key(&sealed, key) {
@@ -153,7 +153,7 @@ impl Envelope {
         let text = std::str::from_utf8(message).map_err(|_| "JWE: neither JSON nor text")?;
         let parts: Vec<&str> = text.trim().splitn(6, '.').collect();
         let [protected, key, iv, ciphertext, tag] = parts[..] else {
-            return Err("JWE: neither JSON nor of five parts".to_owned());
+            return Err("JWE: neither JSON nor five parts".to_owned());
         };
         Ok(Self {
             protected: Some(protected.to_owned()),
@@ -169,7 +169,7 @@ impl Envelope {
         let Some(protected) = self.protected.as_deref().filter(|it| !it.is_empty()) else {
             return Ok(Header::default());
         };
-        let json = BASE64.decode(protected).map_err(|_| "JWE: the header is no base64")?;
+        let json = BASE64.decode(protected).map_err(|_| "JWE: the header is not base64")?;
         serde_json::from_slice(&json).map_err(|error| format!("JWE: the header: {error}"))
     }
 
@@ -214,7 +214,7 @@ impl Header {
 
     fn content(&self) -> Result<Content, String> {
         if self.crit.is_some() || self.zip.is_some() {
-            return Err("JWE: extensions or compression, which nobody writes".to_owned());
+            return Err("JWE: extensions or compression are not supported".to_owned());
         }
         let name = self.enc.as_deref().unwrap_or_default();
         Content::of_name(name)

@@ -148,7 +148,7 @@ pub(super) fn private(file: &[u8]) -> Result<Option<Private>, KeyError> {
                 .map(|field| number(field).map(|number| Zeroizing::new(unsigned(&number))))
                 .collect();
             let numbers = numbers.ok_or_else(|| {
-                KeyError::Unsupported("a JWK that lacks n, e, d, p, q, dp, dq or qi".to_owned())
+                KeyError::Unsupported("a JWK without n, e, d, p, q, dp, dq or qi".to_owned())
             })?;
             let version = element(INTEGER, &[&[0]]);
             let mut parts: Vec<&[u8]> = vec![&version];

@@ -74,7 +74,7 @@ impl Curve {
     pub(super) fn of_oid(oid: &[u8]) -> Result<Self, KeyError> {
         let curve = Self::ALL.into_iter().find(|curve| curve.oid() == oid);
         curve.ok_or_else(|| {
-            KeyError::Unsupported("an elliptic curve that is not P-256, P-384 or P-521".to_owned())
+            KeyError::Unsupported("an elliptic curve other than P-256, P-384 and P-521".to_owned())
         })
     }
 
@@ -157,7 +157,9 @@ pub(super) fn rsa_pkcs8(pkcs8: &[u8]) -> Result<Private, KeyError> {
 }
 
 fn unsupported_rsa() -> KeyError {
-    KeyError::Unsupported("an RSA key that is damaged or has not 2048 to 8192 bits".to_owned())
+    KeyError::Unsupported(
+        "an RSA key that is damaged or does not have 2048 to 8192 bits".to_owned(),
+    )
 }
 
 /// A key of an elliptic curve from its PKCS#8 or SEC 1.

@@ -97,7 +97,7 @@ impl Recipients {
         let certificate = forms::certificate(file)?;
         if certificate.key.is_none() {
             return Err(KeyError::Unsupported(
-                "a certificate that is not of an RSA key of 2048 to 8192 bits".to_owned(),
+                "a certificate without an RSA key of 2048 to 8192 bits".to_owned(),
             ));
         }
         self.pkcs7.push(certificate);

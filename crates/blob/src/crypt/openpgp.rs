@@ -41,7 +41,7 @@ pub(super) fn recipients(keyring: &[u8], names: &[String]) -> Result<Vec<Recipie
             continue;
         }
         let Some(recipient) = encryption_key(&key) else {
-            debug!("PGP: nothing can be encrypted to {}", key.primary_key.fingerprint());
+            debug!("PGP: no key can encrypt for {}", key.primary_key.fingerprint());
             continue;
         };
         missing.retain(|name| !meant.contains(&name));
@@ -143,7 +143,7 @@ fn parse(file: &[u8]) -> pgp::errors::Result<Box<dyn Iterator<Item = PublicOrSec
     Ok(Box::new(keys.filter_map(|key| match key {
         Ok(key) => Some(key),
         Err(error) => {
-            debug!("PGP: passing over a key: {error}");
+            debug!("PGP: ignoring a key: {error}");
             None
         }
     })))

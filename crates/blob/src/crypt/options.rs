@@ -81,7 +81,7 @@ impl LayerKey {
     pub(super) fn parse(private: &[u8], public: &[u8]) -> Result<Self, CryptError> {
         let wrong = |what: &str| CryptError::Options(what.to_owned());
         // The text of the error could quote the key.
-        let json = |_| wrong("no valid JSON of its kind");
+        let json = |_| wrong("not valid JSON for this header");
         let public: Public = skopeo_image::go_json::from_slice(public).map_err(json)?;
         match public.cipher.as_str() {
             CIPHER => {}
@@ -94,7 +94,7 @@ impl LayerKey {
         let mut private: Private = skopeo_image::go_json::from_slice(private).map_err(json)?;
         let symkey = BASE64.decode(&private.symkey).map(Zeroizing::new);
         private.symkey.zeroize();
-        let symkey = symkey.map_err(|_| wrong("the key is no base64"))?;
+        let symkey = symkey.map_err(|_| wrong("the key is not base64"))?;
         let key: [u8; KEY_LENGTH] = symkey.as_slice().try_into().map_err(|_| {
             CryptError::Options(format!(
                 "invalid key length of {} bytes; need {KEY_LENGTH} bytes",
@@ -106,12 +106,12 @@ impl LayerKey {
             .flatten()
             .find_map(|options| options.get("nonce").cloned())
             .ok_or_else(|| wrong("no nonce"))?;
-        let nonce = BASE64.decode(nonce).map_err(|_| wrong("the nonce is no base64"))?;
-        let nonce = nonce.try_into().map_err(|_| wrong("the nonce has not 16 bytes"))?;
+        let nonce = BASE64.decode(nonce).map_err(|_| wrong("the nonce is not base64"))?;
+        let nonce = nonce.try_into().map_err(|_| wrong("the nonce does not have 16 bytes"))?;
         let hmac = public.hmac.filter(|hmac| !hmac.is_empty());
         let hmac = hmac.ok_or_else(|| wrong("HMAC is not provided for decryption process"))?;
-        let hmac = BASE64.decode(hmac).map_err(|_| wrong("the HMAC is no base64"))?;
-        let hmac = hmac.try_into().map_err(|_| wrong("the HMAC has not 32 bytes"))?;
+        let hmac = BASE64.decode(hmac).map_err(|_| wrong("the HMAC is not base64"))?;
+        let hmac = hmac.try_into().map_err(|_| wrong("the HMAC does not have 32 bytes"))?;
         Ok(Self { key: Zeroizing::new(key), nonce, hmac })
     }
 }
@@ -148,15 +148,15 @@ mod tests {
         let public = String::from_utf8(key().public()).unwrap();
         for (private, public, expected) in [
             (private.replace("AQEB", ""), public.clone(), "bytes; need 32 bytes"),
-            (private.replace("AQEB", "-"), public.clone(), "no base64"),
+            (private.replace("AQEB", "-"), public.clone(), "not base64"),
             (private.replace("nonce", "n"), public.clone(), "no nonce"),
-            (private.replace("AgIC", ""), public.clone(), "the nonce has not 16 bytes"),
+            (private.replace("AgIC", ""), public.clone(), "the nonce does not have 16 bytes"),
             (private.clone(), public.replace("HMAC", ""), "unsupported cipher type"),
-            (private.clone(), public.replace("AwMD", ""), "the HMAC has not 32 bytes"),
+            (private.clone(), public.replace("AwMD", ""), "the HMAC does not have 32 bytes"),
             (private.clone(), "{}".to_owned(), "no cipher type provided"),
             (private.clone(), public.replace("\"hmac\"", "\"h\""), "HMAC is not provided"),
-            (String::new(), public.clone(), "no valid JSON"),
-            ("[]".to_owned(), public.clone(), "no valid JSON"),
+            (String::new(), public.clone(), "not valid JSON"),
+            ("[]".to_owned(), public.clone(), "not valid JSON"),
         ] {
             let error = LayerKey::parse(private.as_bytes(), public.as_bytes()).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}: {expected}");

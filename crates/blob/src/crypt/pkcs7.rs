@@ -36,7 +36,9 @@ pub(super) fn wrap(secret: &[u8], recipients: &[&Certificate]) -> Result<Vec<u8>
     let mut all = Vec::new();
     for recipient in recipients {
         let rsa = recipient.key.clone().ok_or_else(|| {
-            CryptError::Wrap("PKCS7: only certificates of RSA keys can be encrypted to".to_owned())
+            CryptError::Wrap(
+                "PKCS7: only certificates with RSA keys can be used for encryption".to_owned(),
+            )
         })?;
         let rsa = Pkcs1PublicEncryptingKey::new(rsa)?;
         let mut sealed = vec![0; rsa.ciphertext_size()];
@@ -85,7 +87,7 @@ pub(super) fn unwrap(
         return Err("no x509 certificates found needed for PKCS7 decryption".to_owned());
     }
     let (mut recipients, content) =
-        parse(message).ok_or("could not parse PKCS7 packet: not as the format has it")?;
+        parse(message).ok_or("could not parse PKCS7 packet: wrong format")?;
     let content = Content::parse(content)?;
     while let Some(recipient) = recipients.next() {
         let Some((issuer, serial, sealed)) = parse_recipient(recipient) else {
@@ -176,7 +178,7 @@ impl<'a> Content<'a> {
             };
             Some(Self { algorithm, iv, text })
         };
-        let content = read().ok_or("could not parse PKCS7 packet: not as the format has it")?;
+        let content = read().ok_or("could not parse PKCS7 packet: wrong format")?;
         if ![GCM_128, GCM_256, CBC_128, CBC_256].contains(&content.algorithm) {
             return Err("PKCS7: unsupported content encryption");
         }

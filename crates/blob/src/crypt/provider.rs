@@ -132,10 +132,10 @@ impl Provider {
         let wrong = |what| io::Error::new(io::ErrorKind::InvalidData, what);
         // The text of the error could quote the key.
         let output: Output = skopeo_image::go_json::from_slice(&output)
-            .map_err(|_| wrong("its answer is not the JSON of a key"))?;
+            .map_err(|_| wrong("its answer is not JSON with a key"))?;
         let answer = answer(output).filter(|answer| !answer.is_empty());
-        let answer = answer.ok_or_else(|| wrong("its answer has no key in it"))?;
-        BASE64.decode(answer).map_err(|_| wrong("its answer is no base64"))
+        let answer = answer.ok_or_else(|| wrong("its answer has no key"))?;
+        BASE64.decode(answer).map_err(|_| wrong("its answer is not base64"))
     }
 
     fn run(&self, input: Zeroizing<Vec<u8>>) -> io::Result<Zeroizing<Vec<u8>>> {
@@ -168,7 +168,7 @@ impl Provider {
         let output = output?;
         if output.len() > MAX_MESSAGE {
             return Err(io::Error::other(format!(
-                "{} says more than {MAX_MESSAGE} bytes",
+                "the answer of {} has more than {MAX_MESSAGE} bytes",
                 self.program
             )));
         }
@@ -218,11 +218,11 @@ mod tests {
     fn says_what_is_wrong_with_a_provider() {
         for (script, expected) in [
             ("echo no >&2; exit 3", "exit status: 3: no"),
-            ("echo x", "its answer is not the JSON of a key"),
-            ("echo '{\"keywrapresults\":3}'", "its answer is not the JSON of a key"),
-            ("echo '{}'", "its answer has no key in it"),
-            (r#"echo '{"keyunwrapresults":{"optsdata":"-"}}'"#, "its answer is no base64"),
-            ("yes", "says more than"),
+            ("echo x", "its answer is not JSON with a key"),
+            ("echo '{\"keywrapresults\":3}'", "its answer is not JSON with a key"),
+            ("echo '{}'", "its answer has no key"),
+            (r#"echo '{"keyunwrapresults":{"optsdata":"-"}}'"#, "its answer is not base64"),
+            ("yes", "has more than"),
         ] {
             let error = shell(script).unwrap(b"w", &[]).unwrap_err();
             assert!(error.contains(expected), "{error}: {expected}");

@@ -31,7 +31,7 @@ pub(crate) fn recall<'a>(
         match flag.zip(value(json)).filter(|(flag, value)| value.is_of(flag.kind())) {
             Some((flag, value)) if !values.has(*flag) => all.set_read(name, value),
             Some(_) => {}
-            None => bail!("{} is no option that a {kind} has", go::quote(name)),
+            None => bail!("{} is not an option of a {kind}", go::quote(name)),
         }
     }
     Ok(all)

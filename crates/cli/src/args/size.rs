@@ -29,7 +29,7 @@ pub(crate) fn parse(text: &str, wanted: &'static str) -> Result<u64> {
             bail!("{unit}B or {}iB? {wanted}", unit.trim().to_uppercase())
         }
         bits if bits.ends_with('b') || bits.ends_with("bit") || bits.ends_with("bps") => {
-            bail!("bits are not counted here: {wanted}")
+            bail!("bits are not supported: {wanted}")
         }
         _ => bail!(wanted),
     };

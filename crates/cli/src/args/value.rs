@@ -220,7 +220,7 @@ pub(crate) fn choice<'a>(
     Err(Classed {
         class: ErrorClass::InvalidInput,
         sentence: format!("unknown value {} of --{flag}", go::quote(given)),
-        hint: Some(format!("it is one of {}", quoted.join(", "))),
+        hint: Some(format!("use one of {}", quoted.join(", "))),
     }
     .into())
 }

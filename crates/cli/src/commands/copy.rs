@@ -69,9 +69,9 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     request.signing = signing::signing(app, SignFlags::new(flags)?, output)?;
     app.doing(format!("copying {from} to {to}"));
     app.going_on(if to.keeps_what_came() {
-        "run the same command again; what was copied already is not copied again"
+        "run the same command again; data that was copied already is not copied again"
     } else {
-        "run the same command again; nothing was written yet"
+        "run the same command again; nothing was written"
     });
     app.run(retry::with(image::retries(flags), async || {
         report.attempt();
@@ -215,7 +215,7 @@ fn added(copy: &Copy, lists: &Lists) -> Result<Vec<CompressTo>> {
     }
     if *lists == Lists::System {
         bail!(
-            "--add-compression needs --all, or --multi-arch with all or platforms: a single image is in no index"
+            "--add-compression needs --all, or --multi-arch with all or platforms: a single image is not in an index"
         );
     }
     if copy.compress_format.is_some() {
@@ -227,7 +227,7 @@ fn added(copy: &Copy, lists: &Lists) -> Result<Vec<CompressTo>> {
         format @ (Compression::Gzip | Compression::Zstd | Compression::ZstdChunked) => {
             Ok(CompressTo { format, level, others })
         }
-        _ => bail!("--add-compression: layers in {name} are read, never written"),
+        _ => bail!("--add-compression: layers in {name} can be read, but not written"),
     };
     copy.added.iter().map(read).collect()
 }

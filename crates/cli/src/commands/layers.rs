@@ -47,7 +47,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
 /// The layers, each once, and the config.
 async fn all(source: &dyn Source, manifest: &RawManifest) -> Result<Vec<(Descriptor, Role)>> {
     let Manifest::Image(image) = manifest.parse()? else {
-        bail!("{} is no manifest of an image", manifest.media_type)
+        bail!("{} is not an image manifest", manifest.media_type)
     };
     let mut seen = HashSet::new();
     let layers = match source.layers(manifest, &Which::Top).await? {

@@ -59,7 +59,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         let failure = anyhow!("Invalid {}: does not specify a transport", go::quote(image));
         return Err(match Reference::parse_normalized(image) {
             Ok(_) => {
-                with_hint(failure, format!("a repository in a registry is named docker://{image}"))
+                with_hint(failure, format!("use docker://{image} for a repository in a registry"))
             }
             Err(_) => failure,
         });
@@ -111,12 +111,12 @@ async fn choose(
     if listing.details || listing.order == Order::Created {
         let repository = name.docker_reference().filter(|_| name.is_in_registry());
         let Some(repository) = repository else {
-            bail!("--details and the order of creation are for the tags of a registry");
+            bail!("--details and the order by creation time are only for registries");
         };
         let facts = Asking::new(repository, options, app.platforms()).all(&tags).await;
         for (tag, facts) in tags.iter().zip(facts) {
             if let Err(error) = &facts {
-                warn!("Nothing is known of tag {tag}: {}", error.sentence());
+                warn!("Cannot read tag {tag}: {}", error.sentence());
             }
             known.insert(tag.clone(), facts);
         }

@@ -79,7 +79,7 @@ fn dispatch(app: &App, path: &[&str], flags: &Values, arguments: &[String]) -> R
             report::deliver(app, flags, "sync", |report| sync::run(app, flags, arguments, report))
         }
         ["sync", "report", "merge"] => sync::merge::run(flags, arguments),
-        other => bail!("{} is not built into this program", other.join(" ")),
+        other => bail!("{} is not part of this program", other.join(" ")),
     }
 }
 

@@ -102,9 +102,9 @@ fn text(name: &ImageName, digest: &str, signatures: usize, judgement: &Judgement
     let mut lines = format!("{name} is {digest}, with {signatures} signature{plural}\n");
     let transport = name.policy_scope().transport;
     let _ = match &judgement.section {
-        Section::Default => writeln!(lines, "policy.json speaks of it under default"),
+        Section::Default => writeln!(lines, "policy.json has it under default"),
         Section::Scope(scope) => {
-            writeln!(lines, "policy.json speaks of it under transports, {transport:?}, {scope:?}")
+            writeln!(lines, "policy.json has it under transports, {transport:?}, {scope:?}")
         }
     };
     for (requirement, outcome) in &judgement.requirements {

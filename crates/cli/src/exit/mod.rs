@@ -187,7 +187,7 @@ pub(crate) fn with_hint(error: Error, text: String) -> Error {
 
 /// What to do about [`TooMuch`].
 const ALLOW_MORE: &str =
-    "unless it was made to fill disks, allow it: --max-unpacked SIZE, such as 50GiB, or 0";
+    "if you trust this data, allow it with --max-unpacked SIZE, such as 50GiB, or 0";
 
 fn hint(error: &Error) -> Option<String> {
     let found = links(error).find_map(|link| {
@@ -236,7 +236,7 @@ impl Classify for DeadlineExceeded {
 
     fn hint(&self) -> Option<String> {
         let nanos = i64::try_from(self.after.as_nanos()).unwrap_or(i64::MAX);
-        Some(format!("--command-timeout={} ended it", crate::go::duration(nanos)))
+        Some(format!("--command-timeout={} ended the command", crate::go::duration(nanos)))
     }
 }
 

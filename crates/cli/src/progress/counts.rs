@@ -41,7 +41,7 @@ impl Counts {
         let rate = self.moved.saturating_sub(*last) / BEAT.as_secs();
         *last = self.moved;
         Some(format!(
-            "Still copying: {} of {} blobs are done, {} have moved, now {}/s",
+            "Still copying: {} of {} blobs are done, {} transferred, now {}/s",
             self.done,
             self.blobs,
             HumanBytes(self.moved),
@@ -77,7 +77,7 @@ mod tests {
         counts.tell(&Event::BlobMoved { digest: digest.clone(), bytes: 60 << 20 });
         assert_eq!(
             counts.sentence(&mut last).as_deref(),
-            Some("Still copying: 1 of 2 blobs are done, 60.00 MiB have moved, now 2.00 MiB/s")
+            Some("Still copying: 1 of 2 blobs are done, 60.00 MiB transferred, now 2.00 MiB/s")
         );
         counts.tell(&done());
         assert_eq!(counts.sentence(&mut last), None);

@@ -31,14 +31,14 @@ impl Steps {
                 format!("{}{size}", event.line()?)
             }
             Event::BlobResumed { digest, bytes } => {
-                format!("Going on with {digest} after {}", HumanBytes(*bytes))
+                format!("Continuing {digest} after {}", HumanBytes(*bytes))
             }
             Event::BlobReused { digest, how } => {
                 self.begun.remove(digest);
                 match how {
                     How::Mounted => format!("Mounted {digest} from another repository"),
                     How::Linked => format!("Linked {digest} from another image"),
-                    How::Moved | How::Present => format!("Reused {digest}, which was there"),
+                    How::Moved | How::Present => format!("Reused {digest}, which already exists"),
                 }
             }
             Event::BlobDone { digest, stored, size } => {

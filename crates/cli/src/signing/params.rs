@@ -152,7 +152,7 @@ fn check(document: &Option<Json>) -> Result<()> {
     let fields = match document {
         None | Some(Json::Null) => return Ok(()),
         Some(Json::Object(fields)) => fields,
-        Some(_) => bail!("it is no mapping"),
+        Some(_) => bail!("it is not a mapping"),
     };
     known(fields, &FIELDS, "SigningParameterFile")?;
     let mut texts: Vec<(&String, &Json)> = Vec::new();
@@ -163,12 +163,12 @@ fn check(document: &Option<Json>) -> Result<()> {
                 texts.extend(below);
             }
             ("fulcio", Json::Null) => {}
-            ("fulcio", _) => bail!("fulcio is no mapping"),
+            ("fulcio", _) => bail!("fulcio is not a mapping"),
             _ => texts.push((name, value)),
         }
     }
     match texts.into_iter().find(|(_, value)| value.is_array() || value.is_object()) {
-        Some((name, _)) => bail!("{name} is no text"),
+        Some((name, _)) => bail!("{name} is not text"),
         None => Ok(()),
     }
 }
@@ -227,8 +227,8 @@ mod tests {
             ),
             ("foo: 1", "+field foo not found in type params.SigningParameterFile"),
             ("fulcio: {foo: 1}", "+field foo not found in type params.SigningParameterFileFulcio"),
-            ("privateKeyFile: [a]", "+privateKeyFile is no text"),
-            ("[]", "+it is no mapping"),
+            ("privateKeyFile: [a]", "+privateKeyFile is not text"),
+            ("[]", "+it is not a mapping"),
         ] {
             fs_err::write(&path, text).unwrap();
             let expected = match expected.strip_prefix('+') {

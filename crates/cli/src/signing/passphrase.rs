@@ -21,7 +21,7 @@ pub(crate) fn of_file(path: &Path) -> Result<Secret> {
     let bytes = Zeroizing::new(go::read_at_most(path, MAX_FILE)?);
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let text = std::str::from_utf8(line).ok();
-    Ok(text.with_context(|| format!("the pass phrase in {} is no text", path.display()))?.into())
+    Ok(text.with_context(|| format!("the pass phrase in {} is not text", path.display()))?.into())
 }
 
 /// What is typed as the pass phrase of a key.

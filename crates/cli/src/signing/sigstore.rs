@@ -81,7 +81,7 @@ fn logged(signer: Sigstore, log: Option<Arc<dyn Log>>) -> Sigstore {
 /// A path below an address of the file.
 fn below(name: &str, url: &str, path: &str) -> Result<String> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
-        bail!("parsing {name} {}: it is no http or https URL", go::quote(url));
+        bail!("parsing {name} {}: it is not an http or https URL", go::quote(url));
     }
     Ok(format!("{}/{path}", url.trim_end_matches('/')))
 }

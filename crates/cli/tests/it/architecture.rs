@@ -39,7 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "server",
         ],
     ),
-    ("testkit", &["image", "server"]),
+    ("testkit", &["image", "blob", "transport", "server"]),
 ];
 
 /// Rule 1: arrows only as drawn.

@@ -157,11 +157,11 @@ fn what_cannot_be_added_to_stays_as_it_is() {
     tar(&["-C", &home.work("more"), "-rf", &home.work("more.tar"), "notes"]);
     tar(&["-C", &home.work("more"), "-cf", &home.work("files.tar"), "notes"]);
     for (file, reason) in [
-        ("text", "is no archive"),
-        ("cut.tar", "cut off"),
+        ("text", "is not an archive"),
+        ("cut.tar", "is truncated"),
         ("oci.tgz", "is compressed"),
         ("docker.tar", "has no index.json"),
-        ("more.tar", "holds more than an OCI layout"),
+        ("more.tar", "has more than an OCI layout in it"),
         ("files.tar", "has no index.json"),
     ] {
         let before = fs_err::read(work.join(file)).unwrap();

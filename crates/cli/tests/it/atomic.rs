@@ -179,7 +179,7 @@ fn what_is_not_there_or_not_possible_is_told() {
 
     home.write("home/.kube/config", "users: [secret-of-a-kubeconfig]");
     let run = at_home(&home, &["inspect", &name("ns/app:1")]).failure(1);
-    assert!(fatal(&run).contains("this is no kubeconfig"), "{run}");
+    assert!(fatal(&run).contains("this is not a kubeconfig"), "{run}");
     assert!(!run.stderr.contains("secret-of-a-kubeconfig"), "{run}");
 }
 

@@ -105,7 +105,7 @@ fn flags_that_contradict_each_other_or_mean_nothing() {
         ),
         (
             &["--add-compression", "zstd"],
-            "--add-compression needs --all, or --multi-arch with all or platforms: a single image is in no index",
+            "--add-compression needs --all, or --multi-arch with all or platforms: a single image is not in an index",
         ),
         (
             &["--all", "--add-compression", "zstd", "--dest-compress-format", "gzip"],

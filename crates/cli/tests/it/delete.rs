@@ -68,7 +68,7 @@ fn says_which_tags_die_with_the_digest() {
     let (name, image) = (registry.docker("a"), registry.docker("a:1.0"));
     let digest = Image::new(1).digest();
     let run = at_home(&home, &["delete", "--dry-run", &image]).success();
-    let said = format!("Would delete {image}, {digest}, and with it the tags: old, same\n");
+    let said = format!("Would delete {image}, {digest}, and also the tags: old, same\n");
     assert_eq!((run.stdout, run.stderr), (said, String::new()));
     let run = at_home(&home, &["delete", "--dry-run", "--output=json", &image]).success();
     let result = run.json()["results"][0].clone();
@@ -83,7 +83,7 @@ fn says_which_tags_die_with_the_digest() {
     assert!(!registry.lines().iter().any(|line| line.starts_with("DELETE")), "a dry run");
     assert_eq!(left(&home, &name), ALL);
     let run = at_home(&home, &["delete", &image]).success();
-    assert!(run.stderr.contains("deletes also the tags of the same digest: old, same"), "{run}");
+    assert!(run.stderr.contains("also deletes the tags of the same digest: old, same"), "{run}");
     assert_eq!(left(&home, &name), "1.1 2.0 latest");
     // That they cannot be known is no failure.
     registry.fault(Fault::status(On::tags(), 403));
@@ -186,7 +186,7 @@ fn many_tags_are_deleted_only_if_it_is_meant() {
     let (registry, home) = repository();
     let name = registry.docker("a");
     let run = at_home(&home, &["delete", "--match=^1", &name]).failure(1);
-    assert_eq!(fatal(&run), "deleting 2 tags without --yes, and nobody to ask");
+    assert_eq!(fatal(&run), "deleting 2 tags needs --yes: there is no terminal to ask");
     assert!(run.stdout.starts_with(&format!("To be deleted: {name}:1.0 ")), "{run}");
     registry.fault(Fault::status(On::tags(), 403));
     let run = at_home(&home, &["delete", "--match=.", "--yes", &name]).failure(1);
@@ -272,7 +272,7 @@ fn chosen_tags_that_cannot_go_are_put_back() {
     let again = On::manifests().method("PUT").containing("/1.0");
     registry.fault(Fault::status(again, 403).skip(1));
     let run = at_home(&home, &[&["delete", &name], &words[..]].concat()).failure(1);
-    assert!(run.stderr.contains("giving back 1.0, which the registry took away"), "{run}");
+    assert!(run.stderr.contains("restoring 1.0, which the registry deleted"), "{run}");
     let mut after = tags(registry.root());
     assert_ne!(after.remove("a:1.0"), before.remove("a:1.0"));
     before.remove("a:2.0").unwrap();
@@ -298,13 +298,14 @@ fn tags_that_went_with_a_chosen_one_are_put_back() {
         }
         if put_back {
             for tag in ["1.0", "same"] {
-                let said = format!("{name}:{tag} went with another tag, and has been put back");
+                let said =
+                    format!("{name}:{tag} was deleted together with another tag, and is restored");
                 assert!(run.stderr.contains(&said), "{run}");
             }
             assert_eq!(tags(registry.root()), before);
             run.success();
         } else {
-            let said = "2 tags that were to stay are not there any more";
+            let said = "2 tags that should stay are gone";
             assert_eq!(fatal(&run.failure(1)), said);
         }
     }

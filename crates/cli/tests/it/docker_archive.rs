@@ -390,7 +390,7 @@ fn only_what_is_known_is_added_to() {
     };
     for (what, bytes, sentence) in [
         ("packed", packed.to_vec(), "is compressed"),
-        ("a stranger", stranger, "holds more than docker's images"),
+        ("a stranger", stranger, "has more than images of Docker in it"),
         ("no image", Tar::new().file("a", "").end(), "has no manifest.json"),
         ("no tar", vec![b'x'; 600], "not a tar archive"),
         ("broken", bad, "Digest did not match"),

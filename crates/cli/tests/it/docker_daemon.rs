@@ -277,9 +277,9 @@ fn daemons_that_are_none_do_not_hold_anybody() {
     let cut = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
     let endless = format!("{{\"status\":\"{}", "x".repeat(2 << 20));
     let cases: Vec<(Answer, &str, &str)> = vec![
-        (Box::new(|_| None), "says nothing any more", "says nothing any more"),
-        (dying(), "says nothing any more", "says nothing any more"),
-        (Box::new(move |_| ok("hi")), "is no Docker daemon", "is no Docker daemon"),
+        (Box::new(|_| None), "no longer answers", "no longer answers"),
+        (dying(), "no longer answers", "no longer answers"),
+        (Box::new(move |_| ok("hi")), "is not a Docker daemon", "is not a Docker daemon"),
         (Box::new(|_| Some(b"SSH-2.0\r\n".to_vec())), "talking to", "talking to"),
         (Box::new(|_| Some(Vec::new())), "talking to", "talking to"),
         (pong(ok("")), "", ""),
@@ -337,5 +337,5 @@ fn a_daemon_that_stops_does_not_hold_anybody() {
     let host = daemon.host();
     let words = ["--idle-timeout", "1s", "copy", "--dest-daemon-host", &host, "dir:dir"];
     let run = at_home(&home, &[&words[..], &["docker-daemon:a:1"]].concat()).failure(1);
-    assert!(fatal(&run).contains("says nothing any more"), "{run}");
+    assert!(fatal(&run).contains("no longer answers"), "{run}");
 }

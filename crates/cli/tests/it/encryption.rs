@@ -222,11 +222,8 @@ fn providers_wrap_and_unwrap() {
     copy(&home, None, "--decryption-key provider:test oci:sealed:x oci:opened:x").success();
     assert_eq!(manifest(&home, "opened"), manifest(&home, "plain"));
     for (name, expected) in [
-        ("none", "key provider none is not in the file that $OCICRYPT_KEYPROVIDER_CONFIG names"),
-        (
-            "far",
-            "key provider far is to be asked by gRPC, which is not supported by this version of skopeo",
-        ),
+        ("none", "key provider none is not in the file of $OCICRYPT_KEYPROVIDER_CONFIG"),
+        ("far", "key provider far uses gRPC, which is not supported by this version of skopeo"),
     ] {
         let run =
             copy(&home, None, &format!("--encryption-key provider:{name} oci:plain:x oci:no:x"));
@@ -417,7 +414,7 @@ fn keys_in_all_forms() {
         assert_eq!(fatal(&run), format!("Invalid decryption keys: {expected}"));
     }
     let run = copy(&home, None, "--decryption-key pw oci:sealed:x oci:no:x");
-    assert!(run.stderr.contains("pw is no key that could decrypt a layer"), "{run}");
+    assert!(run.stderr.contains("pw is not a key that can decrypt layers"), "{run}");
     assert!(fatal(&run).ends_with(": missing private key needed for decryption"), "{run}");
     assert!(!home.path("work/no/index.json").exists());
 }
@@ -444,7 +441,7 @@ fn what_cannot_be_decrypted_gets_no_name() {
     let own = sealed["layers"][1]["annotations"][options].clone();
     let many = vec!["e30="; 100_000].join(",");
     for (name, value, expected) in [
-        (options, own, "its HMAC is not the one the image names"),
+        (options, own, "its HMAC is not the one in the image"),
         (options, "".into(), "no cipher type provided"),
         (options, "!".into(), "could not base64 decode"),
         (options, "e30=".into(), "no cipher type provided"),

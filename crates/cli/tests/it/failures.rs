@@ -151,14 +151,14 @@ fn what_was_being_done_is_said_when_time_is_over() {
         crate::program::fatal(&run),
         format!("copying {from} to dir:to: context deadline exceeded")
     );
-    assert!(run.stderr.ends_with("hint: --command-timeout=200ms ended it\n"), "{run}");
+    assert!(run.stderr.ends_with("hint: --command-timeout=200ms ended the command\n"), "{run}");
 }
 
 #[test]
 fn values_are_refused_that_are_none() {
     for (flag, value, hint) in [
-        ("error-format", "yaml", "hint: it is one of 'text', 'json'\n"),
-        ("exit-codes", "x", "hint: it is one of 'original', 'detailed'\n"),
+        ("error-format", "yaml", "hint: use one of 'text', 'json'\n"),
+        ("exit-codes", "x", "hint: use one of 'original', 'detailed'\n"),
     ] {
         let output = run(&["inspect", "dir:x", &format!("--{flag}={value}")]);
         assert_eq!(output.code, 1);

@@ -23,10 +23,10 @@ fn names_without_a_transport() {
     Image::new(1).write_oci(&home.path("work/layout"), Some("v1"));
     Image::new(1).write_dir(&home.path("work/folder"));
     for (name, expected) in [
-        ("nginx", "docker://nginx,"),
-        ("nginx:1.25", "docker://nginx:1.25,"),
-        ("docker.io/library/nginx", "docker://docker.io/library/nginx,"),
-        ("localhost:5000/a/b:c", "docker://localhost:5000/a/b:c,"),
+        ("nginx", "docker://nginx "),
+        ("nginx:1.25", "docker://nginx:1.25 "),
+        ("docker.io/library/nginx", "docker://docker.io/library/nginx "),
+        ("localhost:5000/a/b:c", "docker://localhost:5000/a/b:c "),
         ("https://quay.io/a/b:c", "docker://quay.io/a/b:c"),
         ("docker:nginx", "write docker://nginx"),
         ("docker:/nginx", "write docker://nginx"),
@@ -75,16 +75,16 @@ fn flags_that_were_mistyped() {
 fn sync_without_or_with_too_much_of_a_transport() {
     let home = Home::new();
     for (words, expected) in [
-        (&["sync", "a", "b"][..], "--src docker says that SOURCE is in a registry"),
-        (&["sync", "--src=docker", "a", "b"], "--dest docker says that DESTINATION is in"),
+        (&["sync", "a", "b"][..], "use --src docker if SOURCE is in a registry"),
+        (&["sync", "--src=docker", "a", "b"], "use --dest docker if DESTINATION is in"),
         (
             &["sync", "--src=docker", "--dest=dir", "docker://localhost:1/a", "b"],
-            "leave docker:// out of SOURCE: --src says it",
+            "leave docker:// out of SOURCE: --src already says it",
         ),
         (&["sync", "--src=dir", "--dest=docker", "dir:a", "b"], "leave dir: out of SOURCE"),
         (
             &["sync", "--src=oci", "--dest=docker", "oci:a", "b"],
-            "leave oci: out of SOURCE: --src says it",
+            "leave oci: out of SOURCE: --src already says it",
         ),
     ] {
         let hint = hint(&home, words);
@@ -92,7 +92,7 @@ fn sync_without_or_with_too_much_of_a_transport() {
     }
     Image::new(1).write_dir(&home.path("work/images/a"));
     let words = ["sync", "--src=dir", "--dest=docker", "images", "docker://localhost:1/b"];
-    assert_eq!(hint(&home, &words), "leave docker:// out of DESTINATION: --dest says it");
+    assert_eq!(hint(&home, &words), "leave docker:// out of DESTINATION: --dest already says it");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_machine_without_a_policy() {
     let (policy, place) = policy.split_once(" to ").unwrap();
     let place = place.split(' ').next().unwrap().strip_prefix("~/").unwrap();
     // What it says helps, and so does the flag.
-    assert!(hint.contains("--insecure-policy before the command"), "{hint}");
+    assert!(hint.contains("--insecure-policy for this command only"), "{hint}");
     run(&["--insecure-policy", "copy", "dir:a", "dir:c"]).success();
     home.write(&format!("home/{place}"), policy);
     run(&["copy", "dir:a", "dir:b"]).success();
@@ -297,11 +297,11 @@ fn transports_where_they_do_not_belong() {
     let home = Home::new();
     Image::new(1).write_oci(&home.path("work/two"), Some("v1"));
     for (words, expected) in [
-        (&["list-tags", "nginx"][..], "named docker://nginx"),
-        (&["serve", "oci:two"], "leave oci: out"),
-        (&["serve", "--create", "oci:two"], "leave oci: out"),
+        (&["list-tags", "nginx"][..], "use docker://nginx "),
+        (&["serve", "oci:two"], "leave out oci:"),
+        (&["serve", "--create", "oci:two"], "leave out oci:"),
         (&["serve", "docker://localhost:1/x"], "serves folders and archives"),
-        (&["serve", "none"], "--create makes the folder"),
+        (&["serve", "none"], "use --create to create the folder"),
         (&["sync", "--src=doker", "--dest=dir", "a", "b"], "it is docker, registry, dir,"),
     ] {
         let hint = hint(&home, words);

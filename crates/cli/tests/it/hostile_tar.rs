@@ -106,11 +106,11 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
         ("whole, without oci-layout", whole.clone(), Read),
         ("no mark of the end", good.clone().0, Read),
         ("something behind the end", [&whole[..], &[7; 999]].concat(), Read),
-        ("nothing", Vec::new(), Said("there is no member \"index.json\"")),
-        ("zeros", vec![0; 1024], Said("there is no member \"index.json\"")),
+        ("nothing", Vec::new(), Said("member \"index.json\" does not exist")),
+        ("zeros", vec![0; 1024], Said("member \"index.json\" does not exist")),
         ("no tar", vec![b'x'; 5000], Said("not a tar archive")),
-        ("cut in a header", whole[..100].to_vec(), Said("is cut off at byte 100")),
-        ("cut in a member", whole[..600].to_vec(), Said("is cut off: it has")),
+        ("cut in a header", whole[..100].to_vec(), Said("is truncated at byte 100")),
+        ("cut in a member", whole[..600].to_vec(), Said("is truncated: it should have")),
         (
             "a header overwritten",
             [&whole[..], &[b'x'; 512]]
@@ -124,17 +124,17 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
         (
             "no index",
             Tar::default().blobs(image, BLOBS).end(),
-            Said("there is no member \"index.json\""),
+            Said("member \"index.json\" does not exist"),
         ),
         (
             "an index that is a folder",
             Tar::default().blobs(image, BLOBS).link(b'5', "index.json/", "").end(),
-            Said("there is no member"),
+            Said("does not exist"),
         ),
         (
             "a huge index",
             Tar::default().file("index.json", &vec![b' '; (64 << 20) + 1]).end(),
-            Said("more than the 67108864 that are accepted"),
+            Said("more than the limit of 67108864"),
         ),
         (
             "a nested index",
@@ -146,8 +146,8 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
             Tar::default().file("index.json", &[0; 300]).end(),
             Said("index.json"),
         ),
-        ("a missing manifest", without(&top).end(), Said("there is no member")),
-        ("a missing layer", without(&layer_name).end(), Said("there is no member")),
+        ("a missing manifest", without(&top).end(), Said("does not exist")),
+        ("a missing layer", without(&layer_name).end(), Said("does not exist")),
         (
             "a manifest that is another",
             without(&top).file(&top, &other.manifest().bytes).end(),
@@ -246,7 +246,7 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
         (
             "a device",
             without(&layer_name).link(b'4', &layer_name, "").end(),
-            Said("there is no member"),
+            Said("does not exist"),
         ),
         (
             "a sparse layer",
@@ -266,7 +266,7 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
             good.clone()
                 .raw(b'0', "huge", "", b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", b"")
                 .end(),
-            Said("is cut off: it has 9223372036854775807 bytes"),
+            Said("is truncated: it should have 9223372036854775807 bytes"),
         ),
         (
             "a negative size",

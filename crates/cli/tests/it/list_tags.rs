@@ -132,7 +132,7 @@ fn knows_what_tags_lead_to_with_few_requests() {
     let details = run.json()["TagDetails"].clone();
     assert_eq!(details.as_array().unwrap().len(), 6);
     assert!(details[5]["Error"].as_str().unwrap().contains("reading manifest v2"), "{run}");
-    assert!(run.stderr.contains("Nothing is known of tag v2: "), "{run}");
+    assert!(run.stderr.contains("Cannot read tag v2: "), "{run}");
 }
 
 #[test]

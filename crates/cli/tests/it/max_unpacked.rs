@@ -41,7 +41,7 @@ fn check(home: &Home, words: &[&str], run: impl Fn(&[&str]) -> Run) {
     };
     let refused = with("1MiB");
     assert_eq!(refused.code, Some(1), "{words:?}: {refused}");
-    assert!(refused.stderr.contains("unpacks to more than 1048576 bytes"), "{refused}");
+    assert!(refused.stderr.contains("decompresses to more than 1048576 bytes"), "{refused}");
     assert!(refused.stderr.contains(HINT), "{words:?}: {refused}");
     assert!(!home.path("work/out/manifest.json").exists(), "{words:?}");
     assert!(fs::read_dir(home.path("tmp")).unwrap().next().is_none(), "{words:?}");
@@ -133,7 +133,7 @@ fn holes_of_a_squashfs_are_bytes_of_the_tar() {
     // 20 GiB out of less than a megabyte are asked about, without a flag.
     let refused = at_home(&home, &["inspect", "sif:a.sif"]);
     assert_eq!(refused.code, Some(1), "{refused}");
-    assert!(refused.stderr.contains("unpack to more than 10737418240 bytes"), "{refused}");
+    assert!(refused.stderr.contains("decompress to more than 10737418240 bytes"), "{refused}");
     assert!(refused.stderr.contains(HINT), "{refused}");
 }
 

@@ -310,7 +310,7 @@ fn what_would_make_it_meaningless_is_refused() {
         to.forget_requests();
     }
     let run = skopeo(&home, &["copy", "--referrers", &source, "dir:x"]).failure(1);
-    let expected = "copying referrers to dir:x: nothing can hang on an image there";
+    let expected = "copying referrers to dir:x: images there cannot have referrers";
     assert!(sentence(&run).ends_with(expected), "{run}");
 }
 
@@ -367,7 +367,9 @@ fn cosigns_tags_lose_nothing() {
         let run = skopeo(&home, &copy);
         let Some(expected) = expected else {
             let said = sentence(&run.failure(1));
-            assert!(said.ends_with(&format!("writing tag {tag}: what is there would be lost")));
+            assert!(
+                said.ends_with(&format!("writing tag {tag}: the existing contents would be lost"))
+            );
             continue;
         };
         run.success();
@@ -402,7 +404,7 @@ fn lists_under_tags_that_others_overwrite_are_written_again() {
             assert_eq!(listed(&home, &there), expected);
         } else {
             let said = sentence(&run.failure(1));
-            assert!(said.contains("others changed it 8 times meanwhile"), "{said}");
+            assert!(said.contains("others changed it 8 times in the meantime"), "{said}");
             assert_eq!(old.count(&On::manifests().method("PUT").containing("/v1")), 0);
         }
     }

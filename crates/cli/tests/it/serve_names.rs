@@ -143,7 +143,8 @@ fn references_that_cannot_be_served_are_named() {
         "{}",
         server.contents
     );
-    for part in ["no tag (it has no tag)", "Upper/app:1 (its name can be none of a repository)"] {
+    for part in ["no tag (it has no tag)", "Upper/app:1 (its name is not a valid repository name)"]
+    {
         assert!(server.contents.contains(part), "{}", server.contents);
     }
     // The folder that is served may be reached by a link, and what lies in it may not.
@@ -157,9 +158,9 @@ fn references_that_cannot_be_served_are_named() {
     assert_eq!(tags(&home, &server, "a"), json!(["1"]));
     let said = server.end();
     for part in [
-        "b (it is a symbolic link, and none is followed)",
-        "Odd Name (its path can be no name of a repository)",
-        "plain (it is an image of dir:, and layouts lie beside it)",
+        "b (it is a symbolic link, and links are not followed)",
+        "Odd Name (its path is not a valid repository name)",
+        "plain (it is an image of dir:, and there are layouts beside it)",
     ] {
         assert!(said.contains(part), "{said}");
     }
@@ -208,14 +209,17 @@ fn a_folder_that_is_not_there_is_an_error() {
     for flags in [&[][..], &["--read-only"]] {
         let words = [&["serve", "--listen", "127.0.0.1:0"], flags, &["typo"]].concat();
         let refused = at_home(&home, &words).failure(1);
-        assert_eq!(fatal(&refused), "serving typo: there is no such folder");
-        assert!(refused.to_string().contains("hint: --create makes the folder"), "{refused}");
+        assert_eq!(fatal(&refused), "serving typo: the folder does not exist");
+        assert!(
+            refused.to_string().contains("hint: use --create to create the folder"),
+            "{refused}"
+        );
         assert!(!home.path("work/typo").exists());
     }
     let both = ["serve", "--listen", "127.0.0.1:0", "--create", "--read-only", "typo"];
     assert_eq!(
         fatal(&at_home(&home, &both).failure(1)),
-        "--create and --read-only exclude each other: a folder that is made stays empty"
+        "--create and --read-only cannot be used together: a new folder would stay empty"
     );
     assert!(!home.path("work/typo").exists());
     let server = Server::start(&home, &["--create", "typo"]);
@@ -233,7 +237,7 @@ fn the_client_shows_why_nothing_is_taken() {
     fs_err::create_dir(home.path("work/served")).unwrap();
     for (flags, why) in [
         (&["--read-only"][..], "this registry is read-only"),
-        (&["--max-blob", "10"], "the blob is larger than this registry takes: 10 bytes at most"),
+        (&["--max-blob", "10"], "the blob is larger than this registry accepts: 10 bytes at most"),
         (&["--max-storage", "10B"], "this registry is full: it stores 10 bytes at most"),
     ] {
         let server = Server::start(&home, &[flags, &["served"]].concat());

@@ -280,7 +280,7 @@ fn what_is_no_sif_is_refused() {
         (edit(128 + 17, &[0xff; 8]), loading, "reading an object: "),
         (edit(128 + 4, &[0]), converting, "looking up rootfs from SIF file: object not found"),
         (edit(80, &[3]), converting, "looking up rootfs from SIF file: no objects in image"),
-        (edit(128 + 201, &[5]), converting, "the root file system is no squashfs but"),
+        (edit(128 + 201, &[5]), converting, "the root file system is not a squashfs"),
         (good.clone(), converting, "reading the squashfs: not a squashfs"),
     ] {
         fs_err::write(home.path("work/image.sif"), file).unwrap();

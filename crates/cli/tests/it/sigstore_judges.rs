@@ -193,7 +193,7 @@ fn we_believe_bundles_of_the_party() {
             json!({"rekorPublicKeyPath": path("root.json"), "timestampAuthorityPath": path("root.json")}),
             None,
         ),
-        (json!({"bundleIdentity": "subjectName"}), Some("bundle: it names no image")),
+        (json!({"bundleIdentity": "subjectName"}), Some("bundle: it does not name an image")),
     ] {
         let mut requirement = json!({
             "type": "sigstoreSigned", "keyPath": path("their.pub"), "bundleIdentity": "digestOnly",

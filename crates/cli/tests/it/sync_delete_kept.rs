@@ -84,8 +84,8 @@ fn what_could_take_others_along_is_not_risked() {
         Fault::status(on, 409).code("TAG_IMMUTABLE", "")
     };
     for (fillers, unlisted, said) in [
-        (3, false, "it has the tags 1, f0, f1, f2 too"),
-        (MANY, false, "it has the tags 1, f0, f1, f10, "),
+        (3, false, "it also has the tags 1, f0, f1, f2"),
+        (MANY, false, "it also has the tags 1, f0, f1, f10, "),
         (3, true, "its other tags are not known"),
     ] {
         let (from, to, home) = mirror(fillers);
@@ -156,7 +156,7 @@ fn what_moves_meanwhile_stays() {
     let old = On::manifests().method("HEAD").containing("manifests/old");
     to.fault(Fault::wrong_digest(old).once());
     let run = sync(&home, &from, &format!("{}/m", to.host()), &[]).failure(1);
-    assert!(run.stderr.contains("it has been moved meanwhile"), "{run}");
+    assert!(run.stderr.contains("it was moved in the meantime"), "{run}");
     assert_eq!(images_in(&to), "m/a:1 m/a:2 m/a:f0 m/a:f1 m/a:f2 m/a:old");
 }
 
@@ -323,7 +323,7 @@ fn a_name_that_a_layout_has_twice_goes_whole_or_stays() {
     let tags = || fs_err::read_to_string(&path).unwrap().matches("a:2\"").count();
     write(1);
     let run = sync().failure(1);
-    assert!(run.stderr.contains("the index has that name once more, for another image"), "{run}");
+    assert!(run.stderr.contains("the index also has this name for another image"), "{run}");
     assert!(!run.stderr.contains("Deleted 1 images"), "{run}");
     assert_eq!(tags(), 2);
     write(2);

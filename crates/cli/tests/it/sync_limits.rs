@@ -73,15 +73,15 @@ fn a_registry_that_wants_to_be_left_alone_for_long_is() {
     let home = home(&[&from.host(), &to.host()]);
     let run = sync(&home, &from.host(), &to.host(), &["--keep-going", "--retry-times=3"]);
     assert_eq!(run.code, Some(1), "{run}");
-    assert!(run.stderr.contains("asks to be left alone for 2h, until 20"), "{run}");
-    let warnings = run.stderr.matches("asks us to wait 2h (429)").count();
+    assert!(run.stderr.contains("accepts no requests for 2h, until 20"), "{run}");
+    let warnings = run.stderr.matches("asks to wait 2h (429)").count();
     assert_eq!(warnings, 1, "{run}");
     // Those that were under way when it said so; none of the others, and none again.
     let refused = from.requests().iter().filter(|seen| seen.status == 429).count();
     assert!((1..=2 * TAGS).contains(&refused), "{:?}", from.lines());
     let asked = from.requests().len();
     let run = sync(&home, &from.host(), &to.host(), &[]);
-    assert!(sentence(&run).contains("asks to be left alone for 2h"), "{run}");
+    assert!(sentence(&run).contains("accepts no requests for 2h"), "{run}");
     assert!(from.requests().len() - asked <= 1 + TAGS, "{:?}", from.lines());
 }
 
@@ -174,7 +174,7 @@ fn limits_that_are_none_are_refused() {
     };
     for (flag, said) in [
         ("--limit-rate=fast", "invalid --limit-rate \"fast\": want bytes in a second"),
-        ("--dest-limit-rate=100Mbit/s", "bits are not counted here"),
+        ("--dest-limit-rate=100Mbit/s", "bits are not supported"),
         ("--src-limit-rate=20M", "MB or MiB?"),
         ("--limit-rate=0", "nothing ever arrives"),
         ("--max-requests-per-second=x", "--max-requests-per-second \"x\": want a number"),

@@ -299,7 +299,7 @@ fn reports_that_are_none_are_refused() {
     let sync =
         ["sync", "--src=docker", "--dest=docker", "--report=none/one.json", &source, &to.host()];
     let run = at_home(&home, &sync).failure(1);
-    assert_eq!(fatal(&run), "--report: there is no folder \"none\"");
+    assert_eq!(fatal(&run), "--report: the folder \"none\" does not exist");
     assert!(from.requests().is_empty());
     // A run that finds nothing out has a report all the same, and nothing to do again.
     let sync = ["sync", "--src=docker", "--dest=docker", "--report=one.json", &source, &to.host()];

@@ -267,13 +267,10 @@ fn what_makes_no_sense_is_said_before_anything_is_asked() {
     for (arguments, expected) in [
         (&["--to", "docker://r.example", "--to", "docker://r.example", "x"][..], "is given twice"),
         (&["--to", "nowhere", "x"], "invalid place \"nowhere\""),
-        (
-            &["--dest", "docker", "--to", "docker://r.example", "x"],
-            "--dest says what DESTINATION is",
-        ),
+        (&["--dest", "docker", "--to", "docker://r.example", "x"], "--dest needs a DESTINATION"),
         (
             &["--dest", "docker", "--to", "docker://r.example/m", "x", "r.example/m"],
-            "is DESTINATION again",
+            "is the same as DESTINATION",
         ),
         (
             &[

@@ -434,7 +434,7 @@ fn what_a_file_has_decided_no_flag_decides() {
     ] {
         let name = flag.split('=').next().unwrap();
         let run = execute(&home, &plan(&from), &[flag]).failure(1);
-        let said = format!("{name} cannot be used with --plan, which has decided it");
+        let said = format!("{name} cannot be used with --plan, which decides this");
         assert_eq!(fatal(&run), said);
     }
     let sync = ["sync", "--src=docker", "--dest=dir", "--src-tls-verify=false", "--report=r.json"];
@@ -450,8 +450,7 @@ fn what_a_file_has_decided_no_flag_decides() {
         let name = flag.split('=').next().unwrap();
         let words = ["sync", "--retry-failed=r.json", "--src-tls-verify=false", flag];
         let run = at_home(&home, &words).failure(1);
-        let said =
-            format!("{name} cannot be used with --retry-failed, whose report has decided it");
+        let said = format!("{name} cannot be used with --retry-failed, whose report decides this");
         assert_eq!(fatal(&run), said);
     }
 }

@@ -213,7 +213,10 @@ fn what_is_wrong_with_a_file_is_said_with_its_place() {
     home.write("work/f", "version: 2\nimages: [{from: 'docker://a', into: 'dir:d'}]\n");
     for words in [["--scoped"], ["--include=x"]] {
         let run = at_home(&home, &[&["sync", "--src=yaml", "f"], &words[..]].concat()).failure(1);
-        assert!(fatal(&run).contains("says itself how images are chosen and named"), "{run}");
+        assert!(
+            fatal(&run).contains("so the selection and the names of images are in the file"),
+            "{run}"
+        );
     }
     assert!(!home.path("work/d").exists());
 }

@@ -111,7 +111,7 @@ fn an_interruption_leaves_the_screen_whole_and_says_how_to_go_on() {
     assert!(rows[0].starts_with("FATA[") && rows[0].ends_with("] interrupted"), "{rows:?}");
     assert_eq!(
         rows[1],
-        "hint: run the same command again; what was copied already is not copied again"
+        "hint: run the same command again; data that was copied already is not copied again"
     );
     // And so it is. What had come is no speed: nothing moves but a few bytes.
     assert!(part(&stage.home.path("work/to")).is_some());
@@ -142,9 +142,9 @@ fn an_interruption_of_what_keeps_nothing_says_so() {
     let stage = stage();
     stage.stall(2 * MIB);
     for (to, hint) in [
-        ("docker-archive:a.tar", "run the same command again; nothing was written yet"),
-        ("oci-archive:b.tar", "run the same command again; nothing was written yet"),
-        ("oci:c:1", "run the same command again; what was copied already is not copied again"),
+        ("docker-archive:a.tar", "run the same command again; nothing was written"),
+        ("oci-archive:b.tar", "run the same command again; nothing was written"),
+        ("oci:c:1", "run the same command again; data that was copied already is not copied again"),
     ] {
         let mut terminal =
             Terminal::start(&stage.home, 100, SKOPEO, &["copy", &stage.source(), to]);

@@ -373,7 +373,7 @@ fn what_many_images_are_copied_with_asks_too() {
     let run = line("policy check docker://HOST/app:1").success();
     let digest = place.image.digest();
     let expected = format!(
-        "docker://{host}/app:1 is {digest}, with 2 signatures\npolicy.json speaks of it under \
+        "docker://{host}/app:1 is {digest}, with 2 signatures\npolicy.json has it under \
          default\nsignedBy: met\naccepted\n"
     );
     assert_eq!(run.stdout, expected);

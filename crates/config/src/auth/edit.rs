@@ -197,7 +197,7 @@ impl<'a> Edit<'a> {
     /// Has a helper forget the key. Returns whether there was something to forget.
     fn erase(&self, helper: &str) -> Result<bool, Error> {
         if self.namespaced {
-            debug!("the credential helper {helper} keeps nothing for namespaces");
+            debug!("the credential helper {helper} stores no credentials for namespaces");
             return Ok(false);
         }
         Helper::new(helper, self.config.environment()).erase(&self.key).map_err(|error| {

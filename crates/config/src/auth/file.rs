@@ -187,8 +187,7 @@ impl Contents {
             _ if decoded.is_empty() => {
                 if let Some(stored) = entry.in_the_open() {
                     warn!(
-                        "the password for {key} lies in the open in {}; `skopeo login` writes it \
-                         as others read it",
+                        "the password for {key} is not encoded in {}; `skopeo login` writes it in the usual form",
                         path.display()
                     );
                     return Ok(stored);

@@ -314,7 +314,7 @@ fn find_in_file(
 ) -> Result<Stored, Error> {
     let contents = file.read()?;
     if let Some(helper) = contents.helpers.get(host) {
-        debug!("credential helper {helper} is named for {host} in {}", file.path.display());
+        debug!("credential helper {helper} is configured for {host} in {}", file.path.display());
         return Helper::new(helper, environment).get(host);
     }
 

@@ -314,7 +314,7 @@ fn parse(bytes: &[u8]) -> Result<File, Error> {
         .map_err(|_| Error::Invalid("yaml: the file is not UTF-8".to_owned()))?;
     let file: Option<File> = serde_saphyr::from_str(text).map_err(|error| {
         let place = error.location().map(|it| format!(" line {}:", it.line())).unwrap_or_default();
-        Error::Invalid(format!("yaml:{place} this is no kubeconfig"))
+        Error::Invalid(format!("yaml:{place} this is not a kubeconfig"))
     })?;
     Ok(file.unwrap_or_default())
 }

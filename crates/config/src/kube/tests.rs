@@ -144,7 +144,7 @@ fn hostile_files_end_in_an_error_without_their_secrets() {
     ] {
         let told = refused(&at_home(text));
         let begin = "loading config file \"/home/.kube/config\": yaml:";
-        assert!(told.starts_with(begin) && told.ends_with("this is no kubeconfig"), "{told}");
+        assert!(told.starts_with(begin) && told.ends_with("this is not a kubeconfig"), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
     let machine = Machine::new();

@@ -238,7 +238,7 @@ fn what_makes_no_sense_is_refused() {
     for (text, expected) in [
         (
             "[storage]\ndriver = 'btrfs'",
-            "storage driver \"btrfs\" is not supported: this program reads and writes overlay and vfs",
+            "storage driver \"btrfs\" is not supported: this program supports overlay and vfs",
         ),
         (
             "[storage]\ndriver = 'overlay'\n[storage.options.overlay]\nmount_program='/none'",
@@ -310,7 +310,7 @@ fn the_driver_is_found_out() {
         (
             &["btrfs"],
             "",
-            "storage driver \"btrfs\" is not supported: this program reads and writes overlay and vfs",
+            "storage driver \"btrfs\" is not supported: this program supports overlay and vfs",
         ),
         (
             &["overlay", "vfs"],

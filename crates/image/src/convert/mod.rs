@@ -132,7 +132,7 @@ pub enum ConvertError {
     #[error("converting a manifest without its config")]
     NoConfig,
     /// Layers of a schema 1 manifest have neither size nor diff id unless edits say.
-    #[error("converting a schema 1 manifest without the sizes and diff ids of its layers")]
+    #[error("converting a schema 1 manifest without the sizes and diff IDs of its layers")]
     NoLayers,
     /// The config does not fit the manifest.
     #[error("{0}")]

@@ -86,7 +86,7 @@ impl Budget {
     /// The text, each byte that is no UTF-8 replaced by U+FFFD (`String::from_utf8_lossy` replaces
     /// some runs of them by one).
     fn text<'a>(&mut self, bytes: &'a [u8]) -> Result<Cow<'a, str>, Error> {
-        let too_long = || Error::custom("it is longer than may be read");
+        let too_long = || Error::custom("it is too long to read");
         self.bytes = self.bytes.checked_sub(bytes.len()).ok_or_else(too_long)?;
         if let Ok(text) = std::str::from_utf8(bytes) {
             return Ok(Cow::Borrowed(text));
@@ -141,7 +141,7 @@ fn left_after(text: &str, most: usize) -> Result<usize, Error> {
                 depth = depth.saturating_add(1);
                 if depth > DEEPEST {
                     return Err(Error::custom(format_args!(
-                        "its values lie in each other more than {DEEPEST} deep"
+                        "its values are nested more than {DEEPEST} levels deep"
                     )));
                 }
                 left = left.checked_sub(1).ok_or_else(|| too_many(most))?;
@@ -160,5 +160,5 @@ fn left_after(text: &str, most: usize) -> Result<usize, Error> {
 }
 
 pub(super) fn too_many(most: usize) -> Error {
-    Error::custom(format_args!("it has more than {most} entries, which is more than may be read"))
+    Error::custom(format_args!("it has more than {most} entries, which is too many to read"))
 }

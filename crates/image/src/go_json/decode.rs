@@ -376,7 +376,8 @@ impl<'de> MapAccess<'de> for Fields<'de> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        let value = self.value.take().ok_or_else(|| Error::custom("found a value without key"))?;
+        let value =
+            self.value.take().ok_or_else(|| Error::custom("found a value without a key"))?;
         seed.deserialize(value)
     }
 }

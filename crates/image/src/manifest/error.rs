@@ -63,7 +63,7 @@ pub enum ManifestError {
         os: String,
     },
     /// A list of blobs, such as BuildKit makes of a build cache.
-    #[error("no image found in {list}: it lists no manifests, its entries are of type {types:?}")]
+    #[error("no image found in {list}: its entries are not manifests, their types are {types:?}")]
     NoImages {
         /// The kind of list, in words.
         list: &'static str,
@@ -94,11 +94,10 @@ impl Classify for ManifestError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoInstance { .. } => Some(
-                "--override-os, --override-arch and --override-variant choose another platform; \
-                 inspect --all-platforms shows what there is",
+                "--override-os, --override-arch and --override-variant choose another platform; inspect --all-platforms shows the platforms",
             ),
             Self::NoImages { .. } => Some(
-                "it may be a build cache: copy --all copies it as it is, and inspect --raw shows it",
+                "this may be a build cache: copy --all copies it unchanged, and inspect --raw shows it",
             ),
             _ => None,
         };

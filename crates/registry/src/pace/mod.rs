@@ -114,7 +114,7 @@ impl Pace {
 
     fn tell(&self, status: u16, turn: Turn) {
         if let Some(wait) = turn.asked {
-            let text = format!("registry {} asks us to wait {} ({status})", self.host, span(wait));
+            let text = format!("registry {} asks to wait {} ({status})", self.host, span(wait));
             if wait > LONG && !self.warned.swap(true, Ordering::Relaxed) {
                 warn!("{text}");
             } else {
@@ -167,9 +167,9 @@ impl Quota {
         let of = self.limit.map(|limit| format!(" of {limit} requests")).unwrap_or_default();
         let window = self.window.map(|it| format!(" in {}", span(it))).unwrap_or_default();
         let again = match (self.reset, self.window) {
-            (Some(reset), _) => format!("it is there again at {}", clock(now, reset)),
-            (None, Some(window)) => format!("it comes back within {}", span(window)),
-            (None, None) => "it does not say when it comes back".to_owned(),
+            (Some(reset), _) => format!("it is available again at {}", clock(now, reset)),
+            (None, Some(window)) => format!("it is available again within {}", span(window)),
+            (None, None) => "the registry does not say when it is available again".to_owned(),
         };
         format!("the quota{of}{window} is used up; {again}")
     }
@@ -220,11 +220,11 @@ mod tests {
         let hours = Some(Duration::from_secs(21600));
         assert_eq!(
             quota(Some(100), None, hours),
-            "the quota of 100 requests in 6h is used up; it comes back within 6h"
+            "the quota of 100 requests in 6h is used up; it is available again within 6h"
         );
         assert_eq!(
             quota(None, Some(Duration::from_secs(5)), None),
-            "the quota is used up; it is there again at 1970-01-01T00:00:05Z"
+            "the quota is used up; it is available again at 1970-01-01T00:00:05Z"
         );
     }
 

@@ -27,7 +27,7 @@ pub(super) fn hint(why: &Refused, server: &str, host: &str, folders: Option<&str
         }
         Refused::Critical { extensions } => write!(
             hint,
-            "has an extension that this program must understand and does not: {}",
+            "has a critical extension that this program does not support: {}",
             extensions.join(", ")
         ),
         Refused::UnknownAuthority { because: Some(because) } => {
@@ -37,8 +37,7 @@ pub(super) fn hint(why: &Refused, server: &str, host: &str, folders: Option<&str
             Some(folders) => {
                 let _ = write!(
                     hint,
-                    "is not trusted; put the certificate of its authority as ca.crt into \
-                         {folders}, or give --tls-verify=false to accept any certificate"
+                    "is not trusted; put the certificate of its authority as ca.crt into {folders}, or use --tls-verify=false to accept any certificate"
                 );
                 return hint;
             }
@@ -60,9 +59,9 @@ fn hint_of_authority(why: &Refused, server: &str, name: &str) -> String {
         }
         Refused::CannotSign | Refused::NoAuthority => "which is not an authority".to_owned(),
         Refused::Signature(_) => "whose key did not sign it".to_owned(),
-        Refused::Algorithm(_) => "with a signature that is not believed any more".to_owned(),
-        Refused::Constraint(_) => "which may not vouch for this name".to_owned(),
-        _ => "which may not vouch for it".to_owned(),
+        Refused::Algorithm(_) => "with a signature algorithm that is no longer trusted".to_owned(),
+        Refused::Constraint(_) => "which may not issue certificates for this name".to_owned(),
+        _ => "which may not issue it".to_owned(),
     };
     format!(
         "the certificate of {server} was issued by {name:?}, {why}; --tls-verify=false \

@@ -38,7 +38,7 @@ fn load(pair: &ClientPair, provider: &CryptoProvider) -> Result<Arc<CertifiedKey
     let key = provider
         .key_provider
         .load_private_key(key)
-        .map_err(|_| wrong("its key is of a kind that is not supported".to_owned()))?;
+        .map_err(|_| wrong("its type of key is not supported".to_owned()))?;
     if key.public_key().is_some_and(|public| public.as_ref() != own) {
         return Err(wrong("private key does not match public key".to_owned()));
     }

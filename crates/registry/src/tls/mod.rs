@@ -107,9 +107,7 @@ fn roots(files: &[Vec<u8>]) -> Vec<CertificateDer<'static>> {
         let before = found.len();
         found.extend(CertificateDer::pem_slice_iter(file).filter_map(Result::ok));
         if found.len() == before {
-            tracing::debug!(
-                "Ignoring a file among the trusted certificates that holds none in PEM"
-            );
+            tracing::debug!("Ignoring a file of trusted certificates without a certificate in PEM");
         }
     }
     found

@@ -39,7 +39,7 @@ pub(crate) fn told(
             Some("--tls-verify=false allows http".to_owned()),
         ),
         Error::InvalidMessage(why) => {
-            (format!("tls: message that cannot be read: {}", spaced(&format!("{why:?}"))), None)
+            (format!("tls: invalid message: {}", spaced(&format!("{why:?}"))), None)
         }
         Error::AlertReceived(alert) => {
             let code = u8::from(*alert);
@@ -53,12 +53,12 @@ pub(crate) fn told(
             alert_hint(PROTOCOL_VERSION, server, searched),
         ),
         Error::PeerIncompatible(why) => (
-            format!("tls: the server cannot be spoken with: {}", spaced(&format!("{why:?}"))),
+            format!("tls: no common protocol with the server: {}", spaced(&format!("{why:?}"))),
             None,
         ),
         Error::PeerMisbehaved(why) => {
             let why = spaced(&format!("{why:?}"));
-            (format!("tls: the server does not keep to the protocol: {why}"), None)
+            (format!("tls: the server violates the protocol: {why}"), None)
         }
         Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
             ("tls: received unexpected handshake message".to_owned(), None)
@@ -118,24 +118,22 @@ fn alert_text(code: u8) -> String {
 fn alert_hint(code: u8, server: &str, searched: &[PathBuf]) -> Option<String> {
     let mut hint = match code {
         42 | 43 | 46 | 48 | 49 | 51 => {
-            format!("{server} does not accept the client certificate that it was shown, if any")
+            format!("{server} does not accept the client certificate, or there is none")
         }
         44 => format!("{server} says that the client certificate was revoked"),
         45 => format!("{server} says that the client certificate has expired"),
-        116 => format!("{server} wants a client certificate"),
+        116 => format!("{server} requires a client certificate"),
         PROTOCOL_VERSION => {
             return Some(format!(
-                "{server} speaks none of the versions of TLS that are spoken here: 1.2 and 1.3, \
-                 unless --tls-details says otherwise"
+                "{server} supports none of the TLS versions of this program: 1.2 and 1.3, unless --tls-details says otherwise"
             ));
         }
         40 | 71 => {
             return Some(format!(
-                "{server} accepts none of the ciphers that are spoken here, or wants a client \
-                 certificate; --tls-details may name fewer ciphers than it needs"
+                "{server} accepts none of the ciphers of this program, or requires a client certificate; check the ciphers in --tls-details"
             ));
         }
-        112 => return Some(format!("{server} answers for other names only")),
+        112 => return Some(format!("{server} is configured for other names only")),
         _ => return None,
     };
     if !searched.is_empty() {

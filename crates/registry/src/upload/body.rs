@@ -147,7 +147,7 @@ impl State {
     /// Breaks the request off, and keeps why.
     fn fail(&self, failure: BoxError) -> Poll<Option<io::Result<Bytes>>> {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-        Poll::Ready(Some(Err(io::Error::other("the blob to upload broke off"))))
+        Poll::Ready(Some(Err(io::Error::other("the blob to upload ended too early"))))
     }
 }
 

@@ -96,7 +96,7 @@ impl Shared {
         let mut url =
             response.url().join(&text).map_err(|error| wrong(format!("{text:?}: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong(format!("{text:?} is no http URL")));
+            return Err(wrong(format!("{text:?} is not an http URL")));
         }
         // A registry behind a proxy that does TLS for it often does not know of that.
         let asked = response.url();

@@ -260,7 +260,7 @@ async fn redirects_end() {
     assert!(chain(&error).ends_with("stopped after 10 redirects"), "{}", chain(&error));
     let server = Server::start(|_| reply(307).header("Location", "ftp://x/")).await;
     let error = read(&server.client()).await.unwrap_err();
-    assert!(chain(&error).ends_with("redirected to no URL"), "{}", chain(&error));
+    assert!(chain(&error).ends_with("redirected without a URL"), "{}", chain(&error));
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ async fn what_is_parsed_is_unpacked_first() {
     let error = repository.manifest("missing").await.unwrap_err();
     assert!(error.is_not_found() && chain(&error).ends_with("manifest unknown: gone away"));
     let error = chain(&repository.manifest("brotli").await.unwrap_err());
-    assert!(error.contains("encoded as \"br\""), "{error}");
+    assert!(error.contains("the encoding \"br\""), "{error}");
     let error = chain(&repository.manifest("bomb").await.unwrap_err());
     assert!(error.contains("exceeded maximum allowed size"), "{error}");
 }
@@ -102,7 +102,7 @@ async fn answers_of_other_servers_are_unpacked_too() {
     let refused = ask("refused").await.unwrap();
     assert_eq!((refused.status, &*refused.body), (400, &br#"{"code":400}"#[..]));
     assert!(ask("bomb").await.unwrap_err().to_string().contains("exceeded maximum allowed size"));
-    assert!(ask("broken").await.unwrap_err().to_string().contains("packed with gzip"));
+    assert!(ask("broken").await.unwrap_err().to_string().contains("an answer with gzip"));
 }
 
 /// What a layer is: something that is compressed itself, or a plain tar, or a config.

@@ -88,15 +88,15 @@ async fn hours_are_not_waited_but_told() {
         headers.iter().fold(answer, |answer, (name, value)| answer.header(name, *value))
     };
     for (headers, said, asked) in [
-        (vec![("Retry-After", "7200")], " asks to be left alone for 2h, until 20", 1),
+        (vec![("Retry-After", "7200")], " accepts no requests for 2h, until 20", 1),
         (
             vec![("RateLimit", r#""daily";r=0;t=7200"#), ("RateLimit-Policy", r#""daily";q=9"#)],
-            " asks to be left alone for 2h, until 20",
+            " accepts no requests for 2h, until 20",
             1,
         ),
         (
             vec![("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "0;w=21600")],
-            ": the quota of 100 requests in 6h is used up; it comes back within 6h: toomany",
+            ": the quota of 100 requests in 6h is used up; it is available again within 6h: toomany",
             2, // what else may be asked is not known
         ),
     ] {

@@ -64,7 +64,7 @@ async fn failures_have_the_originals_words() {
         assert_eq!(chain(&error), expected);
         assert!(!error.is_not_found());
         assert!(error.hint().is_some());
-        let hidden = error.hint().is_some_and(|hint| hint.starts_with("there is no repository"));
+        let hidden = error.hint().is_some_and(|hint| hint.contains("does not exist, or this user"));
         assert_eq!(hidden, status == 404);
     }
 }
@@ -145,7 +145,7 @@ async fn referrers_by_the_api_or_the_tag() {
 async fn referrers_without_end_come_to_one() {
     let digest = Digest::sha256(b"x");
     for (page, linked, expected) in [
-        (1, "<?page=1>", "its pages go round"),
+        (1, "<?page=1>", "its pages form a loop"),
         (1, "<?page=N>", "exceeded maximum allowed size"),
         (5500, "<?page=N>", "there are more than 10000"),
     ] {

@@ -407,7 +407,9 @@ async fn the_client_certificate_that_is_asked_for_is_shown() {
         if let Err(error) = outcome {
             let text = chain(&error);
             assert!(text.contains("tls: certificate required"), "{text}");
-            assert!(error.hint().is_some_and(|hint| hint.contains("wants a client certificate")));
+            assert!(
+                error.hint().is_some_and(|hint| hint.contains("requires a client certificate"))
+            );
         }
     }
 }

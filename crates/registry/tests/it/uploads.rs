@@ -228,7 +228,7 @@ async fn uploads_to_elsewhere_carry_no_credentials() {
 async fn a_missing_location_is_named() {
     for (location, expected) in [
         (None, "determining upload URL: http: no Location header in response"),
-        (Some("ftp://x/"), "determining upload URL: \"ftp://x/\" is no http URL"),
+        (Some("ftp://x/"), "determining upload URL: \"ftp://x/\" is not an http URL"),
     ] {
         let server = Server::start(move |_| match location {
             Some(location) => reply(202).header("Location", location),

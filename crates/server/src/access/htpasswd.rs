@@ -101,7 +101,7 @@ impl Htpasswd {
         if !Users::can_be(&credentials) {
             tracing::warn!(
                 "a login with a password of more than 72 bytes, or with a zero byte, was refused: \
-                 bcrypt does not look at all of it"
+                 bcrypt does not use all of it"
             );
             return Err(Code::Unauthorized);
         }
@@ -171,7 +171,7 @@ impl Shared {
             Err(_) if same => {}
             Err(error) => {
                 let error = with_causes(&error);
-                tracing::warn!("{error}; the users of before are kept");
+                tracing::warn!("{error}; the old users stay valid");
             }
         }
         file.lock().unwrap_or_else(PoisonError::into_inner).stamp = stamp;

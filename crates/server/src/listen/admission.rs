@@ -57,7 +57,7 @@ impl Admission {
             return Some(place);
         }
         if self.parked.load(Ordering::Relaxed) >= self.limits.most_parked() {
-            tracing::debug!("too many connections: that of {} is refused", peer.address);
+            tracing::debug!("too many connections: the connection of {} is refused", peer.address);
             return None;
         }
         let _parked = Waiting::of(&self.parked);

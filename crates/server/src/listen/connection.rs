@@ -160,7 +160,7 @@ async fn answer<H: Handler>(handler: &H, request: Request<Incoming>) -> io::Resu
     match AssertUnwindSafe(handler.answer(request)).catch_unwind().await {
         Ok(answer) => answer,
         Err(_) => {
-            tracing::error!("answering a request: a defect of this program ended it");
+            tracing::error!("answering a request: a bug in this program ended it");
             let mut response = error_response(&Code::Unknown.into());
             seal(&mut response);
             Ok(response)

@@ -155,7 +155,7 @@ impl Folder {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!(
-                    "failed to create file `{}`: what is there is no plain file",
+                    "failed to create file `{}`: the existing file is not a regular file",
                     path.display()
                 ),
             ));
@@ -450,7 +450,7 @@ impl Drop for Temporary {
         if self.file.take().is_some()
             && let Err(error) = self.folder.remove(&self.name)
         {
-            tracing::warn!("removing what is not whole: {error}");
+            tracing::warn!("removing partial data: {error}");
         }
     }
 }
@@ -471,7 +471,7 @@ fn failed(verb: &str, path: &Path, errno: Errno) -> io::Error {
     let path = path.display();
     let text = match errno {
         Errno::LOOP => format!(
-            "failed to {verb} `{path}`: a symbolic link is in the way; in a served folder none is followed"
+            "failed to {verb} `{path}`: there is a symbolic link; the server follows no links in the folder"
         ),
         _ => format!("failed to {verb} `{path}`: {error}"),
     };

@@ -13,7 +13,7 @@ use crate::name::RepositoryName;
 const BLOBS: &str = "blobs";
 
 /// Why links are not served.
-const LINK: &str = "it is a symbolic link, and none is followed";
+const LINK: &str = "it is a symbolic link, and links are not followed";
 
 /// What a folder has to serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Store {
             };
             let has = |name: &str| entries.iter().find(|(it, _)| it == name).map(|(_, kind)| *kind);
             if has("manifest.json").is_some() && has("version").is_some() {
-                let why = "it is an image of dir:, and layouts lie beside it";
+                let why = "it is an image of dir:, and there are layouts beside it";
                 found.push(NotServed::new(path, why));
                 continue;
             }
@@ -135,6 +135,6 @@ impl Store {
             && !usable
             && !is_own
             && self.folder.join(below).look(MARKER)?.is_some();
-        Ok(is_layout.then_some("its path can be no name of a repository"))
+        Ok(is_layout.then_some("its path is not a valid repository name"))
     }
 }

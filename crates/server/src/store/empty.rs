@@ -38,14 +38,14 @@ impl Store {
             }
         };
         if let Err(error) = removed().or_else(is_gone) {
-            tracing::warn!("looking whether a repository is empty: {error}");
+            tracing::warn!("checking whether a repository is empty: {error}");
         }
     }
 
     /// The same for who holds the lock.
     pub(super) fn remove_if_empty_held(&self, layout: &Layout, hold: &Hold) {
         if let Err(error) = self.remove_if_empty_under(layout, &hold.lock).or_else(is_gone) {
-            tracing::warn!("looking whether a repository is empty: {error}");
+            tracing::warn!("checking whether a repository is empty: {error}");
         }
     }
 
@@ -101,10 +101,7 @@ impl Layout {
             self.folder.rename(&parked, &self.folder, MARKER)?;
             return emptied;
         }
-        tracing::debug!(
-            "removing a repository that holds nothing: {}",
-            self.folder.path().display()
-        );
+        tracing::debug!("removing an empty repository: {}", self.folder.path().display());
         for name in [INDEX, &parked, LOCK] {
             self.folder.remove(name)?;
         }

@@ -72,8 +72,8 @@ impl Facts {
             (1, Some(text)) if MediaType::from(text.as_str()).is_schema1() => document.schema1()?,
             (2, _) if document.manifests.is_some() && document.layers.is_none() => document.list(),
             (2, _) if document.config.is_some() && document.manifests.is_none() => document.image(),
-            (2, _) => return Err("neither the members of an image nor those of a list".into()),
-            (version, _) => return Err(format!("schemaVersion {version} is not known")),
+            (2, _) => return Err("neither the members of an image nor of an index".into()),
+            (version, _) => return Err(format!("schemaVersion {version} is not supported")),
         };
         let declared_size = declared.as_ref().map_or(0, String::len);
         if facts.longest_type().max(declared_size) > MAX_MEDIA_TYPE {

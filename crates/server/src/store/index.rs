@@ -344,7 +344,7 @@ impl Reading {
         };
         counted.map_err(|refused| {
             self.refused = Some(refused);
-            E::custom("it is more than is read")
+            E::custom("it is too large to read")
         })
     }
 

@@ -172,7 +172,7 @@ impl Layout {
                 return match self.folder.look(INDEX)? {
                     None => Ok(Arc::default()),
                     Some(_) => {
-                        Err(self.bad_index(&"it is no plain file, and links are not followed"))
+                        Err(self.bad_index(&"it is not a regular file, and links are not followed"))
                     }
                 };
             };

@@ -208,7 +208,7 @@ impl Store {
         }
         for (end, _) in name.as_str().match_indices('/').chain([(name.as_str().len(), "")]) {
             match self.folder.look(name.as_str().get(..end).unwrap_or_default())? {
-                Some(found) if !found.is_dir() => return Err(refused("there is no folder here")),
+                Some(found) if !found.is_dir() => return Err(refused("there is no such folder")),
                 Some(_) => {}
                 None => break,
             }
@@ -227,7 +227,7 @@ impl Store {
                 return Ok(repository);
             }
         }
-        Err(refused("the folder is no layout"))
+        Err(refused("the folder is not a layout"))
     }
 
     /// Puts the names of all repositories that have something in them on a page. A layout that cannot

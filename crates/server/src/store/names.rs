@@ -48,7 +48,7 @@ impl Place {
             None => (reference, None),
         };
         if digest.is_some_and(|digest| digest.parse::<Digest>().is_err()) {
-            return Err("behind the @ is no digest");
+            return Err("there is no digest after the @");
         }
         if digest.is_none() && is_tag(named) {
             return Ok(Self { repository: None, tag: Some(named.to_owned()) });
@@ -59,12 +59,12 @@ impl Place {
             _ => (named, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err("its tag can be none of a registry");
+            return Err("its tag is not valid in a registry");
         }
         if tag.is_none() && digest.is_none() {
             return Err("it has no tag");
         }
-        let repository = repository(name).ok_or("its name can be none of a repository")?;
+        let repository = repository(name).ok_or("its name is not a valid repository name")?;
         Ok(Self { repository: Some(repository), tag: tag.map(str::to_owned) })
     }
 }
@@ -207,15 +207,15 @@ mod tests {
             (&both, Ok((Some("quay.io/app"), Some("v1")))),
             ("host:5000/team/app", Err("it has no tag")),
             ("team/app", Err("it has no tag")),
-            ("odd name:1", Err("its name can be none of a repository")),
-            ("Upper/app:1", Err("its name can be none of a repository")),
-            ("[::1]:5000/app:1", Err("its name can be none of a repository")),
-            ("a:b:c", Err("its name can be none of a repository")),
-            ("a/../b:1", Err("its name can be none of a repository")),
-            ("app:-x", Err("its tag can be none of a registry")),
-            ("app:", Err("its tag can be none of a registry")),
-            (":1", Err("its name can be none of a repository")),
-            ("app@sha256:12", Err("behind the @ is no digest")),
+            ("odd name:1", Err("its name is not a valid repository name")),
+            ("Upper/app:1", Err("its name is not a valid repository name")),
+            ("[::1]:5000/app:1", Err("its name is not a valid repository name")),
+            ("a:b:c", Err("its name is not a valid repository name")),
+            ("a/../b:1", Err("its name is not a valid repository name")),
+            ("app:-x", Err("its tag is not valid in a registry")),
+            ("app:", Err("its tag is not valid in a registry")),
+            (":1", Err("its name is not a valid repository name")),
+            ("app@sha256:12", Err("there is no digest after the @")),
             ("", Err("it has no tag")),
         ] {
             let place = Place::of(reference);

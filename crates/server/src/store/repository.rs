@@ -284,7 +284,10 @@ impl Repository {
     pub(crate) fn delete_blob(&self, hold: &Hold, digest: &Digest) -> Result<bool, ApiError> {
         self.layout.edit(hold, |_, index| {
             if self.layout.needed(index)?.contains(digest) {
-                return Err(ApiError::new(Code::Unsupported, "a manifest here needs the blob"));
+                return Err(ApiError::new(
+                    Code::Unsupported,
+                    "a manifest in this repository needs the blob",
+                ));
             }
             Ok(self.layout.remove_blob(digest)?)
         })
@@ -331,7 +334,8 @@ impl Repository {
             }
         }
         if !self.layout.is_shallow(&facts.children)? {
-            let why = format!("lists may be nested {MAX_NESTING} deep, this one is deeper");
+            let why =
+                format!("indexes may be nested {MAX_NESTING} levels deep; this one is deeper");
             return Err(ApiError::new(Code::ManifestInvalid, why));
         }
         Ok(())
@@ -368,14 +372,14 @@ fn agree(facts: &Facts, content_type: Option<MediaType>) -> Result<MediaType, Ap
     let refused = |why: String| Err(ApiError::new(Code::ManifestInvalid, why));
     let seen = &facts.media_type;
     if !is_manifest_type(seen) {
-        return refused(format!("mediaType {seen} is not that of a manifest"));
+        return refused(format!("mediaType {seen} is not a manifest type"));
     }
     let generic = ["", "application/json", "application/octet-stream"].map(MediaType::from);
     let Some(header) = content_type.filter(|header| !generic.contains(header)) else {
         return Ok(seen.clone());
     };
     if !is_manifest_type(&header) {
-        return refused(format!("Content-Type {header} is not that of a manifest"));
+        return refused(format!("Content-Type {header} is not a manifest type"));
     }
     if (header.is_list(), header.is_schema1()) != (seen.is_list(), seen.is_schema1()) {
         return refused(format!("Content-Type is {header}, the document is {seen}"));

@@ -36,7 +36,7 @@ struct Count {
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     /// The blob is larger than a blob may be.
-    #[error("the blob is larger than this registry takes: {0} bytes at most")]
+    #[error("the blob is larger than this registry accepts: {0} bytes at most")]
     Blob(u64),
     /// All blobs together are.
     #[error("this registry is full: it stores {0} bytes at most")]
@@ -48,11 +48,11 @@ pub(crate) enum Refusal {
     #[error("this repository is full: its index has {0} bytes at most")]
     Index(u64),
     /// An index has more bytes than are read of one.
-    #[error("the index.json of this repository has more than {0} bytes: that is too much to serve")]
+    #[error("the index.json of this repository has more than {0} bytes: this is too much to serve")]
     LongIndex(u64),
     /// An index lists more manifests than are read of one.
     #[error(
-        "the index.json of this repository lists more than {0} manifests: that is too much to serve"
+        "the index.json of this repository lists more than {0} manifests: this is too much to serve"
     )]
     ManyManifests(u64),
     /// What a request needs is more than there ever is.
@@ -62,7 +62,7 @@ pub(crate) enum Refusal {
     )]
     Memory(u64),
     /// What a request needs is more than there is at the moment.
-    #[error("indexes take too much memory at the moment")]
+    #[error("indexes use too much memory at the moment")]
     Busy,
 }
 

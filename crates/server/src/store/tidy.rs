@@ -51,7 +51,7 @@ async fn rounds(inner: Weak<Inner>) {
         });
         let round = round.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         let is_exact = round.unwrap_or_else(|error| {
-            tracing::warn!("looking for what nobody went on with: {error}");
+            tracing::warn!("looking for abandoned uploads: {error}");
             true
         });
         counts = true;

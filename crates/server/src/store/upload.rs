@@ -149,10 +149,7 @@ impl Uploads {
             if !is_old(&folder, &id, age)? {
                 continue;
             }
-            tracing::info!(
-                "removing an upload that nobody went on with: {}",
-                folder.path().join(&id).display()
-            );
+            tracing::info!("removing an abandoned upload: {}", folder.path().join(&id).display());
             if folder.remove(&id)? {
                 layout.room.give_back(metadata.len());
                 found = true;

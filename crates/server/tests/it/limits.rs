@@ -54,7 +54,7 @@ fn a_blob_has_a_largest_size() {
     assert_eq!(push(&server, b"0123456789").status, 201);
     let refused = push(&server, b"0123456789a");
     assert_eq!((refused.status, refused.code()), (413, "BLOB_UPLOAD_INVALID".into()));
-    assert_eq!(detail(&refused), "the blob is larger than this registry takes: 10 bytes at most");
+    assert_eq!(detail(&refused), "the blob is larger than this registry accepts: 10 bytes at most");
     // In pieces, and with no length said.
     let location = begin(&server);
     assert_eq!(server.send("PATCH", &location, &[], b"01234567").status, 202);
@@ -296,12 +296,11 @@ fn an_index_that_is_full_takes_nothing_more() {
     fs::write(&path, full.replacen("1,", "1,1,", 1)).unwrap();
     let refused = server.ask("GET", "/v2/a/manifests/v1");
     assert_eq!((refused.status, refused.code()), (503, "UNAVAILABLE".into()));
-    let why = "the index.json of this repository lists more than 1048576 manifests: that is too \
-               much to serve";
+    let why = "the index.json of this repository lists more than 1048576 manifests: this is too much to serve";
     assert_eq!((detail(&refused).as_str(), refused.header("retry-after")), (why, ""));
     fs::File::create(&path).unwrap().set_len((64 << 20) + 1).unwrap();
     let refused = server.ask("GET", "/v2/a/tags/list");
-    let why = "the index.json of this repository has more than 67108864 bytes: that is too much to \
+    let why = "the index.json of this repository has more than 67108864 bytes: this is too much to \
                serve";
     assert_eq!((refused.status, detail(&refused).as_str()), (503, why));
     assert_eq!(server.ask("GET", "/v2/_catalog").status, 200);

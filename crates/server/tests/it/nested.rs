@@ -75,7 +75,7 @@ fn lists_are_nested_only_so_deep_when_they_are_put() {
     }
     let (_, _, refused) = put(&bytes);
     assert_eq!((refused.status, refused.code()), (400, "MANIFEST_INVALID".into()));
-    let why = "lists may be nested 64 deep, this one is deeper";
+    let why = "indexes may be nested 64 levels deep; this one is deeper";
     assert_eq!(refused.json()["errors"][0]["detail"], why);
     // Short ways to the same lists do not hide the long one.
     let short_and_long: Vec<_> = all.iter().map(|(digest, size)| (digest, *size)).collect();

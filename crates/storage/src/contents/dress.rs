@@ -137,7 +137,7 @@ impl Dress<'_> {
         let Owner { uid, gid } = owner;
         let name = shown(&entry.name);
         if self.how.ignore_chown_errors {
-            tracing::warn!("{name} stays with this user: lchown to {uid}:{gid}: {errno}");
+            tracing::warn!("{name} keeps this user as owner: lchown to {uid}:{gid}: {errno}");
             return Ok(());
         }
         Err(Error::Owner { uid, gid, name, source: errno.into() })

@@ -15,7 +15,7 @@ pub enum Error {
     #[error("reading the layer's tar")]
     Read(#[source] io::Error),
     /// The tar is malformed.
-    #[error("reading the layer's tar: {what} behind {after}")]
+    #[error("reading the layer's tar: {what} after {after}")]
     Malformed {
         /// What is wrong.
         what: &'static str,

@@ -162,7 +162,7 @@ impl<'a> Place<'a> {
         }
         let number = |number: i64| {
             let number = u32::try_from(number).map_err(|_| Errno::INVAL);
-            number.map_err(failed("making a device of such a number:", &entry.name))
+            number.map_err(failed("making a device with this number:", &entry.name))
         };
         let device = rustix::fs::makedev(number(entry.major)?, number(entry.minor)?);
         let mode = Mode::from_raw_mode(entry.mode);
@@ -180,7 +180,7 @@ impl<'a> Place<'a> {
         let wrong = |deed| failed(deed, &entry.name);
         let at =
             self.trail.enter(parent, &mut self.parents).map_err(wrong("making the folders of"))?;
-        let from = self.links.look(folder).map_err(wrong("finding what is linked by"))?;
+        let from = self.links.look(folder).map_err(wrong("finding the target of the link"))?;
         let link = || rustix::fs::linkat(from, old, at, name, AtFlags::empty());
         let mut made = link();
         let is_there = made == Err(Errno::EXIST);
@@ -200,7 +200,7 @@ impl<'a> Place<'a> {
     pub(super) fn remove(&mut self, entry: &[u8], path: &[u8]) -> Result<()> {
         let (folder, name) = split(path);
         let at = self.enter(folder, entry)?;
-        remove(at, name).map_err(failed("removing what is replaced by", entry))?;
+        remove(at, name).map_err(failed("removing the file that is replaced by", entry))?;
         self.links.forget();
         Ok(())
     }
@@ -267,7 +267,8 @@ impl Place<'_> {
         stays: &dyn Fn(&[u8]) -> bool,
     ) -> Result<()> {
         let at = self.enter(folder, &entry.name)?;
-        sift(at, folder, stays).map_err(failed("removing what is hidden by", &entry.name))?;
+        sift(at, folder, stays)
+            .map_err(failed("removing the files that are hidden by", &entry.name))?;
         self.links.forget();
         Ok(())
     }
@@ -303,7 +304,7 @@ fn linked(entry: &Entry) -> Result<Vec<u8>> {
         name: format!("{} -> {}", shown(&entry.name), shown(&entry.link)),
     })?;
     if target.len() > path::LONGEST {
-        return Err(failed("finding what is linked by", &entry.name)(Errno::NAMETOOLONG));
+        return Err(failed("finding the target of the link", &entry.name)(Errno::NAMETOOLONG));
     }
     Ok(target)
 }

@@ -148,7 +148,7 @@ impl Layout {
         removed: &mut Temporary,
     ) -> Result<()> {
         if self.locate(id)?.is_some() {
-            tracing::warn!("a layer {id:?} was there without being listed; it is removed first");
+            tracing::warn!("layer {id:?} exists and is not listed; removing it first");
             self.remove(id, removed)?;
         }
         match self.kind {

@@ -52,7 +52,7 @@ pub(super) fn link(folder: &Path) -> Result<String> {
     if is_one && link.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         Ok(link)
     } else {
-        Err(Error::Invalid { path, what: format!("{link:?} is no short name of a layer") })
+        Err(Error::Invalid { path, what: format!("{link:?} is not a short name of a layer") })
     }
 }
 

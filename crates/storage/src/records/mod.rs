@@ -74,7 +74,7 @@ pub(crate) fn parse<T: Known>(bytes: Vec<u8>) -> Result<Vec<Record<T>>, serde_js
         return Ok(Vec::new());
     }
     let Some(items) = document.items(&budget)? else {
-        return Err(serde::de::Error::custom("it is no list"));
+        return Err(serde::de::Error::custom("it is not a list"));
     };
     let records = items.into_iter().filter(|item| !item.is_null()).map(|item| {
         let members = item.members(&budget)?;

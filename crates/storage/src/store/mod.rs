@@ -200,7 +200,7 @@ impl Store {
 fn has_lock(folder: &Path, lock: &str) -> bool {
     let there = fs_err::symlink_metadata(folder.join(lock)).is_ok();
     if !there {
-        tracing::debug!("{} has no {lock} and is left out", folder.display());
+        tracing::debug!("{} has no {lock} and is ignored", folder.display());
     }
     there
 }

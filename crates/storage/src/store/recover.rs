@@ -27,7 +27,7 @@ impl Store {
             for root in inner.layout.temporaries().chain([self.recipes_in_work()]) {
                 // It is in nobody's way.
                 if let Err(error) = temporary::recover(&root) {
-                    tracing::warn!("removing what was left in {}: {error}", root.display());
+                    tracing::warn!("removing leftovers in {}: {error}", root.display());
                 }
             }
             inner.layers_are_ready.store(true, Ordering::Release);

@@ -29,7 +29,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The program cannot be started again inside.
-    #[error("starting again in a user namespace")]
+    #[error("restarting in a user namespace")]
     Start(#[source] io::Error),
 }
 
@@ -93,19 +93,17 @@ impl Classify for Error {
         };
         let hint = match obstacle {
             Obstacle::Switch => {
-                "the administrator allows it with `sysctl kernel.unprivileged_userns_clone=1`"
+                "the administrator can allow it with `sysctl kernel.unprivileged_userns_clone=1`"
             }
             Obstacle::Limit => {
-                "the administrator allows it with a larger number: `sysctl user.max_user_namespaces=15000`"
+                "the administrator can allow it with a larger number: `sysctl user.max_user_namespaces=15000`"
             }
             Obstacle::AppArmor => {
-                "the administrator writes a profile with `userns,` for this program to \
-                 /etc/apparmor.d, or allows it to all with \
+                "the administrator can write a profile with `userns,` for this program to /etc/apparmor.d, or allow it for all programs with \
                  `sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
             }
             Obstacle::Unknown => {
-                "in a container, its runtime must allow unshare(2); or copy to oci: or dir:, which \
-                 needs no namespace"
+                "in a container, the runtime must allow unshare(2); or copy to oci: or dir:, which need no namespace"
             }
         };
         Some(hint.to_owned())

@@ -92,7 +92,7 @@ fn make(outside: &Outside) -> Result<(), Error> {
         }
         Err(failed) => failed,
     };
-    warn!("{failed}; other users and groups than your own cannot be kept");
+    warn!("{failed}; only files of your own user and group can be stored");
     // What needs no helper: who gives up the groups may write a map of the one id that is his.
     let write = |file: &str, text: String| {
         let path = format!("/proc/self/{file}");
@@ -148,7 +148,7 @@ impl Helper {
             _ => "newgidmap and newuidmap",
         };
         let package = if said.contains("not found") {
-            " (the package uidmap or shadow-utils has it)"
+            " (it is in the package uidmap or shadow-utils)"
         } else {
             ""
         };

@@ -125,7 +125,7 @@ fn links_in_layers_do_not_lead_out_of_the_store() {
         fs_err::write(place.root().join("overlay").join(&id).join("link"), link).unwrap();
         let child = NewLayer { parent: Some(id), ..NewLayer::default() };
         let error = store.put_layer(child, &*Tar::new().file("b", b"b").end()).unwrap_err();
-        assert!(error.to_string().contains("no short name"), "{error}");
+        assert!(error.to_string().contains("not a short name"), "{error}");
         store.delete_image(&sample.id()).unwrap();
         assert_eq!(tree(&place.path("victim")), before);
     }
@@ -166,10 +166,10 @@ fn only_files_are_read_as_files() {
         let images = place.root().join("overlay-images");
         put(&place, &images.join(sample.id()).join("manifest"));
         let error = store.image_data(&sample.id(), "manifest").unwrap_err();
-        assert!(error.to_string().contains("it is no file"), "{what}: {error}");
+        assert!(error.to_string().contains("it is not a file"), "{what}: {error}");
         put(&place, &place.root().join(format!("overlay-layers/{layer}.tar-split.gz")));
         let error = store.layer_tar(&layer, std::io::sink()).unwrap_err();
-        assert!(error.to_string().contains("it is no file"), "{what}: {error}");
+        assert!(error.to_string().contains("it is not a file"), "{what}: {error}");
         put(&place, &place.root().join("overlay").join(&layer).join("link"));
         let child = NewLayer { parent: Some(layer), ..NewLayer::default() };
         assert!(store.put_layer(child, &*Tar::new().file("b", b"b").end()).is_err(), "{what}");

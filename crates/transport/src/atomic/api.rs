@@ -101,17 +101,14 @@ impl Classify for AtomicError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused { instead: Some(name), .. } => Some(format!(
-                "OpenShift 4 does not have this API any more; its registry is reached as any \
-                 other: {name}"
+                "OpenShift 4 no longer has this API; use its registry like any other: {name}"
             )),
             Self::Refused { status: 401 | 403, .. } => Some(
-                "the token or certificate of the current context in the kubeconfig is what was \
-                 shown; a new token comes with oc login"
+                "the token or certificate is the one of the current context in kubeconfig; use oc login to get a new token"
                     .to_owned(),
             ),
             Self::Web(WebError::Wire { source, .. }) => {
-                let usual = "the address of OpenShift's API is that of the current context in \
-                             $KUBECONFIG or ~/.kube/config; without the API there is docker://";
+                let usual = "the address of OpenShift's API comes from the current context in $KUBECONFIG or ~/.kube/config; without this API use docker://";
                 Some(source.hint().unwrap_or_else(|| usual.to_owned()))
             }
             _ => None,

@@ -57,7 +57,7 @@ async fn layer(source: &dyn Source, digest: &Digest) -> Result<Option<Descriptor
         Ok(manifest) => manifest,
         // A list under a tag may name what was deleted long ago.
         Err(error) if error.is_not_found() => {
-            debug!("passing over referrer {digest}, which is not there");
+            debug!("ignoring referrer {digest}, which does not exist");
             return Ok(None);
         }
         Err(error) => return Err(error),

@@ -9,7 +9,7 @@ pub enum CollectionError {
     #[error("images cannot be removed from an archive: write a new one")]
     NotDeletable,
     /// A name that another collection gave.
-    #[error("writing {0}: it is no name in this place")]
+    #[error("writing {0}: it is not a valid name at this destination")]
     OtherCollection(String),
 }
 

@@ -169,7 +169,7 @@ impl Pool {
             None => Ok(()),
         });
         if let Err(error) = taken {
-            debug!("taking over the part of a blob: {error}");
+            debug!("reusing the part of a blob: {error}");
         }
     }
 
@@ -266,7 +266,7 @@ fn key(digest: &Digest) -> Option<[u8; 32]> {
 }
 
 fn warn_of(path: &Path) {
-    warn!("{} is damaged: its content is not what its name says", path.display());
+    warn!("{} is damaged: its contents do not match its name", path.display());
 }
 
 /// What has come of making a link.

@@ -168,8 +168,7 @@ impl Classify for SavedError {
         let hint = match self {
             Self::NotOne(0) => return None,
             Self::NotOne(_) | Self::NoSuchTag(_) => {
-                "`list-tags docker-archive:PATH` says what is there; name one as \
-                 docker-archive:PATH:REFERENCE, or count them as docker-archive:PATH:@0"
+                "`list-tags docker-archive:PATH` lists the images; choose one with docker-archive:PATH:REFERENCE, or by number with docker-archive:PATH:@0"
             }
             Self::NotExtensible { .. } => NOT_EXTENSIBLE,
             _ => return None,

@@ -102,7 +102,7 @@ impl Old {
         };
         let known = Known::of(&saved);
         if saved.files().any(|name| !known.has(name)) {
-            return Err(not_extensible(path, "holds more than docker's images"));
+            return Err(not_extensible(path, "has more than images of Docker in it"));
         }
         let (layers, images) = (HashMap::new(), HashMap::new());
         Ok(Some(Self { saved: Arc::new(saved), layers, images }))

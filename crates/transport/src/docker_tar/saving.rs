@@ -273,7 +273,7 @@ impl Saving {
         match self.writer().await?.put_blob(layer.expect(digest, None), path).await {
             Ok((_, size)) => Ok(Some(size)),
             Err(TarWriteError::Stream(error)) => {
-                debug!("taking over {digest} from what was there: {error}");
+                debug!("reusing {digest} of the old archive: {error}");
                 Ok(None)
             }
             Err(error) => Err(error.into()),

@@ -205,7 +205,7 @@ pub(super) async fn is_right(
     files::blocking(move || {
         let is_right = proofs.holds(&digest, &path);
         if !is_right {
-            warn!("{} is damaged: its content is not what its name says", path.display());
+            warn!("{} is damaged: its contents do not match its name", path.display());
         }
         Ok(is_right)
     })

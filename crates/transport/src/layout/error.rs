@@ -46,7 +46,7 @@ pub enum LayoutError {
         source: DigestError,
     },
     /// The name of an image would lead to another one when that has gone.
-    #[error("deleting {0}: the index has that name once more, for another image; both stay")]
+    #[error("deleting {0}: the index also has this name for another image; both stay")]
     NamedTwice(String),
     /// `@N` names what is there, not what is to come.
     #[error("Destination reference must not contain a manifest index @{0}")]
@@ -71,9 +71,9 @@ impl Classify for LayoutError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::MoreThanOneImage => {
-                "name one as oci:PATH:REFERENCE, or count them as oci:PATH:@0"
+                "choose one with oci:PATH:REFERENCE, or by number with oci:PATH:@0"
             }
-            Self::LinkInLayout(_) => "for blobs that lie elsewhere there is --dest-shared-blob-dir",
+            Self::LinkInLayout(_) => "use --dest-shared-blob-dir for blobs in another folder",
             _ => return None,
         };
         Some(hint.to_owned())

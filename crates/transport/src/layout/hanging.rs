@@ -100,7 +100,7 @@ pub(super) fn by_subject(
         let links = match Links::parse(&manifest) {
             Ok(links) => links,
             Err(error) => {
-                debug!("looking what {digest} is about: {error}");
+                debug!("reading the subject of {digest}: {error}");
                 continue;
             }
         };

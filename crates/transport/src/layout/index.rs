@@ -70,7 +70,7 @@ impl Index {
         let mut budget = Budget::new(longest, MOST);
         let document = Raw::parse(bytes, &mut budget)?;
         if !document.is_object() {
-            return Err(wrong("it is no object"));
+            return Err(wrong("it is not an object"));
         }
         let mut index = Self { before: Vec::new(), behind: Vec::new(), entries: Vec::new() };
         let mut lists: Vec<Raw> = Vec::new();
@@ -253,7 +253,7 @@ fn items(list: &Raw, budget: &Budget) -> Result<Vec<Raw>, JsonError> {
     match list.items(budget)? {
         Some(items) => Ok(items),
         None if list.is_null() => Ok(Vec::new()),
-        None => Err(wrong("its manifests are no array")),
+        None => Err(wrong("its manifests are not an array")),
     }
 }
 
@@ -302,7 +302,7 @@ impl Entry {
 
     fn of(raw: Raw) -> Result<Self, JsonError> {
         if !raw.is_object() && !raw.is_null() {
-            return Err(wrong("a descriptor is no object"));
+            return Err(wrong("a descriptor is not an object"));
         }
         let mut entry = Self { raw, name: None };
         entry.name = entry.annotation(REF_NAME).map(Into::into);

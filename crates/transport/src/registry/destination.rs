@@ -99,7 +99,7 @@ impl RegistryDestination {
         let size = match self.repository.head_blob(digest).await {
             // Some let their users write what they may not read, or know no HEAD: it is sent then.
             Err(error) if matches!(error.status(), Some(403 | 405)) => {
-                tracing::debug!("assuming that {digest} is not there: {error}");
+                tracing::debug!("assuming that {digest} does not exist: {error}");
                 None
             }
             answer => answer?,

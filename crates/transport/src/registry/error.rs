@@ -43,7 +43,7 @@ pub enum DockerError {
     ForeignBlob(String),
     /// Others write the list of referrers as often as we do.
     #[error(
-        "adding to the list of referrers under tag {tag}: others changed it {tries} times meanwhile"
+        "adding to the list of referrers under tag {tag}: others changed it {tries} times in the meantime"
     )]
     ReferrersTag {
         /// The tag.
@@ -128,7 +128,7 @@ pub enum DeletionError {
     #[error("a name without a tag has no tag to delete")]
     NoTagToDelete,
     /// A tag leads elsewhere than when it was looked at.
-    #[error("deleting tag {0}: it has been moved meanwhile")]
+    #[error("deleting tag {0}: it was moved in the meantime")]
     TagMoved(String),
     /// Deleting a tag could take others with it.
     #[error(
@@ -148,7 +148,7 @@ pub enum DeletionError {
     TagStays(String),
     /// Deleting a tag took something else with it, or left the tag elsewhere, and that cannot be
     /// put right.
-    #[error("giving back {name}, which the registry took away")]
+    #[error("restoring {name}, which the registry deleted")]
     GivingBack {
         /// A tag or digest.
         name: String,
@@ -198,9 +198,7 @@ impl Classify for DeletionError {
             Self::NothingToDelete(name) => {
                 let (repository, tag) = name.rsplit_once(':').unwrap_or((name, ""));
                 let is_tag = !tag.is_empty() && !tag.contains('/') && !name.contains('@');
-                is_tag.then(|| {
-                    format!("skopeo list-tags docker://{repository} says which tags there are")
-                })
+                is_tag.then(|| format!("skopeo list-tags docker://{repository} lists the tags"))
             }
             Self::Deleting { source, .. } => source.hint(),
             _ => None,

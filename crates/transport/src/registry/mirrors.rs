@@ -81,16 +81,16 @@ pub(super) async fn look_at_tag(
     let repository_name = &name.reference().name;
     let asked = repository.head_manifest_aside(tag);
     let Ok(answer) = tokio::time::timeout(GLANCE, asked).await else {
-        return tracing::debug!("looking at {repository_name}:{tag}: no answer in {GLANCE:?}");
+        return tracing::debug!("checking {repository_name}:{tag}: no answer in {GLANCE:?}");
     };
     match answer {
         Ok(head) => {
             if let Some(now) = head.digest.filter(|now| now != digest) {
-                tracing::warn!("{repository_name}:{tag} leads to {now} by now; taking {digest}");
+                tracing::warn!("{repository_name}:{tag} now leads to {now}; using {digest}");
             }
         }
         Err(error) if error.status() == Some(404) => {
-            tracing::warn!("there is no {repository_name}:{tag} any more; taking {digest}");
+            tracing::warn!("{repository_name}:{tag} no longer exists; using {digest}");
         }
         Err(error) => tracing::debug!("looking at {repository_name}:{tag}: {error}"),
     }

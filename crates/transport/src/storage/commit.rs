@@ -177,7 +177,7 @@ fn put_again(
     if let Some(layer) = store.layer(&layer_id(parent.as_deref(), diff))? {
         return Ok(layer);
     }
-    debug!("unpacking layer {} once more, onto another one", there.id);
+    debug!("unpacking layer {} again, onto another layer", there.id);
     let compressed = there.compressed_digest.clone().zip(there.compressed_size);
     let new = NewLayer {
         id: None,

@@ -156,7 +156,7 @@ pub enum StorageError {
         source: Box<skopeo_storage::Error>,
     },
     /// The config is longer than any should be.
-    #[error("config {digest} has {size} bytes, more than the {limit} that are accepted")]
+    #[error("config {digest} has {size} bytes, more than the limit of {limit}")]
     LargeConfig {
         /// The config.
         digest: Digest,
@@ -205,8 +205,7 @@ impl Classify for StorageError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotResolved(_) => Some(
-                "`podman images --digests` shows the names that a store has; root and each user \
-                 have stores of their own",
+                "`podman images --digests` shows the names in a store; root and each user have their own stores",
             ),
             Self::Store(skopeo_storage::Error::ImageInUse { .. }) => {
                 Some("`podman ps --all --external` shows the containers; `podman rm` removes one")

@@ -48,7 +48,9 @@ pub enum StorageNameError {
     #[error("invalid reference")]
     Store,
     /// What should be a store is something else.
-    #[error("{0:?} names no store: it is [DRIVER@GRAPHROOT+RUNROOT], or empty for the usual one")]
+    #[error(
+        "{0:?} is not a store: use [DRIVER@GRAPHROOT+RUNROOT], or nothing for the default store"
+    )]
     NotAStore(String),
     /// A folder of the store is named by a relative path.
     #[error("path name is not absolute")]

@@ -34,7 +34,7 @@ pub enum ArchiveError {
         reason: &'static str,
     },
     /// An archive that is written anew has not what it should have.
-    #[error("taking over blob {digest} from {}: it is broken there", path.display())]
+    #[error("reusing blob {digest} of {}: it is damaged there", path.display())]
     BrokenArchive {
         /// The archive.
         path: PathBuf,
@@ -44,8 +44,8 @@ pub enum ArchiveError {
 }
 
 /// What to do about a file that an image cannot be added to.
-pub(crate) const NOT_EXTENSIBLE: &str = "images are added to what is there, so that nothing is lost; write to another file, or move \
-     this one away before";
+pub(crate) const NOT_EXTENSIBLE: &str =
+    "images are only added, so that nothing is lost; use another file, or move this one away first";
 
 impl Classify for ArchiveError {
     #[deny(clippy::wildcard_enum_match_arm)]
@@ -62,7 +62,7 @@ impl Classify for ArchiveError {
         let hint = match self {
             Self::NotExtensible { .. } => NOT_EXTENSIBLE,
             Self::ArchiveBusy { .. } | Self::Write(TarWriteError::Changed(_)) => {
-                "copy again when the other program has ended; what is there now is not touched"
+                "copy again when the other program has ended; the existing data is unchanged"
             }
             _ => return None,
         };

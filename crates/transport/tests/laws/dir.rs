@@ -190,10 +190,7 @@ async fn refuses_what_is_no_plain_file_or_too_long() {
     fs_err::File::create(&manifest).unwrap().set_len(5 << 30).unwrap();
     let source = open(&place.name, &place.options).await.unwrap();
     let error = source.manifest(&Which::Top).await.unwrap_err().to_string();
-    assert!(
-        error.ends_with("5368709120 bytes, more than the 4194304 that are accepted"),
-        "{error}"
-    );
+    assert!(error.ends_with("5368709120 bytes, more than the limit of 4194304"), "{error}");
     fs_err::remove_file(&manifest).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &manifest, rustix::fs::Mode::RUSR).unwrap();
     let error = source.manifest(&Which::Top).await.unwrap_err().to_string();

@@ -8,10 +8,10 @@ pub enum OpenPgpError {
     #[error("Invalid GPG signature: it has more than {0} bytes")]
     TooLong(usize),
     /// No message, or not one of a signature.
-    #[error("Invalid GPG signature: it is no signed OpenPGP message: {0}")]
+    #[error("Invalid GPG signature: it is not a signed OpenPGP message: {0}")]
     Malformed(String),
     /// Something stands behind the message.
-    #[error("Invalid GPG signature: there is data behind the signed message")]
+    #[error("Invalid GPG signature: there is data after the signed message")]
     Trailing,
     /// Not exactly one signature.
     #[error("Unexpected GPG signature count {0}")]
@@ -20,16 +20,16 @@ pub enum OpenPgpError {
     #[error("Invalid GPG signature: its version is not supported")]
     Version,
     /// Not a signature of binary data.
-    #[error("Invalid GPG signature: it is none of a binary document")]
+    #[error("Invalid GPG signature: it is not a signature of a binary document")]
     Kind,
     /// It does not say when it was made.
-    #[error("Invalid GPG signature: it does not say when it was made")]
+    #[error("Invalid GPG signature: it has no creation time")]
     Undated,
     /// It says something that has to be understood, and is not.
-    #[error("Invalid GPG signature: it has a critical part that is not understood")]
+    #[error("Invalid GPG signature: it has a critical part that is not supported")]
     Critical,
     /// No key of the keyring made it.
-    #[error("Invalid GPG signature: the key {0} is none of the trusted ones")]
+    #[error("Invalid GPG signature: the key {0} is not one of the trusted keys")]
     UnknownKey(String),
     /// The key did not make it, or not of this payload.
     #[error("Invalid GPG signature: the key {0} did not sign this")]
@@ -58,6 +58,6 @@ pub enum OpenPgpError {
     #[error("Invalid GPG signature: the key {0} is not for signing")]
     NotForSigning(String),
     /// The key is younger than its signature, or than today.
-    #[error("Invalid GPG signature: the key {0} was made later")]
+    #[error("Invalid GPG signature: the key {0} was made after the signature")]
     KeyNotYet(String),
 }

@@ -76,7 +76,7 @@ fn public<'a>(
     let keys = match keys {
         Ok(keys) => keys,
         Err(error) => {
-            debug!("passing over what is no keyring: {error}");
+            debug!("ignoring a file that is not a keyring: {error}");
             return Vec::new();
         }
     };
@@ -84,7 +84,7 @@ fn public<'a>(
         Ok(PublicOrSecret::Public(key)) => Some(key),
         Ok(PublicOrSecret::Secret(key)) => Some(key.to_public_key()),
         Err(error) => {
-            debug!("passing over a key: {error}");
+            debug!("ignoring a key: {error}");
             None
         }
     })

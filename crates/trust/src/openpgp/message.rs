@@ -76,7 +76,7 @@ impl Message {
                 _ => return Err(malformed("it has packets of another kind")),
             }
         }
-        let payload = payload.ok_or_else(|| malformed("it holds no data"))?;
+        let payload = payload.ok_or_else(|| malformed("it has no data"))?;
         if signatures.len() != announced.saturating_add(before) {
             return Err(malformed("a signature is missing"));
         }
@@ -97,7 +97,7 @@ fn packets(bytes: &[u8]) -> Result<Vec<Packet>, OpenPgpError> {
         match parser.next() {
             Some(Ok(packet)) => packets.push(packet),
             Some(Err(error)) => return Err(malformed(&first_line(&error))),
-            None => return Err(malformed("it is cut off")),
+            None => return Err(malformed("it is truncated")),
         }
         rest = parser.into_inner();
     }

@@ -70,14 +70,14 @@ fn forms_of_messages() {
         ("sha1", "the digest algorithm SHA1 is too weak"),
         ("md5", "the digest algorithm MD5 is too weak"),
         ("ripemd160", "the digest algorithm RIPEMD160 is too weak"),
-        ("text", "it is none of a binary document"),
+        ("text", "it is not a signature of a binary document"),
         ("expiring", "it has expired"),
         ("two", "Unexpected GPG signature count 2"),
-        ("notation", "it has a critical part that is not understood"),
+        ("notation", "it has a critical part that is not supported"),
         ("unsigned", "Unexpected GPG signature count 0"),
         ("nested", "the payload is another"),
-        ("detached", "it is no signed OpenPGP message: it holds no data"),
-        ("encrypted", "it is no signed OpenPGP message: it has packets of another kind"),
+        ("detached", "it is not a signed OpenPGP message: it has no data"),
+        ("encrypted", "it is not a signed OpenPGP message: it has packets of another kind"),
     ] {
         let message = file(&format!("{name}.sig"));
         if name == "nested" {
@@ -90,7 +90,7 @@ fn forms_of_messages() {
     }
     for name in ["armored", "clear"] {
         let text = outcome(&file(&format!("{name}.sig")), &keyring);
-        assert_eq!(text, "it is no signed OpenPGP message: it is not binary", "{name}");
+        assert_eq!(text, "it is not a signed OpenPGP message: it is not binary", "{name}");
     }
     // It was good while it lasted.
     let then = UNIX_EPOCH + Duration::from_secs(1_778_000_000);
@@ -108,7 +108,7 @@ fn fates_of_keys() {
         ("subkey-expired", "subkey", "the key KEY has expired"),
         ("subrevoked", "subrevoked", "the key KEY is revoked"),
         ("usage", "usage", "the key KEY is not for signing"),
-        ("p256", "ed25519", "the key KEY is none of the trusted ones"),
+        ("p256", "ed25519", "the key KEY is not one of the trusted keys"),
     ] {
         let keyring = keyring(&[&format!("{key}.pub")]);
         let found = outcome(&file(&format!("{message}.sig")), &keyring);
@@ -167,7 +167,7 @@ fn keyrings() {
 #[test]
 fn nothing_may_be_behind_a_message() {
     let keyring = keyring(&["ed25519.pub"]);
-    let behind = "there is data behind the signed message";
+    let behind = "there is data after the signed message";
     for name in ["ed25519.sig", "uncompressed.sig", "zlib.sig"] {
         let message = file(name);
         for more in [&b"\0"[..], b"x", b"\xcb", &file("uncompressed.sig"), &file("unsigned.sig")] {

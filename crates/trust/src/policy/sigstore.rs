@@ -145,8 +145,7 @@ impl Bundles {
             Some("subjectName") => BundleIdentity::SubjectName,
             Some(other) => return Err(format!("Unknown bundleIdentity {other:?}")),
             None if stamps.is_some() => {
-                return Err("timestampAuthorityPath and timestampAuthorityData are for bundles, \
-                            which bundleIdentity asks for"
+                return Err("timestampAuthorityPath and timestampAuthorityData are for bundles and need bundleIdentity"
                     .to_owned());
             }
             None => return Ok(None),

@@ -163,8 +163,7 @@ fn sigstore_requirements() {
         ),
         (
             r#""keyPath":"/k","timestampAuthorityPath":"/t""#,
-            "timestampAuthorityPath and timestampAuthorityData are for bundles, which \
-             bundleIdentity asks for",
+            "timestampAuthorityPath and timestampAuthorityData are for bundles and need bundleIdentity",
         ),
     ] {
         let fields = fields.replace("FULCIO", fulcio).replace("PKI", pki);

@@ -68,9 +68,9 @@ pub fn subject(token: &str) -> Result<String, FulcioError> {
     };
     let claims = URL_SAFE_NO_PAD
         .decode(claims.trim_end_matches('='))
-        .map_err(|_| FulcioError::Token("the payload is no base64"))?;
+        .map_err(|_| FulcioError::Token("the payload is not base64"))?;
     let claims: Value = serde_json::from_slice(&claims)
-        .map_err(|_| FulcioError::Token("the payload is no JSON"))?;
+        .map_err(|_| FulcioError::Token("the payload is not JSON"))?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
     if let Some(email) = text("email") {
         let verified = claims.get("email_verified");

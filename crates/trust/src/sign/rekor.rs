@@ -30,7 +30,7 @@ pub enum RekorError {
     #[error("Rekor entry has no inclusion proof")]
     NoProof,
     /// An entry of something else than was sent.
-    #[error("Rekor answered with the entry of something else")]
+    #[error("Rekor answered with an entry for other data")]
     Other,
 }
 
@@ -311,14 +311,8 @@ mod tests {
             (json!({}), "expected 1 Rekor entry, got 0"),
             (json!({"a": one, "b": one}), "expected 1 Rekor entry, got 2"),
             (json!({"a": bare}), "Rekor entry has no signed entry timestamp"),
-            (
-                json!({"a": answer(b"other", b"sig")}),
-                "Rekor answered with the entry of something else",
-            ),
-            (
-                json!({"a": answer(b"payload", b"x")}),
-                "Rekor answered with the entry of something else",
-            ),
+            (json!({"a": answer(b"other", b"sig")}), "Rekor answered with an entry for other data"),
+            (json!({"a": answer(b"payload", b"x")}), "Rekor answered with an entry for other data"),
             (json!([]), "parsing the answer of Rekor"),
             (json!({"a": {}}), "parsing the answer of Rekor"),
         ] {

@@ -196,29 +196,29 @@ impl Bundle {
             (None, None, Some(chain)) if version < Version::V3 => Shown::Certificates(
                 chain.certificates.into_iter().map(|it| it.raw_bytes.0).collect(),
             ),
-            (None, None, Some(_)) => return Err("no chain may be in it".to_owned()),
-            _ => return Err("it has to say by one key or certificate".to_owned()),
+            (None, None, Some(_)) => return Err("it must not have a chain".to_owned()),
+            _ => return Err("it must have one key or certificate".to_owned()),
         };
         let content = match (wire.message_signature, wire.dsse_envelope) {
             (Some(message), None) => Content::Message(message),
             (None, Some(envelope)) => Content::Envelope(envelope),
-            _ => return Err("it has to have one signature or envelope".to_owned()),
+            _ => return Err("it must have one signature or envelope".to_owned()),
         };
         let entries = wire.verification_material.tlog_entries.unwrap_or_default();
         let stamps = wire.verification_material.timestamp_verification_data;
         let stamps = stamps.and_then(|it| it.rfc3161_timestamps).unwrap_or_default();
         if entries.len() > MOST || stamps.len() > MOST {
-            return Err(format!("more than {MOST} entries of logs or times are in it"));
+            return Err(format!("it has more than {MOST} log entries or timestamps"));
         }
         let mut known: Vec<(&[u8], Number)> = Vec::new();
         for entry in &entries {
             let name = (entry.log_id.key_id.0.as_slice(), entry.log_index);
             if known.contains(&name) {
-                return Err("an entry of a log is in it twice".to_owned());
+                return Err("it has a log entry twice".to_owned());
             }
             known.push(name);
             if entry.inclusion_proof.as_ref().is_some_and(|it| it.hashes.len() > MAX_PATH) {
-                return Err("the path in a log's tree is too long".to_owned());
+                return Err("the path in the log's tree is too long".to_owned());
             }
         }
         let stamps = stamps.into_iter().map(|it| it.signed_timestamp.0).collect();

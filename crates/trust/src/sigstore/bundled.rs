@@ -17,7 +17,7 @@ use crate::openpgp::MAX_SIGNATURE;
 use crate::policy::{BundleIdentity, Bundles, SigstoreSigned};
 use crate::{Policy, SignatureError};
 
-const UNTIMED: &str = "nobody who is trusted says when it was signed";
+const UNTIMED: &str = "no trusted authority or log proves the time of signing";
 
 /// More certificates are in no chain.
 const MAX_CHAIN: usize = 32;
@@ -56,7 +56,7 @@ impl Policy {
         match &bundle.content {
             // It is of these bytes, and says nothing else.
             Content::Message(_) if bundles.identity == BundleIdentity::DigestOnly => Ok(()),
-            Content::Message(_) => Err(bad("it names no image".to_owned())),
+            Content::Message(_) => Err(bad("it does not name an image".to_owned())),
             Content::Envelope(envelope) => {
                 let statement = Statement::parse(&envelope.payload.0).map_err(bad)?;
                 judge_statement(&statement, requirement, bundles, scope, manifest)
@@ -129,14 +129,14 @@ fn judge_statement(
 ) -> Result<(), SignatureError> {
     if statement.predicate_type != statement::PREDICATE {
         let found = &statement.predicate_type;
-        return Err(invalid(format!("bundle: it says {found:?}, which is no signature")));
+        return Err(invalid(format!("bundle: its type is {found:?}, which is not a signature")));
     }
     let own = statement.about(manifest);
     if own.is_empty() {
         let other = statement.subjects.iter().find_map(|it| it.digests.first());
         return Err(match other {
             Some(digest) => SignatureError::Digest(digest.clone()),
-            None => invalid("bundle: it is about no digest".to_owned()),
+            None => invalid("bundle: it has no digest".to_owned()),
         });
     }
     if bundles.identity == BundleIdentity::DigestOnly {
@@ -149,7 +149,7 @@ fn judge_statement(
     }
     Err(match names.first() {
         Some(name) => SignatureError::Identity((*name).clone()),
-        None => invalid("bundle: it names no image".to_owned()),
+        None => invalid("bundle: it does not name an image".to_owned()),
     })
 }
 
@@ -161,8 +161,8 @@ fn require_digest(
     let Some(digest) = &message.message_digest else { return Ok(()) };
     match hash::by_name(&digest.algorithm, &manifest.bytes) {
         Some(hash) if hash == digest.digest.0 => Ok(()),
-        Some(_) => Err(invalid("bundle: it is of another digest".to_owned())),
-        None => Err(invalid(format!("bundle: it has a digest by {:?}", digest.algorithm))),
+        Some(_) => Err(invalid("bundle: it is for another digest".to_owned())),
+        None => Err(invalid(format!("bundle: its digest uses {:?}", digest.algorithm))),
     }
 }
 
@@ -187,15 +187,15 @@ impl TrustRoot {
                 self.times(bundle, signed(by.der()), now).map(drop)
             }
             (Signers::Keys(_), Shown::Certificates(_)) => {
-                Err("it is by a certificate, and not by a key".to_owned())
+                Err("it is signed with a certificate, not with a key".to_owned())
             }
             (Signers::Fulcio(..) | Signers::Pki(..), Shown::Key) => {
-                Err("it is by a key, and not by a certificate".to_owned())
+                Err("it is signed with a key, not with a certificate".to_owned())
             }
             (signers, Shown::Certificates(chain)) => {
                 let Some((leaf, above)) = chain.split_first().filter(|_| chain.len() <= MAX_CHAIN)
                 else {
-                    return Err("its chain of certificates has no end or no beginning".to_owned());
+                    return Err("its chain of certificates is incomplete".to_owned());
                 };
                 let key = Certificate::parse(leaf)
                     .and_then(|it| super::PublicKey::from_der(it.key))
@@ -226,7 +226,9 @@ impl TrustRoot {
                             certificate::require_identity(certificate, issuer, email)
                         },
                     ),
-                    Signers::Keys(_) => Err("it is by a certificate, and not by a key".to_owned()),
+                    Signers::Keys(_) => {
+                        Err("it is signed with a certificate, not with a key".to_owned())
+                    }
                 };
                 match signers {
                     // Only those who ask for a time let a certificate's own be over.

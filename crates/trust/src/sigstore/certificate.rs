@@ -115,7 +115,7 @@ pub(super) fn verify_der(
     if names_may_be_strange {
         certificate.unhandled.retain(|number| number != ALTERNATIVE_NAMES);
     }
-    let mut because = "no authority is trusted at that time".to_owned();
+    let mut because = "no authority is trusted at this time".to_owned();
     for authority in authorities.iter().filter(|it| it.valid.contains(now)) {
         let all: Vec<_> = authority.intermediates.iter().chain(between).cloned().collect();
         let verified = x509::verify(

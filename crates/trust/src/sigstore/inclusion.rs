@@ -45,7 +45,7 @@ pub(super) fn prove<'a>(
         }
     }
     if proven.is_empty() {
-        return Err("no log that is trusted has an entry of it".to_owned());
+        return Err("no trusted log has an entry for it".to_owned());
     }
     Ok(proven)
 }
@@ -58,13 +58,13 @@ fn prove_one<'a>(log: &'a Log, entry: &Entry) -> Result<Proven<'a>, &'static str
         let number = |number: u64| i64::try_from(number).unwrap_or(-1);
         let (then, index) = (number(entry.integrated_time.0), number(entry.log_index.0));
         if !rekor::promised(log, body, then, index, signed_) {
-            return Err("the log's promise of the entry is not good");
+            return Err("the log's promise of the entry is not valid");
         }
         time = Some(then);
     }
     match &entry.inclusion_proof {
         Some(proof) if is_included(log, body, proof) => {}
-        Some(_) => return Err("the proof that the entry is in the log is not good"),
+        Some(_) => return Err("the proof that the entry is in the log is not valid"),
         None if time.is_none() => return Err("the log's entry has neither promise nor proof"),
         None => {}
     }

@@ -177,7 +177,7 @@ impl PublicKey {
         match self.kind {
             Kind::Rsa => "too weak: RSA keys have 2048 bits or more",
             Kind::Ed25519 => "none of Ed25519",
-            _ => "no point on its curve",
+            _ => "not a point on its curve",
         }
     }
 }
@@ -346,7 +346,7 @@ mod tests {
         let other = encode(&[6, 3, 0x2b, 0x65, 0x6e], &[0; 32]); // X25519
         assert_eq!(error(&pem(b"PUBLIC KEY", &other)), "x509: unknown public key algorithm");
         let off = encode(P256, &[4; 65]);
-        assert_eq!(error(&pem(b"PUBLIC KEY", &off)), "the key is no point on its curve");
+        assert_eq!(error(&pem(b"PUBLIC KEY", &off)), "the key is not a point on its curve");
         let long = [encode(EDWARDS, &[1; 32]), vec![0]].concat();
         assert_eq!(
             error(&pem(b"PUBLIC KEY", &long)),

@@ -159,7 +159,7 @@ pub(super) fn matches(entry: &Entry, signed: Signed<'_>) -> Result<(), String> {
             };
             signed.is_by(&one.content.0, one.verifier.bytes()?)
         }
-        _ => Err(format!("the log's entry is of the kind {kind} {version}")),
+        _ => Err(format!("the log's entry is of type {kind} {version}")),
     }
 }
 
@@ -201,7 +201,7 @@ fn same(bytes: &[u8], algorithm: &str, logged: &[u8]) -> Result<(), String> {
     match hash::by_name(algorithm, bytes) {
         Some(hash) if hash == logged => Ok(()),
         Some(_) => Err(other("content")),
-        None => Err(format!("the log's entry has a hash by {algorithm:?}")),
+        None => Err(format!("the log's entry uses the hash {algorithm:?}")),
     }
 }
 
@@ -219,5 +219,5 @@ fn unhex(text: &str) -> Result<Vec<u8>, String> {
 }
 
 fn other(what: &str) -> String {
-    format!("the log's entry is of another {what}")
+    format!("the log's entry has another {what}")
 }

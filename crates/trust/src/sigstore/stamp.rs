@@ -45,8 +45,8 @@ pub(super) fn verify(
     answer: &[u8],
     signature: &[u8],
 ) -> Result<i64, String> {
-    let token = Token::parse(answer).ok_or("a time stamp cannot be read")?;
-    let info = Info::parse(token.content).ok_or("a time stamp cannot be read")?;
+    let token = Token::parse(answer).ok_or("a timestamp cannot be read")?;
+    let info = Info::parse(token.content).ok_or("a timestamp cannot be read")?;
     if hash::by_number(info.algorithm, signature).as_deref() != Some(info.imprint) {
         return Err("a time stamp is of another signature".to_owned());
     }

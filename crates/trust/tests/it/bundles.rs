@@ -605,7 +605,7 @@ fn huge_bundles_are_not_read() {
     let expected = "the bundle has more than 4194304 bytes";
     assert_eq!(outcome(&policy, NAME, &[of_text(&text)]), expected);
     let many = vec![signed(&cast).signature(); 10_000];
-    let expected = "it has 10000 signatures, which is more than are judged (1024)";
+    let expected = "it has 10000 signatures, more than the limit of 1024";
     assert_eq!(outcome(&policy, NAME, &many), expected);
     let deep = format!("{{\"mediaType\":{}", "[".repeat(100_000));
     assert_ne!(outcome(&policy, NAME, &[of_text(&deep)]), "ok");

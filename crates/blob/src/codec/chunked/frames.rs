@@ -95,7 +95,7 @@ impl Desk for Sheaf {
             }
         };
         let bytes_of = |plain: &Range<usize>| {
-            self.plain.get(plain.clone()).ok_or_else(|| io::Error::other("a piece is not there"))
+            self.plain.get(plain.clone()).ok_or_else(|| io::Error::other("a piece is missing"))
         };
         for part in &mut self.parts {
             match part {

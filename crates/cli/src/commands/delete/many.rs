@@ -85,7 +85,7 @@ async fn look(
         tags => Ok(tags?),
     };
     let listed = retry::with(retry, listed).await;
-    let listed = listed.context("it is not known whether the tags that stay are still there")?;
+    let listed = listed.context("it is not known whether the tags that should stay still exist")?;
     let listed: HashSet<String> = listed.into_iter().collect();
     let mut lost = 0_usize;
     for (tag, digest) in staying.iter().filter(|(tag, _)| !listed.contains(*tag)) {
@@ -93,9 +93,9 @@ async fn look(
         let give = async || Ok(skopeo_transport::retag(&name, options, digest).await?);
         match retry::with(retry, give).await {
             Ok(false) => {}
-            Ok(true) => warn!("{name} went with another tag, and has been put back"),
+            Ok(true) => warn!("{name} was deleted together with another tag, and is restored"),
             Err(problem) => {
-                error!("{name} must stay, and is not there: {}", sentence(&problem));
+                error!("{name} should stay, but it is gone: {}", sentence(&problem));
                 lost = lost.saturating_add(1);
             }
         }
@@ -103,7 +103,7 @@ async fn look(
     if lost == 0 {
         return Ok(());
     }
-    let sentence = format!("{lost} tags that were to stay are not there any more");
+    let sentence = format!("{lost} tags that should stay are gone");
     Err(Classed { class: ErrorClass::Partial, sentence, hint: None }.into())
 }
 
@@ -155,7 +155,7 @@ async fn choose(
             (None, _) => going.push(tag),
             (Some(age), Some(created)) if now.saturating_sub(created) > age => going.push(tag),
             (Some(_), Some(_)) => keep(&tag, "is not old enough".to_owned())?,
-            (Some(_), None) => keep(&tag, "is of unknown age".to_owned())?,
+            (Some(_), None) => keep(&tag, "has no known age".to_owned())?,
         }
     }
     if going.is_empty() {
@@ -172,7 +172,7 @@ async fn choose(
     let mut staying: HashSet<Digest> = left.values().cloned().collect();
     if !wish.tag_only {
         let listed = facts::instances(reference, options, staying.iter().cloned()).await;
-        staying.extend(listed.context("reading what the tags that stay need")?);
+        staying.extend(listed.context("reading the images of the tags that stay")?);
     }
     let doomed: Result<Vec<Doomed>> = going
         .iter()
@@ -201,9 +201,9 @@ async fn with_times(
     let mut timed = Vec::new();
     for (tag, facts) in tags.into_iter().zip(facts) {
         // Which are the newest cannot be told of those that nothing is known of.
-        let facts = facts.with_context(|| format!("asking when {tag} was made"))?;
+        let facts = facts.with_context(|| format!("reading the creation time of {tag}"))?;
         if facts.created.is_none() && by_time {
-            bail!("it is not known when {tag} was made, so not which are the newest");
+            bail!("the creation time of {tag} is not known, so the newest tags are not known");
         }
         timed.push((tag, facts.created));
     }
@@ -215,11 +215,13 @@ async fn ask(count: usize) -> Result<()> {
     let refused = |sentence: String| Classed {
         class: ErrorClass::InvalidInput,
         sentence,
-        hint: Some("--yes deletes without asking, --dry-run says what it would be".to_owned()),
+        hint: Some(
+            "--yes deletes without asking, --dry-run shows what would be deleted".to_owned(),
+        ),
     };
     let tags = if count == 1 { "tag" } else { "tags" };
     if !io::stdin().is_terminal() {
-        let sentence = format!("deleting {count} {tags} without --yes, and nobody to ask");
+        let sentence = format!("deleting {count} {tags} needs --yes: there is no terminal to ask");
         return Err(refused(sentence).into());
     }
     let _ = write!(io::stderr(), "Delete {count} {tags}? [y/N] ");

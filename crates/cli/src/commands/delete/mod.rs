@@ -52,7 +52,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         }
         let with = dying(&name, &options).await;
         if !with.is_empty() {
-            warn!("Deleting {name} deletes also the tags of the same digest: {}", with.join(", "));
+            warn!("Deleting {name} also deletes the tags of the same digest: {}", with.join(", "));
         }
         skopeo_transport::delete(&name, &options).await?;
         report.add(deleted(&name, None, "manifest", with));
@@ -86,7 +86,7 @@ async fn foretell(
         }
         (false, true) => format!("Would delete {name}, {digest}; no other tag leads to it\n"),
         (false, false) => {
-            format!("Would delete {name}, {digest}, and with it the tags: {others}\n")
+            format!("Would delete {name}, {digest}, and also the tags: {others}\n")
         }
     };
     let (method, with) = match (wish.tag_only, keeps_others) {

@@ -163,7 +163,7 @@ impl Reading<'_> {
     ) -> LocalBoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if depth >= DEEPEST || self.lists.fetch_add(1, Ordering::Relaxed) >= MOST {
-                bail!("reading manifest list: lists in lists in lists without end");
+                bail!("reading manifest list: too many levels of lists in lists");
             }
             let (lists, images): (Vec<_>, Vec<_>) = list
                 .instances()
@@ -178,7 +178,7 @@ impl Reading<'_> {
                 let digest = instance.descriptor.digest;
                 let manifest = self.manifest(&Which::Instance(digest.clone())).await?;
                 let Manifest::List(list) = manifest.parse()? else {
-                    bail!("reading manifest list {digest}: it is no list");
+                    bail!("reading manifest list {digest}: it is not a list");
                 };
                 self.named(&list, Some(digest), depth.saturating_add(1), named).await?;
             }
@@ -229,7 +229,7 @@ impl Reading<'_> {
         }
         row.mime_type = raw.media_type.to_string();
         let Manifest::Image(manifest) = raw.parse()? else {
-            bail!("reading manifest {}: it is a list, and is not listed as one", row.digest);
+            bail!("reading manifest {}: it is a list, but it is not listed as a list", row.digest);
         };
         if let Some(artifact) = manifest.artifact() {
             row.artifact_type = artifact.artifact_type;

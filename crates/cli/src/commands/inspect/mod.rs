@@ -186,7 +186,7 @@ impl Inspect<'_> {
                 .context(PARSING)?;
             parsed = raw.parse().context(PARSING)?;
         }
-        Err(anyhow!("lists in lists in lists without end").context(PARSING))
+        Err(anyhow!("too many levels of lists in lists").context(PARSING))
     }
 
     /// The bytes of the config; a schema 1 image has none.

@@ -69,7 +69,7 @@ pub(super) async fn print_all(source: &dyn Source, top: &RawManifest) -> Result<
                 entries.push(entry(subject, referrer));
             }
             if entries.len() > MOST {
-                bail!("more than {MOST} referrers hang on the image");
+                bail!("the image has more than {MOST} referrers");
             }
         }
         subjects = next;
@@ -100,7 +100,7 @@ async fn ask(source: &dyn Source, subject: &Subject) -> Result<Vec<Referrer>> {
         Error::from(error).context(format!("Error determining referrers of {}", subject.digest))
     })?;
     let transport = source.name().transport();
-    found.ok_or_else(|| anyhow!("nothing can hang on {transport}: images"))
+    found.ok_or_else(|| anyhow!("{transport}: images cannot have referrers"))
 }
 
 fn entry(subject: &Subject, referrer: Referrer) -> Entry {

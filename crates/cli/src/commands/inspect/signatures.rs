@@ -77,7 +77,7 @@ pub(super) async fn list(
     if let Manifest::List(list) = top.parse().context("Error parsing manifest for image")? {
         let instances = list.instances();
         if instances.len() > MOST {
-            bail!("more than {MOST} images are in the list");
+            bail!("the list has more than {MOST} images");
         }
         for instance in instances.into_iter().filter(|instance| !instance.is_blob()) {
             let digest = instance.descriptor.digest;

@@ -76,7 +76,10 @@ impl Flow {
                 Err(SendTimeoutError::Closed(_)) => return Err(Done),
                 Err(SendTimeoutError::Timeout(piece)) => {
                     drop(bytes);
-                    debug!("Nobody reads blob {}: let go at {}", self.blob.digest, self.at);
+                    debug!(
+                        "Nobody reads blob {}: its connection is released at {}",
+                        self.blob.digest, self.at
+                    );
                     self.to.send(piece).await.map_err(|_| Done)?;
                     return if failed { Err(Done) } else { self.rest().await };
                 }

@@ -108,7 +108,7 @@ async fn choose(
             verdict = gate.admit(&raw, &which).await;
         }
     }
-    bail!("choosing image instance: lists in lists in lists without end")
+    bail!("choosing image instance: too many levels of lists in lists")
 }
 
 async fn instance(

@@ -52,7 +52,7 @@ impl Pipes {
 
     /// The same with a stream.
     pub(super) fn write(&mut self, stream: ByteStream) -> Result<(u32, OwnedFd)> {
-        let number = self.last.checked_add(1).context("there were too many pipes")?;
+        let number = self.last.checked_add(1).context("there are too many pipes")?;
         let permit = self.permit()?;
         let (reader, mut writer) = pipe()?;
         self.last = number;

@@ -156,7 +156,7 @@ impl<'a> Session<'a> {
             }
             Err(error) => return Err(error.into_error()),
         };
-        self.last = self.last.checked_add(1).context("there were too many images")?;
+        self.last = self.last.checked_add(1).context("there are too many images")?;
         self.images.insert(self.last, image);
         Ok(Outcome::value(self.last))
     }

@@ -52,14 +52,14 @@ pub(super) fn take(number: i64) -> Result<OwnedFd> {
         _ => RawFd::try_from(number)
             .ok()
             .filter(|number| *number > 0)
-            .ok_or_else(|| anyhow!("there is no such descriptor"))
+            .ok_or_else(|| anyhow!("this descriptor does not exist"))
             .and_then(|number| Ok(duplicate(number)?))
             .with_context(doing)?,
     };
     let is_socket_of_packets = sockopt::socket_domain(&socket) == Ok(AddressFamily::UNIX)
         && sockopt::socket_type(&socket) == Ok(SocketType::SEQPACKET);
     if !is_socket_of_packets {
-        bail!("file descriptor {number} is no Unix socket of type SOCK_SEQPACKET");
+        bail!("file descriptor {number} is not a Unix socket of type SOCK_SEQPACKET");
     }
     Ok(socket)
 }
@@ -256,7 +256,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         for number in [stream.as_raw_fd(), file.as_raw_fd()] {
             let error = take(i64::from(number)).unwrap_err().to_string();
-            assert!(error.ends_with("is no Unix socket of type SOCK_SEQPACKET"), "{error}");
+            assert!(error.ends_with("is not a Unix socket of type SOCK_SEQPACKET"), "{error}");
         }
         for number in [-1, 1 << 40, 999_999] {
             let error = take(number).unwrap_err().to_string();

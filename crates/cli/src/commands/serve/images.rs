@@ -50,7 +50,7 @@ impl Images {
                 Err(error) => wrong = wrong.or(Some(error)),
             }
         }
-        Err(wrong.map_or_else(|| anyhow!("it is of no known kind"), Into::into))
+        Err(wrong.map_or_else(|| anyhow!("its format is not known"), Into::into))
     }
 
     async fn of(held: Vec<Held>, options: &Options) -> Result<Self> {

@@ -32,7 +32,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     let [folder] = arguments else { bail!("Exactly one argument expected: the folder to serve") };
     let flags = Serve::new(flags)?;
     if flags.create && flags.read_only {
-        bail!("--create and --read-only exclude each other: a folder that is made stays empty");
+        bail!("--create and --read-only cannot be used together: a new folder would stay empty");
     }
     // Whoever reads stderr slowly, or not at all, must not hold up clients.
     let _apart = logging::apart().context("starting a thread for the log")?;
@@ -122,7 +122,7 @@ async fn tell(registry: &Registry) -> Result<()> {
     let contents = match spawn_blocking(move || registry.contents()).await? {
         Ok(contents) => contents,
         Err(error) => {
-            warn!("Looking at what there is to serve: {error}");
+            warn!("Reading the served folder: {error}");
             return Ok(());
         }
     };
@@ -154,15 +154,15 @@ fn warn_of_strangers(flags: &Serve, folder: &str, address: SocketAddr, is_writab
     }
     match (&flags.htpasswd, is_writable) {
         (None, true) => warn!(
-            "Anyone who reaches {address} may change {folder}: use --htpasswd, --read-only, or \
+            "Everybody who can reach {address} may change {folder}: use --htpasswd, --read-only, or \
              listen on 127.0.0.1"
         ),
         (None, false) => warn!(
-            "Anyone who reaches {address} may read {folder}: use --htpasswd, or listen on 127.0.0.1"
+            "Everybody who can reach {address} may read {folder}: use --htpasswd, or listen on 127.0.0.1"
         ),
         (Some(_), _) if flags.tls_cert.is_none() => warn!(
             "Passwords reach {address} unencrypted: use --tls-cert and --tls-key, or listen on \
-             127.0.0.1 behind a proxy that speaks HTTPS"
+             127.0.0.1 behind a proxy with HTTPS"
         ),
         (Some(_), _) => {}
     }

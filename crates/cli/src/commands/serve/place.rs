@@ -96,13 +96,13 @@ fn not_made(bucket: &str) -> Classed {
 
 fn missing(argument: &str) -> Classed {
     let hint = match transport_of(argument) {
-        Some("oci") => "leave oci: out: a folder of OCI layouts is named by its path".to_owned(),
-        Some(transport) => format!("serve serves folders and archives, and no {transport}:"),
-        None => "--create makes the folder".to_owned(),
+        Some("oci") => "leave out oci: and use the path of the folder".to_owned(),
+        Some(transport) => format!("serve serves folders and archives, not {transport}:"),
+        None => "use --create to create the folder".to_owned(),
     };
     Classed {
         class: ErrorClass::NotFound,
-        sentence: format!("serving {argument}: there is no such folder"),
+        sentence: format!("serving {argument}: the folder does not exist"),
         hint: Some(hint),
     }
 }

@@ -106,11 +106,11 @@ impl Earlier {
                 return Err(UsageError("No arguments expected with --retry-failed").into());
             }
             (Some(path), _) => {
-                undecided(given, &PLACED, "--plan, which has decided it")?;
+                undecided(given, &PLACED, "--plan, which decides this")?;
                 Self { path: path.into(), left: Left::Plan(Box::new(plan(path.as_ref())?)) }
             }
             (None, Some(path)) => {
-                undecided(given, &[], "--retry-failed, whose report has decided it")?;
+                undecided(given, &[], "--retry-failed, whose report decides this")?;
                 let report = super::record(path.as_ref())?;
                 Self { path: path.into(), left: Left::Report(Box::new(report)) }
             }
@@ -164,10 +164,7 @@ impl Earlier {
                 lowered.check(given)?;
                 let asked = given.has(names::MAX_DELETE) || given.has(names::PROTECT);
                 if plan.plan().delete.is_none() && (asked || given.switch(names::DELETE)) {
-                    bail!(
-                        "the plan was made without --delete, so nothing is known that could be \
-                         deleted"
-                    );
+                    bail!("the plan was made without --delete, so it has nothing to delete");
                 }
                 Ok(())
             }

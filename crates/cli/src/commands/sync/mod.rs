@@ -39,8 +39,8 @@ use earlier::Earlier;
 use watch::Watch;
 
 /// What to do after an interruption.
-const GOING_ON: &str = "run the same command again; images that are at their destination already are \
-                        not copied again";
+const GOING_ON: &str =
+    "run the same command again; images that are already at the destination are not copied again";
 
 pub(crate) fn run(
     app: &App,
@@ -62,7 +62,7 @@ fn hint(flags: &Values, arguments: &[String]) -> Option<String> {
         let rest = argument.strip_prefix(transport)?.strip_prefix(':')?;
         let slashes = if rest.starts_with("//") { "//" } else { "" };
         (!transport.is_empty())
-            .then(|| format!("leave {transport}:{slashes} out of {what}: --{flag} says it"))
+            .then(|| format!("leave {transport}:{slashes} out of {what}: --{flag} already says it"))
     })
 }
 

@@ -55,7 +55,7 @@ pub(super) fn request(
         (None, rules) => rules.clone(),
         (Some(Some(planned)), Some(given)) => Some(planned.rules(given)?),
         (Some(Some(_)), None) => {
-            warn!("Not deleting what the plan deletes: --delete=false");
+            warn!("Not deleting the images that the plan deletes: --delete=false");
             None
         }
         (Some(None), _) => None,
@@ -96,7 +96,7 @@ fn named(
         _ => return Err(UsageError("Exactly two arguments expected").into()),
     };
     if earlier.is_some() && sync.mirror.is_some() {
-        bail!("--delete cannot be used with --retry-failed, which looks at what failed only");
+        bail!("--delete cannot be used with --retry-failed, which only copies failed images");
     }
     let locked = flags.text(names::LOCKED).map(|path| super::lock(path.as_ref())).transpose()?;
     let several = [sync.lock.is_some(), locked.is_some(), earlier.is_some()];
@@ -155,7 +155,7 @@ fn input(kind: SourceKind, source: &str, places: Vec<Place>, sync: &Sync) -> Res
     match kind {
         SourceKind::Yaml => match (yaml(source.as_ref())?, places) {
             (SyncFile::V2(_), _) if sync.names || sync.chooses => bail!(
-                "{} is of version 2, and says itself how images are chosen and named",
+                "{} has version 2, so the selection and the names of images are in the file",
                 go::quote(source)
             ),
             (SyncFile::V2(file), places) => {
@@ -177,7 +177,9 @@ fn yaml(path: &Path) -> Result<SyncFile> {
     let file = go::quote(&path.to_string_lossy());
     let text = go::read_at_most(path, LONGEST)?;
     let text = String::from_utf8(text).map_err(|_| {
-        FileError::from(std::io::Error::other(format!("{file}: it is no UTF-8, so no YAML")))
+        FileError::from(std::io::Error::other(format!(
+            "{file}: it is not UTF-8, so it is not YAML"
+        )))
     })?;
     let world = World { variable: &|name| std::env::var(name).ok(), template: &naming::template };
     SyncFile::parse(&text, world).with_context(|| format!("Failed to unmarshal {file}"))
@@ -234,13 +236,13 @@ fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Pl
             places.push(Place { kind, place: destination.clone() });
         }
         None if !sync.dest.is_empty() => {
-            bail!("--dest says what DESTINATION is, and there is none");
+            bail!("--dest needs a DESTINATION, but there is none");
         }
         None => {}
     }
     for place in &sync.to {
         if places.contains(place) {
-            bail!("--to {place} is DESTINATION again");
+            bail!("--to {place} is the same as DESTINATION");
         }
         places.push(place.clone());
     }
@@ -253,8 +255,9 @@ fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Pl
 
 /// Neither flag nor argument says of what kind one of the two sides is.
 fn unspecified(sentence: &str, flag: &str, what: &str) -> anyhow::Error {
-    let hint =
-        format!("--{flag} docker says that {what} is in a registry; sync --help has the others");
+    let hint = format!(
+        "use --{flag} docker if {what} is in a registry; sync --help lists the other transports"
+    );
     let class = ErrorClass::InvalidInput;
     Classed { class, sentence: sentence.to_owned(), hint: Some(hint) }.into()
 }

@@ -54,7 +54,7 @@ impl Counts {
             0 => String::new(),
             failed => format!("{failed} failed, "),
         };
-        format!("{} copied, {failed}{} have moved", self.copied, HumanBytes(self.moved))
+        format!("{} copied, {failed}{} transferred", self.copied, HumanBytes(self.moved))
     }
 }
 
@@ -72,10 +72,10 @@ mod tests {
             counts.count(outcome);
         }
         counts.tell(&Event::BlobMoved { digest: Digest::sha256(b""), bytes: 60 << 20 });
-        let first = "Still syncing: 3 of 200 images are done, 2 copied, 60.00 MiB have moved, now 2.00 MiB/s";
+        let first = "Still syncing: 3 of 200 images are done, 2 copied, 60.00 MiB transferred, now 2.00 MiB/s";
         assert_eq!(counts.sentence(&mut last), first);
         assert_eq!(counts.count("failed"), (4, 200));
-        let second = "Still syncing: 4 of 200 images are done, 2 copied, 1 failed, 60.00 MiB have moved, now 0 B/s";
+        let second = "Still syncing: 4 of 200 images are done, 2 copied, 1 failed, 60.00 MiB transferred, now 0 B/s";
         assert_eq!(counts.sentence(&mut last), second);
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn token(
     output: Output,
 ) -> Result<Secret> {
     if provider.authorization_endpoint.is_empty() {
-        bail!("the provider {} knows no authorization by a browser", issuer.url);
+        bail!("the provider {} does not support authorization with a browser", issuer.url);
     }
     let (state, nonce, proof) = (random()?, random()?, Proof::new()?);
     let listener = TcpListener::bind("127.0.0.1:0").await.context("listening for the browser")?;
@@ -63,7 +63,7 @@ pub(super) async fn token(
     say(output, &format!("Your browser will now be opened to:\n{own}\n"))?;
     let code = if open(own.as_str()) || !can_ask() {
         let code = tokio::time::timeout(PATIENCE, come_back(&listener, &state)).await;
-        code.context("the browser has not come back in time")??
+        code.context("the browser did not answer in time")??
     } else {
         // The browser of another machine cannot come back here, but can show a code.
         OUT_OF_BAND.clone_into(&mut back);
@@ -90,7 +90,7 @@ pub(super) async fn token(
 /// Asks for the code that a page shows in whatever browser.
 fn typed(page: &Url, output: Output) -> Result<Secret> {
     let question = format!(
-        "No browser could be opened. Go to this page in another:\n{page}\nEnter verification code: "
+        "No browser could be opened. Open this page in a browser:\n{page}\nEnter verification code: "
     );
     let code = ask_unseen(|| say(output, &question))?;
     say(output, "\n")?;
@@ -131,7 +131,7 @@ async fn come_back(listener: &TcpListener, state: &str) -> Result<Secret> {
             bail!("{error}: {}", of("error_description").unwrap_or_default());
         }
         answer(&mut stream, "200 OK", "You are logged in. You may close this page.").await;
-        return of("code").map(Secret::from).context("the browser came back without a code");
+        return of("code").map(Secret::from).context("the browser answered without a code");
     }
 }
 
@@ -168,19 +168,19 @@ async fn answer(stream: &mut TcpStream, status: &str, text: &str) {
 /// half of its hash, by the hash of the token's own signature (OpenID Connect Core, 3.1.3.6).
 fn check_access(token: &str, access: Option<&Secret>) -> Result<()> {
     let part = |at: usize| -> Result<Json> {
-        let part = token.split('.').nth(at).context("the token is no JWT")?;
+        let part = token.split('.').nth(at).context("the token is not a JWT")?;
         let part = URL_SAFE_NO_PAD.decode(part.trim_end_matches('='))?;
         serde_json::from_slice(&part).context("parsing the token")
     };
     let (header, claims) = (part(0)?, part(1)?);
     let Some(expected) = claims.get("at_hash").and_then(Json::as_str) else { return Ok(()) };
-    let access = access.context("the token speaks of an access token that is missing")?;
+    let access = access.context("the token needs an access token, which is missing")?;
     let name = header.get("alg").and_then(Json::as_str).unwrap_or_default();
     let algorithm = match name {
         _ if name.ends_with("256") => Algorithm::Sha256,
         _ if name.ends_with("384") => Algorithm::Sha384,
         _ if name.ends_with("512") || name == "EdDSA" => Algorithm::Sha512,
-        _ => bail!("the token is signed by {name:?}, which nobody knows"),
+        _ => bail!("the token is signed with the unknown key {name:?}"),
     };
     let hash = bytes_of(&Digest::of(algorithm, access.reveal().as_bytes()));
     let half = hash.get(..hash.len() / 2).unwrap_or_default();
@@ -193,7 +193,7 @@ fn check_access(token: &str, access: Option<&Secret>) -> Result<()> {
 /// Whether a token answers this question. That it is the provider's shows in where it comes from:
 /// over TLS, from the address that the provider named.
 fn check(token: &str, issuer: &Issuer, nonce: &str) -> Result<()> {
-    let claims = token.split('.').nth(1).context("the token is no JWT")?;
+    let claims = token.split('.').nth(1).context("the token is not a JWT")?;
     let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('='))?;
     let claims: Json = serde_json::from_slice(&claims).context("parsing the token")?;
     let claim = |name: &str| claims.get(name).unwrap_or(&Json::Null);

@@ -97,7 +97,7 @@ pub(super) async fn token(web: &Web, issuer: &Issuer, output: Output) -> Result<
         bail!("the provider {base} says {}", said.status_line);
     }
     let provider: Provider = skopeo_image::go_json::from_slice(&said.body)
-        .with_context(|| format!("parsing what the provider {base} says of itself"))?;
+        .with_context(|| format!("parsing the configuration of the provider {base}"))?;
     if !provider.code_challenge_methods_supported.iter().any(|method| method == "S256") {
         bail!("PKCE is not supported by OIDC provider '{}'", issuer.url);
     }
@@ -115,7 +115,7 @@ async fn on_a_device(
     output: Output,
 ) -> Result<Secret> {
     if provider.device_authorization_endpoint.is_empty() {
-        bail!("the provider {} knows no device authorization", issuer.url);
+        bail!("the provider {} does not support device authorization", issuer.url);
     }
     let proof = Proof::new()?;
     let device: Device = post(
@@ -165,7 +165,7 @@ async fn on_a_device(
     };
     let valid = Duration::from_secs(device.expires_in);
     let token = tokio::time::timeout(valid, waits).await;
-    let token = token.context("nobody has entered the code in time")??;
+    let token = token.context("the code was not entered in time")??;
     say(output, "Token received!\n")?;
     Ok(token)
 }
@@ -178,7 +178,7 @@ impl Answer {
                 Some(said) => bail!("error obtaining token: {error}: {said}"),
                 None => bail!("error obtaining token: {error}"),
             },
-            (None, None) => bail!("error obtaining token: there is none in the answer"),
+            (None, None) => bail!("error obtaining token: the answer has no token"),
         }
     }
 }

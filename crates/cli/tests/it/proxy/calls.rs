@@ -139,7 +139,7 @@ fn a_wrong_configuration_is_told_at_the_begin() {
 fn it_needs_a_socket_and_no_words() {
     let home = Home::new();
     let run = skopeo(&home, &["experimental-image-proxy"]);
-    let expected = "file descriptor 0 is no Unix socket of type SOCK_SEQPACKET";
+    let expected = "file descriptor 0 is not a Unix socket of type SOCK_SEQPACKET";
     assert_eq!(sentence(&run), expected);
     let run = skopeo(&home, &["experimental-image-proxy", "--sockfd", "77"]);
     assert!(sentence(&run).starts_with("using file descriptor 77 as a socket"), "{run}");

@@ -227,7 +227,7 @@ fn headers_may_not_be_of_any_size() {
         for size in [(1 << 20) + 1, 8 << 30] {
             let huge = Member { size: Some(size), ..member(kind, "h") };
             let error = words(&Layer::new().apply(&huge.bytes(), &OVERLAY).unwrap_err());
-            assert_eq!(error, "reading the layer's tar: header field too long behind its start");
+            assert_eq!(error, "reading the layer's tar: header field too long after its start");
         }
     }
     let mut all = pax(&[("comment", &[b'x'; 1_000_000])]);
@@ -236,7 +236,7 @@ fn headers_may_not_be_of_any_size() {
     let cut = Member { size: Some(8 << 30), ..file("f", "x") };
     let all = [folder("d").bytes(), cut.bytes()].concat();
     let error = words(&Layer::new().apply(&all, &OVERLAY).unwrap_err());
-    assert_eq!(error, "reading the layer's tar: unexpected EOF behind \"f\"");
+    assert_eq!(error, "reading the layer's tar: unexpected EOF after \"f\"");
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub enum DaemonError {
         source: WireError,
     },
     /// Somebody is there who is no daemon.
-    #[error("what answers at {host} is no Docker daemon: {reason}")]
+    #[error("the server at {host} is not a Docker daemon: {reason}")]
     NoDaemon {
         /// Its address.
         host: String,
@@ -57,7 +57,7 @@ pub enum DaemonError {
         reason: String,
     },
     /// It does not go on.
-    #[error("the Docker daemon at {host} says nothing any more")]
+    #[error("the Docker daemon at {host} no longer answers")]
     Silent {
         /// Its address.
         host: String,
@@ -89,7 +89,7 @@ pub enum DaemonError {
     #[error("parsing docker load progress: a message of more than {0} bytes")]
     LongProgress(usize),
     /// It said that all is well before it had everything.
-    #[error("the Docker daemon at {0} has not waited for the end of the image")]
+    #[error("the Docker daemon at {0} did not wait for the end of the image")]
     Early(String),
     /// Only a name with a tag can be given.
     #[error("Invalid destination docker-daemon:{0}: a destination must be a name:tag")]
@@ -140,7 +140,7 @@ impl Classify for DaemonError {
             Self::Unreachable { host, source }
                 if host.starts_with("tcp:") && source.class() != Some(ErrorClass::Tls) =>
             {
-                Some("tcp:// means TLS, as given by --cert-dir; http:// does without".to_owned())
+                Some("tcp:// uses TLS with --cert-dir; http:// uses no TLS".to_owned())
             }
             Self::Unreachable { source, .. } | Self::Broken { source, .. } => source.hint(),
             _ => None,

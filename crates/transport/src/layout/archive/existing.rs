@@ -44,18 +44,20 @@ impl Old {
             return Err(refused("is compressed").into());
         }
         let archive = Archive::open(path, &options.scratch()).map_err(|error| match error {
-            TarError::Read { source: Fault::NoTar, .. } => Error::from(refused("is no archive")),
+            TarError::Read { source: Fault::NoTar, .. } => {
+                Error::from(refused("is not an archive"))
+            }
             // What is shorter than the first header.
             TarError::Read { source: Fault::CutOff { after, .. }, .. } if after.is_empty() => {
-                refused("is no archive").into()
+                refused("is not an archive").into()
             }
             error => error.into(),
         })?;
         if archive.find(INDEX)?.is_none() {
-            return Err(refused("is no OCI archive: it has no index.json").into());
+            return Err(refused("is not an OCI archive: it has no index.json").into());
         }
         if archive.members().any(|(name, _)| !is_of_layout(name)) {
-            return Err(refused("holds more than an OCI layout").into());
+            return Err(refused("has more than an OCI layout in it").into());
         }
         let PackedLayout { archive, index } = PackedLayout::read(archive)?;
         let place = Packed::new(archive.clone(), &options.layout);

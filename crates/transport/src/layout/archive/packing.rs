@@ -312,7 +312,7 @@ impl Packing {
         match self.writer().await?.put_blob(blob, |digest| Some(blob_name(digest))).await {
             Ok((_, size)) => Ok(Some(size)),
             Err(TarWriteError::Stream(error)) => {
-                debug!("taking over {digest} from {}: {error}", self.aim.path.display());
+                debug!("reusing {digest} of {}: {error}", self.aim.path.display());
                 Ok(None)
             }
             Err(error) => Err(error.into()),

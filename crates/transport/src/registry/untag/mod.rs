@@ -118,7 +118,7 @@ impl<'a> Deletion<'a> {
             && cannot(error)
             && !is_gone(self.repository, self.tag).await
         {
-            debug!("deleting tag {}: {error}; a placeholder will do", self.text);
+            debug!("deleting tag {}: {error}; using a placeholder", self.text);
             return match self.replaced(Some(Habit::Refuses)).await? {
                 Replaced::Gone(seen) => Ok((Untagged::ByPlaceholder, seen)),
                 Replaced::NotMoved(refused) => {
@@ -155,8 +155,8 @@ impl<'a> Deletion<'a> {
         debug!("moving tag {} to a placeholder: {refused}", self.text);
         let why = match others(self.repository, self.tag, &self.digest, MOST_WATCHED).await {
             Others::Known(tags) if tags.is_empty() => return self.directly().await,
-            Others::Known(tags) => format!("it has the tags {} too", tags.join(", ")),
-            Others::TooMany(tags) => format!("there are {tags} other tags to look at"),
+            Others::Known(tags) => format!("it also has the tags {}", tags.join(", ")),
+            Others::TooMany(tags) => format!("there are {tags} other tags to check"),
             Others::Unclear(why) => format!("its other tags are not known: {why}"),
         };
         Err(DeletionError::WouldTake { reference: self.text.clone(), why, refused }.into())
@@ -179,7 +179,7 @@ impl<'a> Deletion<'a> {
         match self.repository.head_manifest(name).await {
             Ok(_) => Ok(false),
             Err(error) if error.status() == Some(404) => {
-                debug!("{name} went with the tag and is put back");
+                debug!("{name} was deleted together with the tag and is restored");
                 self.repository.put_manifest(name, &self.manifest).await.map_err(failed)?;
                 Ok(true)
             }

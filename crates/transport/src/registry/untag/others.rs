@@ -62,7 +62,7 @@ pub(super) async fn others(
     let listed = tags.len();
     tags.retain(|tag| tag != own);
     if tags.len() == listed {
-        return Others::Unclear(format!("the list of tags is not whole: {own} is not in it"));
+        return Others::Unclear(format!("the list of tags is incomplete: {own} is not in it"));
     }
     if tags.len() > at_most {
         return Others::TooMany(tags.len());

@@ -94,7 +94,7 @@ pub enum SifError {
     #[error("looking up rootfs from SIF file: multiple objects found")]
     ManySystems,
     /// The root file system is of another kind.
-    #[error("the root file system is no squashfs but of SIF's type {0}")]
+    #[error("the root file system is not a squashfs, its SIF type is {0}")]
     NotSquashfs(u32),
     /// The definition file is not as such files are.
     #[error("reading lines from SIF definition file object: a line is too long")]
