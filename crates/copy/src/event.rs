@@ -156,7 +156,7 @@ pub enum Event {
     ReferrersLeft {
         /// The manifest.
         digest: Digest,
-        /// What hangs on it, as far as a glance showed.
+        /// Its referrers, as far as a single question showed.
         found: Vec<Referrer>,
         /// Why it was left behind.
         why: Left,

@@ -57,7 +57,7 @@ pub(crate) struct Copy {
     pub(crate) blobs: Vec<Blob>,
     /// What hangs on them and was written.
     pub(crate) referrers: Vec<Referrer>,
-    /// What hangs on them and was left behind, as far as a glance showed.
+    /// Their referrers that were left behind, as far as a single question showed.
     pub(crate) left_behind: Vec<Referrer>,
 }
 
