@@ -2,10 +2,8 @@
 
 use std::time::{Instant, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use reqwest::Response;
 use skopeo_image::Secret;
@@ -14,12 +12,12 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 
 use crate::answer::Answer;
+use crate::call::{Access, Call, Proof, is_same_origin};
 use crate::challenge::{Challenge, challenges};
-use crate::client::Shared;
 use crate::error::Error;
 use crate::options::Credentials;
 use crate::redact::redacted;
-use crate::send::{Access, Call, is_same_origin};
+use crate::shared::Shared;
 use crate::token::{Scope, Token};
 
 /// The most that a token server may say, in bytes.
@@ -27,29 +25,6 @@ const MAX_TOKEN_BODY: usize = 1024 * 1024;
 
 /// The client id that token servers know from the original.
 const CLIENT_ID: &str = "containers/image";
-
-/// What proves to the registry who we are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
-    Basic { username: String, password: Secret },
-    Bearer(Secret),
-}
-
-impl Proof {
-    pub(crate) fn header(&self) -> HeaderValue {
-        let text = match self {
-            Self::Basic { username, password } => {
-                format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.reveal())))
-            }
-            Self::Bearer(token) => format!("Bearer {}", token.reveal()),
-        };
-        // A token that is no header value proves nothing; the registry will say so.
-        let mut value =
-            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
-        value.set_sensitive(true);
-        value
-    }
-}
 
 impl Shared {
     /// What to show for `scopes`, if anything is wanted; a token only if it was fetched `since`

@@ -1,71 +1,26 @@
 //! One registry, as one identity sees it.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use http::{HeaderMap, HeaderName, Method};
+use http::Method;
 use url::Url;
 
-use crate::challenge::Challenge;
+use crate::call::Call;
 use crate::error::Error;
-use crate::options::{ClientOptions, Credentials, ProxyRules, Timeouts, TlsOptions};
+use crate::options::{ClientOptions, ProxyRules, Timeouts, TlsOptions};
 use crate::pace::Pace;
-use crate::repository::Repository;
-use crate::send::Call;
-use crate::token::{Scope, Tokens};
-use crate::{tags, tls};
+use crate::shared::Shared;
+use crate::tls;
+use crate::token::Tokens;
 
 /// One registry as one identity sees it: its connections, its tokens, what is known of it.
 ///
 /// Cheap to clone; all clones are one. Meant to live as long as the process.
 #[derive(Clone)]
 pub struct Client(pub(crate) Arc<Shared>);
-
-pub(crate) struct Shared {
-    pub(crate) options: ClientOptions,
-    /// Where requests go: `host[:port]`, which differs from the name for Docker Hub.
-    pub(crate) server: String,
-    pub(crate) http: reqwest::Client,
-    pub(crate) trust: tls::Trust,
-    pub(crate) tokens: Tokens,
-    pub(crate) pace: Arc<Pace>,
-    pub(crate) requests: AtomicU64,
-    pub(crate) warned: Mutex<HashSet<String>>,
-    /// Held by the first request of all, so that the others know what it has learnt.
-    pub(crate) first: tokio::sync::Mutex<()>,
-    known: Mutex<Known>,
-}
-
-/// What answers have told about the registry.
-#[derive(Clone, Default)]
-pub(crate) struct Known {
-    /// `https`, or `http` where that is allowed and https did not answer.
-    pub(crate) scheme: Option<&'static str>,
-    /// What it wants to see; empty as long as nothing was refused.
-    pub(crate) challenges: Arc<[Challenge]>,
-    /// Whether `/v2/` was asked for them.
-    pub(crate) pinged: bool,
-    /// Whether it has shown that it is a registry.
-    pub(crate) is_registry: bool,
-    /// Whether it has shown that it keeps signatures itself.
-    pub(crate) keeps_signatures: bool,
-    /// Whether its tokens are good for so few requests that each gets its own.
-    pub(crate) spends_tokens: bool,
-}
-
-/// By which a registry says that it keeps signatures itself: OpenShift's.
-const KEEPS_SIGNATURES: HeaderName = HeaderName::from_static("x-registry-supports-signatures");
-
-impl Known {
-    /// Takes in what the headers of any answer of the registry say.
-    pub(crate) fn learn(&mut self, headers: &HeaderMap) {
-        self.keeps_signatures |=
-            headers.get(KEEPS_SIGNATURES).is_some_and(|value| value.as_bytes() == b"1");
-    }
-}
 
 impl Client {
     /// A client; no connection is made yet.
@@ -101,12 +56,6 @@ impl Client {
         })))
     }
 
-    /// A repository by its path: `library/centos`.
-    #[must_use]
-    pub fn repository(&self, path: &str) -> Repository {
-        Repository::new(self.clone(), path)
-    }
-
     /// Asks whether the credentials are good: what `login` does.
     ///
     /// # Errors
@@ -121,14 +70,6 @@ impl Client {
             }
             _ => Err(self.0.refusal(response).await),
         }
-    }
-
-    /// The names of all repositories, as far as the registry tells them.
-    ///
-    /// # Errors
-    /// Many registries refuse this.
-    pub async fn catalog(&self) -> Result<Vec<String>, Error> {
-        tags::catalog(&self.0, Scope::catalog()).await
     }
 
     /// Whether the registry has said so far that it keeps signatures itself.
@@ -191,16 +132,6 @@ fn connections(
 
 fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
     builder.build().map_err(|error| Error::Protocol(format!("preparing connections: {error:?}")))
-}
-
-impl Shared {
-    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn is_anonymous(&self) -> bool {
-        matches!(self.options.credentials, Credentials::Anonymous)
-    }
 }
 
 impl fmt::Debug for Client {

@@ -13,6 +13,7 @@ use skopeo_image::{Digest, Hasher};
 use tracing::{debug, info};
 use url::Url;
 
+use crate::call::{Call, Target};
 use crate::client::Client;
 use crate::encoding::{self, Coding, Gunzip, MAGIC};
 use crate::error::Error;
@@ -20,7 +21,7 @@ use crate::pace::Permit;
 use crate::redact::redacted;
 use crate::repository::Repository;
 use crate::retry::{Spent, Tries};
-use crate::send::{Call, Target, wait};
+use crate::send::wait;
 use crate::wire::WireError;
 
 /// A blob on its way. Nothing is verified: not its digest, not its size.

@@ -37,13 +37,16 @@
 
 mod answer;
 mod authorize;
+mod call;
 mod challenge;
 mod client;
 mod download;
 mod encoding;
 mod error;
+mod exchange;
 #[doc(hidden)]
 pub mod fuzzing;
+mod headers;
 mod hints;
 mod manifests;
 mod options;
@@ -54,6 +57,7 @@ mod referrers;
 mod repository;
 mod retry;
 mod send;
+mod shared;
 mod signatures;
 mod tags;
 mod tls;

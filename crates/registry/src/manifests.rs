@@ -8,9 +8,10 @@ use skopeo_image::{Digest, MediaType, RawManifest};
 use tracing::debug;
 
 use crate::answer::is_page;
+use crate::call::Call;
 use crate::error::Error;
+use crate::headers::{CONTENT_DIGEST, content_type};
 use crate::repository::Repository;
-use crate::send::Call;
 
 /// What is asked for, in the original's order: some registries choose the first they have.
 pub(crate) const ACCEPTED: [MediaType; 6] = [
@@ -21,8 +22,6 @@ pub(crate) const ACCEPTED: [MediaType; 6] = [
     MediaType::DOCKER_LIST,
     MediaType::OCI_INDEX,
 ];
-
-pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// What a registry that lists referrers says to a manifest that is one.
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -176,13 +175,6 @@ impl Repository {
         let call = self.call(method, format_args!("manifests/{}", Self::escaped(reference)));
         ACCEPTED.iter().fold(call, |call, accepted| call.header(ACCEPT, accepted.as_str()))
     }
-}
-
-/// The type without its parameters.
-pub(crate) fn content_type(headers: &HeaderMap) -> Option<MediaType> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let bare = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    (!bare.is_empty()).then(|| bare.into())
 }
 
 fn content_digest(headers: &HeaderMap) -> Option<Digest> {

@@ -11,10 +11,10 @@ use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use skopeo_image::manifest::oci::{Index, OciDescriptor};
 use skopeo_image::{Digest, ManifestError, MediaType, go_json};
 
+use crate::call::Call;
 use crate::error::Error;
-use crate::manifests::content_type;
+use crate::headers::content_type;
 use crate::repository::Repository;
-use crate::send::Call;
 use crate::tags::next_page;
 
 /// More than anything has: what is listed beyond is an attack, or a mistake.

@@ -5,8 +5,9 @@ use std::fmt;
 use http::Method;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::client::{Client, Shared};
-use crate::send::Call;
+use crate::call::Call;
+use crate::client::Client;
+use crate::shared::Shared;
 use crate::token::Scope;
 
 /// What may not stand in a path as it is.
@@ -21,6 +22,14 @@ pub struct Repository {
     pub(crate) client: Client,
     pub(crate) path: String,
     writes: bool,
+}
+
+impl Client {
+    /// Returns a repository by its path: `library/centos`.
+    #[must_use]
+    pub fn repository(&self, path: &str) -> Repository {
+        Repository::new(self.clone(), path)
+    }
 }
 
 impl Repository {

@@ -1,11 +1,8 @@
-//! Sending one request: scheme, credentials, redirects, tries.
+//! Sending a request until there is an answer: scheme, credentials, tries.
 
-use std::borrow::Cow;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::Response;
 use skopeo_image::Digest;
@@ -13,26 +10,17 @@ use tracing::debug;
 use url::Url;
 
 use crate::answer::{Answer, is_page};
-use crate::authorize::Proof;
-use crate::client::Shared;
+use crate::call::{Access, Call, Proof, Target};
 use crate::encoding;
 use crate::error::Error;
-use crate::manifests::{CONTENT_DIGEST, content_type};
-use crate::pace::{Closed, Hints, Permit, Quota};
-use crate::redact::redacted;
+use crate::headers::{API_VERSION, CONTENT_DIGEST, content_type};
+use crate::pace::{Hints, Quota};
 use crate::retry::{Tries, is_transient_status};
-use crate::token::Scope;
-use crate::warning;
+use crate::shared::Shared;
 use crate::wire::WireError;
 
 /// The most of an error's body that is read, in bytes.
 const MAX_ERROR_BODY: usize = 1024 * 1024;
-
-/// How many redirects are followed, as in Go.
-const MAX_REDIRECTS: usize = 10;
-
-/// What registries say of themselves, and are told.
-const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// When a registry that refuses may be asked again.
 enum Until {
@@ -46,78 +34,6 @@ impl Until {
             Self::Over(wait) => refusal.later(host, *wait),
             Self::Refilled(quota) => refusal.spent(host, quota),
         }
-    }
-}
-
-/// A request that can be sent again.
-#[derive(Clone, Debug)]
-pub(crate) struct Call<'a> {
-    pub(crate) method: Method,
-    pub(crate) target: Target<'a>,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Option<Bytes>,
-    pub(crate) access: Access,
-    /// What the answer should have, where that is known.
-    pub(crate) digest: Option<Digest>,
-    /// Whether a try that broke off has spoilt what it was sent to, so that it is not sent again.
-    pub(crate) once: bool,
-    /// Whether the answer is welcome but not needed: a refusal of it slows nothing else down.
-    pub(crate) aside: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Target<'a> {
-    /// Path and query at the registry.
-    Path(Cow<'a, str>),
-    /// Anywhere.
-    Url(Cow<'a, Url>),
-}
-
-/// Whether credentials go with it.
-#[derive(Clone, Debug)]
-pub(crate) enum Access {
-    /// Whatever the registry wants to see for these scopes.
-    Scopes(Vec<Scope>),
-    /// Just this.
-    Shown(Option<Proof>),
-    /// The body is the secret, and meant for that one server.
-    InBody,
-}
-
-impl<'a> Call<'a> {
-    pub(crate) fn new(method: Method, path: impl Into<Cow<'a, str>>) -> Self {
-        Self {
-            method,
-            target: Target::Path(path.into()),
-            headers: HeaderMap::new(),
-            body: None,
-            access: Access::Shown(None),
-            digest: None,
-            once: false,
-            aside: false,
-        }
-    }
-
-    pub(crate) fn to(method: Method, url: &'a Url) -> Self {
-        Self { target: Target::Url(Cow::Borrowed(url)), ..Self::new(method, "") }
-    }
-
-    pub(crate) fn scopes(mut self, mut scopes: Vec<Scope>) -> Self {
-        scopes.dedup();
-        self.access = Access::Scopes(scopes);
-        self
-    }
-
-    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.append(name, value);
-        }
-        self
-    }
-
-    pub(crate) fn body(mut self, body: Bytes) -> Self {
-        self.body = Some(body);
-        self
     }
 }
 
@@ -421,130 +337,6 @@ impl Shared {
             || response.headers().contains_key(API_VERSION)
             || path != "/v2/" && self.ping_by("https").await.unwrap_or(false)
     }
-
-    /// Sends to `url` and follows where the answer leads. Credentials stay at home.
-    pub(crate) async fn follow(
-        &self,
-        call: &Call<'_>,
-        url: &Url,
-        proof: Option<&Proof>,
-    ) -> Result<Response, Error> {
-        let mut url = Cow::Borrowed(url);
-        let mut proof = proof;
-        let mut headers = Cow::Borrowed(&call.headers);
-        if let Some(body) = &call.body {
-            // Also for no bytes at all: some servers insist.
-            headers.to_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        }
-        for _ in 0..=MAX_REDIRECTS {
-            let body = call.body.clone().map(reqwest::Body::from);
-            let permit = self.permit(&url).await?;
-            let response = self
-                .limited(&call.method, self.exchange(&call.method, &url, &headers, body, proof))
-                .await
-                .map_err(|error| Error::request(&call.method, &url, error))?;
-            if let Some(permit) = permit
-                && !call.aside
-            {
-                permit.answered(response.status().as_u16(), response.headers());
-            }
-            let Some(next) = redirect(&call.method, &response)
-                .map_err(|error| Error::request(&call.method, &url, error))?
-            else {
-                return Ok(response);
-            };
-            if !is_same_origin(&url, &next) {
-                if matches!(call.access, Access::InBody) {
-                    let text = format!(
-                        "redirected to {}, which must not get this request",
-                        redacted(&next)
-                    );
-                    return Err(Error::request(&call.method, &url, WireError::bad_request(text)));
-                }
-                proof = None;
-            }
-            url = Cow::Owned(next);
-        }
-        let error = WireError::bad_request(format!("stopped after {MAX_REDIRECTS} redirects"));
-        Err(Error::request(&call.method, &url, error))
-    }
-
-    /// Waits until the registry may be asked; other hosts may always.
-    pub(crate) async fn permit(&self, url: &Url) -> Result<Option<Permit>, Error> {
-        if !self.is_paced(url) {
-            return Ok(None);
-        }
-        self.pace.enter().await.map(Some).map_err(|Closed(wait)| {
-            Error::Answer(Answer::too_many()).later(&self.options.host, wait)
-        })
-    }
-
-    /// Whether a request to `url` is one to the registry, by whatever scheme.
-    pub(crate) fn is_paced(&self, url: &Url) -> bool {
-        self.url(url.scheme(), "/").is_ok_and(|ours| is_same_origin(&ours, url))
-    }
-
-    /// Gives an answer only so long to come.
-    async fn limited<T>(
-        &self,
-        method: &Method,
-        answer: impl Future<Output = Result<T, WireError>>,
-    ) -> Result<T, WireError> {
-        let timeouts = &self.options.timeouts;
-        let limit = match *method {
-            Method::GET | Method::HEAD | Method::POST => timeouts.idle,
-            _ => timeouts.commit,
-        };
-        let limit = limit.saturating_add(timeouts.connect);
-        let answer = tokio::time::timeout(limit, answer).await;
-        answer.unwrap_or_else(|_| Err(WireError::silent(limit).of_host(&self.options.host)))
-    }
-
-    /// Sends one request and gets the head of its answer.
-    pub(crate) async fn exchange(
-        &self,
-        method: &Method,
-        url: &Url,
-        headers: &HeaderMap,
-        body: Option<reqwest::Body>,
-        proof: Option<&Proof>,
-    ) -> Result<Response, WireError> {
-        let mut request = reqwest::Request::new(method.clone(), url.clone());
-        *request.headers_mut() = headers.clone();
-        request.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-        if let Ok(agent) = HeaderValue::from_str(&self.options.user_agent) {
-            request.headers_mut().insert(USER_AGENT, agent);
-        }
-        if let Some(proof) = proof {
-            request.headers_mut().insert(AUTHORIZATION, proof.header());
-        }
-        *request.body_mut() = body;
-        let shown = redacted(url);
-        debug!("{method} {shown}");
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let response =
-            self.http.execute(request).await.map_err(|error| self.broken(&error, url))?;
-        debug!("{method} {shown}: {}", response.status());
-        warning::log(self, response.headers(), &shown);
-        Ok(response)
-    }
-
-    /// Why a request to `url` got no answer, or not to its end.
-    pub(crate) fn broken(&self, error: &reqwest::Error, url: &Url) -> WireError {
-        let proxy = self.options.proxy.proxy_for(url);
-        WireError::via(error, url, proxy, &self.options.tls.searched).of_host(&self.options.host)
-    }
-
-    pub(crate) fn url(&self, scheme: &str, path: &str) -> Result<Url, Error> {
-        let text = format!("{scheme}://{}{path}", self.server);
-        Url::parse(&text).map_err(|error| Error::Protocol(format!("invalid URL {text}: {error}")))
-    }
-
-    /// Whether `url` leads to the registry itself, so that its credentials may go there.
-    pub(crate) fn is_ours(&self, url: &Url) -> bool {
-        let scheme = self.known().scheme.unwrap_or("https");
-        self.url(scheme, "/").is_ok_and(|ours| is_same_origin(&ours, url))
-    }
 }
 
 /// Waits, and says so: what waits looks like what hangs.
@@ -555,31 +347,4 @@ pub(crate) async fn wait(pause: Duration, why: &str) {
         debug!("{why}: trying again in {} ms", pause.as_millis());
     }
     tokio::time::sleep(pause).await;
-}
-
-/// Where an answer leads, if it does.
-fn redirect(method: &Method, response: &Response) -> Result<Option<Url>, WireError> {
-    let follows = match response.status().as_u16() {
-        301..=303 => *method == Method::GET || *method == Method::HEAD,
-        307 | 308 => true,
-        _ => false,
-    };
-    let Some(location) = response.headers().get(LOCATION).filter(|_| follows) else {
-        return Ok(None);
-    };
-    let next = std::str::from_utf8(location.as_bytes())
-        .ok()
-        .and_then(|text| response.url().join(text).ok())
-        .filter(|url| matches!(url.scheme(), "http" | "https"))
-        .ok_or_else(|| WireError::bad_request("redirected without a URL".to_owned()))?;
-    Ok(Some(next))
-}
-
-/// Whether what is meant for `from` may be shown to `to`.
-pub(crate) fn is_same_origin(from: &Url, to: &Url) -> bool {
-    let upgraded = from.scheme() == "http" && to.scheme() == "https";
-    from.host() == to.host()
-        && (from.scheme() == to.scheme()
-            && from.port_or_known_default() == to.port_or_known_default()
-            || upgraded && from.port().is_none() && to.port().is_none())
 }

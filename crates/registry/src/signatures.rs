@@ -8,9 +8,9 @@ use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use skopeo_image::{Digest, go_json};
 
+use crate::call::Call;
 use crate::error::Error;
 use crate::repository::Repository;
-use crate::send::Call;
 
 /// The most that all signatures of an image may have together, in bytes.
 const MAX_SIZE: usize = 4 << 20;

@@ -12,10 +12,11 @@ use tracing::debug;
 use url::Url;
 
 use crate::answer::is_page;
-use crate::client::Shared;
+use crate::call::Call;
+use crate::client::Client;
 use crate::error::Error;
 use crate::repository::Repository;
-use crate::send::Call;
+use crate::shared::Shared;
 use crate::token::Scope;
 
 /// The most that one page may have, in bytes.
@@ -80,8 +81,18 @@ impl Repository {
     }
 }
 
+impl Client {
+    /// The names of all repositories, as far as the registry tells them.
+    ///
+    /// # Errors
+    /// Many registries refuse this.
+    pub async fn catalog(&self) -> Result<Vec<String>, Error> {
+        catalog(&self.0, Scope::catalog()).await
+    }
+}
+
 /// All repositories.
-pub(crate) async fn catalog(shared: &Shared, scope: Scope) -> Result<Vec<String>, Error> {
+async fn catalog(shared: &Shared, scope: Scope) -> Result<Vec<String>, Error> {
     #[derive(Deserialize)]
     struct Page {
         #[serde(default)]

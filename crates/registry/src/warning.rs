@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::header::WARNING;
 use tracing::{debug, warn};
 
-use crate::client::Shared;
+use crate::shared::Shared;
 
 /// Logs the warnings of one answer; each text once for a client.
 pub(crate) fn log(client: &Shared, headers: &HeaderMap, url: &str) {

@@ -325,12 +325,6 @@ const CIRCLES: &[(&str, &str, &[&str], &str)] = &[
         "a store counts the uploads that it has; a lock is a ticket where there are no conditions",
     ),
     (
-        "registry",
-        "",
-        &["authorize", "client", "manifests", "repository", "send", "tags", "warning"],
-        "a request needs a token, and a token a request",
-    ),
-    (
         "server",
         "",
         &["body", "content", "error", "log", "origin", "peer", "store"],

@@ -11,10 +11,11 @@ use tracing::debug;
 
 use super::body::{Hashing, Length};
 use super::{BoxError, CHUNKED, RetryWith, UploadError, UploadSession, is_unsupported, octets};
+use crate::call::Call;
 use crate::error::Error;
 use crate::repository::Repository;
 use crate::retry::{Tries, is_transient_status};
-use crate::send::{Call, wait};
+use crate::send::wait;
 
 /// How much is sent at once, in bytes; that much memory is held.
 const CHUNK: u64 = 4 * 1024 * 1024;

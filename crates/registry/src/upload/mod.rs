@@ -19,12 +19,13 @@ use skopeo_image::{Algorithm, Digest};
 use tracing::debug;
 use url::Url;
 
+use crate::call::Call;
 use crate::error::Error;
 use crate::pace::Permit;
 use crate::redact::redacted;
 use crate::repository::Repository;
 use crate::retry::{Tries, is_transient_status};
-use crate::send::{Call, wait};
+use crate::send::wait;
 use crate::token::Scope;
 
 use body::{Hashing, Watch};

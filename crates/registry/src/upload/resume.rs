@@ -13,8 +13,8 @@ use url::Url;
 use super::body::Watch;
 use super::chunked::received;
 use super::{BoxError, CHUNKED, RetryWith, SMALL, UploadError, UploadSession, octets};
+use crate::call::Call;
 use crate::repository::Repository;
-use crate::send::Call;
 
 impl UploadSession {
     /// Where it is found again. It may have a secret of the registry in it.

@@ -11,11 +11,11 @@ use tracing::debug;
 use url::Url;
 
 use super::UploadError;
-use crate::client::Shared;
+use crate::call::{Access, Call};
 use crate::error::Error;
 use crate::redact::redacted;
 use crate::repository::Repository;
-use crate::send::{Access, Call};
+use crate::shared::Shared;
 
 /// How long to wait for the answer to a cancellation, which nobody needs.
 const CANCEL_TIME: Duration = Duration::from_secs(5);
