@@ -219,12 +219,12 @@ impl<R: ReadAt> Scan<'_, R> {
             self.skip_sparse_map(&header, block, header_at)?;
             Map::None
         } else {
-            sparse.map().ok_or_else(|| malformed(header_at))?
+            sparse.map().ok_or_else(|| malformed_map(header_at))?
         };
         // Links, devices, folders and pipes have no bytes, whatever their size says.
         let has_bytes = !matches!(header.kind, b'1'..=b'6');
         if map != Map::None && !has_bytes {
-            return Err(malformed(header_at));
+            return Err(malformed_map(header_at));
         }
         if map != Map::None && !sparse.name.is_empty() {
             header.name = sparse.name;
@@ -330,10 +330,10 @@ impl<R: ReadAt> Scan<'_, R> {
     ) -> Result<(), Fault> {
         let mut map = OldMap::default();
         let begun = map.begin(header.format, block);
-        let (_, mut more) = begun.ok_or_else(|| malformed(header_at))?;
+        let (_, mut more) = begun.ok_or_else(|| malformed_map(header_at))?;
         while more {
             let Some(block) = self.block()? else { break };
-            more = map.go_on(&block).ok_or_else(|| malformed(header_at))?;
+            more = map.go_on(&block).ok_or_else(|| malformed_map(header_at))?;
         }
         Ok(())
     }
@@ -406,6 +406,11 @@ impl<R: ReadAt> Window<'_, R> {
 /// What extends a header is none of its kind.
 fn malformed(offset: u64) -> Fault {
     Fault::Extension { offset, reason: "is malformed" }
+}
+
+/// What says which bytes of a sparse file there are is none of its kind.
+fn malformed_map(offset: u64) -> Fault {
+    Fault::Extension { offset, reason: "has a malformed map of a sparse file" }
 }
 
 /// A length with what fills its last block.
