@@ -15,5 +15,10 @@ pub(crate) fn run(rest: &[String]) -> Result<()> {
     } else {
         tests.args(["test", "--workspace", "--no-fail-fast"]);
     }
-    shell::run(tests.args(rest))
+    shell::run(tests.args(rest))?;
+    if nextest && rest.is_empty() {
+        // The examples on the front pages, which nextest leaves out.
+        return shell::run(shell::cargo().args(["test", "--workspace", "--doc", "--no-fail-fast"]));
+    }
+    Ok(())
 }

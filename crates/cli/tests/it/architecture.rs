@@ -42,15 +42,38 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("testkit", &["image", "blob", "transport", "server"]),
 ];
 
-/// Rule 1: arrows only as drawn.
-#[test]
-fn arrows_are_as_drawn() {
+/// What cargo says of our packages.
+fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
         .current_dir(root())
         .output()
         .unwrap();
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// `cargo package --workspace` takes only what names versions and says what it is.
+#[test]
+fn crates_can_be_packaged() {
+    for package in metadata()["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        let is_crate = package["manifest_path"].as_str().unwrap().contains("/crates/");
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let is_ours = dependency["path"].is_string() && dependency["kind"] != "dev";
+            assert!(!is_ours || dependency["req"] != "*", "{name}: {}", dependency["name"]);
+        }
+        assert_eq!(is_crate, package["publish"].is_null(), "{name}");
+        if is_crate {
+            assert!(package["description"].is_string(), "{name} has no description");
+            assert!(package["readme"].is_string(), "{name} has no README.md");
+        }
+    }
+}
+
+/// Rule 1: arrows only as drawn.
+#[test]
+fn arrows_are_as_drawn() {
+    let metadata = metadata();
     let folder = |package: &Value| {
         let manifest = Path::new(package["manifest_path"].as_str().unwrap());
         manifest.parent().unwrap().strip_prefix(root()).unwrap().to_owned()
