@@ -25,9 +25,9 @@
 //!
 //! // The environment of a program that has nothing; `Config::new` reads that of the process.
 //! let home = Path::new("/nonexistent");
-//! let environment = Environment::fixed([("TMPDIR", "/big")], home.to_owned(), 1000, home);
+//! let environment = Environment::fixed([("HOME", "/nonexistent")], home.to_owned(), 1000, home);
 //! let config = Config::with_environment(Overrides::default(), environment);
-//! assert_eq!(config.tmpdir(), Path::new("/big"));
+//! assert_eq!(config.tmpdir(), Path::new("/var/tmp"));
 //! ```
 
 // What others wrote must not end the program.
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(machine.config().tmpdir(), Path::new("/var/tmp"));
         let overrides = Overrides { tmpdir: Some("/big".into()), ..Overrides::default() };
         let config = Config::with_environment(overrides, machine.environment());
-        assert_eq!(config.tmpdir(), Path::new("/big"));
+        assert_eq!(config.tmpdir(), Path::new("/var/tmp"));
         assert_eq!(config.tls_details().unwrap(), TlsDetails::default());
     }
 }
