@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(machine.config().tmpdir(), Path::new("/var/tmp"));
         let overrides = Overrides { tmpdir: Some("/big".into()), ..Overrides::default() };
         let config = Config::with_environment(overrides, machine.environment());
-        assert_eq!(config.tmpdir(), Path::new("/var/tmp"));
+        assert_eq!(config.tmpdir(), Path::new("/big"));
         assert_eq!(config.tls_details().unwrap(), TlsDetails::default());
     }
 }
