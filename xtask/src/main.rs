@@ -14,6 +14,7 @@ mod fuzz;
 mod image;
 mod importer;
 mod instructions;
+mod judges;
 mod peers;
 mod shell;
 mod supply;

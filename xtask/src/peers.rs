@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{importer, shell};
+use crate::{importer, judges, shell};
 
 /// Each line: a program on the path, and the Debian package it comes in. The tests look programs up
 /// in the same list, so that none of them is forgotten here.
@@ -20,6 +20,7 @@ pub(crate) fn install() -> Result<()> {
     install_python();
     if let Some(target) = target() {
         importer::install(&target);
+        judges::install(&target);
     }
     let absent = missing();
     if absent.is_empty() {

@@ -1,5 +1,6 @@
 //! What can go wrong in a store.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -171,8 +172,44 @@ pub enum Error {
         /// The layer.
         id: String,
         /// What it is.
-        what: &'static str,
+        what: Unreadable,
     },
+}
+
+/// Ways of keeping layers that are not known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Its files lie by their digests, behind an image of their names.
+    Composefs,
+    /// Its files lie in an additional layer store, which a program serves.
+    AdditionalStore,
+    /// Nobody kept how its tar was made (`tar-split`).
+    NoRecipe,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Composefs => "a composefs layer",
+            Self::AdditionalStore => "a layer of an additional layer store",
+            Self::NoRecipe => "without a recipe",
+        })
+    }
+}
+
+impl Unreadable {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Composefs => "`podman push` and `podman save` read such a layer",
+            Self::AdditionalStore => {
+                "its files belong to another program: copy the image from where it was pulled"
+            }
+            Self::NoRecipe => {
+                "its file tar-split.gz is missing, without which no program makes a tar of the same \
+                 digest: pull the image again"
+            }
+        }
+    }
 }
 
 impl Classify for Error {
@@ -202,6 +239,13 @@ impl Classify for Error {
             Self::BadName { .. } => ErrorClass::InvalidInput,
             Self::UnsupportedLayer { .. } => ErrorClass::Unsupported,
         })
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnsupportedLayer { what, .. } => Some(what.hint().to_owned()),
+            _ => None,
+        }
     }
 }
 

@@ -39,8 +39,8 @@ mod store;
 mod temporary;
 pub mod userns;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, Unreadable};
 pub use image::{Image, ImageData, NewData, NewImage};
 pub use layer::{Compression, Layer, NewLayer, layer_id};
 pub use options::{Driver, Options};
-pub use store::{StagedLayer, Store};
+pub use store::{Below, Claim, Claimed, StagedLayer, Store};

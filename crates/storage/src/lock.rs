@@ -23,6 +23,9 @@ use crate::files;
 /// The length of a token.
 const TOKEN: usize = 64;
 
+/// Where in a token the number of the process is.
+const PID: usize = 16;
+
 /// A file by which programs keep out of each other's way.
 #[derive(Clone, Debug)]
 pub(crate) struct LockFile {
@@ -85,6 +88,13 @@ impl LockFile {
             Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
             Err(error) => Err(self.failed(error.into())),
         }
+    }
+
+    /// Returns whether this process was the last that said that it wrote.
+    pub(crate) fn is_ours(&self) -> Result<bool> {
+        let Token(bytes) = Held { file: self.open()?, path: self.path.clone() }.token()?;
+        let pid = getpid().as_raw_nonzero().get().to_le_bytes();
+        Ok(bytes.get(PID..PID.saturating_add(pid.len())) == Some(&pid[..]))
     }
 
     fn take(&self, kind: Kind) -> Result<Held> {

@@ -31,10 +31,7 @@ pub(super) fn applied(data: &[u8]) {
         assert_eq!(applied.diff_size, tar.len() as u64);
         let mut again = Vec::new();
         match export(&*recipe, &[root.to_owned()], &mut again) {
-            Ok(digest) => {
-                assert!(again == tar, "another tar came out");
-                assert_eq!(digest, applied.diff_digest);
-            }
+            Ok(()) => assert!(again == tar, "another tar came out"),
             Err(Error::Entry { .. } | Error::Changed { .. }) => {}
             Err(error) => panic!("{error}"),
         }

@@ -18,6 +18,8 @@ pub(super) struct Params {
     pub(super) key: KeySource,
     /// The address of a transparency log.
     pub(super) rekor: Option<String>,
+    /// The address of an authority for times (RFC 3161). A member of ours.
+    pub(super) times: Option<String>,
     /// A member of ours.
     pub(super) format: Format,
 }
@@ -63,8 +65,14 @@ pub(super) enum Mode {
     Interactive,
 }
 
-const FIELDS: [&str; 5] =
-    ["privateKeyFile", "privateKeyPassphraseFile", "fulcio", "rekorURL", "format"];
+const FIELDS: [&str; 6] = [
+    "privateKeyFile",
+    "privateKeyPassphraseFile",
+    "fulcio",
+    "rekorURL",
+    "timestampAuthorityURL",
+    "format",
+];
 const FULCIO: [&str; 6] =
     ["fulcioURL", "oidcMode", "oidcIDToken", "oidcIssuerURL", "oidcClientID", "oidcClientSecret"];
 
@@ -117,7 +125,13 @@ impl Params {
             Some("bundle") => Format::Bundle,
             Some(other) => bail!("unknown format value {}", go::quote(other)),
         };
-        Ok(Self { key, rekor: text(fields, "rekorURL"), format })
+        let times = text(fields, "timestampAuthorityURL");
+        if times.is_some() && format != Format::Bundle {
+            bail!(
+                "timestampAuthorityURL needs format: bundle, as no other signature has a place for the time"
+            );
+        }
+        Ok(Self { key, rekor: text(fields, "rekorURL"), times, format })
     }
 }
 
@@ -199,6 +213,11 @@ mod tests {
             ("privateKeyFile: k\nrekorURL: https://r", ""),
             ("privateKeyFile: k\nformat: bundle", ""),
             ("privateKeyFile: k\nformat: attachment", ""),
+            ("privateKeyFile: k\nformat: bundle\ntimestampAuthorityURL: https://t", ""),
+            (
+                "privateKeyFile: k\ntimestampAuthorityURL: https://t",
+                "timestampAuthorityURL needs format: bundle, as no other signature has a place for the time",
+            ),
             ("privateKeyFile: k\nformat: Bundle", "unknown format value \"Bundle\""),
             ("fulcio: {fulcioURL: u, oidcMode: staticToken, oidcIDToken: t}", ""),
             (

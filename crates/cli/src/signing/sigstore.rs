@@ -12,7 +12,10 @@ use serde::Deserialize;
 use skopeo_image::{RawManifest, Reference, Secret, Signature, SignatureKind};
 use skopeo_registry::{Ask, Said, Web};
 use skopeo_trust::sign::fulcio::{self, Certificate};
-use skopeo_trust::sign::{Format, Log, PrivateKey, SignError, Signer, Sigstore, cosign_key, rekor};
+use skopeo_trust::sign::{
+    Format, Log, PrivateKey, QUERY_TYPE, REPLY_TYPE, SignError, Signer, Sigstore, TimeAuthority,
+    cosign_key, rekor,
+};
 use tokio::sync::Mutex;
 
 use super::oidc;
@@ -54,35 +57,58 @@ pub(super) fn by_params(path: &Path, web: &Web, output: Output) -> Result<Arc<dy
         let url = below("rekorURL", &url, rekor::PATH)?;
         Ok(Arc::new(Rekor { web: web.clone(), url }))
     });
-    let log = log.transpose()?;
+    let times = params.times.map(|url| -> Result<Arc<dyn TimeAuthority>> {
+        require_url("timestampAuthorityURL", &url)?;
+        Ok(Arc::new(Times { web: web.clone(), url }))
+    });
+    let proofs = Proofs { log: log.transpose()?, times: times.transpose()? };
     Ok(match params.key {
         KeySource::File { path, passphrase_file } => {
             let passphrase = match passphrase_file {
                 Some(file) => passphrase::of_file(&file)?,
                 None => passphrase::ask(&path.to_string_lossy(), output)?,
             };
-            Arc::new(logged(by_file(&path, &passphrase)?.in_format(params.format), log))
+            Arc::new(proofs.of(by_file(&path, &passphrase)?.in_format(params.format)))
         }
         KeySource::Fulcio { url, oidc } => {
             let url = below("fulcioURL", &url, fulcio::PATH)?;
             let (web, ready) = (web.clone(), Mutex::default());
-            Arc::new(Certified { web, url, oidc, output, log, format: params.format, ready })
+            Arc::new(Certified { web, url, oidc, output, proofs, format: params.format, ready })
         }
     })
 }
 
-fn logged(signer: Sigstore, log: Option<Arc<dyn Log>>) -> Sigstore {
-    match log {
-        Some(log) => signer.logged(log),
-        None => signer,
+/// Who is asked about each signature.
+#[derive(Clone, Debug)]
+struct Proofs {
+    log: Option<Arc<dyn Log>>,
+    times: Option<Arc<dyn TimeAuthority>>,
+}
+
+impl Proofs {
+    /// Returns the signer whose signatures are proven by these.
+    fn of(&self, signer: Sigstore) -> Sigstore {
+        let signer = match &self.log {
+            Some(log) => signer.logged(log.clone()),
+            None => signer,
+        };
+        match &self.times {
+            Some(times) => signer.stamped(times.clone()),
+            None => signer,
+        }
     }
+}
+
+fn require_url(name: &str, url: &str) -> Result<()> {
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        bail!("parsing {name} {}: it is not an http or https URL", go::quote(url));
+    }
+    Ok(())
 }
 
 /// A path below an address of the file.
 fn below(name: &str, url: &str, path: &str) -> Result<String> {
-    if !url.starts_with("http://") && !url.starts_with("https://") {
-        bail!("parsing {name} {}: it is not an http or https URL", go::quote(url));
-    }
+    require_url(name, url)?;
     Ok(format!("{}/{path}", url.trim_end_matches('/')))
 }
 
@@ -120,6 +146,32 @@ impl Rekor {
     }
 }
 
+/// An authority for times that is asked over the network.
+#[derive(Debug)]
+struct Times {
+    web: Web,
+    url: String,
+}
+
+#[async_trait]
+impl TimeAuthority for Times {
+    async fn stamp(&self, query: Vec<u8>) -> Result<Vec<u8>, Box<dyn StdError + Send + Sync>> {
+        let body = Some((QUERY_TYPE, query.into()));
+        let ask = Ask { accept: Some(REPLY_TYPE), body, ..Ask::default() };
+        let said = self.web.ask(&self.url, &ask).await;
+        let said = said.context("obtaining a time from the time-stamping authority")?;
+        match said.status {
+            200 | 201 => Ok(said.body.to_vec()),
+            _ => Err(anyhow!(
+                "obtaining a time from the time-stamping authority: POST {} returned {}",
+                self.url,
+                said.status_line
+            )
+            .into()),
+        }
+    }
+}
+
 /// What a log says instead of an entry.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -147,7 +199,7 @@ struct Certified {
     oidc: Oidc,
     /// What stdout is for.
     output: Output,
-    log: Option<Arc<dyn Log>>,
+    proofs: Proofs,
     format: Format,
     ready: Mutex<Option<Ready>>,
 }
@@ -180,7 +232,7 @@ impl Certified {
         let certificate = self.certify(&key).await.context("Error using --sign-by-sigstore")?;
         let not_after = certificate.not_after();
         let signer = Sigstore::new(key).certified(certificate).in_format(self.format);
-        let signer = Arc::new(logged(signer, self.log.clone()));
+        let signer = Arc::new(self.proofs.of(signer));
         *ready = Some(Ready { signer: signer.clone(), not_after });
         Ok(signer)
     }

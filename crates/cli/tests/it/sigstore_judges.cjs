@@ -56,7 +56,16 @@ async function serve(trustedRoot) {
         response.writeHead(201);
         response.end(pem(made) + pem(ca.rootCertificate));
       } else {
-        const made = await stamp.fn(body.toString());
+        // Others than its own client ask in DER, where the hash is before the last three bytes.
+        const asked =
+          request.headers['content-type'] === 'application/timestamp-query'
+            ? JSON.stringify({
+                artifactHash: body.subarray(-35, -3).toString('base64'),
+                hashAlgorithm: 'sha256',
+                certificates: true,
+              })
+            : body.toString();
+        const made = await stamp.fn(asked);
         response.writeHead(made.statusCode, { 'content-type': made.contentType || 'text/plain' });
         response.end(made.response);
       }

@@ -38,9 +38,7 @@ impl Judge {
     }
 
     fn run(&self, home: &Home, words: &[&str]) -> Run {
-        let output = self.command(home, words).stdin(Stdio::null()).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Run { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
+        judged(home, &mut self.command(home, words))
     }
 
     /// A log, an authority and time stamps, whose trusted root is `work/root.json`.
@@ -65,6 +63,40 @@ impl Drop for Party {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What other parties say of a bundle, where they are installed.
+struct Others {
+    python: PathBuf,
+    crates: PathBuf,
+}
+
+impl Others {
+    fn find() -> Self {
+        let target = Path::new(env!("CARGO_BIN_EXE_skopeo")).parent().and_then(Path::parent);
+        let peers = target.unwrap_or(Path::new("/nowhere")).join("peers");
+        Self {
+            python: peers.join("pypi/bin/python"),
+            crates: peers.join("crates/target/debug/judge"),
+        }
+    }
+
+    /// The package `sigstore` of PyPI, which judges what is by a certificate.
+    fn python(&self, home: &Home, bundle: &str) -> Run {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../xtask/peers/judge.py");
+        judged(home, Command::new(&self.python).args([script, "root.json", bundle]))
+    }
+
+    /// The crate `sigstore-verify`.
+    fn crates(&self, home: &Home, words: &[&str]) -> Run {
+        judged(home, Command::new(&self.crates).arg("root.json").args(words))
+    }
+}
+
+fn judged(home: &Home, command: &mut Command) -> Run {
+    let output = command.current_dir(home.path("work")).stdin(Stdio::null()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Run { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
 }
 
 /// The bundle in the first signature of a folder.
@@ -209,6 +241,78 @@ fn we_believe_bundles_of_the_party() {
                 let refused = fatal(&copy.failure(1)).to_owned();
                 assert_eq!(refused, format!("Source image rejected: {sentence}"));
             }
+        }
+    }
+}
+
+/// Bundles of ours, each with what all of the party says of it, judged by everybody there is.
+#[test]
+fn other_parties_believe_our_bundles() {
+    let (judge, others) = (Judge::find(), Others::find());
+    let Some(judge) = judge.filter(|_| others.python.exists() && others.crates.exists()) else {
+        cannot!("the other parties of sigstore are not installed: cargo xtask test does it");
+    };
+    let home = Home::new();
+    let party = judge.serve(&home);
+    let image = Image::new(1);
+    image.write_oci(&home.path("work/layout"), Some("x"));
+    let digest = image.digest();
+    let key = ["generate-sigstore-key", "--output-prefix", "key", "--passphrase-file", "pass"];
+    home.write("work/pass", "");
+    at_home(&home, &key).success();
+    let url = &party.url;
+    let by_key = "privateKeyFile: key.private\nprivateKeyPassphraseFile: pass\n".to_owned();
+    let token = "e30.eyJzdWIiOiJkZXYifQ.x";
+    let by_certificate =
+        format!("fulcio: {{fulcioURL: {url}, oidcMode: staticToken, oidcIDToken: {token}}}\n");
+    let stamps = format!("timestampAuthorityURL: {url}/api/v1/timestamp\n");
+    for (at, (signer, stamps)) in [
+        (&by_key, ""),
+        (&by_key, stamps.as_str()),
+        (&by_certificate, ""),
+        (&by_certificate, stamps.as_str()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        home.write("work/params", &format!("{signer}rekorURL: {url}\n{stamps}format: bundle\n"));
+        let folder = format!("dir:d{at}");
+        at_home(&home, &[&SIGN[..], &["oci:layout:x", &folder]].concat()).success();
+        let made = bundle(&home, &format!("d{at}"));
+        let mut broken: Value = serde_json::from_slice(&made).unwrap();
+        let stamped = broken.pointer("/verificationMaterial/timestampVerificationData");
+        assert_eq!(stamped.is_some(), !stamps.is_empty());
+        fs_err::write(home.path("work/b.json"), &made).unwrap();
+        // A judge that believes everything would be none.
+        broken["dsseEnvelope"]["payload"] = json!("e30=");
+        home.write("work/broken.json", &broken.to_string());
+        judge.run(&home, &["verify", "root.json", "b.json", "key.pub"]).success();
+        let is_by_key = signer == &by_key;
+        let key: &[&str] = if is_by_key { &["key.pub"] } else { &[] };
+        // The crate reads no times with fractions of a second, which the party's authority gives.
+        if stamps.is_empty() {
+            others.crates(&home, &[&["b.json", digest.hex()], key].concat()).success();
+        }
+        others.crates(&home, &[&["broken.json", digest.hex()], key].concat()).failure(1);
+        let other = "0".repeat(64);
+        others.crates(&home, &[&["b.json", &*other], key].concat()).failure(1);
+        if is_by_key {
+            // It knows no keys.
+            let said = others.python(&home, "b.json").failure(1);
+            assert!(said.stderr.contains("expected certificate in bundle"), "{said}");
+        } else {
+            others.python(&home, "b.json").success();
+            others.python(&home, "broken.json").failure(1);
+        }
+        if !stamps.is_empty() && is_by_key {
+            // We believe the authority for times, too.
+            let root = home.path("work/root.json");
+            let requirement = json!({
+                "type": "sigstoreSigned", "keyPath": home.path("work/key.pub").to_str().unwrap(),
+                "bundleIdentity": "digestOnly", "timestampAuthorityPath": root.to_str().unwrap(),
+            });
+            let policy = policy(&home, &requirement);
+            at_home(&home, &["--policy", &policy, "copy", &folder, "dir:e"]).success();
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod blob;
 
+use std::num::NonZeroUsize;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
@@ -36,8 +38,7 @@ pub(crate) async fn transfer(
     config: Option<&Bytes>,
 ) -> Result<TransferredBlobs, Error> {
     begin(run).await?;
-    // All are in flight at once: what they wait for is a permit, and before that nothing.
-    let mut work: FuturesUnordered<BoxFuture<'_, Result<Part, Error>>> = FuturesUnordered::new();
+    let mut work: Vec<BoxFuture<'_, Result<Part, Error>>> = Vec::new();
     for (at, layer) in plan.layers.iter().enumerate() {
         if layer.wanted == Wanted::Elsewhere {
             continue;
@@ -52,14 +53,24 @@ pub(crate) async fn transfer(
     let elsewhere = |layer: &_| TransferredBlob::of_layer(layer);
     let mut layers: Vec<TransferredBlob> = plan.layers.iter().map(elsewhere).collect();
     let mut config = None;
-    while let Some(part) = work.try_next().await? {
-        match part {
-            Part::Layer(at, transferred) => {
-                if let Some(layer) = layers.get_mut(at) {
-                    *layer = transferred;
-                }
+    let mut take = |part| match part {
+        Part::Layer(at, transferred) => {
+            if let Some(layer) = layers.get_mut(at) {
+                *layer = transferred;
             }
-            Part::Config(bytes) => config = bytes,
+        }
+        Part::Config(bytes) => config = bytes,
+    };
+    if run.job.destination.accepts().concurrency == NonZeroUsize::MIN {
+        // A place that takes one after the other may need what is below a layer before it comes.
+        for one in work {
+            take(one.await?);
+        }
+    } else {
+        // All are in flight at once: what they wait for is a permit, and before that nothing.
+        let mut work: FuturesUnordered<_> = work.into_iter().collect();
+        while let Some(part) = work.try_next().await? {
+            take(part);
         }
     }
     Ok(TransferredBlobs { layers, config })

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::options::{Driver, Options};
 use crate::places::Places;
+use crate::store::Below;
 use crate::temporary::Temporary;
 
 /// What the root of a layer may do that lies on nothing.
@@ -119,18 +120,22 @@ impl Layout {
     }
 
     /// A folder into which a layer can be unpacked, and what it lies in. For vfs it has the files of
-    /// the parent.
-    pub(crate) fn stage(&self, parent: Option<&str>) -> Result<(Temporary, PathBuf)> {
+    /// the layer below.
+    pub(crate) fn stage(&self, below: &Below) -> Result<(Temporary, PathBuf)> {
         let mut temporary = Temporary::new(&self.home().join("tempdirs"))?;
         let root = temporary.addition();
         fs_err::create_dir(&root)?;
-        match (self.kind, parent) {
-            (Driver::Vfs, Some(parent)) => {
-                let from = self.files(parent)?;
-                vfs::copy(parent, &from, &root, self.how.rootless)?;
+        let from = match (self.kind, below) {
+            (Driver::Overlay, _) | (Driver::Vfs, Below::Nothing) => None,
+            (Driver::Vfs, Below::Layer(id)) => Some((id, self.files(id)?)),
+            (Driver::Vfs, Below::Staged { id, root }) => Some((id, root.clone())),
+        };
+        match from {
+            Some((id, from)) => {
+                vfs::copy(id, &from, &root, self.how.rootless)?;
                 same_root(&from, &root)?;
             }
-            (Driver::Vfs | Driver::Overlay, _) => {
+            None => {
                 let mode = self.how.force_mask.unwrap_or(ROOT_MODE);
                 fs_err::set_permissions(&root, Permissions::from_mode(mode))?;
             }

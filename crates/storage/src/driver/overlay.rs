@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Unreadable};
 use crate::files;
 use crate::temporary::Temporary;
 
@@ -33,12 +33,12 @@ pub(super) fn make_home(home: &Path, mount_program: bool) -> Result<()> {
 pub(super) fn files(id: &str, folder: &Path) -> Result<PathBuf> {
     let unsupported = |what| Error::UnsupportedLayer { id: id.to_owned(), what };
     if files::absent_is_none(fs_err::symlink_metadata(folder.join("composefs-data")))?.is_some() {
-        return Err(unsupported("a composefs layer"));
+        return Err(unsupported(Unreadable::Composefs));
     }
     let diff = folder.join("diff");
     let found = fs_err::symlink_metadata(&diff)?;
     if found.is_symlink() {
-        return Err(unsupported("a layer of an additional layer store"));
+        return Err(unsupported(Unreadable::AdditionalStore));
     }
     Ok(diff)
 }

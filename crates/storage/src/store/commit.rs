@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use skopeo_image::{Digest, Timestamp};
 
-use super::{StagedLayer, Store};
+use super::{Below, StagedLayer, Store};
 use crate::contents::Applied;
 use crate::error::{Error, Result};
 use crate::files;
@@ -23,7 +23,8 @@ impl Store {
     /// # Errors
     /// As [`stage`](Self::stage) and [`commit`](Self::commit).
     pub fn put_layer(&self, new: NewLayer, tar: impl Read) -> Result<Layer> {
-        let staged = self.stage(new.parent.as_deref(), tar)?;
+        let below = new.parent.clone().map_or(Below::Nothing, Below::Layer);
+        let staged = self.stage(&below, tar)?;
         self.commit(staged, new)
     }
 

@@ -21,12 +21,30 @@ impl Store {
     /// [`Error::ImageInUse`] if a container has it; or if the store cannot be written.
     pub fn delete_image(&self, id: &str) -> Result<Vec<String>> {
         let mut removed: Vec<Temporary> = Vec::new();
-        let deleted = self.delete_image_into(id, &mut removed);
+        let deleted = self.delete_image_into(id, None, &mut removed);
         drop(removed);
         deleted
     }
 
-    fn delete_image_into(&self, id: &str, removed: &mut Vec<Temporary>) -> Result<Vec<String>> {
+    /// Takes a name from an image. One that has no other name is deleted as by
+    /// [`delete_image`](Self::delete_image).
+    ///
+    /// # Errors
+    /// [`Error::ImageUnknown`] if no image of that id has the name; otherwise as `delete_image`.
+    pub fn remove_name(&self, id: &str, name: &str) -> Result<Vec<String>> {
+        let mut removed: Vec<Temporary> = Vec::new();
+        let deleted = self.delete_image_into(id, Some(name), &mut removed);
+        drop(removed);
+        deleted
+    }
+
+    /// Deletes an image; where a name is given, only that name, unless it is the only one.
+    fn delete_image_into(
+        &self,
+        id: &str,
+        name: Option<&str>,
+        removed: &mut Vec<Temporary>,
+    ) -> Result<Vec<String>> {
         let inner = &self.0;
         self.ready_layers()?;
         let (mut layers, cleaned) = self.write_layers()?;
@@ -41,6 +59,20 @@ impl Store {
             }
         }
         let Some(image) = image else { return Err(self.no_own_image(id)?) };
+        if let Some(name) = name {
+            if !image.names.iter().any(|it| it == name) {
+                return Err(Error::ImageUnknown { id: name.to_owned() });
+            }
+            if image.names.len() > 1 {
+                for list in &mut lists {
+                    if let Some(record) = list.entry(id) {
+                        record.names.retain(|it| it != name);
+                        list.save()?;
+                    }
+                }
+                return Ok(Vec::new());
+            }
+        }
         if let Some(container) = containers.of_image(id) {
             return Err(Error::ImageInUse { container: container.to_owned() });
         }

@@ -1,5 +1,6 @@
 //! A store: opened once, asked and written by many threads.
 
+mod claim;
 mod commit;
 mod delete;
 mod images;
@@ -25,7 +26,8 @@ use crate::options::Options;
 use crate::places::Places;
 use crate::records::LayerRecord;
 
-pub use stage::StagedLayer;
+pub use claim::{Claim, Claimed};
+pub use stage::{Below, StagedLayer};
 
 /// A store of images. Clones are the same store.
 ///

@@ -2,11 +2,9 @@
 
 use std::io::{BufReader, Write};
 
-use skopeo_image::Digest;
-
 use super::Store;
 use crate::contents;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Unreadable};
 use crate::files;
 use crate::lists::{LayerList, chain, read_data};
 
@@ -27,13 +25,14 @@ impl Store {
         Err(Error::ImageUnknown { id: id.to_owned() })
     }
 
-    /// Writes the tar of a layer to `out`, and says what it was: who calls compares. No lock is held
-    /// meanwhile. Should somebody delete the layer, the tar fails.
+    /// Writes the tar of a layer to `out`. Each file is compared with its checksum; whoever calls
+    /// hashes all of it, and compares. No lock is held meanwhile. Should somebody delete the layer,
+    /// the tar fails.
     ///
     /// # Errors
     /// [`Error::LayerUnknown`] if there is no such layer; if a file of it is missing or changed; or
     /// if `out` fails.
-    pub fn layer_tar(&self, id: &str, out: impl Write) -> Result<Digest> {
+    pub fn layer_tar(&self, id: &str, out: impl Write) -> Result<()> {
         let lists = self.layer_lists()?;
         let lists: Vec<&LayerList> = lists.iter().map(AsRef::as_ref).collect();
         let below = chain(&lists, id)?;
@@ -41,7 +40,7 @@ impl Store {
         let recipe = self.find_recipe(id)?;
         let failed = |source| Error::Export { id: id.to_owned(), source };
         let Some(recipe) = recipe else {
-            return Err(Error::UnsupportedLayer { id: id.to_owned(), what: "without a recipe" });
+            return Err(Error::UnsupportedLayer { id: id.to_owned(), what: Unreadable::NoRecipe });
         };
         contents::export(BufReader::with_capacity(1 << 16, recipe), &roots, out).map_err(failed)
     }

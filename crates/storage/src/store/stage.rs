@@ -10,7 +10,35 @@ use super::Store;
 use crate::contents::{self, Applied};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::layer::layer_id;
 use crate::temporary::Temporary;
+
+/// What a layer lies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Below {
+    /// No layer.
+    Nothing,
+    /// The layer of that id, which is in the store.
+    Layer(String),
+    /// A layer that is unpacked, as [`StagedLayer::below`] tells it.
+    Staged {
+        /// The id that it gets in the store.
+        id: String,
+        /// The folder of its files.
+        root: PathBuf,
+    },
+}
+
+impl Below {
+    /// Returns the id of the layer, if there is one.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Nothing => None,
+            Self::Layer(id) | Self::Staged { id, .. } => Some(id),
+        }
+    }
+}
 
 /// A layer that is unpacked, and not yet in the store. It is removed when this is dropped.
 #[derive(Debug)]
@@ -37,27 +65,36 @@ impl StagedLayer {
     pub fn diff_size(&self) -> u64 {
         self.applied.diff_size
     }
+
+    /// Returns this layer as one that another is unpacked onto, while this one is not in the store
+    /// yet; `None` where layers are not unpacked [onto each other](Store::stages_onto_parents).
+    #[must_use]
+    pub fn below(&self) -> Option<Below> {
+        let parent = self.parent.as_ref()?;
+        let id = layer_id(parent.as_deref(), &self.applied.diff_digest);
+        Some(Below::Staged { id, root: self.root.clone() })
+    }
 }
 
 impl Store {
-    /// Whether a layer is unpacked onto a copy of its parent, so that the parent has to be in the
-    /// store before [`stage`](Self::stage) is called. With overlay any number of layers can be
-    /// staged at once, in any order; with vfs those of one image come one after the other.
+    /// Whether a layer is unpacked onto a copy of the layer below, so that this has to be in the
+    /// store, or unpacked, before [`stage`](Self::stage) is called. With overlay any number of layers
+    /// can be staged at once, in any order; with vfs those of one image come one after the other.
     #[must_use]
     pub fn stages_onto_parents(&self) -> bool {
         self.0.layout.copies_parents()
     }
 
     /// Unpacks a layer beside the store, without a lock: `tar` is read to its end, and is no more
-    /// packed. `parent` is looked at only if [`stages_onto_parents`](Self::stages_onto_parents).
+    /// packed. `below` is looked at only if [`stages_onto_parents`](Self::stages_onto_parents).
     ///
     /// # Errors
-    /// If the tar cannot be read or is malformed, if its files cannot be made, or if the parent is
-    /// needed and not there.
-    pub fn stage(&self, parent: Option<&str>, tar: impl Read) -> Result<StagedLayer> {
+    /// If the tar cannot be read or is malformed, if its files cannot be made, or if the layer
+    /// below is needed and not there.
+    pub fn stage(&self, below: &Below, tar: impl Read) -> Result<StagedLayer> {
         self.ready_layers()?;
         let layout = &self.0.layout;
-        let (files, root) = layout.stage(parent)?;
+        let (files, root) = layout.stage(below)?;
         let mut beside = Temporary::new(&self.recipes_in_work())?;
         let recipe = beside.addition();
         let mut open = fs_err::OpenOptions::new();
@@ -72,7 +109,7 @@ impl Store {
         .map_err(Error::Unpack)?;
         split.flush()?;
         split.get_ref().sync_all()?;
-        let parent = layout.copies_parents().then(|| parent.map(str::to_owned));
+        let parent = layout.copies_parents().then(|| below.id().map(str::to_owned));
         Ok(StagedLayer { applied, root, recipe, parent, _temporaries: [files, beside] })
     }
 

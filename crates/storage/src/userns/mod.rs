@@ -72,14 +72,22 @@ fn make(outside: &Outside) -> Result<(), Error> {
     let passwd = read("/etc/passwd");
     let number = uid.to_string();
     let login = ranges::login(&passwd, *uid).or(login.as_deref()).unwrap_or(&number);
-    let users = ranges::of_user(&read("/etc/subuid"), login, *uid);
+    let elsewhere = ranges::is_elsewhere(&read("/etc/nsswitch.conf"));
     // Groups, too, are looked up by the name of the user.
-    let groups = ranges::of_user(&read("/etc/subgid"), login, *uid);
-    for (kind, file, ranges) in [("UID", "subuid", &users), ("GID", "subgid", &groups)] {
-        if ranges.is_empty() {
-            warn!("Found no {kind} ranges set aside for user {login:?} in /etc/{file}.");
-        }
-    }
+    let [users, groups] =
+        [("UID", "subuid", &[][..]), ("GID", "subgid", &["-g"])].map(|(kind, file, options)| {
+            let mut found = Vec::new();
+            if !elsewhere {
+                found = ranges::of_user(&read(&format!("/etc/{file}")), login, *uid);
+            }
+            if found.is_empty() {
+                found = answered(options, login);
+            }
+            if found.is_empty() {
+                warn!("Found no {kind} ranges set aside for user {login:?} in /etc/{file}.");
+            }
+            found
+        });
     let (users, groups) = (ranges::map(*uid, &users), ranges::map(*gid, &groups));
     let helper = Helper::start(&users, &groups);
     let root = Path::new("/");
@@ -107,6 +115,26 @@ fn make(outside: &Outside) -> Result<(), Error> {
         write("gid_map", format!("0 {gid} 1\n"))?;
     }
     write("uid_map", format!("0 {uid} 1\n"))
+}
+
+/// Asks the one program that knows all sources of ranges (NSS), such as directories in the network.
+/// It is not installed everywhere, and does not have to be.
+fn answered(options: &[&str], login: &str) -> Vec<ranges::Range> {
+    let mut command = Command::new("getsubids");
+    command.args(options).arg(login).stdin(Stdio::null());
+    match command.output() {
+        Ok(said) if said.status.success() => {
+            ranges::of_answer(&String::from_utf8_lossy(&said.stdout))
+        }
+        Ok(said) => {
+            debug!("getsubids: {}", String::from_utf8_lossy(&said.stderr).trim());
+            Vec::new()
+        }
+        Err(error) => {
+            debug!("starting getsubids: {error}");
+            Vec::new()
+        }
+    }
 }
 
 fn is_mapped(file: &str) -> bool {

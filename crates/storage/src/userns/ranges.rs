@@ -27,6 +27,31 @@ pub(super) fn of_user(text: &str, name: &str, uid: u32) -> Vec<Range> {
     ranges
 }
 
+/// Returns whether the text of `/etc/nsswitch.conf` names a source of ranges other than the files.
+pub(super) fn is_elsewhere(text: &str) -> bool {
+    let mut sources = text.lines().filter_map(|line| {
+        let (line, _comment) = line.split_once('#').unwrap_or((line, ""));
+        line.trim().strip_prefix("subid:")
+    });
+    sources.next().is_some_and(|line| line.split_whitespace().any(|source| source != "files"))
+}
+
+/// Returns the ranges that `getsubids` answers with, in the order of their numbers: `0: me 100000
+/// 65536` for each. Lines that make no sense are passed over.
+pub(super) fn of_answer(text: &str) -> Vec<Range> {
+    let mut ranges: Vec<Range> = text
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace().rev();
+            let (count, start) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            let range = Range { start, count };
+            (range.start.checked_add(range.count).is_some() && range.count > 0).then_some(range)
+        })
+        .collect();
+    ranges.sort_by_key(|range| range.start);
+    ranges
+}
+
 /// The login name of a user in the text of `/etc/passwd`.
 pub(super) fn login(text: &str, uid: u32) -> Option<&str> {
     text.lines().find_map(|line| {
@@ -64,6 +89,25 @@ mod tests {
         assert_eq!(map(1000, &ranges).join(" "), "0 1000 1 1 300 1 2 100000 5 7 200000 65536");
         assert_eq!(map(7, &[]).join(" "), "0 7 1");
         assert!(of_user(text, "nobody", 1).is_empty());
+    }
+
+    #[test]
+    fn reads_what_getsubids_says() {
+        let text = "0: me 200000 65536\n1: me 100000 5\nno range\n2: me 7 0\n3: me 4294967295 5\n";
+        let expected =
+            [(100_000, 5), (200_000, 65_536)].map(|(start, count)| Range { start, count });
+        assert_eq!(of_answer(text), expected);
+        for (text, expected) in [
+            ("", false),
+            ("passwd: files sss\n", false),
+            ("subid: files\n", false),
+            ("# subid: sss\n", false),
+            ("subid: files # sss\n", false),
+            ("passwd: files\n  subid:\tsss\n", true),
+            ("subid: files sss\n", true),
+        ] {
+            assert_eq!(is_elsewhere(text), expected, "{text}");
+        }
     }
 
     #[test]

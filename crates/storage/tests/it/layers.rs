@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Barrier;
 
 use skopeo_image::{Classify as _, Digest, ErrorClass};
-use skopeo_storage::{Driver, Error, NewLayer, Store, layer_id};
+use skopeo_storage::{Below, Driver, Error, NewLayer, Store, layer_id};
 
 use crate::support::{DRIVERS, Place, base, changes, only_root, skip};
 
@@ -25,8 +25,8 @@ fn a_layer_is_what_it_was() {
         assert_eq!(upper, layer_id(Some(&lower), &Digest::sha256(&changes())));
         for (id, tar) in [(&lower, base()), (&upper, changes())] {
             let mut out = Vec::new();
-            let digest = store.layer_tar(id, &mut out).unwrap();
-            assert_eq!(digest, Digest::sha256(&tar));
+            store.layer_tar(id, &mut out).unwrap();
+            let digest = Digest::sha256(&tar);
             assert!(out == tar, "{driver:?} {id}");
             let layer = store.layer(id).unwrap().unwrap();
             assert_eq!(layer.diff_digest, Some(digest.clone()));
@@ -126,7 +126,7 @@ fn what_is_staged_and_dropped_was_never_there() {
     for driver in DRIVERS {
         let place = Place::new(driver);
         let store = place.store();
-        let staged = store.stage(None, base().as_slice());
+        let staged = store.stage(&Below::Nothing, base().as_slice());
         let Ok(staged) = staged else { skip!("devices are for root") };
         assert_eq!(*staged.diff_digest(), Digest::sha256(&base()));
         assert!(store.layers_by_diff_digest(staged.diff_digest()).unwrap().is_empty());

@@ -37,7 +37,7 @@ fn processes_share_a_store() {
 fn podman_and_we_write_at_once() {
     only_root!();
     let Some(podman) = installed("podman") else { skip!("podman is not installed") };
-    const ROUNDS: u64 = 5;
+    const ROUNDS: u64 = 25;
     for driver in DRIVERS {
         let place = Place::new(driver);
         let theirs: Vec<Sample> = (1000..1000 + ROUNDS).map(Sample::seeded).collect();
@@ -56,7 +56,7 @@ fn podman_and_we_write_at_once() {
         for sample in all {
             assert!(listed.contains(&sample.id()), "{driver:?}: {listed}");
         }
-        assert_eq!(place.list("layers").len(), 1 + 25);
+        assert_eq!(place.list("layers").len(), 1 + 5 * 25);
         place.check();
     }
 }

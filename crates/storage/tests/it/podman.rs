@@ -116,8 +116,7 @@ fn we_read_what_podman_wrote() {
         while let Some(id) = next {
             let expected = layers.next().unwrap();
             let mut tar = Vec::new();
-            let digest = store.layer_tar(&id, &mut tar).unwrap();
-            assert_eq!(digest, Digest::sha256(expected));
+            store.layer_tar(&id, &mut tar).unwrap();
             assert!(tar == *expected);
             next = store.layer(&id).unwrap().unwrap().parent;
         }

@@ -8,9 +8,17 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 use skopeo_image::{Digest, Timestamp};
-use skopeo_storage::{Driver, Image, Layer, NewData, NewImage, NewLayer, Options, Store};
+use skopeo_storage::{
+    Below, Driver, Error, Image, Layer, NewData, NewImage, NewLayer, Options, StagedLayer, Store,
+};
 
 pub(crate) const DRIVERS: [Driver; 2] = [Driver::Overlay, Driver::Vfs];
+
+/// The digest of the tar that comes out of a layer.
+pub(crate) fn tar_digest(store: &Store, id: &str) -> Result<Digest, Error> {
+    let mut tar = Vec::new();
+    store.layer_tar(id, &mut tar).map(|()| Digest::sha256(&tar))
+}
 
 /// Ends a test that cannot run here, loudly; in CI that is a failure.
 macro_rules! skip {
@@ -180,7 +188,7 @@ impl Place {
             assert!(layer.get("flags").is_none(), "{layer}");
             let id = layer["id"].as_str().unwrap();
             ids.push(id.to_owned());
-            let digest = store.layer_tar(id, std::io::sink()).unwrap();
+            let digest = tar_digest(&store, id).unwrap();
             assert_eq!(digest.as_str(), layer["diff-digest"].as_str().unwrap());
         }
         ids.sort();
@@ -271,26 +279,21 @@ impl Sample {
         Digest::sha256(&self.manifest)
     }
 
-    /// Its layers get into a store, staged before any of them is committed where that is possible.
+    /// Its layers get into a store, all of them staged before any is committed.
     pub(crate) fn put_layers(&self, store: &Store) -> skopeo_storage::Result<Option<Layer>> {
-        let mut staged = Vec::new();
-        if !store.stages_onto_parents() {
-            for tar in &self.layers {
-                staged.push(store.stage(None, tar.as_slice())?);
-            }
-        }
-        let mut staged = staged.into_iter();
-        let mut top: Option<Layer> = None;
+        let mut staged: Vec<StagedLayer> = Vec::new();
         for tar in &self.layers {
+            let below = staged.last().and_then(StagedLayer::below).unwrap_or(Below::Nothing);
+            staged.push(store.stage(&below, tar.as_slice())?);
+        }
+        let mut top: Option<Layer> = None;
+        for (tar, staged) in self.layers.iter().zip(staged) {
             let new = NewLayer {
                 parent: top.as_ref().map(|layer| layer.id.clone()),
                 expected_diff: Some(Digest::sha256(tar)),
                 ..NewLayer::default()
             };
-            top = Some(match staged.next() {
-                Some(staged) => store.commit(staged, new)?,
-                None => store.put_layer(new, tar.as_slice())?,
-            });
+            top = Some(store.commit(staged, new)?);
         }
         Ok(top)
     }

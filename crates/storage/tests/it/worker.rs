@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use serde_json::{Value, json};
 use skopeo_storage::{Driver, Options, Store};
 
-use crate::support::{Place, Sample};
+use crate::support::{Place, Sample, tar_digest};
 
 /// What a worker does.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ fn worker() {
                     while let Some(id) = next {
                         // Somebody may delete it meanwhile, as podman may; it is never wrong.
                         let Some(layer) = store.layer(&id).unwrap() else { break };
-                        if let Ok(digest) = store.layer_tar(&id, std::io::sink()) {
+                        if let Ok(digest) = tar_digest(&store, &id) {
                             assert_eq!(Some(digest), layer.diff_digest);
                         }
                         next = layer.parent;

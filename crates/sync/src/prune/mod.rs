@@ -40,7 +40,10 @@ impl Mirror {
         for (place, _) in places.collections() {
             if !matches!(
                 place.kind,
-                CollectionKind::Docker | CollectionKind::Dir | CollectionKind::Oci
+                CollectionKind::Docker
+                    | CollectionKind::Dir
+                    | CollectionKind::Oci
+                    | CollectionKind::Storage
             ) {
                 return Err(Error::refused(format!(
                     "--delete: images cannot be removed from {place}: write a new archive"

@@ -1,8 +1,9 @@
 //! A store of podman and buildah.
 
 use async_trait::async_trait;
+use skopeo_image::Digest;
 
-use super::{Collection, Held};
+use super::{Collection, CollectionError, Held};
 use crate::storage::{self, StorageName};
 use crate::{Destination, Error, ImageName, NameError, Options, Probe};
 
@@ -29,8 +30,32 @@ impl Collection for Store {
         crate::create(name, &self.options).await
     }
 
+    async fn tags(&self, repository: &str) -> Result<Vec<String>, Error> {
+        let any = StorageName::within(&self.place, "any")?;
+        let labels = storage::own_labels(&any, &self.options).await?;
+        let tags =
+            labels.iter().filter_map(|label| label.strip_prefix(repository)?.strip_prefix(':'));
+        // In `registry:5000/x:1` the first colon is before no tag.
+        Ok(tags.filter(|tag| !tag.contains(['/', '@'])).map(str::to_owned).collect())
+    }
+
+    async fn digest(&self, name: &ImageName) -> Result<Option<Digest>, Error> {
+        storage::digest(stored(name)?, &self.options).await
+    }
+
+    async fn remove(&self, name: &ImageName, expected: &Digest) -> Result<Vec<String>, Error> {
+        storage::remove_name(stored(name)?, &self.options, expected).await.map(|()| Vec::new())
+    }
+
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Probe>, Error> {
         crate::look(name, &self.options).await
+    }
+}
+
+fn stored(name: &ImageName) -> Result<&StorageName, Error> {
+    match name {
+        ImageName::Storage(name) => Ok(name),
+        other => Err(CollectionError::OtherCollection(other.to_string()).into()),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{How, Stored};
 /// How a layer came.
 #[derive(Debug)]
 pub(super) enum Came {
-    /// It is unpacked.
+    /// It is unpacked, where layers lie on each other onto what is below it.
     Staged(Box<StagedLayer>, Packed),
     /// It waits for what it lies on, in a file.
     Spooled(File, Packed),

@@ -10,7 +10,7 @@ use skopeo_image::{
     CompressionEdit, Digest, Edit, EncryptionEdit, ImageManifest, LayerEdit, MediaType,
     RawManifest, Timestamp, convert,
 };
-use skopeo_storage::{Layer, NewData, NewImage, NewLayer, Store, layer_id};
+use skopeo_storage::{Below, Layer, NewData, NewImage, NewLayer, Store, layer_id};
 use tracing::debug;
 
 use super::came::{Came, Packed};
@@ -161,7 +161,8 @@ fn put_spooled(
         blob: blob.clone(),
         source: source.into(),
     };
-    let staged = store.stage(parent.as_deref(), tar).map_err(add)?;
+    let below = parent.clone().map_or(Below::Nothing, Below::Layer);
+    let staged = store.stage(&below, tar).map_err(add)?;
     check(staged.diff_digest())?;
     let diff = staged.diff_digest().clone();
     Ok(store.commit(staged, packed.new_layer(parent, &diff)).map_err(add)?)

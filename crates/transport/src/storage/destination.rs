@@ -2,12 +2,14 @@
 //!
 //! Layers are unpacked while they come, beside the store and several at once, and get into it when
 //! the image is committed: only then is it known what lies on what. Where a layer is unpacked onto a
-//! copy of what is below it (vfs), that happens one after the other.
+//! copy of what is below it (vfs), they come one after the other, each onto the one before; a layer of
+//! which it is not known yet what is below it waits in a file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,7 +20,8 @@ use skopeo_image::{
     Compression, Digest, ImageManifest, MAX_CONFIG_SIZE, Manifest, MediaType, RawManifest,
     Signature, Which,
 };
-use skopeo_storage::{Layer, Store};
+use skopeo_storage::{Below, Claim, Claimed, Layer, Store, layer_id};
+use tracing::debug;
 
 use super::came::{Came, Packed};
 use super::commit::{self, Image};
@@ -29,6 +32,12 @@ use crate::{
     Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Options, Probe,
     PutManifestError, Role, Stored, Wish, files,
 };
+
+/// How often it is looked whether another program has brought a layer.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long another program is waited for, which may have stopped.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Opens a store for an image to be written to it.
 pub(crate) async fn create(
@@ -49,6 +58,7 @@ pub(crate) async fn create(
         tmpdir: options.tmpdir.clone(),
         max_unpacked: options.max_unpacked,
         pending: Arc::default(),
+        claims: Mutex::default(),
     })
 }
 
@@ -82,12 +92,16 @@ pub(crate) struct StorageDestination {
     tmpdir: std::path::PathBuf,
     max_unpacked: MaxUnpacked,
     pending: Arc<Mutex<Pending>>,
+    /// The layers that nobody else brings meanwhile.
+    claims: Mutex<BTreeMap<Digest, Claim>>,
 }
 
 /// What has come.
 #[derive(Debug, Default)]
 struct Pending {
     layers: HashMap<Digest, Came>,
+    /// Which blob is which layer, as far as that was told.
+    order: BTreeMap<usize, Digest>,
     configs: HashMap<Digest, Bytes>,
     manifest: Option<RawManifest>,
     origin: Option<RawManifest>,
@@ -107,6 +121,36 @@ impl Pending {
             },
         };
         files::is_wished(size, wish).then_some(Stored { digest, size, how: How::Present })
+    }
+
+    /// What the layer at this place lies on, if all that is below it has come.
+    fn below(&self, at: usize, store: &Store) -> Result<Option<Below>, skopeo_storage::Error> {
+        let mut below = Below::Nothing;
+        for place in 0..at {
+            let Some(digest) = self.order.get(&place) else { return Ok(None) };
+            let next = match self.layers.get(digest) {
+                // The same layer a second time lies on something else.
+                Some(Came::Staged(staged, _)) if self.first(digest) == Some(place) => {
+                    staged.below()
+                }
+                Some(Came::There(layer)) => match &layer.diff_digest {
+                    Some(diff) => {
+                        let there = store.layer(&layer_id(below.id(), diff))?;
+                        there.map(|layer| Below::Layer(layer.id))
+                    }
+                    None => None,
+                },
+                Some(Came::Staged(..) | Came::Spooled(..)) | None => None,
+            };
+            let Some(next) = next else { return Ok(None) };
+            below = next;
+        }
+        Ok(Some(below))
+    }
+
+    /// The first layer that is this blob.
+    fn first(&self, digest: &Digest) -> Option<usize> {
+        self.order.iter().find(|(_, it)| *it == digest).map(|(place, _)| *place)
     }
 }
 
@@ -129,27 +173,38 @@ impl StorageDestination {
         Ok(stored)
     }
 
-    async fn put_layer(&self, blob: Blob) -> Result<Stored, Error> {
+    /// What a layer is to be unpacked onto; `None` if that is not known yet.
+    async fn below(&self, at: usize) -> Result<Option<Below>, Error> {
+        if !self.store.stages_onto_parents() {
+            return Ok(Some(Below::Nothing));
+        }
+        let (store, pending) = (self.store.clone(), self.pending.clone());
+        files::blocking(move || {
+            let pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(pending.below(at, &store).map_err(StorageError::Store)?)
+        })
+        .await
+    }
+
+    async fn put_layer(&self, blob: Blob, at: usize) -> Result<Stored, Error> {
         let (blob, tally) = tally(blob);
         let (compression, blob) = skopeo_blob::sniff(blob).await?;
         let blob = blob.unpacked_within(self.max_unpacked);
-        if self.store.stages_onto_parents() {
+        let Some(below) = self.below(at).await? else {
             let file = File::from_parts(tempfile::tempfile_in(&self.tmpdir)?, &self.tmpdir);
             let written = skopeo_blob::file::write(blob, file).await?;
             let packed = tally.packed(compression)?;
             let stored = packed.stored();
-            self.pending()
-                .layers
-                .insert(stored.digest.clone(), Came::Spooled(written.file, packed));
+            self.came(at, Came::Spooled(written.file, packed), &stored);
             return Ok(stored);
-        }
+        };
         let recode = match compression {
             Compression::Uncompressed => Recode::Keep,
             from => Recode::Decompress { from },
         };
         let store = self.store.clone();
         let staged = skopeo_blob::read_through(skopeo_blob::recode(blob, recode), move |tar| {
-            store.stage(None, tar)
+            store.stage(&below, tar)
         });
         let staged = staged.await.map_err(|error| match error {
             ReadError::Stream(error) => Error::Stream(error),
@@ -157,9 +212,57 @@ impl StorageDestination {
         })?;
         let packed = tally.packed(compression)?;
         let stored = packed.stored();
-        let came = Came::Staged(Box::new(staged), packed);
-        self.pending().layers.insert(stored.digest.clone(), came);
+        self.came(at, Came::Staged(Box::new(staged), packed), &stored);
         Ok(stored)
+    }
+
+    /// Notes which layer a blob is that is there.
+    fn note(&self, wish: &Wish<'_>) {
+        if let Role::Layer(at) = wish.role {
+            self.pending().order.insert(at, wish.blob.digest.clone());
+        }
+    }
+
+    fn came(&self, at: usize, came: Came, stored: &Stored) {
+        let mut pending = self.pending();
+        pending.order.insert(at, stored.digest.clone());
+        pending.layers.insert(stored.digest.clone(), came);
+    }
+
+    /// Asks for the right to bring a layer, and waits while another process does that, unless that one
+    /// may wait for a layer that we bring. Returns whether it has waited.
+    async fn claim(&self, wish: &Wish<'_>) -> Result<bool, Error> {
+        let digest = &wish.blob.digest;
+        let begun = Instant::now();
+        let mut waited = false;
+        loop {
+            if self.is_decided(digest, begun)? {
+                return Ok(waited);
+            }
+            if !waited {
+                debug!("waiting for layer {digest}, which another program brings");
+            }
+            waited = true;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Returns whether a layer need not be waited for any longer: we bring it, or have to.
+    fn is_decided(&self, digest: &Digest, begun: Instant) -> Result<bool, Error> {
+        let claimed = self.store.claim(digest).map_err(StorageError::Store)?;
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match claimed {
+            Claimed::Now(claim) => {
+                claims.insert(digest.clone(), claim);
+                true
+            }
+            // It is there when an image gets into the store, maybe this one.
+            Claimed::Here => true,
+            // Of two that wait for each other each would have to wait for a greater one.
+            Claimed::Elsewhere => {
+                !claims.keys().all(|held| held < digest) || begun.elapsed() >= PATIENCE
+            }
+        })
     }
 
     /// A layer of the store that a blob would become.
@@ -250,10 +353,16 @@ impl Destination for StorageDestination {
     }
 
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
-        if let Some(stored) = self.pending().came(wish) {
+        let came = self.pending().came(wish);
+        if let Some(stored) = came {
+            self.note(wish);
             return Ok(Some(stored));
         }
-        let Some(layer) = self.find(wish).await? else { return Ok(None) };
+        let mut found = self.find(wish).await?;
+        if found.is_none() && matches!(wish.role, Role::Layer(_)) && self.claim(wish).await? {
+            found = self.find(wish).await?;
+        }
+        let Some(layer) = found else { return Ok(None) };
         let digest = wish.blob.digest.clone();
         let size = if layer.diff_digest.as_ref() == Some(&digest) {
             layer.diff_size
@@ -262,13 +371,14 @@ impl Destination for StorageDestination {
         };
         let Some(size) = wish.blob.size.or(size) else { return Ok(None) };
         self.pending().layers.entry(digest.clone()).or_insert(Came::There(Box::new(layer)));
+        self.note(wish);
         Ok(Some(Stored { digest, size, how: How::Present }))
     }
 
     async fn put_blob(&self, blob: Blob, role: Role) -> Result<Stored, Error> {
         match role {
             Role::Config => self.put_config(blob).await,
-            Role::Layer(_) => self.put_layer(blob).await,
+            Role::Layer(at) => self.put_layer(blob, at).await,
         }
     }
 
@@ -294,12 +404,13 @@ impl Destination for StorageDestination {
     }
 
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
-        let Self { name, store, pending, max_unpacked, .. } = *self;
+        let Self { name, store, pending, max_unpacked, claims, .. } = *self;
         let top = top.clone();
         files::blocking(move || {
             let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
             let pending = std::mem::take(&mut *pending);
-            let Pending { layers, mut configs, manifest, origin, metadata, signatures } = pending;
+            let Pending { layers, mut configs, manifest, origin, metadata, signatures, .. } =
+                pending;
             if manifest.is_none_or(|manifest| manifest.bytes != top.bytes) {
                 return Err(Error::NothingToCommit);
             }
@@ -318,7 +429,9 @@ impl Destination for StorageDestination {
                 layers,
                 max_unpacked,
             };
-            commit::commit(&store, &name, image)
+            let committed = commit::commit(&store, &name, image);
+            drop(claims);
+            committed
         })
         .await
     }

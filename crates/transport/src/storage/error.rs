@@ -210,6 +210,7 @@ impl Classify for StorageError {
             Self::Store(skopeo_storage::Error::ImageInUse { .. }) => {
                 Some("`podman ps --all --external` shows the containers; `podman rm` removes one")
             }
+            Self::Store(source) => return source.hint(),
             _ => None,
         };
         hint.map(str::to_owned)

@@ -12,6 +12,8 @@ mod opened;
 mod signatures;
 mod source;
 
+use skopeo_image::Digest;
+
 use crate::probe::Unopened;
 use crate::{Error, ImageName, Options, Probe, files};
 
@@ -41,6 +43,56 @@ pub(crate) async fn labels(any: &StorageName, options: &Options) -> Result<Vec<S
         labels.sort_unstable();
         labels.dedup();
         Ok(labels)
+    })
+    .await
+}
+
+/// The names of the images that lie in the store itself; none if there is no store.
+pub(crate) async fn own_labels(any: &StorageName, options: &Options) -> Result<Vec<String>, Error> {
+    let (any, config) = (any.clone(), options.config.clone());
+    files::blocking(move || {
+        if !opened::is_there(&any, &config)? {
+            return Ok(Vec::new());
+        }
+        let (store, _) = opened::open(&any, &config)?;
+        let images = store.images().map_err(StorageError::Store)?.into_iter();
+        Ok(images.filter(|image| !image.read_only).flat_map(|image| image.names).collect())
+    })
+    .await
+}
+
+/// The digest of the manifest of an image, by its name.
+pub(crate) async fn digest(name: &StorageName, options: &Options) -> Result<Option<Digest>, Error> {
+    let (name, config) = (name.clone(), options.config.clone());
+    let platforms = options.storage.platforms.clone();
+    files::blocking(move || {
+        let (store, name) = opened::open(&name, &config)?;
+        let image = opened::resolve(&store, &name, &platforms)?;
+        Ok(image.data(opened::MANIFEST).and_then(|data| data.digest.clone()))
+    })
+    .await
+}
+
+/// Takes a name from the image of that digest; one that has no other is deleted, with the layers that
+/// nothing else needs.
+pub(crate) async fn remove_name(
+    name: &StorageName,
+    options: &Options,
+    expected: &Digest,
+) -> Result<(), Error> {
+    let (name, config, expected) = (name.clone(), options.config.clone(), expected.clone());
+    let platforms = options.storage.platforms.clone();
+    files::blocking(move || {
+        let (store, settled) = opened::open(&name, &config)?;
+        let image = opened::resolve(&store, &settled, &platforms)?;
+        let found = image.data(opened::MANIFEST).and_then(|data| data.digest.clone());
+        if found.as_ref() != Some(&expected) {
+            return Err(Error::Rewritten(format!("containers-storage:{name}")));
+        }
+        let reference = settled.reference().map(ToString::to_string).unwrap_or_default();
+        let layers = store.remove_name(&image.id, &reference).map_err(StorageError::Store)?;
+        tracing::debug!("took {reference:?} from image {:?}, {} layers", image.id, layers.len());
+        Ok(())
     })
     .await
 }

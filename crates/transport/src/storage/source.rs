@@ -166,7 +166,7 @@ impl Source for StorageSource {
                 let store = self.inner.store.clone();
                 let bytes = file::generate(move |out| {
                     let made = store.layer_tar(&id, out).map_err(StorageError::Store);
-                    made.map(drop).map_err(|error| BoxError::from(Error::from(error)))
+                    made.map_err(|error| BoxError::from(Error::from(error)))
                 });
                 Ok(Unverified::new(bytes, size))
             }

@@ -74,6 +74,7 @@ pub(super) fn document(
     envelope: &Envelope,
     signer: Signer<'_>,
     entry: Option<Value>,
+    stamp: Option<Vec<u8>>,
 ) -> Result<Vec<u8>, SignError> {
     let mut material = match signer {
         Signer::Key(der) => json!({"publicKey": {"hint": hint(&der)}}),
@@ -82,10 +83,13 @@ pub(super) fn document(
             json!({"certificate": {"rawBytes": STANDARD.encode(block.contents())}})
         }
     };
-    if let Some(entry) = entry
-        && let Some(members) = material.as_object_mut()
-    {
-        members.insert("tlogEntries".to_owned(), json!([entry]));
+    if let Some(members) = material.as_object_mut() {
+        members.extend(entry.map(|entry| ("tlogEntries".to_owned(), json!([entry]))));
+        members.extend(stamp.map(|stamp| {
+            let stamps = json!([{"signedTimestamp": STANDARD.encode(stamp)}]);
+            let name = "timestampVerificationData".to_owned();
+            (name, json!({"rfc3161Timestamps": stamps}))
+        }));
     }
     let bundle = json!({
         "mediaType": MEDIA_TYPE,

@@ -10,6 +10,7 @@ mod key;
 mod payload;
 pub mod rekor;
 mod sigstore;
+mod stamp;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -23,6 +24,7 @@ pub use cosign_key::{DecryptError, KeyError, KeyPair};
 pub use key::PrivateKey;
 pub use payload::Payload;
 pub use sigstore::{Format, Log, Sigstore};
+pub use stamp::{QUERY_TYPE, REPLY_TYPE, TimeAuthority};
 
 /// Whoever signs manifests.
 #[async_trait]

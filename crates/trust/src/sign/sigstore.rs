@@ -12,7 +12,9 @@ use skopeo_image::{RawManifest, Reference, Signature, SignatureKind};
 
 use super::fulcio::Certificate;
 use super::key::PrivateKey;
+use super::stamp::{self, TimeAuthority};
 use super::{Payload, SignError, Signer, bundle, rekor};
+use crate::sigstore::stamp::require_of;
 
 /// The media type of payloads.
 const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -53,13 +55,14 @@ pub struct Sigstore {
     key: PrivateKey,
     certificate: Option<Certificate>,
     log: Option<Arc<dyn Log>>,
+    times: Option<Arc<dyn TimeAuthority>>,
 }
 
 impl Sigstore {
     /// Signs with that key.
     #[must_use]
     pub fn new(key: PrivateKey) -> Self {
-        Self { format: Format::default(), key, certificate: None, log: None }
+        Self { format: Format::default(), key, certificate: None, log: None, times: None }
     }
 
     /// The same, with a certificate of the key.
@@ -78,6 +81,13 @@ impl Sigstore {
     #[must_use]
     pub fn logged(self, log: Arc<dyn Log>) -> Self {
         Self { log: Some(log), ..self }
+    }
+
+    /// The same, with the time of each bundle as that authority signs it. Attachments have no place
+    /// for it.
+    #[must_use]
+    pub fn stamped(self, times: Arc<dyn TimeAuthority>) -> Self {
+        Self { times: Some(times), ..self }
     }
 }
 
@@ -129,6 +139,14 @@ impl Sigstore {
 
     async fn bundle(&self, statement: Vec<u8>) -> Result<Signature, SignError> {
         let envelope = bundle::Envelope::sign(&self.key, statement)?;
+        let mut stamp = None;
+        if let Some(times) = &self.times {
+            let answer = times.stamp(stamp::query(envelope.signature())).await;
+            let answer = answer.map_err(SignError::Refused)?;
+            let of_it = require_of(&answer, envelope.signature());
+            of_it.map_err(|why| SignError::Refused(why.into()))?;
+            stamp = Some(answer);
+        }
         let mut entry = None;
         if let Some(log) = &self.log {
             let proposed = rekor::envelope_entry(&envelope.json(), &self.signer_pem()?);
@@ -143,7 +161,7 @@ impl Sigstore {
         };
         Ok(Signature::Sigstore {
             mime_type: bundle::MEDIA_TYPE.to_owned(),
-            payload: bundle::document(&envelope, signer, entry)?.into(),
+            payload: bundle::document(&envelope, signer, entry, stamp)?.into(),
             annotations: BTreeMap::new(),
         })
     }

@@ -11,7 +11,7 @@ mod pem;
 mod public_key;
 mod record;
 mod rekor;
-mod stamp;
+pub(crate) mod stamp;
 pub(crate) mod statement;
 mod trusted_root;
 mod validity;

@@ -1,5 +1,7 @@
 //! What a log has to have of a signature that is in a bundle: the entry's body.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -78,6 +80,38 @@ struct DsseSignature {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Intoto {
+    content: IntotoContent,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct IntotoContent {
+    envelope: IntotoEnvelope,
+    #[serde(rename = "hash")]
+    _hash: Hash,
+    payload_hash: Hash,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct IntotoEnvelope {
+    #[serde(rename = "payloadType")]
+    _payload_type: String,
+    signatures: Vec<IntotoSignature>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct IntotoSignature {
+    public_key: Bytes,
+    sig: Bytes,
+    #[serde(default, rename = "keyid")]
+    _keyid: Option<String>,
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HashedRekord2 {
     #[serde(rename = "hashedRekordV002")]
@@ -145,6 +179,17 @@ pub(super) fn matches(entry: &Entry, signed: Signed<'_>) -> Result<(), String> {
             same(payload, &found.payload_hash.algorithm, &unhex(&found.payload_hash.value)?)?;
             let [one] = found.signatures.as_slice() else { return Err(other("signature")) };
             signed.is_by(&one.signature.0, pem_of(&one.verifier)?)
+        }
+        ("intoto", "0.0.2", Some(payload)) => {
+            let Intoto { content } = spec(body, kind, version)?;
+            let hash = &content.payload_hash;
+            same(payload, &hash.algorithm, &unhex(&hash.value)?)?;
+            let [one] = content.envelope.signatures.as_slice() else {
+                return Err(other("signature"));
+            };
+            // It is base64 of what the envelope has, and that is base64.
+            let signature = STANDARD.decode(&one.sig.0).map_err(|_| other("signature"))?;
+            signed.is_by(&signature, pem_of(&one.public_key)?)
         }
         ("hashedrekord", "0.0.2", _) => {
             let HashedRekord2 { record } = spec(body, kind, version)?;

@@ -60,6 +60,17 @@ pub(super) fn verify(
     Err(because)
 }
 
+/// Refuses an answer that is no time of that signature. Who signed it is not looked at.
+pub(crate) fn require_of(answer: &[u8], signature: &[u8]) -> Result<(), &'static str> {
+    let token = Token::parse(answer).ok_or("the authority for times answered with none")?;
+    let info = Info::parse(token.content).ok_or("the authority for times answered with none")?;
+    if hash::by_number(info.algorithm, signature).as_deref() == Some(info.imprint) {
+        Ok(())
+    } else {
+        Err("the authority for times answered with that of something else")
+    }
+}
+
 /// A signed message, taken apart.
 struct Token<'a> {
     content: &'a [u8],

@@ -292,6 +292,36 @@ fn judgements() {
         LOGGED,
         &[foreign(rekord.to_string().replace("sha256", "sha512"))],
     );
+    // Older clients had attestations logged like this. What the envelope has is in it twice encoded.
+    let twice = base64(base64(&good.signature).as_bytes());
+    let intoto = json!({
+        "apiVersion": "0.0.2",
+        "kind": "intoto",
+        "spec": {"content": {
+            "envelope": {
+                "payloadType": "application/vnd.in-toto+json",
+                "signatures": [{"publicKey": base64(good.pem.as_bytes()), "sig": twice}],
+            },
+            "hash": {"algorithm": "sha256", "value": "00".repeat(32)},
+            "payloadHash": {"algorithm": "sha256", "value": skopeo_image::Digest::sha256(good.payload.as_bytes()).hex()},
+        }},
+    });
+    rows.row("log: intoto", LOGGED, &[foreign(intoto.to_string())]);
+    for (label, pointer, value) in [
+        ("version", "/apiVersion", json!("0.0.1")),
+        ("payload", "/spec/content/payloadHash/value", json!("00".repeat(32))),
+        ("signature", "/spec/content/envelope/signatures/0/sig", json!(base64(&good.signature))),
+        (
+            "key",
+            "/spec/content/envelope/signatures/0/publicKey",
+            json!(base64(cast.other.pem().as_bytes())),
+        ),
+        ("number of signatures", "/spec/content/envelope/signatures", json!([])),
+    ] {
+        let mut body = intoto.clone();
+        *body.pointer_mut(pointer).unwrap() = value;
+        rows.row(&format!("log: intoto of another {label}"), LOGGED, &[foreign(body.to_string())]);
+    }
     let verifier = json!({"keyDetails": "PKIX_ECDSA_P256_SHA_256", "publicKey": {"rawBytes": base64(&cast.pair.der())}});
     let newer = json!({
         "apiVersion": "0.0.2",

@@ -230,6 +230,11 @@ impl Stamper {
         self.stamp_changed(signature, time, |_| {})
     }
 
+    /// The same about what has this hash, by SHA-256.
+    pub(crate) fn stamp_hash(&self, hash: &[u8], time: &str) -> Vec<u8> {
+        self.stamp_hash_changed(hash, time, |_| {})
+    }
+
     /// The same, what is signed changed before.
     pub(crate) fn stamp_changed(
         &self,
@@ -237,9 +242,18 @@ impl Stamper {
         time: &str,
         change: impl Fn(&mut Vec<u8>),
     ) -> Vec<u8> {
+        self.stamp_hash_changed(&sha256(signature), time, change)
+    }
+
+    fn stamp_hash_changed(
+        &self,
+        hash: &[u8],
+        time: &str,
+        change: impl Fn(&mut Vec<u8>),
+    ) -> Vec<u8> {
         let sha256_ = tlv(0x30, &[&oid(&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1])]);
         let time_info = oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 1, 4]);
-        let imprint = tlv(0x30, &[&sha256_, &tlv(4, &[&sha256(signature)])]);
+        let imprint = tlv(0x30, &[&sha256_, &tlv(4, &[hash])]);
         let number = tlv(2, &[&[1]]);
         let mut info = tlv(
             0x30,

@@ -11,9 +11,11 @@ use aws_lc_rs::signature::{
 use serde_json::{Value, json};
 use skopeo_image::{Digest, Reference, Signature, SignatureKind};
 use skopeo_trust::sign::fulcio::Certificate;
-use skopeo_trust::sign::{Format, Log, PrivateKey, SignError, Signer as _, Sigstore};
+use skopeo_trust::sign::{
+    Format, Log, PrivateKey, SignError, Signer as _, Sigstore, TimeAuthority,
+};
 
-use crate::bundling::{BOTH, entry};
+use crate::bundling::{BOTH, Stamper, entry};
 use crate::world::*;
 
 const NAME: &str = "example.com/app:1";
@@ -97,6 +99,32 @@ impl Rekor {
     }
 }
 
+/// An authority for times that stamps what it is asked about, or something else.
+#[derive(Debug)]
+struct Times {
+    stamper: Stamper,
+    of: Option<&'static [u8]>,
+}
+
+#[async_trait::async_trait]
+impl TimeAuthority for Times {
+    async fn stamp(&self, query: Vec<u8>) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+        // The hash is before the wish for the certificate.
+        let hash = &query[query.len() - 35..query.len() - 3];
+        Ok(match self.of {
+            None => self.stamper.stamp_hash(hash, "20260501120000Z"),
+            Some(b"") => b"no time".to_vec(),
+            Some(other) => self.stamper.stamp(other, "20260501120000Z"),
+        })
+    }
+}
+
+fn stamper(authority: &Authority) -> Stamper {
+    Stamper(authority.certify(|it| {
+        it.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::TimeStamping];
+    }))
+}
+
 fn signed(signer: &Sigstore) -> Result<Signature, SignError> {
     now(signer.sign(&manifest(), &Reference::parse_normalized(NAME).unwrap()))
 }
@@ -176,6 +204,37 @@ fn answers_of_no_use_are_refused() {
         let log = Rekor { pair: Arc::new(Pair::new()), without: Some(without) };
         let (key, _) = PrivateKey::generate().unwrap();
         let signer = Sigstore::new(key).in_format(Format::Bundle).logged(Arc::new(log));
+        assert_eq!(signed(&signer).unwrap_err().to_string(), sentence);
+    }
+}
+
+#[test]
+fn times_are_in_the_bundle() {
+    let authority = Authority::root("stamping");
+    for (logged, more) in [(false, ""), (true, r#","rekorPublicKeyPath":"log""#)] {
+        let log = Arc::new(Pair::new());
+        let (key, _) = PrivateKey::generate().unwrap();
+        let files = [
+            ("key", key.public_pem().unwrap().into_bytes()),
+            ("log", log.pem().into_bytes()),
+            ("stamps", authority.pem().into_bytes()),
+        ];
+        let times = Times { stamper: stamper(&authority), of: None };
+        let mut signer = Sigstore::new(key).in_format(Format::Bundle).stamped(Arc::new(times));
+        if logged {
+            signer = signer.logged(Arc::new(Rekor { pair: log, without: None }));
+        }
+        let asked = format!(r#""keyPath":"key","timestampAuthorityPath":"stamps"{more}"#);
+        let policy = policy(&requirement(&asked), &files);
+        assert_eq!(outcome(&policy, NAME, &[signed(&signer).unwrap()]), "ok", "{more}");
+    }
+    for (of, sentence) in [
+        (&b"something else"[..], "the authority for times answered with that of something else"),
+        (b"", "the authority for times answered with none"),
+    ] {
+        let (key, _) = PrivateKey::generate().unwrap();
+        let times = Times { stamper: stamper(&authority), of: Some(of) };
+        let signer = Sigstore::new(key).in_format(Format::Bundle).stamped(Arc::new(times));
         assert_eq!(signed(&signer).unwrap_err().to_string(), sentence);
     }
 }

@@ -34,6 +34,13 @@ impl Place {
         place
     }
 
+    /// Adds lines to storage.conf.
+    pub(crate) fn configure(&self, lines: &str) {
+        let path = self.home.path("home/.config/containers/storage.conf");
+        let text = fs_err::read_to_string(&path).unwrap();
+        fs_err::write(path, text + lines).unwrap();
+    }
+
     /// Runs ours.
     pub(crate) fn skopeo(&self, arguments: &[&str]) -> Run {
         run(&self.home, env!("CARGO_BIN_EXE_skopeo"), arguments)

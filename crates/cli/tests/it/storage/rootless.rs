@@ -196,6 +196,34 @@ fn without_ids_the_user_is_all_there_is() {
     assert!(!run.stderr.contains("ranges"), "{run}");
 }
 
+/// Where the files say nothing, the program is asked that knows all other sources.
+#[test]
+fn ids_that_are_set_aside_elsewhere_are_asked_for() {
+    if let Some(why) = refused() {
+        skip!("{why}");
+    }
+    let user = User::new(false);
+    user.image("mine", 0);
+    let folder = user.place.home.path("tmp/bin");
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" >> {}\necho \"0: walter {ASIDE} 65536\"\n",
+        user.place.home.path("tmp/asked").display()
+    );
+    user.place.home.write("tmp/bin/getsubids", &script);
+    let status = Command::new("chmod").args(["-R", "755"]).arg(&folder).status().unwrap();
+    assert!(status.success());
+    user.give();
+    let path = format!("PATH={}:/usr/sbin:/usr/bin:/sbin:/bin", folder.display());
+    let words = [&path, &user.program, "copy", "dir:mine", "containers-storage:a"];
+    // Debian's own helpers look into the files alone, and refuse; the user's one id is left then.
+    let run = user.run("/usr/bin/env", &words).success();
+    let asked = fs_err::read_to_string(user.place.home.path("tmp/asked")).unwrap();
+    assert_eq!(asked, "walter\n-g walter\n");
+    assert!(!run.stderr.contains("Found no UID ranges"), "{run}");
+    assert!(run.stderr.contains("running newgidmap"), "{run}");
+    assert_eq!(user.owner(), (USER, USER));
+}
+
 /// Inside of what podman or buildah made, no second namespace is made; exit codes come through.
 #[test]
 fn who_is_inside_stays_there() {

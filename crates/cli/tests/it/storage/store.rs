@@ -1,5 +1,7 @@
 //! What is in a store after a copy, and what comes out of it.
 
+use std::process::Stdio;
+
 use serde_json::Value;
 use skopeo_image::{Compression, Digest};
 use skopeo_testkit::run::original;
@@ -262,6 +264,20 @@ fn what_is_not_what_it_was_fails() {
     let failed = place.skopeo(&["copy", "containers-storage:a", "dir:out"]).failure(1);
     assert!(fatal(&failed).contains("file integrity checksum failed for"), "{failed}");
 
+    // What cannot be made into its tar again is refused by name, and it is said what to do.
+    let layer = place.folders().remove(0);
+    let recipe = place.home.path(format!("store/overlay-layers/{layer}.tar-split.gz"));
+    fs_err::remove_file(recipe).unwrap();
+    let failed = place.skopeo(&["copy", "containers-storage:a", "dir:out"]).failure(1);
+    let sentence = format!("layer {layer:?} is without a recipe, which cannot be read here");
+    assert!(fatal(&failed).contains(&sentence), "{failed}");
+    assert!(failed.stderr.contains("hint: its file tar-split.gz is missing"), "{failed}");
+    place.home.write(&format!("store/overlay/{layer}/composefs-data"), "");
+    let failed = place.skopeo(&["copy", "containers-storage:a", "dir:out"]).failure(1);
+    let sentence = format!("layer {layer:?} is a composefs layer, which cannot be read here");
+    assert!(fatal(&failed).contains(&sentence), "{failed}");
+    assert!(failed.stderr.contains("hint: `podman push` and `podman save` read"), "{failed}");
+
     let lying = Place::new("overlay");
     let image = Image::builder(10).layers(1).build();
     let folder = lying.home.path("work/image");
@@ -288,6 +304,47 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
         if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
     }
     found
+}
+
+/// Two programs that want the same layers at once: one brings them, and the other waits for it.
+#[test]
+fn who_comes_second_waits_for_the_layers() {
+    if let Some(lack) = lacking(&[]) {
+        skip!("{lack}");
+    }
+    for driver in DRIVERS {
+        let place = Place::new(driver);
+        let registry = Registry::start();
+        let image = Image::builder(90).layer_size(200_000).layers(2).build();
+        image.push(&registry, "ns/app:1");
+        let from = format!("{}/ns/app:1", registry.host());
+        let before = registry.lines().len();
+        let words = ["sync", "--limit-rate=64KiB", "--src-tls-verify=false", "--src", "docker"];
+        let words = [&words[..], &["--dest", "containers-storage", &from, ""]].concat();
+        let mut first = place.home.command(env!("CARGO_BIN_EXE_skopeo"));
+        let mut first = first.args(&words).stdin(Stdio::null()).spawn().unwrap();
+        // It has said which layers it brings.
+        let locks = place.home.path(format!("running/{driver}-locks"));
+        let claimed = || fs_err::read_dir(&locks).map_or(0, Iterator::count);
+        while claimed() < 2 {
+            assert!(first.try_wait().unwrap().is_none(), "it ended too soon");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let second = ["--debug", "copy", "--src-tls-verify=false"];
+        let source = format!("docker://{from}");
+        let second = place
+            .skopeo(&[&second[..], &[&source, "containers-storage:h.io/second:1"]].concat())
+            .success();
+        assert!(second.stderr.contains("which another program brings"), "{second}");
+        assert!(first.wait().unwrap().success());
+        let asked = registry.lines().split_off(before);
+        let layers =
+            asked.iter().filter(|line| line.starts_with("GET") && line.contains("/blobs/"));
+        // Two layers, and the config for each.
+        assert_eq!(layers.count(), 4, "{asked:?}");
+        assert_eq!(place.list("images")[0]["names"].as_array().unwrap().len(), 2);
+        assert_eq!(claimed(), 0);
+    }
 }
 
 /// All images of a repository come into a store, and all of a store into a layout.
@@ -390,4 +447,138 @@ fn additional_stores_are_read_and_never_written() {
     assert!(fatal(&refused).contains("read only"), "{refused}");
     assert_eq!(lender.list("images").len(), 1);
     lender.skopeo(&["copy", "containers-storage:h.io/base:1", "dir:out"]).success();
+}
+
+/// `imagestore`: images and their layers lie in another folder than containers.
+#[test]
+fn images_lie_in_a_store_of_their_own() {
+    if let Some(lack) = lacking(&[]) {
+        skip!("{lack}");
+    }
+    for driver in DRIVERS {
+        let place = Place::new(driver);
+        let elsewhere = place.home.path("images");
+        place.configure(&format!("imagestore = {elsewhere:?}\n"));
+        let image = sample(60);
+        write(&place.home, &image, "a");
+        place.skopeo(&["copy", "oci:layout:a", "containers-storage:h.io/a:1"]).success();
+        for (kind, listed) in [("images", 1), ("layers", 3)] {
+            let below = format!("{driver}-{kind}/{kind}.json");
+            let bytes = fs_err::read(elsewhere.join(&below)).unwrap();
+            let list: Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(list.as_array().unwrap().len(), listed, "{below}");
+        }
+        assert!(place.list("images").is_empty() && place.list("layers").is_empty());
+        assert!(place.folders().is_empty());
+        place.skopeo(&["copy", "containers-storage:h.io/a:1", "dir:out"]).success();
+        place.skopeo(&["delete", "containers-storage:h.io/a:1"]).success();
+        let bytes = fs_err::read(elsewhere.join(format!("{driver}-layers/layers.json"))).unwrap();
+        assert_eq!(bytes, b"[]");
+    }
+}
+
+/// `transient_store`: what is told of containers lies in the run folder; images stay.
+#[test]
+fn images_stay_in_a_transient_store() {
+    if let Some(lack) = lacking(&[]) {
+        skip!("{lack}");
+    }
+    for driver in DRIVERS {
+        let place = Place::new(driver);
+        place.configure("transient_store = true\n");
+        write(&place.home, &sample(61), "a");
+        place.skopeo(&["copy", "oci:layout:a", "containers-storage:h.io/a:1"]).success();
+        assert_eq!(place.list("images").len(), 1);
+        assert_eq!(place.list("layers").len(), 3);
+        let lock = format!("{driver}-containers/containers.lock");
+        assert!(place.home.path("running").join(&lock).exists());
+        assert!(!place.home.path("store").join(&lock).exists());
+        place.skopeo(&["copy", "containers-storage:h.io/a:1", "dir:out"]).success();
+        place.skopeo(&["delete", "containers-storage:h.io/a:1"]).success();
+        assert!(place.list("layers").is_empty());
+    }
+}
+
+/// Layers are unpacked while they come, with vfs too: nothing waits in the folder for temporary
+/// files, which is not even there.
+#[test]
+fn nothing_is_written_beside_the_store() {
+    if let Some(lack) = lacking(&[]) {
+        skip!("{lack}");
+    }
+    for driver in DRIVERS {
+        let place = Place::new(driver);
+        let image = Image::builder(62)
+            .layer_of(1, Compression::Gzip)
+            .layer_of(2, Compression::Zstd)
+            .layer_of(3, Compression::Uncompressed)
+            .build();
+        write(&place.home, &image, "a");
+        let missing = place.home.path("missing").display().to_string();
+        let copy = |from: &str, to: &str| place.skopeo(&["--tmpdir", &missing, "copy", from, to]);
+        copy("oci:layout:a", "containers-storage:h.io/a:1").success();
+        // The first two are there.
+        let more = Image::builder(63)
+            .layer_of(1, Compression::Gzip)
+            .layer_of(2, Compression::Zstd)
+            .layer_of(4, Compression::Gzip)
+            .build();
+        write(&place.home, &more, "b");
+        copy("oci:layout:b", "containers-storage:h.io/b:1").success();
+        assert_eq!(place.list("layers").len(), 4, "{driver}");
+        for name in ["a", "b"] {
+            let from = format!("containers-storage:h.io/{name}:1");
+            place.skopeo(&["copy", &from, &format!("dir:{name}")]).success();
+        }
+    }
+}
+
+/// What a mirror deletes in a store are names; an image goes with its last one.
+#[test]
+fn superfluous_names_are_deleted_in_a_store() {
+    if let Some(lack) = lacking(&["podman"]) {
+        skip!("{lack}");
+    }
+    let place = Place::new("overlay");
+    let registry = Registry::start();
+    for number in 1..5 {
+        let image = Image::builder(400 + number)
+            .layer_of(1, Compression::Gzip)
+            .layer_of(number, Compression::Gzip)
+            .build();
+        image.push(&registry, &format!("ns/app:{number}"));
+    }
+    let from = format!("{}/ns/app", registry.host());
+    let sync = ["sync", "--src-tls-verify=false", "--src", "docker", "--dest"];
+    let mirror: Vec<&str> =
+        sync.into_iter().chain(["containers-storage", "--delete", &from, ""]).collect();
+    place.skopeo(&mirror).success();
+    assert_eq!(place.list("images").len(), 4);
+    // Another name keeps the image, and a container does, too.
+    place.ask("podman", &["tag", &format!("{from}:2"), "h.io/kept:1"]);
+    write(&place.home, &Image::builder(70).layers(1).build(), "own");
+    place.skopeo(&["copy", "oci:layout:own", "containers-storage:h.io/own:1"]).success();
+    for number in 2..5 {
+        let name = registry.docker(&format!("ns/app:{number}"));
+        place.skopeo(&["delete", "--tls-verify=false", &name]).success();
+    }
+    let container = place.ask("podman", &["create", &format!("{from}:4"), "/bin/sh"]);
+    let failed = place.skopeo(&mirror).failure(1);
+    assert!(failed.stderr.contains("image is in use by a container"), "{failed}");
+    let mut names: Vec<String> = place
+        .list("images")
+        .iter()
+        .flat_map(|image| image["names"].as_array().unwrap().clone())
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    let mut expected =
+        vec![format!("{from}:1"), format!("{from}:4"), "h.io/kept:1".into(), "h.io/own:1".into()];
+    expected.sort();
+    assert_eq!(names, expected);
+    place.ask("podman", &["rm", &container]);
+    place.skopeo(&mirror).success();
+    assert_eq!(place.list("images").len(), 3);
+    place.ask("podman", &["image", "exists", "h.io/kept:1"]);
+    place.skopeo(&["copy", "containers-storage:h.io/kept:1", "dir:out"]).success();
 }

@@ -155,8 +155,7 @@ fn files_and_recipes_of_overlay_are_podmans() {
         assert_eq!(comparable(&ours.root, one), comparable(&files, one));
         below.insert(0, files);
         let mut again = Vec::new();
-        let digest = export(&*recipe, &below, &mut again).unwrap();
-        assert_eq!(digest, Digest::sha256(tar));
+        export(&*recipe, &below, &mut again).unwrap();
         assert!(again == *tar);
         // And theirs from ours.
         assert_eq!(objects(&ours.split), objects(&recipe));
