@@ -74,7 +74,7 @@ struct Others {
 impl Others {
     fn find() -> Self {
         let target = Path::new(env!("CARGO_BIN_EXE_skopeo")).parent().and_then(Path::parent);
-        let peers = target.unwrap_or(Path::new("/nowhere")).join("peers");
+        let peers = target.unwrap_or_else(|| Path::new("/nowhere")).join("peers");
         Self {
             python: peers.join("pypi/bin/python"),
             crates: peers.join("crates/target/debug/judge"),
