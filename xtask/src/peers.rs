@@ -16,12 +16,17 @@ const PEERS: &str = include_str!("../peers.txt");
 /// Installs what is missing where we may (root, apt-get); otherwise says what will be skipped.
 /// With `CI` set a missing program is an error: nothing may be skipped there.
 pub(crate) fn install() -> Result<()> {
+    install_debian()?;
     install_npm();
     install_python();
     if let Some(target) = target() {
         importer::install(&target);
         judges::install(&target);
     }
+    Ok(())
+}
+
+fn install_debian() -> Result<()> {
     let absent = missing();
     if absent.is_empty() {
         return Ok(());
@@ -54,18 +59,18 @@ pub(crate) fn install() -> Result<()> {
 /// A package of Python's index that speaks as S3 does.
 const PYTHON: &str = "moto[s3,server]==5.2.1";
 
-/// Installs it below the folder of what is built, where there is python3 with its venv.
+/// Installs it below the folder of what is built. There is no virtual environment: Debian's python3
+/// makes none without another package.
 fn install_python() {
     let Some(target) = target() else { return };
     let folder = target.join("peers/python");
-    if folder.join("bin/moto_server").exists() {
+    if folder.join("moto").exists() {
         return;
     }
     println!("installing {PYTHON}");
-    let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status();
-    let mut pip = Command::new(folder.join("bin/pip"));
-    let installed = made.is_ok_and(|status| status.success())
-        && pip.args(["install", "--quiet", PYTHON]).status().is_ok_and(|it| it.success());
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
+    let installed = pip.arg(&folder).arg(PYTHON).status().is_ok_and(|status| status.success());
     if !installed {
         eprintln!("SKIPPED: tests with moto, which is not installed (pip: {PYTHON})");
     }

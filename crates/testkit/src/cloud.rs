@@ -11,8 +11,6 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::run::installed;
-
 /// How long it may take to listen.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -39,9 +37,10 @@ impl Cloud {
     /// Why there is none here.
     pub fn moto() -> Result<Self, String> {
         let why = "moto_server is not installed (pip: moto[s3,server])";
-        let program = found("python/bin/moto_server", "moto_server").ok_or(why)?;
+        let folder = found("python").ok_or(why)?;
         let port = free_port();
-        let mut command = Command::new(program);
+        let mut command = Command::new("python3");
+        command.env("PYTHONPATH", folder).args(["-m", "moto.server"]);
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         let mut cloud = Self::start(command, port, "s3://bucket".to_owned())?;
         let who = "AWS4-HMAC-SHA256 Credential=AKID/20261201/us-east-1/s3/aws4_request, \
@@ -62,7 +61,7 @@ impl Cloud {
     /// Why there is none here.
     pub fn azurite() -> Result<Self, String> {
         let why = "azurite-blob is not installed (npm: azurite)";
-        let program = found("npm/node_modules/.bin/azurite-blob", "azurite-blob").ok_or(why)?;
+        let program = found("npm/node_modules/.bin/azurite-blob").ok_or(why)?;
         let port = free_port();
         let mut command = Command::new(program);
         command.args(["--silent", "--inMemoryPersistence", "--skipApiVersionCheck"]);
@@ -112,11 +111,11 @@ impl Drop for Cloud {
     }
 }
 
-/// A program that `cargo xtask test` installs below the folder of what is built, or another one.
-fn found(below: &str, name: &str) -> Option<PathBuf> {
+/// What `cargo xtask test` has installed below the folder of what is built.
+fn found(below: &str) -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     let mut folders = own.ancestors().map(|folder| folder.join("peers").join(below));
-    folders.find(|path| path.exists()).or_else(|| installed(name))
+    folders.find(|path| path.exists())
 }
 
 fn free_port() -> u16 {

@@ -80,7 +80,7 @@ fn mdbook(target: &Path) -> Option<PathBuf> {
     let root = target.join("tools");
     let install = shell::run(
         cargo()
-            .args(["install", "--quiet", "--locked", "--no-default-features", "--root"])
+            .args(["install", "--quiet", "--locked", "--debug", "--no-default-features", "--root"])
             .arg(root)
             .arg(format!("mdbook@{MDBOOK}")),
     );
