@@ -457,6 +457,7 @@ impl ReadAt for &[u8] {
 }
 
 /// Looks for what must not be in the index of any tar; panics if it is there. For the fuzzer.
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn check(bytes: &[u8]) {
     let length = wide(bytes.len());
     let Ok(index) = Index::scan(&bytes, length) else { return };
