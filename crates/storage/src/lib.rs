@@ -22,6 +22,7 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
 )]
 
+mod below;
 pub mod contents;
 mod driver;
 mod error;
@@ -39,8 +40,9 @@ mod store;
 mod temporary;
 pub mod userns;
 
+pub use below::Below;
 pub use error::{Error, Result, Unreadable};
 pub use image::{Image, ImageData, NewData, NewImage};
 pub use layer::{Compression, Layer, NewLayer, layer_id};
 pub use options::{Driver, Options};
-pub use store::{Below, Claim, Claimed, StagedLayer, Store};
+pub use store::{Claim, Claimed, StagedLayer, Store};

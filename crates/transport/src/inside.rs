@@ -15,7 +15,6 @@ use rustix::io::Errno;
 
 use crate::Error;
 use crate::invalid_file::InvalidFile;
-use crate::layout::LayoutError;
 
 /// Opens a regular file below `root` and gives its length.
 pub(crate) fn open(root: &Path, path: &Path) -> Result<(File, u64), Error> {
@@ -61,7 +60,7 @@ pub(crate) fn refuse_links<'a>(
     for folder in folders.into_iter().filter(|folder| !folder.as_os_str().is_empty()) {
         let path = root.join(folder);
         if fs_err::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
-            return Err(LayoutError::LinkInLayout(path.display().to_string()).into());
+            return Err(InvalidFile::Link(path.to_owned()).into());
         }
     }
     Ok(())

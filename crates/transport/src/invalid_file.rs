@@ -25,6 +25,9 @@ pub enum InvalidFile {
         /// What it is.
         reason: &'static str,
     },
+    /// A folder of a layout is a link: what is written to it, or deleted, would be elsewhere.
+    #[error("writing to a layout: {} is a link", .0.display())]
+    Link(PathBuf),
     /// A file holds no valid JSON of its kind.
     #[error("parsing {}", path.display())]
     Json {
@@ -40,9 +43,14 @@ impl Classify for InvalidFile {
     #[deny(clippy::wildcard_enum_match_arm)]
     fn class(&self) -> Option<ErrorClass> {
         match self {
-            Self::TooLarge { .. } | Self::NotAFile { .. } | Self::Json { .. } => {
+            Self::TooLarge { .. } | Self::NotAFile { .. } | Self::Link(_) | Self::Json { .. } => {
                 Some(ErrorClass::InvalidImage)
             }
         }
+    }
+
+    fn hint(&self) -> Option<String> {
+        matches!(self, Self::Link(_))
+            .then(|| "use --dest-shared-blob-dir for blobs in another folder".to_owned())
     }
 }

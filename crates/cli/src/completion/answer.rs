@@ -132,7 +132,7 @@ mod tests {
             ("lo", &["login", "logout"][..], NO_FILES),
             ("--debug ins", &["inspect"], NO_FILES),
             ("completion z", &["zsh"], NO_FILES),
-            ("help man", &["manifest-digest"], NO_FILES),
+            ("help man", &["man", "manifest-digest"], NO_FILES),
             ("inspect --no", &["--no-creds", "--no-tags"], NO_FILES),
             (
                 "inspect --overr",

@@ -29,7 +29,7 @@ fn inspect_takes_the_digest_and_says_if_the_tag_moved() {
     }
     let gone = format!("{}@{first}", registry.docker("lib/app:gone"));
     let run = skopeo(&home, &["inspect", "--no-tags", &gone]).success();
-    assert!(run.stderr.contains("lib/app:gone any more"), "{run}");
+    assert!(run.stderr.contains("lib/app:gone no longer exists"), "{run}");
     let none = format!("{}@{}", registry.docker("lib/app:v1"), Digest::sha256(b""));
     assert_eq!(skopeo(&home, &["inspect", "--no-tags", &none]).code, Some(2));
 }

@@ -7,12 +7,12 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::below::Below;
 use crate::contents::{Apply, Whiteouts};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::options::{Driver, Options};
 use crate::places::Places;
-use crate::store::Below;
 use crate::temporary::Temporary;
 
 /// What the root of a layer may do that lies on nothing.

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use skopeo_image::{Digest, Timestamp};
 
-use super::{Below, StagedLayer, Store};
+use super::{StagedLayer, Store};
+use crate::below::Below;
 use crate::contents::Applied;
 use crate::error::{Error, Result};
 use crate::files;

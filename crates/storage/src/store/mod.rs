@@ -27,7 +27,7 @@ use crate::places::Places;
 use crate::records::LayerRecord;
 
 pub use claim::{Claim, Claimed};
-pub use stage::{Below, StagedLayer};
+pub use stage::StagedLayer;
 
 /// A store of images. Clones are the same store.
 ///

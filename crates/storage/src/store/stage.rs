@@ -7,38 +7,12 @@ use fs_err::os::unix::fs::OpenOptionsExt as _;
 use skopeo_image::Digest;
 
 use super::Store;
+use crate::below::Below;
 use crate::contents::{self, Applied};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::layer::layer_id;
 use crate::temporary::Temporary;
-
-/// What a layer lies on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Below {
-    /// No layer.
-    Nothing,
-    /// The layer of that id, which is in the store.
-    Layer(String),
-    /// A layer that is unpacked, as [`StagedLayer::below`] tells it.
-    Staged {
-        /// The id that it gets in the store.
-        id: String,
-        /// The folder of its files.
-        root: PathBuf,
-    },
-}
-
-impl Below {
-    /// Returns the id of the layer, if there is one.
-    #[must_use]
-    pub fn id(&self) -> Option<&str> {
-        match self {
-            Self::Nothing => None,
-            Self::Layer(id) | Self::Staged { id, .. } => Some(id),
-        }
-    }
-}
 
 /// A layer that is unpacked, and not yet in the store. It is removed when this is dropped.
 #[derive(Debug)]

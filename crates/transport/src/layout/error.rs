@@ -5,9 +5,6 @@ use skopeo_image::{Classify, DigestError, ErrorClass};
 /// What can go wrong with an OCI layout, in a folder or in an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
-    /// A folder of a layout is a link: what is written to it, or deleted, would be elsewhere.
-    #[error("writing to a layout: {0} is a link")]
-    LinkInLayout(String),
     /// Nothing in the layout has that reference.
     #[error("no descriptor found for reference {0:?}")]
     NoSuchReference(String),
@@ -60,8 +57,7 @@ impl Classify for LayoutError {
             Self::NoSuchReference(_) | Self::NoSuchEntry { .. } => ErrorClass::NotFound,
             Self::MoreThanOneImage | Self::IndexInDestination(_) => ErrorClass::InvalidInput,
             Self::NamedTwice(_) => ErrorClass::Conflict,
-            Self::LinkInLayout(_)
-            | Self::UnsupportedEntry { .. }
+            Self::UnsupportedEntry { .. }
             | Self::TooManyManifests(_)
             | Self::BadDescriptor(_)
             | Self::BadDigest { .. } => ErrorClass::InvalidImage,
@@ -73,7 +69,6 @@ impl Classify for LayoutError {
             Self::MoreThanOneImage => {
                 "choose one with oci:PATH:REFERENCE, or by number with oci:PATH:@0"
             }
-            Self::LinkInLayout(_) => "use --dest-shared-blob-dir for blobs in another folder",
             _ => return None,
         };
         Some(hint.to_owned())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use skopeo_image::{Classify as _, Digest, Which};
 use skopeo_transport::{
-    ArchiveError, CollectionKind, Destination, Error, How, LayoutError, Role, Stored,
+    ArchiveError, CollectionKind, Destination, Error, How, InvalidFile, Role, Stored,
     TarWriteError, Wish, create, open,
 };
 
@@ -102,7 +102,7 @@ async fn nothing_is_written_where_links_in_a_layout_lead() {
             fs_err::create_dir_all(&outside).unwrap();
             symlink(&outside, &link).unwrap();
             let error = create(&place.name, &place.options).await.err().unwrap();
-            assert!(matches!(error, Error::Layout(LayoutError::LinkInLayout(_))), "{error}");
+            assert!(matches!(error, Error::File(InvalidFile::Link(_))), "{error}");
             assert!(error.hint().is_some());
             assert_eq!(fs_err::read_dir(&outside).unwrap().count(), 0);
             fs_err::remove_file(&link).unwrap();
