@@ -383,7 +383,7 @@ fn many_images_are_synced() {
     let refused = place.skopeo(&["sync", "--src", "containers-storage", "--dest", "oci", "x", "o"]);
 
     let refused = refused.failure(1);
-    assert!(fatal(&refused).contains("names no store"), "{refused}");
+    assert!(fatal(&refused).contains("\"x\" is not a store"), "{refused}");
 }
 
 /// An image of schema 1, which has no config, gets the id that the original computes for it; one of
@@ -444,7 +444,7 @@ fn additional_stores_are_read_and_never_written() {
     assert!(std::path::Path::new(&mounted).is_dir());
     place.ask("podman", &["image", "umount", "h.io/own:1"]);
     let refused = place.skopeo(&["delete", "containers-storage:h.io/base:1"]).failure(1);
-    assert!(fatal(&refused).contains("read only"), "{refused}");
+    assert!(fatal(&refused).contains("read-only store"), "{refused}");
     assert_eq!(lender.list("images").len(), 1);
     lender.skopeo(&["copy", "containers-storage:h.io/base:1", "dir:out"]).success();
 }
