@@ -173,7 +173,7 @@ fn nothing_may_be_behind_a_message() {
         for more in [&b"\0"[..], b"x", b"\xcb", &file("uncompressed.sig"), &file("unsigned.sig")] {
             let text = outcome(&[&message[..], more].concat(), &keyring);
             assert!(
-                text == behind || text.starts_with("it is no signed OpenPGP message: "),
+                text == behind || text.starts_with("it is not a signed OpenPGP message: "),
                 "{name} {more:?}: {text}"
             );
         }

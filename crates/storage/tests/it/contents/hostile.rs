@@ -263,7 +263,7 @@ fn sparse_files_of_any_length_take_no_room() {
         ("10", "-1,1", "x"),
     ] {
         let error = words(&sparse(length, map, contents).unwrap_err());
-        assert!(error.contains("invalid sparse file behind") || error.contains("\"f\""), "{error}");
+        assert!(error.contains("invalid sparse file after") || error.contains("\"f\""), "{error}");
     }
 }
 
