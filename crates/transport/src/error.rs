@@ -248,6 +248,7 @@ impl Classify for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Config(error) => error.hint(),
+            Self::File(error) => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::Layout(error) => error.hint(),
             Self::Bucket(error) => error.hint(),
