@@ -60,7 +60,7 @@ pub(crate) fn refuse_links<'a>(
     for folder in folders.into_iter().filter(|folder| !folder.as_os_str().is_empty()) {
         let path = root.join(folder);
         if fs_err::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
-            return Err(InvalidFile::Link(path.to_owned()).into());
+            return Err(InvalidFile::Link(path).into());
         }
     }
     Ok(())
