@@ -1,6 +1,6 @@
 //! The laws of layouts in buckets at programs that others wrote: moto and Azurite.
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use skopeo_image::Which;
 use skopeo_testkit::{Cloud, cannot, skip};
 use skopeo_transport::{ImageName, Role, create, delete};
@@ -12,7 +12,8 @@ use crate::{Place, Sample};
 #[tokio::test]
 async fn moto_keeps_the_laws() {
     match Cloud::moto() {
-        Ok(cloud) => keeps_the_laws(&cloud).await,
+        // It reads and writes in two steps, so that of writers at once one may be lost: not by us.
+        Ok(cloud) => keeps_the_laws(&cloud, 1).await,
         Err(why) => skip!("{why}"),
     }
 }
@@ -20,12 +21,12 @@ async fn moto_keeps_the_laws() {
 #[tokio::test]
 async fn azurite_keeps_the_laws() {
     match Cloud::azurite() {
-        Ok(cloud) => keeps_the_laws(&cloud).await,
+        Ok(cloud) => keeps_the_laws(&cloud, 20).await,
         Err(why) => cannot!("{why}"),
     }
 }
 
-async fn keeps_the_laws(cloud: &Cloud) {
+async fn keeps_the_laws(cloud: &Cloud, at_once: usize) {
     let name = |label: &str| ImageName::parse(&format!("oci:{}/a:{label}", cloud.bucket)).unwrap();
     let place = || {
         let mut place = Place::at(|_| name("tag").to_string());
@@ -60,10 +61,9 @@ async fn keeps_the_laws(cloud: &Cloud) {
     assert_eq!(rest.concat(), &bytes[10_999_990..]);
 
     // A digest that is known only at the end.
-    use futures_util::StreamExt;
     let pieces: Vec<_> =
         bytes.chunks(90_000).map(|it| Ok(bytes::Bytes::copy_from_slice(it))).collect();
-    let unnamed = skopeo_blob::Blob::unnamed(futures_util::stream::iter(pieces).boxed());
+    let unnamed = skopeo_blob::Blob::unnamed(stream::iter(pieces).boxed());
     let to = create(&name("x"), &place().options).await.unwrap();
     let stored = to.put_blob(unnamed, Role::Layer(0)).await.unwrap();
     assert_eq!(stored.digest, skopeo_image::Digest::sha256(&bytes));
@@ -76,7 +76,7 @@ async fn keeps_the_laws(cloud: &Cloud) {
             Sample::new(number + 10).put(to).await.unwrap();
         }
     });
-    join_all(writers).await;
+    stream::iter(writers).buffer_unordered(at_once).collect::<Vec<()>>().await;
     let names = skopeo_transport::tags(&name("x"), &place().options).await.unwrap();
     assert_eq!(names.len(), 22, "{names:?}");
 
