@@ -41,7 +41,10 @@ impl Item {
             wanted: layer.wanted,
             crypt: layer.crypt,
             diff_ids: plan.diff_ids,
-            only: plan.only,
+            // What is sent as it is may as well be there as it is.
+            only: plan
+                .only
+                .filter(|_| matches!(layer.wanted, Wanted::Packed(_) | Wanted::Exactly(_))),
         }
     }
 

@@ -71,7 +71,8 @@ pub(crate) trait Visitor: Sync {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// Leads through a list. Its entries are visited a few at a time.
+/// Leads through a list. Its entries are visited a few at a time, and those that are copied once more
+/// after all others, so that what both bring comes with the image that has it.
 pub(crate) fn list<V: Visitor>(
     visitor: &V,
     list: ListDecision,
@@ -81,12 +82,17 @@ pub(crate) fn list<V: Visitor>(
         let of = list.plan.instances.len();
         job.session.emit(Event::CopyingImages { copied: of, listed: list.plan.listed });
         decide::admit_list(job, &list).await?;
-        let entries: Vec<VisitedEntry<'_, V::Written>> = (list.plan.instances.iter().enumerate())
-            .map(|(at, plan)| entry(visitor, plan, (at, of), list.depth).boxed())
-            .collect();
-        let entries = stream::iter(entries).buffer_unordered(job.scheduler.at_once());
-        let entries: Vec<_> = entries.try_collect().await?;
-        let mut entries: Vec<(usize, V::Written)> = entries.into_iter().flatten().collect();
+        let mut entries: Vec<(usize, V::Written)> = Vec::new();
+        for are_variants in [false, true] {
+            let visits: Vec<VisitedEntry<'_, V::Written>> =
+                (list.plan.instances.iter().enumerate())
+                    .filter(|(_, plan)| plan.variant.is_some() == are_variants)
+                    .map(|(at, plan)| entry(visitor, plan, (at, of), list.depth).boxed())
+                    .collect();
+            let visits = stream::iter(visits).buffer_unordered(job.scheduler.at_once());
+            let visited: Vec<_> = visits.try_collect().await?;
+            entries.extend(visited.into_iter().flatten());
+        }
         entries.sort_unstable_by_key(|(at, _)| *at);
         referrers(visitor, &list.digest, list.referrers.clone()).await?;
         visitor.list(&list, entries).await

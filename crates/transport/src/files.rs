@@ -421,9 +421,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 /// Whether a blob of the right digest and of this length is the one that is wished for.
 pub(crate) fn is_wished(size: u64, wish: &crate::Wish<'_>) -> bool {
-    let packed = wish.blob.media_type.compression();
-    wish.compression.is_none_or(|wanted| packed == Some(wanted))
-        && wish.blob.size.is_none_or(|wanted| wanted == size)
+    wish.blob.size.is_none_or(|wanted| wanted == size)
 }
 
 #[cfg(test)]

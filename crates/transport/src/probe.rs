@@ -3,10 +3,10 @@
 use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
-use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, SignatureKind};
+use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, SignatureKind};
 
 use crate::signature_error::SignaturesError;
-use crate::{Error, ImageName, KeptSignatures, Referrer};
+use crate::{Error, ImageName, KeptSignatures, PutManifestError, Referrer};
 
 /// A place for one image, as far as questions go. No question changes anything there.
 ///
@@ -71,6 +71,15 @@ pub trait Probe: Send + Sync {
         Ok(kept.require(kind).map_err(SignaturesError::Unsupported)?)
     }
 
+    /// Returns an error if a manifest of that type cannot be stored, as far as that is known before
+    /// anything is written.
+    ///
+    /// # Errors
+    /// That of [`put_manifest`](crate::Destination::put_manifest).
+    fn keeps_manifest(&self, _media_type: &MediaType) -> Result<(), PutManifestError> {
+        Ok(())
+    }
+
     /// Returns whether an image can have referrers here; `Err` is the sentence to show.
     fn keeps_referrers(&self) -> Result<(), &'static str> {
         Err("images there cannot have referrers")
@@ -125,10 +134,9 @@ pub struct Wish<'a> {
     pub blob: &'a Descriptor,
     /// What it is in the image.
     pub role: Role,
-    /// The source's name: where a registry may mount from, or a folder link from.
-    pub from: &'a ImageName,
-    /// If set, a blob of another compression is of no use.
-    pub compression: Option<Compression>,
+    /// The source's name, from where a registry may mount the blob; `None` if it was made here, so
+    /// that the source does not have it.
+    pub from: Option<&'a ImageName>,
 }
 
 /// What a blob is in its image.
@@ -158,6 +166,17 @@ pub enum How {
 pub(crate) struct Unopened {
     pub(crate) name: ImageName,
     pub(crate) accepts: Accepts,
+    pub(crate) keeps: KeepsManifest,
+}
+
+/// Returns an error if a destination is known to refuse a type of manifests.
+pub(crate) type KeepsManifest = fn(&MediaType) -> Result<(), PutManifestError>;
+
+impl Unopened {
+    /// Returns a destination that may take any manifest.
+    pub(crate) fn new(name: ImageName, accepts: Accepts) -> Self {
+        Self { name, accepts, keeps: |_| Ok(()) }
+    }
 }
 
 impl Probe for Unopened {
@@ -167,5 +186,9 @@ impl Probe for Unopened {
 
     fn accepts(&self) -> &Accepts {
         &self.accepts
+    }
+
+    fn keeps_manifest(&self, media_type: &MediaType) -> Result<(), PutManifestError> {
+        (self.keeps)(media_type)
     }
 }

@@ -1,5 +1,6 @@
 //! The manifest to write: pure.
 
+mod declared;
 mod list;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::Error;
 use crate::item::{Crypted, TransferredBlob};
 use crate::plan::{ImagePlan, LayerPlan, Wanted};
 
+pub(crate) use declared::layers_as_declared;
 pub(crate) use list::{Written, lists, warn_of_size};
 
 /// What the names of all annotations about the chunks of zstd:chunked begin with.

@@ -9,11 +9,12 @@ use skopeo_trust::Admitted;
 use tracing::debug;
 
 use super::{Place, referrers};
-use crate::Error;
 use crate::admit::{self, Welcome};
+use crate::item::TransferredBlob;
 use crate::job::Job;
-use crate::plan::{self, ImagePlan, PlanError, Surroundings};
+use crate::plan::{self, Crypt, ImagePlan, LayerPlan, PlanError, Surroundings};
 use crate::request::{Lists, Request};
+use crate::{Error, assemble};
 
 /// An image to write.
 pub(crate) struct ImageDecision {
@@ -51,12 +52,39 @@ pub(crate) async fn decide_image(
     let around = Surroundings { has_referrers, layers, ..job.around(request) };
     let plan = plan::plan_image(&admitted, &signatures, around)?;
     debug!("{plan}");
+    require_accepted(job, &plan)?;
+    require_convertible(&plan, admitted.manifest())?;
     let config = match which {
         Which::Top => require_platform(job, &plan).await?,
         Which::Instance(_) => None,
     };
     let chosen_from = None;
     Ok(ImageDecision { admitted, signatures, digest, place, plan, referrers, config, chosen_from })
+}
+
+/// Returns an error if the only type that may be written is one that the destination is known to
+/// refuse.
+fn require_accepted(job: &Job<'_>, plan: &ImagePlan) -> Result<(), Error> {
+    let [only] = &plan.types[..] else { return Ok(()) };
+    let kept = job.destination.keeps_manifest(only);
+    kept.map_err(|error| Error::WriteManifest(error.into()))
+}
+
+/// Returns the error of the conversion to the only type that may be written, where it depends on the
+/// manifest alone: nothing is known of layers that change before their bytes have been read.
+fn require_convertible(plan: &ImagePlan, manifest: &RawManifest) -> Result<(), Error> {
+    let [only] = &plan.types[..] else { return Ok(()) };
+    let layers = assemble::layers_as_declared(plan);
+    let is_kept = |(layer, declared): (&LayerPlan, &TransferredBlob)| {
+        layer.blob.size.is_some() && layer.crypt == Crypt::Keep && !declared.recoded
+    };
+    let is_certain = plan.layers.iter().zip(&layers).all(is_kept)
+        && !assemble::needs_config(&plan.image, only)
+        && !assemble::needs_diff_ids(&plan.image, only);
+    if is_certain {
+        assemble::assemble(plan, manifest, None, &layers, only)?;
+    }
+    Ok(())
 }
 
 /// Refuses a single image that is for none of the platforms asked for; returns its config if that

@@ -17,8 +17,8 @@ use crate::known::made_of;
 pub struct Forecast {
     /// What was asked already of a room. An answer serves whoever asks for the same.
     asked: Mutex<HashMap<(String, BlobId), Answer>>,
-    /// What was read of an image, which may go to several places.
-    read: Mutex<HashSet<(String, ItemKey)>>,
+    /// What was read of an image, which may go to several places, and the how manieth time.
+    read: Mutex<HashSet<(String, ItemKey, usize)>>,
     /// The rooms of a pool that a blob will be in, each with the source that it comes from.
     coming: Mutex<HashMap<(String, BlobId), HashMap<String, String>>>,
 }
@@ -34,13 +34,22 @@ enum BlobId {
     Made(Digest, Option<Encoder>),
 }
 
+/// Which bytes come to a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bytes {
+    /// Those of the source.
+    AsTheyAre,
+    /// Others, made of them: how many shows only when they have been made.
+    Made,
+}
+
 impl Forecast {
-    /// Returns whether nobody has read the blob yet for another place.
-    pub(super) fn reads(&self, source: &ImageName, item: &Item) -> bool {
-        lock(&self.read).insert((source.to_string(), item.key()))
+    /// Returns whether the blob has not been read yet for another place, so many times.
+    pub(super) fn reads(&self, source: &ImageName, item: &Item, times: usize) -> bool {
+        lock(&self.read).insert((source.to_string(), item.key(), times))
     }
 
-    /// Returns how a blob would come to a room of a pool, and notes that it does. `ask` says how the
+    /// Returns with which bytes, and how, a blob would come to a room of a pool, and notes that it does. `ask` says how the
     /// room has it now.
     pub(super) async fn how<F>(
         &self,
@@ -49,7 +58,7 @@ impl Forecast {
         source: &ImageName,
         item: &Item,
         ask: impl FnOnce() -> F,
-    ) -> Result<How, Error>
+    ) -> Result<(Bytes, How), Error>
     where
         F: Future<Output = Result<Option<How>, Error>>,
     {
@@ -59,7 +68,7 @@ impl Forecast {
         let made = item.recode().and_then(made_of);
         let made = made.map(|made| BlobId::Made(digest.clone(), made));
         if item.is_usable() && self.is_coming(pool, room, &as_it_is) {
-            return Ok(How::Present);
+            return Ok((Bytes::AsTheyAre, How::Present));
         }
         let held = {
             let key = (room.to_owned(), as_it_is.clone());
@@ -67,15 +76,15 @@ impl Forecast {
             if item.is_usable() { *cell.get_or_try_init(ask).await? } else { None }
         };
         if held == Some(How::Present) {
-            return Ok(How::Present);
+            return Ok((Bytes::AsTheyAre, How::Present));
         }
         let is_elsewhere = item.is_usable() && self.is_elsewhere(pool, &source, &as_it_is);
-        let id = match made {
+        let (bytes, id) = match made {
             // What was made for another image is looked for as any other blob.
-            Some(made) if held.is_none() && !is_elsewhere => made,
-            _ => as_it_is,
+            Some(made) if held.is_none() && !is_elsewhere => (Bytes::Made, made),
+            _ => (Bytes::AsTheyAre, as_it_is),
         };
-        Ok(self.come(pool, room, source, id, held))
+        Ok((bytes, self.come(pool, room, source, id, held)))
     }
 
     fn is_coming(&self, pool: &str, room: &str, id: &BlobId) -> bool {

@@ -4,7 +4,7 @@
 
 mod forecast;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,22 +12,24 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use skopeo_image::number::wide;
-use skopeo_image::{Compression, Descriptor, Digest, Links, MediaType, RawManifest, Which};
+use skopeo_image::{Descriptor, Digest, Links, MediaType, RawManifest, Which};
 use skopeo_transport::{How, Probe, Referrer, Role, Source, Wish};
 use skopeo_trust::Policy;
 
 use crate::Error;
-use crate::assemble::{self, Assembled};
+use crate::assemble::{self, Assembled, layers_as_declared};
 use crate::decide::{self, Decided, Decision, ImageDecision, ListDecision};
 use crate::event::BlobKind;
-use crate::item::{Crypted, Item, ItemKey, TransferredBlob, result_of};
+use crate::item::{Item, ItemKey, TransferredBlob};
 use crate::job::Job;
-use crate::plan::{Crypt, DiffIds, ImagePlan, Wanted};
+use crate::plan::{Crypt, DiffIds, Wanted};
 use crate::request::Request;
 use crate::session::Session;
 use crate::visit::{self, Visitor};
 
 pub use forecast::Forecast;
+
+use forecast::Bytes;
 
 /// What a copy would take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +116,7 @@ pub async fn estimate(
         mounts_first: mounts_first(source, destination),
         sum: Mutex::new(Sum { exact: true, ..Sum::default() }),
         seen: Mutex::default(),
+        configs: Mutex::default(),
     };
     let unchanged = estimation.visit(decision).await?;
     let there = match (unchanged, decide::may_be_same(&job)) {
@@ -149,6 +152,8 @@ struct Estimation<'a> {
     sum: Mutex<Sum>,
     /// The blobs that were counted.
     seen: Mutex<HashSet<ItemKey>>,
+    /// The configs that were read to be known, and how often.
+    configs: Mutex<HashMap<ItemKey, usize>>,
 }
 
 #[derive(Debug, Default)]
@@ -170,7 +175,7 @@ impl Sum {
 
 /// Where the bytes of a blob come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bytes {
+enum Origin {
     /// From the source.
     Source,
     /// They are known: this program makes them, or has read them.
@@ -228,26 +233,26 @@ impl Estimation<'_> {
 
     async fn blobs(&self, items: &[Item]) -> Result<(), Error> {
         let work: Vec<BoxFuture<'_, Result<(), Error>>> =
-            items.iter().map(|item| self.item(item, Bytes::Source).boxed()).collect();
+            items.iter().map(|item| self.item(item, Origin::Source).boxed()).collect();
         let at_once = self.job.scheduler.at_once().saturating_mul(2);
         stream::iter(work).buffered(at_once).try_collect::<Vec<()>>().await?;
         Ok(())
     }
 
     /// Counts a blob, once.
-    async fn item(&self, item: &Item, bytes: Bytes) -> Result<(), Error> {
+    async fn item(&self, item: &Item, origin: Origin) -> Result<(), Error> {
         if !lock(&self.seen).insert(item.key()) {
             return Ok(());
         }
-        let how = self.how(item).await?;
+        let (bytes, how) = self.how(item).await?;
         // What is in it must be hashed, although it is there.
         let is_hashed = item.diff_ids == DiffIds::Needed && how != How::Moved;
-        if bytes == Bytes::Source && (how == How::Moved || is_hashed) {
+        if origin == Origin::Source && (how == How::Moved || is_hashed) {
             self.fetch(item);
         }
         let mut sum = lock(&self.sum);
         let amount = Amount::of(item.blob.size);
-        sum.exact &= item.blob.size.is_some();
+        sum.exact &= item.blob.size.is_some() && bytes == Bytes::AsTheyAre;
         // HEAD, mount, POST and PUT.
         let asked = match how {
             How::Present => {
@@ -260,7 +265,6 @@ impl Estimation<'_> {
             }
             How::Moved => {
                 sum.send.add(amount);
-                sum.exact &= item.is_kept();
                 if self.mounts_first { 4 } else { 3 }
             }
         };
@@ -270,25 +274,41 @@ impl Estimation<'_> {
         Ok(())
     }
 
-    /// Counts that a blob is read from the source, which is once for all places that it goes to.
+    /// Counts that a blob is read from the source to be sent.
     fn fetch(&self, item: &Item) {
-        if self.forecast.reads(self.job.source.name(), item) {
+        self.read(item, 0);
+    }
+
+    /// Counts that a config is read from the source to be known: once for each image that needs it.
+    fn fetch_config(&self, config: &Item) {
+        let times = {
+            let mut configs = lock(&self.configs);
+            let times = configs.entry(config.key()).or_default();
+            *times = times.saturating_add(1);
+            *times
+        };
+        self.read(config, times);
+    }
+
+    /// Counts that a blob is read so many times, which is once for all places that it goes to.
+    fn read(&self, item: &Item, times: usize) {
+        if self.forecast.reads(self.job.source.name(), item, times) {
             let mut sum = lock(&self.sum);
             sum.fetch.add(Amount::of(item.blob.size));
             sum.asks(u64::from(self.job.source.is_remote()));
         }
     }
 
-    /// Returns how a blob would come to the destination.
-    async fn how(&self, item: &Item) -> Result<How, Error> {
+    /// Returns with which bytes, and how, a blob would come to the destination.
+    async fn how(&self, item: &Item) -> Result<(Bytes, How), Error> {
         let Job { source, destination, scheduler, .. } = self.job;
         let ask = || async {
             if !item.is_usable() {
                 return Ok(None);
             }
             let _question = scheduler.question().await;
-            let from = source.name();
-            let wish = Wish { blob: &item.blob, role: item.role, from, compression: item.only };
+            let from = Some(source.name());
+            let wish = Wish { blob: &item.blob, role: item.role, from };
             destination.holds(&wish).await.map_err(|error| {
                 let digest = item.blob.digest.clone();
                 Error::Reuse { digest, source: error.into() }
@@ -296,11 +316,15 @@ impl Estimation<'_> {
         };
         match (destination.pool(), destination.room()) {
             // What is encrypted is never the same twice.
-            _ if item.crypt != Crypt::Keep => Ok(How::Moved),
+            _ if item.crypt != Crypt::Keep => Ok((Bytes::Made, How::Moved)),
             (Some(pool), Some(room)) if destination.shares(item.role) => {
                 self.forecast.how(&pool, &room, source.name(), item, ask).await
             }
-            _ => Ok(ask().await?.unwrap_or(How::Moved)),
+            _ => Ok(match ask().await? {
+                Some(how) => (Bytes::AsTheyAre, how),
+                None if item.is_kept() => (Bytes::AsTheyAre, How::Moved),
+                None => (Bytes::Made, How::Moved),
+            }),
         }
     }
 
@@ -310,16 +334,16 @@ impl Estimation<'_> {
         let source = plan.config.as_ref().map(Item::config);
         if let (Some(config), true) = (&source, plan.keeps_type()) {
             return match &image.config {
-                None => self.item(config, Bytes::Source).await,
+                None => self.item(config, Origin::Source).await,
                 Some(_) => {
-                    self.fetch(config);
-                    self.item(config, Bytes::Known).await
+                    self.fetch_config(config);
+                    self.item(config, Origin::Known).await
                 }
             };
         }
         let mut bytes = None;
         if let Some(config) = &source {
-            self.fetch(config);
+            self.fetch_config(config);
             bytes = match &image.config {
                 Some(bytes) => Some(bytes.clone()),
                 None => Some(self.job.read_config(&config.blob).await?),
@@ -334,10 +358,10 @@ impl Estimation<'_> {
         };
         for (digest, size, role) in made.blobs {
             let blob = Descriptor::new(MediaType::default(), digest, Some(size));
-            self.item(&Item { role, ..Item::config(&blob) }, Bytes::Known).await?;
+            self.item(&Item { role, ..Item::config(&blob) }, Origin::Known).await?;
         }
         match source.filter(|_| made.keeps_config) {
-            Some(config) => self.item(&config, Bytes::Known).await,
+            Some(config) => self.item(&config, Origin::Known).await,
             None => Ok(()),
         }
     }
@@ -382,37 +406,6 @@ fn made(image: &ImageDecision, config: Option<&[u8]>) -> Option<Made> {
     Some(Made { blobs: blobs.collect(), keeps_config })
 }
 
-/// Returns what a manifest would say of the layers. What the digests of those will be that are packed
-/// anew is not known, and is of no matter for what is made.
-fn layers_as_declared(plan: &ImagePlan) -> Vec<TransferredBlob> {
-    let one = |(at, layer): (usize, &_)| {
-        let item = Item::layer(plan, at, layer);
-        let mut transferred = TransferredBlob::of_layer(layer);
-        if item.wanted == Wanted::Elsewhere {
-            return transferred;
-        }
-        transferred.recoded = !item.is_kept();
-        if transferred.recoded {
-            transferred.digest = Digest::sha256(layer.blob.digest.as_str().as_bytes());
-        }
-        transferred.crypted = match item.crypt {
-            Crypt::Keep => Crypted::Keep,
-            Crypt::Encrypt => Crypted::Encrypted(Default::default()),
-            Crypt::Decrypt => Crypted::Decrypted,
-        };
-        let declared = match layer.blob.media_type.decrypted() {
-            Some(decrypted) => decrypted.compression(),
-            None => item.declared(),
-        };
-        transferred.compression = declared
-            .map(|declared| result_of(crate::plan::recode(declared, item.wanted), declared))
-            .filter(|it| !matches!(it, Compression::Bzip2 | Compression::Xz))
-            .filter(|_| item.wanted != Wanted::Opaque);
-        transferred
-    };
-    plan.layers.iter().enumerate().map(one).collect()
-}
-
 impl Visitor for Estimation<'_> {
     type Written = ();
 
@@ -438,7 +431,7 @@ impl Visitor for Estimation<'_> {
     }
 
     async fn blob(&self, blob: &Descriptor, _kind: BlobKind) -> Result<(), Error> {
-        self.item(&Item::config(blob), Bytes::Source).await
+        self.item(&Item::config(blob), Origin::Source).await
     }
 
     async fn linked(&self, _manifest: &RawManifest, _which: &Which) -> Result<(), Error> {

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::{self, BoxFuture};
 use skopeo_blob::Blob;
-use skopeo_image::{Digest, Manifest, RawManifest, Signature, Which};
+use skopeo_image::{Digest, Manifest, MediaType, RawManifest, Signature, Which};
 use skopeo_transport::{
     Accepts, Destination, Error as TransportError, How, ImageName, Probe, PutManifestError,
     Referrer, Role, Stored, Wish,
@@ -238,6 +238,13 @@ impl Probe for Fanout {
 
     fn is_remote(&self) -> bool {
         self.children.iter().any(|child| child.destination.is_remote())
+    }
+
+    /// What one of them takes; the others are copied to alone.
+    fn keeps_manifest(&self, media_type: &MediaType) -> Result<(), PutManifestError> {
+        let mut kept = self.children.iter().map(|it| it.destination.keeps_manifest(media_type));
+        let first = kept.next().unwrap_or(Ok(()));
+        if kept.any(|kept| kept.is_ok()) { Ok(()) } else { first }
     }
 
     fn keeps_referrers(&self) -> Result<(), &'static str> {

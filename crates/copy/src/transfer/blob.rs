@@ -98,8 +98,8 @@ impl Execution<'_> {
         recoded: Option<BTreeMap<String, String>>,
     ) -> Result<Option<TransferredBlob>, Error> {
         let _permit = self.job.scheduler.question().await;
-        let wish =
-            Wish { blob, role: item.role, from: self.job.source.name(), compression: item.only };
+        let from = recoded.is_none().then(|| self.job.source.name());
+        let wish = Wish { blob, role: item.role, from };
         let stored = self.destination.reuse(&wish).await;
         let stored = stored.map_err(|source| Error::Reuse {
             digest: blob.digest.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use skopeo_copy::Event;
+use skopeo_copy::{Event, ImageEstimate};
 use skopeo_transport::How;
 
 /// Blobs and their bytes, by how they came, and manifests.
@@ -13,7 +13,7 @@ pub(crate) struct Tally {
     pub(crate) sent: (u64, u64),
     pub(crate) mounted: (u64, u64),
     pub(crate) present: (u64, u64),
-    /// Those of images, lists and referrers.
+    /// Those of images, indexes and referrers.
     pub(crate) manifests: u64,
 }
 
@@ -44,5 +44,19 @@ impl Tally {
             }
         }
         tally
+    }
+
+    /// Panics unless this is what was said before.
+    pub(crate) fn require(&self, told: &ImageEstimate, case: &str) {
+        assert_eq!(told.fetch.bytes, self.read, "bytes fetched: {case}");
+        assert_eq!(told.send.blobs, self.sent.0, "blobs sent: {case}");
+        assert_eq!(told.mount.blobs, self.mounted.0, "blobs mounted: {case}");
+        assert_eq!(told.present.blobs, self.present.0, "blobs present: {case}");
+        assert_eq!(told.manifests, self.manifests, "manifests: {case}");
+        if told.exact {
+            assert_eq!(told.send.bytes, self.sent.1, "bytes sent: {case}");
+            assert_eq!(told.mount.bytes, self.mounted.1, "bytes mounted: {case}");
+            assert_eq!(told.present.bytes, self.present.1, "bytes present: {case}");
+        }
     }
 }

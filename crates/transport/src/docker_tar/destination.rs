@@ -66,7 +66,7 @@ pub(crate) fn look_at_daemon(image: &ImageName) -> Unopened {
 }
 
 fn look_for(image: &ImageName, layers: LayerForm) -> Unopened {
-    Unopened { name: image.clone(), accepts: accepts(layers) }
+    Unopened { keeps: keeps_manifest, ..Unopened::new(image.clone(), accepts(layers)) }
 }
 
 /// The form of the layers in an archive.
@@ -86,6 +86,15 @@ pub(super) fn accepts(layers: LayerForm) -> Accepts {
         // There is one end that layers of unknown size can be written to.
         concurrency: NonZeroUsize::MIN,
     }
+}
+
+/// Returns an error for all manifests but those of which the archive is made.
+pub(super) fn keeps_manifest(media_type: &MediaType) -> Result<(), PutManifestError> {
+    if *media_type == MediaType::DOCKER_MANIFEST {
+        return Ok(());
+    }
+    let source = Some(Box::new(SavedError::ManifestType.into()));
+    Err(PutManifestError::TypeRejected { media_type: media_type.clone(), source })
 }
 
 /// Whether what is there as this need not come again. A config has to, for what is in it to be known.
@@ -152,6 +161,10 @@ impl Probe for SavedDestination {
     fn shares(&self, role: Role) -> bool {
         shares(role)
     }
+
+    fn keeps_manifest(&self, media_type: &MediaType) -> Result<(), PutManifestError> {
+        keeps_manifest(media_type)
+    }
 }
 
 #[async_trait]
@@ -182,11 +195,7 @@ impl Destination for SavedDestination {
         if *which != Which::Top {
             return Err(Error::from(SavedError::NoLists).into());
         }
-        if manifest.media_type != MediaType::DOCKER_MANIFEST {
-            let source = Some(Box::new(SavedError::ManifestType.into()));
-            let media_type = manifest.media_type.clone();
-            return Err(PutManifestError::TypeRejected { media_type, source });
-        }
+        keeps_manifest(&manifest.media_type)?;
         *lock(&self.manifest) = Some(manifest.clone());
         Ok(())
     }
@@ -215,7 +224,8 @@ impl Destination for SavedDestination {
             }
         }
         if self.accepts.layers == LayerForm::Uncompressed {
-            check_layers(&layers, &digest, &config)?;
+            let is_packed = |layer: &Digest| self.saving.is_packed(layer);
+            check_layers(&layers, &digest, &config, is_packed)?;
         }
         let mut tags: Vec<String> = Vec::new();
         for tag in self.tags.iter().map(ToString::to_string) {
@@ -232,9 +242,15 @@ impl Destination for SavedDestination {
     }
 }
 
-/// Whether the layers, which are not packed, are those that the config names: others would be under
-/// their names in the archive. A config that names none is none of an image that could be run.
-fn check_layers(layers: &[Digest], digest: &Digest, config: &[u8]) -> Result<(), SavedError> {
+/// Returns an error if the layers are not those that the config names: others would be under their
+/// names in the archive. A layer that stays packed has the name of its blob. A config that names no
+/// layers is none of an image that could be run.
+fn check_layers(
+    layers: &[Digest],
+    digest: &Digest,
+    config: &[u8],
+    is_packed: impl Fn(&Digest) -> bool,
+) -> Result<(), SavedError> {
     let expected = match diff_ids(config, digest.as_str()) {
         Ok(expected) => expected,
         // It is looked at when the folders of its layers are written.
@@ -246,7 +262,7 @@ fn check_layers(layers: &[Digest], digest: &Digest, config: &[u8]) -> Result<(),
         return Err(SavedError::LayerCount { manifest, config });
     }
     for (at, (actual, expected)) in layers.iter().zip(expected).enumerate() {
-        if *actual != expected {
+        if *actual != expected && !is_packed(actual) {
             return Err(SavedError::OtherLayer { at, actual: actual.clone(), expected });
         }
     }

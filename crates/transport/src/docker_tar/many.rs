@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use skopeo_archive::{Scratch, Stamp, is_special};
-use skopeo_image::{Digest, RawManifest, Reference};
+use skopeo_image::{Digest, MediaType, RawManifest, Reference};
 use tokio::sync::OnceCell;
 use tracing::{debug, warn};
 
-use super::destination::{Rest, SavedDestination, accepts, shares};
+use super::destination::{Rest, SavedDestination, accepts, keeps_manifest, shares};
 use super::existing::{Old, Target};
 use super::name::Item;
 use super::saved::Saved;
@@ -19,7 +19,8 @@ use super::{DockerArchiveName, manifest};
 use crate::name::Name;
 use crate::tar::{self, Hold};
 use crate::{
-    Accepts, Error, Held, How, ImageName, LayerForm, NameError, Options, Probe, Role, Wish, files,
+    Accepts, Error, Held, How, ImageName, LayerForm, NameError, Options, Probe, PutManifestError,
+    Role, Wish, files,
 };
 
 /// An archive that many images are written to at once.
@@ -141,6 +142,10 @@ impl Probe for SavedProbe {
 
     fn shares(&self, role: Role) -> bool {
         shares(role)
+    }
+
+    fn keeps_manifest(&self, media_type: &MediaType) -> Result<(), PutManifestError> {
+        keeps_manifest(media_type)
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use skopeo_archive::{Entry, TarWriteError, Writer};
 use skopeo_blob::Blob;
-use skopeo_image::{Digest, Manifest, RawManifest, Reference, go_json};
+use skopeo_image::{Compression, Digest, Manifest, RawManifest, Reference, go_json};
 use tokio::sync::OnceCell;
 use tracing::debug;
 
@@ -33,6 +33,8 @@ pub(crate) struct Saving {
     /// The layers that are there.
     layers: Slots,
     configs: Slots,
+    /// The layers that stay compressed, because nothing may change.
+    packed: Mutex<HashSet<Digest>>,
     /// While it is written.
     hold: Mutex<Option<Hold>>,
     /// What of the folders for old readers is there.
@@ -85,6 +87,7 @@ impl Saving {
             begun: OnceCell::new(),
             layers: Slots::default(),
             configs: Slots::default(),
+            packed: Mutex::default(),
             hold: Mutex::default(),
             folders: tokio::sync::Mutex::default(),
             content: Mutex::default(),
@@ -98,6 +101,15 @@ impl Saving {
 
     fn content(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn packed(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.packed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether a layer that came in this run is compressed.
+    pub(super) fn is_packed(&self, layer: &Digest) -> bool {
+        self.packed().contains(layer)
     }
 
     async fn writer(&self) -> Result<&Writer, Error> {
@@ -128,8 +140,19 @@ impl Saving {
 
     pub(super) async fn put_layer(&self, blob: Blob) -> Result<Stored, Error> {
         self.begin().await?;
+        let (blob, is_packed) = match blob.digest() {
+            Some(_) => {
+                let (compression, blob) = skopeo_blob::sniff(blob).await?;
+                (blob, compression != Compression::Uncompressed)
+            }
+            // It was decompressed here.
+            None => (blob, false),
+        };
         let (digest, size, is_new) =
             self.layers.put(self.writer().await?, blob, layer_path).await?;
+        if is_packed {
+            self.packed().insert(digest.clone());
+        }
         Ok(Stored { digest, size, how: if is_new { How::Moved } else { How::Present } })
     }
 

@@ -110,7 +110,8 @@ impl RegistryDestination {
     /// Another repository of the registry that has the blob, as far as that is known.
     fn elsewhere(&self, wish: &Wish<'_>) -> Option<String> {
         let own = &self.name.reference.name;
-        let from = same_registry(wish.from, &self.name).map(|it| it.reference.name.path());
+        let from = wish.from.and_then(|from| same_registry(from, &self.name));
+        let from = from.map(|it| it.reference.name.path());
         let (digest, size) = (&wish.blob.digest, wish.blob.size);
         let known = || self.ledger().repository_with(own.domain(), digest, size);
         from.map(str::to_owned).or_else(known).filter(|from| from != own.path())
@@ -254,10 +255,6 @@ impl Probe for RegistryDestination {
     /// Asks what [`reuse`](Destination::reuse) asks, in its order, but for what changes something: a
     /// registry is believed to mount.
     async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
-        let compression = wish.blob.media_type.compression();
-        if wish.compression.is_some_and(|wanted| compression != Some(wanted)) {
-            return Ok(None);
-        }
         let digest = &wish.blob.digest;
         let fits = |size| wish.blob.size.is_none_or(|wished| wished == size);
         let (ledger, name) = (self.ledger(), &self.name.reference.name);
@@ -308,10 +305,6 @@ impl Probe for RegistryDestination {
 #[async_trait]
 impl Destination for RegistryDestination {
     async fn reuse(&self, wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
-        let compression = wish.blob.media_type.compression();
-        if wish.compression.is_some_and(|wanted| compression != Some(wanted)) {
-            return Ok(None);
-        }
         let digest = &wish.blob.digest;
         let fits = |size| wish.blob.size.is_none_or(|wished| wished == size);
         let ledger = self.ledger();

@@ -268,10 +268,6 @@ impl StorageDestination {
     /// A layer of the store that a blob would become.
     async fn find(&self, wish: &Wish<'_>) -> Result<Option<Layer>, Error> {
         let Role::Layer(_) = wish.role else { return Ok(None) };
-        let packed = wish.blob.media_type.compression();
-        if wish.compression.is_some_and(|wanted| packed != Some(wanted)) {
-            return Ok(None);
-        }
         let (store, digest, size) = (self.store.clone(), wish.blob.digest.clone(), wish.blob.size);
         files::blocking(move || {
             let by_diff = store.layers_by_diff_digest(&digest).map_err(StorageError::Store)?;

@@ -30,7 +30,7 @@ pub(crate) async fn look(name: &StorageName, options: &Options) -> Result<Box<dy
         return Ok(Box::new(create(name, options).await?));
     }
     let accepts = destination::accepts(name, files::CONCURRENCY);
-    Ok(Box::new(Unopened { name: ImageName::Storage(name.clone()), accepts }))
+    Ok(Box::new(Unopened::new(ImageName::Storage(name.clone()), accepts)))
 }
 
 /// What the images of a store are called, each name once, in the order of their names.

@@ -135,7 +135,7 @@ async fn blobs_are_there_once(many: Many) {
         }
         let from = to.name("quay.io/x/z:1").unwrap();
         let blob = descriptor(&bytes);
-        let wish = Wish { blob: &blob, role, from: &from, compression: None };
+        let wish = Wish { blob: &blob, role, from: Some(&from) };
         let stored = follower.reuse(&wish).await.unwrap().unwrap();
         assert_eq!((stored.size, stored.how), (bytes.len() as u64, How::Present));
     }
@@ -415,7 +415,7 @@ async fn archives_are_extended_without_asking_for_what_they_have() {
     let image = destination(&*to, "a.b/again:1").await;
     for (bytes, role) in one.blobs() {
         let (from, blob) = (to.name("x.y/z:1").unwrap(), descriptor(&bytes));
-        let wish = Wish { blob: &blob, role, from: &from, compression: None };
+        let wish = Wish { blob: &blob, role, from: Some(&from) };
         assert_eq!(image.reuse(&wish).await.unwrap().unwrap().how, How::Present);
     }
     image.put_manifest(&one.manifest, &Which::Top).await.unwrap();
@@ -451,7 +451,7 @@ async fn what_is_broken_in_the_old_archive_is_fetched_again() {
     let to = many.open().await;
     let image = destination(&*to, "a.b/again:1").await;
     let (from, blob) = (to.name("x.y/z:1").unwrap(), descriptor(layer));
-    let wish = Wish { blob: &blob, role: Role::Layer(1), from: &from, compression: None };
+    let wish = Wish { blob: &blob, role: Role::Layer(1), from: Some(&from) };
     assert_eq!(image.reuse(&wish).await.unwrap(), None);
     one.put(image).await.unwrap();
     to.finish().await.unwrap();

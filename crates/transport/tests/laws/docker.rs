@@ -68,7 +68,7 @@ async fn mounts_from_the_sources_repository() {
     asked(&place);
     for (bytes, role) in sample.blobs() {
         let wanted = descriptor(&bytes);
-        let wish = Wish { blob: &wanted, role, from: &place.name, compression: None };
+        let wish = Wish { blob: &wanted, role, from: Some(&place.name) };
         let stored = to.reuse(&wish).await.unwrap().unwrap();
         assert_eq!((stored.how, stored.size), (How::Mounted, bytes.len() as u64));
     }
@@ -82,7 +82,7 @@ async fn mounts_from_the_sources_repository() {
     let to = create(&place.name("docker://{}/third:tag"), &place.options).await.unwrap();
     let wanted = descriptor(&sample.layers[0]);
     let from = ImageName::parse("dir:/").unwrap();
-    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: &from, compression: None };
+    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: Some(&from) };
     assert_eq!(to.reuse(&wish).await.unwrap().unwrap().how, How::Mounted);
 }
 
@@ -93,7 +93,7 @@ async fn an_upload_opened_instead_of_a_mount_is_used() {
     let to = place.create().await;
     let wanted = descriptor(&sample.layers[1]);
     let from = place.name("docker://{}/empty:tag");
-    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: &from, compression: None };
+    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: Some(&from) };
     assert_eq!(to.reuse(&wish).await.unwrap(), None);
     assert_eq!(methods(&asked(&place)), ["POST", "HEAD"]);
     to.put_blob(blob(&sample.layers[1]), Role::Layer(0)).await.unwrap();
@@ -410,7 +410,7 @@ async fn mounts_that_are_refused_are_uploads() {
     let to = create(&other, &place.options).await.unwrap();
     for (bytes, role) in sample.blobs() {
         let wanted = descriptor(&bytes);
-        let wish = Wish { blob: &wanted, role, from: &place.name, compression: None };
+        let wish = Wish { blob: &wanted, role, from: Some(&place.name) };
         assert_eq!(to.reuse(&wish).await.unwrap(), None);
     }
     sample.put(to).await.unwrap();

@@ -108,7 +108,7 @@ async fn a_corrupt_stream_leaves_nothing() {
         assert!(stream, "{error:?}");
     }
     let wanted = descriptor(&bytes);
-    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: &place.name, compression: None };
+    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: Some(&place.name) };
     assert_eq!(to.reuse(&wish).await.unwrap(), None);
     // What had a place and did not come is missed.
     sample.put_blobs(&*to).await.unwrap();
@@ -152,7 +152,7 @@ async fn reuse_never_lies() {
     let to = place.create().await;
     let mut wanted = descriptor(&sample(1).layers[0]);
     let ask = async |to: &dyn Destination, wanted: &Descriptor, role| {
-        let wish = Wish { blob: wanted, role, from: &place.name, compression: None };
+        let wish = Wish { blob: wanted, role, from: Some(&place.name) };
         to.reuse(&wish).await.unwrap().map(|stored| stored.how)
     };
     assert_eq!(ask(&*to, &wanted, Role::Layer(0)).await, Some(How::Present));

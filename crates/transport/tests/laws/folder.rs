@@ -72,7 +72,7 @@ async fn bring(to: &dyn Destination, sample: &Sample) -> Vec<How> {
     for (bytes, role) in sample.blobs() {
         let wanted = descriptor(&bytes);
         let from = to.name().clone();
-        let wish = Wish { blob: &wanted, role, from: &from, compression: None };
+        let wish = Wish { blob: &wanted, role, from: Some(&from) };
         let stored = match to.reuse(&wish).await.unwrap() {
             Some(stored) => stored,
             None => to.put_blob(blob(&bytes), role).await.unwrap(),

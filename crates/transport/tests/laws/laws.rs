@@ -207,7 +207,7 @@ async fn a_corrupt_stream_leaves_nothing(place: Place) {
         assert_eq!(place.files(), before);
     }
     let wanted = descriptor(&bytes);
-    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: &place.name, compression: None };
+    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: Some(&place.name) };
     assert_eq!(to.reuse(&wish).await.unwrap(), None);
 }
 
@@ -239,7 +239,7 @@ async fn an_abandoned_copy_leaves_no_image(place: Place) {
     let to = place.create().await;
     for (bytes, role) in sample.blobs() {
         let wanted = descriptor(&bytes);
-        let wish = Wish { blob: &wanted, role, from: &place.name, compression: None };
+        let wish = Wish { blob: &wanted, role, from: Some(&place.name) };
         let stored = to.reuse(&wish).await.unwrap().unwrap();
         assert_eq!((stored.digest, stored.how), (wanted.digest, How::Present));
     }
@@ -254,12 +254,12 @@ async fn reuse_never_lies(place: Place) {
     let mut wanted = descriptor(&sample.layers[0]);
     let from = place.name.clone();
     let role = Role::Layer(0);
-    let wish = Wish { blob: &wanted, role, from: &from, compression: None };
+    let wish = Wish { blob: &wanted, role, from: Some(&from) };
     assert_eq!(to.reuse(&wish).await.unwrap(), None);
     to.put_blob(blob(&sample.layers[0]), role).await.unwrap();
     assert!(to.reuse(&wish).await.unwrap().is_some());
     wanted.size = Some(3);
-    let wish = Wish { blob: &wanted, role, from: &from, compression: None };
+    let wish = Wish { blob: &wanted, role, from: Some(&from) };
     assert_eq!(to.reuse(&wish).await.unwrap(), None);
 }
 

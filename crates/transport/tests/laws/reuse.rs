@@ -29,7 +29,7 @@ async fn places() -> Vec<(&'static str, Place, &'static str)> {
 async fn reuse(to: &dyn Destination, bytes: &Bytes) -> Option<Stored> {
     let wanted = descriptor(bytes);
     let from = to.name().clone();
-    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: &from, compression: None };
+    let wish = Wish { blob: &wanted, role: Role::Layer(0), from: Some(&from) };
     to.reuse(&wish).await.unwrap()
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use skopeo_archive::Writer;
 use skopeo_blob::Blob;
-use skopeo_image::{RawManifest, Signature, Which};
+use skopeo_image::{MediaType, RawManifest, Signature, Which};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
@@ -166,6 +166,10 @@ impl Probe for DaemonDestination {
 
     fn accepts(&self) -> &Accepts {
         self.archive.accepts()
+    }
+
+    fn keeps_manifest(&self, media_type: &MediaType) -> Result<(), PutManifestError> {
+        self.archive.keeps_manifest(media_type)
     }
 }
 

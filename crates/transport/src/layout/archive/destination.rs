@@ -23,7 +23,7 @@ use crate::{
 pub(crate) fn look(name: &ArchiveName, options: &Options) -> Result<Unopened, Error> {
     reference(name.entry())?;
     let accepts = accepts(&options.layout);
-    Ok(Unopened { name: ImageName::OciArchive(name.clone()), accepts })
+    Ok(Unopened::new(ImageName::OciArchive(name.clone()), accepts))
 }
 
 /// Opens a file, or a pipe, that a layout is to be written to. The images that are there stay.
