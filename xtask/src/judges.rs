@@ -45,15 +45,16 @@ pub(crate) fn install(target: &Path) {
     }
 }
 
+/// There is no virtual environment: Debian's python3 makes none without another package.
 fn has_package(folder: &Path) -> bool {
-    if folder.join("bin/sigstore").exists() {
+    if folder.join("sigstore").exists() {
         return true;
     }
     let Some(python) = shell::find("python3") else { return false };
     println!("installing {PYPI}");
-    let mut pip = Command::new(folder.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYPI]);
-    succeeds(Command::new(python).args(["-m", "venv"]).arg(folder)) && succeeds(&mut pip)
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
+    succeeds(pip.arg(folder).arg(PYPI))
 }
 
 fn has_program(folder: &Path) -> bool {

@@ -20,6 +20,10 @@ pub(crate) struct ThisMachine;
 
 impl Machine for ThisMachine {
     fn key_file(&self, path: &str) -> Result<Vec<u8>, String> {
+        // A pipe to which nobody writes would be waited for, for ever.
+        if fs_err::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir()) {
+            return Err(format!("read {path}: not a regular file"));
+        }
         let read = || -> Result<Vec<u8>, FileError> {
             let mut bytes = Vec::new();
             let mut file = fs_err::File::open(path)?.take(MAX_FILE.saturating_add(1));
@@ -36,5 +40,34 @@ impl Machine for ThisMachine {
 
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_of_keys_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (pipe, huge, key) = (path("pipe"), path("huge"), path("key"));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        fs_err::File::create(&huge).unwrap().set_len(MAX_FILE + 1).unwrap();
+        fs_err::write(&key, "key").unwrap();
+        std::os::unix::fs::symlink(&key, folder.path().join("link")).unwrap();
+        for (path, expected) in [
+            (&*pipe, Err(format!("read {pipe}: not a regular file"))),
+            ("/dev/zero", Err("read /dev/zero: not a regular file".to_owned())),
+            (&*huge, Err(format!("read {huge}: a key file may have at most 16777216 bytes"))),
+            (&*key, Ok(b"key".to_vec())),
+            (&*path("link"), Ok(b"key".to_vec())),
+            (&*path("none"), Err(format!("open {}: no such file or directory", path("none")))),
+        ] {
+            assert_eq!(ThisMachine.key_file(path), expected, "{path}");
+        }
+        let folder = folder.path().to_str().unwrap();
+        assert_eq!(ThisMachine.key_file(folder), Err(format!("read {folder}: is a directory")));
     }
 }

@@ -29,6 +29,7 @@ pub mod shelf;
 pub mod slurm;
 pub mod tar;
 pub mod terminal;
+pub mod tile_log;
 pub mod twin;
 
 pub use certificate::Certificate;
@@ -43,4 +44,5 @@ pub use run::{Run, run};
 pub use s3::{S3, S3Fault};
 pub use slurm::Slurm;
 pub use tar::Tar;
+pub use tile_log::{LogFault, LogKey, TileLog};
 pub use twin::Twin;

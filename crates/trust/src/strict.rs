@@ -6,6 +6,56 @@ use std::fmt;
 use base64::Engine as _;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use skopeo_image::go_json;
+
+/// What is wrong with a text, and at which address of it if that is known.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    reason: String,
+    at: Option<usize>,
+}
+
+impl Wrong {
+    fn at(raw: &RawValue, reason: String) -> Self {
+        Self { reason, at: Some(raw.get().as_ptr().addr()) }
+    }
+
+    /// The same, there if nothing else is known.
+    pub(crate) fn within(mut self, raw: &RawValue) -> Self {
+        self.at.get_or_insert_with(|| raw.get().as_ptr().addr());
+        self
+    }
+
+    /// The reason, and in which line of the whole text it is, if that has several.
+    pub(crate) fn in_text(self, text: &[u8]) -> String {
+        let newlines = |part: &[u8]| part.iter().filter(|byte| **byte == b'\n').count();
+        let before = self.at.and_then(|at| text.get(..at.checked_sub(text.as_ptr().addr())?));
+        match before {
+            Some(before) if newlines(text.trim_ascii()) > 0 => {
+                format!("{} (line {})", self.reason, newlines(before).saturating_add(1))
+            }
+            _ => self.reason,
+        }
+    }
+}
+
+impl From<String> for Wrong {
+    fn from(reason: String) -> Self {
+        Self { reason, at: None }
+    }
+}
+
+impl From<&str> for Wrong {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
+impl From<Wrong> for String {
+    fn from(wrong: Wrong) -> Self {
+        wrong.reason
+    }
+}
 
 /// The fields of one object, in their order, not yet parsed.
 pub(crate) struct Fields<'a>(Vec<(String, &'a RawValue)>);
@@ -16,17 +66,17 @@ impl<'a> Fields<'a> {
     /// # Errors
     ///
     /// It is no object, or a key is there twice.
-    pub(crate) fn parse(raw: &'a RawValue) -> Result<Self, String> {
+    pub(crate) fn parse(raw: &'a RawValue) -> Result<Self, Wrong> {
         let text = raw.get();
         if !text.starts_with('{') {
-            return Err(format!("JSON object expected, got {}", shape(text)));
+            return Err(Wrong::at(raw, format!("JSON object expected, got {}", shape(text))));
         }
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let fields = deserializer.deserialize_map(Collect).map_err(|error| error.to_string())?;
         let mut seen = HashSet::with_capacity(fields.len());
-        for (key, _) in &fields {
+        for (key, value) in &fields {
             if !seen.insert(key.as_str()) {
-                return Err(format!("Duplicate key {key:?}"));
+                return Err(Wrong::at(value, format!("Duplicate key {key:?}")));
             }
         }
         Ok(Self(fields))
@@ -78,9 +128,9 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses what was not taken out.
-    pub(crate) fn finish(self) -> Result<(), String> {
+    pub(crate) fn finish(self) -> Result<(), Wrong> {
         match self.0.first() {
-            Some((key, _)) => Err(format!("Unknown key {key:?}")),
+            Some((key, value)) => Err(Wrong::at(value, format!("Unknown key {key:?}"))),
             None => Ok(()),
         }
     }
@@ -97,33 +147,9 @@ impl<'a> Fields<'a> {
 ///
 /// It is no JSON, or something follows. The words are Go's.
 pub(crate) fn document(bytes: &[u8]) -> Result<&RawValue, String> {
-    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
-    let first = values.next();
-    let value = match first {
-        None => return Err("unexpected end of JSON input".to_owned()),
-        Some(Err(error)) if error.is_eof() => return Err("unexpected end of JSON input".to_owned()),
-        Some(Err(error)) => return Err(not_json(bytes, &error)),
-        Some(Ok(value)) => value,
-    };
-    let rest = bytes.get(values.byte_offset()..).unwrap_or_default();
-    match rest.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) {
-        Some(byte) => {
-            Err(format!("invalid character {:?} after top-level value", char::from(*byte)))
-        }
-        None => Ok(value),
-    }
-}
-
-/// What Go says of a text that does not even begin as JSON; else what is known.
-fn not_json(bytes: &[u8], error: &serde_json::Error) -> String {
-    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    match first {
-        Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') | None => {
-            error.to_string()
-        }
-        Some(other) => {
-            format!("invalid character {:?} looking for beginning of value", char::from(*other))
-        }
+    match go_json::syntax_error(bytes) {
+        Some(wrong) => Err(wrong),
+        None => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
     }
 }
 
@@ -160,7 +186,7 @@ pub(crate) fn kind(text: &str) -> &'static str {
 }
 
 /// The `type` of an object, before its other keys are looked at.
-pub(crate) fn type_of(raw: &RawValue) -> Result<String, String> {
+pub(crate) fn type_of(raw: &RawValue) -> Result<String, Wrong> {
     let mut fields = Fields::parse(raw)?;
     Ok(fields.optional::<String>("type")?.unwrap_or_default())
 }

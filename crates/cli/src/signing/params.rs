@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Map, Value as Json};
 use skopeo_image::Secret;
 use skopeo_trust::sign::Format;
+use skopeo_trust::sign::rekor::Version;
 
 use crate::go;
 
@@ -16,8 +17,8 @@ const MAX_FILE: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Params {
     pub(super) key: KeySource,
-    /// The address of a transparency log.
-    pub(super) rekor: Option<String>,
+    /// A transparency log, and the version of the service. The version is a member of ours.
+    pub(super) rekor: Option<(Version, String)>,
     /// The address of an authority for times (RFC 3161). A member of ours.
     pub(super) times: Option<String>,
     /// A member of ours.
@@ -65,11 +66,12 @@ pub(super) enum Mode {
     Interactive,
 }
 
-const FIELDS: [&str; 6] = [
+const FIELDS: [&str; 7] = [
     "privateKeyFile",
     "privateKeyPassphraseFile",
     "fulcio",
     "rekorURL",
+    "rekorVersion",
     "timestampAuthorityURL",
     "format",
 ];
@@ -131,7 +133,28 @@ impl Params {
                 "timestampAuthorityURL needs format: bundle, as no other signature has a place for the time"
             );
         }
-        Ok(Self { key, rekor: text(fields, "rekorURL"), times, format })
+        let version = match text(fields, "rekorVersion").as_deref() {
+            None | Some("1") => Version::V1,
+            Some("2") => Version::V2,
+            Some(other) => bail!("unknown rekorVersion value {}", go::quote(other)),
+        };
+        let rekor = text(fields, "rekorURL").map(|url| (version, url));
+        if version == Version::V2 {
+            if rekor.is_none() {
+                bail!("rekorVersion needs rekorURL");
+            }
+            if format != Format::Bundle {
+                bail!(
+                    "rekorVersion: 2 needs format: bundle, as no other signature has a place for the proof"
+                );
+            }
+            if times.is_none() && matches!(key, KeySource::Fulcio { .. }) {
+                bail!(
+                    "rekorVersion: 2 and fulcio need timestampAuthorityURL, as that log does not say when a certificate was used"
+                );
+            }
+        }
+        Ok(Self { key, rekor, times, format })
     }
 }
 
@@ -217,6 +240,21 @@ mod tests {
             (
                 "privateKeyFile: k\ntimestampAuthorityURL: https://t",
                 "timestampAuthorityURL needs format: bundle, as no other signature has a place for the time",
+            ),
+            ("privateKeyFile: k\nrekorURL: https://r\nrekorVersion: 1", ""),
+            ("privateKeyFile: k\nrekorURL: https://r\nrekorVersion: 2\nformat: bundle", ""),
+            (
+                "privateKeyFile: k\nrekorURL: https://r\nrekorVersion: 3\nformat: bundle",
+                "unknown rekorVersion value \"3\"",
+            ),
+            ("privateKeyFile: k\nrekorVersion: 2\nformat: bundle", "rekorVersion needs rekorURL"),
+            (
+                "privateKeyFile: k\nrekorURL: https://r\nrekorVersion: 2",
+                "rekorVersion: 2 needs format: bundle, as no other signature has a place for the proof",
+            ),
+            (
+                "fulcio: {fulcioURL: u, oidcMode: staticToken, oidcIDToken: t}\nrekorURL: https://r\nrekorVersion: 2\nformat: bundle",
+                "rekorVersion: 2 and fulcio need timestampAuthorityURL, as that log does not say when a certificate was used",
             ),
             ("privateKeyFile: k\nformat: Bundle", "unknown format value \"Bundle\""),
             ("fulcio: {fulcioURL: u, oidcMode: staticToken, oidcIDToken: t}", ""),

@@ -12,9 +12,10 @@ use serde::Deserialize;
 use skopeo_image::{RawManifest, Reference, Secret, Signature, SignatureKind};
 use skopeo_registry::{Ask, Said, Web};
 use skopeo_trust::sign::fulcio::{self, Certificate};
+use skopeo_trust::sign::rekor::Version;
 use skopeo_trust::sign::{
     Format, Log, PrivateKey, QUERY_TYPE, REPLY_TYPE, SignError, Signer, Sigstore, TimeAuthority,
-    cosign_key, rekor,
+    cosign_key,
 };
 use tokio::sync::Mutex;
 
@@ -53,9 +54,9 @@ pub(super) fn by_file(path: &Path, passphrase: &Secret) -> Result<Sigstore> {
 /// If it cannot be read, or says nothing that can be done.
 pub(super) fn by_params(path: &Path, web: &Web, output: Output) -> Result<Arc<dyn Signer>> {
     let params = Params::read(path)?;
-    let log = params.rekor.map(|url| -> Result<Arc<dyn Log>> {
-        let url = below("rekorURL", &url, rekor::PATH)?;
-        Ok(Arc::new(Rekor { web: web.clone(), url }))
+    let log = params.rekor.map(|(version, url)| -> Result<Arc<dyn Log>> {
+        let url = below("rekorURL", &url, version.path())?;
+        Ok(Arc::new(Rekor { web: web.clone(), version, url }))
     });
     let times = params.times.map(|url| -> Result<Arc<dyn TimeAuthority>> {
         require_url("timestampAuthorityURL", &url)?;
@@ -116,32 +117,54 @@ fn below(name: &str, url: &str, path: &str) -> Result<String> {
 #[derive(Debug)]
 struct Rekor {
     web: Web,
+    version: Version,
     url: String,
 }
 
 #[async_trait]
 impl Log for Rekor {
-    async fn upload(&self, entry: Vec<u8>) -> Result<Vec<u8>, Box<dyn StdError + Send + Sync>> {
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    async fn upload(
+        &self,
+        entry: Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, Box<dyn StdError + Send + Sync>> {
         let answer = self.add(entry.into()).await;
-        Ok(answer.context("Error uploading a log entry")?.to_vec())
+        Ok(answer.context("Error uploading a log entry")?.map(Vec::from))
     }
 }
 
 impl Rekor {
-    async fn add(&self, entry: Bytes) -> Result<Bytes> {
+    async fn add(&self, entry: Bytes) -> Result<Option<Bytes>> {
         let ask = Ask { accept: Some(JSON), body: Some((JSON, entry)), ..Ask::default() };
         let said = self.web.ask(&self.url, &ask).await?;
-        match (said.status, &said.location) {
-            (201, _) => Ok(said.body),
-            // It is there already. Whatever host the answer names, it is this log's entry.
-            (409, Some(location)) => {
+        match (said.status, self.version, &said.location) {
+            (201, ..) => Ok(Some(said.body)),
+            // Whatever host the answer names, it is this log's entry.
+            (409, Version::V1, Some(location)) => {
                 let id = location.rsplit('/').next().unwrap_or_default();
                 let url = format!("{}/{id}", self.url);
                 let ask = Ask { accept: Some(JSON), ..Ask::default() };
                 let said = self.web.ask(&url, &ask).await?;
-                if said.status == 200 { Ok(said.body) } else { Err(refused(&said)) }
+                if said.status == 200 { Ok(Some(said.body)) } else { Err(self.refused(&said)) }
             }
-            _ => Err(refused(&said)),
+            (409, Version::V2, _) => Ok(None),
+            _ => Err(self.refused(&said)),
+        }
+    }
+
+    fn refused(&self, said: &Said) -> Error {
+        let Refusal { code, message } =
+            skopeo_image::go_json::from_slice(&said.body).unwrap_or_default();
+        let failed = format!("Rekor /{} failed", self.version.path());
+        let status = said.status;
+        match status {
+            400 => anyhow!("{failed}: bad request ({status}), {{Code:{code} Message:{message}}}"),
+            _ => anyhow!(
+                "{failed} with unexpected status {status}: {{Code:{code} Message:{message}}}"
+            ),
         }
     }
 }
@@ -178,17 +201,6 @@ impl TimeAuthority for Times {
 struct Refusal {
     code: i64,
     message: String,
-}
-
-fn refused(said: &Said) -> Error {
-    let Refusal { code, message } =
-        skopeo_image::go_json::from_slice(&said.body).unwrap_or_default();
-    let failed = "Rekor /api/v1/log/entries failed";
-    let status = said.status;
-    match status {
-        400 => anyhow!("{failed}: bad request ({status}), {{Code:{code} Message:{message}}}"),
-        _ => anyhow!("{failed} with unexpected status {status}: {{Code:{code} Message:{message}}}"),
-    }
 }
 
 /// Signs with a new key, which is certified before the first image is copied.

@@ -55,6 +55,7 @@ mod signing;
 mod sigstore_bundles;
 mod sigstore_judges;
 mod sigstore_signing;
+mod sigstore_tiles;
 mod stage;
 mod storage;
 mod surface;

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use skopeo_image::Reference;
 
-use crate::strict::{self, Fields};
+use crate::strict::{self, Fields, Wrong};
 
 /// Which name in a signature is accepted for an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -29,7 +29,7 @@ pub enum SignedIdentity {
 }
 
 impl SignedIdentity {
-    pub(super) fn parse(raw: &RawValue) -> Result<Self, String> {
+    pub(super) fn parse(raw: &RawValue) -> Result<Self, Wrong> {
         let name = strict::type_of(raw)?;
         let mut fields = Fields::parse(raw)?;
         let _ = fields.require("type")?;
@@ -47,10 +47,10 @@ impl SignedIdentity {
                 prefix: text("prefix")?,
                 signed_prefix: text("signedPrefix")?,
             },
-            _ => return Err(format!("Unknown policy reference match type {name:?}")),
+            _ => return Err(format!("Unknown policy reference match type {name:?}").into()),
         };
         fields.finish()?;
-        identity.check()?;
+        identity.check().map_err(|reason| Wrong::from(reason).within(raw))?;
         Ok(identity)
     }
 

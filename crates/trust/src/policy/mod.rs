@@ -20,7 +20,7 @@ use crate::PolicyError;
 use crate::machine::{Machine, Memory, Nowhere};
 use crate::openpgp::Keyring;
 use crate::sigstore::TrustRoot;
-use crate::strict::{self, Fields};
+use crate::strict::{self, Fields, Wrong};
 
 /// What is required of images, by where they come from.
 ///
@@ -42,7 +42,8 @@ impl Policy {
     ///
     /// Anything that is not exactly as it should be, unknown and duplicate keys included.
     pub fn parse(bytes: &[u8], path: &str) -> Result<Self, PolicyError> {
-        parse(bytes).map_err(|reason| PolicyError { path: path.to_owned(), reason })
+        parse(bytes)
+            .map_err(|wrong| PolicyError { path: path.to_owned(), reason: wrong.in_text(bytes) })
     }
 
     /// The policy of `--insecure-policy`: everything is accepted.
@@ -151,7 +152,7 @@ pub enum Section {
     Scope(String),
 }
 
-fn parse(bytes: &[u8]) -> Result<Policy, String> {
+fn parse(bytes: &[u8]) -> Result<Policy, Wrong> {
     let mut fields = Fields::parse(strict::document(bytes)?)?;
     let default = fields.take("default");
     let transports = fields.take("transports");
@@ -163,7 +164,7 @@ fn parse(bytes: &[u8]) -> Result<Policy, String> {
             let mut by_scope = BTreeMap::new();
             for (name, requirements) in Fields::parse(scopes)?.into_entries() {
                 if !name.is_empty() && !scope::is_valid(&transport, &name) {
-                    return Err(format!("Unknown key {name:?}"));
+                    return Err(Wrong::from(format!("Unknown key {name:?}")).within(requirements));
                 }
                 by_scope.insert(name, requirement::parse_list(requirements)?);
             }

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::SignedIdentity;
 use super::sigstore::SigstoreSigned;
-use crate::strict::{self, Fields};
+use crate::strict::{self, Fields, Wrong};
 
 /// What has to be true of an image.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,7 +67,7 @@ impl Requirement {
         matches!(self, Self::SignedBy(_) | Self::SigstoreSigned(_))
     }
 
-    fn parse(raw: &RawValue) -> Result<Self, String> {
+    fn parse(raw: &RawValue) -> Result<Self, Wrong> {
         let name = strict::type_of(raw)?;
         let mut fields = Fields::parse(raw)?;
         let _ = fields.take("type");
@@ -79,7 +79,7 @@ impl Requirement {
                 base_layer_identity: SignedIdentity::parse(fields.require("baseLayerIdentity")?)?,
             },
             "sigstoreSigned" => Self::SigstoreSigned(SigstoreSigned::parse(&mut fields)?),
-            _ => return Err(format!("Unknown policy requirement type {name:?}")),
+            _ => return Err(format!("Unknown policy requirement type {name:?}").into()),
         };
         fields.finish()?;
         Ok(requirement)
@@ -87,7 +87,7 @@ impl Requirement {
 }
 
 impl SignedBy {
-    fn parse(fields: &mut Fields<'_>) -> Result<Self, String> {
+    fn parse(fields: &mut Fields<'_>) -> Result<Self, Wrong> {
         let key_type = fields.optional::<String>("keyType")?.unwrap_or_default();
         let path = fields.take("keyPath");
         let paths = fields.take("keyPaths");
@@ -102,23 +102,23 @@ impl SignedBy {
                 return Err(
                     "Exactly one of keyPath, keyPaths and keyData must be specified, none \
                             of them present"
-                        .to_owned(),
+                        .into(),
                 );
             }
             _ => {
                 return Err(
                     "Exactly one of keyPath, keyPaths and keyData must be specified, more \
                             than one present"
-                        .to_owned(),
+                        .into(),
                 );
             }
         };
         let identity = parse_identity(fields)?;
         if key_type.is_empty() {
-            return Err(format!("invalid keyType {key_type:?}"));
+            return Err(format!("invalid keyType {key_type:?}").into());
         }
         if !KEY_TYPES.contains(&key_type.as_str()) {
-            return Err(format!("Unrecognized keyType value {key_type:?}"));
+            return Err(format!("Unrecognized keyType value {key_type:?}").into());
         }
         let keys = keys.ok_or("exactly one of keyPath, keyPaths and keyData must be specified")?;
         Ok(Self { key_type, keys, identity })
@@ -126,17 +126,19 @@ impl SignedBy {
 }
 
 /// A list of requirements, which must not be empty.
-pub(super) fn parse_list(raw: &RawValue) -> Result<Vec<Requirement>, String> {
+pub(super) fn parse_list(raw: &RawValue) -> Result<Vec<Requirement>, Wrong> {
     let list: Vec<&RawValue> =
         serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
     if list.is_empty() {
-        return Err("List of verification policy requirements must not be empty".to_owned());
+        let reason = "List of verification policy requirements must not be empty";
+        return Err(Wrong::from(reason).within(raw));
     }
-    list.into_iter().map(Requirement::parse).collect()
+    let parse = |it: &RawValue| Requirement::parse(it).map_err(|wrong| wrong.within(it));
+    list.into_iter().map(parse).collect()
 }
 
 /// `signedIdentity`, or the default.
-pub(super) fn parse_identity(fields: &mut Fields<'_>) -> Result<SignedIdentity, String> {
+pub(super) fn parse_identity(fields: &mut Fields<'_>) -> Result<SignedIdentity, Wrong> {
     fields
         .take("signedIdentity")
         .map_or_else(|| Ok(SignedIdentity::default()), SignedIdentity::parse)

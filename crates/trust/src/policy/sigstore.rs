@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::SignedIdentity;
 use super::requirement::parse_identity;
-use crate::strict::{self, Fields};
+use crate::strict::{self, Fields, Wrong};
 
 /// Whose sigstore signature is trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,7 +82,7 @@ pub struct Pki {
 }
 
 impl SigstoreSigned {
-    pub(super) fn parse(fields: &mut Fields<'_>) -> Result<Self, String> {
+    pub(super) fn parse(fields: &mut Fields<'_>) -> Result<Self, Wrong> {
         let identity = parse_identity(fields)?;
         let bundles = Bundles::parse(fields)?;
         let path = fields.text("keyPath")?;
@@ -118,18 +118,18 @@ impl SigstoreSigned {
         if given > 1 {
             return Err("at most one of rekorPublickeyPath, rekorPublicKeyPaths, \
                         rekorPublickeyData and rekorPublicKeyDatas can be used simultaneously"
-                .to_owned());
+                .into());
         }
         if given == 0 && matches!(keys, Keys::Fulcio(_)) {
             return Err("At least one of rekorPublickeyPath, rekorPublicKeyPaths, \
                         rekorPublickeyData and rekorPublicKeyDatas must be specified if fulcio is \
                         used"
-                .to_owned());
+                .into());
         }
         if given > 0 && matches!(keys, Keys::Pki(_)) {
             return Err("rekorPublickeyPath, rekorPublicKeyPaths, rekorPublickeyData and \
                         rekorPublicKeyDatas are not supported for pki"
-                .to_owned());
+                .into());
         }
         let rekor = sources.into_iter().flatten().next().unwrap_or_default();
         Ok(Self { keys, rekor, identity, bundles })
@@ -137,16 +137,15 @@ impl SigstoreSigned {
 }
 
 impl Bundles {
-    fn parse(fields: &mut Fields<'_>) -> Result<Option<Self>, String> {
+    fn parse(fields: &mut Fields<'_>) -> Result<Option<Self>, Wrong> {
         let identity = fields.take("bundleIdentity").map(strict::string).transpose()?;
         let stamps = key(fields, "timestampAuthorityPath", "timestampAuthorityData")?;
         let identity = match identity.as_deref() {
             Some("digestOnly") => BundleIdentity::DigestOnly,
             Some("subjectName") => BundleIdentity::SubjectName,
-            Some(other) => return Err(format!("Unknown bundleIdentity {other:?}")),
+            Some(other) => return Err(format!("Unknown bundleIdentity {other:?}").into()),
             None if stamps.is_some() => {
-                return Err("timestampAuthorityPath and timestampAuthorityData are for bundles and need bundleIdentity"
-                    .to_owned());
+                return Err("timestampAuthorityPath and timestampAuthorityData are for bundles and need bundleIdentity".into());
             }
             None => return Ok(None),
         };
@@ -155,7 +154,7 @@ impl Bundles {
 }
 
 impl Fulcio {
-    fn parse(raw: &RawValue) -> Result<Self, String> {
+    fn parse(raw: &RawValue) -> Result<Self, Wrong> {
         let mut fields = Fields::parse(raw)?;
         let ca = key(&mut fields, "caPath", "caData")?;
         let issuer = fields.text("oidcIssuer")?;
@@ -170,7 +169,7 @@ impl Fulcio {
 }
 
 impl Pki {
-    fn parse(raw: &RawValue) -> Result<Self, String> {
+    fn parse(raw: &RawValue) -> Result<Self, Wrong> {
         let mut fields = Fields::parse(raw)?;
         let roots = key(&mut fields, "caRootsPath", "caRootsData")?;
         let intermediates = key(&mut fields, "caIntermediatesPath", "caIntermediatesData")?;
@@ -179,9 +178,7 @@ impl Pki {
         fields.finish()?;
         let roots = roots.ok_or("At least one of caRootsPath and caRootsData must be specified")?;
         if subject_email.is_none() && subject_hostname.is_none() {
-            return Err(
-                "At least one of subjectEmail, subjectHostname must be specified".to_owned()
-            );
+            return Err("At least one of subjectEmail, subjectHostname must be specified".into());
         }
         Ok(Self { roots, intermediates, subject_email, subject_hostname })
     }

@@ -47,6 +47,51 @@ fn the_frame_is_strict() {
 }
 
 #[test]
+fn errors_name_the_line() {
+    let text = |requirement: &str, scope: &str| {
+        format!(
+            r#"{{
+  "default": [{{"type": "reject"}}],
+  "transports": {{
+    "dir": {{
+      "{scope}": [
+        {{
+          "type": "reject"
+        }},
+        {{
+          {requirement}
+        }}
+      ]
+    }}
+  }}
+}}
+"#
+        )
+    };
+    for (requirement, scope, expected) in [
+        (r#""type": "reject""#, "/a", None),
+        (r#""type": "reject", "x": 1"#, "/a", Some("Unknown key \"x\" (line 10)")),
+        ("\"type\": \"reject\",\n\n\"x\": 1", "/a", Some("Unknown key \"x\" (line 12)")),
+        ("\"type\": \"reject\",\n\"type\":\n\"x\"", "/a", Some("Duplicate key \"type\" (line 12)")),
+        (r#""type": "x""#, "/a", Some("Unknown policy requirement type \"x\" (line 9)")),
+        (
+            r#""type": "signedBy", "keyType": "GPGKeys", "keyPath": "k", "signedIdentity": {"type":"x"}"#,
+            "/a",
+            Some("Unknown policy reference match type \"x\" (line 9)"),
+        ),
+        (r#""type": "reject""#, "rel", Some("Unknown key \"rel\" (line 5)")),
+        (
+            r#""type": "reject""#,
+            "/a\": [], \"/b",
+            Some("List of verification policy requirements must not be empty (line 5)"),
+        ),
+    ] {
+        let found = Policy::parse(text(requirement, scope).as_bytes(), "p").err();
+        assert_eq!(found.map(|error| error.reason).as_deref(), expected, "{requirement}");
+    }
+}
+
+#[test]
 fn errors_name_the_file() {
     let error = Policy::parse(b"{}", "/etc/containers/policy.json").unwrap_err();
     let expected = r#"invalid policy in "/etc/containers/policy.json": Default policy is missing"#;

@@ -7,18 +7,33 @@ use serde_json::{Value, json};
 use skopeo_image::Digest;
 
 use super::SignError;
-use super::key::PrivateKey;
+use super::key::{PrivateKey, Scheme};
 use crate::sigstore::statement::{PAYLOAD_TYPE, PREDICATE, STATEMENT, signed_bytes};
 
 /// The media type of the bundles that are written.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 /// Whose a signature is.
-pub(super) enum Signer<'a> {
-    /// Of whoever has the key, whose public part that is.
+pub(super) enum Signer {
+    /// Of whoever has the key, whose public part that is (DER).
     Key(Vec<u8>),
-    /// Of whoever got this certificate (PEM).
-    Certificate(&'a str),
+    /// Of whoever got this certificate (DER).
+    Certificate(Vec<u8>),
+}
+
+impl Signer {
+    /// Whoever got the certificate in this PEM.
+    pub(super) fn certified(text: &str) -> Result<Self, SignError> {
+        let block = pem::parse(text).map_err(|error| SignError::Refused(error.into()))?;
+        Ok(Self::Certificate(block.into_contents()))
+    }
+
+    /// The key or certificate.
+    pub(super) fn der(&self) -> &[u8] {
+        match self {
+            Self::Key(der) | Self::Certificate(der) => der,
+        }
+    }
 }
 
 /// A statement in its envelope (DSSE).
@@ -41,10 +56,23 @@ pub(super) fn statement(reference: &str, digest: &Digest) -> Vec<u8> {
 }
 
 impl Envelope {
-    /// Signs a statement.
-    pub(super) fn sign(key: &PrivateKey, payload: Vec<u8>) -> Result<Self, SignError> {
-        let signature = key.sign(&signed_bytes(PAYLOAD_TYPE, &payload))?;
+    /// Signs a statement, where a log asks for it by its scheme.
+    pub(super) fn sign(
+        key: &PrivateKey,
+        scheme: Option<Scheme>,
+        payload: Vec<u8>,
+    ) -> Result<Self, SignError> {
+        let message = signed_bytes(PAYLOAD_TYPE, &payload);
+        let signature = match scheme {
+            Some(scheme) => key.sign_by(scheme, &message)?,
+            None => key.sign(&message)?,
+        };
         Ok(Self { payload, signature })
+    }
+
+    /// What the signature is about.
+    pub(super) fn message(&self) -> Vec<u8> {
+        signed_bytes(PAYLOAD_TYPE, &self.payload)
     }
 
     pub(super) fn payload(&self) -> &[u8] {
@@ -72,16 +100,13 @@ impl Envelope {
 /// The bundle.
 pub(super) fn document(
     envelope: &Envelope,
-    signer: Signer<'_>,
+    signer: &Signer,
     entry: Option<Value>,
     stamp: Option<Vec<u8>>,
-) -> Result<Vec<u8>, SignError> {
+) -> Vec<u8> {
     let mut material = match signer {
-        Signer::Key(der) => json!({"publicKey": {"hint": hint(&der)}}),
-        Signer::Certificate(text) => {
-            let block = pem::parse(text).map_err(|error| SignError::Refused(error.into()))?;
-            json!({"certificate": {"rawBytes": STANDARD.encode(block.contents())}})
-        }
+        Signer::Key(der) => json!({"publicKey": {"hint": hint(der)}}),
+        Signer::Certificate(der) => json!({"certificate": {"rawBytes": STANDARD.encode(der)}}),
     };
     if let Some(members) = material.as_object_mut() {
         members.extend(entry.map(|entry| ("tlogEntries".to_owned(), json!([entry]))));
@@ -96,7 +121,7 @@ pub(super) fn document(
         "verificationMaterial": material,
         "dsseEnvelope": envelope.value(),
     });
-    Ok(bundle.to_string().into_bytes())
+    bundle.to_string().into_bytes()
 }
 
 /// By what cosign recognizes a key.

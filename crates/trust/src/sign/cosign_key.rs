@@ -42,6 +42,9 @@ pub enum KeyError {
     /// No key that sigstore signs with.
     #[error("unsupported key type")]
     UnsupportedKey,
+    /// A key that newer logs know no signatures of.
+    #[error("Rekor version 2 takes no signatures by a key of this kind: {0}")]
+    NotLogged(&'static str),
     /// The library of cryptography has failed.
     #[error("using the private key")]
     Crypto,

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P521_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair as _, RSA_PKCS1_SHA256,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P521_SHA256_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
 };
 use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 use p384::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
@@ -15,16 +16,27 @@ use zeroize::Zeroizing;
 
 use super::KeyError;
 
-/// A private key. What it signs is hashed with SHA-256, whatever its size, as sigstore does it.
+/// A private key. What it signs is hashed with SHA-256, whatever its size, as sigstore does it
+/// beside images.
 pub struct PrivateKey(Kind);
 
 enum Kind {
-    /// P-256 and P-521.
-    Ecdsa(EcdsaKeyPair),
+    P256(EcdsaKeyPair),
+    /// The same key for SHA-256 and for SHA-512.
+    P521(EcdsaKeyPair, EcdsaKeyPair),
     // The library of the others hashes what this curve signs with SHA-384 only.
     P384(p384::ecdsa::SigningKey),
     Rsa(RsaKeyPair),
     Ed25519(Ed25519KeyPair),
+}
+
+/// What newer logs know of a kind of key.
+#[derive(Clone, Copy)]
+pub(super) struct Scheme {
+    /// Sigstore's name of it (`PublicKeyDetails`).
+    pub(super) name: &'static str,
+    /// By what is hashed what it signs: a larger curve has a larger hash.
+    pub(super) hash: &'static Algorithm,
 }
 
 impl PrivateKey {
@@ -36,7 +48,7 @@ impl PrivateKey {
         let generate = || -> Result<_, aws_lc_rs::error::Unspecified> {
             let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
             let der = Zeroizing::new(pair.to_pkcs8v1()?.as_ref().to_vec());
-            Ok((Self(Kind::Ecdsa(pair)), der))
+            Ok((Self(Kind::P256(pair)), der))
         };
         generate().map_err(|_| KeyError::Crypto)
     }
@@ -46,10 +58,14 @@ impl PrivateKey {
     /// # Errors
     /// If it is none of these.
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        for algorithm in [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P521_SHA256_ASN1_SIGNING] {
-            if let Ok(pair) = EcdsaKeyPair::from_pkcs8(algorithm, der) {
-                return Ok(Self(Kind::Ecdsa(pair)));
-            }
+        let ecdsa = |algorithm| EcdsaKeyPair::from_pkcs8(algorithm, der);
+        if let Ok(pair) = ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING) {
+            return Ok(Self(Kind::P256(pair)));
+        }
+        if let (Ok(pair), Ok(larger)) =
+            (ecdsa(&ECDSA_P521_SHA256_ASN1_SIGNING), ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING))
+        {
+            return Ok(Self(Kind::P521(pair, larger)));
         }
         if let Ok(key) = p384::ecdsa::SigningKey::from_pkcs8_der(der) {
             return Ok(Self(Kind::P384(key)));
@@ -68,14 +84,44 @@ impl PrivateKey {
     /// # Errors
     /// If there is no randomness.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sign_with(&SHA256, message)
+    }
+
+    /// Signs a message as newer logs ask for it.
+    pub(super) fn sign_by(&self, scheme: Scheme, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sign_with(scheme.hash, message)
+    }
+
+    /// What newer logs know of it. They take nothing that is not hashed first, and no odd sizes.
+    pub(super) fn scheme(&self) -> Result<Scheme, KeyError> {
+        let (name, hash) = match &self.0 {
+            Kind::P256(_) => ("PKIX_ECDSA_P256_SHA_256", &SHA256),
+            Kind::P384(_) => ("PKIX_ECDSA_P384_SHA_384", &SHA384),
+            Kind::P521(..) => ("PKIX_ECDSA_P521_SHA_512", &SHA512),
+            Kind::Ed25519(_) => return Err(KeyError::NotLogged("Ed25519")),
+            Kind::Rsa(pair) => match pair.public_modulus_len() {
+                256 => ("PKIX_RSA_PKCS1V15_2048_SHA256", &SHA256),
+                384 => ("PKIX_RSA_PKCS1V15_3072_SHA256", &SHA256),
+                512 => ("PKIX_RSA_PKCS1V15_4096_SHA256", &SHA256),
+                _ => return Err(KeyError::NotLogged("RSA of other than 2048, 3072 or 4096 bits")),
+            },
+        };
+        Ok(Scheme { name, hash })
+    }
+
+    fn sign_with(&self, hash: &'static Algorithm, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let random = SystemRandom::new();
         let failed = |_| KeyError::Crypto;
+        let ecdsa = |pair: &EcdsaKeyPair| {
+            Ok(pair.sign(&random, message).map_err(failed)?.as_ref().to_vec())
+        };
         match &self.0 {
-            Kind::Ecdsa(pair) => Ok(pair.sign(&random, message).map_err(failed)?.as_ref().to_vec()),
+            Kind::P521(_, larger) if hash == &SHA512 => ecdsa(larger),
+            Kind::P256(pair) | Kind::P521(pair, _) => ecdsa(pair),
             Kind::P384(key) => {
-                let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, message);
-                let signature: p384::ecdsa::DerSignature =
-                    key.sign_prehash(hash.as_ref()).map_err(|_| KeyError::Crypto)?;
+                let signature: p384::ecdsa::DerSignature = key
+                    .sign_prehash(digest(hash, message).as_ref())
+                    .map_err(|_| KeyError::Crypto)?;
                 Ok(signature.as_bytes().to_vec())
             }
             Kind::Rsa(pair) => {
@@ -94,7 +140,7 @@ impl PrivateKey {
     pub fn public_der(&self) -> Result<Vec<u8>, KeyError> {
         let failed = |_| KeyError::Crypto;
         let der: PublicKeyX509Der<'_> = match &self.0 {
-            Kind::Ecdsa(pair) => pair.public_key().as_der().map_err(failed)?,
+            Kind::P256(pair) | Kind::P521(pair, _) => pair.public_key().as_der().map_err(failed)?,
             Kind::Rsa(pair) => pair.public_key().as_der().map_err(failed)?,
             Kind::Ed25519(pair) => pair.public_key().as_der().map_err(failed)?,
             Kind::P384(key) => {
@@ -117,7 +163,7 @@ impl PrivateKey {
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.0 {
-            Kind::Ecdsa(_) | Kind::P384(_) => "ECDSA",
+            Kind::P256(_) | Kind::P384(_) | Kind::P521(..) => "ECDSA",
             Kind::Rsa(_) => "RSA",
             Kind::Ed25519(_) => "Ed25519",
         };

@@ -11,6 +11,7 @@ mod payload;
 pub mod rekor;
 mod sigstore;
 mod stamp;
+mod tiled;
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -11,8 +11,26 @@ use skopeo_image::{Digest, go_json};
 
 use crate::hex::Hex;
 
-/// Where entries are made, below the address of a log.
-pub const PATH: &str = "api/v1/log/entries";
+/// The versions of the service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// A log that promises entries and says when it took them in.
+    #[default]
+    V1,
+    /// A log in tiles, which only proves that it has an entry.
+    V2,
+}
+
+impl Version {
+    /// Where entries are made, below the address of a log.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::V1 => "api/v1/log/entries",
+            Self::V2 => "api/v2/log/entries",
+        }
+    }
+}
 
 /// Why an answer of a log is none.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +47,18 @@ pub enum RekorError {
     /// An entry without the proof that it is in the log.
     #[error("Rekor entry has no inclusion proof")]
     NoProof,
+    /// A proof that does not lead from the entry to the checkpoint.
+    #[error("Rekor answered with a proof that proves nothing")]
+    BadProof,
+    /// The log has the very signature, and proves each only to who brings it.
+    #[error(
+        "Rekor has this signature already, and gives its proof only once; a key of ECDSA on P-256 \
+         makes another signature each time"
+    )]
+    Known,
+    /// A signature that is no bundle has no place for the proof.
+    #[error("only a bundle has a place for the proofs of Rekor version 2")]
+    NoPlace,
     /// An entry of something else than was sent.
     #[error("Rekor answered with an entry for other data")]
     Other,

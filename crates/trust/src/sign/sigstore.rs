@@ -8,12 +8,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use skopeo_image::{RawManifest, Reference, Signature, SignatureKind};
 
 use super::fulcio::Certificate;
-use super::key::PrivateKey;
+use super::key::{PrivateKey, Scheme};
+use super::rekor::{self, RekorError};
 use super::stamp::{self, TimeAuthority};
-use super::{Payload, SignError, Signer, bundle, rekor};
+use super::{Payload, SignError, Signer, bundle, tiled};
 use crate::sigstore::stamp::require_of;
 
 /// The media type of payloads.
@@ -31,11 +33,18 @@ const CHAIN: &str = "dev.sigstore.cosign/chain";
 /// A transparency log.
 #[async_trait]
 pub trait Log: fmt::Debug + Send + Sync {
-    /// Has an entry logged, as [`rekor`] proposes it, and gives the log's answer.
+    /// Which version of the service it is.
+    fn version(&self) -> rekor::Version;
+
+    /// Has an entry logged, as [`rekor`] proposes it, and gives the log's answer; none if it has
+    /// the entry and does not give it again.
     ///
     /// # Errors
     /// If the log does not take it.
-    async fn upload(&self, entry: Vec<u8>) -> Result<Vec<u8>, Box<dyn StdError + Send + Sync>>;
+    async fn upload(
+        &self,
+        entry: Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, Box<dyn StdError + Send + Sync>>;
 }
 
 /// The form in which a signature is kept.
@@ -121,11 +130,13 @@ impl Sigstore {
     }
 
     async fn attach(&self, payload: Vec<u8>) -> Result<Signature, SignError> {
+        self.scheme()?;
         let signature = self.key.sign(&payload)?;
         let mut annotations = BTreeMap::from([(SIGNATURE.to_owned(), STANDARD.encode(&signature))]);
         if let Some(log) = &self.log {
             let entry = rekor::entry(&payload, &signature, &self.signer_pem()?).map_err(refused)?;
             let answer = log.upload(entry).await.map_err(SignError::Refused)?;
+            let answer = answer.ok_or_else(|| refused(RekorError::Known))?;
             let kept = rekor::bundle(&answer, &payload, &signature).map_err(refused)?;
             annotations.insert(BUNDLE.to_owned(), kept);
         }
@@ -138,36 +149,88 @@ impl Sigstore {
     }
 
     async fn bundle(&self, statement: Vec<u8>) -> Result<Signature, SignError> {
-        let envelope = bundle::Envelope::sign(&self.key, statement)?;
-        let mut stamp = None;
-        if let Some(times) = &self.times {
-            let answer = times.stamp(stamp::query(envelope.signature())).await;
-            let answer = answer.map_err(SignError::Refused)?;
-            let of_it = require_of(&answer, envelope.signature());
-            of_it.map_err(|why| SignError::Refused(why.into()))?;
-            stamp = Some(answer);
-        }
-        let mut entry = None;
-        if let Some(log) = &self.log {
-            let proposed = rekor::envelope_entry(&envelope.json(), &self.signer_pem()?);
-            let answer = log.upload(proposed.map_err(refused)?).await;
-            let answer = answer.map_err(SignError::Refused)?;
-            let found = rekor::bundle_entry(&answer, envelope.payload(), envelope.signature());
-            entry = Some(found.map_err(refused)?);
-        }
         let signer = match &self.certificate {
-            Some(certificate) => bundle::Signer::Certificate(&certificate.leaf),
+            Some(certificate) => bundle::Signer::certified(&certificate.leaf)?,
             None => bundle::Signer::Key(self.key.public_der()?),
+        };
+        let scheme = self.scheme()?;
+        let mut left = TRIES;
+        let (envelope, stamp, entry) = loop {
+            left = left.saturating_sub(1);
+            let envelope = bundle::Envelope::sign(&self.key, scheme, statement.clone())?;
+            let stamp = self.stamp(&envelope).await?;
+            match self.logged_entry(&envelope, &signer, scheme).await? {
+                Logged::Nowhere => break (envelope, stamp, None),
+                Logged::As(entry) => break (envelope, stamp, Some(entry)),
+                Logged::Before if left > 0 => {}
+                Logged::Before => return Err(refused(RekorError::Known)),
+            }
         };
         Ok(Signature::Sigstore {
             mime_type: bundle::MEDIA_TYPE.to_owned(),
-            payload: bundle::document(&envelope, signer, entry, stamp)?.into(),
+            payload: bundle::document(&envelope, &signer, entry, stamp).into(),
             annotations: BTreeMap::new(),
         })
     }
+
+    async fn stamp(&self, envelope: &bundle::Envelope) -> Result<Option<Vec<u8>>, SignError> {
+        let Some(times) = &self.times else { return Ok(None) };
+        let answer = times.stamp(stamp::query(envelope.signature())).await;
+        let answer = answer.map_err(SignError::Refused)?;
+        let of_it = require_of(&answer, envelope.signature());
+        of_it.map_err(|why| SignError::Refused(why.into()))?;
+        Ok(Some(answer))
+    }
+
+    async fn logged_entry(
+        &self,
+        envelope: &bundle::Envelope,
+        signer: &bundle::Signer,
+        scheme: Option<Scheme>,
+    ) -> Result<Logged, SignError> {
+        let Some(log) = &self.log else { return Ok(Logged::Nowhere) };
+        let (message, signature) = (envelope.message(), envelope.signature());
+        let tiled =
+            scheme.map(|scheme| tiled::Signed { message: &message, signature, signer, scheme });
+        let proposed = match &tiled {
+            Some(tiled) => tiled.entry(),
+            None => {
+                rekor::envelope_entry(&envelope.json(), &self.signer_pem()?).map_err(refused)?
+            }
+        };
+        let answer = log.upload(proposed).await.map_err(SignError::Refused)?;
+        let Some(answer) = answer else { return Ok(Logged::Before) };
+        let entry = match &tiled {
+            Some(tiled) => tiled.bundle_entry(&answer),
+            None => rekor::bundle_entry(&answer, envelope.payload(), signature),
+        };
+        entry.map(Logged::As).map_err(refused)
+    }
+
+    /// How a log of version 2 wants to have things signed, if there is one.
+    fn scheme(&self) -> Result<Option<Scheme>, SignError> {
+        let tiled = self.log.as_ref().is_some_and(|log| log.version() == rekor::Version::V2);
+        match self.format {
+            _ if !tiled => Ok(None),
+            Format::Bundle => self.key.scheme().map(Some).map_err(SignError::from),
+            Format::Attachment => Err(refused(RekorError::NoPlace)),
+        }
+    }
 }
 
-fn refused(error: rekor::RekorError) -> SignError {
+/// How often something is signed for a log that has the signature already, as when it took what was
+/// sent before the connection broke.
+const TRIES: u32 = 2;
+
+/// Where a signature is logged.
+enum Logged {
+    Nowhere,
+    As(Value),
+    /// The log has it, and does not say how.
+    Before,
+}
+
+fn refused(error: RekorError) -> SignError {
     SignError::Refused(error.into())
 }
 
@@ -179,6 +242,10 @@ impl Signer for Sigstore {
 
     fn doing(&self) -> &'static str {
         self.format.doing()
+    }
+
+    async fn prepare(&self) -> Result<(), SignError> {
+        self.scheme().map(drop)
     }
 
     async fn sign(

@@ -87,6 +87,15 @@ pub(super) struct Entry {
     pub(super) canonicalized_body: Bytes,
 }
 
+impl Entry {
+    /// Whether it is of a log in tiles, Rekor's second version: such a log promises nothing and
+    /// knows no times, it only proves.
+    pub(super) fn is_tiled(&self) -> bool {
+        let KindVersion { kind, version } = &self.kind_version;
+        version == "0.0.2" && (kind == "hashedrekord" || kind == "dsse")
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LogId {
@@ -111,7 +120,9 @@ pub(super) struct Promise {
 pub(super) struct Proof {
     #[serde(default)]
     pub(super) log_index: Number,
+    #[serde(default)]
     pub(super) root_hash: Bytes,
+    #[serde(default)]
     pub(super) tree_size: Number,
     #[serde(default)]
     pub(super) hashes: Vec<Bytes>,

@@ -251,7 +251,7 @@ impl TrustRoot {
         if !self.logs.is_empty() {
             for proven in inclusion::prove(&self.logs, &bundle.entries, signed)? {
                 times.extend(proven.time);
-                logs.push(proven.log);
+                logs.push(proven.logs);
             }
         }
         if let Some(authorities) = &self.stamps {
@@ -266,12 +266,15 @@ impl TrustRoot {
                 return Err(because.unwrap_or_else(|| UNTIMED.to_owned()));
             }
         }
-        let is_valid = |log: &&super::Log| match times.as_slice() {
+        let is_valid = |log: &super::Log| match times.as_slice() {
             [] => log.valid.contains(now),
             times => times.iter().all(|then| log.valid.contains(*then)),
         };
-        if !logs.iter().all(is_valid) {
-            return Err("the log was not trusted when it was signed".to_owned());
+        if !logs.iter().all(|named| named.iter().any(|log| is_valid(log))) {
+            let untimed =
+                "the log is not trusted now, and nothing proves that it was signed before";
+            let then = "the log was not trusted when it was signed";
+            return Err(if times.is_empty() { untimed } else { then }.to_owned());
         }
         Ok(times)
     }

@@ -18,6 +18,8 @@ const MAX_SIGNATURES: usize = 32;
 pub(super) struct Checkpoint<'a> {
     /// What is signed.
     text: &'a str,
+    /// The log, as its first line says it.
+    origin: &'a str,
     /// How many leaves the tree has.
     pub(super) size: u64,
     /// Its root.
@@ -52,16 +54,25 @@ impl<'a> Checkpoint<'a> {
         }
         let signatures: Vec<_> = rest.lines().map(Signature::parse).collect::<Option<_>>()?;
         let some = !signatures.is_empty() && signatures.len() <= MAX_SIGNATURES;
-        some.then_some(Self { text, size, root, signatures })
+        some.then_some(Self { text, origin, size, root, signatures })
     }
 
     /// Whether the owner of a key signed it. Signatures of others, such as witnesses, say nothing.
     pub(super) fn is_by(&self, key: &PublicKey) -> bool {
-        self.signatures.iter().any(|signature| {
-            let bytes = self.text.as_bytes();
-            signature.hint == hint(key, signature.name)
-                && key.verify_logged(bytes, &signature.bytes)
-        })
+        self.signatures.iter().any(|signature| self.is_signed(signature, key))
+    }
+
+    /// The same, of a log that signs under the name with which the checkpoint begins: one of these,
+    /// if there are any.
+    pub(super) fn is_of(&self, key: &PublicKey, origins: &[String]) -> bool {
+        let named = origins.is_empty() || origins.iter().any(|origin| origin == self.origin);
+        let mut own = self.signatures.iter().filter(|it| it.name == self.origin);
+        named && own.any(|signature| self.is_signed(signature, key))
+    }
+
+    fn is_signed(&self, signature: &Signature<'_>, key: &PublicKey) -> bool {
+        key_id(key, signature.name).starts_with(&signature.hint)
+            && key.verify_logged(self.text.as_bytes(), &signature.bytes)
     }
 }
 
@@ -75,15 +86,14 @@ impl<'a> Signature<'a> {
     }
 }
 
-/// By which a signature says whose it is: of notes, of the name and the key (Ed25519); of the first
-/// logs of sigstore, of the key alone.
-fn hint(key: &PublicKey, name: &str) -> [u8; 4] {
+/// By which a signature of a note says whose it is: a hash of the name and the key (Ed25519), or of
+/// the key alone (ECDSA, and all the first logs of sigstore).
+pub(super) fn key_id(key: &PublicKey, name: &str) -> Vec<u8> {
     let hash = match key.ed25519() {
         Some(bits) => digest(&SHA256, &[name.as_bytes(), b"\n\x01", bits].concat()),
         None => digest(&SHA256, key.der()),
     };
-    let first = hash.as_ref().first_chunk();
-    first.copied().unwrap_or_default()
+    hash.as_ref().to_vec()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod record;
 mod rekor;
 pub(crate) mod stamp;
 pub(crate) mod statement;
+pub(crate) mod tiled;
 mod trusted_root;
 mod validity;
 pub(crate) mod wire;

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use serde::Deserialize;
 use skopeo_image::{Digest, go_json};
 
+use super::checkpoint::key_id;
 use super::pem;
 use super::public_key::PublicKey;
 use super::validity::Validity;
@@ -30,18 +31,38 @@ pub(super) struct Log {
     pub(super) key: PublicKey,
     /// What it calls itself in entries, if that is known.
     pub(super) id: Option<Vec<u8>>,
+    /// The same, of which the first bytes may do.
+    pub(super) checkpoint_id: Option<Vec<u8>>,
+    /// What its checkpoints may begin with, if that is known.
+    pub(super) origins: Vec<String>,
     /// When its key was in use.
     pub(super) valid: Validity,
 }
 
+/// So much of an identifier of a key is in signatures of checkpoints.
+const SHORT: usize = 4;
+
 impl Log {
     /// One of which nothing is known but its key.
     pub(super) fn of(key: PublicKey) -> Self {
-        Self { key, id: None, valid: Validity::default() }
+        let (id, checkpoint_id) = (None, None);
+        Self { key, id, checkpoint_id, origins: Vec::new(), valid: Validity::default() }
     }
 
-    /// What it calls itself in entries.
-    pub(super) fn name(&self) -> Vec<u8> {
+    /// Whether it may be what an entry calls its log. Nobody signed that name: it only tells which
+    /// key to try.
+    pub(super) fn may_be(&self, name: &[u8]) -> bool {
+        if let Some(id) = &self.id {
+            return id == name;
+        }
+        if let Some(id) = &self.checkpoint_id {
+            return id == name || (id.len() == SHORT && name.starts_with(id));
+        }
+        self.name() == name || self.origins.iter().any(|it| key_id(&self.key, it) == name)
+    }
+
+    /// What it calls itself in promises.
+    fn name(&self) -> Vec<u8> {
         let own = || digest(&SHA256, self.key.der()).as_ref().to_vec();
         self.id.clone().unwrap_or_else(own)
     }

@@ -44,14 +44,14 @@ struct Wire {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WireLog {
-    #[serde(default, rename = "baseUrl")]
-    _base_url: String,
+    #[serde(default)]
+    base_url: String,
     hash_algorithm: String,
     public_key: WireKey,
     #[serde(default)]
     log_id: Option<WireId>,
-    #[serde(default, rename = "checkpointKeyId")]
-    _checkpoint_key_id: Option<WireId>,
+    #[serde(default)]
+    checkpoint_key_id: Option<WireId>,
     #[serde(default, rename = "operator")]
     _operator: Option<String>,
 }
@@ -118,7 +118,14 @@ impl TrustedRoot {
             if log.hash_algorithm != "SHA2_256" {
                 continue;
             }
-            logs.push(Log { key, id: log.log_id.map(|id| id.key_id.0), valid });
+            let id = |it: WireId| it.key_id.0;
+            logs.push(Log {
+                key,
+                id: log.log_id.map(id),
+                checkpoint_id: log.checkpoint_key_id.map(id),
+                origins: origins(&log.base_url),
+                valid,
+            });
         }
         Ok(Self {
             logs,
@@ -138,6 +145,22 @@ fn authorities(all: Vec<WireAuthority>) -> Result<Vec<Authority>, String> {
     all.into_iter().map(authority).collect()
 }
 
+/// What the checkpoints of the log at an address begin with: the address without its scheme, or its
+/// host alone.
+fn origins(url: &str) -> Vec<String> {
+    let bare = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
+    let host = bare.split('/').next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(address) => address.split(']').next(),
+        None => host.split(':').next(),
+    };
+    let mut origins: Vec<String> =
+        [Some(bare), host].into_iter().flatten().map(str::to_owned).collect();
+    origins.retain(|it| !it.is_empty());
+    origins.dedup();
+    origins
+}
+
 fn validity(time: Option<&WireTime>) -> Result<Validity, String> {
     time.map_or_else(
         || Ok(Validity::default()),
@@ -154,4 +177,23 @@ fn key(details: &str, bytes: &[u8]) -> Option<PublicKey> {
         _ => false,
     };
     fits.then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_begin_with_an_address_or_its_host() {
+        for (url, expected) in [
+            ("", &[][..]),
+            ("https://log.example.com", &["log.example.com"]),
+            ("https://log.example.com/", &["log.example.com"]),
+            ("log.example.com", &["log.example.com"]),
+            ("http://127.0.0.1:3000", &["127.0.0.1:3000", "127.0.0.1"]),
+            ("https://[::1]:3000/a/b/", &["[::1]:3000/a/b", "::1"]),
+        ] {
+            assert_eq!(origins(url), expected, "{url}");
+        }
+    }
 }

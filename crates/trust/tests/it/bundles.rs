@@ -322,40 +322,6 @@ fn judgements() {
         *body.pointer_mut(pointer).unwrap() = value;
         rows.row(&format!("log: intoto of another {label}"), LOGGED, &[foreign(body.to_string())]);
     }
-    let verifier = json!({"keyDetails": "PKIX_ECDSA_P256_SHA_256", "publicKey": {"rawBytes": base64(&cast.pair.der())}});
-    let newer = json!({
-        "apiVersion": "0.0.2",
-        "kind": "dsse",
-        "spec": {"dsseV002": {
-            "payloadHash": {"algorithm": "SHA2_256", "digest": base64(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, good.payload.as_bytes()).as_ref())},
-            "signatures": [{"content": base64(&good.signature), "verifier": verifier}],
-        }},
-    });
-    rows.row("log: the newer form", LOGGED, &[foreign(newer.to_string())]);
-    let hashed = json!({
-        "apiVersion": "0.0.2",
-        "kind": "hashedrekord",
-        "spec": {"hashedRekordV002": {
-            "data": {"algorithm": "SHA2_256", "digest": base64(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &pae(&good.payload)).as_ref())},
-            "signature": {"content": base64(&good.signature), "verifier": verifier},
-        }},
-    });
-    rows.row("log: the newer form of hashedrekord", LOGGED, &[foreign(hashed.to_string())]);
-    rows.row(
-        "log: the newer form, no key",
-        LOGGED,
-        &[foreign(newer.to_string().replace("publicKey", "x509Certificate"))],
-    );
-    rows.row(
-        "log: the newer form, two keys",
-        LOGGED,
-        &[foreign(
-            newer
-                .to_string()
-                .replace("\"publicKey\"", "\"x509Certificate\":{\"rawBytes\":\"\"},\"publicKey\""),
-        )],
-    );
-
     // Times.
     let at = "20260501120000Z";
     rows.row("time: good", STAMPED, &[good.clone().stamped(&cast.stamper, at).signature()]);

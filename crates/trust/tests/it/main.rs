@@ -9,4 +9,5 @@ mod golden;
 mod hostile;
 mod mutations;
 mod signing;
+mod tiled;
 mod world;

@@ -10,7 +10,9 @@ use aws_lc_rs::signature::{
 };
 use serde_json::{Value, json};
 use skopeo_image::{Digest, Reference, Signature, SignatureKind};
+use skopeo_testkit::{LogFault, LogKey, TileLog};
 use skopeo_trust::sign::fulcio::Certificate;
+use skopeo_trust::sign::rekor::Version;
 use skopeo_trust::sign::{
     Format, Log, PrivateKey, SignError, Signer as _, Sigstore, TimeAuthority,
 };
@@ -38,9 +40,38 @@ struct Rekor {
 
 #[async_trait::async_trait]
 impl Log for Rekor {
-    async fn upload(&self, entry: Vec<u8>) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+    fn version(&self) -> Version {
+        Version::V1
+    }
+
+    async fn upload(
+        &self,
+        entry: Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, Box<dyn Error + Send + Sync>> {
         let sent: Value = serde_json::from_slice(&entry)?;
-        Ok(self.answer(&sent).to_string().into_bytes())
+        Ok(Some(self.answer(&sent).to_string().into_bytes()))
+    }
+}
+
+/// A log in tiles.
+#[derive(Debug)]
+struct Tiles(TileLog);
+
+#[async_trait::async_trait]
+impl Log for Tiles {
+    fn version(&self) -> Version {
+        Version::V2
+    }
+
+    async fn upload(
+        &self,
+        entry: Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, Box<dyn Error + Send + Sync>> {
+        match self.0.post(&serde_json::from_slice(&entry)?) {
+            Some((201, entry)) => Ok(Some(entry.to_string().into_bytes())),
+            Some((409, _)) => Ok(None),
+            other => Err(format!("{other:?}").into()),
+        }
     }
 }
 
@@ -193,6 +224,94 @@ fn certificates() {
     let signature = signed(&signer).unwrap();
     assert_eq!(signature.kind(), SignatureKind::Bundle);
     assert_eq!(outcome(&policy, NAME, &[signature]), "ok");
+}
+
+/// PKCS#8 of a key that newer logs take, and of one that they do not.
+fn rsa() -> Vec<u8> {
+    let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    der.as_ref().to_vec()
+}
+
+fn edwards() -> Vec<u8> {
+    Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap().as_ref().to_vec()
+}
+
+#[test]
+fn keys_of_most_kinds_in_tiles() {
+    let ecdsa = |algorithm| {
+        EcdsaKeyPair::generate(algorithm).unwrap().to_pkcs8v1().unwrap().as_ref().to_vec()
+    };
+    let log = TileLog::start(LogKey::ed25519());
+    for der in [
+        PrivateKey::generate().unwrap().1.to_vec(),
+        ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+        ecdsa(&ECDSA_P521_SHA256_ASN1_SIGNING),
+        rsa(),
+    ] {
+        let key = PrivateKey::from_pkcs8(&der).unwrap();
+        let files = [
+            ("key", key.public_pem().unwrap().into_bytes()),
+            ("log", crate::tiled::root_of(&[log.trusted("2026-01-01T00:00:00Z")])),
+        ];
+        let kind = format!("{key:?}");
+        let tiles = Arc::new(Tiles(log.clone()));
+        let signer = Sigstore::new(key).in_format(Format::Bundle).logged(tiles);
+        now(signer.prepare()).unwrap();
+        let policy = policy(&requirement(r#""keyPath":"key","rekorPublicKeyPath":"log""#), &files);
+        assert_eq!(outcome(&policy, NAME, &[signed(&signer).unwrap()]), "ok", "{kind}");
+    }
+    for (der, format, sentence) in [
+        (
+            edwards(),
+            Format::Bundle,
+            "Rekor version 2 takes no signatures by a key of this kind: Ed25519",
+        ),
+        (rsa(), Format::Attachment, "only a bundle has a place for the proofs of Rekor version 2"),
+    ] {
+        let key = PrivateKey::from_pkcs8(&der).unwrap();
+        let signer = Sigstore::new(key).in_format(format).logged(Arc::new(Tiles(log.clone())));
+        // Before anything is copied.
+        assert_eq!(now(signer.prepare()).unwrap_err().to_string(), sentence);
+        assert_eq!(signed(&signer).unwrap_err().to_string(), sentence);
+    }
+    assert_eq!(log.requests().len(), 4);
+}
+
+#[test]
+fn answers_of_tiles_are_looked_at() {
+    let new = || PrivateKey::generate().unwrap().0;
+    for (faults, key, sentence) in [
+        (vec![LogFault::Other], new(), Some("Rekor answered with an entry for other data")),
+        (
+            vec![LogFault::Without("inclusionProof")],
+            new(),
+            Some("Rekor entry has no inclusion proof"),
+        ),
+        (vec![LogFault::Without("canonicalizedBody")], new(), Some("parsing the answer of Rekor")),
+        (vec![LogFault::Astray], new(), Some("Rekor answered with a proof that proves nothing")),
+        // It took what was sent before, and nobody heard of it.
+        (vec![LogFault::Status(409)], new(), None),
+        (
+            vec![LogFault::Status(409), LogFault::Status(409)],
+            new(),
+            Some(
+                "Rekor has this signature already, and gives its proof only once; a key of ECDSA on P-256 makes another signature each time",
+            ),
+        ),
+    ] {
+        let log = TileLog::start(LogKey::ecdsa());
+        faults.into_iter().for_each(|fault| log.fault(fault));
+        let signer = Sigstore::new(key).in_format(Format::Bundle).logged(Arc::new(Tiles(log)));
+        let refused = signed(&signer).err().map(|error| error.to_string());
+        assert_eq!(refused.as_deref(), sentence);
+    }
+    // RSA makes the same signature each time.
+    let log = TileLog::start(LogKey::ecdsa());
+    let key = PrivateKey::from_pkcs8(&rsa()).unwrap();
+    let signer = Sigstore::new(key).in_format(Format::Bundle).logged(Arc::new(Tiles(log)));
+    signed(&signer).unwrap();
+    assert!(signed(&signer).unwrap_err().to_string().contains("has this signature already"));
 }
 
 #[test]
