@@ -19,6 +19,7 @@ mod peers;
 mod shell;
 mod supply;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ usage: cargo xtask COMMAND
   test    install what the tests need where that is possible, then run every test
   check   formatting, lints, the build and what it is made of, as every commit must pass them
           --bench: only whether hot work takes more instructions than xtask/instructions.json says
+          --systems: only whether the program compiles for Windows and macOS
   fuzz    inputs made at random for all that reads what others wrote
           [--target NAME] [--inputs N | --seconds N] [--jobs N] [--start N]
   bench   our program beside the installed skopeo, as ratios  [--only NAME] [--runs N] [--small] [--ours PROGRAM]
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(),
         "test" => test::run(&rest),
         "check" if rest == ["--bench"] => instructions::check(),
+        "check" if rest == ["--systems"] => check::systems(),
         "check" => check::run(),
         "fuzz" => fuzz::run(&rest),
         "bench" => bench(&rest),

@@ -1,11 +1,12 @@
 //! What the program is made of: licences, sources and bans, as deny.toml has them.
 //!
-//! `cargo deny` does more, but takes minutes to build on each new machine, and its advisories come
-//! from a server. So this is always checked, from what `cargo metadata` says; where `cargo deny` is
-//! installed it runs besides.
+//! This is always checked, from what `cargo metadata` says. `cargo deny`, which does more, runs besides
+//! where it is installed or Python's index has it built. Its advisories come from a server that not every
+//! machine reaches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use fs_err as fs;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use spdx::{Expression, ParseMode};
 
 use crate::shell;
+use crate::tools::CARGO_DENY;
 
 /// What deny.toml says.
 #[derive(Debug, Deserialize)]
@@ -95,14 +97,22 @@ pub(crate) fn check() -> Result<()> {
     if !faults.is_empty() {
         bail!("what the program is made of:\n  {}", faults.join("\n  "));
     }
-    if shell::find("cargo-deny").is_some() {
-        shell::run(shell::cargo().args(["deny", "check", "bans", "licenses", "sources"]))?;
-        // The advisories lie on a server that not every machine reaches.
-        match shell::output(shell::cargo().args(["deny", "fetch", "db"])) {
-            Ok(_) => shell::run(shell::cargo().args(["deny", "check", "advisories"]))?,
-            Err(error) => eprintln!("SKIPPED: advisories: {error:#}"),
-        }
+    let Some(program) = CARGO_DENY.install(&shell::target_dir()?) else {
+        eprintln!("SKIPPED: cargo deny, which neither is installed nor can be");
+        return Ok(());
+    };
+    let deny = |words: &[&str]| {
+        let mut command = Command::new(&program);
+        // Warnings are of crates that are there in two versions, by which nothing can be done.
+        command.current_dir(shell::root()).args(["--log-level", "error"]).args(words);
+        command
+    };
+    shell::run(&mut deny(&["check", "bans", "licenses", "sources"]))?;
+    let fetched = deny(&["fetch", "db"]).output();
+    if fetched.is_ok_and(|fetched| fetched.status.success()) {
+        return shell::run(&mut deny(&["check", "advisories"]));
     }
+    eprintln!("SKIPPED: advisories: their database cannot be had");
     Ok(())
 }
 

@@ -10,10 +10,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use fs_err as fs;
 
-use crate::shell::{self, cargo};
-
-/// The program that makes the book. A later one may name anchors otherwise.
-const MDBOOK: &str = "0.5.4";
+use crate::shell;
+use crate::tools::MDBOOK;
 
 /// Where a link leads that leads out of docs/.
 const REPOSITORY: &str = "https://github.com/skopeo-rs/skopeo/blob/main/";
@@ -23,7 +21,7 @@ pub(crate) fn run() -> Result<()> {
     check_pages()?;
     match build()? {
         Some(book) => println!("{}", book.join("index.html").display()),
-        None => bail!("there is no mdbook: cargo install mdbook@{MDBOOK}"),
+        None => bail!("there is no mdbook, and no pip that installs it: cargo install mdbook"),
     }
     Ok(())
 }
@@ -32,7 +30,7 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn check() -> Result<()> {
     check_pages()?;
     if build()?.is_none() {
-        eprintln!("SKIPPED: the book, as there is no mdbook: cargo install mdbook@{MDBOOK}");
+        eprintln!("SKIPPED: the book, as there is no mdbook: cargo install mdbook");
     }
     Ok(())
 }
@@ -67,24 +65,16 @@ fn build() -> Result<Option<PathBuf>> {
     Ok(Some(book))
 }
 
-/// The installed mdbook, or our own; in CI, and where `SKOPEO_BOOK` is set, it is built if it is not
+/// The installed mdbook, or our own; in CI, and where `SKOPEO_BOOK` is set, it is installed if it is not
 /// there.
 fn mdbook(target: &Path) -> Option<PathBuf> {
-    let own = target.join("tools/bin/mdbook");
-    if let Some(there) = shell::find("mdbook").or_else(|| own.is_file().then(|| own.clone())) {
+    if let Some(there) = MDBOOK.find(target) {
         return Some(there);
     }
     if env::var_os("CI").is_none() && env::var_os("SKOPEO_BOOK").is_none() {
         return None;
     }
-    let root = target.join("tools");
-    let install = shell::run(
-        cargo()
-            .args(["install", "--quiet", "--locked", "--debug", "--no-default-features", "--root"])
-            .arg(root)
-            .arg(format!("mdbook@{MDBOOK}")),
-    );
-    install.is_ok().then_some(own)
+    MDBOOK.install(target)
 }
 
 /// Copies docs/ to `source`, with links out of it to the repository.
