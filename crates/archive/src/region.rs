@@ -3,11 +3,11 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use fs_err::File;
 use skopeo_image::number::{narrow, wide};
+use skopeo_system::At as _;
 
 /// A part of a file.
 #[derive(Clone)]

@@ -7,13 +7,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use skopeo_blob::{ByteStream, file};
 use skopeo_image::number::wide;
+use skopeo_system::At;
 
 use crate::error::{Fault, TarError};
 use crate::index::{self, Index, Member, ReadAt};
@@ -141,7 +141,7 @@ struct Section {
 
 impl Read for Section {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = FileExt::read_at(&self.archive.0.file, buffer, self.at)?;
+        let read = At::read_at(&self.archive.0.file, buffer, self.at)?;
         self.at = self.at.saturating_add(wide(read));
         Ok(read)
     }
@@ -149,7 +149,7 @@ impl Read for Section {
 
 impl ReadAt for File {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        FileExt::read_at(self, buffer, offset)
+        At::read_at(self, buffer, offset)
     }
 }
 

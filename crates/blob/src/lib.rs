@@ -50,6 +50,7 @@
 )]
 
 mod codec;
+#[cfg_attr(not(feature = "encryption"), path = "crypt/absent.rs")]
 pub mod crypt;
 mod diff_id;
 mod error;

@@ -1,10 +1,10 @@
 //! Files that go to the disk while they are written.
 
+use std::fs::File;
 use std::num::NonZero;
 
-use rustix::fd::AsFd;
-use rustix::fs::{Advice, fadvise};
 use skopeo_image::number::wide;
+use skopeo_system::write_back;
 
 /// How much is written before the disk begins with it, in bytes.
 const STEP: u64 = 8 << 20;
@@ -29,17 +29,13 @@ impl WriteBack {
     }
 
     /// Says that `bytes` more bytes have been written to `file`.
-    pub fn wrote(&mut self, file: impl AsFd, bytes: usize) {
+    pub fn wrote(&mut self, file: &File, bytes: usize) {
         self.end = self.end.saturating_add(wide(bytes));
         let Some(new) = NonZero::new(self.end.saturating_sub(self.begun)) else { return };
         if new.get() < STEP {
             return;
         }
-        // Linux writes dirty pages back that are said not to be needed. It would also forget clean
-        // ones, but these are none yet. `sync_file_range` says the same with better words, and no
-        // safe crate has it.
-        let advised = fadvise(file, self.begun, Some(new), Advice::DontNeed);
-        if let Err(error) = advised {
+        if let Err(error) = write_back(file, self.begun, new) {
             tracing::debug!("having the disk begin: {error}");
         }
         self.begun = self.end;
@@ -66,6 +62,7 @@ mod tests {
         }
         // A pipe has no pages: that is no reason to fail.
         let (_reader, writer) = std::io::pipe().unwrap();
+        let writer = File::from(std::os::fd::OwnedFd::from(writer));
         WriteBack::from(0).wrote(&writer, 9 << 20);
     }
 }

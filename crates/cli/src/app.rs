@@ -9,7 +9,6 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -19,7 +18,6 @@ use skopeo_image::{Platform, wanted_platforms};
 use skopeo_registry::{Credentials, ProxyRules, Web};
 use skopeo_transport::{Connections, Options};
 use skopeo_trust::Policy;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::global::Global;
 use crate::args::handle::Prefix;
@@ -28,6 +26,7 @@ use crate::args::value::Values;
 use crate::exit::{DeadlineExceeded, ExitCodes, Interrupted, Invalid, class};
 use crate::logging;
 use crate::machine::ThisMachine;
+use crate::signals::Signals;
 
 /// How long the threads that write files get to stop when the command was cut short.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -280,47 +279,4 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("starting the runtime")
-}
-
-/// The signals that ask a program to end, which end this one no more once the value is there.
-///
-/// A signal that the program was started to ignore stays ignored: `nohup` does so with SIGHUP, a
-/// shell with the SIGINT of what it starts in the background.
-pub(crate) struct Signals(Vec<(u8, Signal)>);
-
-impl Signals {
-    /// Begins to listen; inside a runtime.
-    pub(crate) fn listen() -> Result<Self> {
-        let ignored = ignored();
-        let all = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()];
-        let numbered = all.into_iter().filter_map(|kind| {
-            let number = u8::try_from(kind.as_raw_value()).ok()?;
-            Some((number, kind))
-        });
-        let heard = numbered.filter(|(number, _)| {
-            let bit = u32::from(*number).checked_sub(1).and_then(|bit| ignored.checked_shr(bit));
-            bit.is_none_or(|bits| bits & 1 == 0)
-        });
-        let listen = |(number, kind)| Ok((number, signal(kind).context("listening for signals")?));
-        heard.map(listen).collect::<Result<_>>().map(Self)
-    }
-
-    /// Waits for one.
-    pub(crate) async fn wait(mut self) -> Interrupted {
-        let number = std::future::poll_fn(|context| {
-            let came = self.0.iter_mut().find_map(|(number, signal)| {
-                signal.poll_recv(context).is_ready().then_some(*number)
-            });
-            came.map_or(Poll::Pending, Poll::Ready)
-        });
-        Interrupted { code: number.await.saturating_add(128), hint: None }
-    }
-}
-
-/// The signals that the system does not give us, one bit each, from SIGHUP on. Where it does not
-/// say, none.
-fn ignored() -> u64 {
-    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

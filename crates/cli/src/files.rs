@@ -6,7 +6,6 @@
 )]
 
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -27,10 +26,12 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
         if is_special(&path) {
             return Ok(fs_err::write(path, bytes)?);
         }
-        let permissions = std::fs::Permissions::from_mode(0o666); // less what the umask takes
         let mut builder = tempfile::Builder::new();
-        let mut file =
-            builder.prefix(".skopeo-").permissions(permissions).tempfile_in(folder(&path))?;
+        builder.prefix(".skopeo-");
+        if let Some(permissions) = skopeo_system::for_all(0o666) {
+            builder.permissions(permissions); // less what the umask takes
+        }
+        let mut file = builder.tempfile_in(folder(&path))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(&path)?;

@@ -11,6 +11,7 @@ pub fn read_sync_files(path: &Path) {
 ///
 /// # Errors
 /// What the client is told if it is none.
+#[cfg(unix)]
 pub fn read_proxy_request(packet: &[u8]) -> Result<(), String> {
     use crate::commands::proxy::request::Request;
     Request::parse(packet).map(drop).map_err(|refusal| refusal.to_string())

@@ -4,6 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
 use skopeo_image::{
@@ -238,6 +239,23 @@ fn why(err: &str) -> String {
         line.map_or_else(|| "gpg gives no reason".to_owned(), |line| line.trim().to_owned())
     };
     known.map_or_else(last, str::to_owned)
+}
+
+/// All public keys in GnuPG's keyring.
+///
+/// # Errors
+/// If gpg does not give them.
+pub(crate) fn keyring() -> Result<Vec<u8>> {
+    let export = |program: &str| {
+        Command::new(program).args(["--batch", "--export"]).stdin(Stdio::null()).output()
+    };
+    let done = export("gpg2").or_else(|_| export("gpg"));
+    let done = done.context("running gpg to read its keyring")?;
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr);
+        bail!("running gpg to read its keyring: {}: {}", done.status, said.trim());
+    }
+    Ok(done.stdout)
 }
 
 #[cfg(test)]

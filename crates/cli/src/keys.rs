@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use skopeo_blob::crypt::{Keys, Provider, Recipients};
@@ -18,7 +17,7 @@ use skopeo_image::Secret;
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use crate::go;
+use crate::{go, gpg};
 
 /// The largest file with a key, in bytes.
 const MAX_FILE: usize = 4 << 20;
@@ -50,7 +49,7 @@ pub(crate) fn recipients(config: &Config, names: &[String]) -> Result<Recipients
         }
     }
     if !of_keyring.is_empty() {
-        recipients.add_pgp(&keyring()?, &of_keyring)?;
+        recipients.add_pgp(&gpg::keyring()?, &of_keyring)?;
     }
     Ok(recipients)
 }
@@ -141,23 +140,6 @@ fn provider(known: &Known, name: &str) -> Result<Provider> {
         program: command.path.clone(),
         arguments: command.args.clone(),
     })
-}
-
-/// All public keys in GnuPG's keyring.
-///
-/// # Errors
-/// If gpg does not give them.
-pub(crate) fn keyring() -> Result<Vec<u8>> {
-    let export = |program: &str| {
-        Command::new(program).args(["--batch", "--export"]).stdin(Stdio::null()).output()
-    };
-    let done = export("gpg2").or_else(|_| export("gpg"));
-    let done = done.context("running gpg to read its keyring")?;
-    if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stderr);
-        bail!("running gpg to read its keyring: {}: {}", done.status, said.trim());
-    }
-    Ok(done.stdout)
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@
 //! It is a library only so that tests and the manual can read the table of flags; nobody else
 //! depends on it.
 
+// A program without some of its parts has words that nobody says.
+#![cfg_attr(not(all(feature = "serve", target_os = "linux")), allow(dead_code))]
+
 mod app;
 mod args;
 mod commands;
@@ -16,16 +19,20 @@ mod files;
 pub mod fuzzing;
 mod go;
 mod gpg;
+#[cfg_attr(not(feature = "encryption"), path = "keys_absent.rs")]
 mod keys;
 mod lines;
 mod logging;
 mod machine;
 pub mod man;
+#[cfg_attr(not(all(feature = "storage", target_os = "linux")), path = "namespace_absent.rs")]
 mod namespace;
 mod progress;
 mod prompt;
 mod report;
 mod retry;
+#[cfg_attr(windows, path = "signals_windows.rs")]
+mod signals;
 mod signing;
 mod template;
 

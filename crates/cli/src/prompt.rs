@@ -1,11 +1,17 @@
 //! Questions on the terminal whose answers it does not show.
 
-use std::io::{self, IsTerminal as _, Read as _};
+#[cfg(unix)]
+use std::io::Read as _;
+use std::io::{self, IsTerminal as _};
 
-use anyhow::{Context as _, Result, bail};
+#[cfg(unix)]
+use anyhow::Context as _;
+use anyhow::{Result, bail};
+#[cfg(unix)]
 use skopeo_blob::FileError;
 use skopeo_image::Secret;
 
+#[cfg(unix)]
 use crate::exit::Interrupted;
 
 /// Whether somebody can be asked.
@@ -19,6 +25,7 @@ pub(crate) fn can_ask() -> bool {
 ///
 /// # Errors
 /// If stdin is no terminal, or whoever types breaks off.
+#[cfg(unix)]
 pub(crate) fn ask_unseen(say: impl FnOnce() -> Result<()>) -> Result<Secret> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
@@ -40,7 +47,21 @@ pub(crate) fn ask_unseen(say: impl FnOnce() -> Result<()>) -> Result<Secret> {
     typed
 }
 
+/// Asks by `say`, and reads what is typed, which the terminal does not show.
+///
+/// # Errors
+/// If stdin is no terminal, or whoever types breaks off.
+#[cfg(windows)]
+pub(crate) fn ask_unseen(say: impl FnOnce() -> Result<()>) -> Result<Secret> {
+    say()?;
+    if !can_ask() {
+        bail!("the standard input is no terminal");
+    }
+    Ok(console::Term::stderr().read_secure_line()?.into())
+}
+
 /// Reads to the end of the line, letter by letter.
+#[cfg(unix)]
 fn read_typed(keys: &mut impl io::BufRead) -> Result<Secret> {
     const INTERRUPT: u8 = 3;
     const END: u8 = 4;
@@ -63,7 +84,7 @@ fn read_typed(keys: &mut impl io::BufRead) -> Result<Secret> {
     bail!("EOF")
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

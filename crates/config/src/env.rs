@@ -91,7 +91,7 @@ impl Environment {
             home: std::env::home_dir()
                 .filter(|home| !home.as_os_str().is_empty())
                 .unwrap_or_else(|| PathBuf::from("/")),
-            uid: rustix::process::geteuid().as_raw(),
+            uid: skopeo_system::user(),
             root: PathBuf::from("/"),
         }
     }

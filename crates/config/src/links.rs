@@ -9,19 +9,17 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::io::Errno;
+use skopeo_system::owner;
 
 use crate::Error;
 
 /// How many links are followed on one path; the kernel's limit.
 const MOST_LINKS: usize = 40;
 
-/// The bits of a folder's mode that make it one where everybody may make files, and remove their
-/// own only.
-const STICKY_FOR_ALL: u32 = 0o1002;
+/// How Linux says that there are too many (`ELOOP`).
+const TOO_MANY_LINKS: i32 = 40;
 
 /// The path without links that leads to the same, as far as it exists. It is what has to be written
 /// to, or replaced. What is below `/proc` is left as it is: there, links are what is open already.
@@ -53,9 +51,9 @@ pub fn target(path: &Path) -> Result<PathBuf, Error> {
         };
         links = links.saturating_add(1);
         if links > MOST_LINKS {
-            return Err(Error::file("open", path, io::Error::from(Errno::LOOP)));
+            return Err(Error::file("open", path, io::Error::from_raw_os_error(TOO_MANY_LINKS)));
         }
-        may_follow(&next, link.uid(), &reached)?;
+        may_follow(&next, owner(&link), &reached)?;
         let leads =
             fs_err::read_link(&next).map_err(|error| Error::file("readlink", &next, error))?;
         waiting.extend(parts(&leads));
@@ -89,14 +87,14 @@ fn leave(reached: &mut PathBuf) {
     }
 }
 
-fn may_follow(link: &Path, owner: u32, folder: &Path) -> Result<(), Error> {
+fn may_follow(link: &Path, made_by: u32, folder: &Path) -> Result<(), Error> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let found = fs_err::metadata(folder).map_err(|error| Error::file("stat", folder, error))?;
-    let is_for_all = found.mode() & STICKY_FOR_ALL == STICKY_FOR_ALL;
-    if !is_for_all || owner == rustix::process::geteuid().as_raw() || owner == found.uid() {
+    let is_ours = made_by == skopeo_system::user() || made_by == owner(&found);
+    if is_ours || !skopeo_system::is_for_everybody(&found) {
         return Ok(());
     }
-    Err(Error::ForeignLink { link: link.to_owned(), owner, folder: folder.to_owned() })
+    Err(Error::ForeignLink { link: link.to_owned(), owner: made_by, folder: folder.to_owned() })
 }
 
 #[cfg(test)]

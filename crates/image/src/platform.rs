@@ -152,7 +152,8 @@ fn usual_variant<'a>(architecture: &str, variant: &'a str) -> &'a str {
 /// The platforms that serve, best first: those of `host` where nothing else is chosen.
 ///
 /// The variant of the host counts only where no architecture is chosen, even if it is the host's:
-/// else nobody could ask for "no variant". Empty texts are like `None`.
+/// else nobody could ask for "no variant". Empty texts are like `None`. On Windows and macOS, where no
+/// system is chosen, images for Linux serve last: their users run those in a virtual machine.
 #[must_use]
 pub fn wanted_platforms(
     os: Option<&str>,
@@ -160,8 +161,16 @@ pub fn wanted_platforms(
     variant: Option<&str>,
     host: &Platform,
 ) -> Vec<Platform> {
+    const LINUX: &str = "linux";
+
     let given = |choice: Option<&str>| choice.filter(|text| !text.is_empty()).map(str::to_owned);
-    let os = given(os).unwrap_or_else(|| host.os.clone());
+    let systems = match given(os) {
+        Some(os) => vec![os],
+        None if ["windows", "darwin"].contains(&host.os.as_str()) => {
+            vec![host.os.clone(), LINUX.to_owned()]
+        }
+        None => vec![host.os.clone()],
+    };
     let chosen = given(architecture);
     let variant = match (given(variant), &chosen) {
         (Some(variant), _) => variant,
@@ -182,7 +191,10 @@ pub fn wanted_platforms(
         }
         candidates.push("");
     }
-    candidates.into_iter().map(|variant| Platform::new(&os, &architecture, variant)).collect()
+    let of_system = |os: &String| -> Vec<Platform> {
+        candidates.iter().map(|variant| Platform::new(os, &architecture, variant)).collect()
+    };
+    systems.iter().flat_map(of_system).collect()
 }
 
 /// The variants of an architecture, the most capable first: each runs what is made for the later.
@@ -227,6 +239,23 @@ mod tests {
                 .map(|p| format!("{}/{}/{}", p.os, p.architecture, p.variant))
                 .collect();
             assert_eq!(got, expected, "{os:?} {arch:?} {variant:?}");
+        }
+    }
+
+    #[test]
+    fn linux_serves_where_virtual_machines_run_it() {
+        for (host, os, expected) in [
+            ("windows", None, vec!["windows/amd64", "linux/amd64"]),
+            ("darwin", None, vec!["darwin/amd64", "linux/amd64"]),
+            ("windows", Some(""), vec!["windows/amd64", "linux/amd64"]),
+            ("windows", Some("windows"), vec!["windows/amd64"]),
+            ("darwin", Some("linux"), vec!["linux/amd64"]),
+            ("freebsd", None, vec!["freebsd/amd64"]),
+            ("linux", None, vec!["linux/amd64"]),
+        ] {
+            let got = wanted_platforms(os, None, None, &Platform::new(host, "amd64", ""));
+            let got: Vec<String> = got.iter().map(ToString::to_string).collect();
+            assert_eq!(got, expected, "{host} {os:?}");
         }
     }
 

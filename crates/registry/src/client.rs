@@ -105,10 +105,19 @@ pub fn http_client(
 ) -> Result<reqwest::Client, Error> {
     let (tls, _) = tls::config(tls, insecure)?;
     let builder = connections(tls, proxy, timeouts);
-    build(match socket {
+    #[cfg(unix)]
+    let builder = match socket {
         Some(path) => builder.unix_socket(path),
         None => builder,
-    })
+    };
+    #[cfg(not(unix))]
+    if let Some(path) = socket {
+        let path = path.display();
+        return Err(Error::Protocol(format!(
+            "{path}: there are no sockets of files on this system"
+        )));
+    }
+    build(builder)
 }
 
 fn connections(

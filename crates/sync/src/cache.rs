@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fs_err::File;
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use skopeo_copy::{KnownLists, Session};
 use skopeo_image::Digest;
@@ -126,7 +125,7 @@ impl Cache {
         let path = file.path.clone();
         let mut options = fs_err::OpenOptions::new();
         let lock = options.write(true).create(true).truncate(false).open(&file.lock)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if lock.file().try_lock().is_err() {
             warn!("The state {quoted} is in use by another sync: going on without it");
             return Ok(None);
         }

@@ -292,6 +292,7 @@ impl From<TarWriteError> for Error {
     }
 }
 
+#[cfg(feature = "object-stores")]
 impl From<skopeo_objects::Error> for Error {
     fn from(error: skopeo_objects::Error) -> Self {
         BucketError::from(error).into()

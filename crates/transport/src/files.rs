@@ -4,16 +4,15 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fs_err::File;
-use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_blob::{Blob, StreamError, Unverified, WriteBack, WriteError, file};
 use skopeo_image::number::{narrow, wide};
 use skopeo_image::{Descriptor, Digest};
+use skopeo_system::{Opening as _, for_all, mode_of, set_mode};
 use tempfile::{NamedTempFile, TempPath};
 use tokio::task::JoinHandle;
 
@@ -46,10 +45,8 @@ pub(crate) fn open(path: &Path, inside: Option<&Path>) -> Result<(File, u64), Er
     if let Some(root) = inside {
         return inside::open(root, path);
     }
-    // NONBLOCK, lest opening a pipe waits for its other end for ever.
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let mut options = fs_err::OpenOptions::new();
-    options.read(true).options_mut().custom_flags(flags);
+    options.read(true).options_mut().no_wait();
     let file = options.open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -117,7 +114,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// As [`replace`]; the new file is ours alone until it is closed.
 pub(crate) fn replace_locked(path: &Path, bytes: &[u8]) -> Result<File, Error> {
     let temp = beside(path, bytes)?;
-    flock(temp.as_file(), FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
+    temp.as_file().try_lock().map_err(io::Error::from)?;
     temp.as_file().sync_data()?;
     let file = temp.persist(path).map_err(|error| error.error)?;
     Ok(File::from_parts(file, path))
@@ -125,12 +122,7 @@ pub(crate) fn replace_locked(path: &Path, bytes: &[u8]) -> Result<File, Error> {
 
 /// Whether `path` still leads to this very file.
 pub(crate) fn is_at(file: &File, path: &Path) -> Result<bool, Error> {
-    let inode = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-    match fs_err::metadata(path) {
-        Ok(there) => Ok(inode(there) == inode(file.metadata()?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(skopeo_system::is_at(file.file(), path)?)
 }
 
 /// Whether a file is called as those are that become others.
@@ -140,17 +132,21 @@ pub(crate) fn is_temporary(name: &str) -> bool {
 
 fn beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, Error> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let mode = fs_err::metadata(path).ok().map(|metadata| metadata.permissions().mode() & 0o777);
+    let old = fs_err::metadata(path).ok();
     let mut builder = tempfile::Builder::new();
-    let permissions = std::fs::Permissions::from_mode(mode.unwrap_or(0o644));
-    let temp = builder.prefix(BESIDE).permissions(permissions.clone()).tempfile_in(folder);
+    builder.prefix(BESIDE);
+    let mode = old.as_ref().map_or_else(|| for_all(0o644), mode_of);
+    if let Some(permissions) = mode.clone() {
+        builder.permissions(permissions);
+    }
+    let temp = builder.tempfile_in(folder);
     let mut temp = temp.map_err(|error| {
         // Whoever named the place knows it, and not the file beside it.
         let named = fs_err::OpenOptions::new().write(true).open(path).err();
         named.filter(|named| named.kind() == error.kind()).unwrap_or(error)
     })?;
     temp.write_all(bytes)?;
-    if mode.is_some() {
+    if let Some(permissions) = mode.filter(|_| old.is_some()) {
         temp.as_file().set_permissions(permissions)?;
     }
     Ok(temp)
@@ -166,7 +162,7 @@ pub(crate) fn temporary_for(path: &Path) -> Result<(TempPath, File), Error> {
     }
     let temp = beside(path, &[])?;
     // Held while we live: this is how others know that the file is no leftover.
-    flock(temp.as_file(), FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
+    temp.as_file().try_lock().map_err(io::Error::from)?;
     let (file, temp) = temp.into_parts();
     Ok((temp, File::from_parts(file, path)))
 }
@@ -220,7 +216,7 @@ impl Writer {
         let temp = Guarded { file: self.temporary()?, back, _guard: self.held.clone() };
         let written = file::write(blob, temp).await?;
         let temp = written.file.file;
-        temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        set_mode(temp.as_file(), 0o644)?;
         let file = persist(temp, &place(&written.digest))?;
         self.sync_soon(file);
         Ok((written.digest, written.size))
@@ -316,7 +312,7 @@ impl Writer {
         // Not beside its place: what a killed process leaves must not lie among the blobs.
         let mut temp = self.temporary()?;
         temp.write_all(bytes)?;
-        temp.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        set_mode(temp.as_file(), 0o644)?;
         Ok(persist(temp, place)?)
     }
 
@@ -331,7 +327,7 @@ impl Writer {
             made => made?,
         };
         // Held while we live: this is how others know that the file is no leftover.
-        flock(temp.as_file(), FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
+        temp.as_file().try_lock().map_err(io::Error::from)?;
         Ok(temp)
     }
 
@@ -404,7 +400,7 @@ fn sweep(folder: &Path, prefix: &str) -> Result<(), Error> {
         let is_part = entry.file_name().to_string_lossy().starts_with(partial::PREFIX);
         let lives = if is_part { partial::LIVES } else { DEAD_AFTER };
         let old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > lives);
-        if old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        if old && file.file().try_lock().is_ok() {
             tracing::debug!("removing {}, which an interrupted copy left", entry.path().display());
             let _ = fs_err::remove_file(entry.path());
         }

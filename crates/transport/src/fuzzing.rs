@@ -5,6 +5,7 @@
 ///
 /// # Panics
 /// If it does not.
+#[cfg(all(feature = "storage", target_os = "linux"))]
 pub fn storage_name(text: &str) {
     crate::storage::check_name(text);
 }

@@ -6,12 +6,10 @@
 
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use fs_err::File;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
+use skopeo_system::Opening as _;
 
 use crate::Error;
 use crate::invalid_file::InvalidFile;
@@ -21,10 +19,8 @@ pub(crate) fn open(root: &Path, path: &Path) -> Result<(File, u64), Error> {
     let no_file = |reason| InvalidFile::NotAFile { path: path.to_owned(), reason };
     let below = path.strip_prefix(root).map_err(|_| no_file("not in the layout"))?;
     let file = match open_beneath(root, below) {
-        Ok(file) => file,
-        Err(Errno::XDEV | Errno::LOOP) => {
-            return Err(no_file("a link that leads out of the layout").into());
-        }
+        Ok(Some(file)) => file,
+        Ok(None) => return Err(no_file("a link that leads out of the layout").into()),
         Err(error) => return Err(named(path, error).into()),
     };
     let file = File::from_parts(file, path);
@@ -66,7 +62,23 @@ pub(crate) fn refuse_links<'a>(
     Ok(())
 }
 
-fn open_beneath(root: &Path, below: &Path) -> rustix::io::Result<std::fs::File> {
+/// Opens a file below a folder; `None` if a link leads out of that.
+#[cfg(target_os = "linux")]
+fn open_beneath(root: &Path, below: &Path) -> io::Result<Option<std::fs::File>> {
+    use rustix::io::Errno;
+
+    match beneath(root, below) {
+        Ok(file) => Ok(Some(file)),
+        Err(Errno::XDEV | Errno::LOOP) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn beneath(root: &Path, below: &Path) -> rustix::io::Result<std::fs::File> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags};
+    use rustix::io::Errno;
+
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(root, folder, Mode::empty())?;
     // NONBLOCK, lest opening a pipe waits for its other end for ever.
@@ -92,12 +104,24 @@ fn open_beneath(root: &Path, below: &Path) -> rustix::io::Result<std::fs::File> 
     Ok(at.into())
 }
 
-/// The error with the name of the file in it.
-fn named(path: &Path, error: Errno) -> io::Error {
+/// Opens a file below a folder; `None` if a link leads out of that. Who can make links while we look
+/// could lead us out: only Linux has a call for both at once.
+#[cfg(not(target_os = "linux"))]
+fn open_beneath(root: &Path, below: &Path) -> io::Result<Option<std::fs::File>> {
+    let path = fs_err::canonicalize(root.join(below))?;
+    if !path.starts_with(fs_err::canonicalize(root)?) {
+        return Ok(None);
+    }
     let mut options = fs_err::OpenOptions::new();
-    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits()).unwrap_or_default();
-    options.read(true).options_mut().custom_flags(flags);
-    options.open(path).err().unwrap_or_else(|| error.into())
+    options.read(true).options_mut().no_link(false);
+    Ok(Some(options.open(path)?.into_parts().0))
+}
+
+/// The error with the name of the file in it.
+fn named(path: &Path, error: io::Error) -> io::Error {
+    let mut options = fs_err::OpenOptions::new();
+    options.read(true).options_mut().no_link(false);
+    options.open(path).err().unwrap_or(error)
 }
 
 #[cfg(test)]

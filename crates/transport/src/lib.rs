@@ -64,6 +64,7 @@ mod registry;
 mod signature_error;
 mod signature_file;
 mod source;
+#[cfg_attr(not(all(feature = "storage", target_os = "linux")), path = "storage/absent.rs")]
 mod storage;
 mod synthetic;
 mod table;
@@ -116,7 +117,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
         ImageName::Docker(name) => Box::new(registry::open(name, options)?),
         ImageName::Dir(name) => Box::new(dir::open(name)?),
         ImageName::Oci(name) => Box::new(layout::open(name, options)?),
-        ImageName::Bucket(name) => Box::new(layout::bucket::open(name, options).await?),
+        ImageName::Bucket(name) => layout::bucket::open(name, options).await?,
         ImageName::Sif(name) => Box::new(synthetic::open_sif(name, options).await?),
         ImageName::DockerArchive(name) => Box::new(docker_tar::open(name, options).await?),
         ImageName::OciArchive(name) => Box::new(layout::open_archive(name, options).await?),
@@ -124,7 +125,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
             Box::new(docker_tar::open_from_daemon(name, options).await?)
         }
         ImageName::Tarball(name) => Box::new(synthetic::open_tarball(name, options).await?),
-        ImageName::Storage(name) => Box::new(storage::open(name, options).await?),
+        ImageName::Storage(name) => storage::open(name, options).await?,
         ImageName::Atomic(name) => Box::new(atomic::open(name, options).await?),
     })
 }
@@ -138,14 +139,14 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
         ImageName::Docker(name) => Box::new(registry::create(name, options).await?),
         ImageName::Dir(name) => Box::new(dir::create(name, &options.dir)?),
         ImageName::Oci(name) => Box::new(layout::create(name, &options.layout)?),
-        ImageName::Bucket(name) => Box::new(layout::bucket::create(name, options).await?),
+        ImageName::Bucket(name) => layout::bucket::create(name, options).await?,
         ImageName::Sif(_) | ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
         ImageName::DockerArchive(name) => Box::new(docker_tar::create(name, options).await?),
         ImageName::OciArchive(name) => Box::new(layout::create_archive(name, options).await?),
         ImageName::DockerDaemon(name) => {
             Box::new(docker_tar::create_in_daemon(name, options).await?)
         }
-        ImageName::Storage(name) => Box::new(storage::create(name, options).await?),
+        ImageName::Storage(name) => storage::create(name, options).await?,
         ImageName::Atomic(name) => Box::new(atomic::create(name, options).await?),
     })
 }
@@ -162,7 +163,7 @@ pub async fn look(name: &ImageName, options: &Options) -> Result<Box<dyn Probe>,
         ImageName::Atomic(name) => Box::new(atomic::create(name, options).await?),
         ImageName::Dir(name) => Box::new(dir::look(name, &options.dir)?),
         ImageName::Oci(name) => Box::new(layout::look(name, &options.layout)?),
-        ImageName::Bucket(name) => Box::new(layout::bucket::look(name, options).await?),
+        ImageName::Bucket(name) => layout::bucket::look(name, options).await?,
         ImageName::Sif(_) | ImageName::Tarball(_) => return Err(Error::ReadOnly(name.transport())),
         ImageName::DockerArchive(_) => Box::new(docker_tar::look(name, options)),
         ImageName::OciArchive(name) => Box::new(layout::look_at_archive(name, options)?),
@@ -316,7 +317,11 @@ pub fn is_bucket(place: &str) -> bool {
 /// colon that does not belong to the place.
 #[must_use]
 pub fn split_layout(details: &str) -> Option<(&str, &str)> {
-    let from = if is_bucket(details) { details.find("://")?.saturating_add(3) } else { 0 };
+    if !is_bucket(details) {
+        let (place, label) = name::split_path(details);
+        return Some((place, label?));
+    }
+    let from = details.find("://")?.saturating_add(3);
     let at = details.get(from..)?.find(':')?.saturating_add(from);
     Some((details.get(..at)?, details.get(at.saturating_add(1)..)?))
 }

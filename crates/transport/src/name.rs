@@ -151,6 +151,9 @@ impl fmt::Display for ImageName {
     }
 }
 
+/// Parses what stands behind the colon.
+pub(crate) type Parse = fn(&str) -> Result<ImageName, NameError>;
+
 /// What the name of every transport can do. It prints what stands behind the colon.
 pub(crate) trait Name: fmt::Display {
     /// What stands before the colon.
@@ -226,8 +229,13 @@ pub enum NameError {
     #[error(transparent)]
     Storage(StorageNameError),
     /// No place in an object store.
+    #[cfg(feature = "object-stores")]
     #[error(transparent)]
     Bucket(#[from] skopeo_objects::UrlError),
+    /// The program was built without object stores.
+    #[cfg(not(feature = "object-stores"))]
+    #[error("{0}")]
+    BucketNotBuilt(String),
     /// The path leads nowhere.
     #[error(transparent)]
     Path(FileError),
@@ -344,8 +352,11 @@ impl Classify for NameError {
             | Self::LayoutReference(_)
             | Self::Colon(_)
             | Self::IndexNotInteger { .. }
-            | Self::Bucket(_)
             | Self::IndexNegative(_) => Some(ErrorClass::InvalidInput),
+            #[cfg(feature = "object-stores")]
+            Self::Bucket(_) => Some(ErrorClass::InvalidInput),
+            #[cfg(not(feature = "object-stores"))]
+            Self::BucketNotBuilt(_) => Some(ErrorClass::Unsupported),
         }
     }
 }
@@ -388,6 +399,23 @@ impl From<io::Error> for NameError {
     }
 }
 
+/// The path at the beginning of what stands behind the colon, and what follows the next colon. On
+/// Windows, the colon behind the letter of a drive belongs to the path.
+pub(crate) fn split_path(details: &str) -> (&str, Option<&str>) {
+    let from = if cfg!(windows) { drive(details) } else { 0 };
+    let colon = details.get(from..).and_then(|rest| rest.find(':'));
+    let parts = colon.and_then(|at| details.split_at_checked(at.checked_add(from)?));
+    parts.map_or((details, None), |(path, rest)| (path, rest.strip_prefix(':')))
+}
+
+/// How long the name of a drive is that a path begins with, as `C:` does before a slash of either kind.
+fn drive(path: &str) -> usize {
+    match path.as_bytes() {
+        [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic() => 2,
+        _ => 0,
+    }
+}
+
 /// The absolute path without links that a path typed by the user leads to. All of it must exist,
 /// except that the last part may be missing.
 pub(crate) fn resolve(path: &str) -> Result<String, NameError> {
@@ -405,7 +433,7 @@ pub(crate) fn resolve(path: &str) -> Result<String, NameError> {
 /// The path with all above its last part resolved.
 fn above(path: &str) -> Result<String, NameError> {
     let (parent, file) = path
-        .rsplit_once('/')
+        .rsplit_once(is_slash)
         .map_or(("", path), |(parent, file)| (if parent.is_empty() { "/" } else { parent }, file));
     let parent = canonical(parent)?;
     match file {
@@ -419,9 +447,20 @@ fn above(path: &str) -> Result<String, NameError> {
 fn canonical(path: &str) -> Result<String, NameError> {
     let path = Path::new(if path.is_empty() { "." } else { path });
     let path = fs_err::canonicalize(path).map_err(|error| culprit(path, error))?;
-    path.into_os_string()
-        .into_string()
-        .map_err(|path| NameError::NotUtf8(path.display().to_string()))
+    let path = path.into_os_string().into_string();
+    let path = path.map_err(|path| NameError::NotUtf8(path.display().to_string()))?;
+    Ok(if cfg!(windows) { plain(path) } else { path })
+}
+
+/// A path of Windows as users write it: its own form takes no slashes, and is not needed for short ones.
+fn plain(path: String) -> String {
+    let short = path.strip_prefix(r"\\?\").filter(|short| drive(short) > 0 && short.len() < 250);
+    short.map(str::to_owned).unwrap_or(path)
+}
+
+/// Whether a letter parts folders.
+fn is_slash(letter: char) -> bool {
+    letter == '/' || cfg!(windows) && letter == '\\'
 }
 
 /// The error of the first part of the path that has one: which of them it was is worth knowing. A
@@ -449,7 +488,7 @@ const MOST_LINKS: usize = 40;
 pub(crate) fn parents(path: &str) -> Vec<String> {
     let mut parents = Vec::new();
     let mut path = path;
-    while let Some(slash) = path.rfind('/').filter(|slash| *slash > 0) {
+    while let Some(slash) = path.rfind(is_slash).filter(|slash| *slash > 0) {
         path = &path[..slash];
         parents.push(path.to_owned());
     }
@@ -459,6 +498,22 @@ pub(crate) fn parents(path: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn drives_of_windows_are_known() {
+        for (path, length) in
+            [(r"C:\x:y", 2), ("c:/x", 2), ("C:", 0), ("C:x", 0), ("/C:/x", 0), ("", 0), ("1:/x", 0)]
+        {
+            assert_eq!(drive(path), length, "{path}");
+        }
+        for (path, shown) in
+            [(r"\\?\C:\x", r"C:\x"), (r"\\?\UNC\server\x", r"\\?\UNC\server\x"), (r"C:\x", r"C:\x")]
+        {
+            assert_eq!(plain(path.to_owned()), shown);
+        }
+        let long = format!(r"\\?\C:\{}", "x".repeat(300));
+        assert_eq!(plain(long.clone()), long);
+    }
 
     #[test]
     fn refuses_in_the_originals_words() {

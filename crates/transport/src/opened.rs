@@ -17,6 +17,7 @@ use crate::layout::{Buckets, Index, PackedLayout};
 /// A file that has changed is read again. What comes through a pipe stays what came first.
 #[derive(Debug, Default)]
 pub struct Opened {
+    #[cfg_attr(not(feature = "object-stores"), expect(dead_code, reason = "none is opened"))]
     pub(crate) buckets: Buckets,
     pub(crate) indexes: Shelf<Index>,
     pub(crate) layouts: Shelf<PackedLayout>,

@@ -6,15 +6,14 @@
 
 use std::fmt;
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err::File;
-use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_blob::{ByteStream, WriteBack, file};
 use skopeo_image::Digest;
 use skopeo_image::number::wide;
+use skopeo_system::{At as _, Opening as _};
 
 use crate::Error;
 use crate::files::{self, Guard};
@@ -63,21 +62,19 @@ impl PartialFile {
     /// Opens the file, or makes it; `None` if another copy writes it.
     pub(crate) fn open(path: PathBuf, guard: Option<Guard>) -> Result<Option<Self>, Error> {
         // Neither through a link nor into a pipe.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mut options = fs_err::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let custom = i32::try_from(flags.bits()).unwrap_or_default();
-        options.options_mut().mode(0o600).custom_flags(custom);
+        options.options_mut().made_with(0o600).no_link(false);
         let file = options.open(&path)?;
         let metadata = file.metadata()?;
-        if !metadata.is_file() || flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !metadata.is_file() || file.file().try_lock().is_err() {
             return Ok(None);
         }
         // The name may have gone to another file before the lock was ours: this one may be a blob
         // by now. What has a second name is not ours to write into, and what another user has made
         // could be written to after it has become a blob.
-        let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
-        if !is_ours || metadata.nlink() != 1 || !files::is_at(&file, &path)? {
+        let is_ours = skopeo_system::owner(&metadata) == skopeo_system::user();
+        if !is_ours || skopeo_system::names(&metadata) != 1 || !files::is_at(&file, &path)? {
             return Ok(None);
         }
         let size = file.metadata()?.len();
@@ -114,7 +111,7 @@ impl PartialFile {
 
     /// Gives the file, which is the whole blob, its name.
     pub(crate) fn publish(mut self, place: &Path) -> Result<std::fs::File, Error> {
-        self.file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        skopeo_system::set_mode(self.file.file(), 0o644)?;
         fs_err::rename(&self.path, place)?;
         self.becomes_blob = true;
         Ok(self.file.file().try_clone()?)

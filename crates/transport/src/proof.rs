@@ -7,13 +7,12 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::OFlags;
 use skopeo_archive::Stamp;
 use skopeo_image::{Digest, Hasher};
+use skopeo_system::Opening as _;
 
 /// How many files are remembered: some 30 MiB. Those beyond are hashed again.
 const MOST: usize = 1 << 17;
@@ -76,9 +75,8 @@ pub(crate) fn is_proven(proven: &mut Option<Stamp>, digest: &Digest, path: &Path
 
 /// Reads a file, no link, and gives what it was if it holds what its name says.
 fn prove(digest: &Digest, path: &Path) -> Option<Stamp> {
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).ok()?;
     let mut options = fs_err::OpenOptions::new();
-    options.read(true).options_mut().custom_flags(flags);
+    options.read(true).options_mut().no_link(false);
     let mut file = options.open(path).ok()?;
     let before = Stamp::of(&file.metadata().ok().filter(std::fs::Metadata::is_file)?);
     let mut hasher = Hasher::new(digest.algorithm());

@@ -4,13 +4,10 @@ use crate::atomic::AtomicName;
 use crate::dir::DirName;
 use crate::docker_tar::{DaemonName, DockerArchiveName};
 use crate::layout::{ArchiveName, BucketName, LayoutName, bucket};
-use crate::name::{ImageName, NameError};
+use crate::name::{ImageName, Parse};
 use crate::registry::DockerName;
-use crate::storage::StorageName;
+use crate::storage;
 use crate::synthetic::{SifName, TarballName};
-
-/// Parses what stands behind the colon.
-type Parse = fn(&str) -> Result<ImageName, NameError>;
 
 /// What is known of a transport without opening anything.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +72,8 @@ pub static TRANSPORTS: [Transport; 11] = [
         writes: true,
         deletes: true,
         wants_root: true,
-        parse: Some(|details| StorageName::parse(details).map(ImageName::Storage)),
+        parse: storage::PARSE,
+        instead: storage::INSTEAD,
         ..Transport::unbuilt("containers-storage", "[STORE]{REFERENCE | @ID}")
     },
     Transport {

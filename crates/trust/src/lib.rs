@@ -39,6 +39,7 @@ mod admit;
 mod error;
 mod hex;
 mod machine;
+#[cfg_attr(not(feature = "openpgp"), path = "openpgp/absent.rs")]
 pub mod openpgp;
 mod payload;
 pub mod policy;

@@ -3,11 +3,11 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 
 use skopeo_blob::StreamError;
 use skopeo_image::Hasher;
 use skopeo_image::number::wide;
+use skopeo_system::At as _;
 
 use super::regions::{Member, Regions};
 use crate::error::TarWriteError;

@@ -14,8 +14,8 @@ use skopeo_blob::{Blob, ByteStream, StreamError, Unverified, split};
 use skopeo_image::Digest;
 
 use super::{Existing, Writer};
+use crate::Stamp;
 use crate::error::TarWriteError;
-use crate::stamp::Stamp;
 use crate::{Archive, Scratch};
 
 /// The lengths of the contents that there are.

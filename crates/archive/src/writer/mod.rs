@@ -26,21 +26,20 @@ mod sink;
 mod tests;
 
 use std::io::{self, Seek as _, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{OFlags, fstatvfs};
 use skopeo_blob::{Blob, StreamError, Unverified, file};
 use skopeo_image::Digest;
 use skopeo_image::number::wide;
+use skopeo_system::{is_pipe, open_read_pipe, room};
 use tempfile::TempPath;
 use tokio::sync::OwnedMutexGuard;
 
 use self::regions::Regions;
 use self::sink::{Section, Sink};
+use crate::Stamp;
 use crate::error::TarWriteError;
-use crate::stamp::Stamp;
 use crate::ustar::{self, BLOCK, Kind};
 
 /// Up to this many bytes the place of a member is reserved without asking how much room there is.
@@ -109,18 +108,7 @@ pub fn is_special(path: &Path) -> bool {
 fn is_own_pipe(path: &Path) -> bool {
     let names = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
     names.iter().any(|name| Path::new(name) == path)
-        && fs_err::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
-}
-
-/// Opens our standard output once more. It has a reader from the beginning: to wait for one would be
-/// to wait for ever, if that has gone.
-fn open_own_pipe(path: &Path) -> Result<fs_err::File, TarWriteError> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let mut options = fs_err::OpenOptions::new();
-    options.write(true).options_mut().custom_flags(flags);
-    let pipe = options.open(path)?;
-    rustix::fs::fcntl_setfl(&pipe, OFlags::empty()).map_err(io::Error::from)?;
-    Ok(pipe)
+        && fs_err::metadata(path).is_ok_and(|found| is_pipe(&found))
 }
 
 /// Where a finished file goes, and where it is until then.
@@ -156,7 +144,9 @@ impl Writer {
     /// If it cannot be opened, or is a file with something in it.
     pub fn pipe(path: &Path, tmpdir: &Path) -> Result<Self, TarWriteError> {
         if is_own_pipe(path) {
-            return Ok(Self::stream(open_own_pipe(path)?, tmpdir));
+            // It has a reader from the beginning: to wait for one would be to wait for ever, if that
+            // has gone.
+            return Ok(Self::stream(open_read_pipe(path)?, tmpdir));
         }
         let file = fs_err::OpenOptions::new().write(true).open(path)?;
         let metadata = file.metadata()?;
@@ -420,8 +410,7 @@ fn encode(entries: &[Entry], mode: u64) -> Vec<u8> {
 
 /// Whether the file system of a file could take so many bytes more, as far as it says.
 fn has_room(file: &fs_err::File, size: u64) -> bool {
-    let Ok(found) = fstatvfs(file) else { return true };
-    found.f_bfree.checked_mul(found.f_frsize).is_none_or(|free| size <= free)
+    room(file.file()).is_none_or(|free| size <= free)
 }
 
 impl Place {

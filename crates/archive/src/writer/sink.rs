@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fs_err::os::unix::fs::FileExt;
 use skopeo_blob::WriteBack;
 use skopeo_image::number::wide;
+use skopeo_system::At as _;
 
 use super::regions::Region;
 
@@ -19,25 +19,13 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    pub(super) fn write(&self, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
-        let file = match self {
-            Self::File(file) => file,
+    pub(super) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.write_all_at(bytes, at),
             Self::Stream(pipe) => {
-                return pipe.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes);
-            }
-        };
-        while !bytes.is_empty() {
-            match file.write_at(bytes, at) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    bytes = bytes.get(written..).unwrap_or_default();
-                    at = at.checked_add(wide(written)).ok_or(io::ErrorKind::FileTooLarge)?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                pipe.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes)
             }
         }
-        Ok(())
     }
 }
 

@@ -27,7 +27,10 @@ pub enum KeyError {
     NoRecipient(Vec<String>),
     /// The keyring cannot be read.
     #[error("PGP: reading a keyring")]
-    Keyring(#[source] Box<pgp::errors::Error>),
+    Keyring(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The program was built without OpenPGP.
+    #[error("PGP: this build of skopeo lacks OpenPGP (the feature \"openpgp\" of its crate)")]
+    NoOpenPgp,
 }
 
 /// Why a layer could not be encrypted or decrypted.

@@ -17,6 +17,7 @@ mod jwe;
 mod jwk;
 mod key;
 mod locked;
+#[cfg_attr(not(feature = "openpgp"), path = "openpgp_absent.rs")]
 mod openpgp;
 mod options;
 mod pkcs7;
@@ -192,7 +193,7 @@ impl Keys {
             self.private.push(key);
             return Ok(true);
         }
-        let ring = openpgp::ring(file, password);
+        let ring = openpgp::ring(file, password)?;
         let is_ring = ring.is_some();
         self.rings.extend(ring);
         Ok(is_ring)

@@ -51,16 +51,16 @@ pub(super) fn recipients(keyring: &[u8], names: &[String]) -> Result<Vec<Recipie
 }
 
 /// The secret keys in a file; `None` if there are none.
-pub(super) fn ring(file: &[u8], password: Option<&Secret>) -> Option<Ring> {
-    let keys: Vec<_> = parse(file)
-        .ok()?
+pub(super) fn ring(file: &[u8], password: Option<&Secret>) -> Result<Option<Ring>, KeyError> {
+    let Ok(keys) = parse(file) else { return Ok(None) };
+    let keys: Vec<_> = keys
         .filter_map(|key| match key {
             PublicOrSecret::Secret(key) => Some(key),
             PublicOrSecret::Public(_) => None,
         })
         .collect();
     let password = password.map_or_else(Password::empty, |it| Password::from(it.reveal()));
-    (!keys.is_empty()).then_some(Ring { keys, password })
+    Ok((!keys.is_empty()).then_some(Ring { keys, password }))
 }
 
 /// Wraps `secret` for all of `recipients`.
@@ -252,7 +252,7 @@ mod tests {
         for file in
             [&b""[..], b"x", b"\x99\x01", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n", &[0xff; 99]]
         {
-            assert!(ring(file, None).is_none());
+            assert!(ring(file, None).unwrap().is_none());
             let names = ["a".to_owned()];
             let error = recipients(file, &names).map(|_| ()).unwrap_err().to_string();
             assert!(error.starts_with("PGP: "), "{error}");

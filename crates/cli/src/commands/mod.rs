@@ -16,7 +16,9 @@ mod logout;
 mod man;
 mod manifest_digest;
 mod policy;
+#[cfg_attr(not(unix), path = "proxy/absent.rs")]
 pub(crate) mod proxy;
+#[cfg_attr(not(all(feature = "serve", target_os = "linux")), path = "serve/absent.rs")]
 mod serve;
 mod signatures;
 pub(crate) mod sync;

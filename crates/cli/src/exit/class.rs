@@ -5,9 +5,12 @@ use std::error::Error as StdError;
 use anyhow::Error;
 use skopeo_image::{Classify, ErrorClass, as_a};
 use skopeo_registry::Error as RegistryError;
+#[cfg(all(feature = "storage", target_os = "linux"))]
 use skopeo_storage::userns::Error as NamespaceError;
 use skopeo_transport::Error as TransportError;
 
+#[cfg(not(all(feature = "storage", target_os = "linux")))]
+use super::no_namespace::Error as NamespaceError;
 use super::{
     Classed, DeadlineExceeded, Interrupted, Invalid, ParseError, Stdout, UsageError, links,
 };

@@ -7,6 +7,8 @@
 
 mod class;
 mod failure;
+#[cfg(not(all(feature = "storage", target_os = "linux")))]
+mod no_namespace;
 pub(crate) mod sides;
 
 use std::error::Error as StdError;

@@ -10,7 +10,6 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
 use indicatif::{ProgressDrawTarget, TermLike};
-use rustix::termios::tcgetwinsize;
 
 use super::line::beginning;
 use super::{Stream, lock};
@@ -41,7 +40,15 @@ pub(super) fn columns(stream: Stream) -> usize {
     size(stream).map_or(COLUMNS, |(columns, _)| usize::from(columns))
 }
 
+#[cfg(windows)]
+fn size(_: Stream) -> Option<(u16, u16)> {
+    None
+}
+
+#[cfg(unix)]
 fn size(stream: Stream) -> Option<(u16, u16)> {
+    use rustix::termios::tcgetwinsize;
+
     let size = match stream {
         Stream::Stdout => tcgetwinsize(io::stdout()),
         Stream::Stderr => tcgetwinsize(io::stderr()),
@@ -153,9 +160,11 @@ impl TermLike for Foot {
 }
 
 impl Stream {
-    /// Whether bars can be drawn there.
+    /// Whether bars can be drawn there. What a terminal of Windows does with them is not known.
     pub(super) fn takes_bars(self) -> bool {
-        self.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        cfg!(unix)
+            && self.is_terminal()
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
     }
 
     fn is_terminal(self) -> bool {

@@ -134,12 +134,8 @@ impl CredentialFile {
 
     /// Makes the folder that the file is to lie in, for its owner only.
     pub(super) fn make_folder(&self) -> Result<(), Error> {
-        use std::os::unix::fs::DirBuilderExt as _;
         let folder = &links::target(folder_of(&self.path))?;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
+        skopeo_system::make_private_folder(folder)
             .map_err(|error| Error::file("mkdir", folder, error))
     }
 }
@@ -273,7 +269,7 @@ fn folder_of(path: &Path) -> &Path {
 /// original never locks.
 fn lock(folder: &Path) -> Option<fs_err::File> {
     let folder = fs_err::File::open(folder).ok()?;
-    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).ok()?;
+    folder.file().lock().ok()?;
     Some(folder)
 }
 

@@ -151,7 +151,5 @@ impl<'a> Helper<'a> {
 }
 
 fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs_err::metadata(path)
-        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    fs_err::metadata(path).is_ok_and(|found| skopeo_system::is_program(&found))
 }

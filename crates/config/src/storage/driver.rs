@@ -104,9 +104,9 @@ const NO_UPPER: [(i128, &str); 3] =
 /// Refuses a store whose layers the kernel could not mount.
 fn refuse_below(graph_root: &Path) -> Result<(), Error> {
     // Stores are made where they are missing: what counts is where that will be.
-    let found = graph_root.ancestors().find_map(|path| rustix::fs::statfs(path).ok());
-    let Some(found) = found else { return Ok(()) };
-    let kind = i128::from(found.f_type);
+    let Some(kind) = graph_root.ancestors().find_map(skopeo_system::file_system) else {
+        return Ok(());
+    };
     match NO_UPPER.into_iter().find(|(magic, _)| *magic == kind) {
         Some((_, name)) => Err(Error::BackingFileSystem { file_system: name }),
         None => Ok(()),

@@ -1,6 +1,5 @@
 //! Where stores are, and who we are to them.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use tracing::debug;
@@ -86,18 +85,16 @@ pub(super) fn run_root(environment: &Environment) -> Result<PathBuf, Error> {
 }
 
 fn make_private(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
     if folder.is_dir() {
         return Ok(());
     }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    skopeo_system::make_private_folder(folder)
 }
 
 /// Whether a folder is ours, and nobody else may write there.
 fn is_private(folder: &Path) -> bool {
     fs_err::symlink_metadata(folder).is_ok_and(|found| {
-        found.uid() == rustix::process::geteuid().as_raw()
-            && found.permissions().mode() & 0o722 == 0o700
+        skopeo_system::owner(&found) == skopeo_system::user() && skopeo_system::is_private(&found)
     })
 }
 

@@ -92,7 +92,13 @@ pub(crate) fn choose(
     list: &RawManifest,
     around: Surroundings<'_>,
 ) -> Result<Digest, ManifestError> {
-    parse(list)?.choose(&around.request.platforms)
+    let list = parse(list)?;
+    let wanted = &around.request.platforms;
+    let chosen = list.choose(wanted)?;
+    if let (Some(other), Some(first)) = (list.other_system(&chosen, wanted), wanted.first()) {
+        tracing::warn!("There is no image for {first}: this is the one for {other}");
+    }
+    Ok(chosen)
 }
 
 /// For how many platforms a list has images. What attests images is for none.

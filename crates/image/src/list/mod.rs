@@ -177,6 +177,16 @@ impl List {
         })
     }
 
+    /// The platform of the instance that was chosen, where it is for another system than the first that
+    /// was wanted.
+    #[must_use]
+    pub fn other_system(&self, chosen: &Digest, wanted: &[Platform]) -> Option<Platform> {
+        let instances = self.instances();
+        let instance = instances.iter().find(|it| it.descriptor.digest == *chosen)?;
+        let platform = instance.platform.clone()?;
+        (platform.os != wanted.first()?.os).then_some(platform)
+    }
+
     /// The error for who wants an image of a list that has blobs only.
     #[must_use]
     pub fn without_images(&self) -> ManifestError {

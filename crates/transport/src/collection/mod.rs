@@ -4,6 +4,7 @@
 //! what its name says apart from the place, as `docker.io/library/busybox:1`.
 
 mod archive;
+#[cfg(feature = "object-stores")]
 mod bucket;
 mod error;
 mod folder;
@@ -163,8 +164,13 @@ pub async fn collection(
     Ok(match kind {
         CollectionKind::Docker => Box::new(registry::Registry::new(place, options)),
         CollectionKind::Dir => Box::new(folder::Folder::new(place, options)),
+        #[cfg(feature = "object-stores")]
         CollectionKind::Oci if crate::layout::bucket::is_meant(place) => {
             Box::new(bucket::Bucket::new(place, options).await?)
+        }
+        #[cfg(not(feature = "object-stores"))]
+        CollectionKind::Oci if crate::layout::bucket::is_meant(place) => {
+            return Err(crate::layout::BucketError::NotBuilt(place.to_owned()).into());
         }
         CollectionKind::Oci => Box::new(layout::Layout::new(place, options)?),
         CollectionKind::OciArchive => Box::new(archive::Archive::new(place, options).await?),

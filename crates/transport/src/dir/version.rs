@@ -2,12 +2,11 @@
 //! killed copy leaves is still known, and locked while a copy lasts.
 
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
-use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_config::links;
+use skopeo_system::Opening as _;
 
 use super::DirError;
 use super::{DirName, Version};
@@ -65,16 +64,15 @@ impl VersionFile {
             return Err(DirError::NotImageFolder.into());
         }
         let mut options = fs_err::OpenOptions::new();
-        let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
         options.read(true).write(true).create_new(empty);
-        options.options_mut().mode(0o644).custom_flags(flags);
+        options.options_mut().made_with(0o644).no_link(true);
         let file = match options.open(&path) {
             Ok(file) => file,
             Err(error) if empty && error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
             Err(error) if !empty && error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if file.file().try_lock().is_err() {
             return Err(DirError::FolderBusy(name.to_string()).into());
         }
         // The name may have gone to another file before the lock was ours.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use skopeo_image::{PolicyScope, Reference};
 
-use crate::name::{Name, NameError};
+use crate::name::{Name, NameError, split_path};
 
 /// The name of an image in a docker archive, or of a place for one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,16 +31,14 @@ impl DockerArchiveName {
         if details.is_empty() {
             return Err(NameError::DockerArchive(details.to_owned()));
         }
-        let (path, which) = match details.split_once(':') {
-            None => (details, Item::Only),
-            Some((path, text)) => (path, Item::parse(text)?),
-        };
+        let (path, text) = split_path(details);
+        let which = text.map_or(Ok(Item::Only), Item::parse)?;
         Ok(Self { path: path.to_owned(), which })
     }
 
     /// The name of one of several images that a file has, or will have.
     pub(crate) fn within(place: &str, label: &str) -> Result<Self, NameError> {
-        if place.contains(':') {
+        if split_path(place).1.is_some() {
             return Err(NameError::Colon(place.to_owned()));
         }
         match Item::parse(label)? {

@@ -1,15 +1,14 @@
 //! A layout in a folder, shared blobs included.
 
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
-use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_blob::Unverified;
 use skopeo_config::links;
 use skopeo_image::number::wide;
 use skopeo_image::{Algorithm, Digest};
+use skopeo_system::Opening as _;
 
 use super::LayoutName;
 use super::index::Index;
@@ -125,17 +124,16 @@ impl Folder {
     /// Waits until nobody else edits the index. The lock ends with the value, or the process.
     pub(super) fn lock(&self) -> Result<Lock, Error> {
         self.check_links()?;
-        let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
         let path = self.path.join(".lock");
         loop {
             let mut options = fs_err::OpenOptions::new();
-            options.write(true).create(true).truncate(false).options_mut().custom_flags(flags);
+            options.write(true).create(true).truncate(false).options_mut().no_link(true);
             let file = options.open(&path)?;
             loop {
-                match flock(&file, FlockOperation::LockExclusive) {
+                match file.file().lock() {
                     Ok(()) => break,
-                    Err(rustix::io::Errno::INTR) => {}
-                    Err(error) => return Err(io::Error::from(error).into()),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error.into()),
                 }
             }
             // Who had the lock before may have removed the layout, which was empty: then others

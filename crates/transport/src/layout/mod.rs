@@ -6,6 +6,7 @@
 //! registry that is served from the layout does the same.
 
 mod archive;
+#[cfg_attr(not(feature = "object-stores"), path = "bucket/absent.rs")]
 pub(crate) mod bucket;
 mod destination;
 mod editor;
@@ -24,7 +25,7 @@ use std::path::Path;
 use skopeo_image::{Digest, PolicyScope, Reference};
 
 use crate::Error;
-use crate::name::{Name, NameError, parents, resolve};
+use crate::name::{Name, NameError, parents, resolve, split_path};
 use crate::options::LayoutOptions;
 
 pub use archive::ArchiveName;
@@ -32,8 +33,10 @@ pub(crate) use archive::{
     ManyPacked, PackedLayout, create as create_archive, held as held_in_archive,
     look as look_at_archive, names as names_in_archive, open as open_archive,
 };
+pub(crate) use bucket::Buckets;
+#[cfg(feature = "object-stores")]
+pub(crate) use bucket::ManyInBucket;
 pub use bucket::{BucketError, BucketName};
-pub(crate) use bucket::{Buckets, ManyInBucket};
 pub(crate) use destination::{create, look};
 pub use error::LayoutError;
 pub(crate) use index::Index;
@@ -67,7 +70,8 @@ enum Entry {
 impl LayoutName {
     /// Parses what stands behind the colon: a path up to the next colon, then a reference.
     pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
-        let (path, reference) = details.split_once(':').unwrap_or((details, ""));
+        let (path, reference) = split_path(details);
+        let reference = reference.unwrap_or_default();
         let entry = entry_of(reference)?;
         let resolved = resolve(path)?;
         check_entry(&entry)?;
@@ -76,7 +80,7 @@ impl LayoutName {
 
     /// The name of one of several images that a place has, or will have.
     pub(crate) fn within(place: &str, label: &str) -> Result<Self, NameError> {
-        if place.contains(':') {
+        if split_path(place).1.is_some() {
             return Err(NameError::Colon(place.to_owned()));
         }
         if !is_name(label) {
@@ -155,6 +159,7 @@ fn check_entry(entry: &Entry) -> Result<(), NameError> {
 }
 
 /// The same, of a text that has been looked at.
+#[cfg(feature = "object-stores")]
 fn parse_entry(reference: &str) -> Result<Entry, NameError> {
     let entry = entry_of(reference)?;
     check_entry(&entry)?;

@@ -14,20 +14,39 @@ mod source;
 
 use skopeo_image::Digest;
 
+use crate::name::Parse;
 use crate::probe::Unopened;
-use crate::{Error, ImageName, Options, Probe, files};
+use crate::{Destination, Error, ImageName, Options, Probe, Source, files};
 
-pub(crate) use destination::create;
 pub use error::StorageError;
 pub(crate) use name::check_name;
 pub use name::{StorageName, StorageNameError};
-pub(crate) use source::open;
+
+/// Parses what stands behind the colon.
+pub(crate) const PARSE: Option<Parse> =
+    Some(|details| StorageName::parse(details).map(ImageName::Storage));
+
+/// What to use instead; it is there.
+pub(crate) const INSTEAD: Option<&str> = None;
+
+/// Opens an image of a store.
+pub(crate) async fn open(name: &StorageName, options: &Options) -> Result<Box<dyn Source>, Error> {
+    Ok(Box::new(source::open(name, options).await?))
+}
+
+/// Opens a store for an image to be written.
+pub(crate) async fn create(
+    name: &StorageName,
+    options: &Options,
+) -> Result<Box<dyn Destination>, Error> {
+    Ok(Box::new(destination::create(name, options).await?))
+}
 
 /// Looks at a store that an image could be written to. One that is missing is not made.
 pub(crate) async fn look(name: &StorageName, options: &Options) -> Result<Box<dyn Probe>, Error> {
     let (asked, config) = (name.clone(), options.config.clone());
     if files::blocking(move || opened::is_there(&asked, &config)).await? {
-        return Ok(Box::new(create(name, options).await?));
+        return Ok(Box::new(destination::create(name, options).await?));
     }
     let accepts = destination::accepts(name, files::CONCURRENCY);
     Ok(Box::new(Unopened::new(ImageName::Storage(name.clone()), accepts)))

@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileTypeExt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -40,7 +39,7 @@ impl TarballName {
             let opening =
                 |error: io::Error| NameError::Opening { path: path.clone(), source: error.into() };
             // A pipe is opened only to be read: its writer may not come twice.
-            if !fs_err::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+            if !fs_err::metadata(path).is_ok_and(|found| skopeo_system::is_pipe(&found)) {
                 File::open(path).map_err(opening)?;
             }
         }

@@ -7,16 +7,15 @@
 //! lock; what a killed process leaves holds nobody up.
 
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fs_err::{File, OpenOptions};
-use rustix::fs::{FlockOperation, OFlags, flock};
 use skopeo_archive::is_special;
 use skopeo_config::links;
 use skopeo_image::Digest;
+use skopeo_system::Opening as _;
 use tracing::info;
 
 use super::ArchiveError;
@@ -109,7 +108,7 @@ impl Drop for Hold {
     fn drop(&mut self) {
         // Before the lock is let go: whoever has opened it meanwhile sees that it is gone.
         let _ = fs_err::remove_file(&self.path);
-        let _ = flock(&self.file, FlockOperation::Unlock);
+        let _ = self.file.file().unlock();
         HELD.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -127,7 +126,7 @@ fn ask(archive: &Path) -> Result<Asked, Error> {
         if !file.metadata()?.is_file() {
             return Err(InvalidFile::NotAFile { path, reason: "not a regular file" }.into());
         }
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if file.file().try_lock().is_err() {
             return Ok(Asked::Theirs(process_in(&mut file)));
         }
         // Who had it before us may have removed it, or swept it away.
@@ -142,9 +141,8 @@ fn ask(archive: &Path) -> Result<Asked, Error> {
 
 /// Opens the lock's file, through no link. What another user left can at least be locked.
 fn open(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
     let mut options = OpenOptions::new();
-    options.read(true).options_mut().custom_flags(flags);
+    options.read(true).options_mut().no_link(false);
     let mut writing = options.clone();
     match writing.write(true).create(true).truncate(false).open(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.open(path),

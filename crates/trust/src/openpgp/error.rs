@@ -4,6 +4,12 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenPgpError {
+    /// The program was built without OpenPGP.
+    #[error(
+        "this build of skopeo lacks OpenPGP (the feature \"openpgp\" of its crate): simple signatures \
+         cannot be read"
+    )]
+    NotBuilt,
     /// More than is ever read.
     #[error("Invalid GPG signature: it has more than {0} bytes")]
     TooLong(usize),

@@ -174,10 +174,14 @@ impl Inspect<'_> {
                 Manifest::Image(manifest) => return Ok(manifest),
                 Manifest::List(list) => list,
             };
-            let digest = list
-                .choose(&self.app.platforms())
-                .context("choosing image instance")
-                .context(PARSING)?;
+            let wanted = self.app.platforms();
+            let digest = list.choose(&wanted);
+            let digest = digest.context("choosing image instance").context(PARSING)?;
+            if let (Some(other), Some(first)) =
+                (list.other_system(&digest, &wanted), wanted.first())
+            {
+                tracing::warn!("There is no image for {first}: this is the one for {other}");
+            }
             let which = Which::Instance(digest);
             let read = async || Ok(source.manifest(&which).await?);
             let raw: RawManifest = retry::with(self.retry, read)

@@ -15,12 +15,13 @@ use skopeo_server::{Access, Hosts, Htpasswd, Memory, Registry, ServerOptions, Tl
 use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
-use crate::app::{App, Signals};
+use crate::app::App;
 use crate::args::serve::Serve;
 use crate::args::value::Values;
 use crate::defect;
 use crate::exit::print;
 use crate::logging;
+use crate::signals::Signals;
 
 use images::Images;
 use place::Place;

@@ -2,11 +2,11 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use skopeo_blob::FileError;
+use skopeo_system::Opening as _;
 use skopeo_trust::sign::KeyPair;
 
 use crate::args::names;
@@ -50,7 +50,7 @@ fn require_none(path: &Path) -> Result<()> {
 /// Writes a new file, which was not there before.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(mode);
+    options.write(true).create_new(true).made_with(mode);
     let write = || -> io::Result<()> {
         let mut file = options.open(path)?;
         file.write_all(bytes)?;

@@ -12,7 +12,7 @@ use skopeo_trust::openpgp::{self, Keyring, MAX_SIGNATURE, Verified};
 use crate::args::names;
 use crate::args::value::Values;
 use crate::exit::print;
-use crate::{go, keys};
+use crate::{go, gpg};
 
 const USAGE: &str = "Usage: skopeo standalone-verify manifest docker-reference key-fingerprint \
                      signature";
@@ -34,7 +34,7 @@ pub(crate) fn run(flags: &Values, arguments: &[String]) -> Result<()> {
     let public_keys = match public_keys {
         Some(path) => go::read_at_most(Path::new(path), MAX_KEYS)
             .with_context(|| format!("Error reading public keys from {path}"))?,
-        None => keys::keyring().context("Error initializing GPG")?,
+        None => gpg::keyring().context("Error initializing GPG")?,
     };
     let keyring = Keyring::read([public_keys.as_slice()]);
     let all = keyring.fingerprints();

@@ -44,7 +44,8 @@ impl Endpoint {
         let wish = wish(options);
         let (protocol, address) = split(&wish.host).map_err(preparing)?;
         let scheme = match protocol {
-            "unix" => {
+            // Where there are no such sockets, it is a protocol that nobody speaks.
+            "unix" if cfg!(unix) => {
                 let path = if address.is_empty() { "/var/run/docker.sock" } else { address };
                 return Ok(Self {
                     base: url("http", "localhost", &wish.host).map_err(preparing)?,

@@ -143,6 +143,11 @@ impl Classify for DaemonError {
                 Some("tcp:// uses TLS with --cert-dir; http:// uses no TLS".to_owned())
             }
             Self::Unreachable { source, .. } | Self::Broken { source, .. } => source.hint(),
+            Self::Protocol { .. } if cfg!(windows) => Some(
+                "have the daemon listen at tcp:// or http://, and name that by --daemon-host \
+                 (--src-daemon-host, --dest-daemon-host) or $DOCKER_HOST"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -20,15 +20,31 @@ use skopeo_image::Digest;
 
 use super::index::{self, Index};
 use super::{Entry, labels};
-use crate::{Error, Held, ImageName, Options};
+use crate::{Destination, Error, Held, ImageName, Options, Probe, Source};
 
-pub(crate) use destination::{create, look};
 pub use error::BucketError;
 pub(crate) use many::ManyInBucket;
 pub use name::BucketName;
 pub(crate) use opening::Buckets;
 pub(crate) use removal::delete;
-pub(crate) use source::open;
+
+/// Opens an image in a bucket.
+pub(crate) async fn open(name: &BucketName, options: &Options) -> Result<Box<dyn Source>, Error> {
+    Ok(Box::new(source::open(name, options).await?))
+}
+
+/// Opens a place in a bucket for an image to be written.
+pub(crate) async fn create(
+    name: &BucketName,
+    options: &Options,
+) -> Result<Box<dyn Destination>, Error> {
+    Ok(Box::new(destination::create(name, options).await?))
+}
+
+/// Looks at a place in a bucket that an image could be written to.
+pub(crate) async fn look(name: &BucketName, options: &Options) -> Result<Box<dyn Probe>, Error> {
+    Ok(Box::new(destination::look(name, options).await?))
+}
 
 /// The digest of an image.
 pub(crate) async fn digest(name: &BucketName, options: &Options) -> Result<Digest, Error> {

@@ -1,0 +1,73 @@
+//! OpenPGP messages in a program that was built without OpenPGP: no message can be read, so none counts.
+
+mod error;
+
+use std::time::SystemTime;
+
+pub use error::OpenPgpError;
+
+/// No signature is longer, packed or unpacked, in bytes: what the original reads from a server.
+pub const MAX_SIGNATURE: usize = 4 << 20;
+
+/// What was signed, and by whom. There can be none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The signed bytes.
+    pub payload: Vec<u8>,
+    /// The fingerprint of the key that signed, a subkey perhaps: upper-case hexadecimal.
+    pub signer: String,
+    /// The fingerprint of the primary key that the signer belongs to; the same if it signed.
+    pub primary: String,
+}
+
+/// What a message says of itself. There can be none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unverified {
+    /// The bytes that are said to be signed.
+    pub payload: Vec<u8>,
+    /// The id of the key that is said to have signed: sixteen upper-case hexadecimal digits.
+    pub key_id: String,
+}
+
+/// Public keys that are trusted, which nobody has read.
+#[derive(Clone, Debug, Default)]
+pub struct Keyring;
+
+impl Keyring {
+    /// Takes files for a keyring, and reads none of them.
+    #[must_use]
+    pub fn read<'a>(_: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self
+    }
+
+    /// Whether it has no key. That is not known, so it is not said: what asks for a signature by one
+    /// of the keys is told that there is no OpenPGP.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The fingerprints of its primary keys: none is known.
+    #[must_use]
+    pub fn fingerprints(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Refuses a message.
+///
+/// # Errors
+///
+/// Always.
+pub fn verify(_: &[u8], _: &Keyring, _: SystemTime) -> Result<Verified, OpenPgpError> {
+    Err(OpenPgpError::NotBuilt)
+}
+
+/// Refuses a message.
+///
+/// # Errors
+///
+/// Always.
+pub fn read_unverified(_: &[u8]) -> Result<Unverified, OpenPgpError> {
+    Err(OpenPgpError::NotBuilt)
+}
