@@ -26,6 +26,8 @@ pub(crate) struct Call<'a> {
     pub(crate) once: bool,
     /// Whether the answer is welcome but not needed: a refusal of it slows nothing else down.
     pub(crate) aside: bool,
+    /// Whether it is to have a connection that no other request shares meanwhile.
+    pub(crate) apart: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +60,7 @@ impl<'a> Call<'a> {
             digest: None,
             once: false,
             aside: false,
+            apart: false,
         }
     }
 

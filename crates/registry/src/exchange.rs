@@ -41,7 +41,10 @@ impl Shared {
             let body = call.body.clone().map(reqwest::Body::from);
             let permit = self.permit(&url).await?;
             let response = self
-                .limited(&call.method, self.exchange(&call.method, &url, &headers, body, proof))
+                .limited(
+                    &call.method,
+                    self.exchange(call.apart, &call.method, &url, &headers, body, proof),
+                )
                 .await
                 .map_err(|error| Error::request(&call.method, &url, error))?;
             if let Some(permit) = permit
@@ -101,9 +104,11 @@ impl Shared {
         answer.unwrap_or_else(|_| Err(WireError::silent(limit).of_host(&self.options.host)))
     }
 
-    /// Sends one request and gets the head of its answer.
+    /// Sends one request and gets the head of its answer; `apart` from others, where there is a
+    /// way for that.
     pub(crate) async fn exchange(
         &self,
+        apart: bool,
         method: &Method,
         url: &Url,
         headers: &HeaderMap,
@@ -123,8 +128,8 @@ impl Shared {
         let shown = redacted(url);
         debug!("{method} {shown}");
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let response =
-            self.http.execute(request).await.map_err(|error| self.broken(&error, url))?;
+        let http = self.http_apart.as_ref().filter(|_| apart).unwrap_or(&self.http);
+        let response = http.execute(request).await.map_err(|error| self.broken(&error, url))?;
         debug!("{method} {shown}: {}", response.status());
         warning::log(self, response.headers(), &shown);
         Ok(response)

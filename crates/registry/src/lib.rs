@@ -73,8 +73,8 @@ pub use download::Download;
 pub use error::Error;
 pub use manifests::{Fetched, ManifestHead};
 pub use options::{
-    ClientOptions, ClientPair, Credentials, PaceOptions, ProxyRules, RetryPolicy, Timeouts,
-    TlsDetails, TlsOptions,
+    ClientOptions, ClientPair, Credentials, PaceOptions, ProxyRules, RangeOptions, RetryPolicy,
+    Timeouts, TlsDetails, TlsOptions,
 };
 pub use referrers::{ListedBy, Referrers, referrers_tag};
 pub use repository::Repository;

@@ -31,6 +31,8 @@ pub struct ClientOptions {
     pub retry: RetryPolicy,
     /// How much is asked at once.
     pub pace: PaceOptions,
+    /// Over how many connections a large blob is read.
+    pub ranges: RangeOptions,
 }
 
 impl ClientOptions {
@@ -47,6 +49,7 @@ impl ClientOptions {
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             pace: PaceOptions::default(),
+            ranges: RangeOptions::default(),
         }
     }
 }
@@ -201,4 +204,22 @@ pub struct PaceOptions {
     pub in_flight: Option<NonZeroUsize>,
     /// How many requests are sent in a second; more than 0. `None` for as many as there are.
     pub per_second: Option<f64>,
+}
+
+/// How a large blob is read over several connections, each of which brings some ranges of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeOptions {
+    /// How many connections one blob may have; with one, no ranges are asked for.
+    pub connections: NonZeroUsize,
+    /// Blobs of fewer bytes come over one connection.
+    pub threshold: u64,
+    /// The length of a range in bytes; one and a half as many as there are connections are in
+    /// memory at most.
+    pub length: u64,
+}
+
+impl Default for RangeOptions {
+    fn default() -> Self {
+        Self { connections: NonZeroUsize::MIN, threshold: 32 << 20, length: 8 << 20 }
+    }
 }

@@ -18,6 +18,9 @@ pub(crate) struct Shared {
     /// Where requests go: `host[:port]`, which differs from the name for Docker Hub.
     pub(crate) server: String,
     pub(crate) http: reqwest::Client,
+    /// The same, with a connection for each request: HTTP/1.1. There only where a blob may have
+    /// several connections.
+    pub(crate) http_apart: Option<reqwest::Client>,
     pub(crate) trust: tls::Trust,
     pub(crate) tokens: Tokens,
     pub(crate) pace: Arc<Pace>,

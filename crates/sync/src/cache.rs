@@ -2,7 +2,8 @@
 //!
 //! Nothing in it is believed: lists are what their digests say, blobs are only asked to be mounted,
 //! uploads are looked for before they are gone on with. So a lost, stale or damaged file costs
-//! requests.
+//! requests. Where tags of the destination led is the one exception, and only for who asks for it
+//! with `--trust-state`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
@@ -16,7 +17,7 @@ use skopeo_copy::{KnownLists, Session};
 use skopeo_image::Digest;
 use skopeo_image::go::quote;
 use skopeo_image::number::wide;
-use skopeo_transport::{Connections, KnownBlob, OpenUpload};
+use skopeo_transport::{Connections, KnownBlob, KnownTag, OpenUpload};
 use tracing::{debug, warn};
 
 use crate::{Context as _, Error, Result};
@@ -41,9 +42,10 @@ const LONGEST: u64 = 128 << 20;
 /// How many runs an entry stays that none of them had to do with.
 const RUNS: u64 = 20;
 
-/// How many bytes of lists, how many blobs and how many uploads are kept; the oldest go first.
+/// How many bytes of lists, and how many blobs, uploads and tags are kept; the oldest go first.
 const MOST_LISTS: usize = 32 << 20;
 const MOST_BLOBS: usize = 200_000;
+const MOST_TAGS: usize = 200_000;
 const MOST_UPLOADS: usize = 1000;
 
 /// Registries throw open uploads away after a while: after that, so do we.
@@ -62,6 +64,16 @@ struct Document {
     /// By registry and repository, with the last run that saw them there.
     blobs: BTreeMap<String, BTreeMap<String, BTreeMap<Digest, u64>>>,
     uploads: Vec<Upload>,
+    /// Where the tags of destinations led: by repository, with its registry, and by tag.
+    #[serde(default)]
+    tags: BTreeMap<String, BTreeMap<String, Tag>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Tag {
+    digest: Digest,
+    /// The last run that saw it there, or relied on it.
+    run: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,7 +164,13 @@ impl Cache {
             digest: it.digest.clone(),
             location: it.location.clone(),
         });
-        connections.ledger().tell(blobs, uploads);
+        let tags = before.tags.iter().flat_map(|(repository, tags)| {
+            tags.iter().map(|(tag, it)| {
+                let (repository, tag) = (repository.clone(), tag.clone());
+                KnownTag { repository, tag, digest: it.digest.clone() }
+            })
+        });
+        connections.ledger().tell(blobs, uploads, tags);
         let key = |it: &Upload| ((it.repository.clone(), it.digest.clone()), it.begun);
         let begun = before.uploads.iter().map(key).collect();
         let cache = Self {
@@ -273,7 +291,28 @@ impl Cache {
                 .then_with(|| (&a.repository, &a.digest).cmp(&(&b.repository, &b.digest)))
         });
         uploads.truncate(MOST_UPLOADS);
-        Document { version: VERSION, run, lists, blobs, uploads }
+        let tags = self.tags(run, oldest);
+        Document { version: VERSION, run, lists, blobs, uploads, tags }
+    }
+
+    /// Where tags lead, as this run or one of the last ones has seen.
+    fn tags(&self, run: u64, oldest: u64) -> BTreeMap<String, BTreeMap<String, Tag>> {
+        let seen_before = |it: &KnownTag| {
+            let tag = self.before.tags.get(&it.repository)?.get(&it.tag)?;
+            Some(tag.run)
+        };
+        let known = self.connections.ledger().tags().into_iter();
+        let mut known: Vec<(u64, KnownTag)> = known
+            .map(|(it, now)| (if now { run } else { seen_before(&it).unwrap_or(0) }, it))
+            .filter(|(seen, _)| *seen > oldest)
+            .collect();
+        known.sort_by(|(run_a, a), (run_b, b)| run_b.cmp(run_a).then_with(|| a.cmp(b)));
+        known.truncate(MOST_TAGS);
+        let mut tags: BTreeMap<String, BTreeMap<String, Tag>> = BTreeMap::new();
+        for (run, KnownTag { repository, tag, digest }) in known {
+            tags.entry(repository).or_default().insert(tag, Tag { digest, run });
+        }
+        tags
     }
 }
 

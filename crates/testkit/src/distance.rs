@@ -1,9 +1,11 @@
-//! A long way to a server: a proxy for TCP that takes its time, but no bandwidth.
+//! A long way to a server: a proxy for TCP that takes its time, and gives each connection no more
+//! than a rate, where one is said.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,24 @@ pub struct Distance {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What a connection is like.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    one_way: Duration,
+    /// In bytes a second.
+    rate: Option<NonZeroU64>,
+    /// How long it may carry nothing.
+    idle: Option<Duration>,
+}
+
+impl Line {
+    /// How long so many bytes take to pass.
+    fn time_of(self, bytes: usize) -> Duration {
+        let rate = self.rate.map(|rate| Duration::from_secs_f64(bytes as f64 / rate.get() as f64));
+        rate.unwrap_or_default()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     connections: AtomicU64,
@@ -37,6 +57,32 @@ struct Counts {
     most: AtomicU64,
     there: AtomicU64,
     back: AtomicU64,
+    closed: AtomicU64,
+}
+
+/// When a connection last carried something.
+struct Carried(Mutex<Instant>);
+
+impl Carried {
+    fn last(&self) -> MutexGuard<'_, Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) {
+        *self.last() = Instant::now();
+    }
+
+    /// Waits until nothing was carried for so long; for ever where that is no matter.
+    async fn idle(&self, idle: Option<Duration>) {
+        let Some(idle) = idle else { return std::future::pending().await };
+        loop {
+            let end = *self.last() + idle;
+            if end <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(end.into()).await;
+        }
+    }
 }
 
 impl Distance {
@@ -46,6 +92,28 @@ impl Distance {
     /// If there is no port.
     #[must_use]
     pub fn to(server: SocketAddr, one_way: Duration) -> Self {
+        Self::with_rate(server, one_way, None)
+    }
+
+    /// The same, on which each connection carries at most `rate` bytes a second in each direction.
+    ///
+    /// # Panics
+    /// If there is no port.
+    #[must_use]
+    pub fn with_rate(server: SocketAddr, one_way: Duration, rate: Option<NonZeroU64>) -> Self {
+        Self::over(server, Line { one_way, rate, idle: None })
+    }
+
+    /// A way on which a connection is closed that carried nothing for so long, as balancers do.
+    ///
+    /// # Panics
+    /// If there is no port.
+    #[must_use]
+    pub fn closing_idle(server: SocketAddr, idle: Duration) -> Self {
+        Self::over(server, Line { one_way: Duration::ZERO, rate: None, idle: Some(idle) })
+    }
+
+    fn over(server: SocketAddr, line: Line) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("a listener that waits for nobody");
         let address = listener.local_addr().expect("an address");
@@ -58,7 +126,7 @@ impl Distance {
             runtime.block_on(async move {
                 let listener = Listener::from_std(listener).expect("a listener");
                 tokio::select! {
-                    () = accept(listener, server, one_way, counted) => {}
+                    () = accept(listener, server, line, counted) => {}
                     _ = stopped => {}
                 }
             });
@@ -85,6 +153,12 @@ impl Distance {
         self.counts.most.load(Ordering::Relaxed)
     }
 
+    /// How many connections were closed because they carried nothing.
+    #[must_use]
+    pub fn closed(&self) -> u64 {
+        self.counts.closed.load(Ordering::Relaxed)
+    }
+
     /// How many bytes have gone to the server, and how many have come back.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
@@ -104,25 +178,34 @@ impl Drop for Distance {
     }
 }
 
-async fn accept(listener: Listener, server: SocketAddr, one_way: Duration, counts: Arc<Counts>) {
+async fn accept(listener: Listener, server: SocketAddr, line: Line, counts: Arc<Counts>) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(connect(client, server, one_way, counts.clone()));
+        tokio::spawn(connect(client, server, line, counts.clone()));
     }
 }
 
-async fn connect(client: TcpStream, server: SocketAddr, one_way: Duration, counts: Arc<Counts>) {
+async fn connect(client: TcpStream, server: SocketAddr, line: Line, counts: Arc<Counts>) {
     counts.connections.fetch_add(1, Ordering::Relaxed);
     let open = counts.open.fetch_add(1, Ordering::Relaxed) + 1;
     counts.most.fetch_max(open, Ordering::Relaxed);
     // Nobody hears of the server before its answer to the first packet is back.
-    let from = Instant::now() + 2 * one_way;
+    let from = Instant::now() + 2 * line.one_way;
     if let Ok(server) = TcpStream::connect(server).await {
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (client, server) = (client.into_split(), server.into_split());
-        tokio::join!(
-            carry(client.0, server.1, from, one_way, &counts.there),
-            carry(server.0, client.1, from, one_way, &counts.back),
-        );
+        let carried = Carried(Mutex::new(Instant::now()));
+        let carry = async {
+            tokio::join!(
+                carry(client.0, server.1, from, line, &counts.there, &carried),
+                carry(server.0, client.1, from, line, &counts.back, &carried),
+            )
+        };
+        tokio::select! {
+            _ = carry => {}
+            () = carried.idle(line.idle) => {
+                counts.closed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
     counts.open.fetch_sub(1, Ordering::Relaxed);
 }
@@ -132,15 +215,16 @@ async fn carry(
     mut reader: OwnedReadHalf,
     mut writer: OwnedWriteHalf,
     from: Instant,
-    one_way: Duration,
+    line: Line,
     count: &AtomicU64,
+    carried: &Carried,
 ) {
     let (under_way, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY);
     let read = async move {
         let mut buffer = vec![0; PIECE];
         loop {
             let got = reader.read(&mut buffer).await.unwrap_or_default();
-            let due = Instant::now().max(from) + one_way;
+            let due = Instant::now().max(from) + line.one_way;
             // Nothing is the end, and the other side is gone if nobody takes it.
             if under_way.send((due, buffer[..got].to_vec())).await.is_err() || got == 0 {
                 return;
@@ -148,13 +232,17 @@ async fn carry(
         }
     };
     let write = async move {
+        let mut free = from;
         while let Some((due, piece)) = arriving.recv().await {
-            tokio::time::sleep_until(due.into()).await;
+            // A piece is there when its last byte is, and the next one comes behind it.
+            free = free.max(due) + line.time_of(piece.len());
+            tokio::time::sleep_until(free.into()).await;
             if piece.is_empty() {
                 return writer.shutdown().await;
             }
             writer.write_all(&piece).await?;
             count.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            carried.now();
         }
         Ok::<_, io::Error>(())
     };

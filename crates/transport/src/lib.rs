@@ -94,7 +94,8 @@ pub use partial::Partial;
 pub use probe::{Accepts, How, LayerForm, Probe, Role, Wish};
 pub use referrer::{CosignTag, Found, Referrer, ReferrerSearch};
 pub use registry::{
-    Connections, DeletionError, DockerError, DockerName, KnownBlob, Ledger, OpenUpload, Untagged,
+    Connections, DeletionError, DockerError, DockerName, KnownBlob, KnownTag, Ledger, OpenUpload,
+    Untagged,
 };
 pub use signature_error::{MalformedSignature, SignaturesError};
 pub use skopeo_registry::Credentials;

@@ -1,5 +1,6 @@
 //! What can be asked of a transport, one struct for each; read by exactly one folder.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,11 @@ pub struct RegistryOptions {
     pub idle_timeout: Option<Duration>,
     /// How much is asked of a registry at once.
     pub pace: PaceOptions,
+    /// Over how many connections a large blob is read; `None` for one.
+    pub blob_connections: Option<NonZeroUsize>,
+    /// Whether a destination's tags are believed to lead where the
+    /// [ledger](crate::Ledger) says, without a request.
+    pub trusts_ledger: bool,
     /// The `User-Agent`; empty for the usual one.
     pub user_agent: String,
     /// Whether blobs of unknown digest are written to a temporary file, so that those the registry

@@ -1,6 +1,6 @@
-//! `--limit-rate`, for both sides or one; sizes in bytes.
+//! `--limit-rate`, for both sides or one; `--blob-connections`; sizes in bytes.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -14,8 +14,16 @@ use super::size;
 use super::value::Values;
 use crate::go;
 
-pub(crate) fn flags() -> [Flag; 3] {
+/// More connections for one blob would be an attack, and take 12 MiB of memory each.
+const MOST_CONNECTIONS: usize = 64;
+
+pub(crate) fn flags() -> [Flag; 4] {
     [
+        Flag::new(
+            names::BLOB_CONNECTIONS,
+            "read a blob of 32 MiB or more over N connections at once; the default is 1",
+        )
+        .placeholder("N"),
         Flag::new(names::LIMIT_RATE,
             "transfer blobs with at most RATE bytes a second on each side, such as 20MiB/s or 500kB/s",
         )
@@ -40,6 +48,12 @@ pub(crate) fn rates(values: &Values) -> Result<Rates> {
     let both = rate(Prefix::None)?;
     let side = |prefix| -> Result<Option<Arc<Rate>>> { Ok(rate(prefix)?.or(both).map(Rate::new)) };
     Ok(Rates { read: side(Prefix::Source)?, write: side(Prefix::Destination)? })
+}
+
+/// Over how many connections a large blob is read; none if that was not said.
+pub(crate) fn blob_connections(values: &Values) -> Option<NonZeroUsize> {
+    let number = values.uint(names::BLOB_CONNECTIONS)?;
+    NonZeroUsize::new(usize::try_from(number).unwrap_or(usize::MAX).min(MOST_CONNECTIONS))
 }
 
 /// The size in bytes that a flag said.

@@ -99,6 +99,9 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
         .placeholder("REGEX"),
         Flag::new(names::STATE,  "FILE that keeps information for the next run")
             .offers(Offers::Files),
+        Flag::new(names::TRUST_STATE,
+            "with --state: believe that tags of the destination registry are as the last run left them, and do not ask for them",
+        ),
         Flag::new(names::KEEP_GOING,  "continue after a failure, and fail at the end"),
         Flag::new(names::JOBS,
             "number of images to copy at once; 0 derives it from the number of processors",
@@ -228,6 +231,8 @@ pub(crate) struct Sync {
     pub(crate) allow_moved: bool,
     pub(crate) immutable: Immutable,
     pub(crate) state: Option<PathBuf>,
+    /// The destination is as the state says.
+    pub(crate) trusts_state: bool,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) asked: copy::Asked,
     pub(crate) sign: SignFlags,
@@ -270,12 +275,22 @@ impl Sync {
             immutable: Immutable::new(values.texts(names::IMMUTABLE_TAGS))
                 .context("--immutable-tags")?,
             state: values.text(names::STATE).map(PathBuf::from),
+            trusts_state: trusts_state(values)?,
             jobs: NonZeroUsize::new(jobs.context("--jobs is out of range")?),
             asked: copy::Asked::new(values),
             sign: SignFlags::new(values)?,
             deprecated_tls_verify: values.has(names::TLS_VERIFY),
         })
     }
+}
+
+/// `--trust-state`, which is of no use where nothing is kept.
+fn trusts_state(values: &Values) -> Result<bool> {
+    let trusts = values.switch(names::TRUST_STATE);
+    if trusts && values.text(names::STATE).is_none() {
+        bail!("--trust-state can only be used with --state");
+    }
+    Ok(trusts)
 }
 
 fn mirror(values: &Values) -> Result<Option<Rules>> {

@@ -42,8 +42,11 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     let from = ImageName::parse(from).with_context(|| format!("Invalid source name {from}"))?;
     let to = ImageName::parse(to).with_context(|| format!("Invalid destination name {to}"))?;
     sides::set(Side::of(&from), Side::of(&to));
-    let source_options = app.options(&app.image(flags, Prefix::Source)?);
+    let mut source_options = app.options(&app.image(flags, Prefix::Source)?);
     let mut options = app.options(&app.image(flags, Prefix::Destination)?);
+    // Of both, since they share a client if they are one registry.
+    source_options.registry.blob_connections = limits::blob_connections(flags);
+    options.registry.blob_connections = limits::blob_connections(flags);
     options.docker_archive.additional_tags = additional_tags(&copy)?;
     options.registry.precompute_digests = copy.precompute_digests;
     options.dir.compress = copy.compress;

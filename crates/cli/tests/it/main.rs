@@ -5,6 +5,7 @@
 mod architecture;
 mod archive_added;
 mod atomic;
+mod blob_connections;
 mod buckets;
 mod completion;
 mod copy;
@@ -56,6 +57,7 @@ mod sigstore_bundles;
 mod sigstore_judges;
 mod sigstore_signing;
 mod sigstore_tiles;
+mod slow_sides;
 mod stage;
 mod storage;
 mod surface;

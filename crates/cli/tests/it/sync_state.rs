@@ -133,3 +133,62 @@ fn an_upload_goes_on_where_it_was_killed() {
     assert!(sent + (1 << 20) < size as u64, "{sent} of {size} were sent again: {:?}", to.lines());
     assert_eq!(state(&home)["uploads"].as_array().unwrap().len(), 0);
 }
+
+/// With `--trust-state` the destination is not asked, as long as the source has not changed.
+#[test]
+fn a_destination_that_is_trusted_is_not_asked() {
+    let (from, to, home) = two();
+    for tag in 1..=3 {
+        Image::new(tag).push(&from, &format!("a/b:{tag}"));
+    }
+    let place = format!("{}/m", to.host());
+    let trusting = || {
+        from.forget_requests();
+        to.forget_requests();
+        sync(&home, &from, "a/b", &place, &["--trust-state"]).success()
+    };
+    sync(&home, &from, "a/b", &place, &[]).success();
+    trusting();
+    assert_eq!(to.lines(), [""; 0]);
+    assert_eq!(from.count(&On::manifests().method("HEAD")), 3, "{:?}", from.lines());
+    assert_eq!(from.requests().len(), 4, "{:?}", from.lines());
+
+    // Only what has changed is written, and is known the next time.
+    Image::new(9).push(&from, "a/b:2");
+    trusting();
+    let puts = On::manifests().method("PUT");
+    assert_eq!((to.count(&puts), to.count(&puts.containing("/2"))), (1, 1), "{:?}", to.lines());
+    assert_eq!(to.count(&On::manifests().method("HEAD")), 0, "{:?}", to.lines());
+    trusting();
+    assert_eq!(to.lines(), [""; 0]);
+}
+
+/// What others do to the destination shows to who asks, and to nobody else.
+#[test]
+fn only_who_asks_sees_what_others_do_to_a_destination() {
+    let (from, to, home) = two();
+    Image::new(1).push(&from, "a/b:1");
+    Image::new(2).push(&from, "a/b:2");
+    let place = format!("{}/m", to.host());
+    sync(&home, &from, "a/b", &place, &[]).success();
+    at_home(&home, &["delete", &to.docker("m/b:1")]).success();
+    sync(&home, &from, "a/b", &place, &["--trust-state"]).success();
+    assert_eq!(images_in(&to), "m/b:2");
+    sync(&home, &from, "a/b", &place, &[]).success();
+    assert_eq!(images_in(&to), "m/b:1 m/b:2");
+
+    // What the sync itself deletes it does not believe to be there.
+    let emptied = Registry::start();
+    home.insecure(&[&from.host(), &to.host(), &emptied.host()]);
+    Image::new(2).push(&emptied, "a/b:2");
+    sync(&home, &emptied, "a/b", &place, &["--delete", "--max-delete=90%", "--trust-state"])
+        .success();
+    assert_eq!(images_in(&to), "m/b:2");
+    sync(&home, &from, "a/b", &place, &["--trust-state"]).success();
+    assert_eq!(images_in(&to), "m/b:1 m/b:2");
+
+    let words = ["sync", "--src=docker", "--dest=docker", "--trust-state"];
+    let source = format!("{}/a/b", from.host());
+    let run = at_home(&home, &[&words[..], &[&source, &place]].concat()).failure(1);
+    assert!(run.stderr.contains("--trust-state can only be used with --state"), "{run}");
+}

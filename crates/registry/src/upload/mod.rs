@@ -355,7 +355,7 @@ impl Repository {
         // What is uploaded may come from this very registry, and need more requests to come.
         let permit = shared.permit(url).await?.map(Permit::into_stream);
         let body = reqwest::Body::wrap_stream(watch.over(body));
-        let answer = shared.exchange(&method, url, headers, Some(body), proof.as_ref());
+        let answer = shared.exchange(false, &method, url, headers, Some(body), proof.as_ref());
         let problem = match watch.guard(answer, &shared.options.timeouts).await {
             Ok(response) => {
                 if let Some(permit) = permit {

@@ -11,6 +11,7 @@ mod encodings;
 mod insecure;
 mod manifests;
 mod pace;
+mod ranges;
 mod tags;
 mod tls;
 mod uploads;

@@ -164,6 +164,9 @@ impl Connections {
         client.insecure = identity.insecure;
         client.tls = tls(options, host)?;
         client.pace = flagged.pace;
+        if let Some(connections) = flagged.blob_connections {
+            client.ranges.connections = connections;
+        }
         if !flagged.user_agent.is_empty() {
             client.user_agent.clone_from(&flagged.user_agent);
         }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use skopeo_blob::{Blob, StreamError, Unverified, file};
 use skopeo_config::signatures::Access;
@@ -232,6 +232,12 @@ impl Probe for RegistryDestination {
 
     async fn present(&self) -> Result<Option<Digest>, Error> {
         let Some(reference) = self.name.written_as() else { return Ok(None) };
+        let (ledger, name) = (self.ledger(), &self.name.reference.name);
+        if self.options.registry.trusts_ledger
+            && let Some(known) = self.name.tag().and_then(|tag| ledger.tag(name, tag))
+        {
+            return Ok(Some(known));
+        }
         let lacking = self.ledger().lacking(&self.name.reference.name);
         if let Some(tag) = self.name.tag()
             && lacking.tag(&self.repository, tag).await
@@ -239,11 +245,19 @@ impl Probe for RegistryDestination {
             return Ok(None);
         }
         match self.repository.head_manifest(reference).await {
-            Ok(head) => Ok(head.digest),
+            Ok(head) => {
+                if let (Some(tag), Some(digest)) = (self.name.tag(), &head.digest) {
+                    ledger.saw_tag(name, tag, digest);
+                }
+                Ok(head.digest)
+            }
             // Whatever the reason for not telling, writing will show it.
             Err(error) if error.status().is_some() => {
                 if error.is_not_found() {
                     lacking.missed_tag();
+                }
+                if let Some(tag) = self.name.tag() {
+                    ledger.forget_tag(name, tag);
                 }
                 tracing::debug!("{}", crate::chain(&error));
                 Ok(None)
@@ -363,7 +377,10 @@ impl Destination for RegistryDestination {
             }
         }
         let (digest, size) = (blob.digest().cloned(), blob.size());
-        let body = blob.into_stream().map_err(BoxError::from).boxed();
+        let mut body = blob.into_stream().map_err(BoxError::from).boxed();
+        // The upload opens with the first bytes: a source that has none yet, or an error, opens none.
+        let first = body.next().await;
+        let body = stream::iter(first).chain(body).boxed();
         let (session, chunked) = {
             let mut state = self.state();
             let session = digest.as_ref().and_then(|digest| state.sessions.remove(digest));
@@ -409,7 +426,16 @@ impl Destination for RegistryDestination {
             // What hangs on it is found from the moment on in which it has a name.
             self.shelf.finish(&self.repository).await?;
         }
+        // What comes of it is known only from the answer.
+        let (ledger, name) = (self.ledger(), &self.name.reference.name);
+        let tag = self.name.tag().filter(|_| *which == Which::Top);
+        if let Some(tag) = tag {
+            ledger.forget_tag(name, tag);
+        }
         put(&self.repository, reference, manifest).await?;
+        if let Some(tag) = tag {
+            ledger.saw_tag(name, tag, &digest);
+        }
         if *which == Which::Top {
             self.state().top = Some(digest);
         }

@@ -1,7 +1,8 @@
-//! What is known of registries beyond one image: which repository has which blob, and which uploads
-//! are open.
+//! What is known of registries beyond one image: which repository has which blob, which uploads are
+//! open, and where tags led.
 //!
-//! None of it is relied on: what has changed meanwhile costs a request.
+//! None of it is relied on: what has changed meanwhile costs a request. Only who asks for it with
+//! [`RegistryOptions::trusts_ledger`](crate::RegistryOptions) believes where tags led.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,28 @@ pub struct Ledger {
     told: Mutex<HashMap<(String, Digest), String>>,
     /// The locations of uploads by repository and blob; `None` if nobody wants to know.
     uploads: Mutex<Option<HashMap<(String, Digest), String>>>,
+    /// Where tags led when somebody last saw or wrote them: by repository, with its registry, and
+    /// by tag.
+    tags: Mutex<HashMap<String, HashMap<String, SeenTag>>>,
+}
+
+/// Where a tag led.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SeenTag {
+    digest: Digest,
+    /// Whether that was in this run.
+    now: bool,
+}
+
+/// A tag, and where it led.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KnownTag {
+    /// The repository with its registry, as in names.
+    pub repository: String,
+    /// The tag.
+    pub tag: String,
+    /// The digest of what it led to.
+    pub digest: Digest,
 }
 
 /// What is known of one registry.
@@ -70,11 +93,56 @@ impl Ledger {
         &self,
         blobs: impl IntoIterator<Item = KnownBlob>,
         uploads: impl IntoIterator<Item = OpenUpload>,
+        tags: impl IntoIterator<Item = KnownTag>,
     ) {
         let blobs = blobs.into_iter().map(|it| ((it.registry, it.digest), it.repository));
         lock(&self.told).extend(blobs);
         let uploads = uploads.into_iter().map(|it| ((it.repository, it.digest), it.location));
         lock(&self.uploads).get_or_insert_default().extend(uploads);
+        let mut known = lock(&self.tags);
+        for KnownTag { repository, tag, digest } in tags {
+            known.entry(repository).or_default().insert(tag, SeenTag { digest, now: false });
+        }
+    }
+
+    /// Where tags lead as far as this run, or an earlier one, has seen; with whether it was this one.
+    #[must_use]
+    pub fn tags(&self) -> Vec<(KnownTag, bool)> {
+        let known = lock(&self.tags);
+        let tags = known.iter().flat_map(|(repository, tags)| {
+            tags.iter().map(|(tag, SeenTag { digest, now })| {
+                let (repository, tag) = (repository.clone(), tag.clone());
+                (KnownTag { repository, tag, digest: digest.clone() }, *now)
+            })
+        });
+        tags.collect()
+    }
+
+    /// Where a tag leads, or led in an earlier run.
+    pub(super) fn tag(&self, repository: &Named, tag: &str) -> Option<Digest> {
+        let mut known = lock(&self.tags);
+        let seen = known.get_mut(&repository.to_string())?.get_mut(tag)?;
+        // Who asks relies on it: that is as good as a look.
+        seen.now = true;
+        Some(seen.digest.clone())
+    }
+
+    /// Remembers where a tag leads.
+    pub(super) fn saw_tag(&self, repository: &Named, tag: &str, digest: &Digest) {
+        let seen = SeenTag { digest: digest.clone(), now: true };
+        lock(&self.tags).entry(repository.to_string()).or_default().insert(tag.to_owned(), seen);
+    }
+
+    /// Forgets a tag that is missing, or is to be written.
+    pub(super) fn forget_tag(&self, repository: &Named, tag: &str) {
+        if let Some(tags) = lock(&self.tags).get_mut(&repository.to_string()) {
+            tags.remove(tag);
+        }
+    }
+
+    /// Forgets all tags of a repository from which something is deleted: other tags may go with it.
+    pub(super) fn forget_tags(&self, repository: &Named) {
+        lock(&self.tags).remove(&repository.to_string());
     }
 
     /// The blobs that have been seen in this run, each in one repository of its registry.

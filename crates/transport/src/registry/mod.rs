@@ -33,7 +33,7 @@ pub(crate) use connections::{proxies, tls_details};
 pub(crate) use destination::create;
 pub use error::{DeletionError, DockerError};
 pub(crate) use foreign::elsewhere;
-pub use ledger::{KnownBlob, Ledger, OpenUpload};
+pub use ledger::{KnownBlob, KnownTag, Ledger, OpenUpload};
 pub(crate) use source::open;
 pub use untag::Untagged;
 pub(crate) use untag::{retag, siblings, untag};
@@ -239,6 +239,7 @@ pub(crate) async fn delete(name: &DockerName, options: &Options) -> Result<(), E
     };
     let digest = raw(fetched.manifest).digest()?;
     mirrors::look_at_tag(name, &repository, &digest, options).await;
+    options.connections.ledger().forget_tags(&name.reference.name);
     repository.delete_manifest(&digest).await.map_err(deleting)?;
     lookaside.delete_from(&digest, 1)
 }

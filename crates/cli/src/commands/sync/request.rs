@@ -22,7 +22,7 @@ use crate::args::names;
 use crate::args::report::Output;
 use crate::args::sync::Sync;
 use crate::args::value::Values;
-use crate::args::{image, naming};
+use crate::args::{image, limits, naming};
 use crate::commands::copy;
 use crate::exit::sides::{self, Side};
 use crate::exit::{Classed, UsageError, with_hint};
@@ -190,10 +190,14 @@ fn yaml(path: &Path) -> Result<SyncFile> {
 /// # Errors
 /// If flags contradict each other.
 fn options(app: &App, flags: &Values, sync: &Sync) -> Result<(Arc<Options>, Options)> {
-    let source = Arc::new(app.options(&app.image(flags, Prefix::Source)?));
+    let mut source = app.options(&app.image(flags, Prefix::Source)?);
     let mut destination = app.options(&app.image(flags, Prefix::Destination)?);
     destination.dir.overwrite = sync.overwrite;
-    Ok((source, destination))
+    destination.registry.trusts_ledger = sync.trusts_state;
+    // Of both, since they share a client if they are one registry.
+    source.registry.blob_connections = limits::blob_connections(flags);
+    destination.registry.blob_connections = limits::blob_connections(flags);
+    Ok((Arc::new(source), destination))
 }
 
 /// The file of `--state`, and the one that is locked beside it.

@@ -76,6 +76,7 @@ pub(crate) async fn untag(
     let repository = place(name, options).await?;
     let (habits, key) = (options.connections.habits(), name.reference().name.to_string());
     let habit = habits.of(&key);
+    options.connections.ledger().forget_tags(&name.reference().name);
     let deletion = Deletion::read(&repository, tag, name.whole().to_string()).await?;
     if expected.is_some_and(|expected| *expected != deletion.digest) {
         return Err(DeletionError::TagMoved(deletion.text).into());

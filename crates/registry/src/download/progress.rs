@@ -1,25 +1,24 @@
-//! Blobs: read as one stream, resumed where the line breaks.
+//! One answer after the other, until all of a blob, or of a range of it, has come.
 
 use std::fmt;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
-use http::{HeaderMap, Method, StatusCode};
+use http::header::RANGE;
+use http::{Method, StatusCode};
 use reqwest::Response;
+use skopeo_image::Hasher;
 use skopeo_image::number::{narrow, wide};
-use skopeo_image::{Digest, Hasher};
 use tracing::{debug, info};
-use url::Url;
 
-use crate::call::{Call, Target};
+use super::content_range::{content_range, length};
+use crate::call::Call;
 use crate::client::Client;
 use crate::encoding::{self, Coding, Gunzip, MAGIC};
 use crate::error::Error;
 use crate::pace::Permit;
 use crate::redact::redacted;
-use crate::repository::Repository;
 use crate::retry::{Spent, Tries};
 use crate::send::wait;
 use crate::wire::WireError;
@@ -38,134 +37,24 @@ impl fmt::Debug for Download {
     }
 }
 
-impl Repository {
-    /// Reads a blob. `size` is what the manifest says, which is asked for when resuming.
-    ///
-    /// # Errors
-    /// Whatever keeps it from starting; the stream has errors of its own.
-    pub async fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<Download, Error> {
-        let call = self.call(Method::GET, format_args!("blobs/{digest}")).scopes(self.to_read());
-        let call = Call { digest: Some(digest.clone()), ..call };
-        download(self.client.clone(), call, size)
-            .await
-            .map_err(|error| error.doing("fetching blob"))
-    }
-
-    /// Reads the rest of a blob of `size` bytes, from `offset` on: by a range, or where those are
-    /// not understood from all of it.
-    ///
-    /// # Errors
-    /// As [`Repository::blob`].
-    pub async fn blob_from(
-        &self,
-        digest: &Digest,
-        size: u64,
-        offset: u64,
-    ) -> Result<Download, Error> {
-        let call = self.call(Method::GET, format_args!("blobs/{digest}")).scopes(self.to_read());
-        let call = Call { digest: Some(digest.clone()), ..call };
-        let mut progress = Progress::new(self.client.clone(), call, Some(size));
-        (progress.at, progress.tries_since) = (offset, offset);
-        progress.resume().await.map_err(|error| error.doing("fetching blob"))?;
-        Ok(Download { stream: progress.stream(), size: Some(size.saturating_sub(offset)) })
-    }
-
-    /// Reads what lies somewhere else: a layer, of which digest and size may be known, or another
-    /// file. No credentials are sent there.
-    ///
-    /// # Errors
-    /// As [`Repository::blob`]; URLs that are neither http nor https.
-    pub async fn foreign_blob(
-        &self,
-        url: &str,
-        digest: Option<&Digest>,
-        size: Option<u64>,
-    ) -> Result<Download, Error> {
-        let parsed = Url::parse(url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| Error::Protocol(format!("unsupported external blob URL {url:?}")))?;
-        let doing = format!("fetching external blob from {:?}", redacted(&parsed));
-        let mut call = Call::new(Method::GET, "");
-        call.target = Target::Url(std::borrow::Cow::Owned(parsed));
-        call.digest = digest.cloned();
-        download(self.client.clone(), call, size).await.map_err(|error| error.doing(doing))
-    }
-
-    /// The size of a blob, or `None` if it is not there, or comes packed and without a size.
-    ///
-    /// # Errors
-    /// Any answer but "here" and "not here"; a size that is missing.
-    pub async fn head_blob(&self, digest: &Digest) -> Result<Option<u64>, Error> {
-        let doing = || format!("checking whether a blob {digest} exists in {}", self.name());
-        let call = self.call(Method::HEAD, format_args!("blobs/{digest}")).scopes(self.to_read());
-        let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
-        match response.status() {
-            StatusCode::OK => match length(response.headers()) {
-                Some(size) => Ok(Some(size)),
-                // How long it is once it is unpacked shows only then.
-                None if Coding::of(response.headers()) != Coding::Plain => Ok(None),
-                None => {
-                    Err(Error::Protocol("Missing \"Content-Length\" header in response".to_owned())
-                        .doing(format!("determining size of blob {digest} in {}", self.name())))
-                }
-            },
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(self.shared().refusal(response).await.doing(doing())),
-        }
-    }
-
-    /// Deletes a blob.
-    ///
-    /// # Errors
-    /// Most registries refuse this; it is meant for those that do not collect garbage.
-    pub async fn delete_blob(&self, digest: &Digest) -> Result<(), Error> {
-        let call =
-            self.call(Method::DELETE, format_args!("blobs/{digest}")).scopes(self.to_delete());
-        let doing = || format!("deleting blob {digest} in {}", self.name());
-        let response = self.shared().send(&call).await.map_err(|error| error.doing(doing()))?;
-        if response.status().is_success() {
-            return Ok(());
-        }
-        Err(self.shared().refusal(response).await.doing(doing()))
-    }
-}
-
-async fn download(
-    client: Client,
-    call: Call<'static>,
-    declared: Option<u64>,
-) -> Result<Download, Error> {
-    let response = client.0.send(&call).await?;
-    if response.status() != StatusCode::OK {
-        return Err(client.0.refusal(response).await);
-    }
-    let size = length(response.headers());
-    let mut progress = Progress::new(client, call, declared);
-    progress.open(response).await?;
-    if progress.gunzip.is_some() {
-        return Ok(Download { stream: progress.stream(), size: None });
-    }
-    progress.total = size.or(declared);
-    Ok(Download { stream: progress.stream(), size })
-}
-
 /// How far a download is.
-struct Progress {
+pub(super) struct Progress {
     client: Client,
     /// Where it comes from the registry itself.
     counted: Option<Permit>,
     call: Call<'static>,
     response: Option<Response>,
     total: Option<u64>,
-    /// How many bytes have been handed on.
-    at: u64,
+    /// How many bytes have been handed on, or lie before the range that is asked for.
+    pub(super) at: u64,
+    /// The range, where only that is asked for.
+    pub(super) range: Option<Range>,
     /// How many bytes of the present answer have been handed on already.
     skip: u64,
     /// The tries that have failed since...
     tries: Spent,
     /// ...this position.
-    tries_since: u64,
+    pub(super) tries_since: u64,
     /// Whether it is worth asking for a part.
     ranges: bool,
     /// How long the blob is, as the manifest says.
@@ -176,8 +65,18 @@ struct Progress {
     gunzip: Option<Gunzip>,
 }
 
+/// A range of a blob. What answers it must be that range, of a blob of the right length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) start: u64,
+    /// The first byte behind it.
+    pub(super) end: u64,
+    /// Whether the registry has answered with something else.
+    pub(super) is_refused: bool,
+}
+
 impl Progress {
-    fn new(client: Client, call: Call<'static>, total: Option<u64>) -> Box<Self> {
+    pub(super) fn new(client: Client, call: Call<'static>, total: Option<u64>) -> Box<Self> {
         Box::new(Self {
             client,
             counted: None,
@@ -185,6 +84,7 @@ impl Progress {
             response: None,
             total,
             at: 0,
+            range: None,
             skip: 0,
             tries: Spent::default(),
             tries_since: 0,
@@ -195,8 +95,26 @@ impl Progress {
         })
     }
 
+    /// The bytes from `start` to `end` only, of a blob of `size` bytes.
+    pub(super) fn of_range(
+        client: Client,
+        call: Call<'static>,
+        size: u64,
+        (start, end): (u64, u64),
+    ) -> Box<Self> {
+        let mut progress = Self::new(client, call, Some(size));
+        (progress.at, progress.tries_since) = (start, start);
+        progress.range = Some(Range { start, end, is_refused: false });
+        progress
+    }
+
+    /// Where the last byte that is asked for ends, if that is known.
+    fn end(&self) -> Option<u64> {
+        self.range.map(|range| range.end).or(self.total)
+    }
+
     /// Takes in an answer that is the blob from its start, or a part that continues it.
-    async fn open(&mut self, response: Response) -> Result<(), Error> {
+    pub(super) async fn open(&mut self, response: Response) -> Result<(), Error> {
         let mut response = response;
         let mut packed = false;
         if response.status() == StatusCode::OK {
@@ -278,7 +196,19 @@ impl Progress {
         Ok(hasher.finish() != *digest)
     }
 
-    fn stream(self: Box<Self>) -> BoxStream<'static, Result<Bytes, Error>> {
+    /// What has been opened, as a download of the whole blob, or of all behind what is skipped: as
+    /// long as the registry says.
+    pub(super) fn whole(mut self: Box<Self>) -> Download {
+        if self.gunzip.is_some() {
+            return Download { stream: self.stream(), size: None };
+        }
+        let size = self.response.as_ref().and_then(|response| length(response.headers()));
+        self.total = size.or(self.declared);
+        let size = size.map(|size| size.saturating_sub(self.skip));
+        Download { stream: self.stream(), size }
+    }
+
+    pub(super) fn stream(self: Box<Self>) -> BoxStream<'static, Result<Bytes, Error>> {
         let stream = stream::try_unfold(self, |mut state| async move {
             let piece = state.next().await?;
             Ok(piece.map(|piece| (piece, state)))
@@ -286,7 +216,7 @@ impl Progress {
         stream.boxed()
     }
 
-    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             let Some(mut response) = self.response.take() else {
                 self.resume().await?;
@@ -295,8 +225,15 @@ impl Progress {
             match self.read(&mut response).await {
                 Ok(Some(mut piece)) => {
                     self.response = Some(response);
-                    let new = piece.split_off(narrow(self.skip).min(piece.len()));
+                    let mut new = piece.split_off(narrow(self.skip).min(piece.len()));
                     self.skip = self.skip.saturating_sub(wide(piece.len()));
+                    if let Some(range) = self.range {
+                        let left = narrow(range.end.saturating_sub(self.at));
+                        if left == 0 {
+                            return Ok(None);
+                        }
+                        new.truncate(left);
+                    }
                     if !new.is_empty() {
                         self.at = self.at.saturating_add(wide(new.len()));
                         return Ok(Some(new));
@@ -304,7 +241,7 @@ impl Progress {
                 }
                 Ok(None) => return Ok(None),
                 // Nothing is missing, whatever else broke; and there is no range to ask for.
-                Err(_) if self.total.is_some_and(|total| self.at >= total) => return Ok(None),
+                Err(_) if self.end().is_some_and(|end| self.at >= end) => return Ok(None),
                 Err(error) => self.pause(error).await?,
             }
         }
@@ -329,7 +266,7 @@ impl Progress {
                     {
                         return Ok(Some(last));
                     }
-                    if whole && self.total.is_none_or(|total| self.at >= total) {
+                    if whole && self.end().is_none_or(|end| self.at >= end) {
                         return Ok(None);
                     }
                     return Err(Error::request(&Method::GET, response.url(), WireError::cut()));
@@ -369,33 +306,46 @@ impl Progress {
         Ok(())
     }
 
-    /// Asks for the rest: by a closed range, or for all of it where ranges are not understood.
-    async fn resume(&mut self) -> Result<(), Error> {
+    /// Asks for the rest: by a closed range, or for all of it where ranges are not understood. Of a
+    /// range only that range will do, but for an answer with all of the blob before anything of the
+    /// range has come: then it is no range any more.
+    pub(super) async fn resume(&mut self) -> Result<(), Error> {
         let shared = std::sync::Arc::clone(&self.client.0);
         loop {
             let mut call = self.call.clone();
-            let ranged = self.ranges && self.at > 0;
+            let ranged = self.range.is_some() || self.ranges && self.at > 0;
             if ranged {
-                let last = self.total.and_then(|total| total.checked_sub(1));
+                let last = self.end().and_then(|end| end.checked_sub(1));
                 let last = last.map(|last| last.to_string()).unwrap_or_default();
                 call = call.header(RANGE, &format!("bytes={}-{last}", self.at));
             }
             let response = shared.send(&call).await?;
             match response.status() {
                 StatusCode::PARTIAL_CONTENT if ranged => {
-                    match content_range(response.headers()) {
-                        Some(range) if range.continues(self.at, self.total) => {
-                            info!("Reconnected to {} at {}", redacted(response.url()), self.at);
-                            self.skip = 0;
-                            return self.open(response).await;
+                    let found = content_range(response.headers());
+                    let fits = match self.range {
+                        Some(range) => {
+                            found.is_some_and(|it| it.is(self.at, range.end, self.total))
                         }
-                        range => debug!("Range from {} answered by {range:?}", self.at),
+                        None => found.is_some_and(|it| it.continues(self.at, self.total)),
+                    };
+                    if fits {
+                        if self.range.is_none_or(|range| range.start < self.at) {
+                            info!("Reconnected to {} at {}", redacted(response.url()), self.at);
+                        }
+                        self.skip = 0;
+                        return self.open(response).await;
                     }
-                    self.ranges = false;
+                    debug!("Range from {} answered by {found:?}", self.at);
+                    self.without_ranges()?;
                 }
-                StatusCode::RANGE_NOT_SATISFIABLE if ranged => self.ranges = false,
+                StatusCode::RANGE_NOT_SATISFIABLE if ranged => self.without_ranges()?,
                 StatusCode::OK => {
-                    info!("Reconnected to {} from the start", redacted(response.url()));
+                    match self.range {
+                        Some(range) if range.start < self.at => self.without_ranges()?,
+                        Some(_) => self.range = None,
+                        None => info!("Reconnected to {} from the start", redacted(response.url())),
+                    }
                     self.skip = self.at;
                     return self.open(response).await;
                 }
@@ -403,86 +353,12 @@ impl Progress {
             }
         }
     }
-}
 
-fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// `bytes first-last/complete`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct ContentRange {
-    first: u64,
-    last: u64,
-    complete: Option<u64>,
-}
-
-impl ContentRange {
-    /// Whether these bytes are the rest of what has been read up to `at`, to the end.
-    fn continues(self, at: u64, total: Option<u64>) -> bool {
-        let end = self.last.checked_add(1);
-        self.first == at
-            && self.complete.is_none_or(|complete| end == Some(complete))
-            && total.is_none_or(|total| end == Some(total))
-    }
-}
-
-fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
-    let mut values = headers.get_all(CONTENT_RANGE).iter();
-    let value = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    let number = |text: &str| {
-        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok())?
-    };
-    let (range, complete) = value.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let complete = match complete {
-        "*" => None,
-        complete => Some(number(complete)?),
-    };
-    Some(ContentRange { first: number(first)?, last: number(last)?, complete })
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn content_range_is_read_strictly() {
-        for (value, expected) in [
-            ("bytes 10-19/20", Some((10, 19, Some(20)))),
-            ("bytes 10-19/*", Some((10, 19, None))),
-            ("bytes 10-19", None),
-            ("bytes */20", None),
-            ("bytes +1-19/20", None),
-            ("bytes 10-19/20x", None),
-            ("octets 10-19/20", None),
-            ("bytes 10-/20", None),
-            ("bytes 99999999999999999999-1/2", None),
-        ] {
-            let headers = HeaderMap::from_iter([(CONTENT_RANGE, HeaderValue::from_static(value))]);
-            let found = content_range(&headers).map(|r| (r.first, r.last, r.complete));
-            assert_eq!(found, expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn only_the_rest_continues() {
-        let range = |first, last, complete| ContentRange { first, last, complete };
-        for (range, at, total, expected) in [
-            (range(10, 19, Some(20)), 10, Some(20), true),
-            (range(10, 19, None), 10, None, true),
-            (range(9, 19, Some(20)), 10, Some(20), false),
-            (range(10, 18, Some(20)), 10, Some(20), false),
-            (range(10, 18, None), 10, Some(20), false),
-            (range(10, 20, Some(21)), 10, Some(20), false),
-            (range(10, u64::MAX, None), 10, Some(20), false),
-        ] {
-            assert_eq!(range.continues(at, total), expected, "{range:?}");
-        }
+    /// Asks for no more ranges; an error where nothing but a range is of use.
+    fn without_ranges(&mut self) -> Result<(), Error> {
+        self.ranges = false;
+        let Some(range) = &mut self.range else { return Ok(()) };
+        range.is_refused = true;
+        Err(Error::Protocol("the registry does not send a range of a blob".to_owned()))
     }
 }
