@@ -11,6 +11,7 @@ use skopeo_archive::{Stamp, is_special};
 use crate::Error;
 use crate::docker_tar::Saved;
 use crate::layout::{Buckets, Index, PackedLayout};
+use crate::storage::StagedLayers;
 
 /// The archives and indexes that images have been read from with the same [`Options`](crate::Options).
 ///
@@ -22,6 +23,11 @@ pub struct Opened {
     pub(crate) indexes: Shelf<Index>,
     pub(crate) layouts: Shelf<PackedLayout>,
     pub(crate) saved: Shelf<Saved>,
+    #[cfg_attr(
+        not(all(feature = "storage", target_os = "linux")),
+        expect(dead_code, reason = "there are no stores")
+    )]
+    pub(crate) staged: Arc<StagedLayers>,
 }
 
 /// What was made of files, by their paths.

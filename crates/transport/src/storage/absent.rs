@@ -23,6 +23,10 @@ pub(crate) const INSTEAD: Option<&str> = Some(if cfg!(target_os = "linux") {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StorageName {}
 
+/// Layers that are unpacked and not in a store yet. There can be none.
+#[derive(Debug, Default)]
+pub(crate) struct StagedLayers;
+
 /// An error of a store. There can be none.
 #[derive(Debug)]
 pub enum StorageError {}

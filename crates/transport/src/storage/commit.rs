@@ -13,8 +13,9 @@ use skopeo_image::{
 use skopeo_storage::{Below, Layer, NewData, NewImage, NewLayer, Store, layer_id};
 use tracing::debug;
 
-use super::came::{Came, Packed};
+use super::came::Came;
 use super::opened::{MANIFEST, manifest_key};
+use super::packed::Packed;
 use super::signatures::Metadata;
 use super::{StorageError, StorageName};
 use crate::Error;
@@ -119,11 +120,22 @@ fn put_layers(
         };
         let check = |diff: &Digest| diff_ids.check(at, &blob, diff);
         let put = match came {
-            Came::Staged(staged, packed) => {
-                check(staged.diff_digest())?;
-                let diff = staged.diff_digest().clone();
-                let new = packed.new_layer(parent, &diff);
-                store.commit(*staged, new).map_err(add)?
+            Came::Staged(shared) => {
+                let diff = &shared.diff;
+                check(diff)?;
+                match shared.take() {
+                    Some(staged) => {
+                        let new = shared.packed.new_layer(parent, diff);
+                        store.commit(staged, new).map_err(add)?
+                    }
+                    // Another image of the run has brought it into the store.
+                    None => {
+                        let there = store.layers_by_diff_digest(diff).map_err(StorageError::Store)?;
+                        let there = there.into_iter().next();
+                        let there = there.ok_or_else(|| Error::Vanished(blob.clone()))?;
+                        put_again(store, &there, parent, diff).map_err(add)?
+                    }
+                }
             }
             Came::Spooled(file, packed) => {
                 put_spooled(store, file, &packed, parent, image.max_unpacked, &blob, check)?

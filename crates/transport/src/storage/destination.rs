@@ -20,12 +20,14 @@ use skopeo_image::{
     Compression, Digest, ImageManifest, MAX_CONFIG_SIZE, Manifest, MediaType, RawManifest,
     Signature, Which,
 };
-use skopeo_storage::{Below, Claim, Claimed, Layer, Store, layer_id};
+use skopeo_storage::{Below, Claimed, Driver, Layer, StagedLayer, Store, layer_id};
 use tracing::debug;
 
-use super::came::{Came, Packed};
+use super::came::Came;
 use super::commit::{self, Image};
 use super::opened::{self, manifest_key};
+use super::packed::Packed;
+use super::shared::{HeldClaim, Shared, StagedLayers};
 use super::signatures::Metadata;
 use super::{StorageError, StorageName};
 use crate::{
@@ -46,6 +48,11 @@ pub(crate) async fn create(
 ) -> Result<StorageDestination, Error> {
     let (name, config) = (name.clone(), options.config.clone());
     let (store, name) = files::blocking(move || opened::open(&name, &config)).await?;
+    let driver = match store.options().driver {
+        Driver::Overlay => "overlay",
+        Driver::Vfs => "vfs",
+    };
+    let pool = format!("containers-storage:[{driver}@{}]", store.options().graph_root.display());
     // One after the other there is nothing to win by bringing the next one too.
     let serial = store.stages_onto_parents();
     let concurrency = if serial { NonZeroUsize::MIN } else { files::CONCURRENCY };
@@ -59,6 +66,8 @@ pub(crate) async fn create(
         max_unpacked: options.max_unpacked,
         pending: Arc::default(),
         claims: Mutex::default(),
+        pool,
+        run: options.opened.staged.clone(),
     })
 }
 
@@ -93,7 +102,10 @@ pub(crate) struct StorageDestination {
     max_unpacked: MaxUnpacked,
     pending: Arc<Mutex<Pending>>,
     /// The layers that nobody else brings meanwhile.
-    claims: Mutex<BTreeMap<Digest, Claim>>,
+    claims: Mutex<BTreeMap<Digest, HeldClaim>>,
+    /// What the store is called among those of the run.
+    pool: String,
+    run: Arc<StagedLayers>,
 }
 
 /// What has come.
@@ -116,7 +128,8 @@ impl Pending {
         let size = match wish.role {
             Role::Config => wide(self.configs.get(&digest)?.len()),
             Role::Layer(_) => match self.layers.get(&digest)? {
-                Came::Staged(_, packed) | Came::Spooled(_, packed) => packed.size,
+                Came::Staged(shared) => shared.packed.size,
+                Came::Spooled(_, packed) => packed.size,
                 Came::There(_) => return None,
             },
         };
@@ -130,8 +143,8 @@ impl Pending {
             let Some(digest) = self.order.get(&place) else { return Ok(None) };
             let next = match self.layers.get(digest) {
                 // The same layer a second time lies on something else.
-                Some(Came::Staged(staged, _)) if self.first(digest) == Some(place) => {
-                    staged.below()
+                Some(Came::Staged(shared)) if self.first(digest) == Some(place) => {
+                    shared.staged(StagedLayer::below)
                 }
                 Some(Came::There(layer)) => match &layer.diff_digest {
                     Some(diff) => {
@@ -140,7 +153,7 @@ impl Pending {
                     }
                     None => None,
                 },
-                Some(Came::Staged(..) | Came::Spooled(..)) | None => None,
+                Some(Came::Staged(_) | Came::Spooled(..)) | None => None,
             };
             let Some(next) = next else { return Ok(None) };
             below = next;
@@ -212,8 +225,24 @@ impl StorageDestination {
         })?;
         let packed = tally.packed(compression)?;
         let stored = packed.stored();
-        self.came(at, Came::Staged(Box::new(staged), packed), &stored);
+        let shared = Shared::new(staged, packed);
+        if self.shares_staged() {
+            self.run.offer(&self.pool, &shared);
+        }
+        self.came(at, Came::Staged(shared), &stored);
         Ok(stored)
+    }
+
+    /// Whether layers that are unpacked are the same whatever image they are for.
+    fn shares_staged(&self) -> bool {
+        !self.store.stages_onto_parents()
+    }
+
+    /// A layer that another image of the run has unpacked, and that is not in the store yet.
+    fn find_staged(&self, wish: &Wish<'_>) -> Option<Arc<Shared>> {
+        let Role::Layer(_) = wish.role else { return None };
+        let shared = self.run.find(&self.pool, &wish.blob.digest)?;
+        files::is_wished(shared.packed.size, wish).then_some(shared)
     }
 
     /// Notes which layer a blob is that is there.
@@ -253,14 +282,16 @@ impl StorageDestination {
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(match claimed {
             Claimed::Now(claim) => {
-                claims.insert(digest.clone(), claim);
+                let held = HeldClaim::new(&self.run, &self.pool, digest, claim);
+                claims.insert(digest.clone(), held);
                 true
             }
             // It is there when an image gets into the store, maybe this one.
             Claimed::Here => true,
             // Of two that wait for each other each would have to wait for a greater one.
             Claimed::Elsewhere => {
-                !claims.keys().all(|held| held < digest) || begun.elapsed() >= PATIENCE
+                let waits = self.run.holds_only_smaller(&self.pool, digest);
+                !waits || begun.elapsed() >= PATIENCE
             }
         })
     }
@@ -340,6 +371,15 @@ impl Probe for StorageDestination {
     async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
         Ok(self.find(wish).await?.map(|_| How::Present))
     }
+
+    fn pool(&self) -> Option<String> {
+        // Where layers are unpacked onto each other, another image finds one only in the store.
+        self.shares_staged().then(|| self.pool.clone())
+    }
+
+    fn shares(&self, role: Role) -> bool {
+        matches!(role, Role::Layer(_))
+    }
 }
 
 #[async_trait]
@@ -355,6 +395,14 @@ impl Destination for StorageDestination {
             return Ok(Some(stored));
         }
         let mut found = self.find(wish).await?;
+        if found.is_none()
+            && let Some(shared) = self.find_staged(wish)
+        {
+            let (digest, size) = (wish.blob.digest.clone(), shared.packed.size);
+            self.pending().layers.insert(digest.clone(), Came::Staged(shared));
+            self.note(wish);
+            return Ok(Some(Stored { digest, size, how: How::Present }));
+        }
         if found.is_none() && matches!(wish.role, Role::Layer(_)) && self.claim(wish).await? {
             found = self.find(wish).await?;
         }
@@ -400,7 +448,7 @@ impl Destination for StorageDestination {
     }
 
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
-        let Self { name, store, pending, max_unpacked, claims, .. } = *self;
+        let Self { name, store, pending, max_unpacked, claims, run, .. } = *self;
         let top = top.clone();
         files::blocking(move || {
             let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
@@ -425,7 +473,9 @@ impl Destination for StorageDestination {
                 layers,
                 max_unpacked,
             };
+            let turn = run.turn();
             let committed = commit::commit(&store, &name, image);
+            drop(turn);
             drop(claims);
             committed
         })

@@ -9,6 +9,8 @@ mod destination;
 mod error;
 mod name;
 mod opened;
+mod packed;
+mod shared;
 mod signatures;
 mod source;
 
@@ -21,6 +23,7 @@ use crate::{Destination, Error, ImageName, Options, Probe, Source, files};
 pub use error::StorageError;
 pub(crate) use name::check_name;
 pub use name::{StorageName, StorageNameError};
+pub(crate) use shared::StagedLayers;
 
 /// Parses what stands behind the colon.
 pub(crate) const PARSE: Option<Parse> =

@@ -5,10 +5,40 @@ use std::process::Stdio;
 use serde_json::Value;
 use skopeo_image::{Compression, Digest};
 use skopeo_testkit::run::original;
-use skopeo_testkit::{Format, Image, Registry, run, skip};
+use skopeo_testkit::{Format, Image, On, Registry, run, skip};
 
 use super::{DRIVERS, Place, lacking, sample, told, write};
 use crate::program::fatal;
+
+/// Images of one run that share layers bring each once, also where all of them begin at once.
+#[test]
+fn images_of_one_run_share_what_is_under_way() {
+    if let Some(lack) = lacking(&[]) {
+        skip!("{lack}");
+    }
+    let place = Place::new("overlay");
+    let registry = Registry::start();
+    let shared = |seed| {
+        let image = Image::builder(seed).layer_size(100_000).layer_of(7, Compression::Gzip);
+        image.layer_of(8, Compression::Gzip).layer_of(seed, Compression::Gzip).build()
+    };
+    let images: Vec<Image> = (20..26).map(shared).collect();
+    for (number, image) in images.iter().enumerate() {
+        image.push(&registry, &format!("team/app:{number}"));
+    }
+    let common: Vec<_> = images[0].layers()[..2].iter().map(|it| it.digest.clone()).collect();
+    let from = format!("{}/team/app", registry.host());
+    // So slow that the others begin before the first one has brought a layer.
+    let slow = ["sync", "--limit-rate=512KiB", "--src-tls-verify=false", "--jobs=6"];
+    let sync = slow.into_iter().chain(["--src", "docker", "--dest"]);
+    let words: Vec<&str> = sync.chain(["containers-storage", &from, ""]).collect();
+    place.skopeo(&words).success();
+    for digest in &common {
+        assert_eq!(registry.count(&On::blobs().containing(digest)), 1, "{digest}");
+    }
+    assert_eq!(place.list("images").len(), images.len());
+    assert_eq!(place.list("layers").len(), 2 + images.len());
+}
 
 /// After the same copies the original's store and ours say the same.
 #[test]
