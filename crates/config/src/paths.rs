@@ -149,6 +149,9 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
 /// have no end.
 const LIMIT: u64 = 16 << 20;
 
+/// More than most files have, in bytes.
+const USUAL: usize = 8 << 10;
+
 /// The bytes of a file, or none if there is no such file.
 ///
 /// # Errors
@@ -168,7 +171,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Most are read at once: without a capacity they are read in pieces from 32 bytes on.
+    let mut bytes = Vec::with_capacity(USUAL);
     fs_err::File::open(path)?.take(LIMIT.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LIMIT) {
         return Err(io::ErrorKind::FileTooLarge.into());

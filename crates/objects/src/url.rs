@@ -81,7 +81,10 @@ impl BucketUrl {
         let mut parts = rest.trim_end_matches('/').split('/');
         let mut next = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned);
         let (account, bucket) = match cloud {
-            Cloud::Azure => (next(), next()),
+            Cloud::Azure => match next() {
+                Some(account) => (Some(account), next()),
+                None => (None, None),
+            },
             Cloud::S3 | Cloud::Google => (None, next()),
         };
         let bucket = bucket.ok_or_else(|| match cloud {
@@ -201,6 +204,7 @@ mod tests {
             "gs://",
             "az://account",
             "az://account/",
+            "az:///container",
             "s3://buc ket",
             "s3://-bucket",
             "s3://user:pass@host",

@@ -47,6 +47,31 @@ pub(super) fn storage_conf(data: &[u8]) {
     }
 }
 
+/// Profiles of AWS and credentials of Google are read or refused; nothing that is secret is shown,
+/// and no program is started.
+pub(super) fn cloud_files(data: &[u8]) {
+    with_file(data, |path| {
+        let path = path.to_str().expect("a plain path");
+        let vars = [
+            ("AWS_CONFIG_FILE", path),
+            ("AWS_SHARED_CREDENTIALS_FILE", path),
+            ("AWS_PROFILE", "default"),
+            ("GOOGLE_APPLICATION_CREDENTIALS", path),
+        ];
+        let environment = Environment::fixed(vars, nowhere(), 1000, nowhere());
+        let config = Config::with_environment(Overrides::default(), environment);
+        let Ok(found) = config.aws() else { return };
+        let shown = format!("{found:?}");
+        for (name, value) in &found.pairs {
+            let is_secret = name.contains("secret") || name.contains("token");
+            // A short one may be a part of a name.
+            let value = value.reveal();
+            assert!(!is_secret || value.len() < 12 || !shown.contains(value), "{shown}");
+        }
+        let _ = config.google();
+    });
+}
+
 /// A file of registries.d is read or refused.
 pub(super) fn registries_d(data: &[u8]) {
     let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");

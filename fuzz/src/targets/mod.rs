@@ -322,18 +322,40 @@ const BUNDLE: &[&str] = &[
     "\\n\\n\u{2014} ",
     "\"rfc3161Timestamps\":[{\"signedTimestamp\":\"MAA=\"}]",
 ];
+const CLOUDS: &[&str] = &[
+    "[default]\n",
+    "[profile default]\n",
+    "aws_access_key_id = AKID\n",
+    "aws_secret_access_key = hush-hush-secret\n",
+    "credential_process = ",
+    "web_identity_token_file = /t\n",
+    "role_arn = r\n",
+    "region = eu-1\n",
+    "endpoint_url = http://h\n",
+    "services = a\n",
+    "[services a]\ns3 =\n  endpoint_url = x\n",
+    "s3 =\n  addressing_style = virtual\n",
+    "=",
+    " #",
+    "\n",
+    "\t",
+    "]",
+    "{\"type\":\"service_account\"}",
+];
 const NONE: &[&str] = &[];
 
 /// Everything that reads what others wrote.
 pub const TARGETS: &[Target] = &[
     row("reference", names::reference, 3000, TEXT),
     row("storage_name", names::storage_name, 3000, TEXT),
+    row("bucket_name", names::bucket_name, 3000, TEXT),
     row("platforms", names::platforms, 3000, TEXT),
     row("constraint", names::constraint, 2000, TEXT),
     row("manifest", names::manifest, 2000, JSON),
     row("go_json", names::go_json, 2000, JSON),
     row("registries_conf", config::registries_conf, 800, TOML),
     row("storage_conf", config::storage_conf, 800, TOML),
+    row("cloud_files", config::cloud_files, 400, CLOUDS),
     row("registries_d", config::registries_d, 400, YAML),
     row("kubeconfig", config::kubeconfig, 400, YAML),
     row("policy", config::policy, 1500, JSON),

@@ -7,6 +7,7 @@ use skopeo_image::{
     Constraint, Digest, ImageConfig, Platform, PlatformFilter, RawManifest, Reference, Version,
     go_json, wanted_platforms,
 };
+use skopeo_transport::ImageName;
 
 /// A reference that parses prints as one that parses to the same.
 pub(super) fn reference(data: &[u8]) {
@@ -34,6 +35,20 @@ pub(super) fn reference(data: &[u8]) {
 pub(super) fn storage_name(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     skopeo_transport::fuzzing::storage_name(text);
+}
+
+/// The name of an image in a bucket is read or refused; what is read means the same when it is
+/// printed, and its policy scopes are places above it.
+pub(super) fn bucket_name(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for scheme in ["s3", "gs", "az"] {
+        let Ok(name) = ImageName::parse(&format!("oci:{scheme}://{text}")) else { continue };
+        let printed = name.to_string();
+        assert_eq!(ImageName::parse(&printed).as_ref().ok(), Some(&name), "{printed}");
+        assert!(!printed.contains("/../") && !printed.contains(char::is_control), "{printed}");
+        let scope = name.policy_scope();
+        assert!(scope.namespaces.iter().all(|above| printed.contains(above.as_str())));
+    }
 }
 
 /// A list of platforms, as `--multi-arch` has it, is read or refused; what is read prints as it was.

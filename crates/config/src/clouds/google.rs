@@ -39,7 +39,7 @@ fn check(path: &Path) -> Result<(), Error> {
     struct Credentials {
         r#type: String,
     }
-    let text = fs_err::read(path).map_err(|error| Error::file("open", path, error))?;
+    let text = crate::paths::read(path)?;
     let read: Result<Credentials, _> = serde_json::from_slice(&text);
     let read = read.map_err(|error| Error::Json { path: path.to_owned(), source: error.into() })?;
     match read.r#type.as_str() {

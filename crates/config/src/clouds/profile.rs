@@ -2,20 +2,20 @@
 //! value belongs to that key.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use crate::Error;
+use crate::paths::read_if_there;
 
 /// What stands in one section; a key below another is `OTHER.KEY`.
 pub(super) type Section = BTreeMap<String, String>;
 
 /// The sections of a file; none where there is no file.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Section>, Error> {
-    match fs_err::read_to_string(path) {
-        Ok(text) => Ok(parse(&text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(Error::file("open", path, error)),
+    let Some(bytes) = read_if_there(path)? else { return Ok(BTreeMap::new()) };
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(parse(text)),
+        Err(_) => Err(Error::Invalid(format!("{} is not UTF-8", path.display()))),
     }
 }
 
