@@ -5,6 +5,7 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
 )]
 
+use std::io::Read as _;
 use std::task::Poll;
 
 use anyhow::{Context as _, Result};
@@ -50,7 +51,11 @@ impl Signals {
 /// The signals that the system does not give us, one bit each, from SIGHUP on. Where it does not
 /// say, none.
 fn ignored() -> u64 {
-    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut status = String::with_capacity(4096);
+    if let Ok(file) = fs_err::File::open("/proc/self/status") {
+        // Its length is not known before: without this limit it is read in pieces from 32 bytes on.
+        let _ = file.take(1 << 16).read_to_string(&mut status);
+    }
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

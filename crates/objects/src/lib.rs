@@ -38,6 +38,6 @@ pub use leftovers::OLD;
 pub use lock::Lease;
 pub use options::{Credentials, Keys, Settings, StoreOptions};
 pub use replace::{Before, Replaced};
-pub use store::{Object, Reading, Store, Version};
-pub use upload::Upload;
+pub use store::{Fetched, Object, Reading, Store, Version};
+pub use upload::{ROOM, UNKNOWN_PART, Upload};
 pub use url::{BucketUrl, Cloud, UrlError};

@@ -56,6 +56,17 @@ pub struct Object {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(pub(crate) UpdateVersion);
 
+/// What has come of reading an object that may be known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// It is the one that is known.
+    Same,
+    /// There is none.
+    Missing,
+    /// What is in it, and which one it is.
+    Read(Bytes, Version),
+}
+
 /// An object that is being read.
 pub struct Reading {
     /// The length of the whole object in bytes.
@@ -115,10 +126,29 @@ impl Store {
     /// # Errors
     /// If it cannot be read, or is longer.
     pub async fn get(&self, key: &str, limit: u64) -> Result<Option<(Bytes, Version)>, Error> {
+        match self.get_newer(key, limit, None).await? {
+            Fetched::Read(bytes, version) => Ok(Some((bytes, version))),
+            Fetched::Missing | Fetched::Same => Ok(None),
+        }
+    }
+
+    /// The same, unless the object is the one that is known.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is longer than `limit` bytes.
+    pub async fn get_newer(
+        &self,
+        key: &str,
+        limit: u64,
+        known: Option<&Version>,
+    ) -> Result<Fetched, Error> {
         let path = self.path(key)?;
-        let found = match self.0.ways.usual.get(&path).await {
+        let tag = known.and_then(|version| version.0.e_tag.clone());
+        let options = GetOptions::new().with_if_none_match(tag);
+        let found = match self.0.ways.usual.get_opts(&path, options).await {
             Ok(found) => found,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(object_store::Error::NotFound { .. }) => return Ok(Fetched::Missing),
+            Err(object_store::Error::NotModified { .. }) => return Ok(Fetched::Same),
             Err(error) => return Err(self.error("reading", key, &error)),
         };
         let (size, version) = (found.meta.size, version(&found.meta));
@@ -135,7 +165,7 @@ impl Store {
             }
             bytes.extend_from_slice(&piece);
         }
-        Ok(Some((bytes.freeze(), version)))
+        Ok(Fetched::Read(bytes.freeze(), version))
     }
 
     /// The bytes of an object from the first on, or a part of them.
@@ -226,6 +256,11 @@ impl Store {
         }
         let deleted = self.0.ways.single.delete_stream(all());
         ended(deleted).await.map_err(|error| self.error("deleting", first, &error))
+    }
+
+    /// Lets so many MiB more of objects that are being written be in memory.
+    pub fn add_room(&self, mib: usize) {
+        self.0.room.add_permits(mib);
     }
 
     /// Waits until all uploads that were given up have been ended at the store.

@@ -22,8 +22,8 @@ const MIB: u64 = 1 << 20;
 /// The length of a part in bytes: the shortest that all stores take.
 const PART: u64 = 5 * MIB;
 
-/// The same where nobody knows how long the object will be.
-const UNKNOWN_PART: u64 = 8 * MIB;
+/// The length of a part of an object of which nobody knows how long it will be, in bytes.
+pub const UNKNOWN_PART: u64 = 8 * MIB;
 
 /// The most parts of an object.
 const MAX_PARTS: usize = 10_000;
@@ -33,7 +33,7 @@ pub(crate) const MAX_COPY: u64 = 5 << 30;
 
 /// How many MiB of parts a store may hold in memory: one that fills for each of three, with one on
 /// its way.
-pub(crate) const ROOM: usize = 20;
+pub const ROOM: usize = 20;
 
 /// How long an object waits for room that has nothing in memory.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -139,6 +139,26 @@ impl Upload {
             }
             Err(error) => Err(self.store.error("writing", &self.key, &error)),
         }
+    }
+
+    /// Ends it under another key than it was begun with: what was small enough to be in memory is
+    /// written there in one request, and other objects are copied within the store.
+    ///
+    /// # Errors
+    /// If the store does not take it. Then nothing has that key.
+    pub async fn finish_as(mut self, key: &str) -> Result<(), Error> {
+        let (store, beside, size) = (self.store.clone(), self.key.clone(), self.size);
+        if self.begun.is_none() {
+            self.path = store.path(key)?;
+            key.clone_into(&mut self.key);
+            return self.finish().await;
+        }
+        self.finish().await?;
+        let copied = store.copy(&beside, key, size).await;
+        if let Err(error) = store.delete(&[beside]).await {
+            debug!("{error}");
+        }
+        copied
     }
 
     /// Waits for room for a part; not for ever if nothing of this object is in memory: what others

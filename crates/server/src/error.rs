@@ -5,6 +5,7 @@ use std::io;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use skopeo_blob::FileError;
+use skopeo_image::{Classify, ErrorClass};
 
 use crate::body::BoxError;
 use crate::body::request::TooSlow;
@@ -50,6 +51,17 @@ impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::Io(error.into())
     }
+}
+
+/// What an object store said, as the errors of a disk travel.
+pub(crate) fn of_store(error: skopeo_objects::Error) -> io::Error {
+    use io::ErrorKind as Kind;
+    let kind = match &error {
+        skopeo_objects::Error::TooLarge { .. } => Kind::FileTooLarge,
+        error if error.is_not_found() => Kind::NotFound,
+        _ => Kind::Other,
+    };
+    io::Error::new(kind, error)
 }
 
 /// The error codes of the distribution specification, with those of distribution itself.
@@ -192,6 +204,9 @@ impl From<io::Error> for ApiError {
         }
         // The path stays in our log: clients need not know where the folder lies.
         tracing::error!("answering: {error}");
+        if let Some(said) = error.get_ref().and_then(|it| it.downcast_ref()) {
+            return of_class(said);
+        }
         use io::ErrorKind as Kind;
         match error.kind() {
             Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
@@ -205,5 +220,22 @@ impl From<io::Error> for ApiError {
             }
             kind => Self::new(Code::Unknown, kind.to_string()),
         }
+    }
+}
+
+/// The answer where an object store did not do what was asked.
+fn of_class(said: &skopeo_objects::Error) -> ApiError {
+    use ErrorClass as Class;
+    match said.class() {
+        Some(Class::Denied | Class::Unauthorized) => {
+            ApiError::new(Code::Denied, "this registry has no permission for that in its bucket")
+        }
+        Some(Class::RateLimited | Class::Timeout | Class::Network | Class::Conflict) => {
+            ApiError::new(Code::Busy, "the object store of this registry cannot answer now")
+        }
+        _ if said.is_transient() => {
+            ApiError::new(Code::Busy, "the object store of this registry cannot answer now")
+        }
+        _ => ApiError::new(Code::Unknown, "the object store of this registry refused"),
     }
 }

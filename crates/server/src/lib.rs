@@ -1,4 +1,4 @@
-//! A registry over a folder: the distribution API 1.1, served from OCI layouts.
+//! A registry over a folder or a bucket: the distribution API 1.1, served from OCI layouts.
 //!
 //! The folder is itself an OCI layout, or holds one for each repository, at the repository's path.
 //! There is no other state: what `oci:` wrote is served as it lies there, and what is pushed can be
@@ -11,7 +11,7 @@
 //! - `answer`: what is done to every request and answer: `origin`, `access`, `log`, headers
 //! - `routes`: paths and methods, and who answers
 //! - `blobs`, `uploads`, `manifests`, `listing`: the answers
-//! - `store`: the folder
+//! - `store`: the folder, or the bucket
 //!
 //! # Example
 //!
@@ -89,6 +89,8 @@ pub struct ServerOptions {
     pub create: bool,
     /// What is served instead of layouts in the folder: it lies there and is not written to.
     pub content: Option<Arc<dyn Content>>,
+    /// The layout in a bucket that is served instead of the folder.
+    pub bucket: Option<BucketOptions>,
     /// Whether everything that would change the folder is refused.
     pub read_only: bool,
     /// Who may use it.
@@ -105,6 +107,16 @@ pub struct ServerOptions {
     pub storage: StorageLimits,
     /// What is survived by all that a client has been told is stored.
     pub durability: Durability,
+}
+
+/// A layout in a bucket that is served.
+#[derive(Clone, Debug)]
+pub struct BucketOptions {
+    /// The place in an object store.
+    pub store: skopeo_objects::Store,
+    /// How many bytes of uploads may be in memory until the store has them. At least 16 MiB are
+    /// taken.
+    pub upload_memory: usize,
 }
 
 /// What stored things survive. Nothing is ever half there.
@@ -125,6 +137,7 @@ impl ServerOptions {
             root: root.into(),
             create: true,
             content: None,
+            bucket: None,
             read_only: false,
             access: Access::Anonymous,
             tls: None,
@@ -159,7 +172,7 @@ pub(crate) struct Inner {
 }
 
 impl Registry {
-    /// Opens the folder.
+    /// Opens the folder, or the bucket. The latter waits for answers: not for the network's thread.
     ///
     /// # Errors
     ///
@@ -169,6 +182,7 @@ impl Registry {
             root,
             create,
             content,
+            bucket,
             access,
             tls,
             hosts,
@@ -179,11 +193,12 @@ impl Registry {
             ..
         } = options;
         let read_only = options.read_only || content.is_some();
-        if create && content.is_none() {
+        if create && content.is_none() && bucket.is_none() {
             fs_err::create_dir_all(&root)?;
         }
-        let store = Arc::new(Store::open(&root, content, durability, storage, &limits.memory)?);
-        tracing::debug!("serving {}", store.root().display());
+        let bucket = bucket.map(|bucket| (bucket, create));
+        let store = Store::open(&root, content, bucket, durability, storage, &limits.memory)?;
+        let store = Arc::new(store);
         Ok(Self(Arc::new(Inner {
             store,
             read_only,
@@ -196,6 +211,11 @@ impl Registry {
             reading: Arc::new(Semaphore::new(READERS)),
             referring: Arc::new(Semaphore::new(REFERRING)),
         })))
+    }
+
+    /// Waits until what clients have given up has been given up at an object store, too.
+    pub async fn settle(&self) {
+        self.0.store.settle().await;
     }
 
     /// What there is to serve. Looks at every layout: not for the network's thread.

@@ -42,7 +42,8 @@ pub(crate) async fn receive(
         let mut pieces = vec![first];
         let mut ended = None;
         while !pieces.is_empty() && ended.is_none() {
-            let Batch { held: back, written, coming, end } = write(held, pieces, body).await?;
+            let batch = write(inner, held, pieces, body).await?;
+            let Batch { held: back, written, coming, end } = batch;
             (held, pieces, ended) = (back, coming, end);
             if let Err(error) = written {
                 return Ok((held, Err(error)));
@@ -53,7 +54,7 @@ pub(crate) async fn receive(
             return Ok((held, end));
         }
         // What came before the body broke counts.
-        let Batch { held, written, .. } = append(held, pieces).await?;
+        let Batch { held, written, .. } = append(inner, held, pieces).await?;
         return Ok((held, written.and(end)));
     }
 }
@@ -67,8 +68,13 @@ struct Batch {
 }
 
 /// Writes pieces, and takes what comes meanwhile.
-async fn write(held: Held, pieces: Vec<Bytes>, body: &mut RequestBody) -> Result<Batch, ApiError> {
-    let mut writing = std::pin::pin!(append(held, pieces));
+async fn write(
+    inner: &Arc<Inner>,
+    held: Held,
+    pieces: Vec<Bytes>,
+    body: &mut RequestBody,
+) -> Result<Batch, ApiError> {
+    let mut writing = std::pin::pin!(append(inner, held, pieces));
     let (mut coming, mut end) = (Vec::new(), None);
     loop {
         tokio::select! {
@@ -85,9 +91,10 @@ async fn write(held: Held, pieces: Vec<Bytes>, body: &mut RequestBody) -> Result
 
 /// The thread that writes has the upload: what is known of it stays true even if the client goes,
 /// and this future with it.
-async fn append(mut held: Held, pieces: Vec<Bytes>) -> Result<Batch, ApiError> {
+async fn append(inner: &Arc<Inner>, mut held: Held, pieces: Vec<Bytes>) -> Result<Batch, ApiError> {
+    let inner = inner.clone();
     let appended = spawn_blocking(move || {
-        let written = pieces.iter().try_for_each(|piece| held.append(piece));
+        let written = pieces.iter().try_for_each(|piece| held.append(&inner.store.uploads, piece));
         (held, written)
     });
     let (held, written) = appended.await.map_err(io::Error::other)?;

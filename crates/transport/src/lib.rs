@@ -314,6 +314,16 @@ pub fn is_bucket(place: &str) -> bool {
     layout::bucket::is_meant(place)
 }
 
+/// Opens a place in a bucket for who serves the layout there, with the settings and credentials
+/// that images in it are read with.
+///
+/// # Errors
+/// If it names no such place, or what is said about the store cannot be.
+#[cfg(feature = "object-stores")]
+pub async fn bucket_store(place: &str, options: &Options) -> Result<skopeo_objects::Store, Error> {
+    layout::bucket::store(place, options).await
+}
+
 /// The place of a layout, or an archive, and what an image is called there: parted by the first
 /// colon that does not belong to the place.
 #[must_use]

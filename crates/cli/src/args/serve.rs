@@ -27,14 +27,18 @@ pub(crate) fn command() -> Command {
             "Serves FOLDER as a registry until it is interrupted. FOLDER is an OCI layout or a tree of layouts.\n\
              Clients can pull everything that `skopeo copy` and `skopeo sync` wrote there.\n\
              A folder of dir: images or an archive (oci-archive, docker-archive) is served read-only.\n\
-             A layout in an object store is served read-only, too: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or\n\
-             az://ACCOUNT/CONTAINER/PREFIX. Changes there are served within two minutes.\n\
+             A layout in an object store is served, too, and nothing is kept on disk: s3://BUCKET/PREFIX,\n\
+             gs://BUCKET/PREFIX or az://ACCOUNT/CONTAINER/PREFIX. Any number of servers can serve one bucket.\n\
              Each request is a line on stderr. GET /healthz is answered for everybody.",
         )
-        .examples(&["skopeo serve ./layout", "skopeo serve --listen :0 --read-only ./layout"])
+        .examples(&[
+            "skopeo serve ./layout",
+            "skopeo serve --listen :0 --read-only ./layout",
+            "skopeo serve --create s3://bucket/mirror",
+        ])
         .offers(Offers::Folders)
         .flags([
-            Flag::new(names::CREATE,  "create FOLDER if it does not exist"),
+            Flag::new(names::CREATE,  "create FOLDER if it does not exist, or a layout in the bucket"),
             Flag::new(names::MAX_BLOB,  "refuse blobs of more than SIZE bytes, such as 500MB or 10GiB")
                 .placeholder("SIZE"),
             Flag::new(names::MAX_STORAGE,

@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("copy", &["image", "blob", "transport", "trust"]),
     ("sync", &["image", "transport", "trust", "copy"]),
-    ("server", &["image", "blob"]),
+    ("server", &["image", "blob", "objects"]),
     (
         "cli",
         &[

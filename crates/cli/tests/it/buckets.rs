@@ -3,8 +3,9 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
+use skopeo_testkit::run::original;
 use skopeo_testkit::s3::SECRET;
-use skopeo_testkit::{Home, Image, Registry, S3, S3Fault};
+use skopeo_testkit::{Cloud, Home, Image, Registry, S3, S3Fault, cannot, run, skip};
 
 use crate::program::{at_home, fatal};
 
@@ -93,7 +94,6 @@ fn what_goes_wrong_is_told_with_what_to_do_and_no_secret() {
     for (words, sentence) in [
         (&["copy", "oci:folder:1", "oci:s3://"][..], "names no bucket"),
         (&["copy", "oci:folder:1", "oci:az://account"], "names no container"),
-        (&["serve", "--create", "s3://bucket/a"], "served read-only"),
         (
             &["copy", "--dest-shared-blob-dir=x", "oci:folder:1", "oci:s3://bucket/a:1"],
             "cannot be shared",
@@ -111,33 +111,108 @@ fn what_goes_wrong_is_told_with_what_to_do_and_no_secret() {
 }
 
 /// A server that ends with this value.
-struct Server(Child, String);
+struct Server {
+    child: Child,
+    host: String,
+}
+
+impl Server {
+    fn start(home: &Home, words: &[&str]) -> Self {
+        let mut command = home.command(env!("CARGO_BIN_EXE_skopeo"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log=none"]).args(words);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let host = line.trim_end().rsplit("://").next().unwrap().to_owned();
+        home.insecure(&[&host]);
+        Self { child, host }
+    }
+
+    fn docker(&self, image: &str) -> String {
+        format!("docker://{}/{image}", self.host)
+    }
+}
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 #[test]
 fn a_bucket_is_served_without_a_disk() {
-    let store = S3::start();
-    let home = home(&store);
-    let image = Image::new(1);
-    image.write_oci(&home.path("work/folder"), Some("1"));
-    at_home(&home, &["copy", "oci:folder:1", "oci:s3://bucket/mirror:team/app:1"]).success();
-    let mut command = home.command(env!("CARGO_BIN_EXE_skopeo"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "s3://bucket/mirror"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let server = Server(child, line.trim_end().rsplit("://").next().unwrap().to_owned());
-    home.insecure(&[&server.1]);
-    let name = format!("docker://{}/team/app:1", server.1);
-    at_home(&home, &["copy", &name, "dir:to"]).success();
-    let copied = fs_err::read(home.path("work/to/manifest.json")).unwrap();
-    assert_eq!(copied, image.manifest().bytes);
-    let pushed = at_home(&home, &["copy", "dir:to", &format!("docker://{}/x:1", server.1)]);
-    assert_eq!(pushed.code, Some(1), "{}", pushed.stderr);
+    for (store, scheme) in [(S3::start(), "s3"), (S3::google(), "gs")] {
+        takes_and_gives(&home(&store), &format!("{scheme}://bucket/mirror"));
+        assert!(store.keys().iter().all(|key| !key.contains(".uploads")), "{:?}", store.keys());
+        assert_eq!(store.uploads(), 0);
+    }
+}
+
+#[test]
+fn a_bucket_of_moto_is_served() {
+    match Cloud::moto() {
+        Ok(cloud) => takes_and_gives(&home_of(&cloud), &format!("{}/mirror", cloud.bucket)),
+        Err(why) => skip!("{why}"),
+    }
+}
+
+#[test]
+fn a_container_of_azurite_is_served() {
+    match Cloud::azurite() {
+        Ok(cloud) => takes_and_gives(&home_of(&cloud), &format!("{}/mirror", cloud.bucket)),
+        Err(why) => cannot!("{why}"),
+    }
+}
+
+fn home_of(cloud: &Cloud) -> Home {
+    let home = Home::new();
+    cloud.environment.iter().fold(home, |home, (name, value)| home.variable(name, value))
+}
+
+/// What is pushed can be pulled from another server over the bucket, by `oci:`, and the reverse; by
+/// the original, too.
+fn takes_and_gives(home: &Home, place: &str) {
+    let missing = at_home(home, &["serve", "--listen", "127.0.0.1:0", place]);
+    assert_eq!(missing.code, Some(1), "{}", missing.stderr);
+    assert!(missing.stderr.contains("there is no OCI layout"), "{}", missing.stderr);
+    assert!(missing.stderr.contains("hint: use --create"), "{}", missing.stderr);
+    let one = Server::start(home, &["--create", place]);
+    let two = Server::start(home, &["--read-only", place]);
+    let registry = Registry::start();
+    home.insecure(&[&registry.host(), &one.host, &two.host]);
+    let list = Image::platforms(1, 2);
+    list.push(&registry, "team/app:1");
+    // Larger than what is sent in one part.
+    let large = Image::builder(2).layer_size(9_000_000).layers(1).build();
+    large.push(&registry, "large:1");
+    let raw = |name: &str| at_home(home, &["inspect", "--raw", name]).success().stdout;
+    at_home(home, &["copy", "--all", &registry.docker("team/app:1"), &one.docker("team/app:1")])
+        .success();
+    at_home(home, &["copy", &registry.docker("large:1"), &one.docker("large:1")]).success();
+    assert_eq!(raw(&two.docker("team/app:1")).as_bytes(), list.manifest().bytes);
+    assert_eq!(raw(&format!("oci:{place}:team/app:1")).as_bytes(), list.manifest().bytes);
+    at_home(home, &["copy", &two.docker("large:1"), "dir:large"]).success();
+    let name = format!("oci:{place}:by/oci:1");
+    at_home(home, &["copy", "dir:large", &name]).success();
+    assert_eq!(raw(&two.docker("by/oci:1")).as_bytes(), large.manifest().bytes);
+    let refused = at_home(home, &["copy", "dir:large", &two.docker("x:1")]).failure(1);
+    assert!(refused.stderr.contains("read-only"), "{}", refused.stderr);
+    if let Some(original) = original() {
+        let insecure = ["--src-tls-verify=false", "--dest-tls-verify=false"];
+        for (from, to) in [
+            (registry.docker("large:1"), one.docker("original:1")),
+            (two.docker("original:1"), "dir:from-original".to_owned()),
+        ] {
+            let words: Vec<&str> =
+                ["copy"].into_iter().chain(insecure).chain([from.as_str(), to.as_str()]).collect();
+            run(home, &original, &words).success();
+        }
+        assert_eq!(raw(&two.docker("original:1")).as_bytes(), large.manifest().bytes);
+    }
+    at_home(home, &["delete", &one.docker("team/app:1")]).success();
+    assert!(at_home(home, &["inspect", &two.docker("team/app:1")]).code != Some(0));
+    let tags = at_home(home, &["list-tags", &format!("oci:{place}")]).success().json();
+    let tags = tags["Tags"].as_array().unwrap();
+    assert!(tags.iter().all(|tag| tag != "team/app:1"), "{tags:?}");
 }

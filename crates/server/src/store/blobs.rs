@@ -4,12 +4,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fs_err::File;
 use skopeo_image::manifest::MAX_MANIFEST_SIZE;
 use skopeo_image::number::wide;
 use skopeo_image::{Digest, Hasher};
 
 use super::beneath::Folder;
+use super::bucket::Bucket;
 use super::layout::{Layout, again, same_file};
 use crate::Durability;
 use crate::body::Body;
@@ -30,6 +32,7 @@ pub(crate) struct OpenBlob {
 enum BlobSource {
     File(File),
     Content(Arc<dyn Content>, Digest),
+    Bucket(Arc<Bucket>, Digest),
 }
 
 impl OpenBlob {
@@ -41,6 +44,10 @@ impl OpenBlob {
                     file.seek(SeekFrom::Start(from))?;
                 }
                 Ok(Body::of_file(file, to.saturating_sub(from)))
+            }
+            BlobSource::Bucket(bucket, digest) => {
+                let stream = bucket.read(&digest, from, to, self.size)?;
+                Ok(part(stream, 0, to.saturating_sub(from)))
             }
             BlobSource::Content(content, digest) => {
                 let rest = if from == 0 { None } else { content.rest(&digest, from)? };
@@ -72,6 +79,11 @@ impl Layout {
             let source = BlobSource::Content(content.clone(), digest.clone());
             return Ok(Some(OpenBlob { size, source }));
         }
+        if let Some(bucket) = &self.bucket {
+            let Some(size) = bucket.size(digest)? else { return Ok(None) };
+            let source = BlobSource::Bucket(bucket.clone(), digest.clone());
+            return Ok(Some(OpenBlob { size, source }));
+        }
         let opened = self.open_blob(digest)?;
         Ok(opened.map(|(file, size)| OpenBlob { size, source: BlobSource::File(file) }))
     }
@@ -81,14 +93,33 @@ impl Layout {
         if let Some((content, _)) = &self.content {
             return Ok(content.size(digest));
         }
+        if let Some(bucket) = &self.bucket {
+            return bucket.size(digest);
+        }
         let found = self.shelf(digest).look(digest.hex())?;
         Ok(found.filter(std::fs::Metadata::is_file).map(|metadata| metadata.len()))
+    }
+
+    /// One of these blobs that is not here.
+    pub(crate) fn missing(&self, digests: &[Digest]) -> io::Result<Option<Digest>> {
+        if let Some(bucket) = &self.bucket {
+            return bucket.missing(digests);
+        }
+        for digest in digests {
+            if self.blob_size(digest)?.is_none() {
+                return Ok(Some(digest.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// The bytes of a manifest; none if it is missing or larger than any manifest may be.
     pub(crate) fn read_manifest(&self, digest: &Digest) -> io::Result<Option<Vec<u8>>> {
         if let Some((content, _)) = &self.content {
             return Ok(content.manifest(digest).map(Into::into));
+        }
+        if let Some(bucket) = &self.bucket {
+            return Ok(bucket.manifest(digest)?.map(Into::into));
         }
         let Some((file, size)) = self.open_blob(digest)? else { return Ok(None) };
         let Some(size) = usize::try_from(size).ok().filter(|size| *size <= MAX_MANIFEST_SIZE)
@@ -104,6 +135,10 @@ impl Layout {
     pub(crate) fn write_blob(&self, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
         let size = wide(bytes.len());
         self.room.take(size)?;
+        if let Some(bucket) = &self.bucket {
+            let put = bucket.put(digest, Bytes::copy_from_slice(bytes));
+            return put.inspect_err(|_| self.room.give_back(size));
+        }
         let shelf = self.shelf(digest);
         let replaced = self.counted(digest);
         let write = || shelf.make().and_then(|()| self.write_whole(&shelf, digest.hex(), bytes));
@@ -173,6 +208,9 @@ impl Layout {
     /// Makes a blob of another layout one of this layout, without a second copy of its bytes where
     /// the file system can. Whether it was there to take.
     pub(crate) fn link_blob(&self, from: &Self, digest: &Digest) -> io::Result<bool> {
+        if self.bucket.is_some() {
+            return Ok(self.blob_size(digest)?.is_some());
+        }
         let Some((file, size)) = from.open_blob(digest)? else { return Ok(false) };
         if self.blob_size(digest)?.is_some() {
             return Ok(true);

@@ -5,7 +5,7 @@ use std::io;
 
 use rustix::fs::FileType;
 
-use super::layout::{INDEX, MARKER};
+use super::keys::{INDEX, MARKER};
 use super::{MAX_DEPTH, Store, joined};
 use crate::name::RepositoryName;
 
@@ -74,7 +74,7 @@ impl Store {
         })?;
         contents.repositories = repositories.len();
         contents.tags = repositories.values().sum();
-        if self.content.is_none() {
+        if self.single.is_none() {
             self.look_around(&mut contents.places)?;
         }
         contents.places.sort_by(|a, b| a.name.cmp(&b.name));

@@ -17,7 +17,8 @@ use rustix::fs::FileType;
 use skopeo_image::number::wide;
 
 use super::beneath::{Folder, TEMPORARY};
-use super::layout::{Hold, INDEX, LOCK, Layout, MARKER, NO_MANIFESTS, UPLOADS};
+use super::keys::{INDEX, LOCK, MARKER, NO_MANIFESTS, UPLOADS};
+use super::layout::{Hold, Layout};
 use super::upload::is_old;
 use super::{Store, footprint};
 use crate::error::ApiError;
@@ -44,7 +45,8 @@ impl Store {
 
     /// The same for who holds the lock.
     pub(super) fn remove_if_empty_held(&self, layout: &Layout, hold: &Hold) {
-        if let Err(error) = self.remove_if_empty_under(layout, &hold.lock).or_else(is_gone) {
+        let Some(lock) = &hold.lock else { return };
+        if let Err(error) = self.remove_if_empty_under(layout, lock).or_else(is_gone) {
             tracing::warn!("checking whether a repository is empty: {error}");
         }
     }
@@ -85,7 +87,7 @@ impl Store {
 
 impl Layout {
     fn is_removable(&self) -> bool {
-        self.content.is_none() && !self.folder.is_root()
+        self.content.is_none() && self.bucket.is_none() && !self.folder.is_root()
     }
 
     /// Removes the layout if it holds nothing; whether it did.

@@ -15,7 +15,7 @@ use skopeo_image::number::wide;
 
 use super::facts::{Facts, OVERHEAD};
 use super::index::Index;
-use super::layout::{Stamp, guard};
+use super::layout::{Mark, guard};
 use super::names::Names;
 use super::reach::Reach;
 use super::room::Refusal;
@@ -61,7 +61,7 @@ struct Layouts {
 #[derive(Debug)]
 struct OfLayout {
     used: u64,
-    stamp: Stamp,
+    mark: Mark,
     index: Arc<Index>,
     names: Option<Arc<Names>>,
     reach: Option<Arc<Reach>>,
@@ -148,21 +148,31 @@ impl Kept {
     }
 
     /// The index of a layout, if its file is as it was.
-    pub(super) fn index(&self, layout: u64, stamp: Stamp) -> Option<Arc<Index>> {
+    pub(super) fn index(&self, layout: u64, mark: &Mark) -> Option<Arc<Index>> {
         let mut layouts = guard(&self.layouts);
         layouts.clock = layouts.clock.saturating_add(1);
         let clock = layouts.clock;
-        let kept = layouts.kept.get_mut(&layout).filter(|kept| kept.stamp == stamp)?;
+        let kept = layouts.kept.get_mut(&layout).filter(|kept| kept.mark == *mark)?;
         kept.used = clock;
         Some(kept.index.clone())
     }
 
+    /// The index of a layout as it was last, and by what it is known.
+    pub(super) fn latest(&self, layout: u64) -> Option<(Mark, Arc<Index>)> {
+        let mut layouts = guard(&self.layouts);
+        layouts.clock = layouts.clock.saturating_add(1);
+        let clock = layouts.clock;
+        let kept = layouts.kept.get_mut(&layout)?;
+        kept.used = clock;
+        Some((kept.mark.clone(), kept.index.clone()))
+    }
+
     /// Keeps an index in place of what was kept of the layout before.
-    pub(super) fn keep_index(&self, layout: u64, stamp: Stamp, index: Arc<Index>) {
+    pub(super) fn keep_index(&self, layout: u64, mark: Mark, index: Arc<Index>) {
         let mut layouts = guard(&self.layouts);
         layouts.clock = layouts.clock.saturating_add(1);
         let used = layouts.clock;
-        layouts.kept.insert(layout, OfLayout { used, stamp, index, names: None, reach: None });
+        layouts.kept.insert(layout, OfLayout { used, mark, index, names: None, reach: None });
     }
 
     /// What was made of this index.

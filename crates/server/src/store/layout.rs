@@ -1,4 +1,4 @@
-//! One OCI layout in a folder: its index and its lock.
+//! One OCI layout in a folder, or in a bucket: its index and its lock.
 
 use std::fs::Metadata;
 use std::io::{self, Read, Write};
@@ -13,12 +13,15 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use skopeo_image::number::{narrow, wide};
 use skopeo_image::{Algorithm, Digest, Hasher};
+use skopeo_objects::{Fetched, Version};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
 use super::beneath::{Folder, Temporary};
+use super::bucket::Bucket;
 use super::index::{Index, MAX_ENTRIES, Unreadable};
 use super::kept::Count;
+use super::keys::{INDEX, LOCK, MARKER, MARKER_CONTENT, MAX_INDEX, NO_MANIFESTS, UPLOADS};
 use super::names::Names;
 use super::patience;
 use super::reach::Reach;
@@ -27,27 +30,14 @@ use crate::Durability;
 use crate::content::Content;
 use crate::error::ApiError;
 
-/// The file that makes a folder a layout.
-pub(crate) const MARKER: &str = "oci-layout";
-
-/// The file on which whoever edits `index.json` holds an exclusive lock; `oci:` does so too.
-pub(super) const LOCK: &str = ".lock";
-
-/// Where uploads lie until they are whole.
-pub(crate) const UPLOADS: &str = ".uploads";
-
-/// The file that lists the images of a layout.
-pub(crate) const INDEX: &str = "index.json";
-const MARKER_CONTENT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
-
-/// The index of a layout that holds nothing, as it is written here.
-pub(super) const NO_MANIFESTS: &[u8] = b"{\"schemaVersion\":2,\"manifests\":[]}";
-
-/// The largest `index.json` that is read, in bytes.
-const MAX_INDEX: u64 = 64 << 20;
-
 /// A file changed so shortly ago may change again without its time showing it.
 const TIME_RESOLUTION: Duration = Duration::from_millis(100);
+
+/// How often an index in a bucket is edited again because others were quicker.
+const BUCKET_TRIES: u32 = 300;
+
+/// How long the lock of a bucket is waited for.
+const BUCKET_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often something is tried again that another server has undone meanwhile.
 const ATTEMPTS: usize = 100;
@@ -61,6 +51,8 @@ pub(crate) struct Layout {
     pub(super) folder: Folder,
     /// What is there instead of files in the folder, and its index.
     pub(super) content: Option<(Arc<dyn Content>, Arc<Index>)>,
+    /// Where its objects are, if it is in a bucket. Then nothing of it is in the folder.
+    pub(super) bucket: Option<Arc<Bucket>>,
     content_names: OnceLock<Arc<Names>>,
     pub(super) content_reach: OnceLock<Arc<Reach>>,
     pub(super) durability: Durability,
@@ -69,6 +61,15 @@ pub(crate) struct Layout {
     pub(super) number: u64,
     /// Whose turn to edit it is, within this process.
     turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// By what an index is known to be unchanged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// It is in a file.
+    File(Stamp),
+    /// It is in a bucket.
+    Object(Version),
 }
 
 /// By what a file is known to be unchanged.
@@ -83,13 +84,21 @@ pub(crate) struct Stamp {
 /// The right to edit a layout. It ends with this value, or this process.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    pub(super) lock: File,
+    /// None where the layout is in a bucket: there the edit itself keeps others away.
+    pub(super) lock: Option<File>,
     _turn: OwnedMutexGuard<()>,
+}
+
+/// Whether an edit of an index may remove blobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goes {
+    Nothing,
+    Something,
 }
 
 /// What came of trying to have the lock of a layout.
 enum Attempt {
-    Locked(File),
+    Locked(Option<File>),
     /// There is no layout any more.
     Gone,
 }
@@ -112,6 +121,13 @@ impl Layout {
         let mut layout = Self::unchecked(folder, Durability::Kill, room);
         layout.content = Some((content, Arc::new(index)));
         Ok(layout)
+    }
+
+    /// The layout in a bucket. Nothing is looked for in `folder`.
+    pub(crate) fn of_bucket(folder: Folder, bucket: Arc<Bucket>, room: Arc<Room>) -> Self {
+        let mut layout = Self::unchecked(folder, Durability::PowerLoss, room);
+        layout.bucket = Some(bucket);
+        layout
     }
 
     /// Makes `folder` a layout, if it is none; whether it was none. Waits for no lock: who has it
@@ -142,6 +158,7 @@ impl Layout {
         Self {
             folder,
             content: None,
+            bucket: None,
             content_names: OnceLock::new(),
             content_reach: OnceLock::new(),
             durability,
@@ -153,6 +170,10 @@ impl Layout {
 
     /// Whether the folder is a layout still.
     pub(crate) fn is_there(&self) -> bool {
+        self.bucket.is_some() || self.is_marked()
+    }
+
+    fn is_marked(&self) -> bool {
         self.folder.look(MARKER).is_ok_and(|found| found.is_some_and(|found| found.is_file()))
     }
 
@@ -166,6 +187,9 @@ impl Layout {
         if let Some((_, index)) = &self.content {
             return Ok(index.clone());
         }
+        if let Some(bucket) = &self.bucket {
+            return Ok(self.index_in(|known| bucket.index(known))?.1);
+        }
         let mut attempt = 0_u32;
         loop {
             let Some((file, metadata)) = self.folder.read(INDEX)? else {
@@ -177,7 +201,8 @@ impl Layout {
                 };
             };
             let stamp = Stamp::of(&metadata);
-            if let Some(index) = self.room.kept.index(self.number, stamp) {
+            let mark = Mark::File(stamp);
+            if let Some(index) = self.room.kept.index(self.number, &mark) {
                 return Ok(index);
             }
             if metadata.len() > MAX_INDEX {
@@ -186,7 +211,7 @@ impl Layout {
             let size = narrow(metadata.len());
             let _turn = self.room.kept.turn(size);
             // Who had the turn before may have read just this one.
-            if let Some(index) = self.room.kept.index(self.number, stamp) {
+            if let Some(index) = self.room.kept.index(self.number, &mark) {
                 return Ok(index);
             }
             // What was made of another text is of no use any more.
@@ -200,7 +225,7 @@ impl Layout {
                 Ok(index) => {
                     let index = Arc::new(index);
                     if stamp.is_settled() {
-                        self.room.kept.keep_index(self.number, stamp, index.clone());
+                        self.room.kept.keep_index(self.number, mark, index.clone());
                     }
                     return Ok(index);
                 }
@@ -211,6 +236,42 @@ impl Layout {
                 Err(Unreadable::Json(error)) => return Err(self.bad_index(&error)),
             }
         }
+    }
+
+    /// The index in a bucket as `read` finds it, and which one it is; none if there is none yet.
+    fn index_in(
+        &self,
+        read: impl Fn(Option<&Version>) -> io::Result<Fetched>,
+    ) -> io::Result<(Option<Version>, Arc<Index>)> {
+        let known = self.room.kept.latest(self.number);
+        let known = known.and_then(|(mark, index)| match mark {
+            Mark::Object(version) => Some((version, index)),
+            Mark::File(_) => None,
+        });
+        let (bytes, version) = match read(known.as_ref().map(|(version, _)| version))? {
+            Fetched::Missing => return Ok((None, Arc::default())),
+            Fetched::Same => {
+                let (version, index) = known.ok_or(io::ErrorKind::InvalidData)?;
+                return Ok((Some(version), index));
+            }
+            Fetched::Read(bytes, version) => (bytes, version),
+        };
+        drop(known);
+        let size = bytes.len();
+        let _turn = self.room.kept.turn(size);
+        self.room.kept.forget(self.number);
+        let parse = || {
+            let mut count = self.room.kept.count();
+            count.add(size)?;
+            Index::parse(bytes, Some(count)).map_err(|unreadable| match unreadable {
+                Unreadable::Refused(error) => error,
+                Unreadable::Json(error) => self.bad_index(&error),
+            })
+        };
+        let index = Arc::new(self.room.kept.apart(size, parse)?);
+        let mark = Mark::Object(version.clone());
+        self.room.kept.keep_index(self.number, mark, index.clone());
+        Ok((Some(version), index))
     }
 
     /// The text of an index, and what it takes.
@@ -247,8 +308,11 @@ impl Layout {
     }
 
     fn bad_index(&self, why: &dyn std::fmt::Display) -> io::Error {
-        let path = self.folder.path().join(INDEX);
-        io::Error::new(io::ErrorKind::InvalidData, format!("reading {}: {why}", path.display()))
+        let path = match &self.bucket {
+            Some(bucket) => format!("{}/{INDEX}", bucket.place()),
+            None => self.folder.path().join(INDEX).display().to_string(),
+        };
+        io::Error::new(io::ErrorKind::InvalidData, format!("reading {path}: {why}"))
     }
 
     /// Waits until nobody else edits the layout, at most until `deadline`. None if it has gone.
@@ -266,6 +330,9 @@ impl Layout {
 
     /// The lock, unless another program has it, or there is no layout to lock.
     fn seize(&self) -> io::Result<Option<Attempt>> {
+        if self.bucket.is_some() {
+            return Ok(Some(Attempt::Locked(None)));
+        }
         if !self.is_there() {
             return Ok(Some(Attempt::Gone));
         }
@@ -277,7 +344,7 @@ impl Layout {
         };
         let Some(lock) = lock else { return Ok(None) };
         if self.is_there() {
-            return Ok(Some(Attempt::Locked(lock)));
+            return Ok(Some(Attempt::Locked(Some(lock))));
         }
         // The layout went in between, so that its lock was made anew where nothing else is.
         self.folder.remove(LOCK)?;
@@ -301,11 +368,12 @@ impl Layout {
     }
 
     /// Edits the index, which `edit` sees as it is and as it will be. What it needs to be true of
-    /// the blobs, it may look at: who collects garbage holds the same lock.
+    /// the blobs, it may look at: who collects garbage holds the same lock. It may be asked again
+    /// where others were quicker.
     pub(crate) fn edit<T, E: From<io::Error>>(
         &self,
         hold: &Hold,
-        edit: impl FnOnce(&Arc<Index>, &mut Index) -> Result<T, E>,
+        edit: impl Fn(&Arc<Index>, &mut Index) -> Result<T, E>,
     ) -> Result<T, E> {
         self.edit_after(hold, edit, || Ok(()))
     }
@@ -315,15 +383,52 @@ impl Layout {
     pub(crate) fn edit_after<T, E: From<io::Error>>(
         &self,
         _hold: &Hold,
-        edit: impl FnOnce(&Arc<Index>, &mut Index) -> Result<T, E>,
-        write: impl FnOnce() -> Result<(), E>,
+        edit: impl Fn(&Arc<Index>, &mut Index) -> Result<T, E>,
+        write: impl Fn() -> Result<(), E>,
     ) -> Result<T, E> {
+        if let Some(bucket) = &self.bucket {
+            let edit = |before: &Arc<Index>, after: &mut Index| {
+                edit(before, after).map(|result| (result, Vec::new()))
+            };
+            return self.edit_in(bucket, Goes::Nothing, edit, write);
+        }
         let before = self.index()?;
+        let (result, after) = self.edited(&before, edit)?;
+        write()?;
+        self.write_index(after)?;
+        Ok(result)
+    }
+
+    /// Edits the index, and removes the blobs that `edit` names after it has been written: ended in
+    /// between, blobs may be left over but none is missing.
+    pub(crate) fn edit_and_remove<T, E: From<io::Error>>(
+        &self,
+        _hold: &Hold,
+        edit: impl Fn(&Arc<Index>, &mut Index) -> Result<(T, Vec<Digest>), E>,
+    ) -> Result<T, E> {
+        if let Some(bucket) = &self.bucket {
+            return self.edit_in(bucket, Goes::Something, edit, || Ok(()));
+        }
+        let before = self.index()?;
+        let ((result, goes), after) = self.edited(&before, edit)?;
+        self.write_index(after)?;
+        for digest in &goes {
+            self.remove_blob(digest)?;
+        }
+        Ok(result)
+    }
+
+    /// What an edit makes of an index, and the new one if it is another.
+    fn edited<T, E: From<io::Error>>(
+        &self,
+        before: &Arc<Index>,
+        edit: impl Fn(&Arc<Index>, &mut Index) -> Result<T, E>,
+    ) -> Result<(T, Option<Index>), E> {
         let mut count = self.room.kept.count();
         count.add(before.size_of_copy())?;
-        let mut after = Index::clone(&before);
-        let result = edit(&before, &mut after)?;
-        let (old, new) = (Print::of(&before)?, Print::of(&after)?);
+        let mut after = Index::clone(before);
+        let result = edit(before, &mut after)?;
+        let (old, new) = (Print::of(before)?, Print::of(&after)?);
         // What is written here must be readable here. Whatever makes it smaller is taken.
         let (entries, most) = (after.entries().len(), MAX_ENTRIES);
         if entries > most && entries > before.entries().len() {
@@ -332,16 +437,62 @@ impl Layout {
         if new.size > MAX_INDEX && new.size > old.size {
             return Err(io::Error::from(Refusal::Index(MAX_INDEX)).into());
         }
-        write()?;
-        if new.digest != old.digest {
-            let mut temporary = self.folder.temporary()?;
-            let mut file = io::BufWriter::new(temporary.file());
-            after.write(&mut file)?;
-            file.flush()?;
-            drop(file);
-            self.finish(temporary)?.persist(INDEX)?;
+        Ok((result, (new.digest != old.digest).then_some(after)))
+    }
+
+    fn write_index(&self, after: Option<Index>) -> io::Result<()> {
+        let Some(after) = after else { return Ok(()) };
+        let mut temporary = self.folder.temporary()?;
+        let mut file = io::BufWriter::new(temporary.file());
+        after.write(&mut file)?;
+        file.flush()?;
+        drop(file);
+        self.finish(temporary)?.persist(INDEX)
+    }
+
+    /// Edits the index in a bucket, again and again where others were quicker.
+    fn edit_in<T, E: From<io::Error>>(
+        &self,
+        bucket: &Bucket,
+        goes: Goes,
+        edit: impl Fn(&Arc<Index>, &mut Index) -> Result<(T, Vec<Digest>), E>,
+        write: impl Fn() -> Result<(), E>,
+    ) -> Result<T, E> {
+        let mut turn = bucket.edit(goes == Goes::Something, BUCKET_PATIENCE)?;
+        for tries in 0..BUCKET_TRIES {
+            let (version, before) = self.index_in(|known| turn.index(known))?;
+            let ((result, goes), after) = self.edited(&before, &edit)?;
+            write()?;
+            if after.is_none() && goes.is_empty() {
+                turn.end()?;
+                return Ok(result);
+            }
+            let mut text = Vec::new();
+            after.as_ref().unwrap_or(&before).write(&mut text)?;
+            if after.is_none() {
+                // Most stores make the version of the content. Who has read this index and looked
+                // for one of the blobs must not be able to replace it.
+                text.resize(text.len().saturating_add(usize::from(spaces()?)), b' ');
+            }
+            match turn.replace(version.as_ref(), text.into())? {
+                Some(version) => {
+                    if let Some(after) = after {
+                        let mark = Mark::Object(version);
+                        self.room.kept.keep_index(self.number, mark, Arc::new(after));
+                    }
+                    let mut freed = 0_u64;
+                    for digest in goes.iter().filter(|_| self.room.is_limited()) {
+                        freed = freed.saturating_add(bucket.size(digest)?.unwrap_or(0));
+                    }
+                    turn.delete(&goes)?;
+                    self.room.give_back(freed);
+                    turn.end()?;
+                    return Ok(result);
+                }
+                None => std::thread::sleep(pause(tries)?),
+            }
         }
-        Ok(result)
+        Err(io::Error::from(Refusal::Crowded).into())
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -400,6 +551,23 @@ impl Print {
         let Printer(hasher, size) = printer.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok(Self { digest: hasher.finish(), size })
     }
+}
+
+/// From 1 to 64, never the same for two.
+fn spaces() -> io::Result<u8> {
+    Ok((random()? % 64).saturating_add(1))
+}
+
+/// The longer, the more often others were quicker, and never as long for two.
+fn pause(tries: u32) -> io::Result<Duration> {
+    let most = 50_u32.saturating_mul(1 << tries.min(5));
+    Ok(Duration::from_millis((most.saturating_mul(random()?.into()) / 255).into()))
+}
+
+fn random() -> io::Result<u8> {
+    let mut random = [0];
+    getrandom::fill(&mut random).map_err(io::Error::from)?;
+    Ok(random[0])
 }
 
 /// Does what needs a folder that somebody else may remove in between, since it was empty.

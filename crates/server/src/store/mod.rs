@@ -2,11 +2,13 @@
 
 mod beneath;
 mod blobs;
+mod bucket;
 mod contents;
 mod empty;
 mod facts;
 mod index;
 mod kept;
+mod keys;
 mod layout;
 mod limits;
 mod names;
@@ -20,8 +22,9 @@ mod upload;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::FileType;
 use skopeo_image::number::wide;
@@ -29,14 +32,15 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-use crate::Durability;
 use crate::content::Content;
 use crate::error::{ApiError, Code};
 use crate::memory::Memory;
 use crate::name::RepositoryName;
 use crate::progress::after;
+use crate::{BucketOptions, Durability};
 
 use beneath::Folder;
+use bucket::Bucket;
 use room::Room;
 
 pub use contents::{Contents, NotServed};
@@ -74,7 +78,7 @@ const EDITORS: usize = 16;
 pub(crate) struct Store {
     folder: Folder,
     /// What is served instead of layouts in the folder.
-    content: Option<Arc<Layout>>,
+    single: Option<Arc<Layout>>,
     base: RepositoryName,
     durability: Durability,
     limits: StorageLimits,
@@ -90,23 +94,31 @@ impl Store {
     pub(crate) fn open(
         root: &Path,
         content: Option<Arc<dyn Content>>,
+        bucket: Option<(BucketOptions, bool)>,
         durability: Durability,
         limits: StorageLimits,
         memory: &Memory,
     ) -> io::Result<Self> {
-        let folder = match content {
-            Some(_) => Folder::anything(root)?,
-            None => Folder::root(root)?,
+        let folder = match content.is_some() || bucket.is_some() {
+            true => Folder::anything(root)?,
+            false => Folder::root(root)?,
         };
         let room = Arc::new(Room::new(&limits, memory));
         let of_content =
             |content| Layout::of_content(folder.clone(), content, room.clone()).map(Arc::new);
+        let bucket = bucket.map(|(options, create)| opened(options, create)).transpose()?;
         let path = folder.path();
         let name = path.file_stem().filter(|_| content.is_some()).or_else(|| path.file_name());
         let name = name.unwrap_or_default().to_string_lossy();
+        let name = bucket.as_ref().map_or(&*name, |bucket| bucket.name());
+        let base = RepositoryName::of_folder(name);
+        let single = match bucket {
+            Some(bucket) => Some(Arc::new(Layout::of_bucket(folder.clone(), bucket, room.clone()))),
+            None => content.map(of_content).transpose()?,
+        };
         let store = Self {
-            base: RepositoryName::of_folder(&name),
-            content: content.map(of_content).transpose()?,
+            base,
+            single,
             folder,
             durability,
             limits,
@@ -137,9 +149,12 @@ impl Store {
         self.room.kept.in_turn(size, parse)
     }
 
-    /// The folder.
-    pub(crate) fn root(&self) -> PathBuf {
-        self.folder.path()
+    /// Waits until uploads that were given up have been ended at an object store.
+    pub(crate) async fn settle(&self) {
+        self.uploads.forget_idle(Duration::ZERO);
+        if let Some(bucket) = self.single.as_ref().and_then(|layout| layout.bucket.clone()) {
+            bucket.settle().await;
+        }
     }
 
     /// Until when a request that comes now waits for a lock.
@@ -264,7 +279,7 @@ impl Store {
         mut count: Option<&mut Count>,
         mut visit: impl FnMut(&str, &Arc<Layout>) -> io::Result<bool>,
     ) -> io::Result<()> {
-        if let Some(layout) = &self.content {
+        if let Some(layout) = &self.single {
             return visit("", layout).map(drop);
         }
         let mut waiting = vec![(String::new(), 0_usize)];
@@ -309,7 +324,7 @@ impl Store {
     /// The layout at this path below the root. Symbolic links lead nowhere: what is served lies in
     /// the folder.
     fn layout(&self, below: &str) -> Option<Arc<Layout>> {
-        if let Some(layout) = &self.content {
+        if let Some(layout) = &self.single {
             return below.is_empty().then(|| layout.clone());
         }
         let mut layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -327,6 +342,16 @@ impl Store {
         layouts.insert(below.to_owned(), layout.clone());
         Some(layout)
     }
+}
+
+/// The layout in a bucket, which must be there if it is not to be made.
+fn opened(options: BucketOptions, create: bool) -> io::Result<Arc<Bucket>> {
+    let bucket = Bucket::new(options.store, options.upload_memory);
+    if !bucket.open(create)? {
+        let text = format!("reading {}: there is no OCI layout (no index.json)", bucket.place());
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
+    Ok(Arc::new(bucket))
 }
 
 /// What a repository counts for beside its blobs, in bytes: blocks of the disk for its files and for

@@ -18,6 +18,12 @@ use super::layout::{Layout, guard};
 /// nobody needs more than a few.
 pub(crate) const MAX_NESTING: usize = 64;
 
+/// How many manifests are read at once where each takes its time.
+const WARMED: usize = 64;
+
+/// The largest of those that are, in bytes.
+const SMALL: u64 = 64 * 1024;
+
 /// A manifest of a layout, as some descriptor declares it.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
@@ -89,6 +95,29 @@ impl Layout {
         if let Some(facts) = guard(&self.room.known).get(self.number, digest) {
             return Ok(Some(facts));
         }
+        self.read_facts(digest)
+    }
+
+    /// Reads what many manifests say where each takes its time.
+    fn warm<'a>(&self, digests: impl Iterator<Item = &'a Digest>) -> io::Result<()> {
+        let Some(bucket) = &self.bucket else { return Ok(()) };
+        let unknown: Vec<Digest> = {
+            let known = guard(&self.room.known);
+            digests.filter(|digest| known.get(self.number, digest).is_none()).cloned().collect()
+        };
+        for some in unknown.chunks(WARMED) {
+            for (digest, bytes) in bucket.manifests(some, SMALL)? {
+                let Ok(facts) = Facts::parse(&bytes) else { continue };
+                let Some(said) = self.room.kept.said(bytes.len(), || Ok(Some(facts)))? else {
+                    continue;
+                };
+                guard(&self.room.known).insert(self.number, digest, Arc::new(said));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_facts(&self, digest: &Digest) -> io::Result<Option<Arc<Said>>> {
         let size = self.blob_size(digest)?.map_or(0, narrow);
         let read = || {
             let bytes = self.read_manifest(digest)?;
@@ -137,6 +166,7 @@ impl Layout {
         let mut known: HashMap<Digest, Vec<Arc<Digest>>> = HashMap::new();
         let mut counted = self.room.kept.count();
         let mut is_whole = true;
+        self.warm(reach.manifests.iter().map(|found| &*found.stored))?;
         for found in &reach.manifests {
             let Some(facts) = self.facts(&found.stored)? else {
                 is_whole = false;
@@ -168,6 +198,8 @@ impl Layout {
         for found in first {
             reach.add(found, 0)?;
         }
+        let lists = reach.manifests.iter().filter(|found| found.may_be_list());
+        self.warm(lists.map(|found| &*found.stored))?;
         // What is added waits behind what is there, each digest once.
         let mut next = 0_usize;
         while let Some(found) = reach.manifests.get(next) {
@@ -205,6 +237,7 @@ impl Layout {
 
     fn with_blobs(&self, reach: &Reach) -> io::Result<Needed> {
         let mut needed = Needed { digests: HashSet::new(), counted: self.room.kept.count() };
+        self.warm(reach.manifests.iter().map(|found| &*found.stored))?;
         for found in &reach.manifests {
             if let Some(facts) = self.facts(&found.stored)? {
                 for digest in &facts.blobs {

@@ -15,7 +15,7 @@ use super::index::{Entry, Index, PAYLOAD_DIGEST, REF_NAME};
 use super::layout::{Hold, Layout};
 use super::names::{Names, Place, is_made_of_digest};
 use super::page::Page;
-use super::reach::{Found, MAX_NESTING, Needed};
+use super::reach::{Found, MAX_NESTING};
 use crate::body::Body;
 use crate::error::{ApiError, Code};
 
@@ -258,38 +258,46 @@ impl Repository {
 
     /// Removes a tag, or a manifest with all its tags and what only it needed. Whether it was here.
     pub(crate) fn delete(&self, hold: &Hold, target: &Target) -> Result<bool, ApiError> {
-        self.layout.edit(hold, |before, index| match target {
+        let digest = match target {
+            Target::Digest(digest) => digest,
             Target::Tag(tag) => {
-                let names = self.layout.names(before)?;
-                let names = self.references(&names, tag);
-                Ok(names.iter().filter(|name| index.remove_ref(name)).count() > 0)
+                return self.layout.edit(hold, |before, index| {
+                    let names = self.layout.names(before)?;
+                    let names = self.references(&names, tag);
+                    Ok(names.iter().filter(|name| index.remove_ref(name)).count() > 0)
+                });
             }
-            Target::Digest(digest) => {
-                let Some(found) = self.layout.find(before, digest)? else { return Ok(false) };
-                let ours = |entry: &Entry| {
-                    let place = entry.ref_name().and_then(|name| Place::of(name).ok());
-                    let other = place.is_some_and(|place| !self.is_ours(&place));
-                    entry.digest() == Some(&found.stored)
-                        && (self.plain && self.name.is_none() || !other)
-                };
-                let candidates = self.layout.below(&found)?;
-                index.remove(ours);
-                self.sweep(index, &candidates)?;
-                Ok(true)
-            }
+        };
+        self.layout.edit_and_remove(hold, |before, index| {
+            let Some(found) = self.layout.find(before, digest)? else {
+                return Ok((false, Vec::new()));
+            };
+            let ours = |entry: &Entry| {
+                let place = entry.ref_name().and_then(|name| Place::of(name).ok());
+                let other = place.is_some_and(|place| !self.is_ours(&place));
+                entry.digest() == Some(&found.stored)
+                    && (self.plain && self.name.is_none() || !other)
+            };
+            let candidates = self.layout.below(&found)?;
+            index.remove(ours);
+            let needed = self.layout.needed(index)?;
+            let goes = candidates.iter().filter(|digest| !needed.contains(digest));
+            Ok((true, goes.cloned().collect()))
         })
     }
 
     /// Removes a blob that no manifest needs. Whether it was here.
     pub(crate) fn delete_blob(&self, hold: &Hold, digest: &Digest) -> Result<bool, ApiError> {
-        self.layout.edit(hold, |_, index| {
+        self.layout.edit_and_remove(hold, |_, index| {
             if self.layout.needed(index)?.contains(digest) {
                 return Err(ApiError::new(
                     Code::Unsupported,
                     "a manifest in this repository needs the blob",
                 ));
             }
-            Ok(self.layout.remove_blob(digest)?)
+            let is_there = self.layout.blob_size(digest)?.is_some();
+            let goes = is_there.then(|| digest.clone()).into_iter().collect();
+            Ok((is_there, goes))
         })
     }
 
@@ -320,8 +328,8 @@ impl Repository {
 
     fn check_whole(&self, index: &Arc<Index>, facts: &Facts) -> Result<(), ApiError> {
         let missing = |digest: &Digest| ApiError::new(Code::ManifestBlobUnknown, digest.as_str());
-        for digest in &facts.blobs {
-            self.layout.blob_size(digest)?.ok_or_else(|| missing(digest))?;
+        if let Some(digest) = self.layout.missing(&facts.blobs)? {
+            return Err(missing(&digest));
         }
         if facts.children.is_empty() {
             return Ok(());
@@ -353,15 +361,6 @@ impl Repository {
         }
         index
             .remove(|entry| entry.is_bare() && entry.digest().is_some_and(|d| covered.contains(d)));
-        Ok(())
-    }
-
-    /// Removes those candidates that no manifest of the index needs.
-    fn sweep(&self, index: &Index, candidates: &Needed) -> io::Result<()> {
-        let needed = self.layout.needed(index)?;
-        for digest in candidates.iter().filter(|digest| !needed.contains(digest)) {
-            self.layout.remove_blob(digest)?;
-        }
         Ok(())
     }
 }

@@ -61,6 +61,12 @@ pub(crate) enum Refusal {
          sixteenths of --max-memory)"
     )]
     Memory(u64),
+    /// Others write to a bucket all the time.
+    #[error("others are writing to this registry all the time")]
+    Crowded,
+    /// Uploads of others have all the memory that there is for them.
+    #[error("uploads use too much memory at the moment")]
+    Uploads,
     /// What a request needs is more than there is at the moment.
     #[error("indexes use too much memory at the moment")]
     Busy,
@@ -160,7 +166,7 @@ impl From<Refusal> for ApiError {
             Refusal::LongIndex(_) | Refusal::ManyManifests(_) | Refusal::Memory(_) => {
                 Code::TooLarge
             }
-            Refusal::Busy => Code::Busy,
+            Refusal::Busy | Refusal::Crowded | Refusal::Uploads => Code::Busy,
         };
         Self::new(code, refusal.to_string())
     }

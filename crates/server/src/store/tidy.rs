@@ -72,6 +72,10 @@ impl Store {
             let mut seen = HashSet::new();
             let mut sum: u64 = 0;
             self.each_layout(None, |path, layout| {
+                if let Some(bucket) = &layout.bucket {
+                    sum = sum.saturating_add(bucket.stored()?);
+                    return Ok(true);
+                }
                 sum = sum.saturating_add(footprint(path));
                 for folder in layout.filling()? {
                     for (name, kind) in folder.entries()? {
@@ -91,6 +95,11 @@ impl Store {
 
     fn tidy(&self) -> io::Result<()> {
         self.each_layout(None, |_, layout| {
+            if let Some(bucket) = &layout.bucket {
+                self.uploads.forget_idle(self.limits.abandoned);
+                bucket.tidy(self.limits.abandoned)?;
+                return Ok(true);
+            }
             let abandoned = self.uploads.remove_abandoned(layout, self.limits.abandoned)?;
             for folder in layout.shelves()?.iter().chain([&layout.folder]) {
                 remove_temporary(folder)?;

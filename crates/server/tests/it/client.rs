@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use skopeo_image::Digest;
-use skopeo_server::{Registry, ServerOptions};
+use skopeo_objects::{BucketUrl, Settings, Store, StoreOptions};
+use skopeo_server::{BucketOptions, Registry, ServerOptions};
+use skopeo_testkit::S3;
 use skopeo_testkit::rest::{BLOCKING, Rest, Working, rest};
 
 /// A registry in a thread of its own; it ends with this value.
@@ -17,6 +19,9 @@ pub(crate) struct Server {
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
     _folder: Option<tempfile::TempDir>,
+    /// What the bucket is in that is served, if it is one of the server's own.
+    pub(crate) store: Option<S3>,
+    is_in_bucket: bool,
 }
 
 impl Server {
@@ -29,7 +34,41 @@ impl Server {
         server
     }
 
+    /// Over a new bucket.
+    pub(crate) fn in_bucket() -> Self {
+        let store = S3::start();
+        let mut server = Self::over(&store);
+        server.store = Some(store);
+        server
+    }
+
+    /// Over the bucket of a store.
+    pub(crate) fn over(store: &S3) -> Self {
+        let mut options = ServerOptions::new("/");
+        options.bucket = Some(bucket(store));
+        Self::with(options)
+    }
+
+    /// Whether all repositories are in one layout.
+    pub(crate) fn is_in_bucket(&self) -> bool {
+        self.is_in_bucket
+    }
+
+    /// The text of the index in which a repository is.
+    pub(crate) fn index_of(&self, repository: &str) -> String {
+        match &self.store {
+            Some(store) => {
+                String::from_utf8(store.object("mirror/index.json").unwrap().into()).unwrap()
+            }
+            None => {
+                let path = self.root.join(repository).join("index.json");
+                fs_err::read_to_string(path).unwrap()
+            }
+        }
+    }
+
     pub(crate) fn with(options: ServerOptions) -> Self {
+        let is_in_bucket = options.bucket.is_some();
         let root = options.root.clone();
         let (started, address) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -38,7 +77,8 @@ impl Server {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.max_blocking_threads(BLOCKING).enable_all().build();
             runtime.unwrap().block_on(async {
-                let registry = Registry::open(options).unwrap();
+                let opened = tokio::task::spawn_blocking(|| Registry::open(options));
+                let registry = opened.await.unwrap().unwrap();
                 let serving = registry.listen("127.0.0.1:0").await.unwrap();
                 started.send(serving.address()).unwrap();
                 let working = Working::default();
@@ -47,10 +87,12 @@ impl Server {
                     () = observer.tell(&working) => {}
                 }
                 serving.stop().await;
+                registry.settle().await;
             });
         });
         let address = address.recv().unwrap();
-        Self { address, root, rest, stop: Some(stop), thread: Some(thread), _folder: None }
+        let (stop, thread) = (Some(stop), Some(thread));
+        Self { address, root, rest, stop, thread, _folder: None, store: None, is_in_bucket }
     }
 
     /// The folder as it lies there when nothing is in work any more, also nothing that clients have
@@ -116,6 +158,30 @@ impl Drop for Server {
         let _ = self.stop.take().unwrap().send(());
         self.thread.take().unwrap().join().unwrap();
     }
+}
+
+/// The layout `mirror` in the bucket of a store.
+pub(crate) fn bucket(store: &S3) -> BucketOptions {
+    // What makes clients of HTTP wants to know it even where there is no TLS.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut settings = Settings::new();
+    for (name, value) in store.environment() {
+        settings.set(&name.to_ascii_lowercase(), value);
+    }
+    let options = StoreOptions {
+        settings,
+        credentials: None,
+        http: reqwest::Client::new(),
+        metadata: reqwest::Client::new(),
+        idle: Duration::from_secs(60),
+        user_agent: "test".into(),
+        retries: 2,
+        dead_after: Duration::from_secs(120),
+    };
+    let place = BucketUrl::parse("s3://bucket/mirror").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = runtime.block_on(Store::open(&place, &options)).unwrap();
+    BucketOptions { store, upload_memory: 96 << 20 }
 }
 
 /// A request on a connection of its own.

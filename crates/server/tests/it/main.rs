@@ -3,6 +3,7 @@
 
 mod access;
 mod attacks;
+mod bucket;
 mod client;
 mod conformance;
 mod empty;

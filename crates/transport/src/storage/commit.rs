@@ -130,7 +130,8 @@ fn put_layers(
                     }
                     // Another image of the run has brought it into the store.
                     None => {
-                        let there = store.layers_by_diff_digest(diff).map_err(StorageError::Store)?;
+                        let there =
+                            store.layers_by_diff_digest(diff).map_err(StorageError::Store)?;
                         let there = there.into_iter().next();
                         let there = there.ok_or_else(|| Error::Vanished(blob.clone()))?;
                         put_again(store, &there, parent, diff).map_err(add)?

@@ -1,110 +1,46 @@
-//! A layout in a bucket, served as it is by and by: nothing of it is on this machine.
+//! A layout in a bucket: a registry that keeps nothing on this machine.
 
-use std::io;
+use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use http::{Request, Response};
-use hyper::body::Incoming;
-use skopeo_server::{Body, Handler, Registry, ServerOptions, Serving};
-use skopeo_transport::{CollectionKind, Options};
-use tokio::task::{JoinHandle, spawn_blocking};
-use tracing::{info, warn};
+use skopeo_blob::FileError;
+use skopeo_image::ErrorClass;
+use skopeo_server::{BucketOptions, Error, Memory, Registry, ServerOptions};
+use tokio::task::spawn_blocking;
 
-use super::images::Images;
 use crate::app::App;
+use crate::exit::Classed;
 
-/// How often the index is looked at. It is read when what is known of it is a minute old.
-const PAUSE: Duration = Duration::from_secs(30);
-
-/// The registry of what was in the bucket when it was last looked at.
-#[derive(Clone, Debug)]
-pub(super) struct Live(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    url: String,
-    images: Options,
-    server: ServerOptions,
-    current: RwLock<(Registry, Arc<Images>)>,
-}
-
-impl Live {
-    /// Reads what is in the bucket.
-    ///
-    /// # Errors
-    /// If it cannot be read, or holds no layout.
-    pub(super) async fn open(app: &App, url: &str, mut server: ServerOptions) -> Result<Self> {
-        // Nothing lies in a folder here, and none is looked into.
-        server.root = PathBuf::from("/");
-        server.read_only = true;
-        server.storage.max_storage = None;
-        let images = app.plain_options();
-        let read = read(url, &images).await?;
-        let registry = registry(&server, &read).await?;
-        let current = RwLock::new((registry, read));
-        Ok(Self(Arc::new(Inner { url: url.to_owned(), images, server, current })))
-    }
-
-    /// Listens on an address.
-    ///
-    /// # Errors
-    /// If that cannot be.
-    pub(super) async fn listen(&self, address: &str) -> Result<Serving> {
-        let (tls, limits) = (self.0.server.tls.clone(), self.0.server.limits.clone());
-        let listener = skopeo_server::bind(address).await?;
-        Ok(skopeo_server::serve(listener, tls, limits, self.clone())?)
-    }
-
-    /// The registry as it is now.
-    pub(super) fn registry(&self) -> Registry {
-        self.0.current.read().unwrap_or_else(PoisonError::into_inner).0.clone()
-    }
-
-    /// Looks again and again whether others have written to the bucket, until it is aborted.
-    pub(super) fn keep_fresh(&self) -> JoinHandle<()> {
-        let live = self.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(PAUSE).await;
-                if let Err(error) = live.refresh().await {
-                    warn!("Looking at {}: {error:#}; what was there before is served", live.0.url);
-                }
-            }
-        })
-    }
-
-    async fn refresh(&self) -> Result<()> {
-        let read = read(&self.0.url, &self.0.images).await?;
-        let is_same = {
-            let current = self.0.current.read().unwrap_or_else(PoisonError::into_inner);
-            current.1.is_same(&read)
-        };
-        if !is_same {
-            let registry = registry(&self.0.server, &read).await?;
-            let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
-            *current = (registry, read);
-            info!("Others have written to {}", self.0.url);
+/// Opens the layout in a bucket. Three eighths of the memory are for what clients upload, on its way
+/// to the store.
+///
+/// # Errors
+/// If it cannot be read, or holds no layout and is not to be made.
+pub(super) async fn open(app: &App, url: &str, mut server: ServerOptions) -> Result<Registry> {
+    let serving = || format!("serving {url}");
+    let options = app.plain_options();
+    let store = skopeo_transport::bucket_store(url, &options).await.with_context(serving)?;
+    let memory = server.limits.memory.bytes();
+    let upload_memory = (memory / 8).saturating_mul(3);
+    let rest = memory.saturating_sub(upload_memory);
+    server.limits.memory = Memory::new(u64::try_from(rest).unwrap_or(u64::MAX));
+    server.bucket = Some(BucketOptions { store, upload_memory });
+    // Nothing is in a folder here, and none is looked into.
+    server.root = PathBuf::from("/");
+    let create = server.create;
+    match spawn_blocking(move || Registry::open(server)).await? {
+        Err(Error::Io(error)) if error.kind() == ErrorKind::NotFound && !create => {
+            Err(missing(url, &error).into())
         }
-        Ok(())
+        opened => opened.with_context(serving),
     }
 }
 
-async fn read(url: &str, options: &Options) -> Result<Arc<Images>> {
-    let images = Images::read(&[CollectionKind::Oci], url, options.clone()).await;
-    images.map(Arc::new).with_context(|| format!("serving {url}"))
-}
-
-async fn registry(server: &ServerOptions, images: &Arc<Images>) -> Result<Registry> {
-    let mut options = server.clone();
-    options.content = Some(images.clone());
-    Ok(spawn_blocking(move || Registry::open(options)).await??)
-}
-
-impl Handler for Live {
-    async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Body>> {
-        Ok(self.registry().respond(request).await)
+fn missing(url: &str, error: &FileError) -> Classed {
+    Classed {
+        class: ErrorClass::NotFound,
+        sentence: format!("serving {url}: {error}"),
+        hint: Some("use --create to make a layout there".to_owned()),
     }
 }

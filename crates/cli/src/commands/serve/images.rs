@@ -5,7 +5,6 @@ use std::{fmt, io};
 
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use serde_json::json;
 use skopeo_blob::{Blob, ByteStream};
 use skopeo_image::number::wide;
@@ -13,9 +12,6 @@ use skopeo_image::{Descriptor, Digest, Links, RawManifest, Which};
 use skopeo_server::Content;
 use skopeo_transport::{CollectionKind, Held, ImageName, Options, Source};
 use tokio::runtime::Handle;
-
-/// How many images are looked into at once where each request takes its time.
-const AT_ONCE: usize = 16;
 
 /// The images of a place. Manifests are kept, blobs are read when they are asked for.
 pub(super) struct Images {
@@ -40,11 +36,6 @@ impl Images {
     ) -> Result<Self> {
         let mut wrong = None;
         for kind in kinds {
-            if skopeo_transport::is_bucket(place) {
-                let held = skopeo_transport::held(*kind, place, &options).await?;
-                warm(&held, &options).await;
-                return Self::of(held, &options).await;
-            }
             match skopeo_transport::held(*kind, place, &options).await {
                 Ok(held) => return Self::of(held, &options).await,
                 Err(error) => wrong = wrong.or(Some(error)),
@@ -102,32 +93,10 @@ impl Images {
     }
 }
 
-/// Reads the manifests of images over a line with a long way, many at once. What cannot be read is
-/// told when it is read in turn.
-async fn warm(held: &[Held], options: &Options) {
-    let all: Vec<_> = held.iter().map(|held| (held.name.clone(), options.clone())).collect();
-    let read = stream::iter(all).map(|(name, options)| async move {
-        let source = skopeo_transport::open(&name, &options).await.ok()?;
-        let top = source.manifest(&Which::Top).await.ok()?;
-        for child in Links::parse(&top).ok()?.manifests {
-            let _ = source.manifest(&Which::Instance(child.digest)).await;
-        }
-        Some(())
-    });
-    read.buffer_unordered(AT_ONCE).for_each(|_| async {}).await;
-}
-
 /// An instance of a list, if it is there.
 async fn instance(source: &dyn Source, child: &Descriptor) -> Option<RawManifest> {
     let manifest = source.manifest(&Which::Instance(child.digest.clone())).await.ok()?;
     Some(RawManifest::new(Some(child.media_type.clone()), manifest.bytes))
-}
-
-impl Images {
-    /// Whether the same images are there.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.index == other.index
-    }
 }
 
 impl Content for Images {

@@ -46,19 +46,6 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         // Before anybody can know that there is something to end.
         let signals = Signals::listen()?;
         let place = Place::of(folder, flags.create)?;
-        if let Place::Bucket(url) = &place {
-            let live = bucket::Live::open(app, url, options).await?;
-            let serving = live.listen(&listen).await?;
-            let address = serving.address();
-            print(format!("Serving {folder} on {scheme}://{address}\n"))?;
-            warn_of_strangers(&flags, folder, address, false);
-            tell(&live.registry()).await?;
-            let refreshed = live.keep_fresh();
-            let _ = signals.wait().await;
-            refreshed.abort();
-            serving.stop().await;
-            return Ok(());
-        }
         let (registry, is_writable) = open(app, folder, &place, options).await?;
         let serving = registry.listen(&listen).await?;
         let address = serving.address();
@@ -68,6 +55,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         // That the user ends it is how it ends.
         let _ = signals.wait().await;
         serving.stop().await;
+        registry.settle().await;
         Ok(())
     })
 }
@@ -114,6 +102,9 @@ async fn open(
         return Ok((Registry::open(options)?, false));
     }
     let is_writable = !options.read_only;
+    if let Place::Bucket(url) = place {
+        return Ok((bucket::open(app, url, options).await?, is_writable));
+    }
     Ok((spawn_blocking(move || Registry::open(options)).await??, is_writable))
 }
 

@@ -37,11 +37,7 @@ impl Place {
     pub(super) fn of(argument: &str, create: bool) -> Result<Self> {
         let bucket = argument.strip_prefix("oci:").unwrap_or(argument);
         if skopeo_transport::is_bucket(bucket) {
-            return if create {
-                Err(not_made(bucket).into())
-            } else {
-                Ok(Self::Bucket(bucket.to_owned()))
-            };
+            return Ok(Self::Bucket(bucket.to_owned()));
         }
         for kind in [CollectionKind::OciArchive, CollectionKind::DockerArchive, CollectionKind::Dir]
         {
@@ -84,14 +80,6 @@ impl Place {
 fn transport_of(argument: &str) -> Option<&str> {
     let (transport, _) = argument.split_once(':')?;
     skopeo_transport::find(transport).map(|transport| transport.name)
-}
-
-fn not_made(bucket: &str) -> Classed {
-    Classed {
-        class: ErrorClass::Unsupported,
-        sentence: format!("serving {bucket}: what is in a bucket is served read-only"),
-        hint: Some(format!("leave --create out; copy and sync write to oci:{bucket}")),
-    }
 }
 
 fn missing(argument: &str) -> Classed {

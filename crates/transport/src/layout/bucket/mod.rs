@@ -53,6 +53,11 @@ pub(crate) async fn digest(name: &BucketName, options: &Options) -> Result<Diges
     Ok(index.entry(index.find(name.entry())?)?.descriptor()?.digest)
 }
 
+/// The store of a place, for who knows layouts itself.
+pub(crate) async fn store(place: &str, options: &Options) -> Result<skopeo_objects::Store, Error> {
+    opening::store(BucketName::of_all(place)?.url(), options).await
+}
+
 /// What the images of a layout are called, in the order of its index.
 pub(crate) async fn names(name: &BucketName, options: &Options) -> Result<Vec<String>, Error> {
     Ok(opening::bucket(name.url(), options).await?.index().await?.names())

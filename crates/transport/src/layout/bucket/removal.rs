@@ -112,7 +112,13 @@ async fn remove_under(
         })
         .await?;
         let before = if conditional { Before::This(version) } else { Before::Anything };
-        let text = Bytes::from(index.encode());
+        let mut text = index.encode();
+        if !goes.is_empty() {
+            // Most stores make the version of the content, which may stay. Who has read this index
+            // and looked for one of the blobs must not be able to replace it.
+            text.resize(text.len().saturating_add(fastrand::usize(1..=64)), b' ');
+        }
+        let text = Bytes::from(text);
         // The name goes first: ended in between, blobs may be left over but none is missing.
         match lease.during(store.replace(INDEX, text, &before)).await? {
             Replaced::Written(version) => {
