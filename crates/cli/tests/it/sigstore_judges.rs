@@ -166,8 +166,7 @@ fn the_party_believes_our_bundles() {
     let by_key = policy(&home, &by_key);
     at_home(&home, &["--policy", &by_key, "copy", "dir:d", "dir:e"]).success();
 
-    // Its authority certifies addresses of pages only, which no policy can ask for: all else of the
-    // certificate and of the log is good.
+    // Its authority certifies addresses of pages only, which the original's policies cannot ask for.
     let claims = "eyJzdWIiOiJkZXYifQ";
     home.write(
         "work/params",
@@ -176,15 +175,20 @@ fn the_party_believes_our_bundles() {
     at_home(&home, &[&SIGN[..], &["oci:layout:x", "dir:f"]].concat()).success();
     fs_err::write(home.path("work/b.json"), bundle(&home, "f")).unwrap();
     judge.run(&home, &["verify", "root.json", "b.json", "key.pub"]).success();
-    let fulcio = json!({
-        "type": "sigstoreSigned", "bundleIdentity": "digestOnly",
-        "rekorPublicKeyPath": path("root.json"),
-        "fulcio": {
-            "caPath": path("root.json"), "oidcIssuer": "https://issuer.example.com",
-            "subjectEmail": "dev@example.com",
-        },
-    });
-    let fulcio = policy(&home, &fulcio);
+    let fulcio = |member: &str, subject: &str| {
+        let requirement = json!({
+            "type": "sigstoreSigned", "bundleIdentity": "digestOnly",
+            "rekorPublicKeyPath": path("root.json"),
+            "fulcio": {
+                "caPath": path("root.json"), "oidcIssuer": "https://issuer.example.com",
+                member: subject,
+            },
+        });
+        policy(&home, &requirement)
+    };
+    let page = fulcio("subjectURI", "https://example.com/dev");
+    at_home(&home, &["--policy", &page, "copy", "dir:f", "dir:h"]).success();
+    let fulcio = fulcio("subjectEmail", "dev@example.com");
     let refused = at_home(&home, &["--policy", &fulcio, "copy", "dir:f", "dir:g"]).failure(1);
     let sentence =
         "Source image rejected: bundle: Required email \"dev@example.com\" not found (got [])";

@@ -14,7 +14,7 @@ use tracing::debug;
 
 pub use identity::SignedIdentity;
 pub use requirement::{Requirement, SignedBy, SignedByKeys};
-pub use sigstore::{BundleIdentity, Bundles, Fulcio, Key, Keys, Pki, SigstoreSigned};
+pub use sigstore::{BundleIdentity, Bundles, Fulcio, Key, Keys, Pki, SigstoreSigned, Subject};
 
 use crate::PolicyError;
 use crate::machine::{Machine, Memory, Nowhere};

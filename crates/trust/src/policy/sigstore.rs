@@ -65,7 +65,18 @@ pub struct Fulcio {
     /// Who told Fulcio who it was.
     pub oidc_issuer: String,
     /// Who it was.
-    pub subject_email: String,
+    pub subject: Subject,
+}
+
+/// To whom Fulcio gave a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// Whoever has this address.
+    Email(String),
+    /// What has this URI, as jobs of CI have: a member of ours.
+    Uri(String),
+    /// What has a URI that begins so: a member of ours.
+    UriPrefix(String),
 }
 
 /// Certificates of another authority that are trusted.
@@ -158,13 +169,28 @@ impl Fulcio {
         let mut fields = Fields::parse(raw)?;
         let ca = key(&mut fields, "caPath", "caData")?;
         let issuer = fields.text("oidcIssuer")?;
-        let email = fields.text("subjectEmail")?;
+        let subjects = [
+            fields.text("subjectEmail")?.map(Subject::Email),
+            fields.text("subjectURI")?.map(Subject::Uri),
+            fields.text("subjectURIPrefix")?.map(Subject::UriPrefix),
+        ];
         fields.finish()?;
-        Ok(Self {
-            ca: ca.ok_or("At least one of caPath and caData must be specified")?,
-            oidc_issuer: issuer.ok_or("oidcIssuer not specified")?,
-            subject_email: email.ok_or("subjectEmail not specified")?,
-        })
+        let ca = ca.ok_or("At least one of caPath and caData must be specified")?;
+        let oidc_issuer = issuer.ok_or("oidcIssuer not specified")?;
+        let mut subjects = subjects.into_iter().flatten();
+        let subject = subjects.next().ok_or("subjectEmail not specified")?;
+        if subjects.next().is_some() {
+            return Err(
+                "only one of subjectEmail, subjectURI and subjectURIPrefix can be used".into()
+            );
+        }
+        // Otherwise one for `/team` would be met by `/team-of-others`.
+        if let Subject::UriPrefix(prefix) = &subject
+            && !prefix.ends_with(['/', '@'])
+        {
+            return Err(format!("subjectURIPrefix {prefix:?} must end with / or @").into());
+        }
+        Ok(Self { ca, oidc_issuer, subject })
     }
 }
 

@@ -169,6 +169,22 @@ fn sigstore_requirements() {
         ),
         (r#""fulcio":{"caPath":"/c","subjectEmail":"e"}"#, "oidcIssuer not specified"),
         (r#""fulcio":{"caPath":"/c","oidcIssuer":"i"}"#, "subjectEmail not specified"),
+        (
+            r#""fulcio":{"caPath":"/c","oidcIssuer":"i","subjectURI":"u"},"rekorPublicKeyPath":"/r""#,
+            "",
+        ),
+        (
+            r#""fulcio":{"caPath":"/c","oidcIssuer":"i","subjectURIPrefix":"https://u/a@"},"rekorPublicKeyPath":"/r""#,
+            "",
+        ),
+        (
+            r#""fulcio":{"caPath":"/c","oidcIssuer":"i","subjectURIPrefix":"https://u/a"}"#,
+            "subjectURIPrefix \"https://u/a\" must end with / or @",
+        ),
+        (
+            r#""fulcio":{"caPath":"/c","oidcIssuer":"i","subjectEmail":"e","subjectURI":"u"}"#,
+            "only one of subjectEmail, subjectURI and subjectURIPrefix can be used",
+        ),
         (r#""fulcio":{"nonsense":1}"#, r#"Unknown key "nonsense""#),
         ("PKI", ""),
         (

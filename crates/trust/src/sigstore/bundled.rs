@@ -221,10 +221,7 @@ impl TrustRoot {
                         &above,
                         then,
                         true,
-                        |certificate| {
-                            let (issuer, email) = (&fulcio.oidc_issuer, &fulcio.subject_email);
-                            certificate::require_identity(certificate, issuer, email)
-                        },
+                        |certificate| certificate::require_identity(certificate, fulcio),
                     ),
                     Signers::Keys(_) => {
                         Err("it is signed with a certificate, not with a key".to_owned())

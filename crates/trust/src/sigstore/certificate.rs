@@ -6,6 +6,7 @@ use skopeo_x509::{self as x509, Certificate, Purpose, Roots, der};
 use super::pem;
 use super::public_key::PublicKey;
 use super::validity::Validity;
+use crate::policy::{Fulcio, Subject};
 
 /// `subjectAltName`: it decides, whatever is in it.
 const ALTERNATIVE_NAMES: &str = "2.5.29.17";
@@ -137,17 +138,38 @@ pub(super) fn verify_der(
     Err(format!("veryfing leaf certificate failed: {because}"))
 }
 
-/// Refuses a certificate that Fulcio did not give to this address on the word of this issuer.
+/// Refuses a certificate that Fulcio did not give to this subject on the word of this issuer.
 pub(super) fn require_identity(
     certificate: &Certificate<'_>,
-    issuer: &str,
-    email: &str,
+    wanted: &Fulcio,
 ) -> Result<(), String> {
     let found = issuer_of(certificate)?;
-    if found != issuer {
+    if found != wanted.oidc_issuer {
         return Err(format!("Unexpected Fulcio OIDC issuer {found:?}"));
     }
-    require_email(certificate, email)
+    let uris = &certificate.names.uris;
+    match &wanted.subject {
+        Subject::Email(email) => require_email(certificate, email),
+        Subject::Uri(uri) if uris.contains(&uri.as_str()) => Ok(()),
+        Subject::UriPrefix(prefix) if uris.iter().any(|it| is_below(it, prefix)) => Ok(()),
+        Subject::Uri(uri) => {
+            Err(format!("Required URI {uri:?} not found (got [{}])", quoted(uris)))
+        }
+        Subject::UriPrefix(prefix) => Err(format!(
+            "Required URI that begins with {prefix:?} not found (got [{}])",
+            quoted(uris)
+        )),
+    }
+}
+
+/// Whether a URI begins so, and does not go up again behind that.
+fn is_below(uri: &str, prefix: &str) -> bool {
+    uri.strip_prefix(prefix)
+        .is_some_and(|rest| rest.split('/').all(|part| part != ".." && part != "."))
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(" ")
 }
 
 /// Refuses a certificate that is not this address's.
@@ -156,8 +178,7 @@ pub(super) fn require_email(certificate: &Certificate<'_>, email: &str) -> Resul
     if found.contains(&email) {
         return Ok(());
     }
-    let found: Vec<String> = found.iter().map(|it| format!("{it:?}")).collect();
-    Err(format!("Required email {email:?} not found (got [{}])", found.join(" ")))
+    Err(format!("Required email {email:?} not found (got [{}])", quoted(found)))
 }
 
 /// Refuses a certificate that is not this host's.

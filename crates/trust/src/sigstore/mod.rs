@@ -210,11 +210,7 @@ impl TrustRoot {
                 )
                 .map_err(invalid)?;
                 let key = certificate::verify(authorities, shown, then, true, |certificate| {
-                    certificate::require_identity(
-                        certificate,
-                        &fulcio.oidc_issuer,
-                        &fulcio.subject_email,
-                    )
+                    certificate::require_identity(certificate, fulcio)
                 });
                 key.map(|key| vec![key]).map_err(invalid)
             }

@@ -422,6 +422,38 @@ fn judgements() {
         FULCIO,
         &[Parts::by(&other, &nobody).logged(&cast.log, BOTH).signature()],
     );
+    let job = cast.root.certify(|it| {
+        let uri = "https://git.example.com/team/app/.ci/release.yml@refs/tags/1";
+        it.subject_alt_names = vec![rcgen::SanType::URI(uri.try_into().unwrap())];
+    });
+    let job = Parts::by(&job, &nobody).logged(&cast.log, BOTH).signature();
+    rows.row("fulcio: a job, an address is wanted", FULCIO, &[job.clone()]);
+    for (name, wanted) in [
+        ("subjectURI", "https://git.example.com/team/app/.ci/release.yml@refs/tags/1"),
+        ("subjectURI", "https://git.example.com/team/app/.ci/release.yml@refs/tags/2"),
+        ("subjectURI", "https://git.example.com/team/"),
+        ("subjectURIPrefix", "https://git.example.com/team/app/.ci/release.yml@"),
+        ("subjectURIPrefix", "https://git.example.com/team/"),
+        ("subjectURIPrefix", "https://git.example.com/other/"),
+        ("subjectURIPrefix", "git.example.com/team/"),
+    ] {
+        let wanted = format!(r#""{name}":"{wanted}""#);
+        let requirement = FULCIO.replace(r#""subjectEmail":"dev@example.com""#, &wanted);
+        rows.row(&format!("fulcio: a job, {wanted}"), &requirement, &[job.clone()]);
+        if name == "subjectURI" {
+            let address = usual.clone().logged(&cast.log, BOTH).signature();
+            rows.row(&format!("fulcio: an address, {wanted}"), &requirement, &[address]);
+        }
+    }
+    for uri in ["https://git.example.com/team/../evil/x", "https://git.example.com/team/./x"] {
+        let up = cast.root.certify(|it| {
+            it.subject_alt_names = vec![rcgen::SanType::URI(uri.try_into().unwrap())];
+        });
+        let up = Parts::by(&up, &nobody).logged(&cast.log, BOTH).signature();
+        let wanted = r#""subjectURIPrefix":"https://git.example.com/team/""#;
+        let requirement = FULCIO.replace(r#""subjectEmail":"dev@example.com""#, wanted);
+        rows.row(&format!("fulcio: {uri}"), &requirement, &[up]);
+    }
     let mut mixed = Parts::by_key(&cast.other, &nobody);
     mixed.signer = usual.signer.clone();
     mixed.pem = usual.pem.clone();
