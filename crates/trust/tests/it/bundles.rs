@@ -427,7 +427,7 @@ fn judgements() {
         it.subject_alt_names = vec![rcgen::SanType::URI(uri.try_into().unwrap())];
     });
     let job = Parts::by(&job, &nobody).logged(&cast.log, BOTH).signature();
-    rows.row("fulcio: a job, an address is wanted", FULCIO, &[job.clone()]);
+    rows.row("fulcio: a job, an address is wanted", FULCIO, std::slice::from_ref(&job));
     for (name, wanted) in [
         ("subjectURI", "https://git.example.com/team/app/.ci/release.yml@refs/tags/1"),
         ("subjectURI", "https://git.example.com/team/app/.ci/release.yml@refs/tags/2"),
@@ -439,7 +439,7 @@ fn judgements() {
     ] {
         let wanted = format!(r#""{name}":"{wanted}""#);
         let requirement = FULCIO.replace(r#""subjectEmail":"dev@example.com""#, &wanted);
-        rows.row(&format!("fulcio: a job, {wanted}"), &requirement, &[job.clone()]);
+        rows.row(&format!("fulcio: a job, {wanted}"), &requirement, std::slice::from_ref(&job));
         if name == "subjectURI" {
             let address = usual.clone().logged(&cast.log, BOTH).signature();
             rows.row(&format!("fulcio: an address, {wanted}"), &requirement, &[address]);
