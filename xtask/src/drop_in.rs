@@ -60,6 +60,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let policy = "{\"default\": [{\"type\": \"insecureAcceptAnything\"}]}";
     fs::write(place.join("home/.config/containers/policy.json"), policy)?;
     fs::write(place.join("users"), USERS)?;
+    // A store of its own for who builds images.
+    let stores = place.join("storage.conf");
+    let (graph, run) = (place.join("store"), place.join("store-run"));
+    let text = format!("[storage]\ndriver = \"vfs\"\ngraphroot = {graph:?}\nrunroot = {run:?}\n");
+    fs::write(&stores, text)?;
     let path = env::var_os("PATH").unwrap_or_default();
     let paths = std::iter::once(place.join("bin")).chain(env::split_paths(&path));
     let paths = env::join_paths(paths)?;
@@ -68,7 +73,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         command.args(words).current_dir(place.join("work")).env("PATH", &paths);
         command.env("HOME", place.join("home")).env("XDG_RUNTIME_DIR", place.join("run"));
         command.env("XDG_CONFIG_HOME", place.join("home/.config"));
-        command.env("CONTAINERS_REGISTRIES_CONF", &conf);
+        command.env("CONTAINERS_REGISTRIES_CONF", &conf).env("CONTAINERS_STORAGE_CONF", &stores);
         command
     };
     let words =
