@@ -8,7 +8,7 @@ use skopeo_trust::{Admitted, Policy};
 
 use crate::job::Job;
 use crate::request::SourceSignatures;
-use crate::{Error, Event, Request};
+use crate::{Error, Event, ImageEvent, IndexEvent, Request, SourceError};
 
 /// An image that may be copied, and the signatures that go with it.
 pub(crate) struct Welcome {
@@ -28,21 +28,27 @@ pub(crate) async fn fetch(job: &Job<'_>, which: &Which) -> Result<RawManifest, E
     let manifest = job.source.manifest(which).await.map_err(|source| match which {
         // The words of the original, which reads files later than it asks registries.
         Which::Top if matches!(source, TransportError::Io(_)) => {
-            Error::SourceManifest { name: name.to_string(), source: source.into() }
+            Error::Source(SourceError::ManifestFile {
+                name: name.to_string(),
+                source: source.into(),
+            })
         }
-        Which::Top => Error::Source { name: name.to_string(), source: source.into() },
-        Which::Instance(digest) => Error::Instance {
+        Which::Top => {
+            Error::Source(SourceError::Open { name: name.to_string(), source: source.into() })
+        }
+        Which::Instance(digest) => Error::Source(SourceError::Instance {
             digest: digest.clone(),
             name: name.to_string(),
             source: source.into(),
-        },
+        }),
     })?;
     if let Which::Instance(digest) = which {
         let matches = manifest.has_digest(digest);
-        let matches =
-            matches.map_err(|source| Error::Manifest { name: name.to_string(), source })?;
+        let matches = matches.map_err(|source| {
+            Error::Source(SourceError::Manifest { name: name.to_string(), source })
+        })?;
         if !matches {
-            return Err(Error::ManifestMismatch(digest.clone()));
+            return Err(Error::Source(SourceError::DigestMismatch(digest.clone())));
         }
     }
     job.session.lists().learn(&manifest);
@@ -62,13 +68,16 @@ pub(crate) async fn admit(
     if keep || !job.policy.accepts_unsigned(&scope) {
         signatures = read_signatures(job.source, job.policy, &manifest, which)
             .await
-            .map_err(|error| Error::ReadSignatures(error.into()))?;
+            .map_err(|error| Error::Source(SourceError::Signatures(error.into())))?;
     }
-    let admitted = job.policy.admit(&scope, manifest, &signatures).map_err(Error::Rejected)?;
+    let admitted = job
+        .policy
+        .admit(&scope, manifest, &signatures)
+        .map_err(|it| Error::Source(SourceError::Rejected(it)))?;
     if keep {
-        job.session.emit(Event::GettingSignatures);
+        job.session.emit(Event::Image(ImageEvent::GettingSignatures));
         if !signatures.is_empty() {
-            job.session.emit(Event::CheckingSignatures);
+            job.session.emit(Event::Image(ImageEvent::CheckingSignatures));
         }
     } else {
         signatures.clear();
@@ -86,7 +95,7 @@ pub(crate) async fn layers(
     job.source
         .layers(manifest, which)
         .await
-        .map_err(|source| Error::Source { name: name(), source: source.into() })
+        .map_err(|source| Error::Source(SourceError::Open { name: name(), source: source.into() }))
 }
 
 /// The signatures that a manifest is judged by: those that lie beside it, and bundles that hang on
@@ -120,12 +129,12 @@ pub(crate) async fn list_signatures(
     if job.request.signatures != SourceSignatures::Keep {
         return Ok(Vec::new());
     }
-    job.session.emit(Event::GettingListSignatures);
+    job.session.emit(Event::Index(IndexEvent::GettingSignatures));
     let signatures = read_signatures(job.source, job.policy, manifest, which)
         .await
-        .map_err(|error| Error::ReadSignatures(error.into()))?;
+        .map_err(|error| Error::Source(SourceError::Signatures(error.into())))?;
     if !signatures.is_empty() {
-        job.session.emit(Event::CheckingListSignatures);
+        job.session.emit(Event::Index(IndexEvent::CheckingSignatures));
     }
     Ok(signatures)
 }
@@ -133,5 +142,7 @@ pub(crate) async fn list_signatures(
 /// Returns the digest of a manifest of the source.
 pub(crate) fn digest_of(job: &Job<'_>, manifest: &RawManifest) -> Result<Digest, Error> {
     let name = job.source.name();
-    manifest.digest().map_err(|source| Error::Manifest { name: name.to_string(), source })
+    manifest
+        .digest()
+        .map_err(|source| Error::Source(SourceError::Manifest { name: name.to_string(), source }))
 }

@@ -20,7 +20,7 @@ use crate::item::Item;
 use crate::job::{Execution, Job};
 use crate::plan::ImagePlan;
 use crate::transfer::{self, TransferredBlobs};
-use crate::{Error, Event};
+use crate::{Error, Event, ImageEvent, IndexEvent, WriteError};
 
 /// Writes an image whose layers are there.
 pub(crate) async fn write_image(
@@ -54,14 +54,16 @@ pub(crate) async fn write_image(
         class = error.class();
         attempts.push(format!("{to}({})", sentence(&error)));
     }
-    Err(Error::NoType { attempts: attempts.join(", "), transient, class })
+    Err(Error::Write(WriteError::NoType { attempts: attempts.join(", "), transient, class }))
 }
 
 /// Whether the kind of manifest is what is wrong.
 fn another_may_do(error: &Error) -> bool {
     match error {
-        Error::WriteManifest(error) => matches!(**error, PutManifestError::TypeRejected { .. }),
-        Error::Convert(error) => error.is_compression_incompatible(),
+        Error::Write(WriteError::Manifest(error)) => {
+            matches!(**error, PutManifestError::TypeRejected { .. })
+        }
+        Error::Write(WriteError::Convert(error)) => error.is_compression_incompatible(),
         _ => false,
     }
 }
@@ -121,9 +123,9 @@ async fn try_type(
             (manifest, digest)
         }
     };
-    run.job.session.emit(Event::WritingManifest);
+    run.job.session.emit(Event::Image(ImageEvent::WritingManifest));
     let put = run.destination.put_manifest(&manifest, &place.which(&digest)).await;
-    put.map_err(|error| Error::WriteManifest(error.into()))?;
+    put.map_err(|error| Error::Write(WriteError::Manifest(error.into())))?;
     Ok((manifest, digest))
 }
 
@@ -162,11 +164,11 @@ async fn store_signatures(
     if signatures.is_empty() {
         return Ok(());
     }
-    run.job.session.emit(Event::StoringSignatures);
+    run.job.session.emit(Event::Image(ImageEvent::StoringSignatures));
     run.destination
         .put_signatures(signatures, which)
         .await
-        .map_err(|error| Error::WriteSignatures(error.into()))
+        .map_err(|error| Error::Write(WriteError::Signatures(error.into())))
 }
 
 /// Writes a list whose instances are there.
@@ -183,7 +185,7 @@ pub(crate) async fn write_list(
     }
     let host = &run.job.request.host;
     let candidates = assemble::lists(plan, &list.manifest, entries, host)?;
-    run.job.session.emit(Event::WritingList);
+    run.job.session.emit(Event::Index(IndexEvent::Writing));
     let mut attempts = Vec::new();
     let mut transient = false;
     let mut class = None;
@@ -196,10 +198,10 @@ pub(crate) async fn write_list(
         let error = match run.destination.put_manifest(manifest, &which).await {
             Ok(()) => {
                 let signatures = run.job.signed(manifest, &list.signatures).await?;
-                run.job.session.emit(Event::StoringListSignatures);
+                run.job.session.emit(Event::Index(IndexEvent::StoringSignatures));
                 if !signatures.is_empty() {
                     let put = run.destination.put_signatures(&signatures, &which).await;
-                    put.map_err(|error| Error::WriteSignatures(error.into()))?;
+                    put.map_err(|error| Error::Write(WriteError::Signatures(error.into())))?;
                 }
                 let manifest = manifest.clone();
                 return Ok(Written { manifest, digest, compressions: Vec::new() });
@@ -217,11 +219,11 @@ pub(crate) async fn write_list(
             break;
         }
     }
-    Err(Error::NoListType { attempts: attempts.join(", "), transient, class })
+    Err(Error::Write(WriteError::NoIndexType { attempts: attempts.join(", "), transient, class }))
 }
 
 /// Tells that what has that digest at the source is written.
 pub(crate) fn emit_done(job: &Job<'_>, source: Digest, written: &Written) {
     let (digest, media_type) = (written.digest.clone(), written.manifest.media_type.clone());
-    job.session.emit(Event::ImageDone { source, digest, media_type });
+    job.session.emit(Event::Image(ImageEvent::Done { source, digest, media_type }));
 }

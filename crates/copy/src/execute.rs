@@ -10,14 +10,16 @@ use tracing::debug;
 
 use crate::assemble::Written;
 use crate::decide::{self, Decided, Decision, ImageDecision, ListDecision};
-use crate::event::{BlobKind, Left};
+use crate::event::{BlobKind, NotCopied};
 use crate::item::Item;
 use crate::job::{Execution, Job};
 use crate::request::Request;
 use crate::selection::Referrers;
 use crate::session::Session;
 use crate::visit::{self, Visitor};
-use crate::{Error, Event, admit, commit, plan, transfer};
+use crate::{
+    Error, Event, ImageEvent, IndexEvent, ReferrersEvent, WriteError, admit, commit, plan, transfer,
+};
 
 /// How long a copy that is done waits for the answer whether something was left behind.
 const LEFT_BEHIND: Duration = Duration::from_millis(500);
@@ -68,7 +70,8 @@ pub async fn copy(
             destination.commit(manifest).await
         }
         Ok(copied) => {
-            session.emit(Event::AlreadyPresent { digest: copied.digest.clone() });
+            session
+                .emit(Event::Image(ImageEvent::AlreadyPresent { digest: copied.digest.clone() }));
             destination.commit_referrers().await
         }
         Err(_) => {
@@ -76,7 +79,7 @@ pub async fn copy(
             Ok(())
         }
     };
-    committed.map_err(|error| Error::Commit(error.into()))?;
+    committed.map_err(|error| Error::Write(WriteError::Commit(error.into())))?;
     copied
 }
 
@@ -116,7 +119,7 @@ fn tell_of_choice(run: Execution<'_>, list: &RawManifest) {
     if listed > 1 {
         let accepted = &run.destination.accepts().manifests;
         let takes_lists = accepted.is_empty() || accepted.iter().any(MediaType::is_list);
-        run.job.session.emit(Event::OneOfPlatforms { listed, takes_lists });
+        run.job.session.emit(Event::Index(IndexEvent::OneOfPlatforms { listed, takes_lists }));
     }
 }
 
@@ -144,12 +147,12 @@ impl Visitor for Execution<'_> {
     ) -> Result<Written, Error> {
         let written = commit::write_list(*self, list, &entries).await?;
         if !list.plan.left_out.is_empty() {
-            self.job.session.emit(Event::ListNarrowed {
+            self.job.session.emit(Event::Index(IndexEvent::Narrowed {
                 from: admit::digest_of(self.job, &list.manifest)?,
                 to: written.digest.clone(),
                 left_out: list.plan.left_out.clone(),
                 removed: list.plan.kept.is_some(),
-            });
+            }));
         }
         commit::emit_done(self.job, list.digest.clone(), &written);
         Ok(written)
@@ -163,7 +166,7 @@ impl Visitor for Execution<'_> {
 
     async fn linked(&self, manifest: &RawManifest, which: &Which) -> Result<(), Error> {
         let put = self.destination.put_manifest(manifest, which).await;
-        put.map_err(|error| Error::WriteManifest(error.into()))
+        put.map_err(|error| Error::Write(WriteError::Manifest(error.into())))
     }
 
     async fn referrer(
@@ -174,12 +177,12 @@ impl Visitor for Execution<'_> {
         links: &Links,
     ) -> Result<(), Error> {
         let put = self.destination.put_referrer(subject, referrer, manifest).await;
-        put.map_err(|error| Error::WriteManifest(error.into()))?;
-        self.job.session.emit(Event::ReferrerDone {
+        put.map_err(|error| Error::Write(WriteError::Manifest(error.into())))?;
+        self.job.session.emit(Event::Referrers(ReferrersEvent::Done {
             digest: referrer.blob.digest.clone(),
             subject: subject.clone(),
             artifact_type: links.artifact_type.clone(),
-        });
+        }));
         Ok(())
     }
 }
@@ -206,7 +209,11 @@ async fn beside<T>(
     };
     match found {
         Some(Ok(Some(found))) if done.is_ok() && !found.is_empty() => {
-            job.session.emit(Event::ReferrersLeft { digest, found, why: Left::NotAsked });
+            job.session.emit(Event::Referrers(ReferrersEvent::NotCopied {
+                digest,
+                found,
+                why: NotCopied::NotAsked,
+            }));
         }
         Some(Err(error)) => debug!("asking for referrers of {digest}: {error}"),
         _ => {}

@@ -84,9 +84,11 @@ mod visit;
 mod tests;
 
 pub use admit::read_signatures;
-pub use error::{Error, classified, is_transient, sentence};
+pub use error::{
+    BlobError, Error, ReferrersError, SourceError, WriteError, classified, is_transient, sentence,
+};
 pub use estimate::{Amount, Change, Forecast, ImageEstimate, estimate};
-pub use event::{BlobKind, Event, Left};
+pub use event::{BlobEvent, BlobKind, Event, ImageEvent, IndexEvent, NotCopied, ReferrersEvent};
 pub use execute::{Copied, Outcome, copy};
 pub use known_lists::KnownLists;
 pub use request::{

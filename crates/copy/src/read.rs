@@ -11,7 +11,7 @@ use tracing::debug;
 
 use crate::error::{Side, sentence};
 use crate::job::Job;
-use crate::{Error, Event};
+use crate::{BlobError, BlobEvent, Error, Event};
 
 /// The largest config that is read into memory, in bytes.
 const CONFIG_LIMIT: u64 = 4 << 20;
@@ -28,7 +28,8 @@ impl Job<'_> {
     pub(crate) fn metered(&self, unverified: Unverified, blob: &Descriptor) -> Blob {
         let events = self.session.events.clone();
         let digest = blob.digest.clone();
-        let count = move |bytes| events(Event::BlobMoved { digest: digest.clone(), bytes });
+        let count =
+            move |bytes| events(Event::Blob(BlobEvent::Read { digest: digest.clone(), bytes }));
         let blob = self.session.read(unverified.expect(&blob.digest, blob.size));
         skopeo_blob::meter(blob, Arc::new(count))
     }
@@ -60,8 +61,13 @@ impl Job<'_> {
 
     /// The bytes of a config, verified.
     pub(crate) async fn read_config(&self, blob: &Descriptor) -> Result<Bytes, Error> {
-        let too_large =
-            |size| Error::LargeConfig { digest: blob.digest.clone(), size, limit: CONFIG_LIMIT };
+        let too_large = |size| {
+            Error::Blob(BlobError::LargeConfig {
+                digest: blob.digest.clone(),
+                size,
+                limit: CONFIG_LIMIT,
+            })
+        };
         if let Some(size) = blob.size.filter(|size| *size > CONFIG_LIMIT) {
             return Err(too_large(size));
         }
@@ -108,7 +114,11 @@ impl Job<'_> {
             }
             let error = sentence(&error);
             debug!("trying blob {digest} again in {pause:?}: {error}");
-            self.session.emit(Event::BlobRetried { digest: digest.clone(), tried, error });
+            self.session.emit(Event::Blob(BlobEvent::Retried {
+                digest: digest.clone(),
+                tried,
+                error,
+            }));
             tokio::time::sleep(pause).await;
             pause = pause.saturating_mul(2);
             tried = tried.saturating_add(1);

@@ -3,7 +3,7 @@
 use skopeo_image::{RawManifest, Reference, Signature};
 
 use crate::job::Job;
-use crate::{Error, Event};
+use crate::{Error, Event, ImageEvent, WriteError};
 
 /// Refuses what cannot be signed, before anything is read: the original finds out when all has been
 /// written.
@@ -15,7 +15,7 @@ pub(crate) fn require_signable(job: &Job<'_>) -> Result<(), Error> {
     job.sign_identity()?;
     for signer in &signing.signers {
         let keeps = job.destination.keeps_signatures(signer.kind());
-        keeps.map_err(|error| Error::WriteSignatures(error.into()))?;
+        keeps.map_err(|error| Error::Write(WriteError::Signatures(error.into())))?;
     }
     Ok(())
 }
@@ -25,7 +25,9 @@ impl Job<'_> {
     pub(crate) async fn prepare_signers(&self) -> Result<(), Error> {
         for (at, signer) in self.request.signing.signers.iter().enumerate() {
             let ready = signer.prepare().await;
-            ready.map_err(|source| Error::Sign { number: self.number(at), source })?;
+            ready.map_err(|source| {
+                Error::Write(WriteError::Sign { number: self.number(at), source })
+            })?;
         }
         Ok(())
     }
@@ -39,12 +41,13 @@ impl Job<'_> {
     fn sign_identity(&self) -> Result<&Reference, Error> {
         match &self.request.signing.identity {
             Some(identity) if identity.is_name_only() => {
-                Err(Error::SignIdentity(identity.to_string()))
+                Err(Error::Write(WriteError::SignIdentity(identity.to_string())))
             }
             Some(identity) => Ok(identity),
             None => {
                 let name = self.destination.name();
-                name.docker_reference().ok_or_else(|| Error::NoSignIdentity(name.to_string()))
+                name.docker_reference()
+                    .ok_or_else(|| Error::Write(WriteError::NoSignIdentity(name.to_string())))
             }
         }
     }
@@ -60,9 +63,14 @@ impl Job<'_> {
         let signers = &self.request.signing.signers;
         for (at, signer) in signers.iter().enumerate() {
             let number = self.number(at);
-            self.session.emit(Event::CreatingSignature { number, doing: signer.doing() });
+            self.session.emit(Event::Image(ImageEvent::CreatingSignature {
+                number,
+                doing: signer.doing(),
+            }));
             let signature = signer.sign(manifest, self.sign_identity()?).await;
-            signatures.push(signature.map_err(|source| Error::Sign { number, source })?);
+            signatures.push(
+                signature.map_err(|source| Error::Write(WriteError::Sign { number, source }))?,
+            );
         }
         Ok(signatures)
     }

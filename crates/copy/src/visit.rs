@@ -19,7 +19,7 @@ use crate::event::BlobKind;
 use crate::job::Job;
 use crate::plan::InstancePlan;
 use crate::request::Lists;
-use crate::{Error, Event};
+use crate::{Error, Event, IndexEvent, ReferrersError, ReferrersEvent};
 
 /// Signatures of lists of parts of images: three steps are seen in the field.
 const DEEPEST: usize = 8;
@@ -80,7 +80,8 @@ pub(crate) fn list<V: Visitor>(
     Box::pin(async move {
         let job = visitor.job();
         let of = list.plan.instances.len();
-        job.session.emit(Event::CopyingImages { copied: of, listed: list.plan.listed });
+        job.session
+            .emit(Event::Index(IndexEvent::CopyingImages { copied: of, listed: list.plan.listed }));
         decide::admit_list(job, &list).await?;
         let mut entries: Vec<(usize, V::Written)> = Vec::new();
         for are_variants in [false, true] {
@@ -114,8 +115,8 @@ async fn entry<V: Visitor>(
     if is_manifest {
         let digest = plan.digest.clone();
         job.session.emit(match is_variant {
-            true => Event::ReplicatingImage { digest, at: number, of },
-            false => Event::CopyingImage { digest, at: number, of },
+            true => Event::Index(IndexEvent::ReplicatingImage { digest, at: number, of }),
+            false => Event::Index(IndexEvent::CopyingImage { digest, at: number, of }),
         });
     }
     let visited = async {
@@ -185,7 +186,7 @@ fn referrers_at<V: Visitor>(
 ) -> BoxFuture<'_, Result<(), Error>> {
     Box::pin(async move {
         if depth >= DEEPEST && !referrers.is_empty() {
-            return Err(Error::ReferrersTooDeep(subject));
+            return Err(Error::Referrers(ReferrersError::TooDeep(subject)));
         }
         let subject = &subject;
         let work: Vec<BoxFuture<'_, Result<(), Error>>> = referrers
@@ -195,7 +196,7 @@ fn referrers_at<V: Visitor>(
                     let digest = one.blob.digest.clone();
                     referrer(visitor, subject, one, depth).await.map_err(|source| {
                         let (subject, source) = (subject.clone(), Box::new(source));
-                        Error::Referrer { digest, subject, source }
+                        Error::Referrers(ReferrersError::Copy { digest, subject, source })
                     })
                 };
                 work.boxed()
@@ -219,11 +220,11 @@ async fn referrer<V: Visitor>(
     let digest = referrer.blob.digest.clone();
     referrers_at(visitor, digest.clone(), referrers, depth.saturating_add(1)).await?;
     let Some((manifest, links)) = missing else { return Ok(()) };
-    job.session.emit(Event::CopyingReferrer {
+    job.session.emit(Event::Referrers(ReferrersEvent::Copying {
         digest,
         subject: subject.clone(),
         artifact_type: links.artifact_type.clone(),
-    });
+    }));
     linked(visitor, &links, 0).await?;
     visitor.referrer(subject, &referrer, &manifest, &links).await
 }
@@ -250,7 +251,7 @@ fn linked<'a, V: Visitor>(
             }
             work.push(Box::pin(async move {
                 if depth >= DEEPEST {
-                    return Err(Error::ReferrersTooDeep(child.digest.clone()));
+                    return Err(Error::Referrers(ReferrersError::TooDeep(child.digest.clone())));
                 }
                 let which = Which::Instance(child.digest.clone());
                 let manifest = admit::fetch(job, &which).await?;

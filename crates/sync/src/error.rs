@@ -273,7 +273,8 @@ mod tests {
     #[test]
     fn the_kind_is_that_of_the_outermost_cause_that_knows() {
         let gone = || TransportError::from(LayoutError::NoSuchReference("x".to_owned()));
-        let copied = || CopyError::ManifestMismatch(Digest::sha256(b""));
+        let copied =
+            || CopyError::Source(skopeo_copy::SourceError::DigestMismatch(Digest::sha256(b"")));
         for (error, class) in [
             (Error::refused("no"), None),
             (Error::classed(ErrorClass::Partial, "some"), Some(ErrorClass::Partial)),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use skopeo_copy::{Change, Copied, Event, ImageEstimate, Lists};
+use skopeo_copy::{BlobEvent, Change, Copied, Event, ImageEstimate, IndexEvent, Lists};
 use skopeo_image::{Classify as _, Digest, ErrorClass};
 use skopeo_transport::{How, ImageName};
 
@@ -148,7 +148,7 @@ impl Outcomes {
             if let Some(flight) = state.groups.get_mut(&group) {
                 flight.tell(event);
             }
-            if let Event::OneOfPlatforms { .. } = event {
+            if let Event::Index(IndexEvent::OneOfPlatforms { .. }) = event {
                 state.one_of_platforms = state.one_of_platforms.saturating_add(1);
             }
         }
@@ -371,18 +371,18 @@ impl Flight {
 
     fn tell(&mut self, event: &Event) {
         match event {
-            Event::BlobMoved { bytes, .. } => {
+            Event::Blob(BlobEvent::Read { bytes, .. }) => {
                 self.bytes.read = self.bytes.read.saturating_add(*bytes);
             }
-            Event::BlobStarted { digest, .. } => {
+            Event::Blob(BlobEvent::Started { digest, .. }) => {
                 self.blobs.entry(digest.clone()).or_insert((How::Moved, false));
             }
-            Event::BlobReused { digest, how } => {
+            Event::Blob(BlobEvent::Reused { digest, how }) => {
                 if let Some((came, false)) = self.blobs.get_mut(digest) {
                     *came = *how;
                 }
             }
-            Event::BlobDone { digest, size, .. } => {
+            Event::Blob(BlobEvent::Done { digest, size, .. }) => {
                 let Some((came, settled @ false)) = self.blobs.get_mut(digest) else { return };
                 *settled = true;
                 let sum = match came {
@@ -424,21 +424,22 @@ mod tests {
         let (a, b) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
         let (begun, bytes) = (Instant::now(), Bytes::default());
         let mut flight = Flight { begun, tasks: Vec::new(), bytes, blobs: HashMap::new() };
-        let start = |digest: &Digest| Event::BlobStarted {
-            digest: digest.clone(),
-            size: None,
-            kind: BlobKind::Layer,
+        let start = |digest: &Digest| {
+            Event::Blob(BlobEvent::Started {
+                digest: digest.clone(),
+                size: None,
+                kind: BlobKind::Layer,
+            })
         };
-        let done = |digest: &Digest, size| Event::BlobDone {
-            digest: digest.clone(),
-            stored: digest.clone(),
-            size,
+        let done = |digest: &Digest, size| {
+            Event::Blob(BlobEvent::Done { digest: digest.clone(), stored: digest.clone(), size })
         };
-        let present =
-            |digest: &Digest| Event::BlobReused { digest: digest.clone(), how: How::Present };
+        let present = |digest: &Digest| {
+            Event::Blob(BlobEvent::Reused { digest: digest.clone(), how: How::Present })
+        };
         for event in [
             start(&a),
-            Event::BlobMoved { digest: a.clone(), bytes: 12 },
+            Event::Blob(BlobEvent::Read { digest: a.clone(), bytes: 12 }),
             done(&a, 10),
             // The same layer twice.
             start(&a),
@@ -466,7 +467,7 @@ mod tests {
         outcomes.attempt(ids[0], &[&tasks[0]]);
         outcomes.attempt(ids[1], &[&tasks[1]]);
         let digest = Digest::sha256(b"a");
-        outcomes.copying(ids[1], &Event::BlobMoved { digest, bytes: 7 });
+        outcomes.copying(ids[1], &Event::Blob(BlobEvent::Read { digest, bytes: 7 }));
         outcomes.attempt(ids[0], &[&tasks[0]]);
         outcomes.end(ids[0]);
         outcomes.failed(ids[0], &Error::refused("cut").step("reading"));

@@ -242,7 +242,10 @@ impl Work<'_> {
             Ok(source) => source,
             Err(error) => {
                 let (name, source) = (from.to_string(), error.into());
-                let failed = Arc::new(skopeo_copy::Error::Source { name, source });
+                let failed = Arc::new(skopeo_copy::Error::Source(skopeo_copy::SourceError::Open {
+                    name,
+                    source,
+                }));
                 let failed = || skopeo_copy::Error::Shared(failed.clone()).into();
                 return tasks.iter().map(|_| Err(failed())).collect();
             }

@@ -126,17 +126,20 @@ mod tests {
                 Some(ErrorClass::NotFound),
             ),
             (
-                CopyError::WriteBlob {
+                CopyError::Blob(skopeo_copy::BlobError::Write {
                     tried: 1,
                     source: Box::new(TransportError::from(io::Error::from(
                         io::ErrorKind::StorageFull,
                     ))),
-                }
+                })
                 .into(),
                 Some(ErrorClass::DiskFull),
             ),
             (
-                CopyError::SystemImage(Box::new(CopyError::ManifestMismatch(digest))).into(),
+                CopyError::SystemImage(Box::new(CopyError::Source(
+                    skopeo_copy::SourceError::DigestMismatch(digest),
+                )))
+                .into(),
                 Some(ErrorClass::DigestMismatch),
             ),
             (

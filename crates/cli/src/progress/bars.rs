@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use indicatif::MultiProgress;
-use skopeo_copy::{BlobKind, Event};
+use skopeo_copy::{BlobEvent, BlobKind, Event};
 use skopeo_image::Digest;
 use skopeo_transport::How;
 
@@ -56,19 +56,21 @@ impl Bars {
 
     pub(super) fn tell(&self, event: &Event) {
         match event {
-            Event::BlobStarted { digest, size, kind } => self.start(digest, *size, *kind),
-            Event::BlobMoved { digest, bytes } => self.change(digest, |blob| {
+            Event::Blob(BlobEvent::Started { digest, size, kind }) => {
+                self.start(digest, *size, *kind)
+            }
+            Event::Blob(BlobEvent::Read { digest, bytes }) => self.change(digest, |blob| {
                 blob.position = blob.position.saturating_add(*bytes);
                 blob.bar.moved(*bytes);
             }),
-            Event::BlobResumed { digest, bytes } => self.change(digest, |blob| {
+            Event::Blob(BlobEvent::Resumed { digest, bytes }) => self.change(digest, |blob| {
                 blob.position = blob.position.saturating_add(*bytes);
                 blob.bar.found(*bytes);
             }),
-            Event::BlobRetried { digest, .. } => self.change(digest, |blob| {
+            Event::Blob(BlobEvent::Retried { digest, .. }) => self.change(digest, |blob| {
                 blob.bar.lost(std::mem::take(&mut blob.position));
             }),
-            Event::BlobReused { digest, how } => self.finish(
+            Event::Blob(BlobEvent::Reused { digest, how }) => self.finish(
                 digest,
                 match how {
                     How::Mounted => "skipped: mounted from another repository",
@@ -76,7 +78,7 @@ impl Bars {
                     How::Moved | How::Present => "skipped: already exists",
                 },
             ),
-            Event::BlobDone { digest, .. } => self.finish(digest, "done"),
+            Event::Blob(BlobEvent::Done { digest, .. }) => self.finish(digest, "done"),
             other => {
                 if let Some(line) = other.line() {
                     self.line(&line);

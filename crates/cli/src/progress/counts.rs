@@ -1,7 +1,7 @@
 //! How far a copy is: for the sign of life that a log gets now and then.
 
 use indicatif::HumanBytes;
-use skopeo_copy::Event;
+use skopeo_copy::{BlobEvent, Event};
 
 use super::BEAT;
 
@@ -17,13 +17,13 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn tell(&mut self, event: &Event) {
         match event {
-            Event::BlobStarted { size, .. } => {
+            Event::Blob(BlobEvent::Started { size, .. }) => {
                 self.blobs += 1;
                 // As the manifest has it, which may say anything.
                 self.bytes = self.bytes.saturating_add(size.unwrap_or_default());
             }
-            Event::BlobMoved { bytes, .. } => self.moved += bytes,
-            Event::BlobDone { .. } => self.done += 1,
+            Event::Blob(BlobEvent::Read { bytes, .. }) => self.moved += bytes,
+            Event::Blob(BlobEvent::Done { .. }) => self.done += 1,
             _ => {}
         }
     }
@@ -61,20 +61,22 @@ mod tests {
     #[test]
     fn a_sign_of_life_says_how_far_it_is() {
         let digest = Digest::sha256(b"");
-        let done = || Event::BlobDone { digest: digest.clone(), stored: digest.clone(), size: 1 };
+        let done = || {
+            Event::Blob(BlobEvent::Done { digest: digest.clone(), stored: digest.clone(), size: 1 })
+        };
         let mut counts = Counts::default();
         let mut last = 0;
         assert_eq!(counts.sentence(&mut last), None);
         for size in [Some(100), None] {
-            counts.tell(&Event::BlobStarted {
+            counts.tell(&Event::Blob(BlobEvent::Started {
                 digest: digest.clone(),
                 size,
                 kind: BlobKind::Layer,
-            });
+            }));
         }
-        counts.tell(&Event::BlobReused { digest: digest.clone(), how: How::Present });
+        counts.tell(&Event::Blob(BlobEvent::Reused { digest: digest.clone(), how: How::Present }));
         counts.tell(&done());
-        counts.tell(&Event::BlobMoved { digest: digest.clone(), bytes: 60 << 20 });
+        counts.tell(&Event::Blob(BlobEvent::Read { digest: digest.clone(), bytes: 60 << 20 }));
         assert_eq!(
             counts.sentence(&mut last).as_deref(),
             Some("Still copying: 1 of 2 blobs are done, 60.00 MiB transferred, now 2.00 MiB/s")

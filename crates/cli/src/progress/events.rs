@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use skopeo_copy::{BlobKind, Copied, Event, Outcome};
+use skopeo_copy::{
+    BlobEvent, BlobKind, Copied, Event, ImageEvent, IndexEvent, Outcome, ReferrersEvent,
+};
 use skopeo_image::Digest;
 use skopeo_transport::{How, ImageName};
 
@@ -71,7 +73,7 @@ impl Events {
 
     fn object(&mut self, event: &Event, now: Instant) -> Option<Value> {
         Some(match event {
-            Event::BlobStarted { digest, size, kind } => {
+            Event::Blob(BlobEvent::Started { digest, size, kind }) => {
                 let how =
                     how_of(if self.done.contains(digest) { How::Present } else { How::Moved });
                 let blob = Blob { size: *size, offset: 0, attempt: 1, how, told: now };
@@ -79,7 +81,7 @@ impl Events {
                 let kind = kind_of(*kind);
                 json!({"event": "blob-started", "digest": digest, "size": size, "kind": kind})
             }
-            Event::BlobMoved { digest, bytes } => {
+            Event::Blob(BlobEvent::Read { digest, bytes }) => {
                 let blob = self.blobs.get_mut(digest)?;
                 blob.offset = blob.offset.saturating_add(*bytes);
                 if now.saturating_duration_since(blob.told) < BETWEEN {
@@ -89,25 +91,25 @@ impl Events {
                 let (offset, size) = (blob.offset, blob.size);
                 json!({"event": "blob-progress", "digest": digest, "offset": offset, "size": size})
             }
-            Event::BlobResumed { digest, bytes } => {
+            Event::Blob(BlobEvent::Resumed { digest, bytes }) => {
                 let blob = self.blobs.get_mut(digest)?;
                 blob.offset = *bytes;
                 json!({"event": "blob-resumed", "digest": digest, "offset": bytes})
             }
-            Event::BlobRetried { digest, tried, error } => {
+            Event::Blob(BlobEvent::Retried { digest, tried, error }) => {
                 let attempt = tried.saturating_add(1);
                 if let Some(blob) = self.blobs.get_mut(digest) {
                     (blob.offset, blob.attempt) = (0, attempt);
                 }
                 json!({"event": "blob-retry", "digest": digest, "attempt": attempt, "error": error})
             }
-            Event::BlobReused { digest, how } => {
+            Event::Blob(BlobEvent::Reused { digest, how }) => {
                 if let Some(blob) = self.blobs.get_mut(digest) {
                     blob.how = how_of(*how);
                 }
                 return None;
             }
-            Event::BlobDone { digest, stored, size } => {
+            Event::Blob(BlobEvent::Done { digest, stored, size }) => {
                 // What comes twice is done once.
                 let blob = self.blobs.remove(digest)?;
                 self.done.insert(digest.clone());
@@ -116,35 +118,39 @@ impl Events {
                     "how": blob.how, "attempt": blob.attempt,
                 })
             }
-            Event::CopyingImages { copied, listed } => {
+            Event::Index(IndexEvent::CopyingImages { copied, listed }) => {
                 json!({"event": "list-started", "of": copied, "listed": listed})
             }
-            Event::CopyingImage { digest, at, of } => {
+            Event::Index(IndexEvent::CopyingImage { digest, at, of }) => {
                 json!({"event": "instance-started", "digest": digest, "at": at, "of": of})
             }
-            Event::ReplicatingImage { digest, at, of } => {
+            Event::Index(IndexEvent::ReplicatingImage { digest, at, of }) => {
                 json!({"event": "variant-started", "digest": digest, "at": at, "of": of})
             }
-            Event::ListNarrowed { from, to, left_out, removed } => json!({
+            Event::Index(IndexEvent::Narrowed { from, to, left_out, removed }) => json!({
                 "event": "list-narrowed", "source_digest": from, "digest": to,
                 "left_out": left_out, "removed": removed,
             }),
-            Event::OneOfPlatforms { listed, .. } => {
+            Event::Index(IndexEvent::OneOfPlatforms { listed, .. }) => {
                 json!({"event": "platform-chosen", "listed": listed})
             }
-            Event::WritingManifest | Event::WritingList => json!({"event": "manifest-writing"}),
-            Event::ImageDone { source, digest, media_type } => json!({
+            Event::Image(ImageEvent::WritingManifest) | Event::Index(IndexEvent::Writing) => {
+                json!({"event": "manifest-writing"})
+            }
+            Event::Image(ImageEvent::Done { source, digest, media_type }) => json!({
                 "event": "manifest-done", "source_digest": source, "digest": digest,
                 "media_type": media_type.as_str(),
             }),
-            Event::ReferrerDone { digest, subject, artifact_type } => json!({
+            Event::Referrers(ReferrersEvent::Done { digest, subject, artifact_type }) => json!({
                 "event": "referrer-done", "digest": digest, "subject": subject,
                 "artifact_type": artifact_type,
             }),
-            Event::ReferrersLeft { digest, found, .. } => json!({
+            Event::Referrers(ReferrersEvent::NotCopied { digest, found, .. }) => json!({
                 "event": "referrers-left", "subject": digest, "count": found.len(),
             }),
-            Event::AlreadyPresent { digest } => json!({"event": "image-present", "digest": digest}),
+            Event::Image(ImageEvent::AlreadyPresent { digest }) => {
+                json!({"event": "image-present", "digest": digest})
+            }
             _ => return None,
         })
     }
@@ -195,19 +201,32 @@ mod tests {
             let object = events.object(&event, start + Duration::from_millis(after));
             object.map(|object| object.to_string()).unwrap_or_default()
         };
-        let moved = || Event::BlobMoved { digest: digest.clone(), bytes: 10 };
+        let moved = || Event::Blob(BlobEvent::Read { digest: digest.clone(), bytes: 10 });
         object(
-            Event::BlobStarted { digest: digest.clone(), size: Some(50), kind: BlobKind::Layer },
+            Event::Blob(BlobEvent::Started {
+                digest: digest.clone(),
+                size: Some(50),
+                kind: BlobKind::Layer,
+            }),
             0,
         );
         for (after, told) in [(1, false), (499, false), (500, true), (501, false), (1000, true)] {
             assert_eq!(!object(moved(), after).is_empty(), told, "{after}");
         }
-        let again =
-            Event::BlobRetried { digest: digest.clone(), tried: 1, error: "cut".to_owned() };
+        let again = Event::Blob(BlobEvent::Retried {
+            digest: digest.clone(),
+            tried: 1,
+            error: "cut".to_owned(),
+        });
         assert!(object(again, 1001).contains("\"attempt\":2"));
         assert!(object(moved(), 1600).contains("\"offset\":10,\"size\":50"));
-        let done = || Event::BlobDone { digest: digest.clone(), stored: digest.clone(), size: 50 };
+        let done = || {
+            Event::Blob(BlobEvent::Done {
+                digest: digest.clone(),
+                stored: digest.clone(),
+                size: 50,
+            })
+        };
         assert!(object(done(), 1601).contains("\"how\":\"copied\",\"attempt\":2"));
         assert_eq!(object(done(), 1602), "");
     }

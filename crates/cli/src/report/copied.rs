@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use skopeo_copy::{Copied, Event, Outcome};
+use skopeo_copy::{BlobEvent, Copied, Event, ImageEvent, Outcome, ReferrersEvent};
 use skopeo_image::Digest;
 use skopeo_transport::{How, ImageName};
 
@@ -89,7 +89,9 @@ impl Copying {
 impl Seen {
     fn tell(&mut self, event: &Event) {
         match event {
-            Event::BlobStarted { digest, size, kind } if self.blob(digest).is_none() => {
+            Event::Blob(BlobEvent::Started { digest, size, kind })
+                if self.blob(digest).is_none() =>
+            {
                 self.places.insert(digest.clone(), self.blobs.len());
                 self.blobs.push(Blob {
                     digest: digest.clone(),
@@ -101,18 +103,20 @@ impl Seen {
                     attempts: 1,
                 });
             }
-            Event::BlobMoved { bytes, .. } => self.read = self.read.saturating_add(*bytes),
-            Event::BlobRetried { digest, tried, .. } => {
+            Event::Blob(BlobEvent::Read { bytes, .. }) => {
+                self.read = self.read.saturating_add(*bytes)
+            }
+            Event::Blob(BlobEvent::Retried { digest, tried, .. }) => {
                 if let Some(blob) = self.blob(digest) {
                     blob.attempts = tried.saturating_add(1);
                 }
             }
-            Event::BlobReused { digest, how } => {
+            Event::Blob(BlobEvent::Reused { digest, how }) => {
                 if let Some(blob) = self.blob(digest).filter(|blob| blob.outcome == UNFINISHED) {
                     blob.outcome = how_of(*how);
                 }
             }
-            Event::BlobDone { digest, stored, size } => {
+            Event::Blob(BlobEvent::Done { digest, stored, size }) => {
                 if let Some(blob) = self.blob(digest).filter(|blob| blob.stored_digest.is_none()) {
                     if blob.outcome == UNFINISHED {
                         blob.outcome = how_of(How::Moved);
@@ -121,15 +125,17 @@ impl Seen {
                     blob.stored_size = Some(*size);
                 }
             }
-            Event::ImageDone { source, digest, media_type } => self.images.push(Image {
-                source_digest: source.clone(),
-                digest: digest.clone(),
-                media_type: media_type.to_string(),
-            }),
-            Event::ReferrerDone { digest, subject, artifact_type } => {
+            Event::Image(ImageEvent::Done { source, digest, media_type }) => {
+                self.images.push(Image {
+                    source_digest: source.clone(),
+                    digest: digest.clone(),
+                    media_type: media_type.to_string(),
+                })
+            }
+            Event::Referrers(ReferrersEvent::Done { digest, subject, artifact_type }) => {
                 self.referrers.push(referrer(digest, subject, artifact_type));
             }
-            Event::ReferrersLeft { digest: subject, found, .. } => {
+            Event::Referrers(ReferrersEvent::NotCopied { digest: subject, found, .. }) => {
                 let left = found.iter();
                 let left = left.map(|it| referrer(&it.blob.digest, subject, &it.artifact_type));
                 self.left_behind.extend(left);

@@ -128,6 +128,33 @@ fn archives_are_the_same_byte_for_byte() {
     }
 }
 
+/// With `--preserve-digests` layers stay compressed. An image that would have to be converted is
+/// refused before a blob is read.
+#[test]
+fn preserved_digests_are_those_of_the_original() {
+    let Some(twin) = twin() else { skip!("the original skopeo is not installed") };
+    let registry = Registry::start();
+    Image::builder(2).format(Format::Docker).layers(3).build().push(&registry, "a:docker");
+    Image::new(1).push(&registry, "a:oci");
+    let copy = |tag: &str, file: &str| {
+        let (from, to) =
+            (registry.docker(&format!("a:{tag}")), format!("docker-archive:{file}:b:1"));
+        ["copy", "--preserve-digests", "--src-tls-verify=false", &from, &to].map(str::to_owned)
+    };
+    let [theirs, ours] = [twin.original(), twin.ours()].map(|side| {
+        run(&side.home, &side.program, &copy("docker", "out.tar")).success();
+        fs::read(side.home.path("work/out.tar")).unwrap()
+    });
+    assert!(theirs == ours);
+    for side in [twin.original(), twin.ours()] {
+        registry.forget_requests();
+        let refused = run(&side.home, &side.program, &copy("oci", "none.tar")).failure(1);
+        let sentence = "Unsupported manifest type, need a Docker schema 2 manifest";
+        assert!(refused.stderr.contains(sentence), "{refused}");
+    }
+    assert_eq!(registry.count(&On::blobs().method("GET")), 0, "{:#?}", registry.lines());
+}
+
 #[test]
 fn each_reads_what_the_other_wrote() {
     let Some(twin) = twin() else { skip!("the original skopeo is not installed") };

@@ -108,7 +108,7 @@ fn artifacts_go_wherever_they_can_live_and_nowhere_else() {
         let run = at_home(&home, &flags).failure(1);
         if !run.stderr.contains("docker daemon") {
             assert!(fatal(&run).contains("on artifact with type \"application/x\""), "{run}");
-            assert!(run.stderr.contains("hint: what is no image can live"), "{run}");
+            assert!(run.stderr.contains("hint: an artifact can be copied to"), "{run}");
         }
         assert!(!home.path("work/no.tar").exists());
     }

@@ -269,7 +269,7 @@ fn of_a_list_what_can_travel_does() {
     let arguments = ["--override-arch", "amd64", "--override-os", "linux"];
     let copy = ["copy", "--referrers", &source, &one];
     let run = skopeo(&home, &[&arguments[..], &copy].concat()).success();
-    let expected = format!("of the list {}, which is not copied as it is", list.digest());
+    let expected = format!("of the index {}, which is not copied as it is", list.digest());
     assert!(notice(&run.stderr).is_some_and(|line| line.contains(&expected)), "{run}");
     assert_eq!(listed(&home, &one), instance.listed());
     let all = to.docker("all:v1");

@@ -8,8 +8,8 @@ use skopeo_image::{
 };
 use tracing::warn;
 
-use crate::Error;
 use crate::plan::ListPlan;
+use crate::{Error, WriteError};
 
 /// What is at the destination now.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub(crate) fn lists(
     let replaced = edits.iter().any(|edit| edit.old != edit.digest);
     let changed = replaced || plan.kept.is_some() || !additions.is_empty();
     if let (true, Some(frozen)) = (changed, plan.frozen) {
-        return Err(Error::ListMustNotChange(frozen));
+        return Err(Error::Write(WriteError::IndexFrozen(frozen)));
     }
     plan.types
         .iter()
@@ -66,11 +66,12 @@ pub(crate) fn lists(
             if let Some(kept) = &plan.kept {
                 list.retain(kept);
             }
-            let mut list = list.convert(to, host).map_err(Error::EditList)?;
+            let mut list =
+                list.convert(to, host).map_err(|it| Error::Write(WriteError::EditIndex(it)))?;
             if changed {
                 // Additions are like what is there under its old digest.
-                list.add(&additions).map_err(Error::EditList)?;
-                list.replace(&edits).map_err(Error::EditList)?;
+                list.add(&additions).map_err(|it| Error::Write(WriteError::EditIndex(it)))?;
+                list.replace(&edits).map_err(|it| Error::Write(WriteError::EditIndex(it)))?;
             }
             Ok(list.encode())
         })

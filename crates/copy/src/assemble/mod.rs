@@ -11,9 +11,9 @@ use skopeo_image::{
     RawManifest, convert,
 };
 
-use crate::Error;
 use crate::item::{Crypted, TransferredBlob};
 use crate::plan::{ImagePlan, LayerPlan, Wanted};
+use crate::{Error, WriteError};
 
 pub(crate) use declared::layers_as_declared;
 pub(crate) use list::{Written, lists, warn_of_size};
@@ -62,7 +62,7 @@ pub(crate) fn assemble(
         return Ok(Assembled::AsItWas(original.clone()));
     }
     if let Some(frozen) = plan.frozen {
-        return Err(Error::MustNotChange(frozen));
+        return Err(Error::Write(WriteError::Frozen(frozen)));
     }
     // What is written anew says how long its layers are, also where the source does not.
     let unsized_layer = plan

@@ -12,9 +12,9 @@ use super::{Place, referrers};
 use crate::admit::{self, Welcome};
 use crate::item::TransferredBlob;
 use crate::job::Job;
-use crate::plan::{self, Crypt, ImagePlan, LayerPlan, PlanError, Surroundings};
+use crate::plan::{self, Crypt, ImagePlan, IndexError, LayerPlan, PlanError, Surroundings};
 use crate::request::{Lists, Request};
-use crate::{Error, assemble};
+use crate::{Error, WriteError, assemble};
 
 /// An image to write.
 pub(crate) struct ImageDecision {
@@ -67,7 +67,7 @@ pub(crate) async fn decide_image(
 fn require_accepted(job: &Job<'_>, plan: &ImagePlan) -> Result<(), Error> {
     let [only] = &plan.types[..] else { return Ok(()) };
     let kept = job.destination.keeps_manifest(only);
-    kept.map_err(|error| Error::WriteManifest(error.into()))
+    kept.map_err(|error| Error::Write(WriteError::Manifest(error.into())))
 }
 
 /// Returns the error of the conversion to the only type that may be written, where it depends on the
@@ -104,7 +104,7 @@ async fn require_platform(job: &Job<'_>, plan: &ImagePlan) -> Result<Option<Byte
     }
     let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
     let platform = platform.to_string();
-    Err(PlanError::OtherPlatform { wanted: wanted.join(","), platform }.into())
+    Err(PlanError::Index(IndexError::OtherPlatform { wanted: wanted.join(","), platform }).into())
 }
 
 fn platform(image: &ImageManifest, config: Option<&[u8]>) -> Result<Platform, PlanError> {

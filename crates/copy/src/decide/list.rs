@@ -12,16 +12,16 @@ use tracing::debug;
 
 use super::image::{ImageDecision, decide_image};
 use super::{Decision, Place, present, referrers};
-use crate::Error;
 use crate::admit;
 use crate::assemble;
 use crate::error::sentence;
 use crate::job::Job;
 use crate::plan::{
-    self, EntryKind, InstancePlan, ListPlan, PlanError, Scope, Surroundings, Within,
+    self, EntryKind, IndexError, InstancePlan, ListPlan, PlanError, Scope, Surroundings, Within,
 };
 use crate::request::{CompressTo, Lists, OtherFormats, Request, SourceSignatures};
 use crate::selection::Referrers;
+use crate::{Error, SourceError};
 
 /// Lists in lists: one step is seen in the field, more is a trap.
 const DEEPEST: usize = 4;
@@ -75,7 +75,7 @@ pub(super) async fn choose(
     for _ in 0..DEEPEST {
         let name = || job.source.name().to_string();
         let digest = plan::choose(&list, job.around(job.request))
-            .map_err(|source| Error::Choose { name: name(), source })?;
+            .map_err(|source| Error::Source(SourceError::Choose { name: name(), source }))?;
         if present == Some(&digest) {
             return Ok(Chosen::Present(digest));
         }
@@ -180,7 +180,9 @@ fn bounded(job: &Job<'_>, list: &RawManifest, depth: usize) -> Result<(), Error>
         return Err(too_deep(admit::digest_of(job, list)?));
     }
     if job.lists.fetch_add(1, Ordering::Relaxed) >= MOST {
-        return Err(Error::Plan(PlanError::TooMany(admit::digest_of(job, list)?)));
+        return Err(Error::Plan(PlanError::Index(IndexError::TooMany(admit::digest_of(
+            job, list,
+        )?))));
     }
     Ok(())
 }
@@ -197,10 +199,10 @@ pub(crate) async fn admit_list(job: &Job<'_>, list: &ListDecision) -> Result<(),
     if !job.policy.accepts_unsigned(&scope) {
         let ListDecision { manifest, which, .. } = list;
         let read = admit::read_signatures(job.source, job.policy, manifest, which).await;
-        signatures = read.map_err(|error| Error::ReadSignatures(error.into()))?;
+        signatures = read.map_err(|error| Error::Source(SourceError::Signatures(error.into())))?;
     }
     let admitted = job.policy.admit(&scope, list.manifest.clone(), &signatures);
-    admitted.map(drop).map_err(Error::Rejected)
+    admitted.map(drop).map_err(|it| Error::Source(SourceError::Rejected(it)))
 }
 
 /// Decides about one of the entries of a list that are to be written. Its manifest is `None` if it is
@@ -250,7 +252,7 @@ pub(crate) async fn read_entry(
 /// Whether an entry of a list that was asked for as a manifest may be a blob: it is not there, or
 /// longer than any manifest.
 fn may_be_blob(error: &Error) -> bool {
-    if let Error::Instance { source, .. } = error
+    if let Error::Source(SourceError::Instance { source, .. }) = error
         && source.is_missing_file()
     {
         return true;
@@ -269,5 +271,5 @@ fn replicating(request: &Request, variant: CompressTo) -> Request {
 }
 
 fn too_deep(digest: Digest) -> Error {
-    Error::Plan(PlanError::TooDeep(digest))
+    Error::Plan(PlanError::Index(IndexError::TooDeep(digest)))
 }

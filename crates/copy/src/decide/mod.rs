@@ -14,9 +14,9 @@ use skopeo_image::{Digest, RawManifest, Which};
 
 use crate::admit;
 use crate::job::Job;
-use crate::plan::{PlanError, Scope};
+use crate::plan::{IndexError, PlanError, Scope};
 use crate::request::{Lists, SourceSignatures};
-use crate::{Error, sign};
+use crate::{Error, SourceError, sign};
 
 pub(crate) use image::{ImageDecision, decide_image};
 pub(crate) use list::{Entry, ListDecision, admit_list, decide_entry, read_entry};
@@ -204,10 +204,10 @@ async fn decide_chosen(
 /// Refuses what makes no sense where no list is written.
 fn require_single(job: &Job<'_>) -> Result<(), PlanError> {
     if let Some(added) = job.request.added.first() {
-        return Err(PlanError::NothingToAddTo(added.format));
+        return Err(PlanError::Index(IndexError::NothingToAddTo(added.format)));
     }
     if job.request.signatures == SourceSignatures::RemoveOfLists {
-        return Err(PlanError::NoListSignatures);
+        return Err(PlanError::Index(IndexError::NoListSignatures));
     }
     Ok(())
 }
@@ -230,11 +230,11 @@ fn require_expected(job: &Job<'_>, found: &Digest) -> Result<(), Error> {
     match &job.request.expected {
         // By another algorithm it says nothing.
         Some(expected) if expected.algorithm() == found.algorithm() && expected != found => {
-            Err(Error::Moved {
+            Err(Error::Source(SourceError::Moved {
                 name: job.source.name().to_string(),
                 expected: expected.clone(),
                 found: found.clone(),
-            })
+            }))
         }
         _ => Ok(()),
     }

@@ -5,9 +5,9 @@ use skopeo_transport::{Head, LayerForm};
 use tracing::debug;
 
 use super::Decision;
-use crate::Error;
 use crate::job::Job;
 use crate::request::{Lists, SourceSignatures};
+use crate::{Error, SourceError};
 
 /// Returns what the destination's name leads to, if the same there could mean that nothing is to do.
 pub(super) async fn present(job: &Job<'_>) -> Option<Digest> {
@@ -59,7 +59,8 @@ pub(super) async fn has_signatures(job: &Job<'_>, which: &Which) -> Result<bool,
         return Ok(false);
     }
     let signatures = job.source.signatures(which).await;
-    let signatures = signatures.map_err(|error| Error::ReadSignatures(error.into()))?;
+    let signatures =
+        signatures.map_err(|error| Error::Source(SourceError::Signatures(error.into())))?;
     Ok(!signatures.is_empty())
 }
 

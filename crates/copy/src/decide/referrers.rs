@@ -11,11 +11,11 @@ use skopeo_transport::{Referrer, ReferrerSearch};
 use tracing::{debug, warn};
 
 use crate::admit;
-use crate::event::Left;
+use crate::event::NotCopied;
 use crate::job::Job;
 use crate::request::Request;
 use crate::selection::Referrers;
-use crate::{Error, Event};
+use crate::{Error, Event, ReferrersError, ReferrersEvent, SourceError};
 
 /// How many referrers a copy may bring. More than anything has.
 const MOST: usize = 10_000;
@@ -38,10 +38,10 @@ pub(crate) fn are_copied(job: &Job<'_>) -> bool {
 /// Refuses to copy referrers to where an image can have none.
 pub(super) fn require_place(job: &Job<'_>) -> Result<(), Error> {
     match job.destination.keeps_referrers() {
-        Err(reason) if are_copied(job) => Err(Error::NoPlaceForReferrers {
+        Err(reason) if are_copied(job) => Err(Error::Referrers(ReferrersError::Unsupported {
             destination: job.destination.name().to_string(),
             reason,
-        }),
+        })),
         _ => Ok(()),
     }
 }
@@ -54,8 +54,9 @@ pub(crate) async fn referrers_of(
 ) -> Result<Vec<Referrer>, Error> {
     let Referrers::Copy(selection) = &request.referrers else { return Ok(Vec::new()) };
     let listed = job.source.referrers(subject, ReferrerSearch::All).await;
-    let mut listed =
-        listed.map_err(|error| Error::ListReferrers(error.into()))?.unwrap_or_default();
+    let mut listed = listed
+        .map_err(|error| Error::Referrers(ReferrersError::List(error.into())))?
+        .unwrap_or_default();
     if selection.is_all() {
         return Ok(listed);
     }
@@ -77,12 +78,12 @@ pub(crate) async fn decide_referrer(
     referrer: Referrer,
 ) -> Result<Option<ReferrerDecision>, Error> {
     if job.referrers.count.fetch_add(1, Ordering::Relaxed) >= MOST {
-        return Err(Error::TooManyReferrers(MOST));
+        return Err(Error::Referrers(ReferrersError::TooMany(MOST)));
     }
     let digest = referrer.blob.digest.clone();
     let has_tag = referrer.found.tag(subject).is_some();
     let there = job.destination.has_referrer(subject, &referrer).await;
-    let missing = if there.map_err(|error| Error::FindReferrer(error.into()))? {
+    let missing = if there.map_err(|error| Error::Referrers(ReferrersError::Find(error.into())))? {
         None
     } else {
         let manifest = fetch(job, subject, &referrer).await?;
@@ -123,7 +124,8 @@ async fn fetch(job: &Job<'_>, subject: &Digest, referrer: &Referrer) -> Result<R
 /// Returns what a manifest of the source names.
 pub(crate) fn links_of(job: &Job<'_>, manifest: &RawManifest) -> Result<Links, Error> {
     let name = job.source.name();
-    Links::parse(manifest).map_err(|source| Error::Manifest { name: name.to_string(), source })
+    Links::parse(manifest)
+        .map_err(|source| Error::Source(SourceError::Manifest { name: name.to_string(), source }))
 }
 
 /// Says which referrers has a list of which an image only is copied.
@@ -131,7 +133,11 @@ pub(super) async fn say_of_list(job: &Job<'_>, list: &RawManifest) -> Result<(),
     let digest = admit::digest_of(job, list)?;
     let found = referrers_of(job, job.request, &digest).await?;
     if !found.is_empty() {
-        job.session.emit(Event::ReferrersLeft { digest, found, why: Left::OfList });
+        job.session.emit(Event::Referrers(ReferrersEvent::NotCopied {
+            digest,
+            found,
+            why: NotCopied::OfIndex,
+        }));
     }
     Ok(())
 }

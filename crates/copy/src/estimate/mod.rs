@@ -16,7 +16,6 @@ use skopeo_image::{Descriptor, Digest, Links, MediaType, RawManifest, Which};
 use skopeo_transport::{How, Probe, Referrer, Role, Source, Wish};
 use skopeo_trust::Policy;
 
-use crate::Error;
 use crate::assemble::{self, Assembled, layers_as_declared};
 use crate::decide::{self, Decided, Decision, ImageDecision, ListDecision};
 use crate::event::BlobKind;
@@ -26,6 +25,7 @@ use crate::plan::{Crypt, DiffIds, Wanted};
 use crate::request::Request;
 use crate::session::Session;
 use crate::visit::{self, Visitor};
+use crate::{BlobError, Error, WriteError};
 
 pub use forecast::Forecast;
 
@@ -311,7 +311,7 @@ impl Estimation<'_> {
             let wish = Wish { blob: &item.blob, role: item.role, from };
             destination.holds(&wish).await.map_err(|error| {
                 let digest = item.blob.digest.clone();
-                Error::Reuse { digest, source: error.into() }
+                Error::Blob(BlobError::Reuse { digest, source: error.into() })
             })
         };
         match (destination.pool(), destination.room()) {
@@ -391,7 +391,11 @@ fn made(image: &ImageDecision, config: Option<&[u8]>) -> Option<Made> {
         let original = image.admitted.manifest();
         match assemble::assemble(plan, original, config, &layers, to) {
             // As a copy, which then tries the next.
-            Err(Error::Convert(error)) if error.is_compression_incompatible() => None,
+            Err(Error::Write(WriteError::Convert(error)))
+                if error.is_compression_incompatible() =>
+            {
+                None
+            }
             assembled => Some(assembled.ok().map(|assembled| (to, assembled))),
         }
     });

@@ -11,7 +11,7 @@ use super::child::End;
 use super::reading::{Reading, Seen};
 use super::{Fanout, Placed};
 use crate::selection::Referrers;
-use crate::{Copied, Error, Request, Session, copy};
+use crate::{BlobError, Copied, Error, ReferrersError, Request, Session, WriteError, copy};
 
 /// Copies what `source` names to all of the destinations, and says of each, in their order, what
 /// became of it. What can be written to several of them alike is read once; where they differ (plain
@@ -101,13 +101,16 @@ fn is_own(error: &Error) -> bool {
         Error::SystemImage(source)
         | Error::OfList { source, .. }
         | Error::Replicating { source, .. }
-        | Error::Referrer { source, .. } => is_own(source),
-        Error::Plan(_) | Error::NoType { .. } | Error::NoListType { .. } => true,
-        Error::Reuse { source, .. } | Error::WriteBlob { source, .. } => is_none_left(source),
-        Error::WriteSignatures(source) | Error::FindReferrer(source) | Error::Commit(source) => {
-            is_none_left(source)
-        }
-        Error::WriteManifest(source) => match &**source {
+        | Error::Referrers(ReferrersError::Copy { source, .. }) => is_own(source),
+        Error::Plan(_)
+        | Error::Write(WriteError::NoType { .. })
+        | Error::Write(WriteError::NoIndexType { .. }) => true,
+        Error::Blob(BlobError::Reuse { source, .. })
+        | Error::Blob(BlobError::Write { source, .. }) => is_none_left(source),
+        Error::Write(WriteError::Signatures(source))
+        | Error::Referrers(ReferrersError::Find(source))
+        | Error::Write(WriteError::Commit(source)) => is_none_left(source),
+        Error::Write(WriteError::Manifest(source)) => match &**source {
             PutManifestError::TypeRejected { .. } => true,
             PutManifestError::Other(source) => is_none_left(source),
         },

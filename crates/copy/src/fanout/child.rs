@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use crate::error::sentence;
-use crate::{Error, Outcome};
+use crate::{Error, Outcome, WriteError};
 
 /// One of the destinations.
 pub(super) struct Child {
@@ -170,7 +170,7 @@ impl Child {
         };
         match ended {
             Ok(()) => End::Done(outcome),
-            Err(error) => End::Failed(Error::Commit(error.into())),
+            Err(error) => End::Failed(Error::Write(WriteError::Commit(error.into()))),
         }
     }
 }

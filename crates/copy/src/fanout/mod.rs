@@ -25,8 +25,8 @@ use skopeo_transport::{
 };
 use tracing::debug;
 
-use crate::Error;
 use crate::error::sentence;
+use crate::{BlobError, Error, ReferrersError, WriteError};
 
 pub use all::copy_to_all;
 
@@ -262,7 +262,7 @@ impl Probe for Fanout {
         {
             match has {
                 Ok(has) => all &= has,
-                Err(error) => child.lose(error, Error::FindReferrer),
+                Err(error) => child.lose(error, |it| Error::Referrers(ReferrersError::Find(it))),
             }
         }
         self.require_any()?;
@@ -281,7 +281,7 @@ impl Destination for Fanout {
     async fn begin(&self) -> Result<(), TransportError> {
         for (child, begun) in self.ask(|child| child.destination.begin()).await? {
             if let Err(error) = begun {
-                child.lose(error, Error::Begin);
+                child.lose(error, |it| Error::Write(WriteError::Begin(it)));
             }
         }
         self.require_any()
@@ -304,7 +304,7 @@ impl Destination for Fanout {
                 Ok(_) => all = false,
                 Err(error) => child.lose(error, |source| {
                     let digest = digest.clone();
-                    Error::Reuse { digest, source }
+                    Error::Blob(BlobError::Reuse { digest, source })
                 }),
             }
         }
@@ -348,10 +348,15 @@ impl Destination for Fanout {
                     } else {
                         let expected = expected.clone();
                         let stored = stored.digest;
-                        child.leave(Fate::Failed(Error::Stored { expected, stored }));
+                        child.leave(Fate::Failed(Error::Blob(BlobError::StoredAs {
+                            expected,
+                            stored,
+                        })));
                     }
                 }
-                Err(error) => child.lose(error, |source| Error::WriteBlob { tried: 1, source }),
+                Err(error) => {
+                    child.lose(error, |source| Error::Blob(BlobError::Write { tried: 1, source }))
+                }
             }
         }
         let elsewhere = || {
@@ -399,7 +404,7 @@ impl Destination for Fanout {
             self.ask(|child| child.destination.put_signatures(signatures, which)).await?
         {
             if let Err(error) = put {
-                child.leave(Fate::Failed(Error::WriteSignatures(error.into())));
+                child.leave(Fate::Failed(Error::Write(WriteError::Signatures(error.into()))));
             }
         }
         self.require_any()

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use skopeo_image::{Compression, Descriptor, ImageManifest, Layer};
 use tracing::warn;
 
-use super::{Frozen, PlanError};
+use super::{FormatError, Frozen, FrozenError, PlanError};
 use crate::request::{CompressTo, Encryption, OtherFormats, Request};
 
 /// What becomes of a layer's encryption.
@@ -27,7 +27,7 @@ pub(super) fn without_chunks(request: &Request) -> Result<Cow<'_, Request>, Plan
     match request.compression {
         Some(to) if encrypts && to.format == Compression::ZstdChunked => {
             if to.others == OtherFormats::Refuse {
-                return Err(PlanError::EncryptedChunks);
+                return Err(PlanError::Format(FormatError::EncryptedChunks));
             }
             warn!(
                 "Compression using zstd:chunked is not beneficial for encrypted layers, using \
@@ -68,7 +68,7 @@ pub(super) fn layers(
             may_change(&blob, frozen, "decrypted").map(|()| Crypt::Decrypt)
         } else if chosen && !is_encrypted {
             if matches!(image, ImageManifest::Oci(_)) && blob.media_type.encrypted().is_none() {
-                return Err(PlanError::NotEncryptable(blob.media_type));
+                return Err(PlanError::Format(FormatError::NotEncryptable(blob.media_type)));
             }
             may_change(&blob, frozen, "encrypted").map(|()| Crypt::Encrypt)
         } else {
@@ -86,7 +86,7 @@ fn chosen_of(indexes: &[i64], layers: usize) -> Result<Vec<bool>, PlanError> {
         let count = i64::try_from(layers).unwrap_or(i64::MAX);
         let at = if index < 0 { index.checked_add(count) } else { Some(index) };
         let chosen = at.and_then(|at| usize::try_from(at).ok()).and_then(|at| chosen.get_mut(at));
-        *chosen.ok_or(PlanError::NoSuchLayer { index, layers })? = true;
+        *chosen.ok_or(PlanError::Format(FormatError::NoSuchLayer { index, layers }))? = true;
     }
     Ok(chosen)
 }
@@ -99,7 +99,7 @@ fn may_change(
     match frozen {
         None => Ok(()),
         Some(frozen) => {
-            Err(PlanError::LayerMustChange { digest: blob.digest.clone(), verb, frozen })
+            Err(PlanError::Frozen(FrozenError::Layer { digest: blob.digest.clone(), verb, frozen }))
         }
     }
 }

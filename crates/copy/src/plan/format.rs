@@ -2,7 +2,7 @@
 
 use skopeo_image::{Compression, MediaType};
 
-use super::{Frozen, PlanError};
+use super::{FormatError, Frozen, IndexError, PlanError};
 
 /// Preferred where the source's own type will not do. Schema 2 does not change with the name it is
 /// stored under; schema 1 must be signed for old registries to take it.
@@ -51,22 +51,37 @@ pub(super) fn image_types(
         // What every format has words for is not worth a word.
         let compression = compression.filter(|it| !MediaType::DOCKER_MANIFEST.allows(*it));
         match forced {
-            Some(format) => return Err(PlanError::EncryptionNotInFormat { compression, format }),
+            Some(format) => {
+                return Err(PlanError::Format(FormatError::EncryptionNotInFormat {
+                    compression,
+                    format,
+                }));
+            }
             None if accepted.is_empty() => {}
             None => {
                 let accepted = candidates;
-                return Err(PlanError::EncryptionNotAccepted { compression, accepted });
+                return Err(PlanError::Format(FormatError::EncryptionNotAccepted {
+                    compression,
+                    accepted,
+                }));
             }
         }
         let compression = compression.unwrap_or(Compression::Gzip);
-        return Err(PlanError::CompressionNowhere { compression });
+        return Err(PlanError::Format(FormatError::CompressionNowhere { compression }));
     }
     if usable.is_empty() {
         let compression = compression.unwrap_or(Compression::Gzip);
         return Err(match forced {
-            Some(format) => PlanError::CompressionNotInFormat { compression, format },
-            None if accepted.is_empty() => PlanError::CompressionNowhere { compression },
-            None => PlanError::CompressionNotAccepted { compression, accepted: candidates },
+            Some(format) => {
+                PlanError::Format(FormatError::CompressionNotInFormat { compression, format })
+            }
+            None if accepted.is_empty() => {
+                PlanError::Format(FormatError::CompressionNowhere { compression })
+            }
+            None => PlanError::Format(FormatError::CompressionNotAccepted {
+                compression,
+                accepted: candidates,
+            }),
         });
     }
     if frozen.is_some() {
@@ -100,10 +115,13 @@ pub(super) fn list_types(
         candidates.retain(|to| *to == MediaType::OCI_INDEX);
         if candidates.is_empty() {
             return Err(match forced {
-                Some(format) => PlanError::CompressionNotInFormat { compression, format },
-                None => {
-                    PlanError::CompressionNotAccepted { compression, accepted: accepted.to_vec() }
+                Some(format) => {
+                    PlanError::Format(FormatError::CompressionNotInFormat { compression, format })
                 }
+                None => PlanError::Format(FormatError::CompressionNotAccepted {
+                    compression,
+                    accepted: accepted.to_vec(),
+                }),
             });
         }
     }
@@ -114,10 +132,10 @@ pub(super) fn list_types(
             ordered.push(to.clone());
         }
     }
-    let Some(best) = ordered.first() else { return Err(PlanError::NoListType) };
+    let Some(best) = ordered.first() else { return Err(PlanError::Index(IndexError::NoType)) };
     match frozen {
         Some(frozen) if best != source => {
-            Err(PlanError::ListMustChange { to: best.clone(), frozen })
+            Err(PlanError::Index(IndexError::MustChange { to: best.clone(), frozen }))
         }
         // Whatever else it takes, it will not be another.
         Some(_) => Ok(vec![source.clone()]),

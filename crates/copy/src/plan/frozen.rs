@@ -4,7 +4,7 @@ use std::fmt;
 
 use skopeo_image::{ImageManifest, RawManifest};
 
-use super::{Crypt, PlanError, Surroundings, crypt};
+use super::{Crypt, FrozenError, PlanError, Surroundings, crypt};
 use crate::request::{Digests, Request};
 
 /// Why a manifest may not change. Prints as the sentence that users know.
@@ -82,7 +82,7 @@ pub(super) fn require_unchanged(
 pub(super) fn would_change(manifest: &RawManifest, change: String) -> PlanError {
     // Every manifest that is planned has been compared with a digest.
     let digest = manifest.digest().map(|digest| digest.to_string()).unwrap_or_default();
-    PlanError::Referrers { digest, change }
+    PlanError::Frozen(FrozenError::Referrers { digest, change })
 }
 
 impl fmt::Display for Frozen {

@@ -8,7 +8,9 @@ use skopeo_image::{
 };
 use skopeo_trust::Admitted;
 
-use super::{Frozen, LayerPlan, PlanError, Surroundings, crypt, format, frozen, layer};
+use super::{
+    Frozen, FrozenError, LayerPlan, PlanError, Surroundings, crypt, format, frozen, layer,
+};
 use crate::request::OtherFormats;
 
 /// What is to be done with one image.
@@ -66,7 +68,7 @@ pub(crate) fn plan_image(
         && !manifest.has_digest(digest)?
         && !top.has_digest(digest)?
     {
-        return Err(PlanError::DestinationDigest);
+        return Err(PlanError::Frozen(FrozenError::DestinationDigest));
     }
     around.require_kept(signatures)?;
     let frozen = frozen::frozen(frozen::Subject::Image, signatures.len(), around);
@@ -74,11 +76,11 @@ pub(crate) fn plan_image(
     let name = name.and_then(|name| Reference::parse_normalized(name).ok());
     let renamed = name.as_ref().is_some_and(|name| image.embedded_name_conflicts(name));
     if let (Some(frozen), Some(name), true) = (frozen, &name, renamed) {
-        return Err(PlanError::EmbeddedName {
+        return Err(PlanError::Frozen(FrozenError::EmbeddedName {
             destination: destination.to_string(),
             reference: name.to_string(),
             frozen,
-        });
+        }));
     }
     let named = image.layers();
     let replaced = layers.is_some_and(|layers| {
@@ -86,7 +88,7 @@ pub(crate) fn plan_image(
             || layers.iter().zip(&named).any(|(there, named)| there.digest != named.blob.digest)
     });
     if let (true, Some(frozen)) = (replaced, frozen) {
-        return Err(PlanError::LayerRepresentation(frozen));
+        return Err(PlanError::Frozen(FrozenError::LayerRepresentation(frozen)));
     }
     let blobs = match layers.filter(|_| replaced) {
         Some(layers) => layers.to_vec(),

@@ -8,7 +8,7 @@ use skopeo_image::{
     PlatformFilter, RawManifest, Signature,
 };
 
-use super::{Frozen, PlanError, Surroundings, format, frozen};
+use super::{Frozen, FrozenError, IndexError, PlanError, Surroundings, format, frozen};
 use crate::request::{CompressTo, Lists, Others};
 
 /// What is to be done with a list.
@@ -119,7 +119,7 @@ pub(crate) fn plan_list(
 ) -> Result<ListPlan, PlanError> {
     let Surroundings { top, destination, accepts, request, has_referrers, .. } = around;
     if !accepts.manifests.is_empty() && !accepts.manifests.iter().any(MediaType::is_list) {
-        return Err(PlanError::NoGroups(destination.transport()));
+        return Err(PlanError::Index(IndexError::NoGroups(destination.transport())));
     }
     let list = parse(manifest)?;
     around.require_kept(signatures)?;
@@ -127,7 +127,7 @@ pub(crate) fn plan_list(
         && !manifest.has_digest(digest)?
         && !top.has_digest(digest)?
     {
-        return Err(PlanError::DestinationDigest);
+        return Err(PlanError::Frozen(FrozenError::DestinationDigest));
     }
     let frozen = frozen::frozen(frozen::Subject::List, signatures.len(), around);
     let all = list.instances();
@@ -161,7 +161,10 @@ pub(crate) fn plan_list(
         let Instance { descriptor, .. } = instance;
         if !copied.contains(&at) {
             if let (Others::Remove, Some(frozen)) = (others, frozen) {
-                return Err(PlanError::Remove { digest: descriptor.digest.clone(), frozen });
+                return Err(PlanError::Index(IndexError::Remove {
+                    digest: descriptor.digest.clone(),
+                    frozen,
+                }));
             }
             left_out.push(purpose(instance));
             continue;
@@ -179,7 +182,7 @@ pub(crate) fn plan_list(
             added.map(|it| InstancePlan { variant: Some(*it), ..copy.clone() }).collect();
         if let (Some(frozen), Some(variant)) = (frozen, added.iter().find_map(|it| it.variant)) {
             let (digest, compression) = (copy.digest, variant.format);
-            return Err(PlanError::Add { digest, compression, frozen });
+            return Err(PlanError::Index(IndexError::Add { digest, compression, frozen }));
         }
         instances.push(copy);
         instances.extend(added);
@@ -215,7 +218,10 @@ fn select(
     {
         let there = platforms.iter().flat_map(|there| there.iter().map(Platform::to_string));
         let there = there.collect();
-        return Err(PlanError::NoPlatform { wanted: missing.to_string(), there });
+        return Err(PlanError::Index(IndexError::NoPlatform {
+            wanted: missing.to_string(),
+            there,
+        }));
     }
     let is_wanted = |there: &[Platform]| wanted.iter().any(|filter| serves(filter, there));
     let (mut chosen, mut digests) = (BTreeSet::new(), HashSet::new());

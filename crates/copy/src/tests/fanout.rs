@@ -20,7 +20,7 @@ use super::shelf::{Builder, FakeDestination, FakeSource, Fault, Kind, State, gzi
 use super::{request, session};
 use crate::error::sentence;
 use crate::fanout::{Fanout, copy_to_all};
-use crate::{Copied, Event, Lists, Outcome, Request};
+use crate::{BlobEvent, Copied, Event, Lists, Outcome, Request};
 
 /// Where a destination fails, each time or once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ impl Run {
     /// How many bytes came from the source.
     fn bytes(&self) -> u64 {
         let moved = self.events.iter().filter_map(|event| match event {
-            Event::BlobMoved { bytes, .. } => Some(*bytes),
+            Event::Blob(BlobEvent::Read { bytes, .. }) => Some(*bytes),
             _ => None,
         });
         moved.sum()

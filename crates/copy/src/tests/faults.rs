@@ -8,7 +8,7 @@ use skopeo_transport::LayerForm;
 
 use super::shelf::{Builder, FakeDestination, FakeSource, Fault, Kind, gzip, tar};
 use super::{request, run};
-use crate::Event;
+use crate::{BlobEvent, Event};
 
 fn image(layers: u8) -> (FakeSource, RawManifest, Vec<Digest>) {
     let mut builder = Builder::new();
@@ -31,7 +31,9 @@ async fn a_blob_that_breaks_twice_comes_the_third_time() {
             .events
             .iter()
             .filter_map(|event| match event {
-                Event::BlobRetried { tried, error, .. } => Some((*tried, error.as_str())),
+                Event::Blob(BlobEvent::Retried { tried, error, .. }) => {
+                    Some((*tried, error.as_str()))
+                }
                 _ => None,
             })
             .collect();

@@ -9,7 +9,9 @@ use skopeo_trust::Policy;
 
 use super::shelf::{Builder, FakeDestination, FakeSource, Kind, gzip, tar, unpacked};
 use super::{request, run, run_with};
-use crate::{CompressTo, Digests, Event, Format, OtherFormats, Outcome, SourceSignatures};
+use crate::{
+    BlobEvent, CompressTo, Digests, Event, Format, OtherFormats, Outcome, SourceSignatures,
+};
 
 const GZ: &MediaType = &MediaType::OCI_LAYER_GZIP;
 const TAR: &MediaType = &MediaType::OCI_LAYER;
@@ -48,7 +50,9 @@ async fn unchanged_is_byte_identical_and_told_in_the_originals_lines() {
     let moved: u64 = run
         .events
         .iter()
-        .map(|event| if let Event::BlobMoved { bytes, .. } = event { *bytes } else { 0 })
+        .map(
+            |event| if let Event::Blob(BlobEvent::Read { bytes, .. }) = event { *bytes } else { 0 },
+        )
         .sum();
     assert_eq!(moved, source.blobs.values().map(|bytes| bytes.len() as u64).sum::<u64>());
     let copied = run.written();
@@ -82,7 +86,8 @@ async fn what_is_there_is_not_fetched() {
     let destination = FakeDestination::new();
     destination.state().blobs = source.blobs.clone().into_iter().collect();
     let run = run(&source, &destination, &request()).await;
-    let reused = run.events.iter().filter(|it| matches!(it, Event::BlobReused { .. })).count();
+    let reused =
+        run.events.iter().filter(|it| matches!(it, Event::Blob(BlobEvent::Reused { .. }))).count();
     assert_eq!(reused, 3);
     assert_eq!(run.written(), manifest);
     assert_eq!((source.asked("blob"), destination.did("blob")), (0, 0));

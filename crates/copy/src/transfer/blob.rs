@@ -16,7 +16,7 @@ use crate::job::Execution;
 use crate::known::Made;
 use crate::plan::{self, Crypt, DiffIds, Wanted};
 use crate::scheduler::BlobLock;
-use crate::{Encryption, Error, Event};
+use crate::{BlobError, BlobEvent, Encryption, Error, Event};
 
 impl Execution<'_> {
     /// Transfers a blob to the destination, once, however often it is asked for.
@@ -28,11 +28,11 @@ impl Execution<'_> {
     }
 
     fn emit_done(&self, digest: &Digest, transferred: &TransferredBlob) {
-        self.job.session.emit(Event::BlobDone {
+        self.job.session.emit(Event::Blob(BlobEvent::Done {
             digest: digest.clone(),
             stored: transferred.digest.clone(),
             size: transferred.size,
-        });
+        }));
     }
 
     async fn transfer_once(&self, item: &Item) -> Result<TransferredBlob, Error> {
@@ -45,7 +45,7 @@ impl Execution<'_> {
         let reused = if item.crypt == Crypt::Keep { self.reuse(item).await? } else { None };
         if let Some(mut transferred) = reused {
             let digest = item.blob.digest.clone();
-            self.job.session.emit(Event::BlobReused { digest, how: transferred.how });
+            self.job.session.emit(Event::Blob(BlobEvent::Reused { digest, how: transferred.how }));
             if item.diff_ids == DiffIds::Needed {
                 transferred.diff_id = Some(self.job.diff_id(&item.blob).await?);
             }
@@ -101,9 +101,8 @@ impl Execution<'_> {
         let from = recoded.is_none().then(|| self.job.source.name());
         let wish = Wish { blob, role: item.role, from };
         let stored = self.destination.reuse(&wish).await;
-        let stored = stored.map_err(|source| Error::Reuse {
-            digest: blob.digest.clone(),
-            source: source.into(),
+        let stored = stored.map_err(|source| {
+            Error::Blob(BlobError::Reuse { digest: blob.digest.clone(), source: source.into() })
         })?;
         let Some(stored) = stored else { return Ok(None) };
         require_same(&blob.digest, &stored.digest)?;
@@ -128,7 +127,7 @@ impl Execution<'_> {
     async fn send(&self, item: &Item) -> Result<TransferredBlob, Error> {
         if let Some(blob) = self.resume(item).await? {
             match self.send_blob(item, blob).await {
-                Err(error @ Error::ReadBlob { transient: false, .. }) => {
+                Err(error @ Error::Blob(BlobError::Read { transient: false, .. })) => {
                     debug!("the part of a blob was none, or not of that one: {}", sentence(&error));
                 }
                 sent => return sent,
@@ -161,7 +160,9 @@ impl Execution<'_> {
         };
         let Some(rest) = rest else { return Ok(None) };
         debug!("going on with blob {digest} after {offset} bytes");
-        self.job.session.emit(Event::BlobResumed { digest: digest.clone(), bytes: offset });
+        self.job
+            .session
+            .emit(Event::Blob(BlobEvent::Resumed { digest: digest.clone(), bytes: offset }));
         Ok(Some(self.job.metered(rest.after(bytes, offset), &item.blob)))
     }
 
@@ -248,7 +249,7 @@ impl Execution<'_> {
             Some(Encryption::Decrypt(keys)) if item.crypt == Crypt::Decrypt => {
                 let digest = item.blob.digest.clone();
                 let key = keys.open(&item.blob.annotations).await;
-                key.map(Some).map_err(|source| Error::Decrypt { digest, source })
+                key.map(Some).map_err(|source| Error::Blob(BlobError::Decrypt { digest, source }))
             }
             _ => Ok(None),
         }
@@ -282,7 +283,9 @@ impl Execution<'_> {
                 let _lock = self.lock(&blob.digest).await;
                 if let Some(transferred) = self.reuse(&item).await? {
                     let digest = blob.digest.clone();
-                    self.job.session.emit(Event::BlobReused { digest, how: transferred.how });
+                    self.job
+                        .session
+                        .emit(Event::Blob(BlobEvent::Reused { digest, how: transferred.how }));
                     return Ok(transferred);
                 }
                 let _permit = scheduler.transfer().await;
@@ -299,12 +302,12 @@ impl Execution<'_> {
 }
 
 fn encrypting(digest: &Digest, source: CryptError) -> Error {
-    Error::Encrypt { digest: digest.clone(), source }
+    Error::Blob(BlobError::Encrypt { digest: digest.clone(), source })
 }
 
 fn require_same(expected: &Digest, stored: &Digest) -> Result<(), Error> {
     if expected == stored {
         return Ok(());
     }
-    Err(Error::Stored { expected: expected.clone(), stored: stored.clone() })
+    Err(Error::Blob(BlobError::StoredAs { expected: expected.clone(), stored: stored.clone() }))
 }

@@ -14,7 +14,7 @@ use crate::event::BlobKind;
 use crate::item::{Item, TransferredBlob};
 use crate::job::{Execution, Job};
 use crate::plan::{ImagePlan, Wanted};
-use crate::{Error, Event};
+use crate::{BlobEvent, Error, Event, WriteError};
 
 /// What has come of an image's blobs.
 #[derive(Debug)]
@@ -102,9 +102,9 @@ async fn transfer_config(
 pub(crate) async fn begin(run: Execution<'_>) -> Result<(), Error> {
     run.job.scheduler.begin().await;
     // Before any lock of ours is taken: others may hold the place, and wait for what we hold.
-    run.destination.begin().await.map_err(|error| Error::Begin(error.into()))
+    run.destination.begin().await.map_err(|error| Error::Write(WriteError::Begin(error.into())))
 }
 
 pub(crate) fn emit_started(job: &Job<'_>, digest: &Digest, size: Option<u64>, kind: BlobKind) {
-    job.session.emit(Event::BlobStarted { digest: digest.clone(), size, kind });
+    job.session.emit(Event::Blob(BlobEvent::Started { digest: digest.clone(), size, kind }));
 }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use skopeo_copy::{
-    Change, Error, Event, Forecast, ImageEstimate, Lists, Others, Outcome, Request, Session, copy,
-    estimate, sentence,
+    Change, Error, Event, Forecast, ImageEstimate, Lists, Others, Outcome, Request, Session,
+    WriteError, copy, estimate, sentence,
 };
 use skopeo_trust::Policy;
 
@@ -103,11 +103,16 @@ pub(crate) async fn hold(world: &World, tasks: &[Task<'_>], request: &Request, c
             }
             (Err(_), Ok(_)) => panic!("{case}: refused before, and copied then"),
             // What a conversion comes to shows only when it is done.
-            (Ok(told), Err(Error::Convert(_) | Error::NoType { .. })) if !told.exact => {
+            (
+                Ok(told),
+                Err(Error::Write(WriteError::Convert(_)) | Error::Write(WriteError::NoType { .. })),
+            ) if !told.exact => {
                 held = Held::Refused;
             }
             // A registry may refuse an index that names what it does not have.
-            (Ok(_), Err(Error::NoListType { .. })) if is_sparse(request) => held = Held::Refused,
+            (Ok(_), Err(Error::Write(WriteError::NoIndexType { .. }))) if is_sparse(request) => {
+                held = Held::Refused
+            }
             (Ok(_), Err(done)) => panic!("{case}: failed only then: {}", sentence(done)),
         }
     }

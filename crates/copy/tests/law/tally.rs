@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use skopeo_copy::{Event, ImageEstimate};
+use skopeo_copy::{BlobEvent, Event, ImageEstimate, ImageEvent, ReferrersEvent};
 use skopeo_transport::How;
 
 /// Blobs and their bytes, by how they came, and manifests.
@@ -24,9 +24,9 @@ impl Tally {
         let mut done = HashSet::new();
         for event in events {
             match event {
-                Event::BlobMoved { bytes, .. } => tally.read += bytes,
-                Event::BlobReused { digest, how } => reused.push((digest, *how)),
-                Event::BlobDone { digest, stored, size } => {
+                Event::Blob(BlobEvent::Read { bytes, .. }) => tally.read += bytes,
+                Event::Blob(BlobEvent::Reused { digest, how }) => reused.push((digest, *how)),
+                Event::Blob(BlobEvent::Done { digest, stored, size }) => {
                     if !done.insert((digest, stored)) {
                         continue;
                     }
@@ -39,7 +39,8 @@ impl Tally {
                     };
                     *counted = (counted.0 + 1, counted.1 + size);
                 }
-                Event::ImageDone { .. } | Event::ReferrerDone { .. } => tally.manifests += 1,
+                Event::Image(ImageEvent::Done { .. })
+                | Event::Referrers(ReferrersEvent::Done { .. }) => tally.manifests += 1,
                 _ => {}
             }
         }

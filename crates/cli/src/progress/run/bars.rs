@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
-use skopeo_copy::Event;
+use skopeo_copy::{BlobEvent, Event};
 use skopeo_image::Digest;
 
 use super::counts::Counts;
@@ -66,7 +66,9 @@ impl Bars {
         let mut images = lock(&self.images);
         let Some(image) = images.get_mut(&number) else { return };
         match event {
-            Event::BlobStarted { digest, size, .. } if !image.blobs.contains_key(digest) => {
+            Event::Blob(BlobEvent::Started { digest, size, .. })
+                if !image.blobs.contains_key(digest) =>
+            {
                 image.blobs.insert(digest.clone(), Some(0));
                 let name = Name::End(image.name.clone());
                 let bar = image.bar.get_or_insert_with(|| {
@@ -74,7 +76,7 @@ impl Bars {
                 });
                 bar.extend(size.unwrap_or_default());
             }
-            Event::BlobMoved { digest, bytes } => {
+            Event::Blob(BlobEvent::Read { digest, bytes }) => {
                 self.run.passed(*bytes);
                 let Some(bar) = &image.bar else { return };
                 if let Some(Some(there)) = image.blobs.get_mut(digest) {
@@ -82,20 +84,20 @@ impl Bars {
                 }
                 bar.moved(*bytes);
             }
-            Event::BlobResumed { digest, bytes } => {
+            Event::Blob(BlobEvent::Resumed { digest, bytes }) => {
                 let Some(bar) = &image.bar else { return };
                 if let Some(Some(there)) = image.blobs.get_mut(digest) {
                     *there = there.saturating_add(*bytes);
                     bar.found(*bytes);
                 }
             }
-            Event::BlobRetried { digest, .. } => {
+            Event::Blob(BlobEvent::Retried { digest, .. }) => {
                 let Some(bar) = &image.bar else { return };
                 if let Some(Some(there)) = image.blobs.get_mut(digest) {
                     bar.lost(std::mem::take(there));
                 }
             }
-            Event::BlobDone { digest, size, .. } => {
+            Event::Blob(BlobEvent::Done { digest, size, .. }) => {
                 let Some(bar) = &image.bar else { return };
                 // What was there already counts as if it had come, but not as speed.
                 if let Some(0) = image.blobs.get_mut(digest).and_then(Option::take) {

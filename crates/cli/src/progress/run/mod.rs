@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Mutex;
 
 use serde_json::json;
-use skopeo_copy::Event;
+use skopeo_copy::{BlobEvent, Event, IndexEvent};
 
 use super::events::{self, Events};
 use super::{BEAT, Stream, TICK, lock};
@@ -113,7 +113,7 @@ impl RunProgress {
         match &self.watcher {
             Watcher::Bars(bars) => {
                 bars.tell(number, event);
-                if let Event::BlobMoved { .. } = event {
+                if let Event::Blob(BlobEvent::Read { .. }) = event {
                     bars.count(&lock(&self.counts));
                 }
             }
@@ -126,7 +126,7 @@ impl RunProgress {
             Watcher::Nobody => return,
             Watcher::Lines | Watcher::Steps => {}
         }
-        if let Event::OneOfPlatforms { .. } = event {
+        if let Event::Index(IndexEvent::OneOfPlatforms { .. }) = event {
             // Said once, at the end of the run.
             return;
         }
