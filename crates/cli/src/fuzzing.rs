@@ -10,7 +10,7 @@ pub fn read_sync_files(path: &Path) {
 /// Reads a packet as a request to `experimental-image-proxy`.
 ///
 /// # Errors
-/// What the client is told if it is none.
+/// What the client is told if it is not valid.
 #[cfg(unix)]
 pub fn read_proxy_request(packet: &[u8]) -> Result<(), String> {
     use crate::commands::proxy::request::Request;

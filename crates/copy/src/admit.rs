@@ -11,7 +11,7 @@ use crate::request::SourceSignatures;
 use crate::{Error, Event, ImageEvent, IndexEvent, Request, SourceError};
 
 /// An image that may be copied, and the signatures that go with it.
-pub(crate) struct Welcome {
+pub(crate) struct Admission {
     pub(crate) admitted: Admitted,
     pub(crate) signatures: Vec<Signature>,
 }
@@ -61,7 +61,7 @@ pub(crate) async fn admit(
     request: &Request,
     manifest: RawManifest,
     which: &Which,
-) -> Result<Welcome, Error> {
+) -> Result<Admission, Error> {
     let scope = job.source.name().policy_scope();
     let keep = request.signatures != SourceSignatures::Remove;
     let mut signatures = Vec::new();
@@ -82,7 +82,7 @@ pub(crate) async fn admit(
     } else {
         signatures.clear();
     }
-    Ok(Welcome { admitted, signatures })
+    Ok(Admission { admitted, signatures })
 }
 
 /// The layers of an image as they can be read, where its manifest names others.
@@ -98,7 +98,7 @@ pub(crate) async fn layers(
         .map_err(|source| Error::Source(SourceError::Open { name: name(), source: source.into() }))
 }
 
-/// The signatures that a manifest is judged by: those that lie beside it, and bundles that hang on
+/// The signatures that a manifest is judged by: those that lie beside it, and bundles that refer to
 /// it if the policy asks for those.
 ///
 /// # Errors

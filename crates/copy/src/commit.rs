@@ -13,7 +13,7 @@ use tracing::debug;
 
 use crate::admit::digest_of;
 use crate::assemble::{self, Assembled, Written, warn_of_size};
-use crate::decide::{ImageDecision, ListDecision, Place};
+use crate::decide::{ImageDecision, ListDecision, Position};
 use crate::error::sentence;
 use crate::event::BlobKind;
 use crate::item::Item;
@@ -28,7 +28,7 @@ pub(crate) async fn write_image(
     image: &ImageDecision,
     mut transferred: TransferredBlobs,
 ) -> Result<Written, Error> {
-    let ImageDecision { admitted, plan, place, .. } = image;
+    let ImageDecision { admitted, plan, position, .. } = image;
     let mut attempts = Vec::new();
     let mut transient = false;
     let mut class = None;
@@ -38,10 +38,10 @@ pub(crate) async fn write_image(
     compressions.dedup();
     for (at, to) in plan.types.iter().enumerate() {
         let original = admitted.manifest();
-        let error = match try_type(run, plan, original, &mut transferred, to, place).await {
+        let error = match try_type(run, plan, original, &mut transferred, to, position).await {
             Ok((manifest, digest)) => {
                 let signatures = run.job.signed(&manifest, &image.signatures).await?;
-                store_signatures(run, &signatures, &place.which(&digest)).await?;
+                store_signatures(run, &signatures, &position.which(&digest)).await?;
                 return Ok(Written { manifest, digest, compressions });
             }
             Err(error) => error,
@@ -74,7 +74,7 @@ async fn try_type(
     original: &RawManifest,
     transferred: &mut TransferredBlobs,
     to: &MediaType,
-    place: &Place,
+    position: &Position,
 ) -> Result<(RawManifest, Digest), Error> {
     let is_conversion = *to != plan.from;
     if is_conversion && transferred.config.is_none() && assemble::needs_config(&plan.image, to) {
@@ -95,10 +95,10 @@ async fn try_type(
     let (manifest, digest) = match assembled {
         Assembled::AsItWas(manifest) => {
             put_config(run, plan, transferred.config.as_ref()).await?;
-            let digest = match place {
+            let digest = match position {
                 // The list at the source names it so, by whatever algorithm.
-                Place::List(digest) => digest.clone(),
-                Place::Top => digest_of(run.job, &manifest)?,
+                Position::InIndex(digest) => digest.clone(),
+                Position::Top => digest_of(run.job, &manifest)?,
             };
             (manifest, digest)
         }
@@ -124,7 +124,7 @@ async fn try_type(
         }
     };
     run.job.session.emit(Event::Image(ImageEvent::WritingManifest));
-    let put = run.destination.put_manifest(&manifest, &place.which(&digest)).await;
+    let put = run.destination.put_manifest(&manifest, &position.which(&digest)).await;
     put.map_err(|error| Error::Write(WriteError::Manifest(error.into())))?;
     Ok((manifest, digest))
 }
@@ -177,7 +177,7 @@ pub(crate) async fn write_list(
     list: &ListDecision,
     entries: &[(usize, Written)],
 ) -> Result<Written, Error> {
-    let ListDecision { plan, place, .. } = list;
+    let ListDecision { plan, position, .. } = list;
     for (at, written) in entries {
         if let Some(instance) = plan.instances.get(*at) {
             warn_of_size(&instance.descriptor, written);
@@ -190,11 +190,11 @@ pub(crate) async fn write_list(
     let mut transient = false;
     let mut class = None;
     for manifest in &candidates {
-        let digest = match place {
-            Place::List(digest) if plan.frozen.is_some() => digest.clone(),
+        let digest = match position {
+            Position::InIndex(digest) if plan.frozen.is_some() => digest.clone(),
             _ => digest_of(run.job, manifest)?,
         };
-        let which = place.which(&digest);
+        let which = position.which(&digest);
         let error = match run.destination.put_manifest(manifest, &which).await {
             Ok(()) => {
                 let signatures = run.job.signed(manifest, &list.signatures).await?;

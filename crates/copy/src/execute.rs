@@ -24,7 +24,7 @@ use crate::{
 /// How long a copy that is done waits for the answer whether something was left behind.
 const LEFT_BEHIND: Duration = Duration::from_millis(500);
 
-/// What a copy part to.
+/// What a copy did.
 #[derive(Clone, Debug)]
 pub struct Copied {
     /// The digest of the manifest that the source's name leads to: of the list, where one image

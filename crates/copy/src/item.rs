@@ -1,4 +1,4 @@
-//! One blob that is to come to the destination, and what part of it.
+//! One blob that is to come to the destination, and what came of it.
 
 use std::collections::BTreeMap;
 
@@ -104,7 +104,7 @@ impl Item {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ItemKey {
     digest: Digest,
-    /// Who says another size speaks of another blob: of one of the two there is none.
+    /// Another size means another blob: one of the two does not exist.
     size: Option<u64>,
     wanted: Wanted,
     hashed: bool,
@@ -116,7 +116,7 @@ pub(crate) struct ItemKey {
 pub(crate) struct TransferredBlob {
     pub(crate) digest: Digest,
     pub(crate) size: u64,
-    /// How it part to be there.
+    /// How it came to be there.
     pub(crate) how: How,
     /// How it is packed, if that is known well enough to be said in a manifest.
     pub(crate) compression: Option<Compression>,

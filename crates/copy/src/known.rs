@@ -9,10 +9,10 @@ use skopeo_image::Digest;
 /// What was learnt of blobs in this run. Only what this program computed of verified bytes comes
 /// in, never what an image or a registry says.
 #[derive(Debug, Default)]
-pub(crate) struct Known(Mutex<Pairs>);
+pub(crate) struct Known(Mutex<Learnt>);
 
 #[derive(Debug, Default)]
-struct Pairs {
+struct Learnt {
     diff_ids: HashMap<Digest, Digest>,
     recoded: HashMap<(Digest, Option<Encoder>), Made>,
 }
@@ -38,25 +38,25 @@ pub(crate) fn made_of(recode: Recode) -> Option<Option<Encoder>> {
 impl Known {
     /// The digest of what is in `blob`.
     pub(crate) fn diff_id(&self, blob: &Digest) -> Option<Digest> {
-        self.pairs().diff_ids.get(blob).cloned()
+        self.learnt().diff_ids.get(blob).cloned()
     }
 
     pub(crate) fn learn_diff_id(&self, blob: &Digest, diff_id: &Digest) {
-        self.pairs().diff_ids.insert(blob.clone(), diff_id.clone());
+        self.learnt().diff_ids.insert(blob.clone(), diff_id.clone());
     }
 
     /// What `recode` makes of `blob`.
     pub(crate) fn recoded(&self, blob: &Digest, recode: Recode) -> Option<Made> {
-        self.pairs().recoded.get(&(blob.clone(), made_of(recode)?)).cloned()
+        self.learnt().recoded.get(&(blob.clone(), made_of(recode)?)).cloned()
     }
 
     pub(crate) fn learn_recoded(&self, blob: &Digest, recode: Recode, result: Made) {
         if let Some(made) = made_of(recode) {
-            self.pairs().recoded.insert((blob.clone(), made), result);
+            self.learnt().recoded.insert((blob.clone(), made), result);
         }
     }
 
-    fn pairs(&self) -> MutexGuard<'_, Pairs> {
+    fn learnt(&self) -> MutexGuard<'_, Learnt> {
         // Every change is one insertion, so a panic elsewhere leaves nothing half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

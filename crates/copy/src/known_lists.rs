@@ -20,7 +20,7 @@ struct Known {
 }
 
 impl KnownLists {
-    /// Adds a list that was read before. What is none is ignored.
+    /// Adds an index that was read before. Another manifest is ignored.
     pub fn add(&self, bytes: Bytes) {
         let list = RawManifest::new(None, bytes);
         if !list.media_type.is_list() {

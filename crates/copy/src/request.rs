@@ -41,7 +41,7 @@ pub struct Request {
     pub gzip_level: Option<i32>,
     /// Whether layers are encrypted or decrypted on their way; `None` leaves them as they are.
     pub encryption: Option<Encryption>,
-    /// What to do with what hangs on the image.
+    /// What to do with the referrers of the image.
     pub referrers: Referrers,
     /// Whether both sides are asked for digests before a manifest is read. It costs one question
     /// more where something has to be copied, and is one cheap question instead of a download

@@ -3,7 +3,7 @@
 //! | gate | lets through | of | why |
 //! |---|---|---|---|
 //! | [`begin`](Scheduler::begin) | so many images | a run | Those that began first end first, and so many images hold memory, files and connections. Held until the copy ends. |
-//! | [`once`](Scheduler::once) | each blob once | a copy | A layer that is listed four times moves once; the others wait for what part of it. |
+//! | [`once`](Scheduler::once) | each blob once | a copy | A layer that is listed four times moves once; the others wait for what came of it. |
 //! | [`blob_lock`](Scheduler::blob_lock) | one image a blob and pool | a run | The second to want a blob waits for the first, and then finds at the destination what that has brought. |
 //! | [`question`](Scheduler::question) | twice as many questions as blobs | a copy | Questions are small, and their answers decide what moves; but a registry is not flooded with them. |
 //! | [`transfer`](Scheduler::transfer) | so many blobs | a copy, and a run | What moves takes memory and connections, on each side as many as it is said to be good for. |
@@ -98,7 +98,7 @@ impl Scheduler {
     }
 
     /// Returns what `work` gives for the first who asks; the others wait for that. Where it fails or
-    /// is dropped, the next in line does it.
+    /// is dropped, the next in queue does it.
     pub(crate) async fn once<F>(
         &self,
         key: ItemKey,
@@ -142,7 +142,7 @@ type LockKey = (String, Digest);
 #[derive(Debug, Default)]
 struct BlobLocks(Mutex<HashMap<LockKey, Arc<tokio::sync::Mutex<()>>>>);
 
-/// The right to bring a blob; the next in line has it when this is dropped.
+/// The right to bring a blob; the next in queue has it when this is dropped.
 #[derive(Debug)]
 pub(crate) struct BlobLock {
     locks: Arc<BlobLocks>,
@@ -153,25 +153,25 @@ pub(crate) struct BlobLock {
 impl BlobLocks {
     async fn take(self: &Arc<Self>, pool: String, blob: Digest) -> BlobLock {
         let key = (pool, blob);
-        let line = self.lines().entry(key.clone()).or_default().clone();
-        // Made before waiting, so that who gives up in line leaves no line behind.
+        let queue = self.queues().entry(key.clone()).or_default().clone();
+        // Made before waiting, so that who gives up in queue leaves no queue behind.
         let mut lock = BlobLock { locks: self.clone(), key, guard: None };
-        lock.guard = Some(line.lock_owned().await);
+        lock.guard = Some(queue.lock_owned().await);
         lock
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<LockKey, Arc<tokio::sync::Mutex<()>>>> {
+    fn queues(&self) -> MutexGuard<'_, HashMap<LockKey, Arc<tokio::sync::Mutex<()>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for BlobLock {
     fn drop(&mut self) {
-        let mut lines = self.locks.lines();
+        let mut queues = self.locks.queues();
         self.guard.take();
-        // Who else holds the line is in it, or has it; nobody joins while the map is locked.
-        if lines.get(&self.key).is_some_and(|line| Arc::strong_count(line) == 1) {
-            lines.remove(&self.key);
+        // Who else holds the queue is in it, or has it; nobody joins while the map is locked.
+        if queues.get(&self.key).is_some_and(|queue| Arc::strong_count(queue) == 1) {
+            queues.remove(&self.key);
         }
     }
 }
@@ -197,7 +197,7 @@ mod tests {
         drop(first);
         let second = second.await;
         drop((second, elsewhere));
-        assert!(locks.lines().is_empty());
+        assert!(locks.queues().is_empty());
     }
 
     /// The limits of a copy are its own, those of a run are shared by all its copies.

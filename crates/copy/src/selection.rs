@@ -1,10 +1,10 @@
-//! Which of the things that hang on an image are meant.
+//! Which referrers of an image are meant.
 
 use std::str::FromStr;
 
 use skopeo_transport::{CosignTag, Found};
 
-/// What is to be done with what hangs on an image.
+/// What to do with the referrers of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Referrers {
     /// Leave it behind, and say nothing.
@@ -16,7 +16,7 @@ pub enum Referrers {
     Copy(Selection),
 }
 
-/// Some kinds of things that hang on images.
+/// Some kinds of referrers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection(Vec<Kind>);
 
@@ -55,7 +55,7 @@ impl Selection {
     /// Those of any of these kinds.
     ///
     /// # Errors
-    /// If one is no kind, or there is none.
+    /// If one is not a kind of referrers, or the list is empty.
     pub fn parse<S: AsRef<str>>(kinds: &[S]) -> Result<Self, UnknownKind> {
         if kinds.is_empty() {
             return Err(UnknownKind(String::new()));

@@ -48,10 +48,10 @@ pub enum Error {
         part: u64,
     },
     /// Others have written for so long that we never got our turn.
-    #[error("writing {0}: others are writing there all the time")]
+    #[error("writing {0}: other programs change it all the time")]
     Crowded(String),
     /// Who held the lock was so slow that others may have taken it for dead.
-    #[error("writing {0}: the lock was held for too long without word to the store")]
+    #[error("writing {0}: the lock expired before the store answered")]
     LostLock(String),
 }
 

@@ -45,7 +45,7 @@ pub struct BucketUrl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// It begins with none of the schemes.
-    #[error("{0:?} is no place in an object store: it begins with none of s3://, gs://, az://")]
+    #[error("{0:?} is not a place in an object store: it must begin with s3://, gs:// or az://")]
     Scheme(String),
     /// The bucket has no name.
     #[error("{0:?} names no bucket, expected s3://BUCKET/PREFIX or gs://BUCKET/PREFIX")]
@@ -54,7 +54,7 @@ pub enum UrlError {
     #[error("{0:?} names no container, expected az://ACCOUNT/CONTAINER/PREFIX")]
     Container(String),
     /// A name in it is none.
-    #[error("{text:?} is no place in an object store: {part:?} cannot be a name in it")]
+    #[error("{text:?} is not a place in an object store: {part:?} is not a valid name")]
     Part {
         /// The whole text.
         text: String,

@@ -16,7 +16,7 @@ use skopeo_trust::Policy;
 struct Progress;
 
 impl Observer for Progress {
-    fn tell(&self, event: &SyncEvent<'_>) -> Result<(), Error> {
+    fn observe(&self, event: &SyncEvent<'_>) -> Result<(), Error> {
         match event {
             SyncEvent::Found(tasks) => println!("{} images", tasks.len()),
             SyncEvent::Done { entry, .. } => {

@@ -56,7 +56,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// What is in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Document {
+struct CacheDocument {
     version: u32,
     /// How many runs have written it.
     run: u64,
@@ -106,7 +106,7 @@ pub(crate) struct Cache {
     /// What the file is called in errors.
     name: String,
     /// What was in it.
-    before: Document,
+    before: CacheDocument,
     lists: Arc<KnownLists>,
     connections: Arc<Connections>,
     written: Mutex<Written>,
@@ -143,7 +143,7 @@ impl Cache {
         }
         let before = read(&path).unwrap_or_else(|problem| {
             warn!("The state {quoted} cannot be used, and is begun anew: {}", problem.sentence());
-            Document::default()
+            CacheDocument::default()
         });
         for list in &before.lists {
             session.lists().add(list.manifest.clone().into());
@@ -234,7 +234,7 @@ impl Cache {
     }
 
     /// What is known now.
-    fn document(&self, begun: &mut HashMap<(String, Digest), u64>) -> Document {
+    fn document(&self, begun: &mut HashMap<(String, Digest), u64>) -> CacheDocument {
         let run = self.before.run.saturating_add(1);
         let oldest = run.saturating_sub(RUNS);
         let ledger = self.connections.ledger();
@@ -292,7 +292,7 @@ impl Cache {
         });
         uploads.truncate(MOST_UPLOADS);
         let tags = self.tags(run, oldest);
-        Document { version: VERSION, run, lists, blobs, uploads, tags }
+        CacheDocument { version: VERSION, run, lists, blobs, uploads, tags }
     }
 
     /// Where tags lead, as this run or one of the last ones has seen.
@@ -321,24 +321,24 @@ pub fn read_and_forget(path: &Path) {
     let _ = read(path);
 }
 
-/// What is in the file; nothing if there is none.
-fn read(path: &Path) -> Result<Document> {
+/// What is in the file; nothing if it does not exist.
+fn read(path: &Path) -> Result<CacheDocument> {
     use std::io::Read as _;
     let metadata = match fs_err::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Document::default());
+            return Ok(CacheDocument::default());
         }
         metadata => metadata?,
     };
     if !metadata.is_file() {
-        return Err(Error::refused("it is no regular file"));
+        return Err(Error::refused("it is not a regular file"));
     }
     let mut text = Vec::new();
     File::open(path)?.take(LONGEST.saturating_add(1)).read_to_end(&mut text)?;
     if wide(text.len()) > LONGEST {
         return Err(Error::refused(format!("it is longer than {} MiB", LONGEST >> 20)));
     }
-    let document: Document = serde_json::from_slice(&text)?;
+    let document: CacheDocument = serde_json::from_slice(&text)?;
     if document.version != VERSION {
         let version = document.version;
         return Err(Error::refused(format!("it is of version {version}, not {VERSION}")));

@@ -10,7 +10,7 @@ use crate::naming::Naming;
 
 /// A place of many images.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Target {
     /// What it is.
     pub kind: CollectionKind,
     /// Where it is: a registry with or without a path, a folder, a file.
@@ -19,16 +19,17 @@ pub struct Place {
 
 /// A place to copy to.
 #[derive(Clone, Debug)]
-pub struct Goal {
+pub struct NamedTarget {
     /// Where it is.
-    pub place: Place,
+    pub place: Target,
     /// How images are named there.
     pub naming: Naming,
 }
 
-/// Why a text is no [`Place`].
+/// Why a text is no [`Target`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlaceError {
+#[non_exhaustive]
+pub enum TargetError {
     /// There is no transport that is known for many images.
     #[error(
         "invalid place {0:?}: use docker://, dir:, oci:, oci-archive:, docker-archive: or containers-storage:"
@@ -36,10 +37,10 @@ pub enum PlaceError {
     Transport(String),
     /// Nothing, or nothing in which a repository could be.
     #[error("invalid place {0:?}: no repository can be there")]
-    NoPlace(String),
+    NoRepository(String),
 }
 
-impl Place {
+impl Target {
     /// The host of the registry that it is in, if it is in one.
     #[must_use]
     pub fn registry(&self) -> Option<String> {
@@ -61,17 +62,17 @@ impl Place {
     }
 }
 
-impl FromStr for Place {
-    type Err = PlaceError;
+impl FromStr for Target {
+    type Err = TargetError;
 
-    fn from_str(text: &str) -> Result<Self, PlaceError> {
+    fn from_str(text: &str) -> Result<Self, TargetError> {
         let transport = text.split_once(':').and_then(|(transport, place)| {
             CollectionKind::parse(transport).map(|kind| (kind, place))
         });
         let Some((kind, place)) = transport else {
-            return Err(PlaceError::Transport(text.to_owned()));
+            return Err(TargetError::Transport(text.to_owned()));
         };
-        let none = || PlaceError::NoPlace(text.to_owned());
+        let none = || TargetError::NoRepository(text.to_owned());
         let place = match kind {
             CollectionKind::Docker => place.strip_prefix("//").unwrap_or(place),
             _ => place,
@@ -88,7 +89,7 @@ impl FromStr for Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let slashes = if self.kind == CollectionKind::Docker { "//" } else { "" };
         write!(f, "{}:{slashes}{}", self.kind, self.place)
@@ -112,12 +113,12 @@ mod tests {
             ("containers-storage:", "containers-storage:"),
             ("containers-storage:[vfs@/s]", "containers-storage:[vfs@/s]"),
         ] {
-            assert_eq!(text.parse::<Place>().unwrap().to_string(), printed);
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), printed);
         }
         for text in
             ["", "dir", "dir:", "docker://", "docker://r/x:1", "docker://R/X", "sif:a", "oci:\n"]
         {
-            assert!(text.parse::<Place>().is_err(), "{text}");
+            assert!(text.parse::<Target>().is_err(), "{text}");
         }
     }
 }

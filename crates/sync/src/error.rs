@@ -10,7 +10,7 @@ use skopeo_transport::{Error as TransportError, NameError};
 use skopeo_trust::sign::SignError;
 
 use crate::config::Malformed;
-use crate::destination::PlaceError;
+use crate::destination::TargetError;
 use crate::naming::{Clash, NamingError, Nested};
 use crate::prune::rules::TooMany;
 use crate::select::FilterError;
@@ -47,7 +47,7 @@ pub enum Error {
     /// A source or a destination failed.
     #[error(transparent)]
     Transport(Box<TransportError>),
-    /// A text is no name of an image.
+    /// A text is not a name of an image.
     #[error(transparent)]
     Name(Box<NameError>),
     /// A text is no reference.
@@ -64,7 +64,7 @@ pub enum Error {
     Manifest(#[from] ManifestError),
     /// A text is no place of many images.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Place(#[from] TargetError),
     /// An image can have no name at its destination.
     #[error(transparent)]
     Naming(#[from] NamingError),
@@ -74,7 +74,7 @@ pub enum Error {
     /// One image would be in the folder of another.
     #[error(transparent)]
     Nested(#[from] Nested),
-    /// An expression that chooses tags is none.
+    /// An expression that chooses tags is not valid.
     #[error(transparent)]
     Filter(#[from] FilterError),
     /// The YAML file makes no sense.

@@ -11,7 +11,7 @@ use tracing::{error, info};
 
 use crate::observer::SyncEvent;
 use crate::plan::{Estimate, Plan, Planned};
-use crate::prune::Doomed;
+use crate::prune::Surplus;
 use crate::schedule::{Done, Work};
 use crate::task::SyncTask;
 use crate::{Context as _, Result, retry};
@@ -29,7 +29,7 @@ impl Work<'_> {
         tasks: &[SyncTask],
         mut plan: Plan,
         flagged: &Options,
-        (sources, doomed): (usize, Option<&Doomed>),
+        (sources, surplus): (usize, Option<&Surplus>),
         done: &mut Done,
     ) -> Result<()> {
         let session = Session::new(Arc::new(|_| ()));
@@ -60,9 +60,9 @@ impl Work<'_> {
             images.push(planned);
         }
         info!("Would have synced {} images from {sources} sources", done.well);
-        let deleted: Option<Vec<_>> = doomed.map(|doomed| doomed.names().cloned().collect());
+        let deleted: Option<Vec<_>> = surplus.map(|surplus| surplus.names().cloned().collect());
         plan.sum.delete = deleted.as_ref().map_or(0, |deleted| wide(deleted.len()));
-        self.outcomes.tell(&SyncEvent::Estimated(&Estimate { plan, images, deleted }));
+        self.outcomes.observe(&SyncEvent::Estimated(&Estimate { plan, images, deleted }));
         self.outcomes.check()
     }
 
@@ -72,7 +72,7 @@ impl Work<'_> {
         task: &SyncTask,
         forecast: &Forecast,
     ) -> Result<Option<ImageEstimate>> {
-        if task.settled {
+        if task.unchanged {
             return Ok(None);
         }
         let attempt = async || -> Result<ImageEstimate> {

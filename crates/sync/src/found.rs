@@ -7,15 +7,15 @@ use skopeo_copy::Request;
 use skopeo_image::Reference;
 use skopeo_transport::{ImageName, Options};
 
-use crate::destination::{Goal, Place};
+use crate::destination::{NamedTarget, Target};
 use crate::naming;
 use crate::select::Choice;
 
 /// What is asked of the images of a source, besides where they come from.
 #[derive(Debug)]
-pub(crate) struct Aim {
+pub(crate) struct CopySpec {
     /// Where they go, and under which names.
-    pub(crate) goals: Vec<Goal>,
+    pub(crate) targets: Vec<NamedTarget>,
     /// What is asked of each copy.
     pub(crate) request: Arc<Request>,
 }
@@ -26,30 +26,30 @@ pub(crate) struct Wanted {
     pub(crate) what: What,
     /// What it takes to read it.
     pub(crate) options: Arc<Options>,
-    pub(crate) aim: Arc<Aim>,
+    pub(crate) spec: Arc<CopySpec>,
 }
 
 /// What of it.
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     /// Images of a repository, which is without tag and digest.
-    Repository(Reference, Tags),
+    Repository(Reference, TagSet),
     /// Images that a place holds.
-    Place(Place, Arc<Choice>),
+    Collection(Target, Arc<Choice>),
 }
 
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Repository(repository, _) => write!(f, "docker://{repository}"),
-            Self::Place(place, _) => place.fmt(f),
+            Self::Collection(place, _) => place.fmt(f),
         }
     }
 }
 
 /// Which of them.
 #[derive(Clone, Debug)]
-pub(crate) enum Tags {
+pub(crate) enum TagSet {
     /// These, by tag or digest; nobody is asked whether they are there.
     Named(Vec<Reference>),
     /// Those of all that the registry lists that are chosen.
@@ -89,7 +89,7 @@ pub(crate) struct Group {
     pub(crate) whole: bool,
     /// What it takes to read them.
     pub(crate) options: Arc<Options>,
-    pub(crate) aim: Arc<Aim>,
+    pub(crate) spec: Arc<CopySpec>,
 }
 
 /// What was found.

@@ -7,7 +7,7 @@ use skopeo_image::Reference;
 use skopeo_transport::{CollectionKind, ImageName, Options};
 
 use crate::select::{Filter, FilterError};
-use crate::task::{Places, SyncTask};
+use crate::task::{SyncTask, Targets};
 use crate::transports::Transports;
 use crate::{Error, Result};
 
@@ -34,7 +34,7 @@ impl Immutable {
     pub(crate) async fn settle(
         &self,
         images: &mut [SyncTask],
-        places: &Places,
+        places: &Targets,
         transports: &dyn Transports,
     ) -> Result<()> {
         let repositories: HashMap<String, &SyncTask> = images
@@ -52,7 +52,7 @@ impl Immutable {
             stream::iter(listings).buffer_unordered(LISTINGS).try_collect().await?;
         for image in images {
             let there = repository(&image.to).and_then(|name| listed.get(&name));
-            image.settled = match (self.tag_of(image), there) {
+            image.unchanged = match (self.tag_of(image), there) {
                 (Some(tag), Some(there)) => there.contains(tag),
                 _ => false,
             };
@@ -63,7 +63,7 @@ impl Immutable {
     /// The tag at a registry, if it is immutable.
     fn tag_of<'a>(&self, image: &'a SyncTask) -> Option<&'a str> {
         let tag = reference(&image.to)?.tag.as_deref()?;
-        self.0.iter().any(|filter| filter.judge(tag).is_ok()).then_some(tag)
+        self.0.iter().any(|filter| filter.evaluate(tag).is_ok()).then_some(tag)
     }
 }
 

@@ -22,7 +22,7 @@
 //! - `report`: what has come of each image; `outcomes` knows it while the run goes on, `resume` goes
 //!   on from it
 //! - `reach`: which registries the file of another run leads to, and how
-//! - `facts`: what there is to know of tags
+//! - `tag_info`: what there is to know of tags
 //! - `transports`: how images are reached by name
 //!
 //! # Example
@@ -78,7 +78,6 @@ pub mod destination;
 mod discover;
 mod error;
 mod estimate;
-pub mod facts;
 mod found;
 mod immutable;
 pub mod lockfile;
@@ -97,6 +96,7 @@ mod schedule;
 pub mod select;
 pub mod shard;
 mod sources;
+pub mod tag_info;
 mod task;
 #[cfg(test)]
 mod testing;

@@ -9,7 +9,7 @@ use skopeo_image::go::quote;
 use skopeo_image::{Digest, Reference, Which, go_json};
 use skopeo_transport::ImageName;
 
-use crate::found::{Found, Group, Origin, Tags};
+use crate::found::{Found, Group, Origin, TagSet};
 use crate::report::Entry;
 use crate::select::Filter;
 use crate::task::SyncTask;
@@ -106,7 +106,9 @@ pub(crate) fn check(groups: &[Group]) -> Result<()> {
     match images.into_iter().find(|image| matches!(image.origin, Origin::Label(_))) {
         Some(image) => {
             let name = &image.name;
-            Err(Error::refused(format!("--lock is for images of registries, which {name} is not")))
+            Err(Error::refused(format!(
+                "--lock works for images in registries, and {name} is not in one"
+            )))
         }
         None => Ok(()),
     }
@@ -127,7 +129,7 @@ impl Lock {
     /// Reads what [`to_bytes`] has made; errors call it `file`.
     ///
     /// # Errors
-    /// If it is none of that kind.
+    /// If it is not a lock file.
     pub fn parse(bytes: &[u8], file: &str) -> Result<Self> {
         let none = || format!("{file} is no file of --lock");
         // Never as a tree of values: that takes many times the memory.
@@ -161,7 +163,7 @@ impl Lock {
     /// The repositories of a registry in whose names the expression matches somewhere.
     ///
     /// # Errors
-    /// If the expression is none.
+    /// If the expression is not valid.
     pub(crate) fn repositories(
         &self,
         host: &str,
@@ -169,7 +171,8 @@ impl Lock {
     ) -> Result<Vec<Reference>> {
         let filter = Filter::new(matching.as_slice(), &[], None)?;
         let names = self.images.iter().map(|(image, _)| &image.name);
-        let names = names.filter(|name| name.domain() == host && filter.judge(name.path()).is_ok());
+        let names =
+            names.filter(|name| name.domain() == host && filter.evaluate(name.path()).is_ok());
         let names: std::collections::BTreeSet<_> = names.cloned().collect();
         Ok(names.into_iter().map(Reference::from).collect())
     }
@@ -178,11 +181,11 @@ impl Lock {
     ///
     /// # Errors
     /// If one that was named is not in the file.
-    pub(crate) fn found(&self, repository: &Reference, tags: &Tags) -> Result<Vec<Found>> {
+    pub(crate) fn found(&self, repository: &Reference, tags: &TagSet) -> Result<Vec<Found>> {
         let of_it = self.images.iter().filter(|(image, _)| image.name == repository.name);
         let of_it: Vec<_> = of_it.collect();
         let wanted: Vec<&(Reference, Digest)> = match tags {
-            Tags::Named(names) => {
+            TagSet::Named(names) => {
                 let find = |name: &Reference| {
                     of_it.iter().copied().find(|(image, _)| image == name).with_context(|| {
                         let file = &self.file;
@@ -191,7 +194,7 @@ impl Lock {
                 };
                 names.iter().map(find).collect::<Result<_>>()?
             }
-            Tags::Listed(choice) => {
+            TagSet::Listed(choice) => {
                 let tags = of_it.iter().filter_map(|(image, _)| image.tag.clone());
                 let kept = choice.by_words(tags).kept;
                 let kept: std::collections::HashSet<_> = kept.iter().map(|(tag, _)| tag).collect();

@@ -6,7 +6,7 @@ use skopeo_copy::{Copied, Event};
 use skopeo_image::ErrorClass;
 
 use crate::Error;
-use crate::destination::Place;
+use crate::destination::Target;
 use crate::plan::Estimate;
 use crate::report::{Deletion, Entry};
 use crate::select::Chosen;
@@ -58,7 +58,7 @@ pub enum SyncEvent<'a> {
     /// No image is copied any more; archives get their names now.
     Copied,
     /// A place has its name, and what was copied to it can be seen.
-    Published(&'a Place),
+    Published(&'a Target),
     /// An image that was done has failed in the end, as its place has no name.
     Lost {
         /// The image.
@@ -80,7 +80,7 @@ pub trait Observer: Send + Sync {
     ///
     /// # Errors
     /// If the run is to stop: it then fails with that error.
-    fn tell(&self, event: &SyncEvent<'_>) -> Result<(), Error>;
+    fn observe(&self, event: &SyncEvent<'_>) -> Result<(), Error>;
 
     /// Returns the kind of one error in a chain of causes that is of who watches, such as that of a
     /// signer.
@@ -94,7 +94,7 @@ pub trait Observer: Send + Sync {
 
 /// Nobody watches.
 impl Observer for () {
-    fn tell(&self, _event: &SyncEvent<'_>) -> Result<(), Error> {
+    fn observe(&self, _event: &SyncEvent<'_>) -> Result<(), Error> {
         Ok(())
     }
 }

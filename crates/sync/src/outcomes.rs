@@ -52,7 +52,7 @@ struct Flight {
     /// All of them, in their order.
     tasks: Vec<TaskId>,
     bytes: Bytes,
-    /// Their blobs, and whether it is settled how they came there: what a first attempt sent, a
+    /// Their blobs, and whether it is unchanged how they came there: what a first attempt sent, a
     /// second one finds there.
     blobs: HashMap<Digest, (How, bool)>,
 }
@@ -65,8 +65,8 @@ impl Outcomes {
     }
 
     /// Tells who watches.
-    pub(crate) fn tell(&self, event: &SyncEvent<'_>) {
-        if let Err(error) = self.observer.tell(event) {
+    pub(crate) fn observe(&self, event: &SyncEvent<'_>) {
+        if let Err(error) = self.observer.observe(event) {
             self.state().stopped.get_or_insert(error);
         }
     }
@@ -105,7 +105,7 @@ impl Outcomes {
             (task.id, Known { entry, is_held: task.place.kind.is_archive() })
         });
         self.state().tasks.extend(known);
-        self.tell(&SyncEvent::Found(tasks));
+        self.observe(&SyncEvent::Found(tasks));
         self.check()
     }
 
@@ -137,7 +137,7 @@ impl Outcomes {
             }
         }
         for task in tasks {
-            self.tell(&SyncEvent::Attempt { group, task });
+            self.observe(&SyncEvent::Attempt { group, task });
         }
     }
 
@@ -146,7 +146,7 @@ impl Outcomes {
         {
             let mut state = self.state();
             if let Some(flight) = state.groups.get_mut(&group) {
-                flight.tell(event);
+                flight.observe(event);
             }
             if let Event::Index(IndexEvent::OneOfPlatforms { .. }) = event {
                 state.one_of_platforms = state.one_of_platforms.saturating_add(1);
@@ -158,7 +158,7 @@ impl Outcomes {
     /// They are on their way no more.
     pub(crate) fn end(&self, group: TaskId) {
         self.state().end(group);
-        self.tell(&SyncEvent::Ended { group });
+        self.observe(&SyncEvent::Ended { group });
     }
 
     /// It is where it should be; nothing is known of what would have been copied.
@@ -187,7 +187,7 @@ impl Outcomes {
 
     fn done(&self, task: TaskId, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.change(task, change) {
-            self.tell(&SyncEvent::Done { task, entry: &entry });
+            self.observe(&SyncEvent::Done { task, entry: &entry });
         }
     }
 
@@ -295,7 +295,7 @@ impl Outcomes {
     /// The places have been ended.
     pub(crate) fn finished(&self) {
         self.state().finished = true;
-        self.tell(&SyncEvent::Finished);
+        self.observe(&SyncEvent::Finished);
     }
 
     /// A place, under any of these names, could not be ended: what was copied to it has no name
@@ -314,7 +314,7 @@ impl Outcomes {
             lost.collect()
         };
         for (task, entry) in &lost {
-            self.tell(&SyncEvent::Lost { task: *task, entry });
+            self.observe(&SyncEvent::Lost { task: *task, entry });
         }
         lost.len()
     }
@@ -369,7 +369,7 @@ impl Flight {
         }
     }
 
-    fn tell(&mut self, event: &Event) {
+    fn observe(&mut self, event: &Event) {
         match event {
             Event::Blob(BlobEvent::Read { bytes, .. }) => {
                 self.bytes.read = self.bytes.read.saturating_add(*bytes);
@@ -383,8 +383,8 @@ impl Flight {
                 }
             }
             Event::Blob(BlobEvent::Done { digest, size, .. }) => {
-                let Some((came, settled @ false)) = self.blobs.get_mut(digest) else { return };
-                *settled = true;
+                let Some((came, unchanged @ false)) = self.blobs.get_mut(digest) else { return };
+                *unchanged = true;
                 let sum = match came {
                     How::Moved => &mut self.bytes.written,
                     How::Present => &mut self.bytes.reused,
@@ -453,7 +453,7 @@ mod tests {
             present(&b),
             done(&b, 5),
         ] {
-            flight.tell(&event);
+            flight.observe(&event);
         }
         assert_eq!(flight.bytes, Bytes { read: 12, written: 10, reused: 5, ..Bytes::default() });
     }

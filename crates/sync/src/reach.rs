@@ -6,7 +6,7 @@ use std::sync::Arc;
 use skopeo_transport::{ImageName, Options};
 
 use crate::Resume;
-use crate::destination::Place;
+use crate::destination::Target;
 use crate::plan::{Access, PlanFile};
 use crate::report::Record;
 
@@ -79,7 +79,7 @@ impl Resume {
             variables: (host.clone(), variables(&host)),
             name: host,
         });
-        let places = self.places().into_iter().filter_map(|place| place.parse::<Place>().ok());
+        let places = self.places().into_iter().filter_map(|place| place.parse::<Target>().ok());
         let places = places.map(|place| {
             let host = place.registry().unwrap_or_default();
             Reach {
@@ -98,7 +98,7 @@ fn registries<'a>(
     places: impl Iterator<Item = &'a str>,
 ) -> impl Iterator<Item = (Side, String)> {
     let sources = sources.filter_map(registry).map(|host| (Side::Source, host));
-    let places = places.filter_map(|place| place.parse::<Place>().ok()?.registry());
+    let places = places.filter_map(|place| place.parse::<Target>().ok()?.registry());
     sources.chain(places.map(|host| (Side::Destination, host)))
 }
 

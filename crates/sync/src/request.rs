@@ -60,6 +60,7 @@ pub enum Images {
 
 /// How a run goes about it.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Manner {
     /// Nothing is changed: it is only found out what would be.
     pub dry_run: bool,

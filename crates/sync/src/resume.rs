@@ -7,11 +7,11 @@ use skopeo_copy::{Lists, Others, Request};
 use skopeo_transport::{ImageName, Options};
 use tracing::{info, warn};
 
-use crate::destination::Place;
+use crate::destination::Target;
 use crate::discover::Input;
 use crate::report::{Entry, Record};
 use crate::sources::check_sources;
-use crate::task::{Places, SyncTask, TaskId, is_same, number};
+use crate::task::{SyncTask, Targets, TaskId, is_same, number};
 use crate::transports::Transports;
 use crate::{Context as _, Error, Result, within};
 
@@ -53,7 +53,7 @@ impl Resume {
         destination: &Options,
         request: &Request,
         transports: &dyn Transports,
-    ) -> Result<(Places, Vec<SyncTask>)> {
+    ) -> Result<(Targets, Vec<SyncTask>)> {
         let input = &self.input;
         let meant: Vec<&Entry> = self.missing().collect();
         if meant.is_empty() {
@@ -69,8 +69,8 @@ impl Resume {
                 _ => info!("No image of {} failed", self.file),
             }
         }
-        let places = meant.iter().map(|image| image.place.parse::<Place>());
-        let places: Vec<Place> =
+        let places = meant.iter().map(|image| image.place.parse::<Target>());
+        let places: Vec<Target> =
             places.collect::<Result<_, _>>().with_context(|| self.file.clone())?;
         let known = input.places();
         if let Some(other) = places.iter().find(|place| known.iter().all(|it| !is_same(it, place)))
@@ -81,7 +81,7 @@ impl Resume {
             )));
         }
         let opened =
-            Places::open(places.iter(), |place| input.reaching(destination, place), transports)
+            Targets::open(places.iter(), |place| input.reaching(destination, place), transports)
                 .await?;
         let mut options: HashMap<String, Arc<Options>> = HashMap::new();
         let (mut images, of): (Vec<SyncTask>, _) = (Vec::new(), meant.len());
@@ -115,7 +115,7 @@ impl Resume {
                 }),
                 at: images.len().saturating_add(1),
                 of,
-                settled: false,
+                unchanged: false,
             });
         }
         let sources = images.iter().map(|image| &image.from);

@@ -7,18 +7,18 @@ use skopeo_image::{ErrorClass, Platform};
 use tracing::warn;
 
 use crate::cache::Cache;
-use crate::destination::Place;
+use crate::destination::Target;
 use crate::discover::{Search, Selection};
 use crate::lockfile::{self, Digests};
 use crate::observer::Observer;
 use crate::outcomes::Outcomes;
 use crate::plan::{Mirroring, Plan, PlanFile};
-use crate::prune::{Doomed, Mirror};
+use crate::prune::{Mirror, Surplus};
 use crate::report::Record;
 use crate::request::{Images, SyncRequest};
 use crate::resume::Resume;
 use crate::schedule::{Done, Work};
-use crate::task::{Places, SyncTask};
+use crate::task::{SyncTask, Targets};
 use crate::transports::{Real, Transports};
 use crate::{Error, Result};
 
@@ -32,7 +32,7 @@ pub struct Run<'a> {
 /// What there is to do.
 struct Prepared {
     tasks: Vec<SyncTask>,
-    places: Places,
+    places: Targets,
     /// The platforms that serve, best first.
     platforms: Vec<Platform>,
     /// In how many sources the images were found.
@@ -44,10 +44,10 @@ struct Prepared {
 
 /// What is too much at the destinations.
 struct Prune {
-    /// How that was judged, for a plan.
+    /// How that was evaluated, for a plan.
     mirroring: Mirroring,
     /// Too much of it is an error that is told only once all was copied.
-    doomed: Result<Doomed>,
+    surplus: Result<Surplus>,
 }
 
 impl<'a> Run<'a> {
@@ -101,19 +101,19 @@ impl<'a> Run<'a> {
         let work = Work { manner, policy, transports, outcomes: &self.outcomes, session };
         let done = if manner.dry_run {
             warn!("Running in dry-run mode");
-            let mut done = work.foretell(&tasks)?;
+            let mut done = work.preview(&tasks)?;
             let (recorded, flagged) = (self.request.recorded.clone(), &self.request.destination);
             let mut plan = Plan::new(recorded, &platforms, &places, flagged);
             plan.delete = prune.as_ref().map(|prune| prune.mirroring.clone());
-            let going = prune.as_ref().and_then(|prune| prune.doomed.as_ref().ok());
+            let going = prune.as_ref().and_then(|prune| prune.surplus.as_ref().ok());
             work.estimate(&tasks, plan, &self.request.source, (sources, going), &mut done).await?;
             done
         } else {
             work.copy_all(&tasks, &places, sources).await?
         };
         let undeleted = match prune {
-            Some(Prune { doomed, .. }) => {
-                doomed?.end(manner.dry_run, done.failed, &self.outcomes, manner.retry).await
+            Some(Prune { surplus, .. }) => {
+                surplus?.end(manner.dry_run, done.failed, &self.outcomes, manner.retry).await
             }
             None => 0,
         };
@@ -158,16 +158,16 @@ impl<'a> Run<'a> {
         if self.request.pin {
             lockfile::check(&found.groups)?;
         }
-        let goals = found.groups.iter().flat_map(|group| &group.aim.goals);
-        let all = goals.map(|goal| &goal.place);
-        let reaching = |place: &Place| input.reaching(destination, place);
-        let places = Places::open(all, reaching, transports).await?;
+        let targets = found.groups.iter().flat_map(|group| &group.spec.targets);
+        let all = targets.map(|target| &target.place);
+        let reaching = |place: &Target| input.reaching(destination, place);
+        let places = Targets::open(all, reaching, transports).await?;
         let prune = match &self.request.delete {
             Some(rules) => {
                 let mirror = Mirror::new(&found, &places)?;
                 let mirroring = mirror.recorded(&places, rules);
-                let doomed = mirror.judge(&places, rules, manner.retry, None).await;
-                Some(Prune { mirroring, doomed })
+                let surplus = mirror.evaluate(&places, rules, manner.retry, None).await;
+                Some(Prune { mirroring, surplus })
             }
             None => None,
         };
@@ -180,16 +180,16 @@ impl<'a> Run<'a> {
         let platforms = plan.plan().platforms.clone();
         let copy = Request { platforms: platforms.clone(), ..copy.clone() };
         let wanted = plan.places()?;
-        let reaching = |place: &Place| plan.reaching(destination, place);
-        let places = Places::open(wanted.iter(), reaching, &*self.transports).await?;
+        let reaching = |place: &Target| plan.reaching(destination, place);
+        let places = Targets::open(wanted.iter(), reaching, &*self.transports).await?;
         let tasks = plan.tasks(source, &copy, &places, allow_moved)?;
         let prune = match (&plan.plan().delete, &self.request.delete) {
             (Some(planned), Some(rules)) => {
                 let deletions = plan.deletions(&tasks)?;
                 let mirror = Mirror::planned(planned, &places, &tasks)?;
                 let mirroring = mirror.recorded(&places, rules);
-                let doomed = mirror.judge(&places, rules, manner.retry, Some(&deletions)).await;
-                Some(Prune { mirroring, doomed })
+                let surplus = mirror.evaluate(&places, rules, manner.retry, Some(&deletions)).await;
+                Some(Prune { mirroring, surplus })
             }
             _ => None,
         };

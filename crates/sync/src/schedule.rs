@@ -12,11 +12,11 @@ use skopeo_image::go::quote;
 use skopeo_trust::Policy;
 use tracing::{error, info};
 
-use crate::destination::Place;
+use crate::destination::Target;
 use crate::observer::SyncEvent;
 use crate::outcomes::Outcomes;
 use crate::request::Manner;
-use crate::task::{Places, SyncTask, TaskId, is_same};
+use crate::task::{SyncTask, Targets, TaskId, is_same};
 use crate::transports::Transports;
 use crate::{Error, Result, retry};
 
@@ -53,7 +53,7 @@ impl Work<'_> {
     pub(crate) async fn copy_all(
         &self,
         tasks: &[SyncTask],
-        places: &Places,
+        places: &Targets,
         sources: usize,
     ) -> Result<Done> {
         let done = self.run(tasks).await;
@@ -77,10 +77,10 @@ impl Work<'_> {
     ///
     /// # Errors
     /// If who watches wants the run to stop.
-    pub(crate) fn foretell(&self, tasks: &[SyncTask]) -> Result<Done> {
-        self.outcomes.tell(&SyncEvent::Copying);
+    pub(crate) fn preview(&self, tasks: &[SyncTask]) -> Result<Done> {
+        self.outcomes.observe(&SyncEvent::Copying);
         tasks.iter().for_each(|task| self.outcomes.well(task.id, None));
-        self.outcomes.tell(&SyncEvent::Copied);
+        self.outcomes.observe(&SyncEvent::Copied);
         self.outcomes.check()?;
         Ok(Done { well: tasks.len(), ..Done::default() })
     }
@@ -90,13 +90,13 @@ impl Work<'_> {
     ///
     /// # Errors
     /// The first failure, unless it was asked to go on.
-    async fn end(&self, tasks: &[SyncTask], places: &Places) -> Result<Vec<Option<ErrorClass>>> {
+    async fn end(&self, tasks: &[SyncTask], places: &Targets) -> Result<Vec<Option<ErrorClass>>> {
         let unfinished = places.finish().await;
-        let is_lost = |place: &Place| unfinished.iter().any(|(lost, _)| is_same(lost, place));
+        let is_lost = |place: &Target| unfinished.iter().any(|(lost, _)| is_same(lost, place));
         let mut published = HashSet::new();
         for place in tasks.iter().map(|task| &task.place).filter(|place| !is_lost(place)) {
             if published.insert(place) {
-                self.outcomes.tell(&SyncEvent::Published(place));
+                self.outcomes.observe(&SyncEvent::Published(place));
             }
         }
         let (mut lost, mut stopped) = (Vec::new(), None);
@@ -122,9 +122,9 @@ impl Work<'_> {
     /// # Errors
     /// The first failure, which stops all others, unless it was asked to go on.
     async fn run(&self, tasks: &[SyncTask]) -> Result<Done> {
-        self.outcomes.tell(&SyncEvent::Copying);
+        self.outcomes.observe(&SyncEvent::Copying);
         let done = self.run_groups(tasks).await;
-        self.outcomes.tell(&SyncEvent::Copied);
+        self.outcomes.observe(&SyncEvent::Copied);
         done
     }
 
@@ -148,7 +148,7 @@ impl Work<'_> {
             for (task, result) in group.iter().zip(results) {
                 match result {
                     Ok(copied) => {
-                        match task.settled {
+                        match task.unchanged {
                             true => self.outcomes.skipped(task.id),
                             false => self.outcomes.well(task.id, copied.as_ref()),
                         }
@@ -182,14 +182,14 @@ impl Work<'_> {
         for task in group {
             let (from, to) = (task.from.to_string(), task.to.to_string());
             let SyncTask { at, of, .. } = task;
-            if task.settled {
+            if task.unchanged {
                 info!(from, to, "Skipping image ref {at}/{of}: its tag never moves");
-                self.outcomes.tell(&SyncEvent::Skipped(task));
+                self.outcomes.observe(&SyncEvent::Skipped(task));
             } else {
                 info!(from, to, "Copying image ref {at}/{of}");
             }
         }
-        let Some(first) = group.first().filter(|first| !first.settled) else {
+        let Some(first) = group.first().filter(|first| !first.unchanged) else {
             return group.iter().map(|_| Ok(None)).collect();
         };
         let mut results: Vec<Option<Result<Copied>>> = group.iter().map(|_| None).collect();
@@ -230,7 +230,7 @@ impl Work<'_> {
         let copied = self.copy(&session, tasks).await;
         let ends = tasks.iter().zip(&copied);
         let ends: Vec<_> = ends.map(|(task, copied)| (*task, copied.as_ref().ok())).collect();
-        self.outcomes.tell(&SyncEvent::Attempted { group, ends: &ends });
+        self.outcomes.observe(&SyncEvent::Attempted { group, ends: &ends });
         copied
     }
 

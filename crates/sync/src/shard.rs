@@ -37,8 +37,9 @@ const TASK_COUNT: &str = "SLURM_ARRAY_TASK_COUNT";
 const TASK_MIN: &str = "SLURM_ARRAY_TASK_MIN";
 const TASK_STEP: &str = "SLURM_ARRAY_TASK_STEP";
 
-/// Why a shard is none.
+/// Why a shard is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ShardError {
     /// Not `K/N`.
     #[error(
@@ -47,7 +48,7 @@ pub enum ShardError {
     )]
     Syntax(String),
     /// No such variable, or nothing that could be one's value.
-    #[error("reading the shard from {name}: {value:?} is no number that could be meant")]
+    #[error("reading the shard from {name}: {value:?} is not the number of a part")]
     Value {
         /// The variable.
         name: &'static str,
@@ -58,7 +59,7 @@ pub enum ShardError {
     #[error("taking the shard from the environment: neither {JOB_INDEX} nor {TASK} is set")]
     NoIndex,
     /// There is nothing to know from how many there are.
-    #[error("taking the shard from the environment: it does not say how many there are")]
+    #[error("taking the shard from the environment: the number of parts is missing")]
     NoCount,
     /// A shard that is not among those there are.
     #[error("taking the shard from the environment: {name} says {index}, but there are {count}")]
@@ -95,7 +96,7 @@ impl Shard {
     /// environment through `variable`.
     ///
     /// # Errors
-    /// If that is none.
+    /// If that is not valid.
     pub fn parse(
         text: &str,
         variable: impl Fn(&str) -> Option<String>,

@@ -8,7 +8,7 @@ use skopeo_copy::Request;
 use skopeo_image::go::quote;
 use skopeo_transport::{Collection, CollectionKind, ImageName, Options, join};
 
-use crate::destination::Place;
+use crate::destination::Target;
 use crate::found::Group;
 use crate::transports::Transports;
 use crate::{Context as _, Error, Result, naming};
@@ -45,7 +45,7 @@ pub struct SyncTask {
     pub(crate) options: Arc<Options>,
     pub(crate) to: ImageName,
     /// Where that is.
-    pub(crate) place: Place,
+    pub(crate) place: Target,
     pub(crate) collection: Arc<dyn Collection>,
     pub(crate) request: Arc<Request>,
     /// Its place among those of its source, counted from 1.
@@ -53,7 +53,7 @@ pub struct SyncTask {
     /// How many these are.
     pub(crate) of: usize,
     /// Whether it is known to be there without asking.
-    pub(crate) settled: bool,
+    pub(crate) unchanged: bool,
 }
 
 impl SyncTask {
@@ -77,7 +77,7 @@ impl SyncTask {
 
     /// The place of many images that it goes to.
     #[must_use]
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &Target {
         &self.place
     }
 
@@ -86,7 +86,7 @@ impl SyncTask {
         self.from == other.from
             && Arc::ptr_eq(&self.options, &other.options)
             && Arc::ptr_eq(&self.request, &other.request)
-            && self.settled == other.settled
+            && self.unchanged == other.unchanged
     }
 }
 
@@ -99,15 +99,15 @@ pub(crate) fn number(tasks: &mut [SyncTask]) {
 
 /// The places of a run, each opened once.
 #[derive(Debug)]
-pub(crate) struct Places(Vec<Opened>);
+pub(crate) struct Targets(Vec<OpenTarget>);
 
 /// A place, what it takes to write to it, and the way in.
-pub(crate) type Opened = (Place, Options, Arc<dyn Collection>);
+pub(crate) type OpenTarget = (Target, Options, Arc<dyn Collection>);
 
-impl Places {
-    /// Places that are open.
+impl Targets {
+    /// Targets that are open.
     #[cfg(test)]
-    pub(crate) fn opened(places: Vec<Opened>) -> Self {
+    pub(crate) fn opened(places: Vec<OpenTarget>) -> Self {
         Self(places)
     }
 
@@ -116,11 +116,11 @@ impl Places {
     /// # Errors
     /// If nothing can be written to one of them.
     pub(crate) async fn open(
-        all: impl Iterator<Item = &Place>,
-        options: impl Fn(&Place) -> Options,
+        all: impl Iterator<Item = &Target>,
+        options: impl Fn(&Target) -> Options,
         transports: &dyn Transports,
     ) -> Result<Self> {
-        let mut places: Vec<Opened> = Vec::new();
+        let mut places: Vec<OpenTarget> = Vec::new();
         for place in all {
             if places.iter().all(|(known, ..)| !is_same(known, place)) {
                 let options = options(place);
@@ -134,21 +134,21 @@ impl Places {
     /// Gives every image its name at each of its destinations.
     ///
     /// # Errors
-    /// If there is none for one of them, or two would have the same.
+    /// If one of them can have no name, or two would have the same.
     pub(crate) fn name(&self, groups: Vec<Group>) -> Result<Vec<SyncTask>> {
         let mut images: Vec<SyncTask> = Vec::new();
         for group in groups {
             let of = group.images.len();
             for (at, found) in group.images.into_iter().enumerate() {
-                for goal in &group.aim.goals {
-                    let kind = goal.place.kind;
-                    let label = goal.naming.label(found.origin.named(), kind)?;
-                    let collection = self.get(&goal.place);
+                for target in &group.spec.targets {
+                    let kind = target.place.kind;
+                    let label = target.naming.label(found.origin.named(), kind)?;
+                    let collection = self.get(&target.place);
                     let to = collection.name(&label).with_context(|| {
                         format!(
                             "Cannot obtain a valid image reference for transport {} and reference {}",
                             quote(kind.as_str()),
-                            quote(&goal.place.reference(&label))
+                            quote(&target.place.reference(&label))
                         )
                     })?;
                     images.push(SyncTask {
@@ -156,12 +156,12 @@ impl Places {
                         from: found.name.clone(),
                         options: group.options.clone(),
                         to,
-                        place: goal.place.clone(),
+                        place: target.place.clone(),
                         collection: collection.clone(),
-                        request: group.aim.request.clone(),
+                        request: group.spec.request.clone(),
                         at: at.saturating_add(1),
                         of,
-                        settled: false,
+                        unchanged: false,
                     });
                 }
             }
@@ -176,7 +176,7 @@ impl Places {
 
     /// Ends the writing to all of them; one that cannot be ended keeps none of the others from it.
     /// Gives those, and why.
-    pub(crate) async fn finish(&self) -> Vec<(&Place, Error)> {
+    pub(crate) async fn finish(&self) -> Vec<(&Target, Error)> {
         let mut unfinished = Vec::new();
         for (place, _, collection) in &self.0 {
             if let Err(failure) = collection.finish().await {
@@ -187,31 +187,31 @@ impl Places {
     }
 
     /// All of them, to be asked and written to.
-    pub(crate) fn collections(&self) -> Vec<(&Place, &Arc<dyn Collection>)> {
+    pub(crate) fn collections(&self) -> Vec<(&Target, &Arc<dyn Collection>)> {
         self.0.iter().map(|(place, _, collection)| (place, collection)).collect()
     }
 
     /// Where one is among all; nothing if no image goes there.
-    pub(crate) fn number(&self, place: &Place) -> Option<usize> {
+    pub(crate) fn number(&self, place: &Target) -> Option<usize> {
         self.0.iter().position(|(known, ..)| is_same(known, place))
     }
 
     /// One of those that were opened.
-    pub(crate) fn get(&self, place: &Place) -> &Arc<dyn Collection> {
+    pub(crate) fn get(&self, place: &Target) -> &Arc<dyn Collection> {
         &self.find(place).expect("all places of all images were opened").2
     }
 
     /// Whether it was opened, and what it takes to write to it.
-    pub(crate) fn options(&self, place: &Place) -> Option<&Options> {
+    pub(crate) fn options(&self, place: &Target) -> Option<&Options> {
         self.find(place).map(|(_, options, _)| options)
     }
 
     /// All of them, with what it takes to write there.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Place, &Options)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Target, &Options)> {
         self.0.iter().map(|(place, options, _)| (place, options))
     }
 
-    fn find(&self, place: &Place) -> Option<&Opened> {
+    fn find(&self, place: &Target) -> Option<&OpenTarget> {
         self.0.iter().find(|(known, ..)| is_same(known, place))
     }
 }
@@ -230,8 +230,8 @@ pub(crate) fn require_apart(images: &[SyncTask]) -> Result<()> {
 }
 
 /// Whether two places are one, however they are written: an archive must not be written by two.
-pub(crate) fn is_same(one: &Place, other: &Place) -> bool {
-    let whole = |place: &Place| match place.kind {
+pub(crate) fn is_same(one: &Target, other: &Target) -> bool {
+    let whole = |place: &Target| match place.kind {
         CollectionKind::Docker => join(&place.place, ""),
         _ => {
             let absolute = std::path::absolute(&place.place).unwrap_or_default();

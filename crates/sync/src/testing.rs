@@ -15,8 +15,8 @@ use skopeo_transport::{
     NameError, Options, Probe, Source, join,
 };
 
-use crate::destination::Place;
-use crate::task::{Places, SyncTask, TaskId, number};
+use crate::destination::Target;
+use crate::task::{SyncTask, Targets, TaskId, number};
 use crate::transports::Transports;
 use crate::within;
 
@@ -132,9 +132,9 @@ impl Memory {
     }
 
     /// The same, as a run has it.
-    pub(crate) fn places(&self, places: &[&str]) -> Places {
+    pub(crate) fn places(&self, places: &[&str]) -> Targets {
         let opened = |place: &&str| (place.parse().unwrap(), options(), self.place(place));
-        Places::opened(places.iter().map(opened).collect())
+        Targets::opened(places.iter().map(opened).collect())
     }
 
     /// Notes what is asked, and lets it go wrong if it is to.
@@ -178,13 +178,13 @@ impl Transports for Memory {
 
     async fn collection(
         &self,
-        place: &Place,
+        place: &Target,
         _options: &Options,
     ) -> Result<Box<dyn Collection>, Error> {
         Ok(Box::new(InMemory { place: place.clone(), memory: self.clone() }))
     }
 
-    async fn held(&self, place: &Place, _options: &Options) -> Result<Vec<Held>, Error> {
+    async fn held(&self, place: &Target, _options: &Options) -> Result<Vec<Held>, Error> {
         self.ask(format!("held {place}"))?;
         let state = self.state();
         let names = state.names(place.kind.as_str()).map(|name| ImageName::parse(name).unwrap());
@@ -224,7 +224,7 @@ impl Transports for Memory {
 /// A place of many images.
 #[derive(Debug)]
 struct InMemory {
-    place: Place,
+    place: Target,
     memory: Memory,
 }
 
@@ -238,7 +238,7 @@ impl InMemory {
 #[async_trait]
 impl Collection for InMemory {
     fn name(&self, label: &str) -> Result<ImageName, NameError> {
-        let Place { kind, place } = &self.place;
+        let Target { kind, place } = &self.place;
         match kind {
             CollectionKind::Docker => ImageName::parse(&format!("docker://{}", join(place, label))),
             // Parsed, a folder would have to be there.
@@ -309,7 +309,7 @@ pub(crate) fn tasks(memory: &Memory, place: &str, sources: &[&str]) -> Vec<SyncT
         request: request.clone(),
         at: at + 1,
         of: sources.len(),
-        settled: false,
+        unchanged: false,
     };
     let mut tasks: Vec<SyncTask> = sources.iter().enumerate().map(task).collect();
     number(&mut tasks);

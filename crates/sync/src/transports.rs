@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use skopeo_transport::{Collection, Error, Held, ImageName, Options, Source};
 
-use crate::destination::Place;
+use crate::destination::Target;
 
 /// What a run asks for by name. The methods are the functions of [`skopeo_transport`] of these names.
 #[async_trait]
@@ -12,11 +12,11 @@ pub(crate) trait Transports: Send + Sync {
 
     async fn collection(
         &self,
-        place: &Place,
+        place: &Target,
         options: &Options,
     ) -> Result<Box<dyn Collection>, Error>;
 
-    async fn held(&self, place: &Place, options: &Options) -> Result<Vec<Held>, Error>;
+    async fn held(&self, place: &Target, options: &Options) -> Result<Vec<Held>, Error>;
 
     async fn repositories(&self, host: &str, options: &Options) -> Result<Vec<String>, Error>;
 
@@ -42,13 +42,13 @@ impl Transports for Real {
 
     async fn collection(
         &self,
-        place: &Place,
+        place: &Target,
         options: &Options,
     ) -> Result<Box<dyn Collection>, Error> {
         skopeo_transport::collection(place.kind, &place.place, options).await
     }
 
-    async fn held(&self, place: &Place, options: &Options) -> Result<Vec<Held>, Error> {
+    async fn held(&self, place: &Target, options: &Options) -> Result<Vec<Held>, Error> {
         skopeo_transport::held(place.kind, &place.place, options).await
     }
 

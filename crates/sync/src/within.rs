@@ -3,10 +3,10 @@
 use skopeo_image::Reference;
 use skopeo_transport::{Collection, CollectionKind, ImageName, join};
 
-use crate::destination::Place;
+use crate::destination::Target;
 
 /// The name that a file gives to an image in a place; nothing if it is not in it.
-pub(crate) fn name(place: &Place, collection: &dyn Collection, text: &str) -> Option<ImageName> {
+pub(crate) fn name(place: &Target, collection: &dyn Collection, text: &str) -> Option<ImageName> {
     if place.kind == CollectionKind::Docker {
         let name = ImageName::parse(text).ok()?;
         return label(place, &name).map(|_| name);
@@ -18,7 +18,7 @@ pub(crate) fn name(place: &Place, collection: &dyn Collection, text: &str) -> Op
 }
 
 /// What an image is called within its place.
-pub(crate) fn label(place: &Place, name: &ImageName) -> Option<String> {
+pub(crate) fn label(place: &Target, name: &ImageName) -> Option<String> {
     if name.transport() != place.kind.as_str() {
         return None;
     }
@@ -28,7 +28,7 @@ pub(crate) fn label(place: &Place, name: &ImageName) -> Option<String> {
     }
 }
 
-fn of_text<'a>(place: &Place, text: &'a str) -> Option<&'a str> {
+fn of_text<'a>(place: &Target, text: &'a str) -> Option<&'a str> {
     let details = text.strip_prefix(place.kind.as_str())?.strip_prefix(':')?;
     match place.kind {
         CollectionKind::Dir => match join(&place.place, "").as_str() {
@@ -45,7 +45,7 @@ pub(crate) fn is_inside(label: &str) -> bool {
     label.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
-fn docker(place: &Place, reference: &Reference) -> Option<String> {
+fn docker(place: &Target, reference: &Reference) -> Option<String> {
     // Of one part alone, Docker Hub would make another name.
     let probe = Reference::parse_normalized(&join(&place.place, "x/x")).ok()?;
     let prefix = probe.name.to_string();
@@ -99,7 +99,7 @@ mod tests {
             ("oci:out", "oci:out/../x:a:1", None),
             ("oci:out", "oci:out:", None),
         ] {
-            let place: Place = place.parse().unwrap();
+            let place: Target = place.parse().unwrap();
             let collection = runtime.block_on(collection(place.kind, &place.place, &options));
             let found = super::name(&place, &*collection.unwrap(), name);
             let found = found.and_then(|name| label(&place, &name));

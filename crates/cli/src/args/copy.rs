@@ -146,7 +146,7 @@ impl Asked {
 pub(crate) struct Copy {
     pub(crate) additional_tags: Vec<String>,
     pub(crate) added: Vec<String>,
-    /// What of that which hangs on the image is to be copied.
+    /// Which referrers of the image are to be copied.
     pub(crate) referrers: Option<Vec<String>>,
     /// Nobody wants to know what was left behind.
     pub(crate) quiet: bool,

@@ -18,7 +18,7 @@ impl GoDuration {
 /// Nanoseconds of a duration in Go's notation.
 ///
 /// # Errors
-/// Go's sentence, if it is none.
+/// Go's sentence, if it is not valid.
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
     let invalid = || format!("time: invalid duration {}", go::quote(text));
     let (negative, mut rest) = match text.strip_prefix(['-', '+']) {

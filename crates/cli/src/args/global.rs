@@ -82,7 +82,7 @@ const EXIT_CODES: [&str; 2] = ["original", "detailed"];
 /// In which manner failures are to be told.
 ///
 /// # Errors
-/// If a value is none of those there are.
+/// If a value is not one of those that are allowed.
 pub(crate) fn manner(values: &Values) -> anyhow::Result<Manner> {
     let errors = match value::choice(values, names::ERROR_FORMAT, &ERROR_FORMATS)? {
         Some("json") => ErrorFormat::Json,

@@ -46,7 +46,7 @@ pub(crate) fn flags() -> [Flag; 7] {
 /// What the flags say.
 ///
 /// # Errors
-/// If they contradict each other, or the template is none.
+/// If they contradict each other, or the template is not valid.
 pub(crate) fn naming(values: &Values) -> Result<Naming> {
     let text = |name| values.text(name).unwrap_or_default().to_owned();
     if values.switch(names::SCOPED) && values.switch(names::PRESERVE_PATH) {

@@ -51,7 +51,7 @@ pub(crate) fn progress() -> Flag {
 
 impl Output {
     /// # Errors
-    /// If the value is none of those there are.
+    /// If the value is not one of those that are allowed.
     pub(crate) fn new(values: &Values) -> Result<Self> {
         Ok(match choice(values, names::OUTPUT, &OUTPUTS)? {
             Some("json") => Self::Json,
@@ -62,7 +62,7 @@ impl Output {
 
 impl Show {
     /// # Errors
-    /// If the value is none of those there are, or `--quiet` says otherwise.
+    /// If the value is not one of those that are allowed, or `--quiet` says otherwise.
     pub(crate) fn new(values: &Values) -> Result<Self> {
         let quiet = values.switch(names::QUIET);
         let show = match choice(values, names::PROGRESS, &SHOWS)? {

@@ -5,7 +5,7 @@ use skopeo_blob::MaxUnpacked;
 
 use crate::go;
 
-/// Bytes of a number with a unit; a fraction of a byte is none. `wanted` says to the user what is
+/// Bytes of a number with a unit; a fraction of a byte is left out. `wanted` says to the user what is
 /// wanted instead.
 ///
 /// # Errors

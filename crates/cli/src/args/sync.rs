@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, anyhow, bail};
 use skopeo_copy::Lists;
 use skopeo_sync::Immutable;
-use skopeo_sync::destination::Place;
+use skopeo_sync::destination::Target;
 use skopeo_sync::naming::Naming;
 use skopeo_sync::prune::rules::Rules;
 use skopeo_sync::select::{Choice, Filter};
@@ -208,7 +208,7 @@ pub(crate) struct Sync {
     /// What is deleted that the selection does not have, if anything.
     pub(crate) mirror: Option<Rules>,
     /// More places to copy to.
-    pub(crate) to: Vec<Place>,
+    pub(crate) to: Vec<Target>,
     pub(crate) naming: Naming,
     /// Whether any flag about names was given.
     pub(crate) names: bool,
@@ -223,7 +223,7 @@ pub(crate) struct Sync {
     pub(crate) overwrite: Overwrite,
     pub(crate) report: Option<PathBuf>,
     pub(crate) lock: Option<PathBuf>,
-    /// What hangs on images and is to be copied.
+    /// The referrers that are to be copied.
     pub(crate) referrers: Option<Vec<String>>,
     pub(crate) lists: Lists,
     pub(crate) dry_run: bool,
@@ -319,10 +319,10 @@ fn mirror(values: &Values) -> Result<Option<Rules>> {
     Ok(Some(rules))
 }
 
-fn places(values: &Values) -> Result<Vec<Place>> {
+fn places(values: &Values) -> Result<Vec<Target>> {
     let mut places = Vec::new();
     for text in values.texts(names::TO) {
-        let place = text.parse::<Place>().context("--to")?;
+        let place = text.parse::<Target>().context("--to")?;
         if places.contains(&place) {
             bail!("--to {place} is given twice");
         }

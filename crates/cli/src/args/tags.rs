@@ -127,7 +127,7 @@ pub(crate) fn syncing_chooses(values: &Values) -> bool {
 /// What the choosing flags of `sync` said.
 ///
 /// # Errors
-/// If a value is none of those there may be.
+/// If a value is not one of those that are allowed.
 pub(crate) fn choice(values: &Values) -> Result<Choice> {
     let semver = values.text(names::SEMVER);
     let filter = Filter::new(values.texts(names::INCLUDE), values.texts(names::EXCLUDE), semver)?;
@@ -155,7 +155,7 @@ pub(crate) struct Listing {
 
 impl Listing {
     /// # Errors
-    /// If a value is none of those there may be.
+    /// If a value is not one of those that are allowed.
     pub(crate) fn new(values: &Values) -> Result<Self> {
         let newest = newest(values)?;
         let order = match value::choice(values, names::SORT, &ORDERS)? {
@@ -195,7 +195,7 @@ pub(crate) struct Chosen {
 
 impl Deleting {
     /// # Errors
-    /// If a value is none of those there may be.
+    /// If a value is not one of those that are allowed.
     pub(crate) fn new(values: &Values) -> Result<Self> {
         let chosen = if chooses(values) { Some(Chosen::new(values)?) } else { None };
         Ok(Self {

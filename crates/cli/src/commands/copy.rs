@@ -83,8 +83,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
         progress.begin(&from, &to);
         let watchers = (progress.clone(), copying.clone());
         let session = Session::new(Arc::new(move |event| {
-            watchers.0.tell(&event);
-            watchers.1.tell(&event);
+            watchers.0.observe(&event);
+            watchers.1.observe(&event);
         }))
         .with_rates(rates.clone())
         .with_max_unpacked(app.max_unpacked());

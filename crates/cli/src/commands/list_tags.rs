@@ -7,8 +7,8 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 use skopeo_image::{Reference, go_json};
-use skopeo_sync::facts::{Asking, Facts};
 use skopeo_sync::select::{self, Dropped, Order};
+use skopeo_sync::tag_info::{TagInfo, TagQuery};
 use skopeo_transport::{ImageName, Options, find};
 use tracing::warn;
 
@@ -37,7 +37,7 @@ struct Output {
 struct Details {
     tag: String,
     #[serde(flatten)]
-    facts: Option<Facts>,
+    facts: Option<TagInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -106,14 +106,14 @@ async fn choose(
             let _ = writeln!(std::io::stderr(), "{tag}: {why}");
         }
     };
-    tags.retain(|tag| listing.filter.judge(tag).inspect_err(|why| explain(tag, why)).is_ok());
+    tags.retain(|tag| listing.filter.evaluate(tag).inspect_err(|why| explain(tag, why)).is_ok());
     let mut known = HashMap::new();
     if listing.details || listing.order == Order::Created {
         let repository = name.docker_reference().filter(|_| name.is_in_registry());
         let Some(repository) = repository else {
             bail!("--details and the order by creation time are only for registries");
         };
-        let facts = Asking::new(repository, options, app.platforms()).all(&tags).await;
+        let facts = TagQuery::new(repository, options, app.platforms()).all(&tags).await;
         for (tag, facts) in tags.iter().zip(facts) {
             if let Err(error) = &facts {
                 warn!("Cannot read tag {tag}: {}", error.sentence());

@@ -54,7 +54,7 @@ impl Bars {
         lock(&self.blobs).values().for_each(|blob| blob.bar.tick());
     }
 
-    pub(super) fn tell(&self, event: &Event) {
+    pub(super) fn observe(&self, event: &Event) {
         match event {
             Event::Blob(BlobEvent::Started { digest, size, kind }) => {
                 self.start(digest, *size, *kind)

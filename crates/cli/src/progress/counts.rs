@@ -15,7 +15,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn tell(&mut self, event: &Event) {
+    pub(super) fn observe(&mut self, event: &Event) {
         match event {
             Event::Blob(BlobEvent::Started { size, .. }) => {
                 self.blobs += 1;
@@ -68,20 +68,21 @@ mod tests {
         let mut last = 0;
         assert_eq!(counts.sentence(&mut last), None);
         for size in [Some(100), None] {
-            counts.tell(&Event::Blob(BlobEvent::Started {
+            counts.observe(&Event::Blob(BlobEvent::Started {
                 digest: digest.clone(),
                 size,
                 kind: BlobKind::Layer,
             }));
         }
-        counts.tell(&Event::Blob(BlobEvent::Reused { digest: digest.clone(), how: How::Present }));
-        counts.tell(&done());
-        counts.tell(&Event::Blob(BlobEvent::Read { digest: digest.clone(), bytes: 60 << 20 }));
+        counts
+            .observe(&Event::Blob(BlobEvent::Reused { digest: digest.clone(), how: How::Present }));
+        counts.observe(&done());
+        counts.observe(&Event::Blob(BlobEvent::Read { digest: digest.clone(), bytes: 60 << 20 }));
         assert_eq!(
             counts.sentence(&mut last).as_deref(),
             Some("Still copying: 1 of 2 blobs are done, 60.00 MiB transferred, now 2.00 MiB/s")
         );
-        counts.tell(&done());
+        counts.observe(&done());
         assert_eq!(counts.sentence(&mut last), None);
     }
 }

@@ -42,7 +42,7 @@ impl Events {
         Self { source: Some(source.to_owned()), ..Self::default() }
     }
 
-    pub(super) fn tell(&mut self, event: &Event) {
+    pub(super) fn observe(&mut self, event: &Event) {
         if let Some(mut object) = self.object(event, Instant::now()) {
             if let Some(source) = &self.source {
                 object["source"] = source.as_str().into();

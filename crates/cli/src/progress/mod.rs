@@ -101,8 +101,8 @@ impl Progress {
     }
 
     /// Shows an event.
-    pub(crate) fn tell(&self, event: &Event) {
-        lock(&self.counts).tell(event);
+    pub(crate) fn observe(&self, event: &Event) {
+        lock(&self.counts).observe(event);
         match &self.watcher {
             Watcher::Nobody => {}
             Watcher::Lines(stream) => {
@@ -110,9 +110,9 @@ impl Progress {
                     stream.line(&line);
                 }
             }
-            Watcher::Bars(bars) => bars.tell(event),
-            Watcher::Steps(steps) => lock(steps).tell(event),
-            Watcher::Events(events) => lock(events).tell(event),
+            Watcher::Bars(bars) => bars.observe(event),
+            Watcher::Steps(steps) => lock(steps).observe(event),
+            Watcher::Events(events) => lock(events).observe(event),
         }
         if let Some(message) = event.warning() {
             self.beside(Level::Warning, &message);

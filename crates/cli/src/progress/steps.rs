@@ -17,7 +17,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub(super) fn tell(&mut self, event: &Event) {
+    pub(super) fn observe(&mut self, event: &Event) {
         if let Some(line) = self.line(event) {
             Stream::Stderr.line(&line);
         }

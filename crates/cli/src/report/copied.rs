@@ -17,11 +17,11 @@ use crate::progress::{how_of, kind_of, outcome_of};
 pub(crate) struct Copying {
     source: String,
     begun: Instant,
-    seen: Mutex<Seen>,
+    observed: Mutex<Observed>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Observed {
     read: u64,
     images: Vec<Image>,
     blobs: Vec<Blob>,
@@ -33,12 +33,12 @@ struct Seen {
 
 impl Copying {
     pub(crate) fn new(from: &ImageName) -> Self {
-        Self { source: from.to_string(), begun: Instant::now(), seen: Mutex::default() }
+        Self { source: from.to_string(), begun: Instant::now(), observed: Mutex::default() }
     }
 
     /// Notes an event.
-    pub(crate) fn tell(&self, event: &Event) {
-        self.seen().tell(event);
+    pub(crate) fn observe(&self, event: &Event) {
+        self.observed().observe(event);
     }
 
     /// What it has come to at each destination; `None` if it failed there. What was read is with
@@ -47,11 +47,11 @@ impl Copying {
         &self,
         ends: impl IntoIterator<Item = (&'a ImageName, Option<&'a Copied>)>,
     ) -> Vec<Done> {
-        let mut seen = std::mem::take(&mut *self.seen());
+        let mut observed = std::mem::take(&mut *self.observed());
         let ends = ends.into_iter().map(|(destination, copied)| {
             let media_type = copied.and_then(|copied| copied.manifest.as_ref());
-            let bytes = seen.bytes();
-            seen.read = 0;
+            let bytes = observed.bytes();
+            observed.read = 0;
             Done::Copy(Box::new(Copy {
                 outcome: copied.map_or("failed", |copied| outcome_of(copied.outcome)),
                 source: self.source.clone(),
@@ -61,17 +61,17 @@ impl Copying {
                 media_type: media_type.map(|manifest| manifest.media_type.to_string()),
                 seconds: seconds(self.begun),
                 bytes,
-                images: seen.images.clone(),
-                blobs: seen.blobs.clone(),
-                referrers: seen.referrers.clone(),
-                left_behind: seen.left_behind.clone(),
+                images: observed.images.clone(),
+                blobs: observed.blobs.clone(),
+                referrers: observed.referrers.clone(),
+                left_behind: observed.left_behind.clone(),
             }))
         });
         ends.collect()
     }
 
     /// What it has come to at one destination where nobody had to be asked.
-    pub(crate) fn settled(&self, destination: &ImageName) -> Vec<Done> {
+    pub(crate) fn unchanged(&self, destination: &ImageName) -> Vec<Done> {
         let mut done = self.done([(destination, None)]);
         for done in &mut done {
             if let Done::Copy(copy) = done {
@@ -81,13 +81,13 @@ impl Copying {
         done
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn observed(&self) -> MutexGuard<'_, Observed> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seen {
-    fn tell(&mut self, event: &Event) {
+impl Observed {
+    fn observe(&mut self, event: &Event) {
         match event {
             Event::Blob(BlobEvent::Started { digest, size, kind })
                 if self.blob(digest).is_none() =>

@@ -55,17 +55,17 @@ pub(crate) struct Copy {
     pub(crate) images: Vec<Image>,
     /// Each blob once.
     pub(crate) blobs: Vec<Blob>,
-    /// What hangs on them and was written.
+    /// Their referrers that were written.
     pub(crate) referrers: Vec<Referrer>,
     /// Their referrers that were left behind, as far as a single question showed.
     pub(crate) left_behind: Vec<Referrer>,
 }
 
-/// Something that hangs on a manifest.
+/// A referrer of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Referrer {
     pub(crate) digest: Digest,
-    /// The manifest that it hangs on.
+    /// The manifest that it refers to.
     pub(crate) subject: Digest,
     /// Where somebody says it.
     pub(crate) artifact_type: Option<String>,

@@ -49,7 +49,7 @@ struct State {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ReportDocument<'a> {
     version: u32,
     command: &'static str,
     ok: bool,
@@ -84,7 +84,7 @@ pub(crate) fn deliver(
     let begun = Instant::now();
     let done = run(&report).map_err(|error| app.asked_wrongly(error));
     let state = report.state();
-    let document = Document {
+    let document = ReportDocument {
         version: VERSION,
         command,
         ok: done.is_ok(),

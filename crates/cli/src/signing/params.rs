@@ -130,7 +130,7 @@ impl Params {
         let times = text(fields, "timestampAuthorityURL");
         if times.is_some() && format != Format::Bundle {
             bail!(
-                "timestampAuthorityURL needs format: bundle, as no other signature has a place for the time"
+                "timestampAuthorityURL needs format: bundle: other signatures cannot store the time"
             );
         }
         let version = match text(fields, "rekorVersion").as_deref() {
@@ -239,7 +239,7 @@ mod tests {
             ("privateKeyFile: k\nformat: bundle\ntimestampAuthorityURL: https://t", ""),
             (
                 "privateKeyFile: k\ntimestampAuthorityURL: https://t",
-                "timestampAuthorityURL needs format: bundle, as no other signature has a place for the time",
+                "timestampAuthorityURL needs format: bundle: other signatures cannot store the time",
             ),
             ("privateKeyFile: k\nrekorURL: https://r\nrekorVersion: 1", ""),
             ("privateKeyFile: k\nrekorURL: https://r\nrekorVersion: 2\nformat: bundle", ""),

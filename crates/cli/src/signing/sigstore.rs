@@ -37,7 +37,7 @@ const JSON: &str = "application/json";
 /// Signs with the private key in a file.
 ///
 /// # Errors
-/// If it cannot be read, or with that pass phrase is none.
+/// If it cannot be read, or the pass phrase does not open it.
 pub(super) fn by_file(path: &Path, passphrase: &Secret) -> Result<Sigstore> {
     let shown = go::quote(&path.to_string_lossy());
     let pem = zeroize::Zeroizing::new(

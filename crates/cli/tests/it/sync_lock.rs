@@ -134,5 +134,5 @@ fn a_lock_is_whole_or_not_at_all() {
     Image::new(1).write_dir(&home.path("work/folder/app:1"));
     let words = ["sync", "--src=dir", "--dest=docker", "--lock=lock.json", "folder", &place];
     let run = at_home(&home, &words).failure(1);
-    assert!(fatal(&run).contains("--lock is for images of registries"), "{run}");
+    assert!(fatal(&run).contains("--lock works for images in registries"), "{run}");
 }

@@ -117,7 +117,7 @@ fn a_plan_writes_into_its_places_only() {
     let mut other = plan(&from);
     other["results"][0]["place"] = json!("dir:elsewhere");
     let run = execute(&home, &other, &[]).failure(1);
-    assert!(fatal(&run).contains("is none of the places of the plan"), "{run}");
+    assert!(fatal(&run).contains("is not one of the places of the plan"), "{run}");
     for source in ["docker-daemon:a:1", "tarball:/etc/passwd", "sif:x.sif"] {
         let mut plan = plan(&from);
         plan["results"][0]["source"] = json!(source);

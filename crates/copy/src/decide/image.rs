@@ -8,8 +8,8 @@ use skopeo_transport::Referrer;
 use skopeo_trust::Admitted;
 use tracing::debug;
 
-use super::{Place, referrers};
-use crate::admit::{self, Welcome};
+use super::{Position, referrers};
+use crate::admit::{self, Admission};
 use crate::item::TransferredBlob;
 use crate::job::Job;
 use crate::plan::{self, Crypt, ImagePlan, IndexError, LayerPlan, PlanError, Surroundings};
@@ -23,7 +23,7 @@ pub(crate) struct ImageDecision {
     pub(crate) signatures: Vec<Signature>,
     /// Its digest at the source.
     pub(crate) digest: Digest,
-    pub(crate) place: Place,
+    pub(crate) position: Position,
     pub(crate) plan: ImagePlan,
     /// The referrers that go with it.
     pub(crate) referrers: Vec<Referrer>,
@@ -39,9 +39,9 @@ pub(crate) async fn decide_image(
     request: &Request,
     manifest: RawManifest,
     which: Which,
-    place: Place,
+    position: Position,
 ) -> Result<ImageDecision, Error> {
-    let Welcome { admitted, signatures } = admit::admit(job, request, manifest, &which).await?;
+    let Admission { admitted, signatures } = admit::admit(job, request, manifest, &which).await?;
     let digest = match &which {
         Which::Instance(digest) => digest.clone(),
         Which::Top => admit::digest_of(job, admitted.manifest())?,
@@ -59,7 +59,16 @@ pub(crate) async fn decide_image(
         Which::Instance(_) => None,
     };
     let chosen_from = None;
-    Ok(ImageDecision { admitted, signatures, digest, place, plan, referrers, config, chosen_from })
+    Ok(ImageDecision {
+        admitted,
+        signatures,
+        digest,
+        position,
+        plan,
+        referrers,
+        config,
+        chosen_from,
+    })
 }
 
 /// Returns an error if the only type that may be written is one that the destination is known to

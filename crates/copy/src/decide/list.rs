@@ -11,7 +11,7 @@ use skopeo_transport::Referrer;
 use tracing::debug;
 
 use super::image::{ImageDecision, decide_image};
-use super::{Decision, Place, present, referrers};
+use super::{Decision, Position, present, referrers};
 use crate::admit;
 use crate::assemble;
 use crate::error::sentence;
@@ -34,7 +34,7 @@ const MOST: usize = 1000;
 pub(crate) struct ListDecision {
     pub(crate) manifest: RawManifest,
     pub(crate) which: Which,
-    pub(crate) place: Place,
+    pub(crate) position: Position,
     /// Its digest at the source.
     pub(crate) digest: Digest,
     /// The signatures that go with it.
@@ -111,7 +111,7 @@ pub(super) async fn decide_list(
     manifest: RawManifest,
     which: Which,
     scope: Scope,
-    place: Place,
+    position: Position,
     depth: usize,
 ) -> Result<ListDecision, Error> {
     bounded(job, &manifest, depth)?;
@@ -137,7 +137,7 @@ pub(super) async fn decide_list(
         plan = plan::plan_list(&manifest, &signatures, scope, &within, around)?;
     }
     debug!("{plan}");
-    Ok(ListDecision { manifest, which, place, digest, signatures, referrers, plan, depth })
+    Ok(ListDecision { manifest, which, position, digest, signatures, referrers, plan, depth })
 }
 
 /// The digest by which a list is known at the source.
@@ -215,17 +215,17 @@ pub(crate) async fn decide_entry(
 ) -> Result<Entry, Error> {
     let Some(manifest) = manifest else { return Ok(Entry::Blob(entry.descriptor.clone())) };
     let which = Which::Instance(entry.digest.clone());
-    let place = Place::List(entry.digest.clone());
+    let position = Position::InIndex(entry.digest.clone());
     if let Some(variant) = entry.variant {
         let request = replicating(job.request, variant);
-        let image = decide_image(job, &request, manifest, which, place).await?;
+        let image = decide_image(job, &request, manifest, which, position).await?;
         Ok(Entry::Image(Box::new(image)))
     } else if manifest.media_type.is_list() {
         let depth = depth.saturating_add(1);
-        let list = decide_list(job, manifest, which, entry.scope, place, depth).await?;
+        let list = decide_list(job, manifest, which, entry.scope, position, depth).await?;
         Ok(Entry::List(Box::new(list)))
     } else {
-        let image = decide_image(job, job.request, manifest, which, place).await?;
+        let image = decide_image(job, job.request, manifest, which, position).await?;
         Ok(Entry::Image(Box::new(image)))
     }
 }

@@ -39,21 +39,21 @@ pub(crate) enum Decision {
     List(Box<ListDecision>),
 }
 
-/// Where an image or a list goes.
+/// Where the manifest of an image or an index is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Position {
     /// Under the destination's name.
     Top,
-    /// Into a list. The digest is the image's at the source.
-    List(Digest),
+    /// As an instance of an index. The digest is that at the source.
+    InIndex(Digest),
 }
 
-impl Place {
+impl Position {
     /// Returns where a manifest of that digest goes.
     pub(crate) fn which(&self, digest: &Digest) -> Which {
         match self {
             Self::Top => Which::Top,
-            Self::List(_) => Which::Instance(digest.clone()),
+            Self::InIndex(_) => Which::Instance(digest.clone()),
         }
     }
 }
@@ -87,7 +87,7 @@ pub(crate) async fn decide(job: &Job<'_>) -> Result<Decided, Error> {
             }
             if let (Some(digest), Ok(Some(head))) = (&present, &head)
                 && present::is_same(job, digest, head)
-                && present::is_settled(job, &Which::Top).await?
+                && present::is_up_to_date(job, &Which::Top).await?
             {
                 return Ok(Decided::present(digest.clone()));
             }
@@ -104,7 +104,7 @@ pub(crate) async fn decide(job: &Job<'_>) -> Result<Decided, Error> {
             if let Some(digest) = present.clone().filter(|_| present::is_trusted_unsigned(job))
                 && let Ok(Some(head)) = job.source.head().await
                 && head.digest == digest
-                && present::is_settled(job, &Which::Top).await?
+                && present::is_up_to_date(job, &Which::Top).await?
             {
                 return Ok(Decided::present(digest));
             }
@@ -140,11 +140,13 @@ async fn decide_top(
             if let Some(there) = present::if_present(job, present, top, &Which::Top).await? {
                 return Ok(there);
             }
-            let list = list::decide_list(job, top.clone(), Which::Top, Scope::Top, Place::Top, 0);
+            let list =
+                list::decide_list(job, top.clone(), Which::Top, Scope::Top, Position::Top, 0);
             Ok(Decision::List(Box::new(list.await?)))
         }
         Lists::Platforms { .. } => {
-            let list = list::decide_list(job, top.clone(), Which::Top, Scope::Top, Place::Top, 0);
+            let list =
+                list::decide_list(job, top.clone(), Which::Top, Scope::Top, Position::Top, 0);
             let list = list.await?;
             match list::if_present(job, &list, present).await? {
                 Some(there) => Ok(there),
@@ -166,7 +168,7 @@ async fn decide_single(
     if let Some(there) = present::if_equal(job, top, &Which::Top).await? {
         return Ok(there);
     }
-    let image = decide_image(job, job.request, top.clone(), Which::Top, Place::Top).await?;
+    let image = decide_image(job, job.request, top.clone(), Which::Top, Position::Top).await?;
     Ok(Decision::Image(Box::new(image)))
 }
 
@@ -195,7 +197,7 @@ async fn decide_chosen(
     if let Some(there) = present::if_equal(job, &manifest, &which).await? {
         return Ok(there);
     }
-    let image = decide_image(job, job.request, manifest, which, Place::Top).await;
+    let image = decide_image(job, job.request, manifest, which, Position::Top).await;
     let mut image = image.map_err(|error| Error::SystemImage(Box::new(error)))?;
     image.chosen_from = Some(top.clone());
     Ok(Decision::Image(Box::new(image)))

@@ -45,7 +45,7 @@ pub(super) fn is_same(job: &Job<'_>, present: &Digest, head: &Head) -> bool {
 
 /// Returns whether an image that is there need not be copied: the policy wants no signature, and
 /// there is none that might be missing there.
-pub(super) async fn is_settled(job: &Job<'_>, which: &Which) -> Result<bool, Error> {
+pub(super) async fn is_up_to_date(job: &Job<'_>, which: &Which) -> Result<bool, Error> {
     Ok(is_trusted_unsigned(job) && !has_signatures(job, which).await?)
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn if_present(
     which: &Which,
 ) -> Result<Option<Decision>, Error> {
     let Some(digest) = present else { return Ok(None) };
-    if !manifest.has_digest(digest).unwrap_or(false) || !is_settled(job, which).await? {
+    if !manifest.has_digest(digest).unwrap_or(false) || !is_up_to_date(job, which).await? {
         return Ok(None);
     }
     let (digest, manifest) = (digest.clone(), Some(manifest.clone()));

@@ -8,7 +8,7 @@ use skopeo_transport::{Destination, Error as TransportError, PutManifestError, S
 use skopeo_trust::Policy;
 
 use super::child::End;
-use super::reading::{Reading, Seen};
+use super::reading::{ReadManifests, Reading};
 use super::{Fanout, Placed};
 use crate::selection::Referrers;
 use crate::{BlobError, Copied, Error, ReferrersError, Request, Session, WriteError, copy};
@@ -33,13 +33,13 @@ pub async fn copy_to_all(
     };
     // Each signs under its own name, so that what is written differs.
     let apart = request.signing.is_asked() && request.signing.identity.is_none();
-    let seen = Seen::new(Arc::clone(session.lists()));
+    let seen = ReadManifests::new(Arc::clone(session.lists()));
     let reading = Reading { source, seen: seen.clone() };
     let destinations = destinations.into_iter().enumerate();
     let mut groups: VecDeque<Vec<Placed>> = match apart {
         true => destinations.map(|placed| vec![placed]).collect(),
         false if differs(request) => Fanout::groups(destinations).into(),
-        false => Fanout::circles(destinations).into(),
+        false => Fanout::unchanged_groups(destinations).into(),
     };
     while let Some(group) = groups.pop_front() {
         let group = match <[_; 1]>::try_from(group) {
@@ -86,7 +86,7 @@ pub async fn copy_to_all(
 }
 
 /// Whether what is asked for becomes of the image what not all places have: another form, or
-/// something that hangs on it.
+/// its referrers.
 fn differs(request: &Request) -> bool {
     matches!(request.referrers, Referrers::Copy(_))
         || request.format.is_some()

@@ -32,14 +32,14 @@ pub use all::copy_to_all;
 
 use child::{Child, End, Ends, Fate, Finish};
 use forms::{are_alike, common, has_foreign_layers, take_alike};
-use reading::Seen;
+use reading::ReadManifests;
 
 /// Several destinations that take an image in the same form, or as it is.
 pub struct Fanout {
     name: ImageName,
     /// What all of them accept.
     accepts: Accepts,
-    seen: Seen,
+    seen: ReadManifests,
     children: Vec<Child>,
     ends: Ends,
 }
@@ -67,7 +67,7 @@ impl Fanout {
 
     /// Sorts destinations into groups that can share the reading of an image that stays what it is.
     #[must_use]
-    pub fn circles(destinations: impl IntoIterator<Item = Placed>) -> Vec<Vec<Placed>> {
+    pub fn unchanged_groups(destinations: impl IntoIterator<Item = Placed>) -> Vec<Vec<Placed>> {
         let mut groups: Vec<(Accepts, Vec<Placed>)> = Vec::new();
         for (at, destination) in destinations {
             let found = groups.iter_mut().find_map(|(accepts, group)| {
@@ -84,9 +84,9 @@ impl Fanout {
         groups.into_iter().map(|(_, group)| group).collect()
     }
 
-    /// One of the [groups](Self::groups) or [circles](Self::circles), and where what became of each
+    /// One of the [groups](Self::groups) or [unchanged_groups](Self::unchanged_groups), and where what became of each
     /// is said in the end.
-    fn new(group: Vec<Placed>, seen: Seen) -> Option<(Self, Ends)> {
+    fn new(group: Vec<Placed>, seen: ReadManifests) -> Option<(Self, Ends)> {
         let (_, first) = group.first()?;
         let name = first.name().clone();
         let mut accepts = first.accepts().clone();

@@ -13,13 +13,13 @@ use crate::KnownLists;
 
 /// The manifests that were read: what is written and is one of them, has not been changed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct ReadManifests {
     digests: Arc<Mutex<HashSet<Digest>>>,
     /// Those that nobody had to read once more.
     lists: Arc<KnownLists>,
 }
 
-impl Seen {
+impl ReadManifests {
     pub(super) fn new(lists: Arc<KnownLists>) -> Self {
         Self { digests: Arc::default(), lists }
     }
@@ -40,7 +40,7 @@ impl Seen {
 /// A source whose manifests are remembered.
 pub(super) struct Reading<'a> {
     pub(super) source: &'a dyn Source,
-    pub(super) seen: Seen,
+    pub(super) seen: ReadManifests,
 }
 
 #[async_trait]

@@ -18,7 +18,7 @@ pub enum Frozen {
     DestinationDigest,
     /// The user said so.
     PreserveDigests,
-    /// What hangs on it travels with it, and knows it by its digest.
+    /// Its referrers are copied with it, and refer to its digest.
     Referrers,
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) destination: &'a ImageName,
     pub(crate) accepts: &'a Accepts,
     pub(crate) request: &'a Request,
-    /// Whether something hangs on the image or list that travels with it.
+    /// Whether referrers of the image or index are copied with it.
     pub(crate) has_referrers: bool,
     /// The image's layers as they can be read, where its manifest names others.
     pub(crate) layers: Option<&'a [Descriptor]>,

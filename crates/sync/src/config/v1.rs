@@ -9,13 +9,13 @@ use serde::de::{Deserialize as _, Deserializer};
 use skopeo_image::Secret;
 
 use super::values::{Expression, Range};
-use super::{Malformed, Pairs, nullable, read};
+use super::{Malformed, OrderedMap, nullable, read};
 
 /// What a file asks for.
 #[derive(Debug, Default)]
 pub struct SourceFile {
     /// The registries by host.
-    pub registries: Pairs<Registry>,
+    pub registries: OrderedMap<Registry>,
 }
 
 /// What to copy from one registry, and how to reach it.
@@ -24,13 +24,13 @@ pub struct SourceFile {
 pub struct Registry {
     /// Repositories with the tags or digests wanted; none means all tags.
     #[serde(deserialize_with = "nullable")]
-    pub images: Pairs<Option<Vec<String>>>,
+    pub images: OrderedMap<Option<Vec<String>>>,
     /// Repositories with the regular expression that a tag must match somewhere.
     #[serde(deserialize_with = "expressions")]
-    pub images_by_tag_regex: Pairs<String>,
+    pub images_by_tag_regex: OrderedMap<String>,
     /// Repositories with the constraint that a tag must meet as a semantic version.
     #[serde(deserialize_with = "ranges")]
-    pub images_by_semver: Pairs<String>,
+    pub images_by_semver: OrderedMap<String>,
     /// As whom to ask.
     #[serde(deserialize_with = "nullable")]
     pub credentials: Credentials,
@@ -78,21 +78,21 @@ impl SourceFile {
     /// # Errors
     /// If it is no YAML, or what a key says is of another kind than wanted.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let registries: Pairs<Option<Registry>> = read(text)?;
+        let registries: OrderedMap<Option<Registry>> = read(text)?;
         let registries = registries.0.into_iter();
         let registries = registries.map(|(host, registry)| (host, registry.unwrap_or_default()));
-        Ok(Self { registries: Pairs(registries.collect()) })
+        Ok(Self { registries: OrderedMap(registries.collect()) })
     }
 }
 
-fn expressions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pairs<String>, D::Error> {
-    let pairs: Pairs<Expression> = nullable(deserializer)?;
-    Ok(Pairs(pairs.0.into_iter().map(|(key, expression)| (key, expression.0)).collect()))
+fn expressions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OrderedMap<String>, D::Error> {
+    let pairs: OrderedMap<Expression> = nullable(deserializer)?;
+    Ok(OrderedMap(pairs.0.into_iter().map(|(key, expression)| (key, expression.0)).collect()))
 }
 
-fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pairs<String>, D::Error> {
-    let pairs: Pairs<Range> = nullable(deserializer)?;
-    Ok(Pairs(pairs.0.into_iter().map(|(key, range)| (key, range.0)).collect()))
+fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OrderedMap<String>, D::Error> {
+    let pairs: OrderedMap<Range> = nullable(deserializer)?;
+    Ok(OrderedMap(pairs.0.into_iter().map(|(key, range)| (key, range.0)).collect()))
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {

@@ -13,7 +13,7 @@ use crate::{Context as _, Error, Result, retry};
 /// registry's order, and how many of its names are none.
 ///
 /// # Errors
-/// If the host is none, or does not tell.
+/// If the host is not valid, or does not list them.
 pub(crate) async fn repositories(
     host: &str,
     matching: Option<&str>,
@@ -35,7 +35,7 @@ pub(crate) async fn repositories(
     });
     let listed = listed.await.with_context(|| format!("listing the repositories of {host}"))?;
     let (mut repositories, mut failed) = (Vec::new(), 0_usize);
-    for path in listed.into_iter().filter(|path| filter.judge(path).is_ok()) {
+    for path in listed.into_iter().filter(|path| filter.evaluate(path).is_ok()) {
         match Named::parse_normalized(&format!("{host}/{path}")) {
             // Docker Hub would have library/ added.
             Ok(name) if name.path() == path => repositories.push(name.into()),

@@ -6,11 +6,11 @@ use skopeo_image::{ErrorClass, Platform, Reference, Timestamp};
 use skopeo_transport::Options;
 use tracing::warn;
 
-use crate::facts::Asking;
 use crate::found::Found;
 use crate::observer::SyncEvent;
 use crate::outcomes::Outcomes;
 use crate::select::{Choice, Dropped};
+use crate::tag_info::TagQuery;
 use crate::transports::Transports;
 use crate::{Context as _, Error, Result};
 
@@ -29,7 +29,7 @@ pub(super) async fn tags(
     let mut times: HashMap<String, Option<Timestamp>> = HashMap::new();
     if choice.needs_times() {
         let left: Vec<String> = chosen.kept.iter().map(|(tag, _)| tag.clone()).collect();
-        let facts = Asking::new(repository, options, platforms.to_vec()).through(transports);
+        let facts = TagQuery::new(repository, options, platforms.to_vec()).through(transports);
         let facts = facts.all(&left).await;
         for (tag, facts) in left.into_iter().zip(facts) {
             // Which are the newest cannot be told of those that nothing is known of.
@@ -41,7 +41,7 @@ pub(super) async fn tags(
     let now = jiff::Timestamp::now().as_second();
     chosen = choice.by_time(chosen, |tag| times.get(tag).copied().flatten(), now);
     let name = repository.name.to_string();
-    outcomes.tell(&SyncEvent::Chosen { repository: &name, chosen: &chosen });
+    outcomes.observe(&SyncEvent::Chosen { repository: &name, chosen: &chosen });
     for (tag, _) in chosen.dropped.iter().filter(|(_, why)| *why == Dropped::UnknownAge) {
         warn!("It is not known when {}:{tag} was made, so it is left out", repository.name);
     }
@@ -69,7 +69,7 @@ pub(super) fn held(outcomes: &Outcomes, images: Vec<Found>, choice: &Choice) -> 
     let mut meant: HashMap<String, HashSet<String>> = HashMap::new();
     for (repository, tags) in tags {
         let chosen = choice.by_time(choice.by_words(tags), |_| None, 0);
-        outcomes.tell(&SyncEvent::Chosen { repository: &repository, chosen: &chosen });
+        outcomes.observe(&SyncEvent::Chosen { repository: &repository, chosen: &chosen });
         meant.insert(repository, chosen.kept.into_iter().map(|(tag, _)| tag).collect());
     }
     let is_meant = |image: &Found| {

@@ -10,10 +10,10 @@ use skopeo_transport::{CollectionKind, Options};
 use super::catalog;
 use super::search::{self, Search};
 use super::v1::{reaching as v1_reaching, wanted as v1_wanted};
-use super::v2::{self as pairs, Pairs};
+use super::v2::{self as mappings, Mappings};
 use crate::config::{v1, v2};
-use crate::destination::{Goal, Place};
-use crate::found::{Aim, Finding, Tags, Wanted, What};
+use crate::destination::{NamedTarget, Target};
+use crate::found::{CopySpec, Finding, TagSet, Wanted, What};
 use crate::lockfile::Lock;
 use crate::naming::Naming;
 use crate::select::Choice;
@@ -22,6 +22,7 @@ use crate::{Error, Result};
 
 /// Which images are meant, and what they are called where they go.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Selection {
     /// Where they are.
     pub input: Input,
@@ -57,6 +58,7 @@ impl Selection {
 
 /// What a source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SourceKind {
     /// A repository or an image of a registry.
     Docker,
@@ -83,6 +85,7 @@ impl SourceKind {
 
 /// What was named as the source, with what is known of it before anybody is asked.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Input {
     /// A source of which there is one, and the places for its images.
     One {
@@ -91,23 +94,23 @@ pub enum Input {
         /// Its name.
         source: String,
         /// Where its images go.
-        places: Vec<Place>,
+        places: Vec<Target>,
     },
     /// A file of version 1, and the places for its images.
     Registries {
         /// The file.
         file: v1::SourceFile,
         /// Where its images go.
-        places: Vec<Place>,
+        places: Vec<Target>,
     },
     /// A file of version 2, and the places for images that it has none for.
-    Pairs {
+    Mappings {
         /// The file.
         file: v2::File,
         /// What the file is called in errors.
         name: String,
         /// Where images go that the file has no place for.
-        places: Vec<Place>,
+        places: Vec<Target>,
     },
 }
 
@@ -121,7 +124,7 @@ impl Input {
             options.registry.credentials.is_some() || options.registry.registry_token.is_some()
         };
         let places = match self {
-            Self::Pairs { places, .. }
+            Self::Mappings { places, .. }
                 if given(source) || places.is_empty() && given(destination) =>
             {
                 return Err(Error::refused(
@@ -131,9 +134,9 @@ impl Input {
             }
             Self::One { places, .. }
             | Self::Registries { places, .. }
-            | Self::Pairs { places, .. } => places,
+            | Self::Mappings { places, .. } => places,
         };
-        let registries: HashSet<_> = places.iter().filter_map(Place::registry).collect();
+        let registries: HashSet<_> = places.iter().filter_map(Target::registry).collect();
         if registries.len() > 1 && given(destination) {
             return Err(Error::refused(
                 "the images go to several registries, and the credentials are for one: log in to \
@@ -154,10 +157,11 @@ impl Input {
         options: &Arc<Options>,
         request: &Arc<Request>,
     ) -> Result<Finding> {
-        let aim = |places: &[Place]| {
+        let spec = |places: &[Target]| {
             let naming = &selection.naming;
-            let goals = places.iter().cloned().map(|place| Goal { place, naming: naming.clone() });
-            Arc::new(Aim { goals: goals.collect(), request: request.clone() })
+            let targets =
+                places.iter().cloned().map(|place| NamedTarget { place, naming: naming.clone() });
+            Arc::new(CopySpec { targets: targets.collect(), request: request.clone() })
         };
         let (wanted, failed) = match self {
             Self::One { kind: SourceKind::Registry, source, places } => {
@@ -168,36 +172,36 @@ impl Input {
                     let sentence = format!("No images to sync found in {}", quote(source));
                     return Err(Error::refused(sentence));
                 }
-                let (aim, choice) = (aim(places), Arc::new(selection.choice.clone()));
+                let (spec, choice) = (spec(places), Arc::new(selection.choice.clone()));
                 let wanted = repositories.into_iter().map(|repository| Wanted {
-                    what: What::Repository(repository, Tags::Listed(choice.clone())),
+                    what: What::Repository(repository, TagSet::Listed(choice.clone())),
                     options: options.clone(),
-                    aim: aim.clone(),
+                    spec: spec.clone(),
                 });
                 (wanted.collect(), failed)
             }
             Self::One { kind, source, places } => {
                 let what = match kind {
                     SourceKind::Held(kind) => {
-                        let place = Place { kind: *kind, place: source.clone() };
-                        What::Place(place, Arc::new(selection.choice.clone()))
+                        let place = Target { kind: *kind, place: source.clone() };
+                        What::Collection(place, Arc::new(selection.choice.clone()))
                     }
                     _ => search::named(source, &Arc::new(selection.choice.clone()))?,
                 };
-                if selection.chooses && matches!(what, What::Repository(_, Tags::Named(_))) {
+                if selection.chooses && matches!(what, What::Repository(_, TagSet::Named(_))) {
                     let source = quote(source);
                     return Err(Error::refused(format!(
                         "{source} is one image, and there is nothing to choose"
                     )));
                 }
-                let wanted = Wanted { what, options: options.clone(), aim: aim(places) };
+                let wanted = Wanted { what, options: options.clone(), spec: spec(places) };
                 return search.one(wanted, source).await;
             }
             Self::Registries { file, places } => {
-                v1_wanted(file, options, &selection.choice, &aim(places))?
+                v1_wanted(file, options, &selection.choice, &spec(places))?
             }
-            Self::Pairs { file, name, places } => {
-                let pairs = Pairs {
+            Self::Mappings { file, name, places } => {
+                let mappings = Mappings {
                     file,
                     name,
                     places,
@@ -205,7 +209,7 @@ impl Input {
                     request: request.clone(),
                     search,
                 };
-                pairs.wanted().await?
+                mappings.wanted().await?
             }
         };
         let mut finding = search.all(wanted).await?;
@@ -215,12 +219,12 @@ impl Input {
     }
 
     /// All places that images go to.
-    pub(crate) fn places(&self) -> Vec<&Place> {
+    pub(crate) fn places(&self) -> Vec<&Target> {
         match self {
             Self::One { places, .. } | Self::Registries { places, .. } => places.iter().collect(),
-            Self::Pairs { file, places, .. } => {
-                let goals = file.entries.iter().flat_map(|entry| &entry.goals);
-                places.iter().chain(goals.map(|goal| &goal.place)).collect()
+            Self::Mappings { file, places, .. } => {
+                let targets = file.entries.iter().flat_map(|entry| &entry.targets);
+                places.iter().chain(targets.map(|target| &target.place)).collect()
             }
         }
     }
@@ -231,14 +235,14 @@ impl Input {
         match self {
             Self::One { .. } => options.clone(),
             Self::Registries { file, .. } => Arc::new(v1_reaching(file, options, host)),
-            Self::Pairs { file, .. } => Arc::new(pairs::reaching(file, options, host)),
+            Self::Mappings { file, .. } => Arc::new(mappings::reaching(file, options, host)),
         }
     }
 
     /// The variables of the environment that a file takes credentials for a host from.
     pub fn variables(&self, host: &str) -> impl Iterator<Item = &str> {
         let registries = match self {
-            Self::Pairs { file, .. } => &file.registries.0[..],
+            Self::Mappings { file, .. } => &file.registries.0[..],
             Self::One { .. } | Self::Registries { .. } => &[],
         };
         let of_host = registries.iter().filter(move |(known, _)| known == host);
@@ -247,10 +251,10 @@ impl Input {
 
     /// What it takes to write to a place.
     #[must_use]
-    pub fn reaching(&self, options: &Options, place: &Place) -> Options {
+    pub fn reaching(&self, options: &Options, place: &Target) -> Options {
         match self {
-            Self::Pairs { file, places, .. } => {
-                pairs::destination_options(file, options, place, places)
+            Self::Mappings { file, places, .. } => {
+                mappings::destination_options(file, options, place, places)
             }
             _ => options.clone(),
         }

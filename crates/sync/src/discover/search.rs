@@ -12,8 +12,8 @@ use skopeo_transport::{ImageName, Options};
 use tracing::{error, info, warn};
 
 use super::choose;
-use crate::destination::Place;
-use crate::found::{Finding, Found, Group, Origin, Tags, Wanted, What};
+use crate::destination::Target;
+use crate::found::{Finding, Found, Group, Origin, TagSet, Wanted, What};
 use crate::lockfile::Lock;
 use crate::outcomes::Outcomes;
 use crate::select::Choice;
@@ -82,7 +82,7 @@ impl Search<'_> {
                     repo = repository.name.path(),
                     "No refs to sync found"
                 ),
-                (Ok(group), What::Place(place, _)) if group.images.is_empty() => {
+                (Ok(group), What::Collection(place, _)) if group.images.is_empty() => {
                     warn!("No images to sync found in {place}");
                 }
                 (Ok(group), _) => finding.groups.push(group),
@@ -95,7 +95,7 @@ impl Search<'_> {
                             repo = repository.name.path(),
                             "Error processing repo, skipping"
                         ),
-                        What::Place(place, _) => error!("Error reading {place}, skipping"),
+                        What::Collection(place, _) => error!("Error reading {place}, skipping"),
                     }
                     error!("{}", failure.sentence());
                     finding.failed = finding.failed.saturating_add(1);
@@ -119,15 +119,15 @@ impl Search<'_> {
     async fn list(&self, wanted: &Wanted) -> Result<Group> {
         let images = match (&wanted.what, self.locked) {
             (What::Repository(repository, tags), Some(lock)) => lock.found(repository, tags)?,
-            (What::Repository(_, Tags::Named(references)), None) => found(references.clone())?,
-            (What::Repository(repository, Tags::Listed(choice)), None) => {
+            (What::Repository(_, TagSet::Named(references)), None) => found(references.clone())?,
+            (What::Repository(repository, TagSet::Listed(choice)), None) => {
                 let tags = self.tags(repository, &wanted.options).await?;
                 let asked = (self.transports, self.outcomes, self.platforms);
                 let tags = choose::tags(asked, repository, tags, choice, &wanted.options).await?;
                 let tagged = |tag: &String| Reference::with_tag(repository.name.clone(), tag);
                 found(tags.iter().map(tagged).collect::<Result<_, _>>()?)?
             }
-            (What::Place(place, choice), _) => {
+            (What::Collection(place, choice), _) => {
                 let mut images = self.held(place, &wanted.options).await?;
                 images.retain(|image| {
                     self.shard.is_none_or(|shard| shard.has(&image.origin.named().repository()))
@@ -135,8 +135,8 @@ impl Search<'_> {
                 choose::held(self.outcomes, images, choice)?
             }
         };
-        let whole = !matches!(wanted.what, What::Repository(_, Tags::Named(_)));
-        Ok(Group { images, whole, options: wanted.options.clone(), aim: wanted.aim.clone() })
+        let whole = !matches!(wanted.what, What::Repository(_, TagSet::Named(_)));
+        Ok(Group { images, whole, options: wanted.options.clone(), spec: wanted.spec.clone() })
     }
 
     /// All tags of a repository.
@@ -157,7 +157,7 @@ impl Search<'_> {
     }
 
     /// The images of a place.
-    async fn held(&self, place: &Place, options: &Options) -> Result<Vec<Found>> {
+    async fn held(&self, place: &Target, options: &Options) -> Result<Vec<Found>> {
         let failed = |error: skopeo_transport::Error| -> Error {
             match Path::new(&place.place).try_exists() {
                 Ok(true) => Error::from(error)
@@ -174,23 +174,23 @@ impl Search<'_> {
 /// Says which repositories of several become one: whether their tags clash is seen only where both
 /// are in one shard.
 fn warn_of_shared(wanted: &[Wanted]) {
-    let mut taken: HashMap<(&Place, String), String> = HashMap::new();
+    let mut taken: HashMap<(&Target, String), String> = HashMap::new();
     for wanted in wanted {
         let What::Repository(repository, _) = &wanted.what else { continue };
         let name = repository.name.to_string();
         let image = repository.clone().or_latest();
-        for goal in &wanted.aim.goals {
-            let label = goal.naming.label(naming::Origin::Reference(&image), goal.place.kind);
+        for target in &wanted.spec.targets {
+            let label = target.naming.label(naming::Origin::Reference(&image), target.place.kind);
             // What has no name is an error that is told later.
             let Ok(label) = label else { continue };
-            match taken.get(&(&goal.place, label.clone())) {
+            match taken.get(&(&target.place, label.clone())) {
                 Some(first) if *first != name => warn!(
                     "{first} and {name} become one repository in {}, and no shard may see both: \
                      whether their tags clash is not known",
-                    goal.place
+                    target.place
                 ),
                 Some(_) => {}
-                None => _ = taken.insert((&goal.place, label), name.clone()),
+                None => _ = taken.insert((&target.place, label), name.clone()),
             }
         }
     }
@@ -210,7 +210,7 @@ pub(crate) fn named(source: &str, choice: &Arc<Choice>) -> Result<What> {
     let tagged = !reference.is_name_only();
     info!(imagename = source, tagged, "Tag presence check");
     let repository = Reference { tag: None, digest: None, ..reference.clone() };
-    let tags = if tagged { Tags::Named(vec![reference]) } else { Tags::Listed(choice.clone()) };
+    let tags = if tagged { TagSet::Named(vec![reference]) } else { TagSet::Listed(choice.clone()) };
     Ok(What::Repository(repository, tags))
 }
 

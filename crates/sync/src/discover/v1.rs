@@ -9,7 +9,7 @@ use skopeo_transport::{Credentials as Known, Options};
 use tracing::{error, info, warn};
 
 use crate::config::v1::{Credentials, Registry, SourceFile};
-use crate::found::{Aim, Tags, Wanted, What};
+use crate::found::{CopySpec, TagSet, Wanted, What};
 use crate::select::{Choice, Filter};
 use crate::{Context as _, Error, Result};
 
@@ -22,9 +22,9 @@ pub(crate) fn wanted(
     file: &SourceFile,
     options: &Arc<Options>,
     choice: &Choice,
-    aim: &Arc<Aim>,
+    spec: &Arc<CopySpec>,
 ) -> Result<(Vec<Wanted>, usize)> {
-    let mut reading = Reading { choice, aim, wanted: Vec::new(), failed: 0 };
+    let mut reading = Reading { choice, spec, wanted: Vec::new(), failed: 0 };
     for (host, registry) in &file.registries.0 {
         if registry.is_empty() {
             warn!(registry = host.as_str(), "No images specified for registry");
@@ -51,7 +51,7 @@ pub(crate) fn wanted(
 /// What has been read so far.
 struct Reading<'a> {
     choice: &'a Choice,
-    aim: &'a Arc<Aim>,
+    spec: &'a Arc<CopySpec>,
     wanted: Vec<Wanted>,
     failed: usize,
 }
@@ -81,16 +81,16 @@ impl Reading<'_> {
                     names.iter().filter_map(|name| reference(&repository, name)).collect();
                 let wrong = names.len().saturating_sub(references.len());
                 self.failed = self.failed.saturating_add(wrong);
-                Tags::Named(references)
+                TagSet::Named(references)
             }
-            Asked::All | Asked::Named(_) => Tags::Listed(Arc::new(self.choice.clone())),
-            Asked::Chosen(filter) => Tags::Listed(Arc::new(self.choice.clone().within(filter))),
+            Asked::All | Asked::Named(_) => TagSet::Listed(Arc::new(self.choice.clone())),
+            Asked::Chosen(filter) => TagSet::Listed(Arc::new(self.choice.clone().within(filter))),
         };
-        if let Tags::Listed(_) = tags {
+        if let TagSet::Listed(_) = tags {
             info!(registry, repo = image, "Querying registry for image tags");
         }
-        let (options, aim) = (options.clone(), self.aim.clone());
-        self.wanted.push(Wanted { what: What::Repository(repository, tags), options, aim });
+        let (options, spec) = (options.clone(), self.spec.clone());
+        self.wanted.push(Wanted { what: What::Repository(repository, tags), options, spec });
     }
 }
 
@@ -143,7 +143,7 @@ fn repository(host: &str, image: &str) -> Result<Reference> {
     Ok(reference)
 }
 
-/// The image of a tag, a digest, or of `TAG@DIGEST`; what is none of them is skipped alone.
+/// The image of a tag, a digest, or of `TAG@DIGEST`; another text is skipped alone.
 pub(crate) fn reference(repository: &Reference, text: &str) -> Option<Reference> {
     let name = repository.name.clone();
     let reference = match text.parse::<Digest>() {

@@ -1,4 +1,4 @@
-//! What a file of version 2 says: pairs of what to copy and where to.
+//! What a file of version 2 says: mappings of what to copy and where to.
 
 use std::sync::Arc;
 
@@ -11,24 +11,24 @@ use super::catalog;
 use super::search::Search;
 use super::v1::{reached, reference};
 use crate::config::v2::{Access, Entry, File, From, Platforms, Tags as Asked};
-use crate::destination::{Goal, Place};
-use crate::found::{Aim, Tags, Wanted, What};
+use crate::destination::{NamedTarget, Target};
+use crate::found::{CopySpec, TagSet, Wanted, What};
 use crate::select::Choice;
 use crate::{Error, Result};
 
 /// What a file says, with what the command line says about all of it.
-pub(crate) struct Pairs<'a> {
+pub(crate) struct Mappings<'a> {
     pub(crate) file: &'a File,
     /// As the file is called in errors.
     pub(crate) name: &'a str,
     /// The places on the command line.
-    pub(crate) places: &'a [Place],
+    pub(crate) places: &'a [Target],
     pub(crate) options: Arc<Options>,
     pub(crate) request: Arc<Request>,
     pub(crate) search: &'a Search<'a>,
 }
 
-impl Pairs<'_> {
+impl Mappings<'_> {
     /// What is to be copied, and how many of the names of a registry's repositories are none.
     ///
     /// # Errors
@@ -36,12 +36,13 @@ impl Pairs<'_> {
     pub(crate) async fn wanted(&self) -> Result<(Vec<Wanted>, usize)> {
         let (mut wanted, mut failed) = (Vec::new(), 0_usize);
         // What is wrong with a later entry is known before anybody is asked anything.
-        let aims = self.file.entries.iter().map(|entry| self.aim(entry));
-        let aims: Vec<Arc<Aim>> = aims.map(|aim| aim.map(Arc::new)).collect::<Result<_>>()?;
-        for (entry, aim) in self.file.entries.iter().zip(&aims) {
+        let aims = self.file.entries.iter().map(|entry| self.spec(entry));
+        let aims: Vec<Arc<CopySpec>> =
+            aims.map(|spec| spec.map(Arc::new)).collect::<Result<_>>()?;
+        for (entry, spec) in self.file.entries.iter().zip(&aims) {
             let options = Arc::new(self.source_options(&entry.from));
             let mut add = |what| {
-                wanted.push(Wanted { what, options: options.clone(), aim: aim.clone() });
+                wanted.push(Wanted { what, options: options.clone(), spec: spec.clone() });
             };
             match &entry.from {
                 From::Held(place) => {
@@ -49,10 +50,10 @@ impl Pairs<'_> {
                         Asked::Chosen(choice) => choice.clone(),
                         Asked::These(_) => Choice::default(),
                     };
-                    add(What::Place(place.clone(), Arc::new(choice)));
+                    add(What::Collection(place.clone(), Arc::new(choice)));
                 }
                 From::Image(image) => {
-                    let tags = Tags::Named(vec![image.clone()]);
+                    let tags = TagSet::Named(vec![image.clone()]);
                     add(What::Repository(Reference::from(image.name.clone()), tags));
                 }
                 From::Repository(repository) => {
@@ -73,23 +74,23 @@ impl Pairs<'_> {
         Ok((wanted, failed))
     }
 
-    fn aim(&self, entry: &Entry) -> Result<Aim> {
-        let mut goals = entry.goals.clone();
-        if goals.is_empty() {
+    fn spec(&self, entry: &Entry) -> Result<CopySpec> {
+        let mut targets = entry.targets.clone();
+        if targets.is_empty() {
             let places = self.places.iter().cloned();
-            goals.extend(places.map(|place| Goal { place, naming: entry.naming.clone() }));
+            targets.extend(places.map(|place| NamedTarget { place, naming: entry.naming.clone() }));
         }
         let wrong = |what: &str| {
             let file = quote(self.name);
             let sentence = format!("{file}: line {}: {}: {what}", entry.line, entry.key);
             Err(Error::classed(ErrorClass::InvalidInput, sentence))
         };
-        if goals.is_empty() {
+        if targets.is_empty() {
             return wrong("neither to nor into says where to, nor does the command line");
         }
-        let folder = |place: &Place| place.kind == CollectionKind::Dir;
+        let folder = |place: &Target| place.kind == CollectionKind::Dir;
         if matches!(&entry.from, From::Held(place) if folder(place))
-            && goals.iter().any(|goal| folder(&goal.place))
+            && targets.iter().any(|target| folder(&target.place))
         {
             return wrong("sync from 'dir' to 'dir' not implemented, consider using rsync instead");
         }
@@ -103,7 +104,7 @@ impl Pairs<'_> {
                 }
             };
         }
-        Ok(Aim { goals, request })
+        Ok(CopySpec { targets, request })
     }
 
     fn source_options(&self, from: &From) -> Options {
@@ -122,8 +123,8 @@ impl Pairs<'_> {
 pub(crate) fn destination_options(
     file: &File,
     options: &Options,
-    place: &Place,
-    named: &[Place],
+    place: &Target,
+    named: &[Target],
 ) -> Options {
     let mut options = options.clone();
     if !named.contains(place) {
@@ -148,11 +149,11 @@ pub(crate) fn reaching(file: &File, options: &Options, host: &str) -> Options {
     }
 }
 
-fn tags(repository: &Reference, asked: &Asked) -> Tags {
+fn tags(repository: &Reference, asked: &Asked) -> TagSet {
     match asked {
         Asked::These(tags) => {
-            Tags::Named(tags.iter().filter_map(|tag| reference(repository, tag)).collect())
+            TagSet::Named(tags.iter().filter_map(|tag| reference(repository, tag)).collect())
         }
-        Asked::Chosen(choice) => Tags::Listed(Arc::new(choice.clone())),
+        Asked::Chosen(choice) => TagSet::Listed(Arc::new(choice.clone())),
     }
 }

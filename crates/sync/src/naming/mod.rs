@@ -82,6 +82,7 @@ type Make = dyn Fn(&Fields) -> Result<String, String> + Send + Sync;
 
 /// Why an image can have no name.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum NamingError {
     /// It would lie somewhere else.
     #[error("naming {origin}: {label:?} would be outside the destination")]
@@ -92,7 +93,7 @@ pub enum NamingError {
         label: String,
     },
     /// Nothing is left, or what no name can have in it.
-    #[error("naming {origin}: {label:?} is no name")]
+    #[error("naming {origin}: {label:?} is not a valid name")]
     NoName {
         /// What it is called where it comes from.
         origin: String,
@@ -124,7 +125,7 @@ impl Naming {
     /// The label of an image in a collection of this kind: its name without the place.
     ///
     /// # Errors
-    /// If the label would lead out of the place, or there is none.
+    /// If the label would lead out of the target, or is empty.
     pub fn label(&self, origin: Origin<'_>, kind: CollectionKind) -> Result<String, NamingError> {
         let parts = Parts::of(origin);
         let label = match &self.template {

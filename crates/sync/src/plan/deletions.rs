@@ -1,4 +1,4 @@
-//! Deletions in a plan: exact digests, and what it takes to judge them again.
+//! Deletions in a plan: exact digests, and what it takes to evaluate them again.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use skopeo_transport::ImageName;
 use crate::task::SyncTask;
 use crate::{Error, Result};
 
-/// How deletions were judged, so that they can be once more.
+/// How deletions were evaluated, so that they can be once more.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Mirroring {
     /// `--max-delete`.

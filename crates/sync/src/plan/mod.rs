@@ -15,9 +15,9 @@ use skopeo_copy::{Amount, Change, ImageEstimate, Lists, Others, Request};
 use skopeo_image::{Digest, Platform};
 use skopeo_transport::{ImageName, Options};
 
-use crate::destination::Place;
+use crate::destination::Target;
 use crate::sources::check_sources;
-use crate::task::{Places, SyncTask, TaskId, number, require_apart};
+use crate::task::{SyncTask, Targets, TaskId, number, require_apart};
 use crate::{Context as _, Error, Result, within};
 
 pub(crate) use deletions::{Around, Deletions, Repository};
@@ -42,7 +42,7 @@ pub struct Plan {
     /// The sum of what it takes.
     #[serde(default)]
     pub sum: Sum,
-    /// How deletions were judged; none if there was no `--delete`.
+    /// How deletions were evaluated; none if there was no `--delete`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete: Option<Mirroring>,
 }
@@ -286,7 +286,7 @@ impl Plan {
     pub(crate) fn new(
         flags: Map<String, Json>,
         platforms: &[Platform],
-        places: &Places,
+        places: &Targets,
         flagged: &Options,
     ) -> Self {
         let places = places.all().map(|(place, options)| Destination {
@@ -308,7 +308,7 @@ pub struct PlanFile {
 
 /// The document, as far as a plan is in it.
 #[derive(Deserialize)]
-struct Document<'a> {
+struct PlanDocument<'a> {
     version: u32,
     command: String,
     ok: bool,
@@ -339,7 +339,7 @@ impl<'de> Deserialize<'de> for Results {
     }
 }
 
-/// Reads one result after the other, so that what is none takes no memory.
+/// Reads one result after the other, so that other values take no memory.
 struct Reading;
 
 impl<'de> Visitor<'de> for Reading {
@@ -379,11 +379,11 @@ impl PlanFile {
     /// # Errors
     /// If it is no whole plan.
     pub fn parse(text: &[u8]) -> Result<Self> {
-        let text = std::str::from_utf8(text).context("it is no UTF-8")?;
-        let document: Document<'_> = serde_json::from_str(text)?;
-        let Document { version, command, ok, plan, results } = document;
+        let text = std::str::from_utf8(text).context("it is not UTF-8")?;
+        let document: PlanDocument<'_> = serde_json::from_str(text)?;
+        let PlanDocument { version, command, ok, plan, results } = document;
         if version != VERSION || command != "sync" {
-            return Err(Error::refused("it is no plan of this version"));
+            return Err(Error::refused("it is not a plan of this version"));
         }
         let Some(plan) = plan else {
             let sentence = "there is no plan in it: --dry-run --output json writes one";
@@ -392,7 +392,7 @@ impl PlanFile {
         if plan.get().len() > LONGEST_HEAD {
             let most = LONGEST_HEAD >> 20;
             return Err(Error::refused(format!(
-                "what it says of all images is longer than {most} MiB"
+                "the part about all images is longer than {most} MiB"
             )));
         }
         let plan: Plan = serde_json::from_str(plan.get())?;
@@ -401,9 +401,7 @@ impl PlanFile {
         }
         let Results { images, deletions } = results;
         if !deletions.is_empty() && plan.delete.is_none() {
-            return Err(Error::refused(
-                "it deletes images, and does not say how these were chosen",
-            ));
+            return Err(Error::refused("it deletes images, but does not say how they were chosen"));
         }
         Ok(Self { plan, images, deletions })
     }
@@ -431,13 +429,13 @@ impl PlanFile {
     /// The places of the plan.
     ///
     /// # Errors
-    /// If one is none.
-    pub(crate) fn places(&self) -> Result<Vec<Place>> {
+    /// If one is not a valid platform.
+    pub(crate) fn places(&self) -> Result<Vec<Target>> {
         Ok(self.plan.places.iter().map(|it| it.place.parse()).collect::<Result<_, _>>()?)
     }
 
     /// What it takes to write to a place.
-    pub(crate) fn reaching(&self, options: &Options, place: &Place) -> Options {
+    pub(crate) fn reaching(&self, options: &Options, place: &Target) -> Options {
         let place = place.to_string();
         let found = self.plan.places.iter().find(|it| it.place == place);
         found.map_or_else(|| options.clone(), |it| it.access.over(options))
@@ -446,20 +444,22 @@ impl PlanFile {
     /// The images of the plan, each to be what it was unless they may have `moved`.
     ///
     /// # Errors
-    /// If a name is none, or two images have the same.
+    /// If a name is not valid, or two images have the same.
     pub(crate) fn tasks(
         &self,
         options: &Arc<Options>,
         request: &Request,
-        places: &Places,
+        places: &Targets,
         moved: bool,
     ) -> Result<Vec<SyncTask>> {
         let of = self.images.len();
         let mut images: Vec<SyncTask> = Vec::with_capacity(of);
         for (at, planned) in self.images.iter().enumerate() {
-            let place: Place = planned.place.parse()?;
+            let place: Target = planned.place.parse()?;
             if places.options(&place).is_none() {
-                return Err(Error::refused(format!("{place} is none of the places of the plan")));
+                return Err(Error::refused(format!(
+                    "{place} is not one of the places of the plan"
+                )));
             }
             let from = ImageName::parse(&planned.source)?;
             let Some(to) = within::name(&place, &**places.get(&place), &planned.destination) else {
@@ -495,7 +495,7 @@ impl PlanFile {
                 request,
                 at: at.saturating_add(1),
                 of,
-                settled: false,
+                unchanged: false,
             });
         }
         check_sources(images.iter().map(|image| &image.from), options)?;
@@ -516,11 +516,11 @@ mod tests {
             (format!(r#"{{"version":1,"command":"sync","ok":true,{plan},"results":[]}}"#), ""),
             (
                 format!(r#"{{"version":2,"command":"sync","ok":true,{plan},"results":[]}}"#),
-                "it is no plan of this version",
+                "it is not a plan of this version",
             ),
             (
                 format!(r#"{{"version":1,"command":"copy","ok":true,{plan},"results":[]}}"#),
-                "it is no plan of this version",
+                "it is not a plan of this version",
             ),
             (
                 format!(r#"{{"version":1,"command":"sync","ok":false,{plan},"results":[]}}"#),

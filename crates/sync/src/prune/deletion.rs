@@ -10,7 +10,7 @@ use skopeo_image::{Classify as _, Digest, ErrorClass};
 use skopeo_transport::{Collection, CollectionKind, ImageName};
 use tracing::{debug, error, info, warn};
 
-use super::{AT_ONCE, Judged};
+use super::{AT_ONCE, Evaluated};
 use crate::observer::SyncEvent;
 use crate::outcomes::Outcomes;
 use crate::plan::Deletions;
@@ -19,25 +19,25 @@ use crate::{Context as _, Error, Result, retry};
 
 /// What is to go.
 #[derive(Default)]
-pub(crate) struct Doomed {
-    images: Vec<Excess>,
+pub(crate) struct Surplus {
+    images: Vec<SurplusImage>,
     /// The repositories that it goes from.
-    shelves: Vec<Staying>,
+    repositories: Vec<RemainingTags>,
     /// How many repositories nothing goes of, and images do not go, as too little is known; it has
     /// been said of each.
     refused: usize,
 }
 
 /// An image that is to go.
-struct Excess {
+struct SurplusImage {
     /// The number of its repository.
-    shelf: usize,
+    repository_tags: usize,
     name: ImageName,
     digest: Digest,
 }
 
 /// A repository of which something goes, with what stays.
-struct Staying {
+struct RemainingTags {
     collection: Arc<dyn Collection>,
     place: String,
     is_registry: bool,
@@ -47,35 +47,35 @@ struct Staying {
     wanted: HashSet<String>,
 }
 
-impl Doomed {
+impl Surplus {
     /// Adds what goes of a repository.
     ///
     /// # Errors
     /// If one of its images can have no name.
     pub(super) async fn add(
         &mut self,
-        judged: Judged<'_>,
+        evaluated: Evaluated<'_>,
         planned: Option<&Deletions>,
         retry: Retry,
     ) -> Result<()> {
-        let (repository, place) = (&judged.shelf.repository, judged.place);
-        if !judged.verdict.unsure.is_empty() {
-            let why = judged.verdict.unsure.join("; ");
+        let (repository, place) = (&evaluated.repository_tags.repository, evaluated.place);
+        if !evaluated.verdict.unsure.is_empty() {
+            let why = evaluated.verdict.unsure.join("; ");
             error!("Not deleting anything of {repository} in {place}: {why}");
             self.refused = self.refused.saturating_add(1);
         }
-        for (tag, why) in &judged.verdict.kept {
+        for (tag, why) in &evaluated.verdict.kept {
             debug!("{repository}:{tag} in {place} stays: {why}");
         }
-        let shelf = self.shelves.len();
-        let doomed: HashSet<&str> =
-            judged.verdict.doomed.iter().map(|tag| tag.name.as_str()).collect();
-        let asked = judged.verdict.doomed.iter().map(async |tag| {
-            let name = judged.name(&tag.name)?;
+        let repository_tags = self.repositories.len();
+        let surplus: HashSet<&str> =
+            evaluated.verdict.surplus.iter().map(|tag| tag.name.as_str()).collect();
+        let asked = evaluated.verdict.surplus.iter().map(async |tag| {
+            let name = evaluated.name(&tag.name)?;
             let digest = match &tag.digest {
                 Some(digest) => Ok(Some(digest.clone())),
                 None => {
-                    let ask = async || Ok(judged.collection.digest(&name).await?);
+                    let ask = async || Ok(evaluated.collection.digest(&name).await?);
                     retry::with(retry, ask).await
                 }
             };
@@ -106,23 +106,23 @@ impl Doomed {
                     );
                     self.refused = self.refused.saturating_add(1);
                 }
-                (Ok(digest), _) => self.images.push(Excess { shelf, name, digest }),
+                (Ok(digest), _) => self.images.push(SurplusImage { repository_tags, name, digest }),
             }
         }
-        let has = judged.shelf.has.iter();
-        let stays = has.filter(|tag| !doomed.contains(tag.name.as_str()));
-        self.shelves.push(Staying {
-            collection: Arc::clone(judged.collection),
+        let has = evaluated.repository_tags.has.iter();
+        let stays = has.filter(|tag| !surplus.contains(tag.name.as_str()));
+        self.repositories.push(RemainingTags {
+            collection: Arc::clone(evaluated.collection),
             place: place.to_string(),
             is_registry: place.kind == CollectionKind::Docker,
             repository: repository.clone(),
             tags: stays.map(|tag| (tag.name.clone(), tag.digest.clone())).collect(),
-            wanted: judged.shelf.wanted.iter().cloned().collect(),
+            wanted: evaluated.repository_tags.wanted.iter().cloned().collect(),
         });
         Ok(())
     }
 
-    /// The names of what would go.
+    /// Returns the names of what would be deleted.
     pub(crate) fn names(&self) -> impl Iterator<Item = &ImageName> {
         self.images.iter().map(|excess| &excess.name)
     }
@@ -136,18 +136,20 @@ impl Doomed {
         retry: Retry,
     ) -> usize {
         match dry_run {
-            true => self.foretell(outcomes),
+            true => self.preview(outcomes),
             false => self.delete(failed, retry, outcomes).await,
         }
     }
 
-    /// Says what would go. Gives back of how many repositories nothing would.
-    fn foretell(&self, outcomes: &Outcomes) -> usize {
-        for Excess { shelf, name, digest } in &self.images {
+    /// Says what would be deleted. Returns of how many repositories nothing would be.
+    fn preview(&self, outcomes: &Outcomes) -> usize {
+        for SurplusImage { repository_tags, name, digest } in &self.images {
             info!(image = name.to_string(), "Would have deleted image");
-            let Some(Staying { place, .. }) = self.shelves.get(*shelf) else { continue };
+            let Some(RemainingTags { place, .. }) = self.repositories.get(*repository_tags) else {
+                continue;
+            };
             outcomes.would_delete(place, name, digest.clone());
-            tell(outcomes, place, name, digest, DeletionOutcome::WouldDelete);
+            report(outcomes, place, name, digest, DeletionOutcome::WouldDelete);
         }
         info!("Would have deleted {} images", self.images.len());
         self.refused
@@ -163,10 +165,14 @@ impl Doomed {
         }
         let (all, mut failed) = (self.images.len(), 0_usize);
         let mut tried: BTreeMap<usize, HashSet<Digest>> = BTreeMap::new();
-        for Excess { shelf, name, digest } in self.images {
+        for SurplusImage { repository_tags, name, digest } in self.images {
             info!(image = name.to_string(), "Deleting image");
-            tried.entry(shelf).or_default().insert(digest.clone());
-            let Some(Staying { collection, place, .. }) = self.shelves.get(shelf) else { continue };
+            tried.entry(repository_tags).or_default().insert(digest.clone());
+            let Some(RemainingTags { collection, place, .. }) =
+                self.repositories.get(repository_tags)
+            else {
+                continue;
+            };
             let removed = remove(&**collection, &name, &digest, retry).await;
             outcomes.deleted(place, &name, digest.clone(), removed.as_ref().map(|_| ()));
             let outcome = match removed {
@@ -186,12 +192,12 @@ impl Doomed {
                     DeletionOutcome::Failed(reason)
                 }
             };
-            tell(outcomes, place, &name, &digest, outcome);
+            report(outcomes, place, &name, &digest, outcome);
         }
         info!("Deleted {} images", all.saturating_sub(failed));
         let written = outcomes.digests();
-        for (shelf, gone) in tried {
-            if let Some(staying) = self.shelves.get(shelf) {
+        for (repository_tags, gone) in tried {
+            if let Some(staying) = self.repositories.get(repository_tags) {
                 let missing = staying.look(&gone, &written, retry, outcomes).await;
                 failed = failed.saturating_add(missing);
             }
@@ -220,7 +226,7 @@ async fn remove(
     .await
 }
 
-impl Staying {
+impl RemainingTags {
     /// Looks whether everything that was to stay is there: a registry may have taken more than it
     /// was asked to. What is missing is put back. Gives back how much is not there, or not known to
     /// be.
@@ -302,7 +308,7 @@ impl Staying {
     }
 }
 
-fn tell(
+fn report(
     outcomes: &Outcomes,
     place: &str,
     name: &ImageName,
@@ -310,5 +316,5 @@ fn tell(
     outcome: DeletionOutcome,
 ) {
     let (name, digest, place) = (name.clone(), digest.clone(), place.to_owned());
-    outcomes.tell(&SyncEvent::Deleted(&Deletion { name, digest, place, outcome }));
+    outcomes.observe(&SyncEvent::Deleted(&Deletion { name, digest, place, outcome }));
 }

@@ -15,14 +15,14 @@ use skopeo_image::{Classify as _, Reference};
 use skopeo_transport::{Collection, CollectionKind, ImageName};
 use tracing::warn;
 
-use crate::destination::{Goal, Place};
+use crate::destination::{NamedTarget, Target};
 use crate::found::{Finding, Group, Origin, What};
 use crate::plan::Deletions;
-use crate::task::Places;
+use crate::task::Targets;
 use crate::{Error, Result, retry};
-use rules::{Rules, Shelf, Tag, Verdict, Writer, parted, subject};
+use rules::{RepositoryTags, Rules, Tag, Verdict, Writer, parted, subject};
 
-pub(crate) use deletion::Doomed;
+pub(crate) use deletion::Surplus;
 
 /// A tag by which it shows how tags are named at a destination.
 const PROBE: &str = "skopeo-probe-of-tag";
@@ -31,12 +31,12 @@ const PROBE: &str = "skopeo-probe-of-tag";
 const AT_ONCE: usize = 8;
 
 /// What a run writes, by place and repository.
-pub(crate) struct Mirror(BTreeMap<(usize, String), Shelf>);
+pub(crate) struct Mirror(BTreeMap<(usize, String), RepositoryTags>);
 
 impl Mirror {
     /// # Errors
     /// If nothing can be deleted in one of the places, or an image can have no name there.
-    pub(crate) fn new(found: &Finding, places: &Places) -> Result<Self> {
+    pub(crate) fn new(found: &Finding, places: &Targets) -> Result<Self> {
         for (place, _) in places.collections() {
             if !matches!(
                 place.kind,
@@ -53,26 +53,27 @@ impl Mirror {
         let mut this = Self(BTreeMap::new());
         let mut unclear: BTreeMap<usize, BTreeSet<Writer>> = BTreeMap::new();
         for group in &found.groups {
-            for goal in &group.aim.goals {
-                if let Some(number) = places.number(&goal.place) {
-                    this.note(group, goal, number)?;
+            for target in &group.spec.targets {
+                if let Some(number) = places.number(&target.place) {
+                    this.note(group, target, number)?;
                 }
             }
         }
         for (wanted, why) in &found.missing {
-            for goal in &wanted.aim.goals {
-                let Some(number) = places.number(&goal.place) else { continue };
+            for target in &wanted.spec.targets {
+                let Some(number) = places.number(&target.place) else { continue };
                 let (name, probe) = match &wanted.what {
                     What::Repository(repository, _) => {
                         (repository.name.to_string(), probe(&Origin::Reference(repository.clone())))
                     }
-                    What::Place(place, _) => (place.to_string(), None),
+                    What::Collection(place, _) => (place.to_string(), None),
                 };
                 let unsure = Writer::Unsure(format!("{name}: {why}"));
-                let label = probe.map(|probe| goal.naming.label(probe.named(), goal.place.kind));
+                let label =
+                    probe.map(|probe| target.naming.label(probe.named(), target.place.kind));
                 match label.transpose()?.as_deref().and_then(parted) {
                     Some((repository, _)) => {
-                        this.shelf(number, repository).writers.insert(unsure);
+                        this.repository_tags(number, repository).writers.insert(unsure);
                     }
                     // It could be any of them.
                     None => _ = unclear.entry(number).or_default().insert(unsure),
@@ -85,28 +86,28 @@ impl Mirror {
                 unclear.entry(number).or_default().insert(unsure.clone());
             }
         }
-        for ((number, _), shelf) in &mut this.0 {
-            shelf.writers.extend(unclear.get(number).into_iter().flatten().cloned());
+        for ((number, _), repository_tags) in &mut this.0 {
+            repository_tags.writers.extend(unclear.get(number).into_iter().flatten().cloned());
         }
         Ok(this)
     }
 
-    fn note(&mut self, group: &Group, goal: &Goal, number: usize) -> Result<()> {
+    fn note(&mut self, group: &Group, target: &NamedTarget, number: usize) -> Result<()> {
         let mut sources = BTreeSet::new();
         for image in &group.images {
-            let label = goal.naming.label(image.origin.named(), goal.place.kind)?;
+            let label = target.naming.label(image.origin.named(), target.place.kind)?;
             if let Some((repository, tag)) = parted(&label) {
-                self.shelf(number, repository).wanted.insert(tag.to_owned());
+                self.repository_tags(number, repository).wanted.insert(tag.to_owned());
             }
             // Of tags that were named nobody knows which others there are.
             if !group.whole || !sources.insert(image.origin.named().repository()) {
                 continue;
             }
             let Some(probe) = probe(&image.origin) else { continue };
-            let label = goal.naming.label(probe.named(), goal.place.kind)?;
+            let label = target.naming.label(probe.named(), target.place.kind)?;
             match Writer::of_probe(&label, PROBE) {
                 Some((repository, writer)) => {
-                    self.shelf(number, &repository).writers.insert(writer);
+                    self.repository_tags(number, &repository).writers.insert(writer);
                 }
                 None => warn!(
                     "--delete: the names of the images of {} do not tell their tags, so nothing of \
@@ -118,78 +119,85 @@ impl Mirror {
         Ok(())
     }
 
-    fn shelf(&mut self, number: usize, repository: &str) -> &mut Shelf {
-        let shelf = self.0.entry((number, repository.to_owned())).or_default();
-        repository.clone_into(&mut shelf.repository);
-        shelf
+    fn repository_tags(&mut self, number: usize, repository: &str) -> &mut RepositoryTags {
+        let repository_tags = self.0.entry((number, repository.to_owned())).or_default();
+        repository.clone_into(&mut repository_tags.repository);
+        repository_tags
     }
 
     /// Looks at what is there, and decides what goes; of what was planned, if there is a plan.
     ///
     /// # Errors
     /// If more would go than may.
-    pub(crate) async fn judge(
+    pub(crate) async fn evaluate(
         self,
-        places: &Places,
+        places: &Targets,
         rules: &Rules,
         retry: Retry,
         planned: Option<&Deletions>,
-    ) -> Result<Doomed> {
-        let mut judged = self.shelves(places, rules, retry).await;
-        let mut doomed = Doomed::default();
+    ) -> Result<Surplus> {
+        let mut evaluated = self.repositories(places, rules, retry).await;
+        let mut surplus = Surplus::default();
         if let Some(planned) = planned {
-            planned.narrow(&mut judged)?;
+            planned.narrow(&mut evaluated)?;
         }
-        let count = judged.iter().map(|it| it.verdict.doomed.len()).sum();
-        let of = judged.iter().map(|it| it.shelf.has.len()).sum();
+        let count = evaluated.iter().map(|it| it.verdict.surplus.len()).sum();
+        let of = evaluated.iter().map(|it| it.repository_tags.has.len()).sum();
         rules.allow(count, of).map_err(|error| Error::Refused {
             class: error.class(),
             sentence: error.to_string(),
-            hint: Some("--dry-run says what would go".to_owned()),
+            hint: Some("--dry-run shows what would be deleted".to_owned()),
         })?;
-        for judged in judged {
-            doomed.add(judged, planned, retry).await?;
+        for evaluated in evaluated {
+            surplus.add(evaluated, planned, retry).await?;
         }
-        Ok(doomed)
+        Ok(surplus)
     }
 
     /// What there is, and what is to become of it.
-    async fn shelves<'a>(self, places: &'a Places, rules: &Rules, retry: Retry) -> Vec<Judged<'a>> {
-        let mut judged = Vec::new();
-        for ((number, _), mut shelf) in self.0 {
+    async fn repositories<'a>(
+        self,
+        places: &'a Targets,
+        rules: &Rules,
+        retry: Retry,
+    ) -> Vec<Evaluated<'a>> {
+        let mut evaluated = Vec::new();
+        for ((number, _), mut repository_tags) in self.0 {
             let collections = places.collections();
             let Some((place, collection)) = collections.get(number).copied() else { continue };
             let is_unsure = |writer: &Writer| matches!(writer, Writer::Unsure(_));
-            if shelf.writers.is_empty() {
+            if repository_tags.writers.is_empty() {
                 continue;
             }
-            if !shelf.writers.iter().any(is_unsure) {
-                match retry::with(retry, async || inventory(&**collection, &shelf).await).await {
-                    Ok(has) => shelf.has = has,
+            if !repository_tags.writers.iter().any(is_unsure) {
+                match retry::with(retry, async || inventory(&**collection, &repository_tags).await)
+                    .await
+                {
+                    Ok(has) => repository_tags.has = has,
                     Err(failure) => {
                         let unsure = Writer::Unsure(failure.sentence());
-                        shelf.writers.insert(unsure);
+                        repository_tags.writers.insert(unsure);
                     }
                 }
             }
-            let verdict = rules::judge_shelf(&shelf, rules);
-            judged.push(Judged { place, collection, shelf, verdict });
+            let verdict = rules::evaluate_one(&repository_tags, rules);
+            evaluated.push(Evaluated { place, collection, repository_tags, verdict });
         }
-        judged
+        evaluated
     }
 }
 
 /// A repository at a destination, and what is to become of it.
-struct Judged<'a> {
-    place: &'a Place,
+struct Evaluated<'a> {
+    place: &'a Target,
     collection: &'a Arc<dyn Collection>,
-    shelf: Shelf,
+    repository_tags: RepositoryTags,
     verdict: Verdict,
 }
 
-impl Judged<'_> {
+impl Evaluated<'_> {
     fn name(&self, tag: &str) -> Result<ImageName> {
-        Ok(self.collection.name(&format!("{}:{tag}", self.shelf.repository))?)
+        Ok(self.collection.name(&format!("{}:{tag}", self.repository_tags.repository))?)
     }
 }
 
@@ -207,10 +215,13 @@ fn probe(origin: &Origin) -> Option<Origin> {
 }
 
 /// The tags of a repository, with what they lead to if that counts.
-async fn inventory(collection: &dyn Collection, shelf: &Shelf) -> Result<Vec<Tag>> {
-    let repository = &shelf.repository;
+async fn inventory(
+    collection: &dyn Collection,
+    repository_tags: &RepositoryTags,
+) -> Result<Vec<Tag>> {
+    let repository = &repository_tags.repository;
     let tags = collection.tags(repository).await?;
-    let hangs = |tag: &String| !shelf.wanted.contains(tag) && subject(tag).is_some();
+    let hangs = |tag: &String| !repository_tags.wanted.contains(tag) && subject(tag).is_some();
     if !tags.iter().any(hangs) {
         return Ok(tags.into_iter().map(|name| Tag { name, digest: None }).collect());
     }
@@ -245,29 +256,31 @@ mod tests {
         };
         let places = memory.places(&["docker://to.example"]);
         let retry = Retry::default();
-        let judge = async |rules: &Rules| {
+        let evaluate = async |rules: &Rules| {
             let mut mirror = Mirror(BTreeMap::new());
-            let shelf = mirror.shelf(0, "x");
-            shelf.wanted.insert("1".to_owned());
-            shelf.writers.insert(Writer::Whole { before: String::new(), after: String::new() });
-            mirror.judge(&places, rules, retry, None).await
+            let repository_tags = mirror.repository_tags(0, "x");
+            repository_tags.wanted.insert("1".to_owned());
+            repository_tags
+                .writers
+                .insert(Writer::Whole { before: String::new(), after: String::new() });
+            mirror.evaluate(&places, rules, retry, None).await
         };
         let mut rules = Rules::default();
         rules.protect("^3$").unwrap();
         let outcomes = Outcomes::new(Arc::new(()));
         for (dry_run, failed) in [(true, 0), (false, 1)] {
-            let doomed = judge(&rules).await.unwrap();
-            assert_eq!(doomed.names().count(), 1);
-            assert_eq!(doomed.end(dry_run, failed, &outcomes, retry).await, 0);
+            let surplus = evaluate(&rules).await.unwrap();
+            assert_eq!(surplus.names().count(), 1);
+            assert_eq!(surplus.end(dry_run, failed, &outcomes, retry).await, 0);
             assert_eq!(left(), "1 2 3");
         }
         let mut few = rules.clone();
         few.most = Some(rules::Most::Count(0));
-        let error = judge(&few).await.err().unwrap();
+        let error = evaluate(&few).await.err().unwrap();
         assert!(error.sentence().contains("more than --max-delete 0"), "{}", error.sentence());
 
-        let doomed = judge(&rules).await.unwrap();
-        assert_eq!(doomed.end(false, 0, &outcomes, retry).await, 0);
+        let surplus = evaluate(&rules).await.unwrap();
+        assert_eq!(surplus.end(false, 0, &outcomes, retry).await, 0);
         assert_eq!(left(), "1 3");
         let told: Vec<_> = outcomes.so_far().images.iter().map(|it| it.outcome).collect();
         assert_eq!(told, [Outcome::WouldDelete, Outcome::Deleted]);

@@ -1,14 +1,14 @@
-//! Deletions of a plan, judged once more.
+//! Deletions of a plan, evaluated once more.
 
 use std::collections::{BTreeMap, HashSet};
 
 use tracing::{debug, info, warn};
 
 use super::rules::{Rules, Writer, parted};
-use super::{Judged, Mirror};
-use crate::destination::Place;
+use super::{Evaluated, Mirror};
+use crate::destination::Target;
 use crate::plan::{Around, Deletions, Mirroring, Repository};
-use crate::task::{Places, SyncTask};
+use crate::task::{SyncTask, Targets};
 use crate::within::{self, is_inside};
 use crate::{Context as _, Error, Result};
 
@@ -34,8 +34,8 @@ impl Mirroring {
 }
 
 impl Mirror {
-    /// What it takes to judge again.
-    pub(crate) fn recorded(&self, places: &Places, rules: &Rules) -> Mirroring {
+    /// What it takes to evaluate again.
+    pub(crate) fn recorded(&self, places: &Targets, rules: &Rules) -> Mirroring {
         let around = |writer: &Writer| match writer {
             Writer::Whole { before, after } => {
                 Some(Around { before: before.clone(), after: after.clone() })
@@ -43,11 +43,11 @@ impl Mirror {
             // Then the run fails, and its plan is not executed.
             Writer::Unsure(_) => None,
         };
-        let repositories = self.0.iter().filter_map(|((number, repository), shelf)| {
+        let repositories = self.0.iter().filter_map(|((number, repository), repository_tags)| {
             Some(Repository {
                 place: places.collections().get(*number)?.0.to_string(),
                 repository: repository.clone(),
-                tags: shelf.writers.iter().filter_map(around).collect(),
+                tags: repository_tags.writers.iter().filter_map(around).collect(),
             })
         });
         Mirroring {
@@ -61,29 +61,30 @@ impl Mirror {
     ///
     /// # Errors
     /// If a repository is outside of the places of the plan.
-    pub(crate) fn planned(plan: &Mirroring, places: &Places, images: &[SyncTask]) -> Result<Self> {
+    pub(crate) fn planned(plan: &Mirroring, places: &Targets, images: &[SyncTask]) -> Result<Self> {
         let mut this = Self(BTreeMap::new());
         for Repository { place, repository, tags } in &plan.repositories {
-            let parsed: Place = place.parse()?;
+            let parsed: Target = place.parse()?;
             let Some(number) = places.number(&parsed) else {
-                return Err(Error::refused(format!("{place} is none of the places of the plan")));
+                return Err(Error::refused(format!(
+                    "{place} is not one of the places of the plan"
+                )));
             };
             if !is_inside(repository) {
                 return Err(Error::refused(format!("{repository:?} leads out of {place}")));
             }
-            let shelf = this.shelf(number, repository);
-            shelf.writers.extend(tags.iter().map(|Around { before, after }| Writer::Whole {
-                before: before.clone(),
-                after: after.clone(),
+            let repository_tags = this.repository_tags(number, repository);
+            repository_tags.writers.extend(tags.iter().map(|Around { before, after }| {
+                Writer::Whole { before: before.clone(), after: after.clone() }
             }));
         }
         for image in images {
             let label = within::label(&image.place, &image.to);
             let label = label.as_deref().and_then(parted);
             if let (Some((repository, tag)), Some(number)) = (label, places.number(&image.place))
-                && let Some(shelf) = this.0.get_mut(&(number, repository.to_owned()))
+                && let Some(repository_tags) = this.0.get_mut(&(number, repository.to_owned()))
             {
-                shelf.wanted.insert(tag.to_owned());
+                repository_tags.wanted.insert(tag.to_owned());
             }
         }
         Ok(this)
@@ -91,25 +92,25 @@ impl Mirror {
 }
 
 impl Deletions {
-    /// Leaves of what would go only what was planned, and says what of that does not.
+    /// Keeps of the surplus only what was planned, and says what of the plan is not in it.
     ///
     /// # Errors
     /// If an image can have no name.
-    pub(super) fn narrow(&self, judged: &mut [Judged<'_>]) -> Result<()> {
+    pub(super) fn narrow(&self, evaluated: &mut [Evaluated<'_>]) -> Result<()> {
         let mut known: HashSet<String> = HashSet::new();
-        for judged in judged.iter_mut() {
+        for evaluated in evaluated.iter_mut() {
             let mut left = Vec::new();
-            for tag in std::mem::take(&mut judged.verdict.doomed) {
-                let name = judged.name(&tag.name)?;
+            for tag in std::mem::take(&mut evaluated.verdict.surplus) {
+                let name = evaluated.name(&tag.name)?;
                 match self.digest(&name) {
                     Some(_) => left.push(tag),
                     None => debug!("{name} stays: the plan does not delete it"),
                 }
                 known.insert(name.to_string());
             }
-            judged.verdict.doomed = left;
-            for (tag, why) in &judged.verdict.kept {
-                let name = judged.name(tag)?;
+            evaluated.verdict.surplus = left;
+            for (tag, why) in &evaluated.verdict.kept {
+                let name = evaluated.name(tag)?;
                 if self.digest(&name).is_some() {
                     warn!("{name} stays although the plan deletes it: {why}");
                 }

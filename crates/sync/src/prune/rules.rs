@@ -14,7 +14,7 @@ use crate::select::{FilterError, expression};
 
 /// A repository at a destination, as far as a run is concerned with it.
 #[derive(Clone, Debug, Default)]
-pub struct Shelf {
+pub struct RepositoryTags {
     /// Its name in the place.
     pub repository: String,
     /// The tags that the run writes.
@@ -76,9 +76,9 @@ impl Rules {
     ///
     /// # Errors
     /// If they are too many. Then nothing may.
-    pub fn allow(&self, doomed: usize, of: usize) -> Result<(), TooMany> {
+    pub fn allow(&self, surplus: usize, of: usize) -> Result<(), TooMany> {
         match self.most {
-            Some(most) if most.is_less_than(doomed, of) => Err(TooMany { doomed, of, most }),
+            Some(most) if most.is_less_than(surplus, of) => Err(TooMany { surplus, of, most }),
             _ => Ok(()),
         }
     }
@@ -97,7 +97,7 @@ pub enum Most {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// What goes, in the order in which it was listed.
-    pub doomed: Vec<Tag>,
+    pub surplus: Vec<Tag>,
     /// What stays although the run does not write it, and why.
     pub kept: Vec<(String, Kept)>,
     /// Why nothing of it goes; each a sentence.
@@ -111,18 +111,18 @@ pub enum Kept {
     Foreign,
     /// It is protected.
     Protected,
-    /// It hangs on an image that stays, or that nothing is known of.
-    Hanging,
+    /// It refers to an image that stays, or of which nothing is known.
+    OfKeptImage,
 }
 
 /// More would go than may.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "--delete would remove {doomed} of {of} images, more than --max-delete {most}: nothing was deleted"
+    "--delete would remove {surplus} of {of} images, more than --max-delete {most}: nothing was deleted"
 )]
 pub struct TooMany {
     /// How many would go.
-    pub doomed: usize,
+    pub surplus: usize,
     /// Of how many.
     pub of: usize,
     /// How many may.
@@ -135,22 +135,26 @@ impl Classify for TooMany {
     }
 }
 
-/// Decides what goes; a verdict for each shelf.
+/// Decides what goes; a verdict for each repository_tags.
 ///
 /// # Errors
 /// If that is more than may. Then nothing does.
-pub fn judge(shelves: &[Shelf], rules: &Rules) -> Result<Vec<Verdict>, TooMany> {
-    let verdicts: Vec<Verdict> = shelves.iter().map(|shelf| judge_shelf(shelf, rules)).collect();
-    let doomed = verdicts.iter().map(|verdict| verdict.doomed.len()).sum();
-    rules.allow(doomed, shelves.iter().map(|shelf| shelf.has.len()).sum())?;
+pub fn evaluate(repositories: &[RepositoryTags], rules: &Rules) -> Result<Vec<Verdict>, TooMany> {
+    let verdicts: Vec<Verdict> =
+        repositories.iter().map(|repository_tags| evaluate_one(repository_tags, rules)).collect();
+    let surplus = verdicts.iter().map(|verdict| verdict.surplus.len()).sum();
+    rules.allow(
+        surplus,
+        repositories.iter().map(|repository_tags| repository_tags.has.len()).sum(),
+    )?;
     Ok(verdicts)
 }
 
 /// Decides what goes of one repository, however much that is.
 #[must_use]
-pub fn judge_shelf(shelf: &Shelf, rules: &Rules) -> Verdict {
+pub fn evaluate_one(repository_tags: &RepositoryTags, rules: &Rules) -> Verdict {
     let mut verdict = Verdict::default();
-    for writer in &shelf.writers {
+    for writer in &repository_tags.writers {
         if let Writer::Unsure(why) = writer {
             verdict.unsure.push(why.clone());
         }
@@ -159,35 +163,35 @@ pub fn judge_shelf(shelf: &Shelf, rules: &Rules) -> Verdict {
         return verdict;
     }
     let is_protected = |tag: &str| {
-        let whole = format!("{}:{tag}", shelf.repository);
+        let whole = format!("{}:{tag}", repository_tags.repository);
         rules.protected.iter().any(|regex| regex.is_match(tag) || regex.is_match(&whole))
     };
-    let (mut hanging, mut gone) = (Vec::new(), HashSet::new());
+    let (mut of_images, mut gone) = (Vec::new(), HashSet::new());
     let mut staying = HashSet::new();
-    for tag in &shelf.has {
-        let stays = if shelf.wanted.contains(&tag.name) {
+    for tag in &repository_tags.has {
+        let stays = if repository_tags.wanted.contains(&tag.name) {
             true
-        } else if !shelf.writers.iter().any(|writer| writer.could_write(&tag.name)) {
+        } else if !repository_tags.writers.iter().any(|writer| writer.could_write(&tag.name)) {
             verdict.kept.push((tag.name.clone(), Kept::Foreign));
             true
         } else if is_protected(&tag.name) {
             verdict.kept.push((tag.name.clone(), Kept::Protected));
             true
         } else if let Some(subject) = subject(&tag.name) {
-            hanging.push((tag, subject));
+            of_images.push((tag, subject));
             continue;
         } else {
-            verdict.doomed.push(tag.clone());
+            verdict.surplus.push(tag.clone());
             false
         };
         let set = if stays { &mut staying } else { &mut gone };
         set.extend(tag.digest.clone());
     }
-    for (tag, subject) in hanging {
+    for (tag, subject) in of_images {
         if gone.contains(&subject) && !staying.contains(&subject) {
-            verdict.doomed.push(tag.clone());
+            verdict.surplus.push(tag.clone());
         } else {
-            verdict.kept.push((tag.name.clone(), Kept::Hanging));
+            verdict.kept.push((tag.name.clone(), Kept::OfKeptImage));
         }
     }
     verdict
@@ -234,12 +238,12 @@ pub fn parted(label: &str) -> Option<(&str, &str)> {
 }
 
 impl Most {
-    fn is_less_than(self, doomed: usize, of: usize) -> bool {
+    fn is_less_than(self, surplus: usize, of: usize) -> bool {
         match self {
-            Self::Count(most) => doomed > most,
+            Self::Count(most) => surplus > most,
             Self::Percent(most) => {
                 // Even of nothing, nothing may go.
-                doomed.saturating_mul(100) > of.saturating_mul(usize::from(most))
+                surplus.saturating_mul(100) > of.saturating_mul(usize::from(most))
             }
         }
     }
@@ -273,7 +277,7 @@ impl fmt::Display for Kept {
         f.write_str(match self {
             Self::Foreign => "no tag of the source would be called so",
             Self::Protected => "is protected",
-            Self::Hanging => "belongs to an image that is not deleted",
+            Self::OfKeptImage => "belongs to an image that is not deleted",
         })
     }
 }
@@ -286,8 +290,8 @@ mod tests {
         Writer::Whole { before: before.to_owned(), after: after.to_owned() }
     }
 
-    fn shelf(writers: &[Writer], wanted: &[&str], has: &[&str]) -> Shelf {
-        Shelf {
+    fn repository_tags(writers: &[Writer], wanted: &[&str], has: &[&str]) -> RepositoryTags {
+        RepositoryTags {
             repository: "m/x".to_owned(),
             wanted: wanted.iter().map(ToString::to_string).collect(),
             writers: writers.iter().cloned().collect(),
@@ -301,9 +305,9 @@ mod tests {
         Tag { name: name.to_owned(), digest }
     }
 
-    fn doomed(shelf: &Shelf, rules: &Rules) -> Vec<String> {
-        let verdicts = judge(std::slice::from_ref(shelf), rules).unwrap();
-        verdicts[0].doomed.iter().map(|tag| tag.name.clone()).collect()
+    fn surplus(repository_tags: &RepositoryTags, rules: &Rules) -> Vec<String> {
+        let verdicts = evaluate(std::slice::from_ref(repository_tags), rules).unwrap();
+        verdicts[0].surplus.iter().map(|tag| tag.name.clone()).collect()
     }
 
     #[test]
@@ -324,17 +328,22 @@ mod tests {
             (&[unsure()], &["1"], &["1", "2"], &[]),
             (&[whole("", ""), unsure()], &["1"], &["1", "2"], &[]),
         ] {
-            let shelf = shelf(writers, wanted, has);
-            assert_eq!(doomed(&shelf, &Rules::default()), expected, "{shelf:?}");
+            let repository_tags = repository_tags(writers, wanted, has);
+            assert_eq!(
+                surplus(&repository_tags, &Rules::default()),
+                expected,
+                "{repository_tags:?}"
+            );
         }
-        let shelf = shelf(&[whole("", ""), unsure()], &[], &["1"]);
-        let verdicts = judge(&[shelf], &Rules::default()).unwrap();
+        let repository_tags = repository_tags(&[whole("", ""), unsure()], &[], &["1"]);
+        let verdicts = evaluate(&[repository_tags], &Rules::default()).unwrap();
         assert_eq!(verdicts[0].unsure, ["a: nobody answers"]);
     }
 
     #[test]
     fn what_is_protected_stays() {
-        let shelf = shelf(&[whole("", "")], &["1"], &["1", "latest", "v2", "v20"]);
+        let repository_tags =
+            repository_tags(&[whole("", "")], &["1"], &["1", "latest", "v2", "v20"]);
         for (protect, expected) in [
             (&[][..], &["latest", "v2", "v20"][..]),
             (&["^latest$"], &["v2", "v20"]),
@@ -344,7 +353,11 @@ mod tests {
             (&["^lat", "0$"], &["v2"]),
         ] {
             let protected = protect.iter().map(|regex| Regex::new(regex).unwrap()).collect();
-            assert_eq!(doomed(&shelf, &Rules { protected, most: None }), expected, "{protect:?}");
+            assert_eq!(
+                surplus(&repository_tags, &Rules { protected, most: None }),
+                expected,
+                "{protect:?}"
+            );
         }
     }
 
@@ -378,8 +391,13 @@ mod tests {
                     .collect(),
             ),
         ] {
-            let shelf = Shelf { has, ..shelf(&[whole("", "")], &["1"], &[]) };
-            assert_eq!(doomed(&shelf, &Rules::default()), expected, "{shelf:?}");
+            let repository_tags =
+                RepositoryTags { has, ..repository_tags(&[whole("", "")], &["1"], &[]) };
+            assert_eq!(
+                surplus(&repository_tags, &Rules::default()),
+                expected,
+                "{repository_tags:?}"
+            );
         }
         for (name, is_one) in [("sha256-abc", false), ("1.2.3", false), ("v1-2", false)] {
             assert_eq!(subject(name).is_some(), is_one, "{name}");
@@ -389,9 +407,9 @@ mod tests {
     #[test]
     fn too_many_is_none() {
         // Eight and two; seven of them go.
-        let shelves = [
-            shelf(&[whole("", "")], &["1"], &["1", "2", "3", "4", "5", "6", "7", "8"]),
-            shelf(&[], &["1"], &["1", "9"]),
+        let repositories = [
+            repository_tags(&[whole("", "")], &["1"], &["1", "2", "3", "4", "5", "6", "7", "8"]),
+            repository_tags(&[], &["1"], &["1", "9"]),
         ];
         for (most, fits) in [
             ("7", true),
@@ -403,9 +421,9 @@ mod tests {
             ("0%", false),
         ] {
             let rules = Rules { most: Some(most.parse().unwrap()), ..Rules::default() };
-            let judged = judge(&shelves, &rules);
-            assert_eq!(judged.is_ok(), fits, "{most}");
-            if let Err(error) = judged {
+            let evaluated = evaluate(&repositories, &rules);
+            assert_eq!(evaluated.is_ok(), fits, "{most}");
+            if let Err(error) = evaluated {
                 assert!(
                     error
                         .to_string()
@@ -413,10 +431,10 @@ mod tests {
                 );
             }
         }
-        let nothing = [shelf(&[whole("", "")], &["1"], &["1"])];
+        let nothing = [repository_tags(&[whole("", "")], &["1"], &["1"])];
         for most in ["0", "0%"] {
             let rules = Rules { most: Some(most.parse().unwrap()), ..Rules::default() };
-            assert!(judge(&nothing, &rules).is_ok());
+            assert!(evaluate(&nothing, &rules).is_ok());
         }
         for text in ["", "%", "-1", "101%", "1.5%", "ten", "5 %"] {
             assert!(text.parse::<Most>().is_err(), "{text}");

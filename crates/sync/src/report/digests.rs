@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::{Entry, Outcome};
-use crate::destination::Place;
+use crate::destination::Target;
 use crate::task::TaskId;
 
 /// The digest and the name of every image that is where it should be, a line each. A line is given
@@ -26,7 +26,7 @@ impl DigestLines {
         let there = matches!(outcome, Outcome::Copied | Outcome::Unchanged);
         let line = digest.as_ref().filter(|_| there);
         let line = line.map(|digest| format!("{digest} {destination}\n")).unwrap_or_default();
-        let is_archive = place.parse::<Place>().is_ok_and(|place| place.kind.is_archive());
+        let is_archive = place.parse::<Target>().is_ok_and(|place| place.kind.is_archive());
         if *outcome == Outcome::Copied && is_archive {
             self.held.push((task.number(), place.clone(), line));
         } else {

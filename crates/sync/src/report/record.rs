@@ -105,7 +105,7 @@ impl Record {
     /// Reads a record; errors call it `file`.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is not a report.
     pub fn parse(bytes: &[u8], file: &str) -> Result<Self> {
         let none = || format!("{file} is no report of sync");
         // Never as a tree of values: that takes many times the memory.

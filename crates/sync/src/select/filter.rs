@@ -17,8 +17,9 @@ pub struct Filter {
     ranges: Vec<(String, Constraint)>,
 }
 
-/// Why a filter is none.
+/// Why a filter is not valid.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FilterError {
     /// Not a regular expression.
     #[error("parsing the regular expression {text:?}")]
@@ -46,7 +47,7 @@ impl Filter {
     /// [`Constraint`].
     ///
     /// # Errors
-    /// If one of them is none.
+    /// If one of them is not valid.
     pub fn new<T: AsRef<str>>(
         include: &[T],
         exclude: &[T],
@@ -89,7 +90,7 @@ impl Filter {
     ///
     /// # Errors
     /// Why it is not.
-    pub fn judge(&self, tag: &str) -> Result<Kept, Dropped> {
+    pub fn evaluate(&self, tag: &str) -> Result<Kept, Dropped> {
         let mut kept = Kept::default();
         for include in &self.include {
             let Some(regex) = include.iter().find(|regex| regex.is_match(tag)) else {
@@ -115,7 +116,7 @@ impl Filter {
 /// Compiles an expression as Go writes it.
 ///
 /// # Errors
-/// If it is none, or too large.
+/// If it is not valid, or too large.
 pub(crate) fn expression(text: &str) -> Result<Regex, FilterError> {
     RegexBuilder::new(&unquoted(text))
         .size_limit(REGEX_LIMIT)

@@ -47,7 +47,7 @@ pub enum Order {
     AsListed,
     /// By their letters.
     Name,
-    /// As versions; what is none comes first.
+    /// As versions; tags that are not versions come first.
     Semver,
     /// The oldest image first; what has no time comes before.
     Created,
@@ -81,7 +81,7 @@ impl Choice {
     pub fn by_words(&self, tags: impl IntoIterator<Item = String>) -> Chosen {
         let mut chosen = Chosen::default();
         for tag in tags {
-            match self.filter.judge(&tag) {
+            match self.filter.evaluate(&tag) {
                 Ok(why) => chosen.kept.push((tag, why)),
                 Err(why) => chosen.dropped.push((tag, why)),
             }
@@ -102,7 +102,7 @@ impl Choice {
         let times: Vec<_> = chosen.kept.iter().map(|(tag, _)| created(tag)).collect();
         let mut left = Vec::new();
         for ((tag, why), created) in chosen.kept.into_iter().zip(times) {
-            match self.since.as_ref().map(|since| since.judge(created, now)) {
+            match self.since.as_ref().map(|since| since.evaluate(created, now)) {
                 None => left.push((tag, why, created)),
                 Some(Ok(recent)) => left.push((tag, why.and(recent), created)),
                 Some(Err(old)) => chosen.dropped.push((tag, old)),

@@ -8,6 +8,7 @@ pub struct Kept(Vec<String>);
 
 /// Why a tag was not chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Dropped {
     /// It matches none of these expressions.
     NotMatching(Vec<String>),

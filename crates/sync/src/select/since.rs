@@ -23,12 +23,12 @@ enum Point {
 
 /// Why a text is no [`Since`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no date: use 2026-01-31, 2026-01-31T12:00:00Z, 12h, 30d or 4w")]
+#[error("{0:?} is not a date: use 2026-01-31, 2026-01-31T12:00:00Z, 12h, 30d or 4w")]
 pub struct SinceError(String);
 
 impl Since {
     /// Judges an image by when it was made; `now` is in seconds since 1970.
-    pub(super) fn judge(&self, created: Option<Timestamp>, now: i64) -> Result<Kept, Dropped> {
+    pub(super) fn evaluate(&self, created: Option<Timestamp>, now: i64) -> Result<Kept, Dropped> {
         let created = created.ok_or(Dropped::UnknownAge)?;
         let at = match self.point {
             Point::At(time) => time.unix(),

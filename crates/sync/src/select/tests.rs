@@ -19,7 +19,7 @@ fn tags_are_judged_by_their_words() {
     ];
     for (matching, excluding, range, tags, chosen) in rows {
         let filter = Filter::new(matching.as_slice(), excluding.as_slice(), *range).unwrap();
-        let kept: Vec<&str> = tags.split(' ').filter(|tag| filter.judge(tag).is_ok()).collect();
+        let kept: Vec<&str> = tags.split(' ').filter(|tag| filter.evaluate(tag).is_ok()).collect();
         assert_eq!(kept.join(" "), *chosen, "{matching:?} {excluding:?} {range:?}");
     }
 }
@@ -33,7 +33,7 @@ fn it_is_said_why_a_tag_is_dropped() {
         ("latest", "is no version"),
         ("2.1", "is not in the range \"<2\""),
     ] {
-        assert_eq!(filter.judge(tag).unwrap_err().to_string(), why);
+        assert_eq!(filter.evaluate(tag).unwrap_err().to_string(), why);
     }
     let newest = Dropped::NotNewest(3).to_string();
     assert_eq!(newest, "is not among the newest 3");
@@ -82,9 +82,10 @@ fn several_expressions_are_alternatives() {
         ("1.0-beta", Err("is excluded by \"beta\"")),
         ("2.0", Err("does not match \"^1\\\\.\" or \"^latest$\"")),
     ] {
-        let judged = filter.judge(tag);
-        let judged = judged.map(|kept| kept.to_string()).map_err(|dropped| dropped.to_string());
-        assert_eq!(judged, why.map(str::to_owned).map_err(str::to_owned));
+        let evaluated = filter.evaluate(tag);
+        let evaluated =
+            evaluated.map(|kept| kept.to_string()).map_err(|dropped| dropped.to_string());
+        assert_eq!(evaluated, why.map(str::to_owned).map_err(str::to_owned));
     }
 }
 
@@ -93,7 +94,7 @@ fn two_filters_choose_what_both_do() {
     let filter = Filter::new(&["^1", "^2"], &["rc"], Some("<2.5")).unwrap();
     let both = filter.and(Filter::new(&["5$"], &["beta"], Some(">=1.5")).unwrap());
     let tags = ["1.5", "1.5-rc.5", "1.5-beta.5", "2.4", "1.0.5", "2.5", "2.0.5"];
-    let kept: Vec<_> = tags.into_iter().filter(|tag| both.judge(tag).is_ok()).collect();
+    let kept: Vec<_> = tags.into_iter().filter(|tag| both.evaluate(tag).is_ok()).collect();
     assert_eq!(kept, ["1.5", "2.0.5"]);
     assert!(both.wants_versions());
 }
@@ -112,9 +113,9 @@ fn dates_and_ages_are_read() {
         ("2w", "2026-02-15T00:00:00Z", true),
     ] {
         let since: Since = since.parse().unwrap();
-        assert_eq!(since.judge(time(created), now).is_ok(), expected, "{since}: {created}");
+        assert_eq!(since.evaluate(time(created), now).is_ok(), expected, "{since}: {created}");
     }
-    assert_eq!("1d".parse::<Since>().unwrap().judge(None, now), Err(Dropped::UnknownAge));
+    assert_eq!("1d".parse::<Since>().unwrap().evaluate(None, now), Err(Dropped::UnknownAge));
     for text in ["", "d", "-1d", "+1d", "1y", "2026-02-30", "2026-1-1", "yesterday", "99999999999w"]
     {
         assert!(text.parse::<Since>().is_err(), "{text}");

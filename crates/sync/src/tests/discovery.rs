@@ -71,7 +71,7 @@ async fn all_repositories_of_a_registry_are_meant_that_an_expression_matches() {
     }
 }
 
-/// A name that is none makes the run a failure, and all others are copied.
+/// A name that is not valid makes the run a failure, and all others are copied.
 #[tokio::test]
 async fn a_name_of_a_repository_that_is_none_is_a_failure_of_its_own() {
     let memory = two_repositories();

@@ -71,7 +71,7 @@ async fn told(
 struct Witness(Mutex<Vec<String>>);
 
 impl Observer for Witness {
-    fn tell(&self, event: &SyncEvent<'_>) -> Result<(), Error> {
+    fn observe(&self, event: &SyncEvent<'_>) -> Result<(), Error> {
         let said = match event {
             SyncEvent::Published(place) => format!("published {place}"),
             SyncEvent::Lost { entry, .. } => format!("lost {}", entry.destination),

@@ -70,7 +70,7 @@ pub(crate) struct Witness {
 }
 
 impl Observer for Witness {
-    fn tell(&self, event: &SyncEvent<'_>) -> Result<(), Error> {
+    fn observe(&self, event: &SyncEvent<'_>) -> Result<(), Error> {
         let word = match event {
             SyncEvent::Found(tasks) => format!("found {}", tasks.len()),
             SyncEvent::Chosen { chosen, .. } => {

@@ -6,8 +6,8 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use anyhow::{Context as _, Result, bail};
 use skopeo_copy::Retry;
 use skopeo_image::{Digest, ErrorClass, Reference, Timestamp};
-use skopeo_sync::facts::{self, Asking};
 use skopeo_sync::select;
+use skopeo_sync::tag_info::{self, TagQuery};
 use skopeo_transport::{ImageName, Options};
 use tracing::{error, warn};
 
@@ -19,7 +19,7 @@ use crate::report::{Deleted, Done, Report};
 use crate::retry;
 
 /// A tag that is to be deleted.
-struct Doomed {
+struct Removal {
     name: ImageName,
     digest: Digest,
     /// Whether its manifest is needed by no other tag, and goes too.
@@ -38,21 +38,21 @@ pub(super) fn run(
     let Some(reference) = repository.docker_reference() else { bail!("no repository") };
     app.doing(format!("deleting tags of {}", reference.name));
     app.run(async {
-        let (doomed, staying) = retry::with(retry, async || {
+        let (removals, staying) = retry::with(retry, async || {
             report.attempt();
             choose(app, repository, reference, options, wish, chosen, report).await
         })
         .await?;
-        if doomed.is_empty() {
+        if removals.is_empty() {
             return report.say("Nothing to delete\n");
         }
         let verb = if wish.dry_run { "Would delete" } else { "To be deleted" };
-        for tag in &doomed {
+        for tag in &removals {
             let what = if tag.whole { "" } else { " (the tag only)" };
             report.say(&format!("{verb}: {} {}{what}\n", tag.name, tag.digest))?;
         }
         if wish.dry_run {
-            for tag in doomed {
+            for tag in removals {
                 let method = if tag.whole { "manifest" } else { "tag" };
                 let foretold = told(&tag.name, Some(tag.digest), method, Vec::new());
                 report.add(Done::Delete(Deleted { outcome: "would-delete", ..foretold }));
@@ -60,9 +60,9 @@ pub(super) fn run(
             return Ok(());
         }
         if !wish.yes {
-            ask(doomed.len()).await?;
+            ask(removals.len()).await?;
         }
-        let deleted = delete(app, reference, options, retry, doomed, report).await;
+        let deleted = delete(app, reference, options, retry, removals, report).await;
         look(reference, options, retry, &staying).await?;
         deleted
     })
@@ -89,7 +89,7 @@ async fn look(
     let listed: HashSet<String> = listed.into_iter().collect();
     let mut lost = 0_usize;
     for (tag, digest) in staying.iter().filter(|(tag, _)| !listed.contains(*tag)) {
-        let name = facts::tagged(reference, tag)?;
+        let name = tag_info::tagged(reference, tag)?;
         let give = async || Ok(skopeo_transport::retag(&name, options, digest).await?);
         match retry::with(retry, give).await {
             Ok(false) => {}
@@ -117,7 +117,7 @@ async fn choose(
     wish: &Deleting,
     chosen: &Chosen,
     report: &Report,
-) -> Result<(Vec<Doomed>, BTreeMap<String, Digest>)> {
+) -> Result<(Vec<Removal>, BTreeMap<String, Digest>)> {
     let tags = skopeo_transport::tags(repository, options).await;
     let tags = tags.context("Error listing repository tags")?;
     if tags.is_empty() {
@@ -127,7 +127,7 @@ async fn choose(
         if wish.explain {
             remark(&format!("{tag}: {why}"));
         }
-        let name = facts::tagged(reference, tag)?;
+        let name = tag_info::tagged(reference, tag)?;
         let kept = told(&name, None, "", Vec::new());
         let kept = Deleted { outcome: "kept", method: None, reason: Some(why), ..kept };
         report.add(Done::Delete(kept));
@@ -135,7 +135,7 @@ async fn choose(
     };
     let mut left = Vec::new();
     for tag in &tags {
-        match chosen.filter.judge(tag) {
+        match chosen.filter.evaluate(tag) {
             Ok(_) => left.push(tag.clone()),
             Err(why) if wish.explain => remark(&format!("{tag}: {why}")),
             Err(_) => {}
@@ -162,7 +162,7 @@ async fn choose(
         return Ok((Vec::new(), BTreeMap::new()));
     }
     // What stays may be of the same digest, so all tags are asked about, just before the deed.
-    let digests = facts::digests(reference, options, &tags).await?;
+    let digests = tag_info::digests(reference, options, &tags).await?;
     let digests: HashMap<&String, Digest> =
         tags.iter().zip(digests).filter_map(|(tag, digest)| Some((tag, digest?))).collect();
     let set: HashSet<&String> = going.iter().collect();
@@ -171,18 +171,18 @@ async fn choose(
         left.map(|(tag, digest)| ((*tag).clone(), digest.clone())).collect();
     let mut staying: HashSet<Digest> = left.values().cloned().collect();
     if !wish.tag_only {
-        let listed = facts::instances(reference, options, staying.iter().cloned()).await;
+        let listed = tag_info::instances(reference, options, staying.iter().cloned()).await;
         staying.extend(listed.context("reading the images of the tags that stay")?);
     }
-    let doomed: Result<Vec<Doomed>> = going
+    let removals: Result<Vec<Removal>> = going
         .iter()
         .filter_map(|tag| Some((tag, digests.get(tag)?)))
         .map(|(tag, digest)| {
             let whole = !wish.tag_only && !staying.contains(digest);
-            Ok(Doomed { name: facts::tagged(reference, tag)?, digest: digest.clone(), whole })
+            Ok(Removal { name: tag_info::tagged(reference, tag)?, digest: digest.clone(), whole })
         })
         .collect();
-    Ok((doomed?, left))
+    Ok((removals?, left))
 }
 
 /// The tags with the times at which their images were made, where those count.
@@ -197,7 +197,7 @@ async fn with_times(
     if chosen.older_than.is_none() && !by_time {
         return Ok(tags.into_iter().map(|tag| (tag, None)).collect());
     }
-    let facts = Asking::new(reference, options, app.platforms()).all(&tags).await;
+    let facts = TagQuery::new(reference, options, app.platforms()).all(&tags).await;
     let mut timed = Vec::new();
     for (tag, facts) in tags.into_iter().zip(facts) {
         // Which are the newest cannot be told of those that nothing is known of.
@@ -242,12 +242,12 @@ async fn delete(
     reference: &Reference,
     options: &Options,
     retry: Retry,
-    doomed: Vec<Doomed>,
+    removals: Vec<Removal>,
     report: &Report,
 ) -> Result<()> {
-    let (all, mut failed) = (doomed.len(), 0_usize);
+    let (all, mut failed) = (removals.len(), 0_usize);
     let mut gone: HashSet<Digest> = HashSet::new();
-    for tag in doomed {
+    for tag in removals {
         app.doing(format!("deleting {}", tag.name));
         let done = retry::with(retry, async || {
             if tag.whole {

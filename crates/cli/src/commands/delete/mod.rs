@@ -43,7 +43,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
     app.run(retry::with(retry, async || {
         report.attempt();
         if wish.dry_run {
-            return foretell(&name, &options, &wish, report).await;
+            return preview(&name, &options, &wish, report).await;
         }
         if wish.tag_only {
             let how = skopeo_transport::untag(&name, &options, None).await?;
@@ -61,7 +61,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String], report: &Repo
 }
 
 /// Says what would be deleted, and changes nothing.
-async fn foretell(
+async fn preview(
     name: &ImageName,
     options: &Options,
     wish: &Deleting,

@@ -12,7 +12,7 @@ use skopeo_image::{
     Classify as _, Digest, ErrorClass, ImageManifest, Instance, Layer, List, Manifest, Platform,
     RawManifest, Summary, Timestamp, Which,
 };
-use skopeo_sync::facts::read_config;
+use skopeo_sync::tag_info::read_config;
 use skopeo_transport::{Error as TransportError, Source};
 
 use super::Inspect;

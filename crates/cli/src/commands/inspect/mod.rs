@@ -13,7 +13,7 @@ use skopeo_image::{
     Algorithm, ImageManifest, Instance, List, Manifest, Platform, RawManifest, Summary, Which,
     go_json,
 };
-use skopeo_sync::facts::read_config;
+use skopeo_sync::tag_info::read_config;
 use skopeo_transport::{Error as TransportError, ImageName, Options, Source};
 use tracing::warn;
 

@@ -18,7 +18,7 @@ use tracing::debug;
 
 use super::flow::flowing;
 use crate::exit::sentence;
-use skopeo_sync::facts::read_config;
+use skopeo_sync::tag_info::read_config;
 
 /// How deep lists may lie in each other: one step is seen in the field, more is a trap.
 const DEEPEST: usize = 4;

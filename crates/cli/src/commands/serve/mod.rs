@@ -51,7 +51,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         let address = serving.address();
         print(format!("Serving {folder} on {scheme}://{address}\n"))?;
         warn_of_strangers(&flags, folder, address, is_writable);
-        tell(&registry).await?;
+        announce(&registry).await?;
         // That the user ends it is how it ends.
         let _ = signals.wait().await;
         serving.stop().await;
@@ -109,7 +109,7 @@ async fn open(
 }
 
 /// Says what is served, and what is not.
-async fn tell(registry: &Registry) -> Result<()> {
+async fn announce(registry: &Registry) -> Result<()> {
     let registry = registry.clone();
     let contents = match spawn_blocking(move || registry.contents()).await? {
         Ok(contents) => contents,

@@ -13,7 +13,7 @@ pub(super) struct Lines(Mutex<String>);
 
 impl Lines {
     /// Notes an event.
-    pub(super) fn tell(&self, event: &Event) {
+    pub(super) fn observe(&self, event: &Event) {
         if let Some(line) = event.line() {
             let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             lines.push_str(&line);

@@ -9,8 +9,8 @@ use skopeo_config::links;
 use skopeo_copy::Request;
 use skopeo_image::ErrorClass;
 use skopeo_sync::config::{SyncFile, World};
-use skopeo_sync::destination::Place;
-use skopeo_sync::{CacheFile, Images, Input, Manner, Resume, Selection, SourceKind, SyncRequest};
+use skopeo_sync::destination::Target;
+use skopeo_sync::{CacheFile, Images, Input, Resume, Selection, SourceKind, SyncRequest};
 use skopeo_transport::{CollectionKind, Options};
 use tracing::warn;
 
@@ -69,13 +69,11 @@ pub(super) fn request(
     };
     let copy = copy_request(app, sync, output)?;
     let mut request = SyncRequest::new(images, source, destination, policy, copy);
-    request.manner = Manner {
-        dry_run: sync.dry_run,
-        keep_going: sync.keep_going,
-        retry: image::retries(flags),
-        immutable: sync.immutable.clone(),
-        jobs: sync.jobs,
-    };
+    request.manner.dry_run = sync.dry_run;
+    request.manner.keep_going = sync.keep_going;
+    request.manner.retry = image::retries(flags);
+    request.manner.immutable = sync.immutable.clone();
+    request.manner.jobs = sync.jobs;
     request.delete = delete;
     request.pin = sync.lock.is_some();
     request.cache = sync.state.as_deref().filter(|_| !sync.dry_run).map(cache).transpose()?;
@@ -122,15 +120,16 @@ fn named(
             lowered.check(flags)?;
             Images::Failed(Box::new(resume))
         }
-        _ => Images::Selected(Box::new(Selection {
-            input,
-            naming: sync.naming.clone(),
-            choice: sync.choice.clone(),
-            chooses: sync.chooses,
-            repositories: sync.repositories.clone(),
-            shard: sync.shard,
-            locked,
-        })),
+        _ => {
+            let mut selection = Selection::new(input);
+            selection.naming = sync.naming.clone();
+            selection.choice = sync.choice.clone();
+            selection.chooses = sync.chooses;
+            selection.repositories = sync.repositories.clone();
+            selection.shard = sync.shard;
+            selection.locked = locked;
+            Images::Selected(Box::new(selection))
+        }
     };
     Ok((images, doing))
 }
@@ -150,7 +149,7 @@ fn side(sync: &Sync, destination: Option<&String>) -> Side {
 ///
 /// # Errors
 /// If a file cannot be read or makes no sense, or flags say what cannot be meant with it.
-fn input(kind: SourceKind, source: &str, places: Vec<Place>, sync: &Sync) -> Result<Input> {
+fn input(kind: SourceKind, source: &str, places: Vec<Target>, sync: &Sync) -> Result<Input> {
     let missing = || UsageError("Exactly two arguments expected");
     match kind {
         SourceKind::Yaml => match (yaml(source.as_ref())?, places) {
@@ -159,7 +158,7 @@ fn input(kind: SourceKind, source: &str, places: Vec<Place>, sync: &Sync) -> Res
                 go::quote(source)
             ),
             (SyncFile::V2(file), places) => {
-                Ok(Input::Pairs { file, name: source.to_owned(), places })
+                Ok(Input::Mappings { file, name: source.to_owned(), places })
             }
             (SyncFile::V1(_), places) if places.is_empty() => Err(missing().into()),
             (SyncFile::V1(file), places) => Ok(Input::Registries { file, places }),
@@ -213,7 +212,7 @@ fn cache(file: &Path) -> Result<CacheFile> {
 }
 
 /// What the two sides are, in the original's order and words.
-fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Place>)> {
+fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Target>)> {
     if sync.src.is_empty() {
         return Err(unspecified("A source transport must be specified", "src", "SOURCE"));
     }
@@ -237,7 +236,7 @@ fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Pl
                     "it is docker, dir, oci, oci-archive, docker-archive or containers-storage";
                 return Err(with_hint(failure, hint.to_owned()));
             };
-            places.push(Place { kind, place: destination.clone() });
+            places.push(Target { kind, place: destination.clone() });
         }
         None if !sync.dest.is_empty() => {
             bail!("--dest needs a DESTINATION, but there is none");

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Result, bail};
 use skopeo_copy::{Copied, Event};
 use skopeo_image::ErrorClass;
-use skopeo_sync::destination::Place;
+use skopeo_sync::destination::Target;
 use skopeo_sync::plan::Estimate;
 use skopeo_sync::report::{Deletion, DeletionOutcome, Entry};
 use skopeo_sync::select::Chosen;
@@ -155,7 +155,7 @@ impl Watch {
 
     fn skipped(&self, task: &SyncTask) -> Result<()> {
         if self.report.output() == Output::Json {
-            let done = Copying::new(task.source()).settled(task.destination());
+            let done = Copying::new(task.source()).unchanged(task.destination());
             done.into_iter().for_each(|done| self.report.add(done));
         }
         match &mut self.state().digests {
@@ -195,7 +195,7 @@ impl Watch {
         }
     }
 
-    fn published(&self, place: &Place) {
+    fn published(&self, place: &Target) {
         let place = place.to_string();
         self.report.published(&place);
         self.state().published.insert(place);
@@ -220,7 +220,7 @@ impl Watch {
 }
 
 impl Observer for Watch {
-    fn tell(&self, event: &SyncEvent<'_>) -> Result<(), Error> {
+    fn observe(&self, event: &SyncEvent<'_>) -> Result<(), Error> {
         self.hear(event).map_err(|failure| {
             let stopped = Error::refused(failure.to_string());
             self.state().failure.get_or_insert(failure);
@@ -234,10 +234,10 @@ impl Observer for Watch {
 
     fn copying(&self, group: TaskId, event: &Event) {
         if let Some(attempt) = self.state().attempts.get(&group) {
-            attempt.lines.tell(event);
-            attempt.copying.tell(event);
+            attempt.lines.observe(event);
+            attempt.copying.observe(event);
         }
-        self.progress.tell(group.number(), event);
+        self.progress.observe(group.number(), event);
     }
 }
 

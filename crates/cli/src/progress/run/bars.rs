@@ -62,7 +62,7 @@ impl Bars {
         }
     }
 
-    pub(super) fn tell(&self, number: usize, event: &Event) {
+    pub(super) fn observe(&self, number: usize, event: &Event) {
         let mut images = lock(&self.images);
         let Some(image) = images.get_mut(&number) else { return };
         match event {

@@ -17,7 +17,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn tell(&mut self, event: &Event) {
+    pub(super) fn observe(&mut self, event: &Event) {
         if let Event::Blob(BlobEvent::Read { bytes, .. }) = event {
             self.moved = self.moved.saturating_add(*bytes);
         }
@@ -71,7 +71,10 @@ mod tests {
         for outcome in ["copied", "unchanged", "copied"] {
             counts.count(outcome);
         }
-        counts.tell(&Event::Blob(BlobEvent::Read { digest: Digest::sha256(b""), bytes: 60 << 20 }));
+        counts.observe(&Event::Blob(BlobEvent::Read {
+            digest: Digest::sha256(b""),
+            bytes: 60 << 20,
+        }));
         let first = "Still syncing: 3 of 200 images are done, 2 copied, 60.00 MiB transferred, now 2.00 MiB/s";
         assert_eq!(counts.sentence(&mut last), first);
         assert_eq!(counts.count("failed"), (4, 200));

@@ -108,18 +108,18 @@ impl RunProgress {
     }
 
     /// Shows an event of it.
-    pub(crate) fn tell(&self, number: usize, event: &Event) {
-        lock(&self.counts).tell(event);
+    pub(crate) fn observe(&self, number: usize, event: &Event) {
+        lock(&self.counts).observe(event);
         match &self.watcher {
             Watcher::Bars(bars) => {
-                bars.tell(number, event);
+                bars.observe(number, event);
                 if let Event::Blob(BlobEvent::Read { .. }) = event {
                     bars.count(&lock(&self.counts));
                 }
             }
             Watcher::Events(events) => {
                 if let Some(events) = lock(events).get_mut(&number) {
-                    events.tell(event);
+                    events.observe(event);
                 }
                 return;
             }

@@ -8,7 +8,7 @@ use skopeo_transport::{CollectionKind, split_layout};
 use super::{Entry, From, Platforms, Tags};
 use crate::config::values::{Count, Expression, Range, Several, Tag, Text};
 use crate::config::{Malformed, World};
-use crate::destination::{Goal, Place};
+use crate::destination::{NamedTarget, Target};
 use crate::naming::{Naming, Scope, Template};
 use crate::select::{Choice, Filter, Order, Since};
 
@@ -83,18 +83,15 @@ impl RawEntry {
                 return Err(wrong("tags", "either tags are named or they are chosen".into()));
             }
             Some(_) if !matches!(from, From::Repository(_)) => {
-                return Err(wrong(
-                    "tags",
-                    "tags are those of a repository, and this is none".into(),
-                ));
+                return Err(wrong("tags", "only a repository has tags".into()));
             }
             Some(tags) => Tags::These(tags.iter().map(|tag| tag.0.clone()).collect()),
             None => Tags::Chosen(self.choice(defaults, &from).map_err(|it| wrong("from", it))?),
         };
         let naming = self.naming(&key, defaults, world)?;
-        let goals = self.goals(&key, &from, &naming, defaults)?;
+        let targets = self.targets(&key, &from, &naming, defaults)?;
         let platforms = self.platforms.clone().or_else(|| defaults.platforms.clone());
-        Ok(Entry { key, line: place.line(), from, tags, platforms, naming, goals })
+        Ok(Entry { key, line: place.line(), from, tags, platforms, naming, targets })
     }
 
     fn filters(&self) -> bool {
@@ -167,32 +164,32 @@ impl RawEntry {
     }
 
     /// What `to` and `into` say; a default place is only for entries that say neither.
-    fn goals(
+    fn targets(
         &self,
         key: &str,
         from: &From,
         naming: &Naming,
         defaults: &RawDefaults,
-    ) -> Result<Vec<Goal>, Malformed> {
-        let mut goals = Vec::new();
+    ) -> Result<Vec<NamedTarget>, Malformed> {
+        let mut targets = Vec::new();
         let default = defaults.into.as_ref().filter(|_| self.to.is_none());
         if let Some(places) = self.into.as_ref().or(default) {
             for text in &places.value.0 {
-                let place = text.parse::<Place>().map_err(|problem| {
+                let place = text.parse::<Target>().map_err(|problem| {
                     Malformed::at(places.referenced, &format!("{key}.into"), problem)
                 })?;
-                goals.push(Goal { place, naming: naming.clone() });
+                targets.push(NamedTarget { place, naming: naming.clone() });
             }
         }
         if let Some(names) = &self.to {
             for text in &names.value.0 {
-                let goal = exactly(text, from, &naming.suffix).map_err(|problem| {
+                let target = exactly(text, from, &naming.suffix).map_err(|problem| {
                     Malformed::at(names.referenced, &format!("{key}.to"), problem)
                 })?;
-                goals.push(goal);
+                targets.push(target);
             }
         }
-        Ok(goals)
+        Ok(targets)
     }
 }
 
@@ -222,16 +219,19 @@ fn source(text: &str, repositories: Option<String>) -> Result<From, String> {
 }
 
 /// What `to` means: the name itself, as `copy` takes it, and not a place that names are made in.
-fn exactly(text: &str, from: &From, suffix: &str) -> Result<Goal, String> {
+fn exactly(text: &str, from: &From, suffix: &str) -> Result<NamedTarget, String> {
     let one = matches!(from, From::Image(_));
     let several = || {
         format!("{text:?} is the name of one image, and from may be several: use into for a place")
     };
-    let goal = |kind: CollectionKind, place: &str, label: Label| {
+    let target = |kind: CollectionKind, place: &str, label: Label| {
         let suffix = suffix.to_owned();
         let template = Template::new(move |fields| Ok(label.of(&fields.tag)));
-        let place = Place { kind, place: place.to_owned() };
-        Goal { place, naming: Naming { suffix, template: Some(template), ..Naming::default() } }
+        let place = Target { kind, place: place.to_owned() };
+        NamedTarget {
+            place,
+            naming: Naming { suffix, template: Some(template), ..Naming::default() },
+        }
     };
     let Some((transport, details)) = text.split_once(':') else {
         return Err(format!("invalid name {text:?}: use docker://REPOSITORY, as copy does"));
@@ -256,7 +256,7 @@ fn exactly(text: &str, from: &From, suffix: &str) -> Result<Goal, String> {
                 Some(tag) => Label::Exactly(format!("{path}:{tag}")),
                 None => Label::Repository(path),
             };
-            Ok(goal(kind, reference.name.domain(), label))
+            Ok(target(kind, reference.name.domain(), label))
         }
         _ if !one => Err(several()),
         CollectionKind::Dir => {
@@ -266,7 +266,7 @@ fn exactly(text: &str, from: &From, suffix: &str) -> Result<Goal, String> {
             if ["", ".", ".."].contains(&label) {
                 return Err(format!("invalid name {text:?}"));
             }
-            Ok(goal(kind, place, Label::Exactly(label.to_owned())))
+            Ok(target(kind, place, Label::Exactly(label.to_owned())))
         }
         CollectionKind::Storage => {
             let (place, label) = match details.find(']') {
@@ -276,12 +276,12 @@ fn exactly(text: &str, from: &From, suffix: &str) -> Result<Goal, String> {
             if label.is_empty() {
                 return Err(format!("{text:?} does not say what the image is called"));
             }
-            Ok(goal(kind, place, Label::Exactly(label.to_owned())))
+            Ok(target(kind, place, Label::Exactly(label.to_owned())))
         }
         CollectionKind::Oci | CollectionKind::OciArchive | CollectionKind::DockerArchive => {
             match split_layout(details) {
                 Some((place, label)) if !place.is_empty() && !label.is_empty() => {
-                    Ok(goal(kind, place, Label::Exactly(label.to_owned())))
+                    Ok(target(kind, place, Label::Exactly(label.to_owned())))
                 }
                 _ => Err(format!("{text:?} does not say what the image is called: use PATH:NAME")),
             }

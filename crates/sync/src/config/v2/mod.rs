@@ -15,8 +15,8 @@ use skopeo_image::{Named, Reference, Secret};
 
 use super::v1::Credentials;
 pub use super::values::Platforms;
-use super::{Malformed, Pairs, World, nullable, read};
-use crate::destination::{Goal, Place};
+use super::{Malformed, OrderedMap, World, nullable, read};
+use crate::destination::{NamedTarget, Target};
 use crate::naming::Naming;
 use crate::select::Choice;
 
@@ -26,7 +26,7 @@ use entry::{RawDefaults, RawEntry};
 #[derive(Debug)]
 pub struct File {
     /// How to reach registries, by host, whichever side they are on.
-    pub registries: Pairs<Access>,
+    pub registries: OrderedMap<Access>,
     /// What to copy, in the order of the file.
     pub entries: Vec<Entry>,
 }
@@ -60,7 +60,7 @@ pub struct Entry {
     /// How its images are named where nothing else says so.
     pub naming: Naming,
     /// Where to. If there is nothing, it is for the command line to say.
-    pub goals: Vec<Goal>,
+    pub targets: Vec<NamedTarget>,
 }
 
 /// What to copy.
@@ -79,7 +79,7 @@ pub enum From {
         repositories: Option<String>,
     },
     /// What a folder, layout or archive holds.
-    Held(Place),
+    Held(Target),
 }
 
 /// Which tags of a repository.
@@ -101,7 +101,7 @@ struct RawFile {
     #[serde(deserialize_with = "nullable")]
     defaults: RawDefaults,
     #[serde(deserialize_with = "nullable")]
-    registries: Pairs<Spanned<RawAccess>>,
+    registries: OrderedMap<Spanned<RawAccess>>,
     #[serde(deserialize_with = "nullable")]
     images: Vec<RawEntry>,
 }
@@ -154,7 +154,7 @@ impl File {
         let registries = raw.registries.0.into_iter().map(access).collect::<Result<_, _>>()?;
         let entries = raw.images.into_iter().enumerate();
         let entries = entries.map(|(at, entry)| entry.resolved(at, &raw.defaults, world));
-        Ok(Self { registries: Pairs(registries), entries: entries.collect::<Result<_, _>>()? })
+        Ok(Self { registries: OrderedMap(registries), entries: entries.collect::<Result<_, _>>()? })
     }
 }
 

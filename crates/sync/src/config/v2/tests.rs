@@ -31,13 +31,13 @@ fn parse(text: &str) -> Result<File, String> {
     }
 }
 
-/// Where each goal of an entry puts an image.
+/// Where each target of an entry puts an image.
 fn names(entry: &Entry, reference: &str) -> Vec<String> {
     let reference = Reference::parse_normalized(reference).unwrap();
     let origin = Origin::Reference(&reference);
-    let named = entry.goals.iter().map(|goal| {
-        let label = goal.naming.label(origin, goal.place.kind).unwrap();
-        format!("{} {label}", goal.place)
+    let named = entry.targets.iter().map(|target| {
+        let label = target.naming.label(origin, target.place.kind).unwrap();
+        format!("{} {label}", target.place)
     });
     named.collect()
 }
@@ -135,7 +135,7 @@ images:
     assert_eq!(names(third, "q.io/a/b:1"), ["docker://docker.io h/x:1"]);
     assert_eq!(names(fourth, "q.io/a/b:1"), ["dir:/x y"]);
     let plain = parse("version: 2\nimages: [{from: 'dir:x'}]\n").unwrap();
-    assert!(plain.entries[0].goals.is_empty() && plain.entries[0].platforms.is_none());
+    assert!(plain.entries[0].targets.is_empty() && plain.entries[0].platforms.is_none());
     for nothing in ["version: 2", "version: 2\nimages:\ndefaults:\nregistries:\n"] {
         assert!(parse(nothing).unwrap().entries.is_empty());
     }
@@ -199,7 +199,7 @@ fn says_what_is_wrong_and_where() {
         ),
         (
             "version: 2\nimages:\n- {from: registry://a.b, tags: [x]}".to_owned(),
-            "tags are those of a repository, and this is none",
+            "only a repository has tags",
         ),
         (
             "version: 2\nimages:\n- {from: docker://a:1, semver: '1'}".to_owned(),

@@ -23,7 +23,7 @@ const AT_ONCE: usize = 8;
 /// What is known of the image that a tag leads to.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Facts {
+pub struct TagInfo {
     /// The digest of its manifest.
     pub digest: Digest,
     /// The type of its manifest.
@@ -37,21 +37,21 @@ pub struct Facts {
 }
 
 /// Asks about the tags of one repository.
-pub struct Asking<'a> {
+pub struct TagQuery<'a> {
     transports: &'a dyn Transports,
     repository: &'a Reference,
     options: &'a Options,
     platforms: Vec<Platform>,
-    known: Mutex<HashMap<Digest, Arc<OnceCell<Facts>>>>,
+    known: Mutex<HashMap<Digest, Arc<OnceCell<TagInfo>>>>,
 }
 
-impl fmt::Debug for Asking<'_> {
+impl fmt::Debug for TagQuery<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asking").field("repository", self.repository).finish_non_exhaustive()
+        f.debug_struct("TagQuery").field("repository", self.repository).finish_non_exhaustive()
     }
 }
 
-impl<'a> Asking<'a> {
+impl<'a> TagQuery<'a> {
     /// `platforms` are those that serve, best first.
     pub fn new(repository: &'a Reference, options: &'a Options, platforms: Vec<Platform>) -> Self {
         Self { transports: &Real, repository, options, platforms, known: Mutex::default() }
@@ -63,13 +63,13 @@ impl<'a> Asking<'a> {
     }
 
     /// What is known of each of these tags, in their order; an error is that of one tag.
-    pub async fn all(&self, tags: &[String]) -> Vec<Result<Facts>> {
+    pub async fn all(&self, tags: &[String]) -> Vec<Result<TagInfo>> {
         // Collected first: what borrows in a stream's closure is not `Send`.
         let asked: Vec<_> = tags.iter().map(|tag| self.one(tag)).collect();
         stream::iter(asked).buffered(AT_ONCE).collect().await
     }
 
-    async fn one(&self, tag: &str) -> Result<Facts> {
+    async fn one(&self, tag: &str) -> Result<TagInfo> {
         let name = tagged(self.repository, tag)?;
         let source = self.transports.open(&name, self.options).await?;
         let digest = match source.head().await?.map(|head| head.digest) {
@@ -84,7 +84,7 @@ impl<'a> Asking<'a> {
         Ok(facts.clone())
     }
 
-    async fn read(&self, source: &dyn Source, digest: Digest) -> Result<Facts> {
+    async fn read(&self, source: &dyn Source, digest: Digest) -> Result<TagInfo> {
         let top = source.manifest(&Which::Top).await?;
         let (image, mut platforms) = match top.parse()? {
             Manifest::Image(image) => (Some(image), Vec::new()),
@@ -117,7 +117,7 @@ impl<'a> Asking<'a> {
                 Err(error) => debug!("reading the config of {digest}: {}", error.sentence()),
             }
         }
-        Ok(Facts { digest, media_type: top.media_type, created, size, platforms })
+        Ok(TagInfo { digest, media_type: top.media_type, created, size, platforms })
     }
 }
 
