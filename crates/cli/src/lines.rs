@@ -119,8 +119,10 @@ mod tests {
 
     #[test]
     fn the_end_does_not_wait_for_who_does_not_read() {
-        let lines = Lines::to(Slow::default()).unwrap();
+        let slow = Slow::default();
+        let lines = Lines::to(slow.clone()).unwrap();
         lines.send("never\n".to_owned());
         drop(lines);
+        assert!(slow.0.0.lock().unwrap().1.is_empty(), "it was not read, and was not waited for");
     }
 }

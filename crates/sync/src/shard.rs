@@ -243,10 +243,10 @@ mod tests {
             ("auto/9", slurm.to_owned(), Ok("7/9")),
             ("auto", "SLURM_ARRAY_TASK_ID=0 SLURM_ARRAY_TASK_COUNT=1".to_owned(), Ok("1/1")),
             ("auto", slurm.to_owned(), Err("SLURM_ARRAY_TASK_ID says 6, but there are 4")),
-            ("auto", format!("{slurm} SLURM_ARRAY_TASK_STEP=4"), Err("\"7\" is no number")),
+            ("auto", format!("{slurm} SLURM_ARRAY_TASK_STEP=4"), Err("\"7\" is not the number")),
             ("auto/5", "JOB_COMPLETION_INDEX=5".to_owned(), Err("says 5, but there are 5")),
-            ("auto/5", "JOB_COMPLETION_INDEX=x".to_owned(), Err("\"x\" is no number")),
-            ("auto", "JOB_COMPLETION_INDEX=1".to_owned(), Err("not say how many")),
+            ("auto/5", "JOB_COMPLETION_INDEX=x".to_owned(), Err("\"x\" is not the number")),
+            ("auto", "JOB_COMPLETION_INDEX=1".to_owned(), Err("number of parts is missing")),
             ("auto/5", "JOB_COMPLETION_INDEX=".to_owned(), Err("neither")),
         ];
         for (text, environment, expected) in rows {

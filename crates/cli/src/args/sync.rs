@@ -84,7 +84,7 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
             "with --delete: do not delete what matches REGEX: the tag, or the tag with its repository (repeatable)",
         )
         .placeholder("REGEX"),
-        Flag::new(names::DRY_RUN,  "only print what would be copied"),
+        Flag::new(names::DRY_RUN,  "only print what would be copied and deleted"),
         Flag::new(names::PLAN,
             "execute this FILE of --dry-run --output json, with its deletions, instead of SOURCE and DESTINATION",
         )
@@ -102,7 +102,7 @@ pub(crate) fn command(authfile: Option<String>) -> Command {
         Flag::new(names::TRUST_STATE,
             "with --state: believe that tags of the destination registry are as the last run left them, and do not ask for them",
         ),
-        Flag::new(names::KEEP_GOING,  "continue after a failure, and fail at the end"),
+        Flag::new(names::KEEP_GOING,  "copy the other images after a failure, and end with an error"),
         Flag::new(names::JOBS,
             "number of images to copy at once; 0 derives it from the number of processors",
         )

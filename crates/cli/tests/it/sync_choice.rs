@@ -120,7 +120,7 @@ fn what_cannot_be_chosen_is_refused() {
     for (source, words, sentence) in [
         (&source, &["--include", "("][..], "parsing the regular expression \"(\""),
         (&source, &["--semver", "x.y"], "parsing the range of versions \"x.y\""),
-        (&source, &["--since", "never"], "--since: \"never\" is no date"),
+        (&source, &["--since", "never"], "--since: \"never\" is not a date"),
         (&source, &["--newest", "0"], "--newest must be at least 1"),
         (&source, &["--platform", "amd64"], "invalid platform format \"amd64\" in --platform"),
         (&source, &["--platform", "linux/amd64", "--all"], "Cannot use --all and --platform"),

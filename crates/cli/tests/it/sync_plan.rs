@@ -170,7 +170,7 @@ fn what_is_no_plan_is_refused() {
     for (text, sentence) in [
         ("", "EOF"),
         ("{}", "missing field"),
-        (r#"{"version":1,"command":"copy","ok":true,"results":[]}"#, "no plan of this version"),
+        (r#"{"version":1,"command":"copy","ok":true,"results":[]}"#, "not a plan of this version"),
         (r#"{"version":1,"command":"sync","ok":true,"results":[]}"#, "there is no plan in it"),
     ] {
         fs_err::write(home.path("work/plan.json"), text).unwrap();

@@ -206,7 +206,7 @@ fn a_plan_deletes_nothing_that_it_should_not() {
     assert!(fatal(&run).contains("is both written and deleted"), "{run}");
     for (from_text, to_text, sentence) in [
         ("\"repository\":\"a\"", "\"repository\":\"../other/a\"", "leads out of"),
-        ("\"delete\":{\"max", "\"undelete\":{\"max", "does not say how these were chosen"),
+        ("\"delete\":{\"max", "\"undelete\":{\"max", "does not say how they were chosen"),
     ] {
         plan(&home, &from, &place, &[], change(from_text, to_text));
         let run = execute(&home, &[]).failure(1);

@@ -355,7 +355,7 @@ impl Destination for Fanout {
                     }
                 }
                 Err(error) => {
-                    child.lose(error, |source| Error::Blob(BlobError::Write { tried: 1, source }))
+                    child.lose(error, |source| Error::Blob(BlobError::Write { tried: 1, source }));
                 }
             }
         }

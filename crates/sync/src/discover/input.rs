@@ -115,11 +115,18 @@ pub enum Input {
 }
 
 impl Input {
-    /// Refuses credentials that nobody could tell whom they are for.
+    /// Refuses a copy from folder to folder, and credentials that could be for several registries.
     ///
     /// # Errors
-    /// If there are some.
+    /// If that is asked for.
     pub fn check(&self, source: &Options, destination: &Options) -> Result<()> {
+        if let Self::One { kind: SourceKind::Held(CollectionKind::Dir), places, .. } = self
+            && places.iter().any(|place| place.kind == CollectionKind::Dir)
+        {
+            return Err(Error::refused(
+                "sync from 'dir' to 'dir' not implemented, consider using rsync instead",
+            ));
+        }
         let given = |options: &Options| {
             options.registry.credentials.is_some() || options.registry.registry_token.is_some()
         };

@@ -99,6 +99,27 @@ impl Default for Record {
 }
 
 impl Record {
+    /// Returns whether an image failed, or a source could not be listed.
+    #[must_use]
+    pub fn has_failures(&self) -> bool {
+        self.totals.failed > 0 || !self.unlisted.is_empty()
+    }
+
+    /// Returns why not all is well, in a sentence; `None` if all is well.
+    #[must_use]
+    pub fn shortfall(&self) -> Option<String> {
+        if self.ok {
+            return None;
+        }
+        Some(match self.totals.missing() {
+            0 => "not all that was asked for could be done".to_owned(),
+            missing => {
+                let images = self.totals.images;
+                format!("{missing} of {images} images are not where they should be")
+            }
+        })
+    }
+
     /// The longest record that is worth reading, in bytes: half a million images.
     pub const LONGEST: usize = 1 << 29;
 

@@ -20,50 +20,38 @@ use crate::args::{names, naming, tags};
 use crate::exit::{Classed, UsageError};
 use crate::go;
 
-/// The flags that a report keeps: what they say is no secret, and needed to do the same again.
-const RECORDED: &[Handle<()>] = &[
+/// The flags that a plan keeps, and a report too: they say no secret, and are needed to do the same
+/// again. Names, places and platforms are in the plan itself.
+const PLANNED: [Handle<()>; 13] = [
+    names::CERT_DIR.of(Prefix::Destination).any(),
+    names::TLS_VERIFY.of(Prefix::Destination).any(),
+    names::FORMAT.any(),
+    names::OVERWRITE.any(),
+    names::PRESERVE_DIGESTS.any(),
+    names::REMOVE_LIST_SIGNATURES.any(),
+    names::REMOVE_SIGNATURES.any(),
+    names::SIGN_BY.any(),
+    names::SIGN_BY_SIGSTORE.any(),
+    names::SIGN_BY_SIGSTORE_PRIVATE_KEY.any(),
+    names::SIGN_PASSPHRASE_FILE.any(),
+    names::CERT_DIR.of(Prefix::Source).any(),
+    names::TLS_VERIFY.of(Prefix::Source).any(),
+];
+
+/// The flags that only a report keeps.
+const REPORTED: [Handle<()>; 12] = [
     names::ALL.any(),
     names::AUTHFILE.any(),
     names::DEST.any(),
     names::AUTHFILE.of(Prefix::Destination).any(),
-    names::CERT_DIR.of(Prefix::Destination).any(),
     names::NO_CREDS.of(Prefix::Destination).any(),
-    names::TLS_VERIFY.of(Prefix::Destination).any(),
-    names::FORMAT.any(),
-    names::OVERWRITE.any(),
     names::PLATFORM.any(),
-    names::PRESERVE_DIGESTS.any(),
     names::REFERRERS.any(),
-    names::REMOVE_LIST_SIGNATURES.any(),
-    names::REMOVE_SIGNATURES.any(),
-    names::SIGN_BY.any(),
-    names::SIGN_BY_SIGSTORE.any(),
-    names::SIGN_BY_SIGSTORE_PRIVATE_KEY.any(),
-    names::SIGN_PASSPHRASE_FILE.any(),
     names::SRC.any(),
     names::AUTHFILE.of(Prefix::Source).any(),
-    names::CERT_DIR.of(Prefix::Source).any(),
     names::NO_CREDS.of(Prefix::Source).any(),
-    names::TLS_VERIFY.of(Prefix::Source).any(),
     names::TLS_VERIFY.any(),
     names::TO.any(),
-];
-
-/// The flags that a plan keeps. Names, places and platforms are in the plan itself.
-const PLANNED: &[Handle<()>] = &[
-    names::CERT_DIR.of(Prefix::Destination).any(),
-    names::TLS_VERIFY.of(Prefix::Destination).any(),
-    names::FORMAT.any(),
-    names::OVERWRITE.any(),
-    names::PRESERVE_DIGESTS.any(),
-    names::REMOVE_LIST_SIGNATURES.any(),
-    names::REMOVE_SIGNATURES.any(),
-    names::SIGN_BY.any(),
-    names::SIGN_BY_SIGSTORE.any(),
-    names::SIGN_BY_SIGSTORE_PRIVATE_KEY.any(),
-    names::SIGN_PASSPHRASE_FILE.any(),
-    names::CERT_DIR.of(Prefix::Source).any(),
-    names::TLS_VERIFY.of(Prefix::Source).any(),
 ];
 
 /// What is taken of the sources, beside the flags that choose tags and make names: no run decides it
@@ -128,9 +116,12 @@ impl Earlier {
         let all = match &self.left {
             Left::Plan(plan) => {
                 let flags = &plan.plan().flags;
-                recall(given, flags.iter(), PLANNED, "plan")
+                recall(given, flags.iter(), &PLANNED, "plan")
             }
-            Left::Report(report) => recall(given, report.options.iter(), RECORDED, "report"),
+            Left::Report(report) => {
+                let flags = [&PLANNED[..], &REPORTED].concat();
+                recall(given, report.options.iter(), &flags, "report")
+            }
         };
         all.with_context(|| go::quote(&self.path.to_string_lossy()))
     }
@@ -198,12 +189,12 @@ impl Earlier {
 
 /// What a plan is to keep of these flags.
 pub(super) fn planned(flags: &Values) -> serde_json::Map<String, Json> {
-    record(flags, PLANNED).into_iter().collect()
+    record(flags, &PLANNED).into_iter().collect()
 }
 
 /// What a report is to keep of these flags.
 pub(super) fn recorded(flags: &Values) -> Recorded {
-    record(flags, RECORDED)
+    record(flags, &[&PLANNED[..], &REPORTED].concat())
 }
 
 /// Reads what a dry run has written.

@@ -34,14 +34,7 @@ pub(crate) fn run(flags: &Values, arguments: &[String]) -> Result<()> {
         None => print(merged.to_bytes()?)?,
     }
     summary::print(&merged);
-    if merged.ok {
-        return Ok(());
-    }
-    let (missing, images) = (merged.totals.missing(), merged.totals.images);
-    let sentence = match missing {
-        0 => "not all that was asked for could be done".to_owned(),
-        _ => format!("{missing} of {images} images are not where they should be"),
-    };
+    let Some(sentence) = merged.shortfall() else { return Ok(()) };
     Err(Classed { class: ErrorClass::Partial, sentence, hint: None }.into())
 }
 

@@ -105,7 +105,7 @@ fn sync(app: &App, given: &Values, arguments: &[String], report: &Arc<Report>) -
 
 /// Says what has come of it all.
 fn end(app: &App, sync: &Sync, watch: &Watch, mut record: Record, done: Result<()>) -> Result<()> {
-    let failed = record.totals.failed > 0 || !record.unlisted.is_empty();
+    let failed = record.has_failures();
     if watch.wants_table(failed) && (failed || !sync.dry_run) {
         summary::print(&record);
     }
@@ -129,17 +129,23 @@ fn write(record: &Record, path: &Path) -> Result<()> {
 
 /// Reads the report of a run.
 fn record(path: &Path) -> Result<Record> {
-    let file = go::quote(&path.to_string_lossy());
-    let bytes =
-        go::read_at_most(path, Record::LONGEST).with_context(|| format!("reading {file}"))?;
-    Ok(Record::parse(&bytes, &file)?)
+    read(path, Record::LONGEST, Record::parse)
 }
 
 /// Reads a file of `--lock`.
 fn lock(path: &Path) -> Result<Lock> {
+    read(path, Lock::LONGEST, Lock::parse)
+}
+
+/// Reads a file of at most `limit` bytes that another run has written.
+fn read<T>(
+    path: &Path,
+    limit: usize,
+    parse: fn(&[u8], &str) -> skopeo_sync::Result<T>,
+) -> Result<T> {
     let file = go::quote(&path.to_string_lossy());
-    let bytes = go::read_at_most(path, Lock::LONGEST).with_context(|| format!("reading {file}"))?;
-    Ok(Lock::parse(&bytes, &file)?)
+    let bytes = go::read_at_most(path, limit).with_context(|| format!("reading {file}"))?;
+    Ok(parse(&bytes, &file)?)
 }
 
 /// Reads a file as each of those that are handed from one run to the next, and forgets it.

@@ -249,10 +249,6 @@ fn ends(sync: &Sync, destination: Option<&String>) -> Result<(SourceKind, Vec<Ta
         }
         places.push(place.clone());
     }
-    let to_folder = places.iter().any(|place| place.kind == CollectionKind::Dir);
-    if from == SourceKind::Held(CollectionKind::Dir) && to_folder {
-        bail!("sync from 'dir' to 'dir' not implemented, consider using rsync instead");
-    }
     Ok((from, places))
 }
 

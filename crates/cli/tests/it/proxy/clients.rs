@@ -83,13 +83,14 @@ fn replies_that_nobody_reads_are_kept() {
 
 #[test]
 fn who_reads_no_reply_can_go_away() {
-    let (_registry, home, _) = stage(1);
+    let (registry, home, _) = stage(1);
     let client = start(&home, &[]);
     let request = json!({"method": "GetTea", "args": [], "more": "x".repeat(10_000)}).to_string();
     for _ in 0..10 {
         client.ask(request.as_bytes());
     }
     client.hang_up().success();
+    assert!(registry.requests().is_empty(), "{:#?}", registry.lines());
 }
 
 /// A client may say that it will ask nothing more: what it has asked is answered.

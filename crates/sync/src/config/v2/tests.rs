@@ -165,7 +165,7 @@ fn says_what_is_wrong_and_where() {
             entry("semver: '>>1'"),
             "line 4, column 11: images[0].semver: parsing the range of versions \">>1\"",
         ),
-        (entry("since: never"), "line 4, column 10: images[0].since: \"never\" is no date"),
+        (entry("since: never"), "line 4, column 10: images[0].since: \"never\" is not a date"),
         (
             entry("tags: ['a b']"),
             "line 4, column 10: images[0].tags[0]: \"a b\" is neither tag nor digest",
