@@ -32,7 +32,16 @@ impl Layout {
 
     /// A layer that holds the given files under the given names.
     pub(crate) fn layer_of_files(&self, files: &[(&str, &Path)]) -> Result<Layer> {
-        self.layer(Compression::default(), |tar| {
+        self.layer_of_files_at(Compression::default(), files)
+    }
+
+    /// The same, packed so well.
+    pub(crate) fn layer_of_files_at(
+        &self,
+        level: Compression,
+        files: &[(&str, &Path)],
+    ) -> Result<Layer> {
+        self.layer(level, |tar| {
             for (name, path) in files {
                 tar.append_path_with_name(path, name)
                     .with_context(|| format!("adding {}", path.display()))?;

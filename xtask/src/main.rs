@@ -33,7 +33,8 @@ usage: cargo xtask COMMAND
           --systems: only whether the program compiles for Windows and macOS
   fuzz    inputs made at random for all that reads what others wrote
           [--target NAME] [--inputs N | --seconds N] [--jobs N] [--start N]
-  bench   our program beside the installed skopeo, as ratios  [--only NAME] [--runs N] [--small] [--ours PROGRAM]
+  bench   our program beside the installed skopeo, as ratios  [--only NAME ...] [--runs N]
+          [--small | --layer MB] [--ours PROGRAM] [--not-installed]
           and beside others [--peer NAME=PROGRAM ...]; kept in [--json FILE] and [--plot SVG]
   book    build the manual of docs/ as a book, if mdbook is there
   dist    build what users install, pack it, and try the packages

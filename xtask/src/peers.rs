@@ -26,7 +26,8 @@ pub(crate) fn install() -> Result<()> {
     Ok(())
 }
 
-fn install_debian() -> Result<()> {
+/// Installs the programs that come in packages of Debian, as [`install`] does.
+pub(crate) fn install_debian() -> Result<()> {
     let absent = missing();
     if absent.is_empty() {
         return Ok(());

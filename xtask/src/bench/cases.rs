@@ -230,11 +230,11 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-fn from(world: &World, name: &str) -> String {
+pub(super) fn from(world: &World, name: &str) -> String {
     format!("docker://{}/{name}", world.source.address())
 }
 
-fn to(world: &World, name: &str) -> String {
+pub(super) fn to(world: &World, name: &str) -> String {
     format!("docker://{}/{name}", world.destination.address())
 }
 
@@ -243,7 +243,7 @@ fn plain(world: &World) -> String {
     format!("dir:{}", world.folder().with_extension("plain").display())
 }
 
-fn layout(world: &World) -> String {
+pub(super) fn layout(world: &World) -> String {
     format!("oci:{}:x", world.folder().display())
 }
 
@@ -262,7 +262,7 @@ fn packed(world: &World) -> String {
     format!("oci-archive:{}.tar:x", world.folder().display())
 }
 
-fn copy(arguments: &[&str]) -> Vec<String> {
+pub(super) fn copy(arguments: &[&str]) -> Vec<String> {
     let flags = ["copy", "--src-tls-verify=false", "--dest-tls-verify=false"];
     words(&[&flags, arguments].concat())
 }

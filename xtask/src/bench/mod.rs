@@ -9,6 +9,7 @@ mod record;
 mod registry;
 mod signed;
 mod sync;
+mod ways;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use flate2::Compression;
 
 use self::cases::{CASES, Case};
 use self::measure::{Usage, measure};
@@ -29,11 +31,13 @@ use crate::{peers, shell};
 /// What the command line asks for.
 #[derive(Debug)]
 struct Wanted {
-    only: Option<String>,
+    only: Vec<String>,
     runs: usize,
     layer: u64,
     ours: Option<PathBuf>,
     peers: Vec<Peer>,
+    /// Whether the installed skopeo is no peer.
+    is_installed_left_out: bool,
     json: Option<PathBuf>,
     plot: Option<PathBuf>,
 }
@@ -41,7 +45,8 @@ struct Wanted {
 impl Wanted {
     fn parse(arguments: &[String]) -> Result<Self> {
         let mut wanted = Self {
-            only: None,
+            only: Vec::new(),
+            is_installed_left_out: false,
             runs: 5,
             layer: 100_000_000,
             ours: None,
@@ -52,7 +57,8 @@ impl Wanted {
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match argument.as_str() {
-                "--only" => wanted.only = Some(rest.next().context("--only needs a name")?.clone()),
+                "--only" => wanted.only.push(rest.next().context("--only needs a name")?.clone()),
+                "--not-installed" => wanted.is_installed_left_out = true,
                 "--runs" => {
                     wanted.runs = rest.next().context("--runs needs a number")?.parse()?;
                 }
@@ -70,6 +76,10 @@ impl Wanted {
                     wanted.plot = Some(rest.next().context("--plot needs a file")?.into());
                 }
                 "--small" => wanted.layer = 2_000_000,
+                "--layer" => {
+                    let megabytes: u64 = rest.next().context("--layer needs MB")?.parse()?;
+                    wanted.layer = megabytes * 1_000_000;
+                }
                 other => bail!("unknown argument {other}"),
             }
         }
@@ -83,9 +93,9 @@ impl Wanted {
 /// What all cases have in common.
 struct Bench {
     ours: PathBuf,
-    /// The installed skopeo first.
+    /// The installed skopeo first, unless it is left out.
     peers: Vec<Peer>,
-    only: Option<String>,
+    only: Vec<String>,
     runs: usize,
     layer: u64,
     rows: RefCell<Vec<Row>>,
@@ -93,7 +103,7 @@ struct Bench {
 
 impl Bench {
     fn wants(&self, name: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| name.contains(&**only))
+        self.only.is_empty() || self.only.iter().any(|only| name.contains(&**only))
     }
 }
 
@@ -127,7 +137,11 @@ impl World {
         let out = self.place.join("out");
         release(&out)?;
         if out.exists() && size(&out)? < KEPT {
-            fs_err::rename(&out, self.place.join(format!("out-{}", self.serial)))?;
+            // Other worlds in the same place count their runs themselves.
+            let mut places = (0..).map(|number| self.place.join(format!("out-{number}")));
+            if let Some(kept) = places.find(|place| !place.exists()) {
+                fs_err::rename(&out, kept)?;
+            }
         } else if out.exists() {
             fs_err::remove_dir_all(&out)?;
         }
@@ -180,8 +194,9 @@ struct Runs {
 
 /// Runs the benchmark and prints one row a case and peer.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let Wanted { only, runs, layer, ours, mut peers, json, plot } = Wanted::parse(arguments)?;
-    peers::install()?;
+    let Wanted { only, runs, layer, ours, mut peers, is_installed_left_out, json, plot } =
+        Wanted::parse(arguments)?;
+    peers::install_debian()?;
     let theirs = shell::find("skopeo").context("there is no installed skopeo to compare with")?;
     let ours = match ours {
         Some(program) => program,
@@ -195,18 +210,22 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         destination: Registry::start(&place.path().join("destination"), Kind::Docker)?,
         serial: 0,
     };
-    peers.insert(0, Peer { name: "installed".to_owned(), program: theirs.clone() });
+    if !is_installed_left_out {
+        peers.insert(0, Peer { name: "installed".to_owned(), program: theirs.clone() });
+    }
     let bench = Bench { ours, peers, only, runs, layer, rows: RefCell::default() };
     let cases: Vec<&Case> =
         CASES.iter().filter(|case| bench.wants(case.name) && case.is_possible()).collect();
-    if !cases.is_empty() {
+    if !cases.is_empty() || ways::NAMES.iter().any(|name| bench.wants(name)) {
         println!("making the images ...");
         make_images(&world, layer, &theirs)?;
     }
     let size = fs_err::metadata(&bench.ours)?.len() as f64 / 1e6;
     println!("ours: {} ({size:.1} MB); {runs} pairs, medians", version(&bench.ours)?);
-    for Peer { name, program } in &bench.peers {
-        println!("{name}: {} ({})", program.display(), version(program)?);
+    for peer in &bench.peers {
+        let word = if peer.is_crane() { "version" } else { "--version" };
+        let version = shell::output(Command::new(&peer.program).arg(word))?;
+        println!("{}: {} ({})", peer.name, peer.program.display(), version.trim());
     }
     println!();
     Row::print_names();
@@ -214,7 +233,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // What is still mounted could not be removed.
     release(&world.place.join("out"))?;
     rows?;
-    drop(world);
+    let World { source, destination, .. } = world;
+    drop(destination);
+    ways::run(place.path(), &bench, &source)?;
+    drop(source);
     signed::run(place.path(), &bench)?;
     sync::run(place.path(), &bench)?;
     let rows = bench.rows.borrow();
@@ -285,16 +307,15 @@ fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
-/// `large`: 8 layers; `small`: one of 1 MB; `index`: 6 platforms of two layers, one of them shared;
+/// `large`: 8 layers of files, which unpack to nearly three times as much; `small`: one of 1 MB; `index`: 6 platforms of two layers, one of them shared;
 /// `repeat`: one layer four times; `files`: two layers of this machine's programs; `tree`: a layer
 /// of many small files.
 fn make_images(world: &World, layer: u64, skopeo: &Path) -> Result<()> {
     let folder = world.place.join("made");
     let mut layout = Layout::create(&folder)?;
-    let mut layers = Vec::new();
-    for seed in 1..=8 {
-        layers.push(layout.layer_of_noise(seed, layer)?);
-    }
+    // Packed fast: to what size matters less than that it is read as layers are.
+    let roots = ["/usr/lib", "/usr/share"];
+    let layers = layers_of_files(&layout, &roots, 8, layer * 5 / 2, Compression::fast())?;
     layout.tag("large", layout.image("amd64", &layers)?)?;
     let small = layout.layer_of_noise(9, 1_000_000)?;
     layout.tag("small", layout.image("amd64", std::slice::from_ref(&small))?)?;
@@ -306,7 +327,8 @@ fn make_images(world: &World, layer: u64, skopeo: &Path) -> Result<()> {
         images.push(layout.image(platform, &[small.clone(), own])?);
     }
     layout.tag("index", layout.index(&images)?)?;
-    layout.tag("files", layout.image("amd64", &layers_of_files(&layout, layer)?)?)?;
+    let files = layers_of_files(&layout, &["/usr/bin"], 2, layer, Compression::default())?;
+    layout.tag("files", layout.image("amd64", &files)?)?;
     let tree = layout.layer_of_small_files(if layer < 100_000_000 { 500 } else { 20_000 })?;
     layout.tag("tree", layout.image("amd64", &[tree])?)?;
     for name in ["large", "small", "repeat", "index", "files", "tree"] {
@@ -324,31 +346,57 @@ fn version(program: &Path) -> Result<String> {
     Ok(shell::output(Command::new(program).arg("--version"))?.trim().to_owned())
 }
 
-/// Two layers of what lies in `/usr/bin`, of about `size` bytes each before they are packed.
-fn layers_of_files(layout: &Layout, size: u64) -> Result<Vec<crate::image::Layer>> {
-    let mut files: Vec<(String, PathBuf)> = Vec::new();
-    for entry in fs_err::read_dir("/usr/bin")? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            let name = format!("usr/bin/{}", entry.file_name().to_string_lossy());
-            files.push((name, entry.path()));
-        }
+/// So many layers of the files below these folders, of about `size` bytes each before they are
+/// packed.
+fn layers_of_files(
+    layout: &Layout,
+    roots: &[&str],
+    count: usize,
+    size: u64,
+    level: Compression,
+) -> Result<Vec<crate::image::Layer>> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for root in roots {
+        let most = size.saturating_mul(count as u64);
+        collect(Path::new(root), most, &mut files)?;
     }
-    files.sort();
     let mut rest = files.as_slice();
     let mut layers = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..count {
         let mut taken = 0;
         let mut length = 0;
         while taken < rest.len() && length < size {
-            length += fs_err::metadata(&rest[taken].1)?.len();
+            length += fs_err::metadata(&rest[taken])?.len();
             taken += 1;
         }
         let (now, later) = rest.split_at(taken);
         rest = later;
+        let named = |path: &PathBuf| path.to_string_lossy().trim_start_matches('/').to_owned();
+        let names: Vec<String> = now.iter().map(named).collect();
         let now: Vec<(&str, &Path)> =
-            now.iter().map(|(name, path)| (&**name, path.as_path())).collect();
-        layers.push(layout.layer_of_files(&now)?);
+            names.iter().zip(now).map(|(name, path)| (&**name, path.as_path())).collect();
+        layers.push(layout.layer_of_files_at(level, &now)?);
     }
     Ok(layers)
+}
+
+/// The readable files below a folder in the order of their names, until there are `most` bytes. Gives
+/// how many bytes there are.
+fn collect(folder: &Path, most: u64, files: &mut Vec<PathBuf>) -> Result<u64> {
+    let mut entries = fs_err::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+    entries.sort_by_key(|entry| entry.file_name());
+    let mut size = 0;
+    for entry in entries {
+        let kind = entry.file_type()?;
+        if size >= most {
+            break;
+        }
+        if kind.is_dir() {
+            size += collect(&entry.path(), most - size, files)?;
+        } else if kind.is_file() && fs_err::File::open(entry.path()).is_ok() {
+            size += entry.metadata()?.len();
+            files.push(entry.path());
+        }
+    }
+    Ok(size)
 }

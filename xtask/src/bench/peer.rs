@@ -41,21 +41,25 @@ fn crane(case: &str, skopeo: &[String], world: &World) -> Option<Vec<String>> {
     let folder = world.folder().display().to_string();
     let archive = format!("{folder}.tar");
     match (case, &images[..]) {
-        ("registry to oci", [from]) => {
+        ("registry to oci" | "registry to oci, TLS", [from]) => {
             Some(words(&["pull", "--insecure", "--format=oci", from, &folder]))
         }
         ("registry to docker-archive" | "registry to packed docker-archive", [from]) => {
             Some(words(&["pull", "--insecure", from, &archive]))
         }
-        ("inspect -n", [from]) => Some(words(&["config", "--insecure", from])),
+        ("inspect -n" | "inspect -n, TLS", [from]) => Some(words(&["config", "--insecure", from])),
         (_, [from, to]) if skopeo.iter().all(|word| !word.contains("compress")) => {
             Some(words(&["copy", "--insecure", from, to]))
         }
-        ("sync registry to registry" | "sync again, nothing to do", []) => {
+        (
+            "sync registry to registry" | "sync again, nothing to do" | "sync of 40 tags, 50 ms",
+            [],
+        ) => {
             let [.., from, to] = skopeo else { return None };
             // It names the repository itself, where skopeo names what is above it.
             let to = format!("{to}/{}", from.rsplit('/').next()?);
-            Some(words(&["copy", "--insecure", "--all-tags", from, &to]))
+            let jobs: &[&str] = if case.contains("50 ms") { &["--jobs=16"] } else { &[] };
+            Some(words(&[&["copy", "--insecure", "--all-tags"], jobs, &[from, &to]].concat()))
         }
         _ => None,
     }

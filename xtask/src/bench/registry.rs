@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use skopeo_testkit::{Certificate, Distance};
 
 use crate::shell::{self, Server};
 
@@ -12,6 +14,8 @@ use crate::shell::{self, Server};
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Docker,
+    /// The same over HTTPS, with a certificate of its own.
+    DockerTls,
     /// This program of ours.
     Ours(PathBuf),
 }
@@ -19,20 +23,50 @@ pub(super) enum Kind {
 /// A running registry; it ends with this value.
 pub(super) struct Registry {
     folder: PathBuf,
+    data: PathBuf,
     kind: Kind,
     port: u16,
     server: Option<Server>,
+    /// How long everything takes in each direction, and the way that takes it.
+    one_way: Option<Duration>,
+    way: Option<Distance>,
 }
 
 impl Registry {
     pub(super) fn start(folder: &Path, kind: Kind) -> Result<Self> {
-        let port = shell::free_port()?;
-        let mut registry = Self { folder: folder.to_owned(), kind, port, server: None };
+        let mut registry = Self::new(folder, folder.join("data"), kind)?;
         registry.restart_empty()?;
         Ok(registry)
     }
 
+    /// Another server for what `other` holds, which must not change any more.
+    pub(super) fn beside(other: &Self, folder: &Path, kind: Kind) -> Result<Self> {
+        let mut registry = Self::new(folder, other.data.clone(), kind)?;
+        fs_err::create_dir_all(folder)?;
+        registry.restart()?;
+        Ok(registry)
+    }
+
+    fn new(folder: &Path, data: PathBuf, kind: Kind) -> Result<Self> {
+        let (port, folder) = (shell::free_port()?, folder.to_owned());
+        Ok(Self { folder, data, kind, port, server: None, one_way: None, way: None })
+    }
+
+    /// The same at the end of a long way.
+    pub(super) fn far(mut self, one_way: Duration) -> Result<Self> {
+        self.one_way = Some(one_way);
+        self.restart()?;
+        Ok(self)
+    }
+
     pub(super) fn address(&self) -> String {
+        match &self.way {
+            Some(way) => way.address().to_string(),
+            None => self.listens(),
+        }
+    }
+
+    fn listens(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
@@ -51,21 +85,29 @@ impl Registry {
         self.server = None;
         self.port = shell::free_port()?;
         let mut command = match &self.kind {
-            Kind::Docker => self.docker()?,
+            Kind::Docker | Kind::DockerTls => self.docker()?,
             Kind::Ours(program) => {
                 let mut command = Command::new(program);
-                command.args(["serve", "--create", "--listen", &self.address()]).arg(self.data());
+                command.args(["serve", "--create", "--listen", &self.listens()]).arg(self.data());
                 command.stdout(Stdio::null());
                 command
             }
         };
         let mut server = Server::start(command.stderr(Stdio::null()))?;
-        server.wait_for(&self.address())?;
+        server.wait_for(&self.listens())?;
         self.server = Some(server);
+        self.way = match self.one_way {
+            Some(one_way) => Some(Distance::to(self.listens().parse()?, one_way)),
+            None => None,
+        };
         Ok(())
     }
 
     fn docker(&self) -> Result<Command> {
+        let tls = match self.kind {
+            Kind::DockerTls => self.certificate()?,
+            _ => String::new(),
+        };
         let config = self.folder.join("config.yml");
         fs_err::write(
             &config,
@@ -73,9 +115,9 @@ impl Registry {
                 "version: 0.1\n\
                  log:\n  level: error\n\
                  storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
-                 http:\n  addr: {}\n",
+                 http:\n  addr: {}\n{tls}",
                 self.data().display(),
-                self.address()
+                self.listens()
             ),
         )?;
         let log = fs_err::File::create(self.log())?;
@@ -84,9 +126,19 @@ impl Registry {
         Ok(command)
     }
 
+    /// Makes a certificate; gives the lines of the configuration that name it.
+    fn certificate(&self) -> Result<String> {
+        let made = Certificate::new(&["127.0.0.1"]);
+        let (certificate, key) = (self.folder.join("tls.crt"), self.folder.join("tls.key"));
+        fs_err::write(&certificate, made.certificate)?;
+        fs_err::write(&key, made.key)?;
+        let (certificate, key) = (certificate.display(), key.display());
+        Ok(format!("  tls:\n    certificate: {certificate}\n    key: {key}\n"))
+    }
+
     /// Where what it holds lies.
     pub(super) fn data(&self) -> PathBuf {
-        self.folder.join("data")
+        self.data.clone()
     }
 
     /// How many requests have come since it was started, if it says so: ours does not.
