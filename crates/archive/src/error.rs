@@ -8,6 +8,7 @@ use skopeo_image::{Classify, Compression, ErrorClass};
 
 /// Why an archive, or a member of it, could not be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TarError {
     /// The file could not be opened; the text names it.
     #[error(transparent)]
@@ -59,6 +60,7 @@ impl TarError {
 
 /// Why there is no plain tar that could be read in place.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum UnpackError {
     /// No more bytes come, or more than may.
     #[error("reading its bytes")]
@@ -85,6 +87,7 @@ pub enum UnpackError {
 
 /// What is wrong inside of an archive.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// The system gave no more bytes.
     #[error(transparent)]
@@ -176,6 +179,7 @@ pub enum Fault {
 
 /// Why a tar could not be written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TarWriteError {
     /// A file could not be written or renamed; the text names it.
     #[error(transparent)]

@@ -2,10 +2,10 @@
 //! manual, "Basic Tar Format"), read as Go's `archive/tar` reads it: what the original accepts is
 //! what is in registries.
 //!
-//! Own code and not the crate `tar`, whose values cannot be trusted here: it drops the upper bytes of
-//! a binary number, ends a pax record at the first newline in its value, and reads extensions of any
-//! length into memory. It also keeps to itself the extension headers, the padding and what follows
-//! the end, all of which the recipe of a layer must have.
+//! Own code and not the crate `tar`, whose values cannot be trusted here: it drops the upper bytes
+//! of a binary number, ends a pax record at the first newline in its value, and reads extensions of
+//! any length into memory. It also keeps to itself the extension headers, the padding and what
+//! follows the end, all of which the recipe of a layer must have.
 
 /// The unit of a tar, in bytes.
 pub const BLOCK: usize = 512;
@@ -144,8 +144,8 @@ fn format(block: &Block) -> Option<Format> {
     })
 }
 
-/// Returns a number that stands in octal digits or, if the first bit is set, as a signed binary one.
-/// `None` for what is none or does not fit.
+/// Returns a number that stands in octal digits or, if the first bit is set, as a signed binary
+/// one. `None` for what is none or does not fit.
 #[must_use]
 pub fn number(field: &[u8]) -> Option<i64> {
     let first = field.first().copied().unwrap_or_default();

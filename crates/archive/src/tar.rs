@@ -46,8 +46,8 @@ impl Archive {
         Self::of_file(spool::plain(path, scratch)?, path)
     }
 
-    /// A plain tar in a file that is open already; `path` is what errors call it. Blocks until all
-    /// headers have been read.
+    /// Returns a plain tar in a file that is open already; `path` is what errors call it. Blocks
+    /// until all headers have been read.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -72,8 +72,9 @@ impl Archive {
         self.0.index.members()
     }
 
-    /// Refuses an archive with a member whose name leads out of the folder it is for. Nothing is
-    /// ever written under such a name here; but programs that unpack archives refuse it too.
+    /// Returns an error if the archive has a member whose name leads out of the folder it is for.
+    /// Nothing is ever written under such a name here; but programs that unpack archives refuse it
+    /// too.
     ///
     /// # Errors
     /// If there is one.

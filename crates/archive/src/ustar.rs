@@ -17,7 +17,7 @@ const BEYOND_OCTAL: u64 = 1 << 33;
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind<'a> {
+pub(crate) enum UstarKind<'a> {
     /// A file of so many bytes.
     File(u64),
     /// A folder; its name ends in a slash.
@@ -28,8 +28,8 @@ pub(crate) enum Kind<'a> {
 
 /// What precedes the bytes of a member: one block, or more where a name is too long for it. `mode`
 /// are the permissions of a file.
-pub(crate) fn encode(name: &str, kind: Kind<'_>, mode: u64) -> Vec<u8> {
-    let target = if let Kind::Link(target) = kind { target } else { "" };
+pub(crate) fn encode(name: &str, kind: UstarKind<'_>, mode: u64) -> Vec<u8> {
+    let target = if let UstarKind::Link(target) = kind { target } else { "" };
     let mut records = Vec::new();
     for (key, value) in [("linkpath", target), ("path", name)] {
         if value.len() > NAME || !value.is_ascii() {
@@ -45,9 +45,9 @@ pub(crate) fn encode(name: &str, kind: Kind<'_>, mode: u64) -> Vec<u8> {
         out.resize(out.len().next_multiple_of(header::BLOCK), 0);
     }
     out.extend(match kind {
-        Kind::File(size) => block(name, b'0', mode, size, ""),
-        Kind::Folder => block(name, b'5', 0o755, 0, ""),
-        Kind::Link(target) => block(name, b'2', 0, 0, target),
+        UstarKind::File(size) => block(name, b'0', mode, size, ""),
+        UstarKind::Folder => block(name, b'5', 0o755, 0, ""),
+        UstarKind::Link(target) => block(name, b'2', 0, 0, target),
     });
     out
 }
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn writes_the_fields_where_they_belong() {
-        let header = encode("a/b", Kind::File(0o1234), 0o444);
+        let header = encode("a/b", UstarKind::File(0o1234), 0o444);
         assert_eq!(header.len(), 512);
         assert_eq!(&header[..4], b"a/b\0");
         assert_eq!(&header[100..108], b"0000444\0");
@@ -139,19 +139,19 @@ mod tests {
         let expected = format!("{:06o}\0 ", sum - own + 8 * u32::from(b' '));
         assert_eq!(&header[148..156], expected.as_bytes());
 
-        let link = encode("a/layer.tar", Kind::Link("../b.tar"), 0o444);
+        let link = encode("a/layer.tar", UstarKind::Link("../b.tar"), 0o444);
         assert_eq!((&link[157..166], link[156]), (&b"../b.tar\0"[..], b'2'));
         assert_eq!(&link[100..108], b"0000000\0");
     }
 
     #[test]
     fn says_what_is_too_large_for_the_fields() {
-        let huge = encode("a", Kind::File(BEYOND_OCTAL), 0o444);
+        let huge = encode("a", UstarKind::File(BEYOND_OCTAL), 0o444);
         assert_eq!(huge.len(), 512);
         assert_eq!(&huge[124..136], b"\x80\0\0\0\0\0\0\x02\0\0\0\0");
 
         let name = format!("blobs/sha512/{}", "a".repeat(128));
-        let long = encode(&name, Kind::File(7), 0o444);
+        let long = encode(&name, UstarKind::File(7), 0o444);
         assert_eq!(long.len(), 3 * 512);
         assert_eq!(long[156], b'x');
         let record = format!("151 path={name}\n");
@@ -172,10 +172,10 @@ mod tests {
     #[test]
     fn is_read_back() {
         let name = "n".repeat(300);
-        let mut bytes = encode(&name, Kind::File(3), 0o444);
+        let mut bytes = encode(&name, UstarKind::File(3), 0o444);
         bytes.extend(b"abc");
         bytes.resize(bytes.len().next_multiple_of(512), 0);
-        bytes.extend(encode("link", Kind::Link(&name), 0o444));
+        bytes.extend(encode("link", UstarKind::Link(&name), 0o444));
         bytes.extend([0; 1024]);
         let file = tempfile::NamedTempFile::new().unwrap();
         fs_err::write(file.path(), &bytes).unwrap();

@@ -1,5 +1,5 @@
-//! One piece of hot work on bytes that are always the same, for `cargo xtask check --bench`, which counts
-//! the instructions that it takes.
+//! One piece of hot work on bytes that are always the same, for `cargo xtask check --bench`, which
+//! counts the instructions that it takes.
 
 use std::env::args;
 

@@ -11,6 +11,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 /// Why a stream of bytes ended before its end. Always about the reading side: what the writing
 /// side suffers is the writer's own error.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StreamError {
     /// The source could not be read.
     #[error("reading blob")]
@@ -63,13 +64,13 @@ pub enum StreamError {
 }
 
 impl StreamError {
-    /// Whether the same blob, asked for again, may come whole.
+    /// Returns whether the same blob, asked for again, may come whole.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Read { transient: true, .. })
     }
 
-    /// How often the source has tried on its own.
+    /// Returns how often the source has tried on its own.
     #[must_use]
     pub fn tried(&self) -> u32 {
         if let Self::Read { tried, .. } = self { *tried } else { 1 }

@@ -117,8 +117,9 @@ where
     }
 }
 
-/// The next `size` bytes of a file, in pieces of 128 KiB. Each is read on a blocking thread while the
-/// one before is on its way, from the first poll on; whoever takes no more pieces holds no thread.
+/// Returns the next `size` bytes of a file, in pieces of 128 KiB. Each is read on a blocking thread
+/// while the one before is on its way, from the first poll on; whoever takes no more pieces holds
+/// no thread.
 #[must_use]
 pub fn read<R>(file: R, size: u64) -> ByteStream
 where
@@ -175,7 +176,8 @@ impl<R: Read + Send + 'static> Reading<R> {
     }
 }
 
-/// All bytes that come, as of a pipe, whose number nobody knows beforehand; otherwise as [`read`].
+/// Returns all bytes that come, as of a pipe, whose number nobody knows beforehand; otherwise as
+/// [`read`].
 #[must_use]
 pub fn read_to_end<R>(mut file: R) -> ByteStream
 where
@@ -193,8 +195,9 @@ where
     })
 }
 
-/// What `work` writes, in pieces of 64 KiB. It runs on one blocking thread, which starts with the
-/// first poll and is at most two pieces ahead; when nobody reads any more, its writing fails.
+/// Returns what `work` writes, in pieces of 64 KiB. It runs on one blocking thread, which starts
+/// with the first poll and is at most two pieces ahead; when nobody reads any more, its writing
+/// fails.
 #[must_use]
 pub fn generate<W>(work: W) -> ByteStream
 where

@@ -34,7 +34,7 @@ const VERBS: [(&str, &str); 15] = [
 pub struct FileError(io::Error);
 
 impl FileError {
-    /// What kind of error it is.
+    /// Returns what kind of error it is.
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         self.0.kind()

@@ -2,8 +2,8 @@
 
 use crate::codec::Joiner;
 
-/// A deflate stream with an open end, as the joiner makes it of one that ends; `None` if it takes it
-/// for none.
+/// Returns a deflate stream with an open end, as the joiner makes it of one that ends; `None` if it
+/// takes it for none.
 #[must_use]
 pub fn open_end(deflated: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = deflated.to_vec();

@@ -101,27 +101,27 @@ pub struct Unverified {
 }
 
 impl Unverified {
-    /// Bytes as a source gives them, and their length where the source says one.
+    /// Returns bytes as a source gives them, and their length where the source says one.
     #[must_use]
     pub fn new(stream: ByteStream, size: Option<u64>) -> Self {
         Self { stream, size, kept: 0 }
     }
 
-    /// The same behind its first `size` bytes, which whoever writes the blob has kept.
+    /// Returns the same behind its first `size` bytes, which whoever writes the blob has kept.
     #[must_use]
     pub fn after(self, start: ByteStream, size: u64) -> Self {
         let whole = self.size.and_then(|rest| rest.checked_add(size));
         Self { stream: start.chain(self.stream).boxed(), size: whole, kept: size }
     }
 
-    /// The length that the source announced, in bytes.
+    /// Returns the length that the source announced, in bytes.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.size
     }
 
-    /// The pieces as they come, for whoever hands them on to a program that verifies them for
-    /// itself, or verifies them later. Nothing of it may be kept.
+    /// Returns the pieces as they come, for whoever hands them on to a program that verifies them
+    /// for itself, or verifies them later. Nothing of it may be kept.
     #[must_use]
     pub fn into_unverified_stream(self) -> ByteStream {
         self.stream
@@ -170,7 +170,7 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// Bytes in memory, named by their sha256.
+    /// Returns a blob of bytes in memory, named by their sha256.
     #[must_use]
     pub fn of_bytes(bytes: Bytes) -> Self {
         let digest = Digest::sha256(&bytes);
@@ -191,8 +191,8 @@ impl Blob {
         }
     }
 
-    /// Bytes made by this program, whose digest is known only when the last has come. Foreign bytes
-    /// go through [`Unverified::expect`].
+    /// Returns a blob of bytes made by this program, whose digest is known only when the last has
+    /// come. Foreign bytes go through [`Unverified::expect`].
     #[must_use]
     pub fn unnamed(stream: ByteStream) -> Self {
         Self {
@@ -206,38 +206,39 @@ impl Blob {
         }
     }
 
-    /// The same with another limit on what may come out of it where it is unpacked.
+    /// Returns the same with another limit on what may come out of it where it is unpacked.
     #[must_use]
     pub fn unpacked_within(self, max_unpacked: MaxUnpacked) -> Self {
         Self { max_unpacked, ..self }
     }
 
-    /// The digest the bytes will have when the stream has ended well; none after a recoding.
+    /// Returns the digest the bytes will have when the stream has ended well; none after a
+    /// recoding.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// The length in bytes, where it is known beforehand.
+    /// Returns the length in bytes, where it is known beforehand.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.size
     }
 
-    /// Whether the source has announced the [size](Self::size) with the bytes. If not it is known
-    /// from hearsay, as a manifest's word: nothing should be reserved for it.
+    /// Returns whether the source has announced the [size](Self::size) with the bytes. If not it is
+    /// known from hearsay, as a manifest's word: nothing should be reserved for it.
     #[must_use]
     pub fn is_announced(&self) -> bool {
         self.announced
     }
 
-    /// How many of its first bytes whoever writes it gave out himself, and need not write.
+    /// Returns how many of its first bytes whoever writes it gave out himself, and need not write.
     #[must_use]
     pub fn kept(&self) -> u64 {
         self.kept
     }
 
-    /// The pieces, hashed on a thread beside the one that polls them.
+    /// Returns the pieces, hashed on a thread beside the one that polls them.
     #[must_use]
     pub fn into_stream(self) -> ByteStream {
         match self.check {

@@ -25,7 +25,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// A limit of so many bytes in a second.
+    /// Returns a limit of so many bytes in a second.
     #[must_use]
     pub fn new(per_second: NonZeroU64) -> Arc<Self> {
         let portion = (per_second.get() / 20).clamp(*PORTIONS.start(), *PORTIONS.end());
@@ -48,7 +48,8 @@ impl Rate {
     }
 }
 
-/// The same bytes, no faster than `rate` lets them pass, in smaller pieces where they are large.
+/// Returns the same bytes, no faster than `rate` lets them pass, in smaller pieces where they are
+/// large.
 #[must_use]
 pub fn throttle(blob: Blob, rate: Arc<Rate>) -> Blob {
     let portion = rate.portion;

@@ -22,7 +22,7 @@ impl MaxUnpacked {
     /// How many times the length of what is packed may come out of it.
     pub const RATIO: u64 = 100;
 
-    /// Whether so many bytes may have come out of so many.
+    /// Returns whether so many bytes may have come out of so many.
     #[must_use]
     pub fn allows(self, packed: u64, unpacked: u64) -> bool {
         match self {
@@ -34,7 +34,7 @@ impl MaxUnpacked {
         }
     }
 
-    /// The error if so many bytes may not have come out of so many.
+    /// Returns an error if so many bytes may not have come out of so many.
     ///
     /// # Errors
     /// If there are too many.
@@ -51,7 +51,8 @@ pub struct TooMuch {
 }
 
 impl TooMuch {
-    /// The error in a link of a chain, where it is one: `io::Error` hides what it is made of.
+    /// Returns the error in a link of a chain, where it is one: `io::Error` hides what it is made
+    /// of.
     #[must_use]
     pub fn of<'a>(link: &'a (dyn Error + 'static)) -> Option<&'a Self> {
         let inside = || link.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref();

@@ -34,9 +34,9 @@ pub struct ClientPair {
 
 /// Reads the certificates for `host` (with its port, as in references; `docker.io` as it is).
 ///
-/// An explicit folder (`--cert-dir`) is read as it is; else the first that has a folder for the host
-/// of the user's `certs.d`, the administrator's folders (for this user or root, then for all), the
-/// vendor's, and `/etc/docker/certs.d`.
+/// An explicit folder (`--cert-dir`) is read as it is; else the first that has a folder for the
+/// host of the user's `certs.d`, the administrator's folders (for this user or root, then for all),
+/// the vendor's, and `/etc/docker/certs.d`.
 ///
 /// # Errors
 ///

@@ -82,7 +82,7 @@ enum Variables {
 }
 
 impl Environment {
-    /// The environment of this process. Variables are read when they are asked for.
+    /// Returns the environment of this process. Variables are read when they are asked for.
     #[must_use]
     pub fn of_process() -> Self {
         Self {
@@ -96,8 +96,8 @@ impl Environment {
         }
     }
 
-    /// An environment with these variables and nothing else: `/etc`, `/run` and `/usr/share` are
-    /// looked up below `root`.
+    /// Returns an environment with these variables and nothing else: `/etc`, `/run` and
+    /// `/usr/share` are looked up below `root`.
     #[must_use]
     pub fn fixed<K, V>(
         vars: impl IntoIterator<Item = (K, V)>,
@@ -113,7 +113,7 @@ impl Environment {
         Self { vars: Variables::Fixed(vars), home: home.into(), uid, root: root.into() }
     }
 
-    /// The value of a variable. An empty one counts as unset.
+    /// Returns the value of a variable. An empty one counts as unset.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<OsString> {
         let value = match &self.vars {
@@ -123,7 +123,7 @@ impl Environment {
         value.filter(|value| !value.is_empty())
     }
 
-    /// Whether a variable is set, if only to nothing.
+    /// Returns whether a variable is set, if only to nothing.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         match &self.vars {
@@ -132,32 +132,32 @@ impl Environment {
         }
     }
 
-    /// The value of a variable as text. One that is no UTF-8 counts as unset.
+    /// Returns the value of a variable as text. One that is no UTF-8 counts as unset.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         self.var(name).and_then(|value| value.into_string().ok())
     }
 
-    /// The value of a variable as a path.
+    /// Returns the value of a variable as a path.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.var(name).map(PathBuf::from)
     }
 
-    /// The user's home folder.
+    /// Returns the user's home folder.
     #[must_use]
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// The effective user id, outside of a user namespace that podman or buildah made.
+    /// Returns the effective user id, outside of a user namespace that podman or buildah made.
     #[must_use]
     pub fn uid(&self) -> u32 {
         let outside = self.text(CONTAINERS_ROOTLESS_UID);
         outside.and_then(|uid| uid.parse().ok()).unwrap_or(self.uid)
     }
 
-    /// A path of the system, below the root. `path` is absolute.
+    /// Returns a path of the system, below the root. `path` is absolute.
     #[must_use]
     pub fn system(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))

@@ -125,7 +125,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a file that was named does not exist.
+    /// Returns whether a file that was named does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         match self {

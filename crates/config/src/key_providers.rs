@@ -1,5 +1,5 @@
-//! Key providers of encrypted images: the file that `$OCICRYPT_KEYPROVIDER_CONFIG` names (ocicrypt's
-//! key provider protocol).
+//! Key providers of encrypted images: the file that `$OCICRYPT_KEYPROVIDER_CONFIG` names
+//! (ocicrypt's key provider protocol).
 
 use std::collections::BTreeMap;
 

@@ -102,13 +102,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// The configuration under the environment of this process.
+    /// Returns the configuration under the environment of this process.
     #[must_use]
     pub fn new(overrides: Overrides) -> Self {
         Self::with_environment(overrides, Environment::of_process())
     }
 
-    /// The configuration under a given environment.
+    /// Returns the configuration under a given environment.
     #[must_use]
     pub fn with_environment(overrides: Overrides, environment: Environment) -> Self {
         Self {
@@ -120,13 +120,13 @@ impl Config {
         }
     }
 
-    /// The environment this is read under.
+    /// Returns the environment this is read under.
     #[must_use]
     pub fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    /// registries.conf and its drop-ins.
+    /// Returns registries.conf and its drop-ins.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl Config {
         })
     }
 
-    /// registries.d.
+    /// Returns registries.d.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Config {
         })
     }
 
-    /// storage.conf and its drop-ins.
+    /// Returns storage.conf and its drop-ins.
     ///
     /// # Errors
     ///
@@ -157,7 +157,7 @@ impl Config {
         once(&self.storage, || Storage::load(&self.environment))
     }
 
-    /// The store that part of a name speaks of; the usual one if it does not speak of any.
+    /// Returns the store that part of a name speaks of; the usual one if it does not speak of any.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl Config {
         self.storage()?.store(spec, &self.environment)
     }
 
-    /// policy.json, not yet parsed.
+    /// Returns policy.json, not yet parsed.
     ///
     /// # Errors
     ///
@@ -175,19 +175,19 @@ impl Config {
         policy::load(&self.environment, self.overrides.policy.as_deref())
     }
 
-    /// The Docker daemon that the environment names, if it names one.
+    /// Returns the Docker daemon that the environment names, if it names one.
     #[must_use]
     pub fn docker_host(&self) -> Option<DockerHost> {
         DockerHost::read(&self.environment)
     }
 
-    /// The proxies of the environment.
+    /// Returns the proxies of the environment.
     #[must_use]
     pub fn proxies(&self) -> Proxies {
         Proxies::read(&self.environment)
     }
 
-    /// The file given by `--tls-details`; nothing special without.
+    /// Returns the file given by `--tls-details`; nothing special without.
     ///
     /// # Errors
     ///
@@ -199,7 +199,7 @@ impl Config {
             .map_or_else(|| Ok(TlsDetails::default()), TlsDetails::load)
     }
 
-    /// The key providers of encrypted images, by name.
+    /// Returns the key providers of encrypted images, by name.
     ///
     /// # Errors
     ///
@@ -208,7 +208,7 @@ impl Config {
         key_providers::load(&self.environment)
     }
 
-    /// How the API of the user's `OpenShift` cluster is reached.
+    /// Returns how the API of the user's `OpenShift` cluster is reached.
     ///
     /// # Errors
     ///
@@ -217,7 +217,7 @@ impl Config {
         KubeApi::load(&self.environment)
     }
 
-    /// What is said about S3 and its kin, and who asks them.
+    /// Returns what is said about S3 and its kin, and who asks them.
     ///
     /// # Errors
     ///
@@ -226,7 +226,7 @@ impl Config {
         CloudSettings::aws(&self.environment)
     }
 
-    /// What is said about Google Cloud Storage, and who asks it.
+    /// Returns what is said about Google Cloud Storage, and who asks it.
     ///
     /// # Errors
     ///
@@ -235,7 +235,7 @@ impl Config {
         CloudSettings::google(&self.environment)
     }
 
-    /// What is said about a storage account of Azure, and who asks it.
+    /// Returns what is said about a storage account of Azure, and who asks it.
     ///
     /// # Errors
     ///
@@ -244,7 +244,7 @@ impl Config {
         CloudSettings::azure(&self.environment, account)
     }
 
-    /// Where big temporary files go.
+    /// Returns where big temporary files go.
     #[must_use]
     pub fn tmpdir(&self) -> &Path {
         self.overrides.tmpdir.as_deref().unwrap_or_else(|| Path::new(DEFAULT_TMPDIR))

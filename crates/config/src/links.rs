@@ -21,8 +21,9 @@ const MOST_LINKS: usize = 40;
 /// How Linux says that there are too many (`ELOOP`).
 const TOO_MANY_LINKS: i32 = 40;
 
-/// The path without links that leads to the same, as far as it exists. It is what has to be written
-/// to, or replaced. What is below `/proc` is left as it is: there, links are what is open already.
+/// Returns the path without links that leads to the same, as far as it exists. It is what has to be
+/// written to, or replaced. What is below `/proc` is left as it is: there, links are what is open
+/// already.
 ///
 /// # Errors
 ///
@@ -61,7 +62,7 @@ pub fn target(path: &Path) -> Result<PathBuf, Error> {
     Ok(if reached.as_os_str().is_empty() { PathBuf::from(".") } else { reached })
 }
 
-/// Refuses a path as [`target`] does.
+/// Returns an error if [`target`] refuses the path.
 ///
 /// # Errors
 ///

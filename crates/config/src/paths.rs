@@ -22,7 +22,8 @@ pub fn user_config(environment: &Environment) -> PathBuf {
         .join("containers")
 }
 
-/// The places of the main file `name`, first wins: the user's, the administrator's, the vendor's.
+/// Returns the places of the main file `name`, first wins: the user's, the administrator's, the
+/// vendor's.
 #[must_use]
 pub fn candidates(environment: &Environment, name: &str) -> [PathBuf; 3] {
     [
@@ -32,8 +33,9 @@ pub fn candidates(environment: &Environment, name: &str) -> [PathBuf; 3] {
     ]
 }
 
-/// The drop-in folders of a configuration, weakest first: `stem.conf.d` with a `suffix` of `.conf`,
-/// `stem.d` with none, and those of root or of this user between the system's and the user's own.
+/// Returns the drop-in folders of a configuration, weakest first: `stem.conf.d` with a `suffix` of
+/// `.conf`, `stem.d` with none, and those of root or of this user between the system's and the
+/// user's own.
 ///
 /// A file in a later folder replaces the file of the same name in an earlier one.
 #[must_use]
@@ -54,7 +56,7 @@ pub fn drop_in_folders(environment: &Environment, stem: &str, suffix: &str) -> V
     folders
 }
 
-/// The drop-in files in `folders`, in the order in which they are merged: by file name.
+/// Returns the drop-in files in `folders`, in the order in which they are merged: by file name.
 ///
 /// # Errors
 ///

@@ -13,7 +13,8 @@ pub struct PolicyFile {
     pub bytes: Vec<u8>,
 }
 
-/// Reads the file given by `--policy`, else by `CONTAINERS_POLICY_JSON`, else the first that exists.
+/// Reads the file given by `--policy`, else by `CONTAINERS_POLICY_JSON`, else the first that
+/// exists.
 ///
 /// # Errors
 ///

@@ -101,8 +101,9 @@ impl SignatureStores {
         Ok(())
     }
 
-    /// The folder (`file:`) or web address under which the signatures of an image's repository lie;
-    /// those of one manifest are at `@ALGORITHM=HEX/signature-N` appended to its path.
+    /// Returns the folder (`file:`) or web address under which the signatures of an image's
+    /// repository lie; those of one manifest are at `@ALGORITHM=HEX/signature-N` appended to its
+    /// path.
     ///
     /// # Errors
     ///
@@ -127,7 +128,7 @@ impl SignatureStores {
         Ok(url)
     }
 
-    /// Whether sigstore signatures are kept as images beside the image.
+    /// Returns whether sigstore signatures are kept as images beside the image.
     #[must_use]
     pub fn use_sigstore_attachments(&self, reference: &Reference) -> bool {
         self.first(reference, |namespace| namespace.use_sigstore_attachments).unwrap_or(false)

@@ -31,7 +31,7 @@ pub enum TlsVersion {
 }
 
 impl TlsVersion {
-    /// The version as it is written: `1.2`.
+    /// Returns the version as it is written: `1.2`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use skopeo_transport::{CosignTag, Found};
+use skopeo_transport::{CosignTag, FoundBy};
 
 /// What to do with the referrers of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,8 +70,8 @@ impl Selection {
     }
 
     /// Whether one of that artifact type, found there, is meant.
-    pub(crate) fn wants(&self, artifact_type: &str, found: Found) -> bool {
-        let Found::CosignTag(tag) = found else {
+    pub(crate) fn wants(&self, artifact_type: &str, found: FoundBy) -> bool {
+        let FoundBy::CosignTag(tag) = found else {
             return self.0.iter().any(|kind| kind.includes(artifact_type));
         };
         // What cosign puts under a tag has this type where it refers to the image.
@@ -183,20 +183,20 @@ mod tests {
 
     #[test]
     fn kinds() {
-        let sig = Found::CosignTag(CosignTag::Signatures);
-        let sbom = Found::CosignTag(CosignTag::Sboms);
+        let sig = FoundBy::CosignTag(CosignTag::Signatures);
+        let sbom = FoundBy::CosignTag(CosignTag::Sboms);
         for (kinds, artifact_type, found, expected) in [
-            (&["all"][..], "", Found::Api, true),
-            (&["signature"], "application/vnd.cncf.notary.signature", Found::Api, true),
-            (&["signature"], "application/spdx+json", Found::Api, false),
+            (&["all"][..], "", FoundBy::Api, true),
+            (&["signature"], "application/vnd.cncf.notary.signature", FoundBy::Api, true),
+            (&["signature"], "application/spdx+json", FoundBy::Api, false),
             (&["signature"], "", sig, true),
             (&["signature"], "", sbom, false),
             (&["sbom", "signatures"], "", sbom, true),
-            (&["sbom"], "application/SPDX+json", Found::Layout, true),
-            (&["attestation"], "application/vnd.in-toto+json", Found::FallbackTag, true),
-            (&["attestation"], "application/vnd.dev.sigstore.bundle.v0.3+json", Found::Api, true),
-            (&["application/vnd.x"], "application/vnd.X", Found::Api, true),
-            (&["application/vnd.x"], "application/vnd.x+json", Found::Api, false),
+            (&["sbom"], "application/SPDX+json", FoundBy::Layout, true),
+            (&["attestation"], "application/vnd.in-toto+json", FoundBy::FallbackTag, true),
+            (&["attestation"], "application/vnd.dev.sigstore.bundle.v0.3+json", FoundBy::Api, true),
+            (&["application/vnd.x"], "application/vnd.X", FoundBy::Api, true),
+            (&["application/vnd.x"], "application/vnd.x+json", FoundBy::Api, false),
             (&["application/vnd.dev.cosign*"], "", sig, true),
         ] {
             let selection = Selection::parse(kinds).unwrap();

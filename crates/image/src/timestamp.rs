@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::SignedDuration;
+use jiff::civil::{Date, DateTime, Time};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A date and time of RFC 3339, to the nanosecond, in the time zone it was written in.
@@ -28,6 +30,9 @@ pub struct Timestamp {
     pub offset: i16,
 }
 
+/// The beginning of 1970.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
 /// Why a text is no [`Timestamp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid RFC 3339 time")]
@@ -41,53 +46,42 @@ impl Default for Timestamp {
 }
 
 impl Timestamp {
-    /// The point in time so many seconds and nanoseconds after 1970 began, in UTC; `None` outside
-    /// the years 0 to 9999, which RFC 3339 cannot write.
+    /// Returns the point in time so many seconds and nanoseconds after 1970 began, in UTC; `None`
+    /// outside the years 0 to 9999, which RFC 3339 cannot write.
     #[must_use]
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "days of any i64 of seconds fit, all else is less"
-    )]
     pub fn from_unix(seconds: i64, nanosecond: u32) -> Option<Self> {
-        let in_day =
-            |divisor: i64, of: i64| u8::try_from(seconds.div_euclid(divisor).rem_euclid(of));
-        // Years that begin in March have their leap day at the end; 400 of them are 146 097 days.
-        let days = seconds.div_euclid(86_400) + 719_468;
-        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-        let day = day - (365 * year + year / 4 - year / 100);
-        let month = (5 * day + 2) / 153;
-        let day = day - (153 * month + 2) / 5 + 1;
-        let (month, after) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        // `jiff::Timestamp` ends a day before the year 9999 does; dates without a zone do not.
+        let time = EPOCH.checked_add(SignedDuration::from_secs(seconds)).ok()?;
         Some(Self {
-            year: u16::try_from(era * 400 + year + after).ok().filter(|year| *year <= 9999)?,
-            month: u8::try_from(month).ok()?,
-            day: u8::try_from(day).ok()?,
-            hour: in_day(3_600, 24).ok()?,
-            minute: in_day(60, 60).ok()?,
-            second: in_day(1, 60).ok()?,
+            year: u16::try_from(time.year()).ok()?,
+            month: u8::try_from(time.month()).ok()?,
+            day: u8::try_from(time.day()).ok()?,
+            hour: u8::try_from(time.hour()).ok()?,
+            minute: u8::try_from(time.minute()).ok()?,
+            second: u8::try_from(time.second()).ok()?,
             nanosecond,
             offset: 0,
         })
     }
-}
 
-impl Timestamp {
-    /// Seconds and nanoseconds since 1970 began, by which points in time can be compared whatever
-    /// zone they are written in.
+    /// Returns the seconds and nanoseconds since 1970 began, by which points in time can be compared
+    /// whatever zone they are written in. A date that is in no calendar counts as 1970.
     #[must_use]
-    #[expect(clippy::arithmetic_side_effects, reason = "years have four digits")]
     pub fn unix(&self) -> (i64, u32) {
-        // Years that begin in March, as above.
-        let (month, year) = match i64::from(self.month) {
-            month @ 3.. => (month - 3, i64::from(self.year)),
-            month => (month + 9, i64::from(self.year) - 1),
-        };
-        let (era, year) = (year.div_euclid(400), year.rem_euclid(400));
-        let day = (153 * month + 2) / 5 + i64::from(self.day) - 1;
-        let days = era * 146_097 + year * 365 + year / 4 - year / 100 + day - 719_468;
-        let minutes = i64::from(self.hour) * 60 + i64::from(self.minute) - i64::from(self.offset);
-        (days * 86_400 + minutes * 60 + i64::from(self.second), self.nanosecond)
+        let seconds = |time: DateTime| time.duration_since(EPOCH).as_secs();
+        let east = i64::from(self.offset).saturating_mul(60);
+        let seconds = self.date_time().map_or(0, seconds).saturating_sub(east);
+        (seconds, self.nanosecond)
+    }
+
+    /// Returns the date and the time in the zone it was written in, to the second; `None` if there
+    /// is no such date.
+    #[must_use]
+    pub fn date_time(&self) -> Option<DateTime> {
+        let small = |number: u8| i8::try_from(number).ok();
+        let date = Date::new(i16::try_from(self.year).ok()?, small(self.month)?, small(self.day)?);
+        let time = Time::new(small(self.hour)?, small(self.minute)?, small(self.second)?, 0);
+        Some(date.ok()?.to_datetime(time.ok()?))
     }
 }
 
@@ -99,13 +93,14 @@ impl FromStr for Timestamp {
     }
 }
 
-/// What Go's parser takes, which is more than RFC 3339: an hour of one digit, and a comma before
-/// the fraction. (It takes zones of 24 hours too, but cannot write them.)
+/// Parses what Go's parser takes, which is not what jiff's takes: an hour of one digit and a comma
+/// before the fraction, but no small `t` and no leap second. (It takes zones of 24 hours too, but
+/// cannot write them.)
 fn parse(text: &[u8]) -> Option<Timestamp> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', rest @ ..] = text else { return None };
     let year = number(&[*y1, *y2, *y3, *y4], 0, 9999)?;
     let month = number(&[*m1, *m2], 1, 12)?;
-    let day = number(&[*d1, *d2], 1, days(year, month))?;
+    let day = number(&[*d1, *d2], 1, 31)?;
     let (hour, rest) = match rest {
         [hour, b':', rest @ ..] => (number(&[*hour], 0, 9)?, rest),
         [h1, h2, b':', rest @ ..] => (number(&[*h1, *h2], 0, 23)?, rest),
@@ -138,7 +133,7 @@ fn parse(text: &[u8]) -> Option<Timestamp> {
         }
         _ => return None,
     };
-    Some(Timestamp {
+    let time = Timestamp {
         year: u16::try_from(year).ok()?,
         month: u8::try_from(month).ok()?,
         day: u8::try_from(day).ok()?,
@@ -147,7 +142,8 @@ fn parse(text: &[u8]) -> Option<Timestamp> {
         second: u8::try_from(second).ok()?,
         nanosecond,
         offset,
-    })
+    };
+    time.date_time().is_some().then_some(time)
 }
 
 fn number(digits: &[u8], least: u32, most: u32) -> Option<u32> {
@@ -156,17 +152,6 @@ fn number(digits: &[u8], least: u32, most: u32) -> Option<u32> {
     }
     let value = std::str::from_utf8(digits).ok()?.parse().ok()?;
     (least..=most).contains(&value).then_some(value)
-}
-
-fn days(year: u32, month: u32) -> u32 {
-    match month {
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
-            29
-        }
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
 }
 
 impl fmt::Display for Timestamp {

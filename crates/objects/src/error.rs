@@ -10,6 +10,7 @@ use crate::url::Cloud;
 
 /// An error of an object store.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The store refused, or was not reached.
     #[error("{doing}: {}", .said.words)]
@@ -66,13 +67,13 @@ pub struct Said {
 }
 
 impl Error {
-    /// Whether the object is not there.
+    /// Returns whether the object is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.class() == Some(ErrorClass::NotFound)
     }
 
-    /// Whether the same may succeed later.
+    /// Returns whether the same may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

@@ -9,7 +9,9 @@
 //! - `store`: reading, writing, listing, deleting; `open` makes one
 //! - `upload`: large objects in parts, which have no name before all of it is there
 //! - `replace`: writing only if nobody else has written meanwhile
-//! - `lock`: one at a time, by an object; `tickets` where the store knows no conditions
+//! - `lock`: one at a time, by an object; `tickets` where the store knows no conditions; `heartbeat`:
+//!   how a holder shows that it lives
+//! - `aborting`: work that goes on after its value has been dropped
 //! - `leftovers`: uploads that nobody has ended
 //! - `http`: requests, over a client that is given in
 //! - `error`: what a store said, in words for users
@@ -20,8 +22,10 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
 )]
 
+mod aborting;
 mod credentials;
 mod error;
+mod heartbeat;
 mod http;
 mod leftovers;
 mod lock;
@@ -38,6 +42,6 @@ pub use leftovers::OLD;
 pub use lock::Lease;
 pub use options::{Credentials, Keys, Settings, StoreOptions};
 pub use replace::{Before, Replaced};
-pub use store::{Fetched, Object, Reading, Store, Version};
-pub use upload::{ROOM, UNKNOWN_PART, Upload};
+pub use store::{Fetched, Object, ROOM, Reading, Store, Version};
+pub use upload::{UNKNOWN_PART, Upload};
 pub use url::{BucketUrl, Cloud, UrlError};

@@ -5,18 +5,15 @@
 //! options say is left over from one who has ended, and is taken over.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
 use tracing::{debug, warn};
 
 use crate::error::Error;
+use crate::heartbeat::{part, pause, word};
 use crate::replace::{Before, Replaced};
 use crate::store::{Store, Version};
 use crate::tickets::Ticket;
-
-/// How long who waits sleeps before looking again.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// A lock that is held. It has to be [kept](Lease::keep) from time to time.
 pub struct Lease {
@@ -53,9 +50,9 @@ impl Store {
                 return Ok(Lease { store: self.clone(), held, renewed });
             }
             before = match watched.look().await? {
-                Seen::Free => Before::Nothing,
-                Seen::Dead(version) => Before::This(version),
-                Seen::Held => {
+                LockState::Free => Before::Nothing,
+                LockState::Dead(version) => Before::This(version),
+                LockState::Held => {
                     pause().await;
                     continue;
                 }
@@ -73,12 +70,12 @@ impl Store {
         let mut waited = false;
         loop {
             match watched.look().await? {
-                Seen::Free => return Ok(waited),
-                Seen::Held => {
+                LockState::Free => return Ok(waited),
+                LockState::Held => {
                     waited = true;
                     pause().await;
                 }
-                Seen::Dead(version) => {
+                LockState::Dead(version) => {
                     // Only one of those who see that takes it over, and then away.
                     if let Replaced::Written(version) =
                         self.replace(key, word(), &Before::This(version)).await?
@@ -200,7 +197,7 @@ impl fmt::Debug for Lease {
 }
 
 /// What a lock looks like to who waits for it.
-enum Seen {
+enum LockState {
     Free,
     Held,
     /// It has not changed for too long.
@@ -218,35 +215,20 @@ impl<'a> Watched<'a> {
         Self { store, key, since: None }
     }
 
-    async fn look(&mut self) -> Result<Seen, Error> {
-        let Some(there) = self.store.head(self.key).await? else { return Ok(Seen::Free) };
+    async fn look(&mut self) -> Result<LockState, Error> {
+        let Some(there) = self.store.head(self.key).await? else { return Ok(LockState::Free) };
         match &self.since {
             Some((version, since)) if *version == there.version => {
                 if since.elapsed() < self.store.0.dead_after {
-                    return Ok(Seen::Held);
+                    return Ok(LockState::Held);
                 }
                 warn!("{} is left over from one who has ended", self.store.name_of(self.key));
-                Ok(Seen::Dead(there.version))
+                Ok(LockState::Dead(there.version))
             }
             _ => {
                 self.since = Some((there.version, Instant::now()));
-                Ok(Seen::Held)
+                Ok(LockState::Held)
             }
         }
     }
-}
-
-/// One of so many equal parts.
-pub(crate) fn part(whole: Duration, parts: u32) -> Duration {
-    whole.checked_div(parts).unwrap_or_default()
-}
-
-/// What is in a lock: never the same twice, since some stores make the version of it.
-pub(crate) fn word() -> Bytes {
-    format!("{:032x}", fastrand::u128(..)).into()
-}
-
-pub(crate) async fn pause() {
-    let more = Duration::from_millis(fastrand::u64(..100));
-    tokio::time::sleep(PAUSE.saturating_add(more)).await;
 }

@@ -12,7 +12,7 @@ use skopeo_image::Secret;
 pub struct Settings(Vec<(String, Secret)>);
 
 impl Settings {
-    /// Nothing is said.
+    /// Returns settings that say nothing.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -24,7 +24,7 @@ impl Settings {
         self.0.push((name.to_owned(), value.into()));
     }
 
-    /// What is said of a name.
+    /// Returns what is said of a name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);

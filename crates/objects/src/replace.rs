@@ -56,8 +56,9 @@ impl Store {
         }
     }
 
-    /// Whether the store knows conditional writes. S3's kin is tried, once: `key` is an object whose
-    /// content is always `bytes`, which a store that does not look at conditions writes.
+    /// Returns whether the store knows conditional writes. S3's kin is tried, once: `key` is an
+    /// object whose content is always `bytes`, which a store that does not look at conditions
+    /// writes.
     ///
     /// # Errors
     /// If it cannot be tried.

@@ -13,12 +13,16 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt, PutPayload,
 use skopeo_image::number::narrow;
 use tokio::sync::{OnceCell, Semaphore};
 
+use crate::aborting::Aborting;
 use crate::error::Error;
 use crate::http::Connector;
 use crate::open::{self, Ways};
 use crate::options::StoreOptions;
-use crate::upload::{self, Aborting};
 use crate::url::BucketUrl;
+
+/// How many MiB of parts a store may hold in memory: one that fills for each of three, with one on
+/// its way.
+pub const ROOM: usize = 20;
 
 /// A place in an object store. Clones are the same place, and share what may be in memory of
 /// objects that are being written.
@@ -95,33 +99,33 @@ impl Store {
             place: place.clone(),
             ways,
             connector,
-            room: Arc::new(Semaphore::new(upload::ROOM)),
+            room: Arc::new(Semaphore::new(ROOM)),
             conditions: OnceCell::new(),
             aborting: Aborting::default(),
             dead_after: options.dead_after,
         })))
     }
 
-    /// The place.
+    /// Returns the place.
     #[must_use]
     pub fn place(&self) -> &BucketUrl {
         &self.0.place
     }
 
-    /// What an object of the place is called among all.
+    /// Returns what an object of the place is called among all.
     #[must_use]
     pub fn name_of(&self, key: &str) -> String {
         format!("{}/{key}", self.0.place)
     }
 
-    /// How many requests have been sent so far.
+    /// Returns how many requests have been sent so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.0.connector.requests()
     }
 
-    /// The bytes of an object that is not longer than `limit` bytes, and which one it was; `None` if
-    /// there is none.
+    /// Returns the bytes of an object that is not longer than `limit` bytes, and which one it was;
+    /// `None` if there is none.
     ///
     /// # Errors
     /// If it cannot be read, or is longer.
@@ -168,7 +172,7 @@ impl Store {
         Ok(Fetched::Read(bytes.freeze(), version))
     }
 
-    /// The bytes of an object from the first on, or a part of them.
+    /// Returns the bytes of an object from the first on, or a part of them.
     ///
     /// # Errors
     /// If it is not there, or cannot be read.
@@ -183,7 +187,7 @@ impl Store {
         Ok(Reading { size, bytes: bytes.boxed() })
     }
 
-    /// What is known of an object; `None` if there is none.
+    /// Returns what is known of an object; `None` if there is none.
     ///
     /// # Errors
     /// If the store does not say it.
@@ -195,8 +199,8 @@ impl Store {
         }
     }
 
-    /// All objects whose keys begin with `folder` and a slash, sorted by key; with an empty one, all
-    /// of the place.
+    /// Returns all objects whose keys begin with `folder` and a slash, sorted by key; with an empty
+    /// one, all of the place.
     pub fn list(&self, folder: &str) -> BoxStream<'static, Result<Object, Error>> {
         let path = match self.path(folder) {
             Ok(path) => path,
@@ -220,23 +224,6 @@ impl Store {
     pub async fn put(&self, key: &str, bytes: impl Into<PutPayload>) -> Result<Version, Error> {
         let put = self.0.ways.usual.put(&self.path(key)?, bytes.into()).await;
         put.map(|put| Version(put.into())).map_err(|error| self.error("writing", key, &error))
-    }
-
-    /// Copies an object within the place, without its bytes coming here where the store can do that.
-    ///
-    /// # Errors
-    /// If it cannot be read, or written.
-    pub async fn copy(&self, from: &str, to: &str, size: u64) -> Result<(), Error> {
-        if size <= upload::MAX_COPY {
-            let copied = self.0.ways.usual.copy(&self.path(from)?, &self.path(to)?).await;
-            return copied.map_err(|error| self.error("copying", from, &error));
-        }
-        let mut upload = self.upload(to, Some(size))?;
-        let mut reading = self.read(from, None).await?;
-        while let Some(piece) = reading.bytes.try_next().await? {
-            upload.write(piece).await?;
-        }
-        upload.finish().await
     }
 
     /// Deletes objects; what is not there is no error.

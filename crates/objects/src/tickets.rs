@@ -1,6 +1,6 @@
 //! A lock in a store without conditional writes: Lamport's bakery. Who comes says that it is taking
-//! a number, takes one more than the highest it sees, and waits for all lower ones. It needs nothing
-//! but objects that are listed once they have been written.
+//! a number, takes one more than the highest it sees, and waits for all lower ones. It needs
+//! nothing but objects that are listed once they have been written.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use tracing::warn;
 
 use crate::error::Error;
-use crate::lock::{part, pause, word};
+use crate::heartbeat::{part, pause, word};
 use crate::store::{Object, Store};
 
 /// Our place in the queue.

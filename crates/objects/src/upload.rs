@@ -3,19 +3,19 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, PutPayload};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use skopeo_image::number::{narrow, wide};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tracing::debug;
 
 use crate::error::Error;
-use crate::store::Store;
+use crate::store::{ROOM, Store};
 
 const MIB: u64 = 1 << 20;
 
@@ -29,11 +29,7 @@ pub const UNKNOWN_PART: u64 = 8 * MIB;
 const MAX_PARTS: usize = 10_000;
 
 /// The longest object that a store copies in one request, in bytes.
-pub(crate) const MAX_COPY: u64 = 5 << 30;
-
-/// How many MiB of parts a store may hold in memory: one that fills for each of three, with one on
-/// its way.
-pub const ROOM: usize = 20;
+const MAX_COPY: u64 = 5 << 30;
 
 /// How long an object waits for room that has nothing in memory.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,8 +53,8 @@ pub struct Upload {
 }
 
 impl Store {
-    /// Begins an object. It gets its key when it is [finished](Upload::finish). `size` is its length
-    /// in bytes, where that is known.
+    /// Begins an object. It gets its key when it is [finished](Upload::finish). `size` is its
+    /// length in bytes, where that is known.
     ///
     /// # Errors
     /// If there can be no such key.
@@ -82,6 +78,24 @@ impl Store {
             sending: VecDeque::new(),
             size: 0,
         })
+    }
+
+    /// Copies an object within the place, without its bytes coming here where the store can do
+    /// that.
+    ///
+    /// # Errors
+    /// If it cannot be read, or written.
+    pub async fn copy(&self, from: &str, to: &str, size: u64) -> Result<(), Error> {
+        if size <= MAX_COPY {
+            let copied = self.0.ways.usual.copy(&self.path(from)?, &self.path(to)?).await;
+            return copied.map_err(|error| self.error("copying", from, &error));
+        }
+        let mut upload = self.upload(to, Some(size))?;
+        let mut reading = self.read(from, None).await?;
+        while let Some(piece) = reading.bytes.try_next().await? {
+            upload.write(piece).await?;
+        }
+        upload.finish().await
     }
 }
 
@@ -242,24 +256,5 @@ impl Drop for Upload {
 impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upload").field("key", &self.key).finish_non_exhaustive()
-    }
-}
-
-/// Uploads that are being ended before their time.
-#[derive(Clone, Default)]
-pub(crate) struct Aborting(Arc<Mutex<Vec<JoinHandle<()>>>>);
-
-impl Aborting {
-    pub(crate) fn add(&self, aborting: JoinHandle<()>) {
-        let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        there.retain(|aborting| !aborting.is_finished());
-        there.push(aborting);
-    }
-
-    pub(crate) async fn settle(&self) {
-        let there = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for aborting in there {
-            let _ = aborting.await;
-        }
     }
 }

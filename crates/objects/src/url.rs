@@ -17,7 +17,7 @@ impl Cloud {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::S3, Self::Google, Self::Azure];
 
-    /// What the names of its places begin with.
+    /// Returns what the names of its places begin with.
     #[must_use]
     pub const fn scheme(self) -> &'static str {
         match self {
@@ -28,7 +28,8 @@ impl Cloud {
     }
 }
 
-/// A place in a bucket: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://ACCOUNT/CONTAINER/PREFIX`.
+/// A place in a bucket: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
+/// `az://ACCOUNT/CONTAINER/PREFIX`.
 ///
 /// Two texts for the same place are the same value; printing gives a text that parses to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +44,7 @@ pub struct BucketUrl {
 
 /// Why a text names no place in a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UrlError {
     /// It begins with none of the schemes.
     #[error("{0:?} is not a place in an object store: it must begin with s3://, gs:// or az://")]
@@ -64,7 +66,7 @@ pub enum UrlError {
 }
 
 impl BucketUrl {
-    /// Whether a text is meant to name a place in a bucket.
+    /// Returns whether a text is meant to name a place in a bucket.
     #[must_use]
     pub fn is_meant(text: &str) -> bool {
         Cloud::ALL.iter().any(|cloud| text.starts_with(cloud.scheme()))
@@ -109,31 +111,31 @@ impl BucketUrl {
         Ok(Self { cloud, account, bucket, prefix: parts.join("/") })
     }
 
-    /// Whose store it is in.
+    /// Returns whose store it is in.
     #[must_use]
     pub fn cloud(&self) -> Cloud {
         self.cloud
     }
 
-    /// The storage account, where the name has one.
+    /// Returns the storage account, where the name has one.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.account.as_deref()
     }
 
-    /// The bucket, or the container.
+    /// Returns the bucket, or the container.
     #[must_use]
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    /// What all keys of the place begin with, without a slash at the end; may be empty.
+    /// Returns what all keys of the place begin with, without a slash at the end; may be empty.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// The last part of the name.
+    /// Returns the last part of the name.
     #[must_use]
     pub fn last(&self) -> &str {
         match self.prefix.rsplit('/').next() {
@@ -142,7 +144,7 @@ impl BucketUrl {
         }
     }
 
-    /// All places above this one up to its bucket, nearest first.
+    /// Returns all places above this one up to its bucket, nearest first.
     #[must_use]
     pub fn parents(&self) -> Vec<String> {
         let mut place = self.clone();

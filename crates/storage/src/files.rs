@@ -46,8 +46,8 @@ pub(crate) fn below(folder: &Path, name: &str) -> Result<PathBuf> {
     if is_none { Err(bad(name)) } else { Ok(folder.join(name)) }
 }
 
-/// Looks whether an id from a record can be the name of a folder. Ids are hexadecimal digits; others
-/// are taken as long as they cannot be anything else.
+/// Looks whether an id from a record can be the name of a folder. Ids are hexadecimal digits;
+/// others are taken as long as they cannot be anything else.
 pub(crate) fn check_id(id: &str) -> Result<()> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let is_one = !id.is_empty() && id.len() <= 128 && id.bytes().all(is_plain);

@@ -28,13 +28,13 @@ pub struct Image {
 }
 
 impl Image {
-    /// The digests that it may be asked for: its own, and those of its manifests.
+    /// Returns the digests that it may be asked for: its own, and those of its manifests.
     pub fn digests(&self) -> impl Iterator<Item = &Digest> {
         let manifests = self.data.iter().filter(|data| is_manifest(&data.key));
         self.digest.iter().chain(manifests.filter_map(|data| data.digest.as_ref()))
     }
 
-    /// What is kept under `key`.
+    /// Returns what is kept under `key`.
     #[must_use]
     pub fn data(&self, key: &str) -> Option<&ImageData> {
         self.data.iter().find(|data| data.key == key)

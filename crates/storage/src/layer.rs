@@ -83,7 +83,7 @@ pub struct NewLayer {
     pub compression: Compression,
 }
 
-/// The id that a layer gets which lies on `parent`.
+/// Returns the id that a layer gets which lies on `parent`.
 #[must_use]
 pub fn layer_id(parent: Option<&str>, diff: &Digest) -> String {
     let Some(parent) = parent else { return diff.hex().to_owned() };

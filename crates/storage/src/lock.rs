@@ -44,7 +44,7 @@ pub(crate) enum Access {
 
 /// How many may have a lock at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum LockKind {
     Shared,
     Exclusive,
 }
@@ -72,18 +72,18 @@ impl LockFile {
 
     /// Waits until nobody writes.
     pub(crate) fn read(&self) -> Result<Held> {
-        self.take(Kind::Shared)
+        self.take(LockKind::Shared)
     }
 
     /// Waits until nobody else has it.
     pub(crate) fn write(&self) -> Result<Held> {
-        self.take(Kind::Exclusive)
+        self.take(LockKind::Exclusive)
     }
 
     /// Takes it for writing; `None` if somebody has it.
     pub(crate) fn try_write(&self) -> Result<Option<Held>> {
         let file = self.open()?;
-        match apply(&file, Kind::Exclusive, Waiting::Never) {
+        match apply(&file, LockKind::Exclusive, Waiting::Never) {
             Ok(()) => Ok(Some(Held { file, path: self.path.clone() })),
             Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
             Err(error) => Err(self.failed(error.into())),
@@ -97,7 +97,7 @@ impl LockFile {
         Ok(bytes.get(PID..PID.saturating_add(pid.len())) == Some(&pid[..]))
     }
 
-    fn take(&self, kind: Kind) -> Result<Held> {
+    fn take(&self, kind: LockKind) -> Result<Held> {
         let file = self.open()?;
         loop {
             match apply(&file, kind, Waiting::AsLongAsItTakes) {
@@ -193,10 +193,10 @@ enum Waiting {
     Never,
 }
 
-fn apply(file: &File, kind: Kind, waiting: Waiting) -> Result<(), Errno> {
+fn apply(file: &File, kind: LockKind, waiting: Waiting) -> Result<(), Errno> {
     let kind = match kind {
-        Kind::Shared => libc::F_RDLCK,
-        Kind::Exclusive => libc::F_WRLCK,
+        LockKind::Shared => libc::F_RDLCK,
+        LockKind::Exclusive => libc::F_WRLCK,
     };
     let short = |value: libc::c_int| libc::c_short::try_from(value).map_err(|_| Errno::EINVAL);
     let whole = libc::flock {

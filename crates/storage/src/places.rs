@@ -16,7 +16,7 @@ pub(crate) struct Places {
 }
 
 impl Driver {
-    /// What it is called, in options and on disk.
+    /// Returns what it is called, in options and on disk.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

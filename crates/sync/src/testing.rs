@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use skopeo_config::{Config, Environment, Overrides};
 use skopeo_copy::Request;
 use skopeo_image::{Digest, MediaType, Platform, RawManifest, Which};
-use skopeo_testkit::shelf::{self, Builder, FakeDestination, FakeSource, Kind};
+use skopeo_testkit::memory::{self, Builder, FakeDestination, FakeSource, ImageKind};
 use skopeo_transport::{
     Collection, CollectionKind, Connections, Destination, Error, Held, ImageName, LayoutError,
     NameError, Options, Probe, Source, join,
@@ -82,8 +82,8 @@ impl Memory {
     /// Puts an image under a name; which, the seed says.
     pub(crate) fn push(&self, name: &str, seed: u8) -> Digest {
         let mut builder = Builder::new();
-        let layer = (&MediaType::OCI_LAYER_GZIP, shelf::gzip(&shelf::tar(seed, 3000)));
-        let manifest = builder.image(Kind::Oci, &[layer]);
+        let layer = (&MediaType::OCI_LAYER_GZIP, memory::gzip(&memory::tar(seed, 3000)));
+        let manifest = builder.image(ImageKind::Oci, &[layer]);
         let mut source = builder.top(&manifest);
         source.name = ImageName::parse(name).unwrap();
         let name = source.name.to_string();

@@ -127,7 +127,7 @@ impl Dockerd {
         (format!("tcp://{address}"), certificates)
     }
 
-    /// What `docker` says, asked for this daemon.
+    /// Returns what `docker` says, asked for this daemon.
     ///
     /// # Panics
     /// If `docker` is not installed beside `dockerd`.
@@ -146,7 +146,7 @@ impl Dockerd {
         }
     }
 
-    /// Its process, to be stopped or killed.
+    /// Returns its process, to be stopped or killed.
     #[must_use]
     pub fn process(&self) -> u32 {
         self.child.id()

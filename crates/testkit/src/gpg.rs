@@ -14,7 +14,7 @@ pub struct Gpg<'a> {
 }
 
 impl<'a> Gpg<'a> {
-    /// An empty keyring; `None` where gpg is not installed.
+    /// Returns an empty keyring; `None` where gpg is not installed.
     ///
     /// # Panics
     /// If there is no room for it.

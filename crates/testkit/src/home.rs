@@ -38,19 +38,20 @@ impl Home {
         home
     }
 
-    /// A path in it. `work` is where programs are started, `tmp` where they put what is large.
+    /// Returns a path in it. `work` is where programs are started, `tmp` where they put what is
+    /// large.
     #[must_use]
     pub fn path(&self, below: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(below)
     }
 
-    /// A path in `work`, as text.
+    /// Returns a path in `work`, as text.
     #[must_use]
     pub fn work(&self, name: &str) -> String {
         self.path("work").join(name).display().to_string()
     }
 
-    /// Where `login` writes: `$XDG_RUNTIME_DIR/containers/auth.json`.
+    /// Returns where `login` writes: `$XDG_RUNTIME_DIR/containers/auth.json`.
     #[must_use]
     pub fn auth_file(&self) -> PathBuf {
         self.path("run/containers/auth.json")
@@ -107,14 +108,14 @@ impl Home {
         fs::write(path, text).expect("a file");
     }
 
-    /// A variable for all programs that are run in it.
+    /// Returns a variable for all programs that are run in it.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The environment, whole: nothing else is in it.
+    /// Returns the environment, whole: nothing else is in it.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let text = |path: PathBuf| path.display().to_string();
@@ -141,7 +142,7 @@ impl Home {
         variables
     }
 
-    /// A program, to be started in `work` with this environment.
+    /// Returns a program, to be started in `work` with this environment.
     #[must_use]
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());

@@ -15,17 +15,17 @@
 
 pub mod certificate;
 pub mod cloud;
-pub mod distance;
 pub mod dockerd;
 pub mod gpg;
 pub mod home;
 pub mod image;
+pub mod memory;
 pub mod proxy;
 pub mod registry;
 pub mod rest;
 pub mod run;
 pub mod s3;
-pub mod shelf;
+pub mod slow_network;
 pub mod slurm;
 pub mod tar;
 pub mod terminal;
@@ -34,14 +34,14 @@ pub mod twin;
 
 pub use certificate::Certificate;
 pub use cloud::Cloud;
-pub use distance::Distance;
 pub use dockerd::Dockerd;
 pub use gpg::Gpg;
 pub use home::Home;
 pub use image::{Format, Image};
-pub use registry::{Fault, On, Registry, Seen, TokenAuth};
+pub use registry::{Fault, On, Registry, SeenRequest, TokenAuth};
 pub use run::{Run, run};
 pub use s3::{S3, S3Fault};
+pub use slow_network::SlowNetwork;
 pub use slurm::Slurm;
 pub use tar::Tar;
 pub use tile_log::{LogFault, LogKey, TileLog};

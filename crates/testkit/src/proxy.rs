@@ -56,7 +56,7 @@ impl Client {
         self.socket.as_ref().expect("a client that has not hung up")
     }
 
-    /// The number of its process.
+    /// Returns the number of its process.
     pub fn id(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
     }
@@ -86,14 +86,14 @@ impl Client {
             .expect("what a proxy says");
     }
 
-    /// Whether a reply comes within that time.
+    /// Returns whether a reply comes within that time.
     pub fn replies_within(&self, time: Duration) -> bool {
         let socket = self.socket();
         set_socket_timeout(socket, Timeout::Recv, Some(time)).expect("what a proxy says");
         recv(socket, &mut [0; 1], RecvFlags::PEEK).is_ok()
     }
 
-    /// The next reply.
+    /// Returns the next reply.
     #[track_caller]
     pub fn reply(&self) -> Answer {
         assert!(self.replies_within(PATIENCE), "no reply comes");
@@ -145,7 +145,8 @@ impl Client {
         }
     }
 
-    /// The bytes of a blob that the client would verify, and what came through the second pipe.
+    /// Returns the bytes of a blob that the client would verify, and what came through the second
+    /// pipe.
     #[track_caller]
     pub fn raw_blob(&self, image: &Value, digest: &str) -> (Value, Vec<u8>, Vec<u8>) {
         let answer = self.call("GetRawBlob", json!([image, digest]));
@@ -203,7 +204,7 @@ impl Client {
         self.end()
     }
 
-    /// The same, and the client is of no more use.
+    /// Returns the same, and the client is of no more use.
     #[track_caller]
     pub fn end(&mut self) -> Run {
         self.ask(br#"{"method":"Shutdown"}"#);
@@ -221,7 +222,7 @@ impl Drop for Client {
 }
 
 impl Answer {
-    /// The value, if there is one.
+    /// Returns the value, if there is one.
     #[track_caller]
     pub fn value(&self) -> Value {
         assert_eq!(self.json["success"], true, "{}", self.json);
@@ -231,7 +232,7 @@ impl Answer {
         self.json["value"].clone()
     }
 
-    /// The code and the sentence of an error.
+    /// Returns the code and the sentence of an error.
     #[track_caller]
     pub fn error(&self) -> (&str, &str) {
         assert_eq!(self.json["success"], false, "{}", self.json);
@@ -241,7 +242,7 @@ impl Answer {
         (text("error_code"), text("error"))
     }
 
-    /// The number of the pipe.
+    /// Returns the number of the pipe.
     #[track_caller]
     pub fn number(&self) -> u64 {
         let number = self.json["pipeid"].as_u64().expect("what a proxy says");
@@ -249,7 +250,7 @@ impl Answer {
         number
     }
 
-    /// The end of the one pipe.
+    /// Returns the end of the one pipe.
     #[track_caller]
     pub fn pipe(&mut self) -> OwnedFd {
         assert_eq!(self.descriptors.len(), 1, "{}", self.json);

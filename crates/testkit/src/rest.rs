@@ -1,5 +1,5 @@
-//! When a server in process rests: nothing that clients asked for is in work, nor what is cleaned up
-//! after clients that went. Its folder can be read then.
+//! When a server in process rests: nothing that clients asked for is in work, nor what is cleaned
+//! up after clients that went. Its folder can be read then.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
@@ -67,7 +67,7 @@ pub struct Working(Arc<AtomicUsize>);
 pub struct Work(Arc<AtomicUsize>);
 
 impl Working {
-    /// One more, as long as the value lives.
+    /// Returns one more, as long as the value lives.
     #[must_use]
     pub fn begin(&self) -> Work {
         self.0.fetch_add(1, Ordering::SeqCst);

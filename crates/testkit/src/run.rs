@@ -59,7 +59,7 @@ pub fn run_with_input<S: AsRef<OsStr>>(
     }
 }
 
-/// The installed original, if there is one.
+/// Returns the installed original, if there is one.
 #[must_use]
 pub fn original() -> Option<PathBuf> {
     installed("skopeo")
@@ -68,7 +68,7 @@ pub fn original() -> Option<PathBuf> {
 /// The programs that the test command installs, each with its Debian package.
 const PEERS: &str = include_str!("../../../xtask/peers.txt");
 
-/// A program where distributions install programs.
+/// Returns a program where distributions install programs.
 ///
 /// # Panics
 /// If the test command does not install it: its test would be skipped where nobody looks.
@@ -92,7 +92,8 @@ macro_rules! skip {
     }};
 }
 
-/// Ends a test that this machine does not allow, whatever is installed on it: loudly, and in CI too.
+/// Ends a test that this machine does not allow, whatever is installed on it: loudly, and in CI
+/// too.
 #[macro_export]
 macro_rules! cannot {
     ($($why:tt)*) => {{
@@ -101,14 +102,14 @@ macro_rules! cannot {
     }};
 }
 
-/// Whether skipping is a failure.
+/// Returns whether skipping is a failure.
 #[must_use]
 pub fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
 impl Run {
-    /// The run, if it ended well.
+    /// Returns the run, if it ended well.
     ///
     /// # Panics
     /// With all that it said, if it did not.
@@ -118,7 +119,7 @@ impl Run {
         self
     }
 
-    /// The run, if it ended with this code.
+    /// Returns the run, if it ended with this code.
     ///
     /// # Panics
     /// With all that it said, if it did not.
@@ -128,7 +129,7 @@ impl Run {
         self
     }
 
-    /// Its standard output as JSON.
+    /// Returns its standard output as JSON.
     ///
     /// # Panics
     /// If it is none.
@@ -138,8 +139,8 @@ impl Run {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"))
     }
 
-    /// The same with everything that changes from run to run replaced: the home's paths, ports of
-    /// loopback, digests (numbered in order of appearance), times and durations.
+    /// Returns the same with everything that changes from run to run replaced: the home's paths,
+    /// ports of loopback, digests (numbered in order of appearance), times and durations.
     #[must_use]
     pub fn normalised(&self, home: &Home) -> Self {
         let mut digests = Vec::new();

@@ -134,7 +134,7 @@ impl Slurm {
         Ok(())
     }
 
-    /// The file that all its programs find it by, in `SLURM_CONF`.
+    /// Returns the file that all its programs find it by, in `SLURM_CONF`.
     #[must_use]
     pub fn configuration(&self) -> PathBuf {
         self.folder.path().join("slurm.conf")

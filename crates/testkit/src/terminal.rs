@@ -75,15 +75,15 @@ impl Terminal {
         Self { ours, child, screen, reader: Some(reader) }
     }
 
-    /// The program.
+    /// Returns the program.
     #[must_use]
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    /// Gives the terminal another width. Where it becomes narrower, a program that does not know yet
-    /// writes rows that are too long, and nothing here lays them out anew: so it may shorten them
-    /// first.
+    /// Gives the terminal another width. Where it becomes narrower, a program that does not know
+    /// yet writes rows that are too long, and nothing here lays them out anew: so it may shorten
+    /// them first.
     pub fn resize(&self, columns: u16) {
         let (_, before) = lock(&self.screen).parser.screen().size();
         if columns >= before.get() {
@@ -109,7 +109,8 @@ impl Terminal {
         (&self.ours).write_all(text.as_bytes()).expect("a terminal that is read");
     }
 
-    /// The rows of the screen down to the last that is not empty, without blanks at their ends.
+    /// Returns the rows of the screen down to the last that is not empty, without blanks at their
+    /// ends.
     #[must_use]
     pub fn rows(&self) -> Vec<String> {
         lock(&self.screen)

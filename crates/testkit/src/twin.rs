@@ -37,15 +37,15 @@ pub struct Both {
 }
 
 impl Twin {
-    /// The installed original beside the program `ours`; `None` if the original is not installed.
-    /// Use it with [`skip!`](crate::skip).
+    /// Returns the installed original beside the program `ours`; `None` if the original is not
+    /// installed. Use it with [`skip!`](crate::skip).
     #[must_use]
     pub fn new(ours: impl Into<PathBuf>) -> Option<Self> {
         let original = Side { program: original()?, home: Home::new() };
         Some(Self { original, ours: Side { program: ours.into(), home: Home::new() } })
     }
 
-    /// The original's side.
+    /// Returns the original's side.
     #[must_use]
     pub fn original(&self) -> &Side {
         &self.original
@@ -122,8 +122,8 @@ impl Both {
     }
 }
 
-/// All files and links below a folder with what is in them, and the empty folders; our lock files
-/// do not count.
+/// Returns all files and links below a folder with what is in them, and the empty folders; our lock
+/// files do not count.
 ///
 /// # Panics
 /// If it cannot be read.
@@ -155,9 +155,9 @@ pub fn tree(folder: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// The same with what is not defined by an image replaced, wherever it is named: a packed blob is
-/// the tar in it, a schema 1 manifest what is signed in it, and files that name such files have
-/// digests of what they then are. What 1.9.3, which distributions have, writes into layouts
+/// Returns the same with what is not defined by an image replaced, wherever it is named: a packed
+/// blob is the tar in it, a schema 1 manifest what is signed in it, and files that name such files
+/// have digests of what they then are. What 1.9.3, which distributions have, writes into layouts
 /// otherwise than 1.22, which we follow, is made the same.
 ///
 /// # Panics
@@ -243,7 +243,7 @@ fn unpacked(bytes: &[u8]) -> Option<(&'static str, Vec<u8>)> {
     }
 }
 
-/// What two trees do not have in common, a line each.
+/// Returns what two trees do not have in common, a line each.
 #[must_use]
 pub fn differences(a: &BTreeMap<String, String>, b: &BTreeMap<String, String>) -> Vec<String> {
     let names: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();

@@ -9,20 +9,21 @@ use crate::{Error, How, Partial, Probe, Referrer, Role, Wish};
 /// The writing side of one image. Nothing is promised to exist before `commit`.
 #[async_trait]
 pub trait Destination: Probe {
-    /// Prepares the place: folders are made, locks waited for. Called once it is known that something
-    /// has to be written and before anything is; until then nothing may be changed.
+    /// Prepares the destination: folders are made, locks waited for. Called once it is known that
+    /// something has to be written and before anything is; until then nothing may be changed.
     async fn begin(&self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// The blob, if it is here already or can be had without its bytes (mounting, an equivalent
-    /// layer, a link to a file).
+    /// Returns the blob, if it is here already or can be had without its bytes (mounting, an
+    /// equivalent layer, a link to a file).
     async fn reuse(&self, _wish: &Wish<'_>) -> Result<Option<Stored>, Error> {
         Ok(None)
     }
 
-    /// The first bytes of a blob, if an earlier copy that ended too soon has left them here. What
-    /// is then put may be the blob [behind them](skopeo_blob::Unverified::after), or all of it.
+    /// Returns the first bytes of a blob, if an earlier copy that ended too soon has left them
+    /// here. What is then put may be the blob [behind them](skopeo_blob::Unverified::after), or all
+    /// of it.
     async fn partial(&self, _blob: &Descriptor) -> Result<Option<Partial>, Error> {
         Ok(None)
     }
@@ -41,7 +42,7 @@ pub trait Destination: Probe {
     async fn put_signatures(&self, signatures: &[Signature], which: &Which) -> Result<(), Error>;
 
     /// Writes the manifest of a referrer, byte for byte, so that it is found by who asks for what
-    /// hangs on `subject`. All that it names has been put; its subject may be put later.
+    /// refers to `subject`. All that it names has been put; its subject may be put later.
     async fn put_referrer(
         &self,
         _subject: &Digest,
@@ -55,7 +56,7 @@ pub trait Destination: Probe {
         .into())
     }
 
-    /// Remembers the list from which the image was chosen that is about to be committed.
+    /// Remembers the index from which the image was chosen that is about to be committed.
     fn set_origin(&self, _list: &RawManifest) {}
 
     /// Gives the name to `top`, which has been put.

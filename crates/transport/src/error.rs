@@ -14,16 +14,18 @@ use crate::collection::CollectionError;
 use crate::dir::DirError;
 use crate::docker_tar::{DockerTarError, SavedError};
 use crate::invalid_file::InvalidFile;
-use crate::layout::{BucketError, LayoutError};
+use crate::layout::{BucketError, LayoutError, LayoutNameError};
 use crate::name::NameError;
-use crate::registry::{DeletionError, DockerError};
+use crate::paths::PathError;
+use crate::registry::{DeletionError, DockerError, DockerNameError};
 use crate::signature_error::SignaturesError;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StorageNameError};
 use crate::synthetic::SyntheticError;
 use crate::tar::ArchiveError;
 
 /// An error of a transport: what several of them have in common, or an error of one of them.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file could not be read, written or moved; the text names it.
     #[error(transparent)]
@@ -298,6 +300,19 @@ impl From<skopeo_objects::Error> for Error {
         BucketError::from(error).into()
     }
 }
+
+/// An error of a kind of names is one of names.
+macro_rules! from_name_errors {
+    ($($kind:ty),*) => {$(
+        impl From<$kind> for Error {
+            fn from(error: $kind) -> Self {
+                Self::Name(error.into())
+            }
+        }
+    )*};
+}
+
+from_name_errors!(PathError, DockerNameError, LayoutNameError, StorageNameError);
 
 impl From<SavedError> for Error {
     fn from(error: SavedError) -> Self {

@@ -6,6 +6,7 @@ use skopeo_image::{Classify, ErrorClass};
 
 /// What is wrong with a file that was to be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidFile {
     /// A file is longer than anything of its kind should be.
     #[error("reading {}: {size} bytes, more than the limit of {limit}", path.display())]

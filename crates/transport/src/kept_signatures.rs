@@ -7,14 +7,14 @@ use skopeo_image::SignatureKind;
 pub enum KeptSignatures {
     /// All forms.
     All,
-    /// Bundles only, which hang on the image as its referrers do.
+    /// Bundles only, which are referrers of the image.
     Bundles(&'static str),
     /// None.
     Nothing(&'static str),
 }
 
 impl KeptSignatures {
-    /// Whether a signature of that form can be stored.
+    /// Returns an error if a signature of that form cannot be stored.
     ///
     /// # Errors
     /// The sentence to show, if not.
@@ -35,7 +35,7 @@ impl KeptSignatures {
         }
     }
 
-    /// Whether two places keep the same forms.
+    /// Returns whether two places keep the same forms.
     #[must_use]
     pub fn is_like(self, other: Self) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)

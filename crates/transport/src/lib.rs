@@ -1,4 +1,4 @@
-//! Where images live: names, and the two doors to what they name.
+//! Where images are: names, and the sources and destinations that they name.
 //!
 //! Knows the formats in which images lie in folders and registries. Must not know commands or
 //! policies. [`ImageName`] is a value; [`open`] and [`create`] turn it into a [`Source`] or a
@@ -54,54 +54,64 @@ mod kept_signatures;
 mod layout;
 mod manifest;
 mod name;
-mod opened;
+mod named;
 mod options;
 mod partial;
+mod paths;
 mod probe;
 mod proof;
+mod read_cache;
 mod referrer;
 mod registry;
 mod signature_error;
 mod signature_file;
 mod source;
+mod source_index;
 #[cfg_attr(not(all(feature = "storage", target_os = "linux")), path = "storage/absent.rs")]
 mod storage;
 mod synthetic;
 mod table;
 mod tar;
+mod temporary;
+mod writer;
 
 use skopeo_image::Digest;
 
-pub use atomic::{AtomicError, AtomicName};
+pub use atomic::{AtomicError, AtomicName, AtomicNameError};
 pub use bundles::bundles;
 pub use collection::{
     Collection, CollectionError, CollectionKind, Held, base, collection, held, join,
 };
 pub use destination::{Destination, PutManifestError, Stored};
 pub use dir::{DirError, DirName};
-pub use docker_tar::{DaemonError, DaemonName, DockerArchiveName, DockerTarError, SavedError};
+pub use docker_tar::{
+    DaemonError, DaemonName, DaemonNameError, DockerArchiveName, DockerArchiveNameError,
+    DockerTarError, SavedError,
+};
 pub use error::{Error, classified, is_transient};
 pub use invalid_file::InvalidFile;
 pub use kept_signatures::KeptSignatures;
-pub use layout::{ArchiveName, BucketError, BucketName, LayoutError, LayoutName};
+pub use layout::{ArchiveName, BucketError, BucketName, LayoutError, LayoutName, LayoutNameError};
 pub use name::{ImageName, NameError};
-pub use opened::Opened;
 pub use options::{
     DaemonOptions, DirOptions, DockerArchiveOptions, LayoutOptions, Options, Overwrite,
     RegistryOptions, StorageOptions,
 };
 pub use partial::Partial;
+pub use paths::PathError;
 pub use probe::{Accepts, How, LayerForm, Probe, Role, Wish};
-pub use referrer::{CosignTag, Found, Referrer, ReferrerSearch};
+pub use read_cache::ReadCache;
+pub use referrer::{CosignTag, FoundBy, Referrer, ReferrerSearch};
 pub use registry::{
-    Connections, DeletionError, DockerError, DockerName, KnownBlob, KnownTag, Ledger, OpenUpload,
-    Untagged,
+    Connections, DeletionError, DockerError, DockerName, DockerNameError, KnownBlob, KnownTag,
+    Ledger, OpenUpload, Untagged,
 };
 pub use signature_error::{MalformedSignature, SignaturesError};
 pub use skopeo_registry::Credentials;
 pub use source::{Head, Source};
+pub use source_index::SourceIndexError;
 pub use storage::{StorageError, StorageName, StorageNameError};
-pub use synthetic::{SifError, SifName, SyntheticError, TarballName};
+pub use synthetic::{SifError, SifName, SyntheticError, TarballName, TarballNameError};
 pub use table::{TRANSPORTS, Transport, find, offered};
 
 pub use skopeo_archive::squashfs::Error as SquashfsError;
@@ -111,7 +121,7 @@ pub use tar::ArchiveError;
 /// Opens an image for reading.
 ///
 /// # Errors
-/// If the place cannot be read or is none of its kind. Whether the image is there may show only
+/// If the source cannot be read or is not of its kind. Whether the image is there may show only
 /// when its manifest is asked for.
 pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>, Error> {
     Ok(match name {
@@ -131,7 +141,7 @@ pub async fn open(name: &ImageName, options: &Options) -> Result<Box<dyn Source>
     })
 }
 
-/// Opens a place for an image to be written.
+/// Opens a destination for an image.
 ///
 /// # Errors
 /// If nothing can be written there, or what is there is not ours to overwrite.
@@ -152,8 +162,8 @@ pub async fn create(name: &ImageName, options: &Options) -> Result<Box<dyn Desti
     })
 }
 
-/// Opens a place for an image, to find out what writing to it would take: nothing is made there,
-/// and nothing can be written.
+/// Opens the destination of an image, to find out what writing to it would take: nothing is made
+/// there, and nothing can be written.
 ///
 /// # Errors
 /// If nothing could be written there. What only writing shows is no error here.
@@ -220,7 +230,7 @@ pub async fn tags(name: &ImageName, options: &Options) -> Result<Vec<String>, Er
     }
 }
 
-/// The repositories of a registry, by its host, in its own order.
+/// Returns the repositories of a registry, by its host, in its own order.
 ///
 /// # Errors
 /// If the registry does not tell them; many do not.
@@ -243,7 +253,7 @@ pub async fn valid_tags(
     }
 }
 
-/// The digest that a name leads to at its own registry, whatever mirrors there are.
+/// Returns the digest that a name leads to at its own registry, whatever mirrors there are.
 ///
 /// # Errors
 /// If it is not there, or the transport has no such thing.
@@ -256,8 +266,8 @@ pub async fn resolve(name: &ImageName, options: &Options) -> Result<Digest, Erro
     }
 }
 
-/// The digest that a name leads to, and the other tags of the same repository that lead to it; no
-/// tags where there are more than `at_most` to ask about.
+/// Returns the digest that a name leads to, and the other tags of the same repository that lead to
+/// it; no tags where there are more than `at_most` to ask about.
 ///
 /// # Errors
 /// If it is not there, or the transport has no such thing.
@@ -307,15 +317,15 @@ pub async fn retag(name: &ImageName, options: &Options, digest: &Digest) -> Resu
     }
 }
 
-/// Whether a place of many images, or what stands behind the colon of an image's name, is meant to
-/// be in a bucket of an object store.
+/// Returns whether a place of many images, or what stands behind the colon of an image's name, is
+/// meant to be in a bucket of an object store.
 #[must_use]
 pub fn is_bucket(place: &str) -> bool {
     layout::bucket::is_meant(place)
 }
 
-/// Opens a place in a bucket for who serves the layout there, with the settings and credentials
-/// that images in it are read with.
+/// Opens a bucket for who serves the layout there, with the settings and credentials that images
+/// in it are read with.
 ///
 /// # Errors
 /// If it names no such place, or what is said about the store cannot be.
@@ -324,12 +334,12 @@ pub async fn bucket_store(place: &str, options: &Options) -> Result<skopeo_objec
     layout::bucket::store(place, options).await
 }
 
-/// The place of a layout, or an archive, and what an image is called there: parted by the first
-/// colon that does not belong to the place.
+/// Returns the path of a layout, or an archive, and what an image is called there: parted by the
+/// first colon that does not belong to the path.
 #[must_use]
 pub fn split_layout(details: &str) -> Option<(&str, &str)> {
     if !is_bucket(details) {
-        let (place, label) = name::split_path(details);
+        let (place, label) = paths::split_path(details);
         return Some((place, label?));
     }
     let from = details.find("://")?.saturating_add(3);

@@ -11,10 +11,11 @@ use skopeo_config::Config;
 use skopeo_image::{Platform, Reference, Secret, wanted_platforms};
 use skopeo_registry::{Credentials, PaceOptions};
 
-use crate::{Connections, Opened};
+use crate::{Connections, ReadCache};
 
 /// The options of one side of a copy.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Options {
     /// Of `docker:`.
     pub registry: RegistryOptions,
@@ -33,7 +34,7 @@ pub struct Options {
     /// The connections of the process.
     pub connections: Arc<Connections>,
     /// What images have been read from with these.
-    pub opened: Arc<Opened>,
+    pub read_cache: Arc<ReadCache>,
     /// Where big temporary files go.
     pub tmpdir: PathBuf,
     /// How much may come out of an archive, or of a layer in one, that has to be unpacked.
@@ -41,7 +42,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Options under which everything is as the configuration says.
+    /// Returns options under which everything is as the configuration says.
     #[must_use]
     pub fn new(config: Arc<Config>, connections: Arc<Connections>) -> Self {
         Self {
@@ -53,7 +54,7 @@ impl Options {
             storage: StorageOptions::default(),
             tmpdir: config.tmpdir().to_owned(),
             max_unpacked: MaxUnpacked::default(),
-            opened: Arc::default(),
+            read_cache: Arc::default(),
             config,
             connections,
         }
@@ -67,6 +68,7 @@ impl Options {
 
 /// Options of registries.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct RegistryOptions {
     /// The only file that credentials are looked up in.
     pub authfile: Option<PathBuf>,
@@ -101,6 +103,7 @@ pub struct RegistryOptions {
 
 /// Options of layouts.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct LayoutOptions {
     /// Where blobs lie instead of in the layout's own `blobs` folder.
     pub shared_blob_dir: Option<PathBuf>,
@@ -110,6 +113,7 @@ pub struct LayoutOptions {
 
 /// Options of `docker-archive:` destinations.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct DockerArchiveOptions {
     /// Tags that the image gets beside the one in its name.
     pub additional_tags: Vec<Reference>,
@@ -119,6 +123,7 @@ pub struct DockerArchiveOptions {
 
 /// Options of `docker-daemon:`.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct DaemonOptions {
     /// Where the daemon is, such as `unix:///run/docker.sock`; otherwise `$DOCKER_HOST` says so.
     pub host: Option<String>,
@@ -126,8 +131,10 @@ pub struct DaemonOptions {
 
 /// Options of `containers-storage:`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct StorageOptions {
-    /// The platforms that serve, best first: of several images that came by one list, which is meant.
+    /// The platforms that serve, best first: of several images that came by one list, which is
+    /// meant.
     pub platforms: Vec<Platform>,
 }
 
@@ -139,6 +146,7 @@ impl Default for StorageOptions {
 
 /// Options of `dir:` destinations. To compress and to decompress at once is refused.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct DirOptions {
     /// Plain tars become gzip.
     pub compress: bool,
@@ -161,7 +169,7 @@ pub enum Overwrite {
 }
 
 impl Overwrite {
-    /// The value that the flag calls so.
+    /// Returns the value that the flag calls so.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {

@@ -1,8 +1,8 @@
 //! Blobs of which a part has come, kept for the next copy.
 //!
 //! A large blob is written to a file that has its digest in its name. What a copy leaves there when
-//! it ends too early is the beginning of the blob, or nothing at all: nobody has verified it, so the
-//! next copy hashes it with what follows.
+//! it ends too early is the beginning of the blob, or nothing at all: nobody has verified it, so
+//! the next copy hashes it with what follows.
 
 use std::fmt;
 use std::io::{self, Seek, SeekFrom, Write};

@@ -20,8 +20,8 @@ pub trait Probe: Send + Sync {
     /// Returns what a plan must know.
     fn accepts(&self) -> &Accepts;
 
-    /// Returns the digest that is under the name now, if all that belongs to it is there too. `None`
-    /// where that is not cheap to know, or where writing begins with emptying the place.
+    /// Returns the digest that is under the name now, if all that belongs to it is there too.
+    /// `None` where that is not cheap to know, or where writing begins with emptying the place.
     async fn present(&self) -> Result<Option<Digest>, Error> {
         Ok(None)
     }
@@ -33,14 +33,15 @@ pub trait Probe: Send + Sync {
         Ok(None)
     }
 
-    /// Returns how the blob would come to be here if its bytes were not sent. `None` where they have
-    /// to be, or where that is not cheap to know.
+    /// Returns how the blob would come to be here if its bytes were not sent. `None` where they
+    /// have to be, or where that is not cheap to know.
     async fn holds(&self, _wish: &Wish<'_>) -> Result<Option<How>, Error> {
         Ok(None)
     }
 
-    /// Returns where its blobs lie together with those of other images: what one of them has brought
-    /// there, [`reuse`](crate::Destination::reuse) finds for all. `None` where each image is alone.
+    /// Returns where its blobs lie together with those of other images: what one of them has
+    /// brought there, [`reuse`](crate::Destination::reuse) finds for all. `None` where each image
+    /// is alone.
     fn pool(&self) -> Option<String> {
         None
     }
@@ -50,8 +51,8 @@ pub trait Probe: Send + Sync {
         true
     }
 
-    /// Returns the part of the pool in which a blob that is there needs nothing more to be had: of a
-    /// registry, the repository.
+    /// Returns the part of the pool in which a blob that is there needs nothing more to be had: of
+    /// a registry, the repository.
     fn room(&self) -> Option<String> {
         self.pool()
     }
@@ -61,8 +62,8 @@ pub trait Probe: Send + Sync {
         false
     }
 
-    /// Returns an error if a signature of that form cannot be stored, as far as that is known before
-    /// anything is written.
+    /// Returns an error if a signature of that form cannot be stored, as far as that is known
+    /// before anything is written.
     ///
     /// # Errors
     /// Why not.

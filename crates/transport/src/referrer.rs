@@ -1,4 +1,4 @@
-//! What hangs on an image: signatures, attestations, lists of parts, whatever refers to it.
+//! The referrers of an image: signatures, attestations, lists of parts, whatever refers to it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,7 +8,7 @@ use skopeo_image::{Descriptor, Digest, Links, RawManifest};
 
 use crate::Error;
 
-/// Something that hangs on a manifest, as its place lists it.
+/// A manifest that refers to another one, as the source lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referrer {
     /// Its manifest.
@@ -16,21 +16,21 @@ pub struct Referrer {
     /// What kind of artifact it is; empty where the list does not say.
     pub artifact_type: String,
     /// Where it was found.
-    pub found: Found,
+    pub found: FoundBy,
 }
 
-/// Where something that hangs on a manifest was found.
+/// Where a referrer was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundBy {
     /// The registry lists it.
     Api,
-    /// It is in the list, or for who just glances is the list, under the tag that stands in for a
+    /// It is in the index, or for who just glances is the index, under the tag that stands in for a
     /// registry's API: `sha256-HEX`.
     FallbackTag,
     /// It is under a tag that cosign makes of the digest.
     CosignTag(CosignTag),
-    /// It is in the layout: in a list under the name that would be the fall-back tag, or it says
-    /// itself what it hangs on.
+    /// It is in the layout: in an index under the name that would be the fall-back tag, or it says
+    /// its subject itself.
     Layout,
 }
 
@@ -59,19 +59,19 @@ pub enum ReferrerSearch {
 
 impl Referrer {
     /// One that is in a list.
-    pub(crate) fn listed(descriptor: OciDescriptor, found: Found) -> Self {
+    pub(crate) fn listed(descriptor: OciDescriptor, found: FoundBy) -> Self {
         let OciDescriptor { blob, artifact_type, .. } = descriptor;
         Self { blob, artifact_type, found }
     }
 
     /// One that is under a tag, of whatever kind.
-    pub(crate) fn tagged(blob: Descriptor, found: Found) -> Self {
+    pub(crate) fn tagged(blob: Descriptor, found: FoundBy) -> Self {
         Self { blob, artifact_type: String::new(), found }
     }
 }
 
-impl Found {
-    /// The tag that leads to it, for what has one of its own.
+impl FoundBy {
+    /// Returns the tag that leads to it, for what has one of its own.
     #[must_use]
     pub fn tag(self, subject: &Digest) -> Option<String> {
         match self {
@@ -85,7 +85,7 @@ impl CosignTag {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Signatures, Self::Attestations, Self::Sboms];
 
-    /// What stands at its end.
+    /// Returns what stands at its end.
     #[must_use]
     pub fn suffix(self) -> &'static str {
         match self {
@@ -95,7 +95,7 @@ impl CosignTag {
         }
     }
 
-    /// The tag for the image of that digest.
+    /// Returns the tag for the image of that digest.
     #[must_use]
     pub fn of(self, subject: &Digest) -> String {
         format!("{}-{}{}", subject.algorithm(), subject.hex(), self.suffix())
@@ -121,7 +121,7 @@ pub(crate) fn replaces(new: &Links, there: &RawManifest, tag: &str) -> Result<bo
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for FoundBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Api => "api",

@@ -8,6 +8,7 @@ use skopeo_registry::Error as RegistryError;
 
 /// What can go wrong with the signatures of an image, wherever they are kept.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SignaturesError {
     /// Signatures for a place that has none.
     #[error("{0}")]
@@ -111,6 +112,7 @@ impl Classify for SignaturesError {
 
 /// Why some bytes are no signature.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MalformedSignature {
     /// No bytes at all.
     #[error("empty signature blob")]

@@ -63,8 +63,8 @@ struct Sigstore {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-/// The bytes of a file that holds `signature`: an OpenPGP message as it is; anything newer as a zero
-/// byte, the name of its kind, a newline and its data.
+/// The bytes of a file that holds `signature`: an OpenPGP message as it is; anything newer as a
+/// zero byte, the name of its kind, a newline and its data.
 pub(crate) fn encode(signature: &Signature) -> Result<Vec<u8>, MalformedSignature> {
     match signature {
         Signature::Simple(blob) => Ok(blob.to_vec()),

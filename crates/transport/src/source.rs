@@ -11,23 +11,24 @@ use crate::{Error, ImageName, Referrer, ReferrerSearch};
 /// The reading side of one image.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// The name the user gave. Trust is decided about this, never about what the image claims.
+    /// Returns the name the user gave. Trust is decided about this, never about what the image
+    /// claims.
     fn name(&self) -> &ImageName;
 
-    /// What the name leads to, where it can be had without the manifest itself
-    /// (a HEAD request). `None` says nothing; a missing image is an error.
+    /// Returns what the name leads to, where it can be had without the manifest itself (a HEAD
+    /// request). `None` says nothing; a missing image is an error.
     async fn head(&self) -> Result<Option<Head>, Error> {
         Ok(None)
     }
 
-    /// The manifest. What was asked for by digest has been compared with it.
+    /// Returns the manifest. What was asked for by digest has been compared with it.
     async fn manifest(&self, which: &Which) -> Result<RawManifest, Error>;
 
-    /// The bytes of a blob that some manifest of this image names.
+    /// Returns the bytes of a blob that some manifest of this image names.
     async fn blob(&self, blob: &Descriptor) -> Result<Unverified, Error>;
 
-    /// The bytes of a blob from `offset` on, which is less than its size, where it can be read from
-    /// there; `None` where it cannot, or is not worth it.
+    /// Returns the bytes of a blob from `offset` on, which is less than its size, where it can be
+    /// read from there; `None` where it cannot, or is not worth it.
     async fn blob_from(
         &self,
         _blob: &Descriptor,
@@ -36,8 +37,9 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// The layers of an image as they can be read here, one for each that its manifest names; `None`
-    /// where these are there as they are. Some places keep what was in layers, not the blobs.
+    /// Returns the layers of an image as they can be read here, one for each that its manifest
+    /// names; `None` where these are there as they are. Some places keep what was in layers, not
+    /// the blobs.
     async fn layers(
         &self,
         _manifest: &RawManifest,
@@ -46,13 +48,13 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// The signatures stored beside the manifest.
+    /// Returns the signatures stored beside the manifest.
     async fn signatures(&self, _which: &Which) -> Result<Vec<Signature>, Error> {
         Ok(Vec::new())
     }
 
-    /// What hangs on the manifest of that digest; `None` where nothing ever hangs on an image. All
-    /// of it is only claimed: who reads a manifest that is named here looks what it is about.
+    /// Returns the referrers of the manifest of that digest; `None` where no image has referrers.
+    /// All of it is only claimed: who reads a manifest that is named here looks what it is about.
     async fn referrers(
         &self,
         _subject: &Digest,
@@ -61,12 +63,12 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Whether what is asked of it goes over the network, one request each.
+    /// Returns whether what is asked of it goes over the network, one request each.
     fn is_remote(&self) -> bool {
         false
     }
 
-    /// How many blobs are worth reading at once.
+    /// Returns how many blobs are worth reading at once.
     fn concurrency(&self) -> NonZeroUsize {
         NonZeroUsize::MIN
     }
@@ -82,7 +84,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Whether it is known to be one image, and no list of images.
+    /// Returns whether it is known to be one image, and no list of images.
     #[must_use]
     pub fn is_single(&self) -> bool {
         let single = [MediaType::OCI_MANIFEST, MediaType::DOCKER_MANIFEST];

@@ -4,10 +4,13 @@ use crate::atomic::AtomicName;
 use crate::dir::DirName;
 use crate::docker_tar::{DaemonName, DockerArchiveName};
 use crate::layout::{ArchiveName, BucketName, LayoutName, bucket};
-use crate::name::{ImageName, Parse};
+use crate::name::{ImageName, NameError};
 use crate::registry::DockerName;
-use crate::storage;
+use crate::storage::{self, StorageName};
 use crate::synthetic::{SifName, TarballName};
+
+/// Parses what stands behind the colon.
+type Parse = fn(&str) -> Result<ImageName, NameError>;
 
 /// What is known of a transport without opening anything.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +39,7 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Whether this program has it.
+    /// Returns whether this program has it.
     #[must_use]
     pub fn is_built(&self) -> bool {
         self.parse.is_some()
@@ -64,7 +67,7 @@ pub static TRANSPORTS: [Transport; 11] = [
         offered: false,
         reads: true,
         writes: true,
-        parse: Some(|details| AtomicName::parse(details).map(ImageName::Atomic)),
+        parse: Some(|details| Ok(ImageName::Atomic(AtomicName::parse(details)?))),
         ..Transport::unbuilt("atomic", "HOST[:PORT]/NAMESPACE/STREAM:TAG")
     },
     Transport {
@@ -72,14 +75,14 @@ pub static TRANSPORTS: [Transport; 11] = [
         writes: true,
         deletes: true,
         wants_root: true,
-        parse: storage::PARSE,
+        parse: if storage::IS_BUILT { Some(parse_storage) } else { None },
         instead: storage::INSTEAD,
         ..Transport::unbuilt("containers-storage", "[STORE]{REFERENCE | @ID}")
     },
     Transport {
         reads: true,
         writes: true,
-        parse: Some(|details| DirName::parse(details).map(ImageName::Dir)),
+        parse: Some(|details| Ok(ImageName::Dir(DirName::parse(details)?))),
         ..Transport::unbuilt("dir", "PATH")
     },
     Transport {
@@ -87,20 +90,20 @@ pub static TRANSPORTS: [Transport; 11] = [
         writes: true,
         deletes: true,
         lists_tags: true,
-        parse: Some(|details| DockerName::parse(details).map(ImageName::Docker)),
+        parse: Some(|details| Ok(ImageName::Docker(DockerName::parse(details)?))),
         ..Transport::unbuilt("docker", "//REFERENCE")
     },
     Transport {
         reads: true,
         writes: true,
         lists_tags: true,
-        parse: Some(|details| DockerArchiveName::parse(details).map(ImageName::DockerArchive)),
+        parse: Some(|details| Ok(ImageName::DockerArchive(DockerArchiveName::parse(details)?))),
         ..Transport::unbuilt("docker-archive", "PATH[:REFERENCE | :@INDEX]")
     },
     Transport {
         reads: true,
         writes: true,
-        parse: Some(|details| DaemonName::parse(details).map(ImageName::DockerDaemon)),
+        parse: Some(|details| Ok(ImageName::DockerDaemon(DaemonName::parse(details)?))),
         ..Transport::unbuilt("docker-daemon", "{REFERENCE | sha256:ID}")
     },
     Transport {
@@ -110,9 +113,9 @@ pub static TRANSPORTS: [Transport; 11] = [
         lists_tags: true,
         parse: Some(|details| {
             if bucket::is_meant(details) {
-                BucketName::parse(details).map(ImageName::Bucket)
+                Ok(ImageName::Bucket(BucketName::parse(details)?))
             } else {
-                LayoutName::parse(details).map(ImageName::Oci)
+                Ok(ImageName::Oci(LayoutName::parse(details)?))
             }
         }),
         ..Transport::unbuilt("oci", "{PATH | BUCKET_URL}[:REFERENCE | :@INDEX]")
@@ -121,7 +124,7 @@ pub static TRANSPORTS: [Transport; 11] = [
         reads: true,
         writes: true,
         lists_tags: true,
-        parse: Some(|details| ArchiveName::parse(details).map(ImageName::OciArchive)),
+        parse: Some(|details| Ok(ImageName::OciArchive(ArchiveName::parse(details)?))),
         ..Transport::unbuilt("oci-archive", "PATH[:REFERENCE | :@INDEX]")
     },
     Transport {
@@ -133,22 +136,46 @@ pub static TRANSPORTS: [Transport; 11] = [
     },
     Transport {
         reads: true,
-        parse: Some(|details| SifName::parse(details).map(ImageName::Sif)),
+        parse: Some(|details| Ok(ImageName::Sif(SifName::parse(details)?))),
         ..Transport::unbuilt("sif", "PATH")
     },
     Transport {
         reads: true,
-        parse: Some(|details| TarballName::parse(details).map(ImageName::Tarball)),
+        parse: Some(|details| Ok(ImageName::Tarball(TarballName::parse(details)?))),
         ..Transport::unbuilt("tarball", "{FILE | -}[:FILE...]")
     },
 ];
 
-/// The transports that help and completion offer, by name.
+fn parse_storage(details: &str) -> Result<ImageName, NameError> {
+    Ok(ImageName::Storage(StorageName::parse(details)?))
+}
+
+impl ImageName {
+    /// Parses `transport:details`. Names of places in the file system are resolved to absolute
+    /// paths without links here, so their parent folder must exist.
+    ///
+    /// # Errors
+    /// In the original's words, without the name they are about where it does not say it either.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let (transport, details) =
+            text.split_once(':').ok_or_else(|| NameError::NoTransport(text.to_owned()))?;
+        let entry = find(transport).ok_or_else(|| NameError::UnknownTransport {
+            name: text.to_owned(),
+            transport: transport.to_owned(),
+        })?;
+        let parse = entry
+            .parse
+            .ok_or(NameError::NotBuilt { transport: entry.name, instead: entry.instead })?;
+        parse(details)
+    }
+}
+
+/// Returns the transports that help and completion offer, by name.
 pub fn offered() -> impl Iterator<Item = &'static Transport> {
     TRANSPORTS.iter().filter(|transport| transport.offered && transport.is_built())
 }
 
-/// The transport of that name, built or not.
+/// Returns the transport of that name, built or not.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Transport> {
     TRANSPORTS.iter().find(|transport| transport.name == name)

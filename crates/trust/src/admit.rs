@@ -3,7 +3,8 @@
 use skopeo_image::{PolicyScope, RawManifest, Signature, is_bundle_type};
 use tracing::debug;
 
-use crate::policy::{Bundles, Requirement, Section};
+use crate::policy::Section;
+use crate::requirement::{Bundles, Requirement};
 use crate::sigstore::{self, Attached};
 use crate::{MAX_SIGNATURES, Policy, Rejected, SignatureError};
 
@@ -16,13 +17,13 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// The manifest.
+    /// Returns the manifest.
     #[must_use]
     pub fn manifest(&self) -> &RawManifest {
         &self.manifest
     }
 
-    /// The manifest, taken out.
+    /// Returns the manifest, taken out.
     #[must_use]
     pub fn into_manifest(self) -> RawManifest {
         self.manifest
@@ -132,21 +133,23 @@ impl Policy {
                         Signature::Sigstore { mime_type, payload, annotations }
                             if mime_type == sigstore::PAYLOAD_TYPE =>
                         {
-                            found.push(Found::Attached(Attached { payload, annotations }));
+                            found.push(Candidate::Attached(Attached { payload, annotations }));
                         }
                         Signature::Sigstore { mime_type, payload, .. }
                             if is_bundle_type(mime_type)
                                 && let Some(bundles) = &requirement.bundles =>
                         {
-                            found.push(Found::Bundle(bundles, payload));
+                            found.push(Candidate::Bundle(bundles, payload));
                         }
                         Signature::Sigstore { .. } => attachments = attachments.saturating_add(1),
                         Signature::Simple(_) => others = others.saturating_add(1),
                     }
                 }
                 let judge = |it| match it {
-                    Found::Attached(it) => self.judge_sigstore(requirement, scope, manifest, it),
-                    Found::Bundle(rule, it) => {
+                    Candidate::Attached(it) => {
+                        self.judge_sigstore(requirement, scope, manifest, it)
+                    }
+                    Candidate::Bundle(rule, it) => {
                         self.judge_bundle(requirement, rule, scope, manifest, it)
                     }
                 };
@@ -162,7 +165,7 @@ impl Policy {
 
 /// A signature of sigstore that a requirement may be met by.
 #[derive(Clone, Copy)]
-enum Found<'a> {
+enum Candidate<'a> {
     Attached(Attached<'a>),
     Bundle(&'a Bundles, &'a [u8]),
 }

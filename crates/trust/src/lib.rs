@@ -43,6 +43,7 @@ mod machine;
 pub mod openpgp;
 mod payload;
 pub mod policy;
+mod requirement;
 pub mod sign;
 mod signed_by;
 mod sigstore;

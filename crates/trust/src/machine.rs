@@ -8,14 +8,14 @@ use std::time::SystemTime;
 
 /// The files of keys that a policy names, and the time.
 pub trait Machine: Send + Sync + fmt::Debug {
-    /// The bytes of a file that policy.json names.
+    /// Returns the bytes of a file that policy.json names.
     ///
     /// # Errors
     ///
     /// Why it cannot be read, in words for the user that name the file.
     fn key_file(&self, path: &str) -> Result<Vec<u8>, String>;
 
-    /// The time by which keys, signatures and certificates are judged.
+    /// Returns the time by which keys, signatures and certificates are judged.
     fn now(&self) -> SystemTime;
 }
 

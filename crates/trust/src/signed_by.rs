@@ -1,39 +1,42 @@
 //! The requirement `signedBy`: simple signatures, made with OpenPGP.
 
+use std::time::SystemTime;
+
 use skopeo_image::{PolicyScope, RawManifest};
 
 use crate::openpgp::{self, Keyring};
-use crate::policy::{SignedBy, SignedByKeys, SignedIdentity};
-use crate::{Machine, Payload, Policy, SignatureError};
+use crate::requirement::{SignedBy, SignedByKeys, SignedIdentity};
+use crate::{Machine, Payload, SignatureError};
 
-impl Policy {
-    /// Whether a simple signature meets a requirement.
-    ///
-    /// The order is the original's: a signature by nobody who is trusted says nothing, so nothing
-    /// that it says is looked at.
-    pub(crate) fn judge_simple(
-        &self,
-        requirement: &SignedBy,
-        scope: &PolicyScope,
-        manifest: &RawManifest,
-        signature: &[u8],
-    ) -> Result<(), SignatureError> {
-        if requirement.key_type != "GPGKeys" {
-            return Err(SignatureError::KeyType(requirement.key_type.clone()));
-        }
-        let machine = self.machine();
-        let keyring =
-            self.keyrings().or_make(&requirement.keys, || keyring(&requirement.keys, machine))?;
-        if keyring.is_empty() {
-            return Err(SignatureError::NoKeys);
-        }
-        let verified = openpgp::verify(signature, &keyring, machine.now())?;
-        let payload = Payload::parse_simple(&verified.payload)?;
-        judge_payload(&payload, &requirement.identity, scope, manifest)
+/// Returns an error if a requirement asks for keys of a type that nobody implements.
+pub(crate) fn check_key_type(requirement: &SignedBy) -> Result<(), SignatureError> {
+    match requirement.key_type.as_str() {
+        "GPGKeys" => Ok(()),
+        other => Err(SignatureError::KeyType(other.to_owned())),
     }
 }
 
-/// Whether what was signed is about this manifest and this name.
+/// Returns an error if a simple signature does not meet a requirement.
+///
+/// The order is the original's: a signature by nobody who is trusted says nothing, so nothing
+/// that it says is looked at.
+pub(crate) fn judge(
+    requirement: &SignedBy,
+    keyring: &Keyring,
+    now: SystemTime,
+    scope: &PolicyScope,
+    manifest: &RawManifest,
+    signature: &[u8],
+) -> Result<(), SignatureError> {
+    if keyring.is_empty() {
+        return Err(SignatureError::NoKeys);
+    }
+    let verified = openpgp::verify(signature, keyring, now)?;
+    let payload = Payload::parse_simple(&verified.payload)?;
+    judge_payload(&payload, &requirement.identity, scope, manifest)
+}
+
+/// Returns an error if what was signed is not about this manifest and this name.
 pub(crate) fn judge_payload(
     payload: &Payload,
     identity: &SignedIdentity,
@@ -52,7 +55,11 @@ pub(crate) fn judge_payload(
     Ok(())
 }
 
-fn keyring(keys: &SignedByKeys, machine: &dyn Machine) -> Result<Keyring, SignatureError> {
+/// Reads the keys that a requirement trusts.
+pub(crate) fn keyring(
+    keys: &SignedByKeys,
+    machine: &dyn Machine,
+) -> Result<Keyring, SignatureError> {
     let file = |path: &String| machine.key_file(path).map_err(SignatureError::KeyFile);
     let files = match keys {
         SignedByKeys::Path(path) => vec![file(path)?],

@@ -186,7 +186,7 @@ impl<'a> Certificate<'a> {
         Ok(true)
     }
 
-    /// The value of an extension, by its number; nothing if it cannot be read any more.
+    /// Returns the value of an extension, by its number; nothing if it cannot be read any more.
     #[must_use]
     pub fn extension(&self, number: &str) -> Option<Vec<u8>> {
         let (_, parsed) = X509Certificate::from_der(self.der).ok()?;
@@ -194,7 +194,7 @@ impl<'a> Certificate<'a> {
         all.find(|it| it.oid.to_id_string() == number).map(|it| it.value.to_vec())
     }
 
-    /// Whether it says that it is an authority, or cannot say it and need not.
+    /// Returns whether it says that it is an authority, or cannot say it and need not.
     #[must_use]
     pub fn may_be_an_authority(&self) -> bool {
         match self.authority {

@@ -26,13 +26,13 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// Whether there is none.
+    /// Returns whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// What cannot be read is passed over.
+    /// Returns what cannot be read is passed over.
     #[must_use]
     pub fn new(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         let mut roots = Self::default();
@@ -60,13 +60,13 @@ impl Roots {
 /// By what signatures of certificates are checked.
 pub type Algorithms<'a> = &'a [&'a dyn SignatureVerificationAlgorithm];
 
-/// All that are known.
+/// Returns all that are known.
 #[must_use]
 pub fn algorithms() -> Algorithms<'static> {
     webpki::ALL_VERIFICATION_ALGS
 }
 
-/// Whether the key in `spki` made that signature. `algorithm` is the body of an
+/// Returns whether the key in `spki` made that signature. `algorithm` is the body of an
 /// `AlgorithmIdentifier`; what nobody knows has signed nothing.
 #[must_use]
 pub fn has_signed(spki: &[u8], algorithm: &[u8], signed: &[u8], signature: &[u8]) -> bool {
@@ -89,8 +89,8 @@ pub enum Purpose<'a> {
     TimeStamping,
 }
 
-/// Refuses a certificate unless it is good now and for its purpose, and a root vouches for it or is
-/// it. `now` is in seconds since 1970.
+/// Returns an error unless a certificate is good now and for its purpose, and a root vouches for it
+/// or is it. `now` is in seconds since 1970.
 ///
 /// # Errors
 ///

@@ -1,9 +1,12 @@
 //! Pieces of a certificate as they are encoded, which its signature is checked with (X.690).
 
+use x509_parser::asn1_rs::{Any, FromDer};
+
 const BIT_STRING: u8 = 0x03;
 const SEQUENCE: u8 = 0x30;
 
-/// The algorithm and the bits of `SEQUENCE { AlgorithmIdentifier, BIT STRING }`: a public key.
+/// Returns the algorithm and the bits of `SEQUENCE { AlgorithmIdentifier, BIT STRING }`: a public
+/// key.
 #[must_use]
 pub fn public_key(spki: &[u8]) -> Option<(&[u8], &[u8])> {
     let (spki, _) = expect(SEQUENCE, spki)?;
@@ -11,7 +14,7 @@ pub fn public_key(spki: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((algorithm, bits(rest)?))
 }
 
-/// What is signed of a certificate, by which algorithm, and the signature.
+/// Returns what is signed of a certificate, by which algorithm, and the signature.
 #[must_use]
 pub fn signature(certificate: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (certificate, _) = expect(SEQUENCE, certificate)?;
@@ -21,30 +24,18 @@ pub fn signature(certificate: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((signed, algorithm, bits(rest)?))
 }
 
-/// A bit string of whole bytes.
+/// Returns a bit string of whole bytes.
 fn bits(bytes: &[u8]) -> Option<&[u8]> {
     let (body, _) = expect(BIT_STRING, bytes)?;
     let (&unused, bits) = body.split_first()?;
     (unused == 0).then_some(bits)
 }
 
-/// The body of the first element if it is of that kind, and what follows it.
+/// Returns the body of the first element if it has that tag, and what follows it.
 #[must_use]
 pub fn expect(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&found, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = match usize::from(first) {
-        short @ 0..=0x7f => (short, rest),
-        long => {
-            let count = long & 0x7f;
-            if count == 0 || count > 4 || rest.len() < count {
-                return None;
-            }
-            let (digits, rest) = rest.split_at(count);
-            (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest)
-        }
-    };
-    (found == tag && rest.len() >= length).then(|| rest.split_at(length))
+    let (rest, found) = Any::from_der(bytes).ok()?;
+    (found.header.raw_tag() == Some(&[tag])).then_some((found.data, rest))
 }
 
 #[cfg(test)]

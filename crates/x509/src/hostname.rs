@@ -8,7 +8,7 @@ use super::refused::Refused;
 /// More names than this are counted, not told.
 const TOLD: usize = 100;
 
-/// Refuses a certificate that is not one of `host`, a name or an address.
+/// Returns an error if a certificate is not one of `host`, a name or an address.
 pub fn check(certificate: &Certificate<'_>, host: &str) -> Result<(), Refused> {
     let names = &certificate.names;
     let address = host.parse::<IpAddr>().ok();

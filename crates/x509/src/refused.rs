@@ -2,6 +2,7 @@
 
 /// Why a certificate is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refused {
     /// It is none.
     #[error("cannot parse certificate: {0}")]

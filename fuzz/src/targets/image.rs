@@ -55,7 +55,8 @@ pub(super) fn read_at(transport: &str, path: &Path, details: &str) {
     let name = format!("{transport}:{}{details}", path.display());
     let Ok(name) = ImageName::parse(&name) else { return };
     // A file of the same name may have been opened before.
-    let options = Options { opened: Arc::default(), ..OPTIONS.clone() };
+    let mut options = OPTIONS.clone();
+    options.read_cache = Arc::default();
     let _ = RUNTIME.block_on(async { tokio::time::timeout(LONGEST, all(&name, &options)).await });
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use skopeo_testkit::{Certificate, Distance};
+use skopeo_testkit::{Certificate, SlowNetwork};
 
 use crate::shell::{self, Server};
 
@@ -29,7 +29,7 @@ pub(super) struct Registry {
     server: Option<Server>,
     /// How long everything takes in each direction, and the way that takes it.
     one_way: Option<Duration>,
-    way: Option<Distance>,
+    way: Option<SlowNetwork>,
 }
 
 impl Registry {
@@ -97,7 +97,7 @@ impl Registry {
         server.wait_for(&self.listens())?;
         self.server = Some(server);
         self.way = match self.one_way {
-            Some(one_way) => Some(Distance::to(self.listens().parse()?, one_way)),
+            Some(one_way) => Some(SlowNetwork::to(self.listens().parse()?, one_way)),
             None => None,
         };
         Ok(())

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use skopeo_testkit::Distance;
+use skopeo_testkit::SlowNetwork;
 
 use super::cases::{Case, words};
 use super::measure::measure;
@@ -156,8 +156,8 @@ fn measured(
     let (mut wall, mut cpu, mut memory) = (Vec::new(), Vec::new(), 0.0_f64);
     let mut ways = (String::new(), String::new());
     for _ in 0..times {
-        let way = |registry: &Registry| -> Result<Distance> {
-            Ok(Distance::to(registry.address().parse()?, one_way))
+        let way = |registry: &Registry| -> Result<SlowNetwork> {
+            Ok(SlowNetwork::to(registry.address().parse()?, one_way))
         };
         let (from, to) = (way(source)?, way(target)?);
         let file = place.join("sync.yaml");
@@ -173,9 +173,13 @@ fn measured(
         wall.push(usage.wall);
         cpu.push(usage.cpu);
         memory = memory.max(usage.memory);
-        let both = |of: &dyn Fn(&Distance) -> u64| of(&from) + of(&to);
+        let both = |of: &dyn Fn(&SlowNetwork) -> u64| of(&from) + of(&to);
         ways = (
-            format!("{}, {}", both(&Distance::connections), both(&Distance::most_connections)),
+            format!(
+                "{}, {}",
+                both(&SlowNetwork::connections),
+                both(&SlowNetwork::most_connections)
+            ),
             format!(
                 "{:.1}, {:.1}",
                 both(&|way| way.bytes().0) as f64 / 1e6,

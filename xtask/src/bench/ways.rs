@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use skopeo_testkit::Distance;
+use skopeo_testkit::SlowNetwork;
 
 use super::cases::{Case, copy, from, layout, to, words};
 use super::measure::measure;
@@ -138,7 +138,7 @@ fn connections(place: &Path, bench: &Bench) -> Result<()> {
     for connections in [1_u32, 2, 4, 8] {
         let (mut wall, mut cpu, mut memory) = (Vec::new(), Vec::new(), 0.0_f64);
         for run in 0..bench.runs.min(3) {
-            let way = Distance::with_rate(registry.address().parse()?, ONE_WAY, Some(RATE));
+            let way = SlowNetwork::with_rate(registry.address().parse()?, ONE_WAY, Some(RATE));
             let out = place.join(format!("out-connections-{connections}-{run}"));
             let mut command = Command::new(&bench.ours);
             command.args(["--insecure-policy", "copy", "--quiet", "--src-tls-verify=false"]);

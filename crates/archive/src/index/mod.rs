@@ -53,8 +53,8 @@ pub(crate) struct Index {
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    name: Place,
-    kind: Kind,
+    name: MemberPlace,
+    kind: MemberKind,
     /// Of a link, where its target stands in `names`.
     offset: u64,
     size: u64,
@@ -62,13 +62,13 @@ struct Slot {
 
 /// A piece of `names`.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct MemberPlace {
     start: u32,
     length: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum MemberKind {
     File,
     Sparse,
     /// Its target is seen from where it is.
@@ -109,10 +109,10 @@ impl Index {
                 return Ok(None);
             }
             let target = match slot.kind {
-                Kind::File => return Ok(Some(slot.member())),
-                Kind::Sparse => return Err(Fault::Sparse(name.to_owned())),
-                Kind::HardLink => slot.target(&self.names).to_owned(),
-                Kind::SymbolicLink => beside(&wanted, slot.target(&self.names)),
+                MemberKind::File => return Ok(Some(slot.member())),
+                MemberKind::Sparse => return Err(Fault::Sparse(name.to_owned())),
+                MemberKind::HardLink => slot.target(&self.names).to_owned(),
+                MemberKind::SymbolicLink => beside(&wanted, slot.target(&self.names)),
             };
             if is_outside(&target) {
                 return Err(Fault::LinkOut { name: name.to_owned(), target });
@@ -124,7 +124,7 @@ impl Index {
 
     /// All regular files, by name.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, Member)> {
-        let files = self.slots.iter().filter(|slot| slot.kind == Kind::File);
+        let files = self.slots.iter().filter(|slot| slot.kind == MemberKind::File);
         files.map(|slot| (slot.name.of(&self.names), slot.member()))
     }
 
@@ -147,7 +147,7 @@ impl Slot {
     }
 }
 
-impl Place {
+impl MemberPlace {
     fn of(self, names: &str) -> &str {
         let start = narrow(self.start.into());
         names.get(start..start.saturating_add(self.length.into())).unwrap_or_default()
@@ -236,11 +236,11 @@ impl<R: ReadAt> Scan<'_, R> {
         }
         let kind = match header.kind {
             b'0' | b'\0' | b'7' if is_folder => None,
-            b'0' | b'\0' | b'7' if map != Map::None => Some(Kind::Sparse),
-            b'0' | b'\0' | b'7' => Some(Kind::File),
-            b'S' => Some(Kind::Sparse),
-            b'1' => Some(Kind::HardLink),
-            b'2' => Some(Kind::SymbolicLink),
+            b'0' | b'\0' | b'7' if map != Map::None => Some(MemberKind::Sparse),
+            b'0' | b'\0' | b'7' => Some(MemberKind::File),
+            b'S' => Some(MemberKind::Sparse),
+            b'1' => Some(MemberKind::HardLink),
+            b'2' => Some(MemberKind::SymbolicLink),
             _ => None,
         };
         let size = if has_bytes { header.size } else { 0 };
@@ -258,7 +258,13 @@ impl<R: ReadAt> Scan<'_, R> {
         Ok(())
     }
 
-    fn note(&mut self, kind: Kind, name: Vec<u8>, link: &[u8], size: u64) -> Result<(), Fault> {
+    fn note(
+        &mut self,
+        kind: MemberKind,
+        name: Vec<u8>,
+        link: &[u8],
+        size: u64,
+    ) -> Result<(), Fault> {
         // A name in another encoding cannot be asked for; the root has no bytes.
         let Ok(name) = String::from_utf8(name) else { return Ok(()) };
         if name.is_empty() {
@@ -271,15 +277,15 @@ impl<R: ReadAt> Scan<'_, R> {
         let start = self.remember(&name)?;
         let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
         let (offset, size) = match kind {
-            Kind::File | Kind::Sparse => (self.at, size),
-            Kind::SymbolicLink | Kind::HardLink => {
-                let is_hard = kind == Kind::HardLink;
+            MemberKind::File | MemberKind::Sparse => (self.at, size),
+            MemberKind::SymbolicLink | MemberKind::HardLink => {
+                let is_hard = kind == MemberKind::HardLink;
                 let link = if is_hard { clean(link) } else { link.to_vec() };
                 let Ok(link) = String::from_utf8(link) else { return Ok(()) };
                 (u64::from(self.remember(&link)?), wide(link.len()))
             }
         };
-        self.index.slots.push(Slot { name: Place { start, length }, kind, offset, size });
+        self.index.slots.push(Slot { name: MemberPlace { start, length }, kind, offset, size });
         Ok(())
     }
 

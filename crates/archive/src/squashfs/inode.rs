@@ -35,14 +35,14 @@ pub(super) struct Inode {
     pub(super) number: u32,
     /// How many names it has; only files may have more than one.
     pub(super) links: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: InodeKind,
     /// The number of its extended attributes, where it has any.
     pub(super) attributes: Option<u32>,
 }
 
 /// What an inode is.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum InodeKind {
     Folder(Folder),
     File(File),
     Link(Vec<u8>),
@@ -87,7 +87,7 @@ pub(super) fn read(
         modified: word(&header, 8),
         number: word(&header, 12),
         links: 1,
-        kind: Kind::Socket,
+        kind: InodeKind::Socket,
         attributes: None,
     };
     let is_extended = short(&header, 0) > 7;
@@ -104,7 +104,7 @@ pub(super) fn read(
         }
         2 => {
             let body: [u8; 16] = metadata.array(&mut cursor)?;
-            Kind::File(File {
+            InodeKind::File(File {
                 size: u64::from(word(&body, 12)),
                 start: u64::from(word(&body, 0)),
                 tail: tail(word(&body, 4), word(&body, 8)),
@@ -115,7 +115,7 @@ pub(super) fn read(
             let body: [u8; 40] = metadata.array(&mut cursor)?;
             inode.links = word(&body, 24);
             inode.attributes = attributes(word(&body, 36));
-            Kind::File(File {
+            InodeKind::File(File {
                 size: long(&body, 8),
                 start: long(&body, 0),
                 tail: tail(word(&body, 28), word(&body, 32)),
@@ -132,7 +132,7 @@ pub(super) fn read(
             if is_extended {
                 inode.attributes = attributes(word(&metadata.array::<4>(&mut cursor)?, 0));
             }
-            Kind::Link(target)
+            InodeKind::Link(target)
         }
         kind @ (4 | 5 | 11 | 12) => {
             let body: [u8; 8] = metadata.array(&mut cursor)?;
@@ -140,14 +140,18 @@ pub(super) fn read(
                 inode.attributes = attributes(word(&metadata.array::<4>(&mut cursor)?, 0));
             }
             let device = word(&body, 4);
-            if matches!(kind, 4 | 11) { Kind::Block(device) } else { Kind::Character(device) }
+            if matches!(kind, 4 | 11) {
+                InodeKind::Block(device)
+            } else {
+                InodeKind::Character(device)
+            }
         }
         kind @ (6 | 7 | 13 | 14) => {
             metadata.array::<4>(&mut cursor)?;
             if is_extended {
                 inode.attributes = attributes(word(&metadata.array::<4>(&mut cursor)?, 0));
             }
-            if matches!(kind, 6 | 13) { Kind::Pipe } else { Kind::Socket }
+            if matches!(kind, 6 | 13) { InodeKind::Pipe } else { InodeKind::Socket }
         }
         _ => return Err(Error::Corrupt("the type of an inode")),
     };
@@ -170,10 +174,10 @@ fn tail(fragment: u32, offset: u32) -> Option<(u32, u32)> {
     (fragment != NONE).then_some((fragment, offset))
 }
 
-fn folder(superblock: &Superblock, block: u32, offset: u16, len: u32) -> Result<Kind, Error> {
+fn folder(superblock: &Superblock, block: u32, offset: u16, len: u32) -> Result<InodeKind, Error> {
     let cursor = Cursor::new(superblock.folder_table, u64::from(block), offset)?;
     // Three bytes are said to be there for "." and "..", which are not.
-    Ok(Kind::Folder(Folder { cursor, len: len.saturating_sub(3) }))
+    Ok(InodeKind::Folder(Folder { cursor, len: len.saturating_sub(3) }))
 }
 
 /// The extended attributes of that number: names and values.

@@ -35,6 +35,7 @@ use superblock::Superblock;
 
 /// Why a squashfs cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// Reading, or writing what was read.
     #[error(transparent)]

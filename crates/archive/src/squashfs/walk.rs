@@ -9,7 +9,7 @@ use skopeo_image::number::{narrow, wide};
 use super::Error;
 use super::budget::Budget;
 use super::data::Data;
-use super::inode::{self, Folder, Inode, Kind};
+use super::inode::{self, Folder, Inode, InodeKind};
 use super::member::Member;
 use super::metadata::{Metadata, short, word};
 use super::superblock::Superblock;
@@ -175,7 +175,7 @@ impl Walk<'_> {
             attributes: &attributes,
         };
         match inode.kind {
-            Kind::Folder(folder) => {
+            InodeKind::Folder(folder) => {
                 if !self.folders.insert(inode.number) {
                     return Err(Error::Corrupt("a folder is in two places"));
                 }
@@ -185,7 +185,7 @@ impl Walk<'_> {
                 self.header(&Member { name: &path, kind: b'5', ..member })?;
                 return Ok(Some(Open { path, folder, run: 0, inodes: 0 }));
             }
-            Kind::File(file) => {
+            InodeKind::File(file) => {
                 if inode.links > 1
                     && let Some(first) = self.first_name(inode.number, inode.links, &path)?
                 {
@@ -200,19 +200,19 @@ impl Walk<'_> {
                 self.data.copy(&mut self.metadata, &self.superblock, &file, self.output)?;
                 self.fill_up(file.size)?;
             }
-            Kind::Link(target) => {
+            InodeKind::Link(target) => {
                 self.header(&Member { name: &path, kind: b'2', target: &target, ..member })?;
             }
-            Kind::Block(device) => {
+            InodeKind::Block(device) => {
                 self.header(&Member { name: &path, kind: b'4', device, ..member })?;
             }
-            Kind::Character(device) => {
+            InodeKind::Character(device) => {
                 self.header(&Member { name: &path, kind: b'3', device, ..member })?;
             }
-            Kind::Pipe => {
+            InodeKind::Pipe => {
                 self.header(&Member { name: &path, kind: b'6', ..member })?;
             }
-            Kind::Socket => {}
+            InodeKind::Socket => {}
         }
         Ok(None)
     }

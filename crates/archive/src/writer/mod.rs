@@ -7,9 +7,9 @@
 //! once, lest all wait for the one that has the end.
 //!
 //! A size is known when the source itself has announced it, or when the bytes have come: what only
-//! a manifest says reserves nothing. Each place belongs to one member (`regions`), which cannot write
-//! outside of it (`sink`); one that was given to what never came is given to others, or closed up
-//! when the tar ends (`finish`). So a source that lies spoils nothing but its own image.
+//! a manifest says reserves nothing. Each place belongs to one member (`regions`), which cannot
+//! write outside of it (`sink`); one that was given to what never came is given to others, or
+//! closed up when the tar ends (`finish`). So a source that lies spoils nothing but its own image.
 
 mod finish;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -40,20 +40,20 @@ use self::regions::Regions;
 use self::sink::{Section, Sink};
 use crate::Stamp;
 use crate::error::TarWriteError;
-use crate::ustar::{self, BLOCK, Kind};
+use crate::ustar::{self, BLOCK, UstarKind};
 
 /// Up to this many bytes the place of a member is reserved without asking how much room there is.
 const SMALL: u64 = 1 << 30;
 
-/// The longest member, in bytes, whose place is reserved before its bytes have come. All that are on
-/// their way together are far from the 16 TiB that a file of ext4 can have.
+/// The longest member, in bytes, whose place is reserved before its bytes have come. All that are
+/// on their way together are far from the 16 TiB that a file of ext4 can have.
 const LONG: u64 = 64 << 30;
 
 /// A tar that is being written.
 #[derive(Debug)]
 pub struct Writer {
     sink: Sink,
-    place: Mutex<Option<Place>>,
+    place: Mutex<Option<MemberPlace>>,
     tmpdir: PathBuf,
     /// The permissions of its files.
     mode: u64,
@@ -96,8 +96,8 @@ pub enum Entry {
     },
 }
 
-/// Returns whether a path leads to what nothing can be put in the place of: a pipe, a device, or, by one of
-/// the system's names for it, what is open already.
+/// Returns whether a path leads to what nothing can be put in the place of: a pipe, a device, or,
+/// by one of the system's names for it, what is open already.
 pub fn is_special(path: &Path) -> bool {
     let open = ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
     open.iter().any(|name| path.starts_with(name))
@@ -113,7 +113,7 @@ fn is_own_pipe(path: &Path) -> bool {
 
 /// Where a finished file goes, and where it is until then.
 #[derive(Debug)]
-struct Place {
+struct MemberPlace {
     temporary: TempPath,
     path: PathBuf,
     existing: Existing,
@@ -129,7 +129,7 @@ impl Writer {
         existing: Existing,
         tmpdir: &Path,
     ) -> Self {
-        let place = Place { temporary, path: path.to_owned(), existing };
+        let place = MemberPlace { temporary, path: path.to_owned(), existing };
         Self::new(Sink::File(Arc::new(file)), Some(place), tmpdir)
     }
 
@@ -157,7 +157,7 @@ impl Writer {
         Ok(Self::stream(file, tmpdir))
     }
 
-    fn new(sink: Sink, place: Option<Place>, tmpdir: &Path) -> Self {
+    fn new(sink: Sink, place: Option<MemberPlace>, tmpdir: &Path) -> Self {
         Self {
             sink,
             place: Mutex::new(place),
@@ -169,8 +169,8 @@ impl Writer {
         }
     }
 
-    /// Returns the same with these permissions for its files, instead of reading for all and writing
-    /// for nobody.
+    /// Returns the same with these permissions for its files, instead of reading for all and
+    /// writing for nobody.
     #[must_use]
     pub fn with_mode(self, mode: u64) -> Self {
         Self { mode, ..self }
@@ -395,13 +395,13 @@ fn encode(entries: &[Entry], mode: u64) -> Vec<u8> {
     for entry in entries {
         match entry {
             Entry::File { name, bytes: content } => {
-                bytes.extend(ustar::encode(name, Kind::File(wide(content.len())), mode));
+                bytes.extend(ustar::encode(name, UstarKind::File(wide(content.len())), mode));
                 bytes.extend_from_slice(content);
                 bytes.resize(bytes.len().next_multiple_of(512), 0);
             }
-            Entry::Folder { name } => bytes.extend(ustar::encode(name, Kind::Folder, mode)),
+            Entry::Folder { name } => bytes.extend(ustar::encode(name, UstarKind::Folder, mode)),
             Entry::Link { name, target } => {
-                bytes.extend(ustar::encode(name, Kind::Link(target), mode));
+                bytes.extend(ustar::encode(name, UstarKind::Link(target), mode));
             }
         }
     }
@@ -413,7 +413,7 @@ fn has_room(file: &fs_err::File, size: u64) -> bool {
     room(file.file()).is_none_or(|free| size <= free)
 }
 
-impl Place {
+impl MemberPlace {
     fn publish(self) -> Result<(), TarWriteError> {
         let Self { temporary, path, existing } = self;
         let changed = || TarWriteError::Changed(path.display().to_string());
@@ -458,7 +458,7 @@ struct Head {
 
 impl Head {
     fn new(name: String, size: u64, mode: u64) -> Result<Self, TarWriteError> {
-        let bytes = ustar::encode(&name, Kind::File(size), mode);
+        let bytes = ustar::encode(&name, UstarKind::File(size), mode);
         let space = wide(bytes.len());
         let len = ustar::padded(size).and_then(|body| body.checked_add(space));
         let len = len.ok_or_else(too_large)?;

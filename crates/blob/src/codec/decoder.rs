@@ -11,9 +11,9 @@ use crate::{MaxUnpacked, StreamError};
 /// What an xz stream may make us allocate, in bytes: twice what `xz -9` needs.
 const XZ_MEMORY: u64 = 128 << 20;
 
-/// What is inside of `reader`, for who works on a blocking thread of its own. Bytes behind the end
-/// of a packed stream are not looked at. Reading fails with [`TooMuch`](crate::TooMuch) once more
-/// has come out than may.
+/// Returns what is inside of `reader`, for who works on a blocking thread of its own. Bytes behind
+/// the end of a packed stream are not looked at. Reading fails with [`TooMuch`](crate::TooMuch)
+/// once more has come out than may.
 ///
 /// # Errors
 /// If there is no memory for a decoder.
@@ -34,12 +34,12 @@ pub(crate) struct Decoder {
 
 /// What comes out of a decoder, as long as it may.
 struct Limited<R> {
-    kind: Kind<Counted<R>>,
+    kind: DecoderKind<Counted<R>>,
     most: MaxUnpacked,
     unpacked: u64,
 }
 
-enum Kind<R> {
+enum DecoderKind<R> {
     Plain(Box<R>),
     Gzip(Box<flate2::bufread::MultiGzDecoder<R>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
@@ -93,7 +93,7 @@ impl Decoder {
     }
 }
 
-impl<R: BufRead> Kind<R> {
+impl<R: BufRead> DecoderKind<R> {
     fn new(reader: R, compression: Compression) -> io::Result<Self> {
         Ok(match compression {
             Compression::Uncompressed => Self::Plain(Box::new(reader)),
@@ -126,7 +126,7 @@ impl<R: BufRead> Kind<R> {
     }
 }
 
-impl<R: BufRead> Read for Kind<R> {
+impl<R: BufRead> Read for DecoderKind<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(reader) => reader.read(buf),
@@ -140,7 +140,7 @@ impl<R: BufRead> Read for Kind<R> {
 
 impl<R: BufRead> Limited<R> {
     fn new(reader: R, compression: Compression, most: MaxUnpacked) -> io::Result<Self> {
-        Ok(Self { kind: Kind::new(Counted::new(reader), compression)?, most, unpacked: 0 })
+        Ok(Self { kind: DecoderKind::new(Counted::new(reader), compression)?, most, unpacked: 0 })
     }
 }
 

@@ -3,6 +3,7 @@
 mod chunked;
 mod crew;
 mod decoder;
+mod deflate;
 mod gzip;
 mod join;
 mod zstd;
@@ -46,7 +47,7 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    /// What it makes.
+    /// Returns what it makes.
     #[must_use]
     pub fn compression(self) -> Compression {
         match self {
@@ -56,7 +57,7 @@ impl Encoder {
         }
     }
 
-    /// The levels that it has. What is beyond is taken for the nearest.
+    /// Returns the levels that it has. What is beyond is taken for the nearest.
     #[must_use]
     pub fn levels(self) -> RangeInclusive<i32> {
         match self {
@@ -148,8 +149,8 @@ impl Annotations {
     }
 }
 
-/// How a layer is packed that is packed so by its first bytes: among what its manifest says of it
-/// is whether zstd has a table of contents behind it.
+/// Returns how a layer is packed that is packed so by its first bytes: among what its manifest says
+/// of it is whether zstd has a table of contents behind it.
 #[must_use]
 pub fn with_annotations(
     sniffed: Compression,

@@ -6,6 +6,7 @@ use skopeo_image::{Classify, ErrorClass};
 
 /// Why a file is no use as a key.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// A `jwe:` recipient must be a public key.
     #[error("File provided is not a public key")]
@@ -35,6 +36,7 @@ pub enum KeyError {
 
 /// Why a layer could not be encrypted or decrypted.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CryptError {
     /// No key of the kind that the layer was encrypted for was given.
     #[error("missing private key needed for decryption")]

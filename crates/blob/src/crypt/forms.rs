@@ -1,5 +1,5 @@
-//! Keys in all forms that the original takes, and some more: DER, PEM, JWK; public keys (SPKI), private
-//! keys (PKCS#8, PKCS#1, SEC 1; encrypted as PKCS#8 or in OpenSSL's old way), certificates.
+//! Keys in all forms that the original takes, and some more: DER, PEM, JWK; public keys (SPKI),
+//! private keys (PKCS#8, PKCS#1, SEC 1; encrypted as PKCS#8 or in OpenSSL's old way), certificates.
 
 use aws_lc_rs::rsa::PublicEncryptingKey;
 use skopeo_image::Secret;

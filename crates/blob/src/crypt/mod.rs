@@ -1,5 +1,6 @@
-//! Encrypted layers, as OCI image encryption has them (the format of `ocicrypt`): the layer is encrypted with a
-//! key of its own, and that key is wrapped for each recipient and put into the layer's annotations.
+//! Encrypted layers, as OCI image encryption has them (the format of `ocicrypt`): the layer is
+//! encrypted with a key of its own, and that key is wrapped for each recipient and put into the
+//! layer's annotations.
 //!
 //! - `cipher`: the bytes of a layer, on their way past
 //! - `options`: the layer's key, and how it is written down
@@ -119,8 +120,8 @@ impl Recipients {
         add_provider(&mut self.providers, provider, Some(parameter));
     }
 
-    /// The annotations of a layer that was encrypted with this key; `digest` is the layer's at the
-    /// source. Runs on a blocking thread.
+    /// Returns the annotations of a layer that was encrypted with this key; `digest` is the layer's
+    /// at the source. Runs on a blocking thread.
     ///
     /// # Errors
     /// If a provider fails.
@@ -204,7 +205,7 @@ impl Keys {
         add_provider(&mut self.providers, provider, parameter);
     }
 
-    /// The key of a layer with these annotations. Runs on a blocking thread.
+    /// Returns the key of a layer with these annotations. Runs on a blocking thread.
     ///
     /// # Errors
     /// If none of these keys opens it.

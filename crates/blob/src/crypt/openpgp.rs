@@ -29,8 +29,8 @@ pub(super) struct Ring {
     password: Password,
 }
 
-/// The keys in `keyring` (binary or armored) whose user ids have one of `names` as name, address or all of it,
-/// or that have it as their fingerprint.
+/// The keys in `keyring` (binary or armored) whose user ids have one of `names` as name, address or
+/// all of it, or that have it as their fingerprint.
 pub(super) fn recipients(keyring: &[u8], names: &[String]) -> Result<Vec<Recipient>, KeyError> {
     let mut missing: Vec<String> = names.to_vec();
     let mut found = Vec::new();
@@ -174,7 +174,8 @@ fn names_of(id: &str) -> impl Iterator<Item = &str> {
     [Some(id), Some(before), Some(name), address].into_iter().flatten().filter(|it| !it.is_empty())
 }
 
-/// The newest key that may be used to encrypt today, as GnuPG chooses it: a subkey before the primary key.
+/// The newest key that may be used to encrypt today, as GnuPG chooses it: a subkey before the
+/// primary key.
 fn encryption_key(key: &SignedPublicKey) -> Option<Recipient> {
     let primary = &key.primary_key;
     if key.details.revocation_signatures.iter().any(|it| it.verify_key(primary).is_ok()) {

@@ -1,4 +1,4 @@
-//! Times as Go prints and formats them.
+//! Times as Go prints and formats them. Its layouts (`Mon Jan _2`) are none that jiff knows.
 
 use std::fmt::Write as _;
 
@@ -30,63 +30,21 @@ pub(super) fn month_name(month: u8) -> &'static str {
     MONTHS.get(usize::from(month).wrapping_sub(1)).copied().unwrap_or("%!Month")
 }
 
-/// Days since 1970-01-01.
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "a year has 16 bits, the rest 8: all of it is far from the ends of i64"
-)]
-fn days(time: &Timestamp) -> i64 {
-    let (year, month) = (i64::from(time.year), i64::from(time.month));
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year - era * 400;
-    let of_year =
-        (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + i64::from(time.day) - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
 /// Seconds since 1970-01-01T00:00:00Z.
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "a year has 16 bits, the rest 8: all of it is far from the ends of i64"
-)]
 pub(super) fn unix(time: &Timestamp) -> i64 {
-    let of_day = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60 + i64::from(time.second);
-    days(time) * 86_400 + of_day - i64::from(time.offset) * 60
+    time.unix().0
 }
 
-/// The same moment in UTC.
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "a year has 16 bits, the rest 8: all of it is far from the ends of i64"
-)]
+/// Returns the same moment in UTC; as it is where UTC would be in a year of five digits.
 pub(super) fn utc(time: &Timestamp) -> Timestamp {
-    let seconds = unix(time);
-    let (day, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * of_year + 2) / 153;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let small = |number: i64| u8::try_from(number).unwrap_or_default();
-    Timestamp {
-        year: u16::try_from(year).unwrap_or_default(),
-        month: small(month),
-        day: small(of_year - (153 * month_index + 2) / 5 + 1),
-        hour: small(of_day / 3600),
-        minute: small(of_day / 60 % 60),
-        second: small(of_day % 60),
-        nanosecond: time.nanosecond,
-        offset: 0,
-    }
+    let (seconds, nanosecond) = time.unix();
+    Timestamp::from_unix(seconds, nanosecond).unwrap_or(*time)
 }
 
 pub(super) fn weekday(time: &Timestamp) -> &'static str {
-    let day = days(time).saturating_add(4).rem_euclid(7);
-    usize::try_from(day).ok().and_then(|day| DAYS.get(day)).copied().unwrap_or_default()
+    let day = time.date_time().map(|it| it.weekday().to_sunday_zero_offset());
+    let day = day.and_then(|day| usize::try_from(day).ok());
+    day.and_then(|day| DAYS.get(day)).copied().unwrap_or_default()
 }
 
 /// The pieces of a layout that stand for something, longest first where one begins another.
@@ -214,9 +172,8 @@ fn push(text: &mut String, time: &Timestamp, piece: &str) {
     };
 }
 
-fn day_of_year(time: &Timestamp) -> i64 {
-    let first = days(&Timestamp { month: 1, day: 1, ..*time });
-    days(time).saturating_sub(first).saturating_add(1)
+fn day_of_year(time: &Timestamp) -> i16 {
+    time.date_time().map_or(0, |it| it.day_of_year())
 }
 
 /// An offset in the form of a layout's piece.

@@ -347,12 +347,6 @@ fn what_is_released_unwinds() {
 /// such a circle takes its row away.
 const CIRCLES: &[(&str, &str, &[&str], &str)] = &[
     (
-        "objects",
-        "",
-        &["lock", "tickets", "store", "upload", "replace"],
-        "a store counts the uploads that it has; a lock is a ticket where there are no conditions",
-    ),
-    (
         "server",
         "",
         &["body", "content", "error", "log", "origin", "peer", "store"],
@@ -370,37 +364,6 @@ const CIRCLES: &[(&str, &str, &[&str], &str)] = &[
         &["index", "kept", "layout", "names", "reach", "room"],
         "what a layout needs is found in a layout, and counted",
     ),
-    ("transport", "layout/bucket", &["editor", "removal"], "an edit sweeps what it replaced"),
-    ("transport", "", &["files", "partial"], "a file is what a download left, or becomes one"),
-    (
-        "transport",
-        "",
-        &[
-            "atomic",
-            "dir",
-            "docker_tar",
-            "layout",
-            "name",
-            "registry",
-            "storage",
-            "synthetic",
-            "table",
-        ],
-        "the table of transports has all formats, and a format makes names",
-    ),
-    (
-        "transport",
-        "layout",
-        &["folder", "hanging", "index", "labels", "source"],
-        "what hangs on an image is looked for in the folder that it is found in",
-    ),
-    (
-        "trust",
-        "",
-        &["policy", "signed_by", "sigstore"],
-        "a requirement of the policy verifies, and what is verified is what it requires",
-    ),
-    ("trust", "policy", &["requirement", "sigstore"], "a requirement is of sigstore's kind"),
 ];
 
 /// Modules beside each other use each other in one direction only, but for those in [`CIRCLES`].

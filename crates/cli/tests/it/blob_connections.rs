@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use skopeo_image::Compression;
-use skopeo_testkit::{Distance, Fault, Home, Image, On, Registry};
+use skopeo_testkit::{Fault, Home, Image, On, Registry, SlowNetwork};
 
 use crate::program::at_home;
 use crate::stage::{sentence, whole_layout};
@@ -47,7 +47,7 @@ fn a_large_layer_comes_in_ranges_over_several_connections() {
     let (size, digest) = large(&from, "a/b:1");
     // Slow enough that the first range is not there before the others are asked for.
     let rate = NonZeroU64::new(64 << 20);
-    let way = Distance::with_rate(from.address(), Duration::from_millis(5), rate);
+    let way = SlowNetwork::with_rate(from.address(), Duration::from_millis(5), rate);
     let host = way.address().to_string();
     let to = Registry::start();
     let home = home(&[&host, &to.host()]);

@@ -4,59 +4,24 @@ use std::path::Path;
 
 use serde_json::json;
 use skopeo_image::{Digest, MediaType};
-use skopeo_testkit::{Home, Image, Twin, skip};
+use skopeo_testkit::{Home, Image, Tar, Twin, skip};
 
 use crate::hostile::frugal;
 use crate::program::fatal;
 use crate::stage::sentence;
 
-/// A tar, member by member.
-#[derive(Clone, Default)]
-struct Tar(Vec<u8>);
+/// The blobs of an image and its manifest, below this folder.
+fn blobs(image: &Image, folder: &str) -> Tar {
+    with_blobs(Tar::new(), image, folder)
+}
 
-impl Tar {
-    /// A member of any kind, whose header says any size, and the bytes that follow it.
-    fn raw(mut self, kind: u8, name: &str, link: &str, size: &[u8], bytes: &[u8]) -> Self {
-        let mut header = [0_u8; 512];
-        header[..name.len()].copy_from_slice(name.as_bytes());
-        header[100..108].copy_from_slice(b"0000644\0");
-        header[108..116].copy_from_slice(b"0000000\0");
-        header[116..124].copy_from_slice(b"0000000\0");
-        header[124..124 + size.len()].copy_from_slice(size);
-        header[136..148].copy_from_slice(b"00000000000\0");
-        header[148..156].fill(b' ');
-        header[156] = kind;
-        header[157..157 + link.len()].copy_from_slice(link.as_bytes());
-        header[257..265].copy_from_slice(b"ustar\x0000");
-        let sum: u32 = header.iter().copied().map(u32::from).sum();
-        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        self.0.extend_from_slice(&header);
-        self.0.extend_from_slice(bytes);
-        self.0.resize(self.0.len().next_multiple_of(512), 0);
-        self
+/// The same behind other members.
+fn with_blobs(mut tar: Tar, image: &Image, folder: &str) -> Tar {
+    let manifest = &image.manifest().bytes;
+    for (digest, bytes) in image.blobs() {
+        tar = tar.file(&format!("{folder}{}", digest.hex()), &bytes);
     }
-
-    fn file(self, name: &str, bytes: &[u8]) -> Self {
-        self.raw(b'0', name, "", format!("{:011o}", bytes.len()).as_bytes(), bytes)
-    }
-
-    fn link(self, kind: u8, name: &str, target: &str) -> Self {
-        self.raw(kind, name, target, b"00000000000", b"")
-    }
-
-    /// The blobs of an image and its manifest, below this folder.
-    fn blobs(mut self, image: &Image, folder: &str) -> Self {
-        let manifest = &image.manifest().bytes;
-        for (digest, bytes) in image.blobs() {
-            self = self.file(&format!("{folder}{}", digest.hex()), &bytes);
-        }
-        self.file(&format!("{folder}{}", Digest::sha256(manifest).hex()), manifest)
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.0.resize(self.0.len() + 1024, 0);
-        self.0
-    }
+    tar.file(&format!("{folder}{}", Digest::sha256(manifest).hex()), manifest)
 }
 
 const BLOBS: &str = "blobs/sha256/";
@@ -86,7 +51,7 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
     let manifest = &image.manifest().bytes;
     let layer = &image.layers()[0];
     let layer_name = format!("{BLOBS}{}", layer.digest.hex());
-    let good = Tar::default().blobs(image, BLOBS).file("index.json", &index(image));
+    let good = blobs(image, BLOBS).file("index.json", index(image));
     let whole = good.clone().end();
     let without = |missing: &str| {
         let mut tar = Tar::default();
@@ -97,14 +62,14 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
             }
         }
         let tar = if top == missing { tar } else { tar.file(&top, manifest) };
-        tar.file("index.json", &index(image))
+        tar.file("index.json", index(image))
     };
     let nested = format!("{{\"manifests\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
     let long = format!("{} path={}\n", 2_000_013, "p".repeat(2_000_000));
     let other = Image::new(99);
     vec![
         ("whole, without oci-layout", whole.clone(), Read),
-        ("no mark of the end", good.clone().0, Read),
+        ("no mark of the end", good.clone().unended(), Read),
         ("something behind the end", [&whole[..], &[7; 999]].concat(), Read),
         ("nothing", Vec::new(), Said("member \"index.json\" does not exist")),
         ("zeros", vec![0; 1024], Said("member \"index.json\" does not exist")),
@@ -117,23 +82,23 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
                 .concat()
                 .into_iter()
                 .enumerate()
-                .map(|(at, byte)| if at == good.0.len() - 1500 { byte ^ 0x55 } else { byte })
+                .map(
+                    |(at, byte)| {
+                        if at == good.clone().unended().len() - 1500 { byte ^ 0x55 } else { byte }
+                    },
+                )
                 .collect(),
             Said(""),
         ),
-        (
-            "no index",
-            Tar::default().blobs(image, BLOBS).end(),
-            Said("member \"index.json\" does not exist"),
-        ),
+        ("no index", blobs(image, BLOBS).end(), Said("member \"index.json\" does not exist")),
         (
             "an index that is a folder",
-            Tar::default().blobs(image, BLOBS).link(b'5', "index.json/", "").end(),
+            blobs(image, BLOBS).link(b'5', "index.json/", "").end(),
             Said("does not exist"),
         ),
         (
             "a huge index",
-            Tar::default().file("index.json", &vec![b' '; (64 << 20) + 1]).end(),
+            Tar::default().file("index.json", vec![b' '; (64 << 20) + 1]).end(),
             Said("more than the limit of 67108864"),
         ),
         (
@@ -143,7 +108,7 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
         ),
         (
             "an index of zeros",
-            Tar::default().file("index.json", &[0; 300]).end(),
+            Tar::default().file("index.json", [0; 300]).end(),
             Said("index.json"),
         ),
         ("a missing manifest", without(&top).end(), Said("does not exist")),
@@ -155,7 +120,7 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
         ),
         (
             "a layer that is too long",
-            without(&layer_name).file(&layer_name, &[&layer.bytes[..], b"x"].concat()).end(),
+            without(&layer_name).file(&layer_name, [&layer.bytes[..], b"x"].concat()).end(),
             Said("expected"),
         ),
         (
@@ -165,40 +130,30 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
         ),
         (
             "../ in a name",
-            Tar::default()
-                .file("../evil", b"x")
-                .blobs(image, BLOBS)
-                .file("index.json", &index(image))
+            with_blobs(Tar::new().file("../evil", b"x"), image, BLOBS)
+                .file("index.json", index(image))
                 .end(),
             Said("member \"../evil\" is outside of the archive"),
         ),
         (
             "../ inside",
-            Tar::default()
-                .blobs(image, "x/../blobs/sha256/")
-                .file("a/../index.json", &index(image))
-                .end(),
+            blobs(image, "x/../blobs/sha256/").file("a/../index.json", index(image)).end(),
             Read,
         ),
         (
             "absolute names",
-            Tar::default().blobs(image, "/blobs/sha256/").file("/index.json", &index(image)).end(),
+            blobs(image, "/blobs/sha256/").file("/index.json", index(image)).end(),
             Read,
         ),
         (
             "names with dots",
-            Tar::default()
-                .blobs(image, "./blobs//sha256/")
-                .file("./index.json", &index(image))
-                .end(),
+            blobs(image, "./blobs//sha256/").file("./index.json", index(image)).end(),
             Read,
         ),
         (
             "the last index counts",
-            Tar::default()
-                .file("index.json", &index(&other))
-                .blobs(image, BLOBS)
-                .file("index.json", &index(image))
+            with_blobs(Tar::new().file("index.json", index(&other)), image, BLOBS)
+                .file("index.json", index(image))
                 .end(),
             Read,
         ),
@@ -235,7 +190,7 @@ fn rows(image: &Image) -> Vec<(&'static str, Vec<u8>, Then)> {
         ),
         (
             "an absolute link to the index",
-            Tar::default().blobs(image, BLOBS).link(b'2', "index.json", "/etc/passwd").end(),
+            blobs(image, BLOBS).link(b'2', "index.json", "/etc/passwd").end(),
             Said("outside of the archive"),
         ),
         (

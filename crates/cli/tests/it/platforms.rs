@@ -195,7 +195,7 @@ fn old_clients_take_gzip_and_new_ones_zstd() {
 
 #[test]
 fn a_registry_that_checks_takes_what_was_narrowed_or_added() {
-    let Some(registry) = Real::builder().start() else { skip!("docker-registry is not installed") };
+    let Some(registry) = Real::start() else { skip!("docker-registry is not installed") };
     let (home, _) = home();
     home.insecure(&[&registry.host()]);
     let sparse = [

@@ -3,16 +3,15 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use skopeo_testkit::registry::real::Real;
 use skopeo_testkit::run::{in_ci, installed};
-use skopeo_testkit::{Certificate, Home, Image, TokenAuth, skip};
+use skopeo_testkit::{Certificate, Home, Image, Registry, TokenAuth, skip};
 
 use crate::stage::{sentence, skopeo, whole_layout};
 
 /// The registry, or the end of the test.
 macro_rules! real {
     ($builder:expr) => {
-        match $builder.start() {
+        match $builder.start_real() {
             Some(registry) => registry,
             None => skip!("docker-registry is not installed"),
         }
@@ -27,7 +26,7 @@ fn source(home: &Home) -> Image {
 
 #[test]
 fn plain() {
-    let registry = real!(Real::builder());
+    let registry = real!(Registry::builder());
     let home = Home::new();
     home.insecure(&[&registry.host()]);
     let image = source(&home);
@@ -51,7 +50,7 @@ fn plain() {
 
 #[test]
 fn every_kind_of_image() {
-    let registry = real!(Real::builder());
+    let registry = real!(Registry::builder());
     let home = Home::new();
     home.insecure(&[&registry.host()]);
     let list = Image::platforms(3, 3);
@@ -88,7 +87,7 @@ fn every_kind_of_image() {
 
 #[test]
 fn certificates() {
-    let registry = real!(Real::builder().tls());
+    let registry = real!(Registry::builder().tls());
     let home = Home::new();
     source(&home);
     let name = registry.docker("a:1");
@@ -121,7 +120,7 @@ fn certificates() {
 
 #[test]
 fn passwords() {
-    let registry = real!(Real::builder().htpasswd("user", "p:ss word"));
+    let registry = real!(Registry::builder().htpasswd("user", "p:ss word"));
     let home = Home::new();
     home.insecure(&[&registry.host()]);
     let image = source(&home);
@@ -157,7 +156,7 @@ fn passwords() {
 #[test]
 fn tokens() {
     let auth = TokenAuth::new().user("user", "secret").identity_token("identity");
-    let registry = real!(Real::builder().token_auth(auth));
+    let registry = real!(Registry::builder().token_auth(auth));
     let home = Home::new();
     let realm = registry.realm();
     home.insecure(&[&registry.host()]);

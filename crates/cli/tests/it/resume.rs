@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
-use skopeo_testkit::registry::Seen;
+use skopeo_testkit::registry::SeenRequest;
 use skopeo_testkit::{Fault, Home, Image, On, Registry};
 
 use crate::stage::{finish, home, sentence, skopeo, start, whole_dir, whole_layout};
@@ -67,8 +67,9 @@ impl Stage {
     /// The requests for the layer: which ranges, and how many bytes came.
     fn asked(&self) -> (Vec<String>, u64) {
         let all = self.source.requests();
-        let of_layer = |seen: &&Seen| seen.method == "GET" && seen.target.contains(&self.layer.0);
-        let asked: Vec<&Seen> = all.iter().filter(of_layer).collect();
+        let of_layer =
+            |seen: &&SeenRequest| seen.method == "GET" && seen.target.contains(&self.layer.0);
+        let asked: Vec<&SeenRequest> = all.iter().filter(of_layer).collect();
         let ranges = asked.iter().map(|seen| seen.header("range").to_owned()).collect();
         (ranges, asked.iter().map(|seen| seen.sent).sum())
     }

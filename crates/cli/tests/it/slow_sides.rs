@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use skopeo_testkit::{Distance, Fault, Home, Image, On, Registry};
+use skopeo_testkit::{Fault, Home, Image, On, Registry, SlowNetwork};
 
 use crate::stage::{sentence, skopeo};
 use crate::sync_names::images_in;
@@ -27,7 +27,7 @@ fn a_stalling_source_does_not_lose_the_destination() {
     let (from, to) = (Registry::start(), Registry::start());
     let digest = large(&from);
     from.fault(Fault::stall(On::blobs().containing(&digest)).after(3 << 20).once());
-    let way = Distance::closing_idle(to.address(), Duration::from_millis(300));
+    let way = SlowNetwork::closing_idle(to.address(), Duration::from_millis(300));
     let host = way.address().to_string();
     let home = Home::new();
     home.insecure(&[&from.host(), &host]);
@@ -36,7 +36,7 @@ fn a_stalling_source_does_not_lose_the_destination() {
     assert_eq!(run.code, Some(0), "{run}");
     assert_eq!(images_in(&to), "m:1");
     assert!(way.closed() > 0, "no connection was idle: {:?}", to.lines());
-    let asked = |seen: &&skopeo_testkit::Seen| seen.target.contains(&digest);
+    let asked = |seen: &&skopeo_testkit::SeenRequest| seen.target.contains(&digest);
     assert!(from.requests().iter().filter(asked).count() > 1, "{:?}", from.lines());
 }
 

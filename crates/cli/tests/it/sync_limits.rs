@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use skopeo_image::Compression;
-use skopeo_testkit::{Distance, Fault, Home, Image, On, Registry, Run, TokenAuth};
+use skopeo_testkit::{Fault, Home, Image, On, Registry, Run, SlowNetwork, TokenAuth};
 
 use crate::stage::{finish, home, sentence, skopeo, start};
 
@@ -92,7 +92,7 @@ fn tokens_that_do_not_last_are_fetched_again() {
     let target = Registry::builder().token_auth(auth()).start();
     let images = fill(&source);
     // So that it takes longer than a token lasts.
-    let way = Distance::to(source.address(), Duration::from_millis(60));
+    let way = SlowNetwork::to(source.address(), Duration::from_millis(60));
     let (from, to) = (way.address().to_string(), target.host());
     let home = home(&[&from, &to]);
     let run = sync(&home, &from, &to, &["--dest-creds=me:secret", "--jobs=1"]);
@@ -125,7 +125,7 @@ fn no_more_connections_than_allowed() {
     let (source, target) = (Registry::start(), Registry::start());
     let images = fill(&source);
     // Where every answer takes its time, whoever may opens many.
-    let way = |registry: &Registry| Distance::to(registry.address(), Duration::from_millis(10));
+    let way = |registry: &Registry| SlowNetwork::to(registry.address(), Duration::from_millis(10));
     let (from, to) = (way(&source), way(&target));
     let (source_host, target_host) = (from.address().to_string(), to.address().to_string());
     let home = home(&[&source_host, &target_host, &target.host()]);

@@ -466,7 +466,7 @@ fn delete() {
 fn login_and_logout() {
     let Some(twin) = twins() else { return };
     let registry = Registry::builder().htpasswd("user", "secret").start();
-    let real = skopeo_testkit::registry::real::Real::builder().htpasswd("user", "secret").start();
+    let real = Registry::builder().htpasswd("user", "secret").start_real();
     let real_host = real.as_ref().map(skopeo_testkit::registry::real::Real::host);
     let hosts: Vec<_> = [Some(registry.host()), real_host].into_iter().flatten().collect();
     Image::new(1).push(&registry, "a/b:v1");

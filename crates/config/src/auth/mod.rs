@@ -43,13 +43,13 @@ pub enum Stored {
 }
 
 impl Stored {
-    /// Whether there is nothing.
+    /// Returns whether there is nothing.
     #[must_use]
     pub fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
 
-    /// The user, where one is known.
+    /// Returns the user, where one is known.
     #[must_use]
     pub fn username(&self) -> Option<&str> {
         match self {
@@ -71,7 +71,7 @@ pub struct AuthOptions {
 }
 
 impl AuthOptions {
-    /// The files that `login` and `logout` work on: those named by flags, else
+    /// Returns the files that `login` and `logout` work on: those named by flags, else
     /// `REGISTRY_AUTH_FILE`, else `$DOCKER_CONFIG/config.json` in Docker's format, else (none of
     /// both) the usual search.
     ///
@@ -198,7 +198,7 @@ pub fn find(config: &Config, options: &AuthOptions, key: &str) -> Result<Stored,
     Err(several("errors looking up credentials:\n\t* ", failures))
 }
 
-/// The credentials that `login` would replace, in the file it would write.
+/// Returns the credentials that `login` would replace, in the file it would write.
 ///
 /// # Errors
 ///
@@ -208,7 +208,7 @@ pub fn current(config: &Config, options: &AuthOptions, key: &Key) -> Result<Stor
     find(config, &options, &key.key).map_err(|error| error.during("get credentials"))
 }
 
-/// The user that is logged in, for `login --get-login`.
+/// Returns the user that is logged in, for `login --get-login`.
 ///
 /// # Errors
 ///
@@ -219,7 +219,7 @@ pub fn get_login(config: &Config, options: &AuthOptions, key: &Key) -> Result<St
     username.ok_or_else(|| Error::NotLoggedIn(key.key.clone()))
 }
 
-/// Refuses a credential file that was named but is not there.
+/// Returns an error if a credential file was named but is not there.
 ///
 /// # Errors
 ///
@@ -340,8 +340,8 @@ fn find_in_file(
 /// Asks the helper that Docker's config.json names for all hosts. `marked`: the file has an empty
 /// entry for the host, which is how Docker notes that the helper has something.
 ///
-/// Beyond the original, which does not know `credsStore`: so it must not break what works there, and
-/// a failing helper is no error.
+/// Beyond the original, which does not know `credsStore`: so it must not break what works there,
+/// and a failing helper is no error.
 fn find_in_store(environment: &Environment, store: &str, host: &str, marked: bool) -> Stored {
     let key = if normal_host(host) == normal_host("docker.io") { DOCKER_HUB_KEY } else { host };
     match Helper::new(store, environment).get(key) {

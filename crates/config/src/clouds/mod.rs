@@ -1,8 +1,8 @@
 //! Object stores: where the environment and the files of each cloud's own tools say they are, and
 //! who asks them.
 //!
-//! What is found is told by the names that the tools' variables have, in lower case. Nothing of it is
-//! judged here but what cannot be used at all.
+//! What is found is told by the names that the tools' variables have, in lower case. Nothing of it
+//! is judged here but what cannot be used at all.
 
 mod aws;
 mod azure;
@@ -55,7 +55,7 @@ impl CloudSettings {
         azure::read(environment, account)
     }
 
-    /// What is said of a name.
+    /// Returns what is said of a name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self.pairs.iter().find(|(known, _)| *known == name);

@@ -1,5 +1,5 @@
-//! The files of AWS's tools: sections of `key = value`, where an indented line below a key without a
-//! value belongs to that key.
+//! The files of AWS's tools: sections of `key = value`, where an indented line below a key without
+//! a value belongs to that key.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -17,7 +17,8 @@ pub struct Endpoint {
 }
 
 impl Registries {
-    /// The entry with the longest prefix that matches `name`: a host, a repository, or a namespace.
+    /// Returns the entry with the longest prefix that matches `name`: a host, a repository, or a
+    /// namespace.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Registry> {
         // Of equally long ones the first: prefixes are sorted, so `*.` comes before letters.
@@ -27,7 +28,7 @@ impl Registries {
             .reduce(|best, next| if next.prefix.len() > best.prefix.len() { next } else { best })
     }
 
-    /// The places to read one image from: mirrors first, the primary location last.
+    /// Returns the places to read one image from: mirrors first, the primary location last.
     ///
     /// Places that are blocked are left out.
     ///
@@ -79,7 +80,7 @@ impl Registries {
         }
     }
 
-    /// The place for everything but reading one image: writing, deleting, listing tags.
+    /// Returns the place for everything but reading one image: writing, deleting, listing tags.
     ///
     /// The reference is not rewritten, as in the original; the entry that matches it says whether
     /// the place is insecure.
@@ -96,7 +97,8 @@ impl Registries {
         })
     }
 
-    /// Whether bad certificates and plain http are accepted for a bare host, as `login` asks.
+    /// Returns whether bad certificates and plain http are accepted for a bare host, as `login`
+    /// asks.
     ///
     /// # Errors
     ///

@@ -135,43 +135,44 @@ impl Registries {
         self.sources.push(path.to_owned());
     }
 
-    /// All entries, sorted by prefix.
+    /// Returns all entries, sorted by prefix.
     #[must_use]
     pub fn entries(&self) -> &[Registry] {
         &self.entries
     }
 
-    /// The registries that names without one are searched in.
+    /// Returns the registries that names without one are searched in.
     #[must_use]
     pub fn unqualified(&self) -> &[String] {
         &self.unqualified
     }
 
-    /// The credential helpers to ask, in this order; [`CREDENTIAL_FILES`] stands for the files.
+    /// Returns the credential helpers to ask, in this order; [`CREDENTIAL_FILES`] stands for the
+    /// files.
     #[must_use]
     pub fn credential_helpers(&self) -> &[String] {
         &self.credential_helpers
     }
 
-    /// What happens to a name without a registry.
+    /// Returns what happens to a name without a registry.
     #[must_use]
     pub fn short_name_mode(&self) -> ShortNameMode {
         self.short_name_mode
     }
 
-    /// The program that gets the credentials of each pull, for additional layer stores.
+    /// Returns the program that gets the credentials of each pull, for additional layer stores.
     #[must_use]
     pub fn layer_store_helper(&self) -> Option<&str> {
         self.layer_store_helper.as_deref()
     }
 
-    /// What a short name stands for, if anything.
+    /// Returns what a short name stands for, if anything.
     #[must_use]
     pub fn alias(&self, short: &str) -> Option<&Alias> {
         self.aliases.get(short)
     }
 
-    /// The files this was read from, in the order in which they were merged.
+    /// Returns the files this was read from, in the order in which they were merged.
     #[must_use]
     pub fn sources(&self) -> &[PathBuf] {
         &self.sources

@@ -151,8 +151,8 @@ impl Storage {
         })
     }
 
-    /// The store that a name speaks of, or the usual one. What a name says of a store replaces all
-    /// that these files say, but for a folder that it does not name.
+    /// Returns the store that a name speaks of, or the usual one. What a name says of a store
+    /// replaces all that these files say, but for a folder that it does not name.
     ///
     /// # Errors
     ///

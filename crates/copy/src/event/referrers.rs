@@ -1,7 +1,7 @@
 //! Events of referrers.
 
 use skopeo_image::Digest;
-use skopeo_transport::{Found, Referrer};
+use skopeo_transport::{FoundBy, Referrer};
 
 /// Something that happened with the referrers of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,10 +60,10 @@ impl ReferrersEvent {
 
     pub(super) fn notice(&self) -> Option<String> {
         let Self::NotCopied { digest, found, why } = self else { return None };
-        let indexes = found.iter().any(|it| it.found == Found::FallbackTag && is_index(it));
+        let indexes = found.iter().any(|it| it.found == FoundBy::FallbackTag && is_index(it));
         let listed = found.iter().filter(|it| it.found.tag(digest).is_none()).count();
         let tags = found.iter().filter_map(|it| match it.found {
-            Found::CosignTag(tag) => Some(tag.suffix()),
+            FoundBy::CosignTag(tag) => Some(tag.suffix()),
             _ => None,
         });
         let tags = tags.collect::<Vec<_>>().join(", ");

@@ -5,7 +5,7 @@ use skopeo_image::{Digest, MediaType, RawManifest};
 use skopeo_transport::LayerForm;
 use skopeo_trust::Policy;
 
-use super::shelf::{Builder, FakeDestination, FakeSource, Kind, gzip, tar};
+use super::memory::{Builder, FakeDestination, FakeSource, ImageKind, gzip, tar};
 use super::{request, session};
 use crate::{Amount, Change, Forecast, ImageEstimate, Lists, Request, estimate};
 
@@ -17,7 +17,7 @@ fn layer(seed: u8) -> (&'static MediaType, Bytes) {
 fn image(seeds: &[u8]) -> (FakeSource, RawManifest) {
     let mut builder = Builder::new();
     let layers: Vec<_> = seeds.iter().map(|seed| layer(*seed)).collect();
-    let image = builder.image(Kind::Oci, &layers);
+    let image = builder.image(ImageKind::Oci, &layers);
     (builder.top(&image), image)
 }
 
@@ -102,9 +102,9 @@ async fn what_an_earlier_image_brings_is_found_by_the_next() {
 #[tokio::test]
 async fn of_a_list_all_or_the_systems() {
     let mut builder = Builder::new();
-    let amd64 = builder.image(Kind::Oci, &[layer(1), layer(2)]);
-    let arm64 = builder.image(Kind::Oci, &[layer(1), layer(3)]);
-    let list = builder.list(Kind::Oci, &[("amd64", &amd64), ("arm64", &arm64)]);
+    let amd64 = builder.image(ImageKind::Oci, &[layer(1), layer(2)]);
+    let arm64 = builder.image(ImageKind::Oci, &[layer(1), layer(3)]);
+    let list = builder.list(ImageKind::Oci, &[("amd64", &amd64), ("arm64", &arm64)]);
     let source = builder.top(&list);
     // The layer that both share counts once.
     for (lists, sent) in [(Lists::System, 3), (Lists::All, 5), (Lists::IndexOnly, 0)] {
@@ -137,8 +137,8 @@ async fn what_is_packed_anew_is_not_known_exactly() {
 #[tokio::test]
 async fn a_list_without_instances_is_refused_as_a_copy_would() {
     let mut builder = Builder::new();
-    let image = builder.image(Kind::Oci, &[layer(1)]);
-    let list = builder.list(Kind::Oci, &[("amd64", &image)]);
+    let image = builder.image(ImageKind::Oci, &[layer(1)]);
+    let list = builder.list(ImageKind::Oci, &[("amd64", &image)]);
     let source = builder.top(&list);
     let policy = Policy::parse(br#"{"default":[{"type":"reject"}]}"#, "p").unwrap();
     for lists in [Lists::IndexOnly, Lists::All] {

@@ -16,7 +16,7 @@ use skopeo_transport::{
 };
 use skopeo_trust::Policy;
 
-use super::shelf::{Builder, FakeDestination, FakeSource, Fault, Kind, State, gzip, tar};
+use super::memory::{Builder, FakeDestination, FakeSource, Fault, ImageKind, State, gzip, tar};
 use super::{request, session};
 use crate::error::sentence;
 use crate::fanout::{Fanout, copy_to_all};
@@ -197,7 +197,7 @@ fn image(layers: u8) -> (FakeSource, RawManifest, Vec<Digest>) {
     let digests = layers.iter().map(|bytes| Digest::sha256(bytes)).collect();
     let layers: Vec<(&MediaType, Bytes)> =
         layers.into_iter().map(|bytes| (&MediaType::OCI_LAYER_GZIP, bytes)).collect();
-    let manifest = builder.image(Kind::Oci, &layers);
+    let manifest = builder.image(ImageKind::Oci, &layers);
     (builder.top(&manifest), manifest, digests)
 }
 
@@ -389,7 +389,7 @@ async fn one_that_has_the_image_is_left_alone() {
 async fn what_is_packed_on_its_way_is_packed_once_and_the_same_for_all() {
     let mut builder = Builder::new();
     let manifest = builder.image(
-        Kind::Oci,
+        ImageKind::Oci,
         &[(&MediaType::OCI_LAYER, tar(1, 400_000)), (&MediaType::OCI_LAYER, tar(2, 9000))],
     );
     let source = builder.top(&manifest);
@@ -412,11 +412,12 @@ async fn lists_go_to_all() {
     let mut builder = Builder::new();
     let instances: Vec<_> = (0..3)
         .map(|seed| {
-            builder.image(Kind::Docker, &[(&MediaType::DOCKER_LAYER_GZIP, noise(seed, 90_000))])
+            builder
+                .image(ImageKind::Docker, &[(&MediaType::DOCKER_LAYER_GZIP, noise(seed, 90_000))])
         })
         .collect();
     let list = builder.list(
-        Kind::Docker,
+        ImageKind::Docker,
         &[("amd64", &instances[0]), ("arm64", &instances[1]), ("s390x", &instances[2])],
     );
     let source = builder.top(&list);
@@ -501,11 +502,11 @@ async fn unlike_places_share_what_stays_what_it_is() {
     let images: Vec<RawManifest> = (0..3)
         .map(|seed| {
             let layer = noise(seed, 300_000);
-            builder.image(Kind::Oci, &[(&MediaType::OCI_LAYER_GZIP, layer)])
+            builder.image(ImageKind::Oci, &[(&MediaType::OCI_LAYER_GZIP, layer)])
         })
         .collect();
     let named = ["amd64", "arm64", "s390x"].into_iter().zip(&images);
-    let list = builder.list(Kind::Oci, &named.collect::<Vec<_>>());
+    let list = builder.list(ImageKind::Oci, &named.collect::<Vec<_>>());
     let source = builder.top(&list);
     let places = all();
     let doors = places.iter().map(FakeDestination::door).collect();
@@ -525,18 +526,18 @@ async fn what_changes_for_some_changes_for_nobody_else() {
     // A plain layer, which one of them wants packed.
     let mut builder = Builder::new();
     let layer = tar(1, 500_000);
-    let manifest = builder.image(Kind::Oci, &[(&MediaType::OCI_LAYER, layer)]);
+    let manifest = builder.image(ImageKind::Oci, &[(&MediaType::OCI_LAYER, layer)]);
     let plain = builder.top(&manifest);
     // An image of Docker's, which one of them cannot have.
     let mut builder = Builder::new();
     let layer = noise(1, 500_000);
-    let manifest = builder.image(Kind::Docker, &[(&MediaType::DOCKER_LAYER_GZIP, layer)]);
+    let manifest = builder.image(ImageKind::Docker, &[(&MediaType::DOCKER_LAYER_GZIP, layer)]);
     let docker = builder.top(&manifest);
     // A layer that some places leave where it is.
     let mut builder = Builder::new();
     let layer = noise(1, 500_000);
     let foreign = MediaType::from("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip");
-    let manifest = builder.image(Kind::Oci, &[(&foreign, layer)]);
+    let manifest = builder.image(ImageKind::Oci, &[(&foreign, layer)]);
     let mut text: serde_json::Value = serde_json::from_slice(&manifest.bytes).unwrap();
     text["layers"][0]["urls"] = serde_json::json!(["https://layers.example/1"]);
     let bytes = serde_json::to_vec(&text).unwrap().into();

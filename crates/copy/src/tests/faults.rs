@@ -6,7 +6,7 @@ use bytes::Bytes;
 use skopeo_image::{Digest, MediaType, RawManifest};
 use skopeo_transport::LayerForm;
 
-use super::shelf::{Builder, FakeDestination, FakeSource, Fault, Kind, gzip, tar};
+use super::memory::{Builder, FakeDestination, FakeSource, Fault, ImageKind, gzip, tar};
 use super::{request, run};
 use crate::{BlobEvent, Event};
 
@@ -16,7 +16,7 @@ fn image(layers: u8) -> (FakeSource, RawManifest, Vec<Digest>) {
     let digests = layers.iter().map(|bytes| Digest::sha256(bytes)).collect();
     let layers: Vec<(&MediaType, Bytes)> =
         layers.into_iter().map(|bytes| (&MediaType::OCI_LAYER_GZIP, bytes)).collect();
-    let manifest = builder.image(Kind::Oci, &layers);
+    let manifest = builder.image(ImageKind::Oci, &layers);
     (builder.top(&manifest), manifest, digests)
 }
 

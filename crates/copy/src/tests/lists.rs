@@ -4,14 +4,14 @@ use skopeo_image::{Manifest, MediaType, Platform, RawManifest, Which, wanted_pla
 use skopeo_transport::LayerForm;
 use skopeo_trust::Policy;
 
-use super::shelf::{Builder, FakeDestination, FakeSource, Kind, gzip, tar};
+use super::memory::{Builder, FakeDestination, FakeSource, ImageKind, gzip, tar};
 use super::{request, run, run_with};
 use crate::{Digests, Format, Lists, Outcome, Request};
 
-fn layer(kind: Kind) -> &'static MediaType {
+fn layer(kind: ImageKind) -> &'static MediaType {
     match kind {
-        Kind::Oci => &MediaType::OCI_LAYER_GZIP,
-        Kind::Docker => &MediaType::DOCKER_LAYER_GZIP,
+        ImageKind::Oci => &MediaType::OCI_LAYER_GZIP,
+        ImageKind::Docker => &MediaType::DOCKER_LAYER_GZIP,
     }
 }
 
@@ -23,7 +23,7 @@ struct Made {
 }
 
 /// Two images that share a layer.
-fn made(kind: Kind) -> Made {
+fn made(kind: ImageKind) -> Made {
     let mut builder = Builder::new();
     let shared = (layer(kind), gzip(&tar(0, 9000)));
     let amd64 = builder.image(kind, &[shared.clone(), (layer(kind), gzip(&tar(1, 900)))]);
@@ -39,7 +39,7 @@ fn all() -> Request {
 
 #[tokio::test]
 async fn all_instances_and_the_very_list() {
-    let Made { source, list, amd64, arm64 } = made(Kind::Oci);
+    let Made { source, list, amd64, arm64 } = made(ImageKind::Oci);
     let destination = FakeDestination::new();
     let run = run(&source, &destination, &all()).await;
     let lines = run.lines();
@@ -64,7 +64,7 @@ async fn all_instances_and_the_very_list() {
 
 #[tokio::test]
 async fn the_systems_instance() {
-    let Made { source, amd64, arm64, .. } = made(Kind::Docker);
+    let Made { source, amd64, arm64, .. } = made(ImageKind::Docker);
     let destination = FakeDestination::new();
     assert_eq!(run(&source, &destination, &request()).await.written(), amd64);
     let host = Platform::new("linux", "amd64", "");
@@ -89,7 +89,7 @@ async fn the_systems_instance() {
 
 #[tokio::test]
 async fn a_list_that_is_there_is_done_only_if_the_list_is_wanted() {
-    let Made { source, list, amd64, .. } = made(Kind::Oci);
+    let Made { source, list, amd64, .. } = made(ImageKind::Oci);
     let mut destination = FakeDestination::new();
     destination.present = Some(list.digest().unwrap());
     assert_eq!(run(&source, &destination, &all()).await.copied().outcome, Outcome::Present);
@@ -100,7 +100,7 @@ async fn a_list_that_is_there_is_done_only_if_the_list_is_wanted() {
 
 #[tokio::test]
 async fn the_index_only() {
-    let Made { source, list, .. } = made(Kind::Oci);
+    let Made { source, list, .. } = made(ImageKind::Oci);
     let mut destination = FakeDestination::new();
     destination.sparse = true;
     let only = Request { lists: Lists::IndexOnly, ..request() };
@@ -117,10 +117,10 @@ async fn the_index_only() {
 #[tokio::test]
 async fn lists_in_lists() {
     let mut builder = Builder::new();
-    let deep = builder.image(Kind::Oci, &[(layer(Kind::Oci), gzip(&tar(1, 900)))]);
-    let flat = builder.image(Kind::Oci, &[(layer(Kind::Oci), gzip(&tar(2, 900)))]);
-    let inner = builder.list(Kind::Oci, &[("amd64", &deep)]);
-    let outer = builder.list(Kind::Oci, &[("amd64", &inner), ("arm64", &flat)]);
+    let deep = builder.image(ImageKind::Oci, &[(layer(ImageKind::Oci), gzip(&tar(1, 900)))]);
+    let flat = builder.image(ImageKind::Oci, &[(layer(ImageKind::Oci), gzip(&tar(2, 900)))]);
+    let inner = builder.list(ImageKind::Oci, &[("amd64", &deep)]);
+    let outer = builder.list(ImageKind::Oci, &[("amd64", &inner), ("arm64", &flat)]);
     let source = builder.top(&outer);
     let destination = FakeDestination::new();
     assert_eq!(run(&source, &destination, &all()).await.written(), outer);
@@ -132,9 +132,9 @@ async fn lists_in_lists() {
 #[tokio::test]
 async fn lists_in_lists_end() {
     let mut builder = Builder::new();
-    let mut list = builder.image(Kind::Oci, &[(layer(Kind::Oci), gzip(&tar(1, 900)))]);
+    let mut list = builder.image(ImageKind::Oci, &[(layer(ImageKind::Oci), gzip(&tar(1, 900)))]);
     for _ in 0..9 {
-        list = builder.list(Kind::Oci, &[("amd64", &list)]);
+        list = builder.list(ImageKind::Oci, &[("amd64", &list)]);
     }
     let source = builder.top(&list);
     let destination = FakeDestination::new();
@@ -146,7 +146,7 @@ async fn lists_in_lists_end() {
 
 #[tokio::test]
 async fn lists_are_converted_with_their_instances() {
-    let Made { source, .. } = made(Kind::Docker);
+    let Made { source, .. } = made(ImageKind::Docker);
     let destination = FakeDestination::accepting(&[MediaType::OCI_MANIFEST, MediaType::OCI_INDEX]);
     let copied = run(&source, &destination, &all()).await.written();
     let Manifest::List(list) = copied.parse().unwrap() else { panic!("no list") };
@@ -154,7 +154,7 @@ async fn lists_are_converted_with_their_instances() {
         assert_eq!(instance.descriptor.media_type, MediaType::OCI_MANIFEST);
     }
     let forced = Request { format: Some(Format::DockerSchema2), ..all() };
-    let Made { source, .. } = made(Kind::Oci);
+    let Made { source, .. } = made(ImageKind::Oci);
     let destination = FakeDestination::new();
     let copied = run(&source, &destination, &forced).await.written();
     assert_eq!(copied.media_type, MediaType::DOCKER_LIST);
@@ -162,7 +162,7 @@ async fn lists_are_converted_with_their_instances() {
 
 #[tokio::test]
 async fn a_list_falls_back_to_the_other_kind() {
-    let Made { source, .. } = made(Kind::Docker);
+    let Made { source, .. } = made(ImageKind::Docker);
     let destination = FakeDestination::rejecting(&[MediaType::DOCKER_LIST]);
     let copied = run(&source, &destination, &all()).await.written();
     assert_eq!(copied.media_type, MediaType::OCI_INDEX);
@@ -175,7 +175,7 @@ async fn a_list_falls_back_to_the_other_kind() {
 
 #[tokio::test]
 async fn what_must_not_change_is_refused_in_the_originals_words() {
-    let Made { source, list, .. } = made(Kind::Docker);
+    let Made { source, list, .. } = made(ImageKind::Docker);
     let preserve = Request { digests: Digests::Preserve, ..all() };
     let destination = FakeDestination::wanting(LayerForm::Uncompressed);
     assert_eq!(run(&source, &destination, &preserve).await.written(), list);

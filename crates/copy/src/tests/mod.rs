@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use skopeo_image::{Platform, RawManifest};
-use skopeo_testkit::shelf::{self, FakeDestination, FakeSource};
+use skopeo_testkit::memory::{self, FakeDestination, FakeSource};
 use skopeo_trust::Policy;
 
 use crate::error::sentence;

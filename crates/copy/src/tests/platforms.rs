@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use skopeo_image::{Classify as _, Digest, Manifest, MediaType, RawManifest, Signature, Which};
 
-use super::shelf::{Builder, FakeDestination, FakeSource, Kind, gzip, tar};
+use super::memory::{Builder, FakeDestination, FakeSource, ImageKind, gzip, tar};
 use super::{request, run};
 use crate::{Digests, Format, Lists, Others, Outcome, Request, SourceSignatures};
 
@@ -38,15 +38,15 @@ struct Made {
 fn built() -> Made {
     let mut builder = Builder::new();
     let layer = |seed| [(&MediaType::OCI_LAYER_GZIP, gzip(&tar(seed, 900)))];
-    let images: Vec<_> = (0..3).map(|it| builder.image(Kind::Oci, &layer(it))).collect();
+    let images: Vec<_> = (0..3).map(|it| builder.image(ImageKind::Oci, &layer(it))).collect();
     let in_toto = MediaType::from("application/vnd.in-toto+json");
     let attestations: Vec<_> =
-        (10..13).map(|it| builder.image(Kind::Oci, &[(&in_toto, tar(it, 90))])).collect();
+        (10..13).map(|it| builder.image(ImageKind::Oci, &[(&in_toto, tar(it, 90))])).collect();
     let platforms = ["linux/amd64", "linux/arm64", "linux/arm/v7"];
     let mut entries: Vec<_> =
         platforms.iter().zip(&images).map(|(it, image)| (platform(it), image)).collect();
     entries.extend(images.iter().map(attesting).zip(&attestations));
-    let list = builder.list_of(Kind::Oci, &entries);
+    let list = builder.list_of(ImageKind::Oci, &entries);
     Made { source: builder.top(&list), list, images }
 }
 
@@ -186,9 +186,9 @@ async fn what_must_not_change_keeps_its_index() {
 async fn docker_lists_too_and_converted() {
     let mut builder = Builder::new();
     let layer = |seed| [(&MediaType::DOCKER_LAYER_GZIP, gzip(&tar(seed, 900)))];
-    let amd64 = builder.image(Kind::Docker, &layer(1));
-    let arm64 = builder.image(Kind::Docker, &layer(2));
-    let list = builder.list(Kind::Docker, &[("amd64", &amd64), ("arm64", &arm64)]);
+    let amd64 = builder.image(ImageKind::Docker, &layer(1));
+    let arm64 = builder.image(ImageKind::Docker, &layer(2));
+    let list = builder.list(ImageKind::Docker, &[("amd64", &amd64), ("arm64", &arm64)]);
     let source = builder.top(&list);
     let request = wanting(&["linux/arm64"], Others::Remove);
     let written = run(&source, &FakeDestination::new(), &request).await.written();
@@ -204,12 +204,12 @@ async fn docker_lists_too_and_converted() {
 async fn platforms_are_found_in_lists_in_lists() {
     let mut builder = Builder::new();
     let layer = |seed| [(&MediaType::OCI_LAYER_GZIP, gzip(&tar(seed, 900)))];
-    let images: Vec<_> = (0..4).map(|it| builder.image(Kind::Oci, &layer(it))).collect();
-    let one = builder.list(Kind::Oci, &[("amd64", &images[0]), ("arm64", &images[1])]);
-    let other = builder.list(Kind::Oci, &[("s390x", &images[2])]);
-    let whole = builder.list_of(Kind::Oci, &[(json!({}), &images[3])]);
+    let images: Vec<_> = (0..4).map(|it| builder.image(ImageKind::Oci, &layer(it))).collect();
+    let one = builder.list(ImageKind::Oci, &[("amd64", &images[0]), ("arm64", &images[1])]);
+    let other = builder.list(ImageKind::Oci, &[("s390x", &images[2])]);
+    let whole = builder.list_of(ImageKind::Oci, &[(json!({}), &images[3])]);
     let outer = builder.list_of(
-        Kind::Oci,
+        ImageKind::Oci,
         &[(json!({}), &one), (json!({}), &other), (platform("linux/arm64"), &whole)],
     );
     let source = builder.top(&outer);
@@ -229,7 +229,7 @@ async fn platforms_are_found_in_lists_in_lists() {
 async fn a_single_image_must_be_for_one_of_them() {
     let mut builder = Builder::new();
     let layer = [(&MediaType::OCI_LAYER_GZIP, gzip(&tar(1, 900)))];
-    let image = builder.image(Kind::Oci, &layer); // its config says linux/amd64
+    let image = builder.image(ImageKind::Oci, &layer); // its config says linux/amd64
     let source = builder.top(&image);
     let right = wanting(&["linux/arm64", "linux/amd64"], Others::Remove);
     assert_eq!(run(&source, &FakeDestination::new(), &right).await.written(), image);

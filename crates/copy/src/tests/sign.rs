@@ -8,7 +8,7 @@ use skopeo_image::{MediaType, RawManifest, Reference, Signature, SignatureKind, 
 use skopeo_transport::KeptSignatures;
 use skopeo_trust::sign::{SignError, Signer};
 
-use super::shelf::{Builder, FakeDestination, FakeSource, Kind, gzip, tar};
+use super::memory::{Builder, FakeDestination, FakeSource, ImageKind, gzip, tar};
 use super::{request, run};
 use crate::{Lists, Outcome, Request, Signing, SourceSignatures};
 
@@ -55,7 +55,8 @@ fn by(pens: &[&Pen], identity: Option<&str>) -> Request {
 
 fn image() -> (FakeSource, RawManifest) {
     let mut builder = Builder::new();
-    let manifest = builder.image(Kind::Oci, &[(&MediaType::OCI_LAYER_GZIP, gzip(&tar(1, 900)))]);
+    let manifest =
+        builder.image(ImageKind::Oci, &[(&MediaType::OCI_LAYER_GZIP, gzip(&tar(1, 900)))]);
     (builder.top(&manifest), manifest)
 }
 
@@ -111,9 +112,9 @@ async fn what_is_there_already_is_signed() {
 async fn a_list_and_its_images_are_signed_as_the_same() {
     let mut builder = Builder::new();
     let layer = |seed| (&MediaType::OCI_LAYER_GZIP, gzip(&tar(seed, 900)));
-    let amd64 = builder.image(Kind::Oci, &[layer(1)]);
-    let arm64 = builder.image(Kind::Oci, &[layer(2)]);
-    let list = builder.list(Kind::Oci, &[("amd64", &amd64), ("arm64", &arm64)]);
+    let amd64 = builder.image(ImageKind::Oci, &[layer(1)]);
+    let arm64 = builder.image(ImageKind::Oci, &[layer(2)]);
+    let list = builder.list(ImageKind::Oci, &[("amd64", &amd64), ("arm64", &arm64)]);
     let source = builder.top(&list);
     let destination = FakeDestination::new();
     let pen = pen("one");

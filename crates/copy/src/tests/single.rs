@@ -7,7 +7,7 @@ use skopeo_image::{
 use skopeo_transport::{KeptSignatures, LayerForm};
 use skopeo_trust::Policy;
 
-use super::shelf::{Builder, FakeDestination, FakeSource, Kind, gzip, tar, unpacked};
+use super::memory::{Builder, FakeDestination, FakeSource, ImageKind, gzip, tar, unpacked};
 use super::{request, run, run_with};
 use crate::{
     BlobEvent, CompressTo, Digests, Event, Format, OtherFormats, Outcome, SourceSignatures,
@@ -20,7 +20,7 @@ const DOCKER_GZ: &MediaType = &MediaType::DOCKER_LAYER_GZIP;
 fn oci() -> (FakeSource, RawManifest) {
     let mut builder = Builder::new();
     let layers = [(GZ, gzip(&tar(1, 9000))), (GZ, gzip(&tar(2, 9000)))];
-    let manifest = builder.image(Kind::Oci, &layers);
+    let manifest = builder.image(ImageKind::Oci, &layers);
     (builder.top(&manifest), manifest)
 }
 
@@ -68,7 +68,7 @@ async fn one_layer_listed_four_times_moves_once() {
     let mut builder = Builder::new();
     let layer = gzip(&tar(1, 5000));
     let layers = vec![(GZ, layer.clone()); 4];
-    let manifest = builder.image(Kind::Oci, &layers);
+    let manifest = builder.image(ImageKind::Oci, &layers);
     let source = builder.top(&manifest);
     let destination = FakeDestination::new();
     let run = run(&source, &destination, &request()).await;
@@ -133,7 +133,7 @@ async fn a_new_signature_of_the_same_image_is_copied() {
 async fn plain_layers_are_packed_where_that_is_wanted() {
     let mut builder = Builder::new();
     let (plain, packed) = (tar(1, 50_000), gzip(&tar(2, 5000)));
-    let manifest = builder.image(Kind::Oci, &[(TAR, plain.clone()), (GZ, packed.clone())]);
+    let manifest = builder.image(ImageKind::Oci, &[(TAR, plain.clone()), (GZ, packed.clone())]);
     let source = builder.top(&manifest);
     let destination = FakeDestination::wanting(LayerForm::Compressed);
     let copied = run(&source, &destination, &request()).await.written();
@@ -164,7 +164,7 @@ async fn packed_layers_are_unpacked_where_that_is_wanted() {
 #[tokio::test]
 async fn layers_are_repacked_as_asked() {
     let mut builder = Builder::new();
-    let manifest = builder.image(Kind::Docker, &[(DOCKER_GZ, gzip(&tar(1, 50_000)))]);
+    let manifest = builder.image(ImageKind::Docker, &[(DOCKER_GZ, gzip(&tar(1, 50_000)))]);
     let source = builder.top(&manifest);
     let destination = FakeDestination::wanting(LayerForm::Compressed);
     let mut zstd = request();
@@ -203,7 +203,7 @@ async fn a_layer_in_another_format_is_reused_only_if_allowed() {
 #[tokio::test]
 async fn a_second_copy_in_the_run_knows_what_was_packed() {
     let mut builder = Builder::new();
-    let manifest = builder.image(Kind::Oci, &[(TAR, tar(1, 50_000))]);
+    let manifest = builder.image(ImageKind::Oci, &[(TAR, tar(1, 50_000))]);
     let source = builder.top(&manifest);
     let destination = FakeDestination::wanting(LayerForm::Compressed);
     let session = super::session(&std::sync::Arc::default());
@@ -221,7 +221,7 @@ async fn a_second_copy_in_the_run_knows_what_was_packed() {
 async fn chunked_zstd_says_where_its_table_is() {
     let mut builder = Builder::new();
     let empty = Bytes::from(vec![0; 1024]);
-    let manifest = builder.image(Kind::Docker, &[(DOCKER_GZ, gzip(&empty))]);
+    let manifest = builder.image(ImageKind::Docker, &[(DOCKER_GZ, gzip(&empty))]);
     let source = builder.top(&manifest);
     let destination = FakeDestination::wanting(LayerForm::Compressed);
     let session = super::session(&std::sync::Arc::default());
@@ -260,7 +260,7 @@ async fn chunked_zstd_says_where_its_table_is() {
 #[tokio::test]
 async fn converts_for_a_destination_that_takes_another_kind() {
     let mut builder = Builder::new();
-    let manifest = builder.image(Kind::Docker, &[(DOCKER_GZ, gzip(&tar(1, 5000)))]);
+    let manifest = builder.image(ImageKind::Docker, &[(DOCKER_GZ, gzip(&tar(1, 5000)))]);
     let source = builder.top(&manifest);
     let destination = FakeDestination::accepting(&[MediaType::OCI_MANIFEST, MediaType::OCI_INDEX]);
     let run = run(&source, &destination, &request()).await;
@@ -354,7 +354,7 @@ async fn artifacts_are_copied_byte_for_byte() {
 async fn foreign_layers_stay_where_they_are_if_they_may() {
     let mut builder = Builder::new();
     let layer = gzip(&tar(1, 5000));
-    let image = builder.image(Kind::Docker, &[(&MediaType::DOCKER_FOREIGN_LAYER_GZIP, layer)]);
+    let image = builder.image(ImageKind::Docker, &[(&MediaType::DOCKER_FOREIGN_LAYER_GZIP, layer)]);
     let text = String::from_utf8(image.bytes.to_vec()).unwrap();
     let with_urls = text.replacen("\"mediaType\": \"application/vnd.docker.image.rootfs.foreign", "\"urls\": [\"https://elsewhere.example/x\"], \"mediaType\": \"application/vnd.docker.image.rootfs.foreign", 1);
     assert_ne!(text, with_urls);

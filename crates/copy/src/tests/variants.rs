@@ -4,7 +4,7 @@ use skopeo_image::{Compression, Instance, List, Manifest, MediaType, RawManifest
 use skopeo_transport::LayerForm;
 use skopeo_trust::Policy;
 
-use super::shelf::{Builder, FakeDestination, FakeSource, Kind, gzip, tar};
+use super::memory::{Builder, FakeDestination, FakeSource, ImageKind, gzip, tar};
 use super::{request, run};
 use crate::{CompressTo, Digests, Format, Lists, OtherFormats, Request};
 
@@ -20,10 +20,10 @@ fn registry() -> FakeDestination {
     FakeDestination::wanting(LayerForm::Compressed)
 }
 
-fn made(kind: Kind) -> (FakeSource, RawManifest) {
+fn made(kind: ImageKind) -> (FakeSource, RawManifest) {
     let layer = match kind {
-        Kind::Oci => &MediaType::OCI_LAYER_GZIP,
-        Kind::Docker => &MediaType::DOCKER_LAYER_GZIP,
+        ImageKind::Oci => &MediaType::OCI_LAYER_GZIP,
+        ImageKind::Docker => &MediaType::DOCKER_LAYER_GZIP,
     };
     let mut builder = Builder::new();
     let shared = (layer, gzip(&tar(0, 9000)));
@@ -40,7 +40,7 @@ fn parse(manifest: &RawManifest) -> List {
 
 #[tokio::test]
 async fn every_platform_gets_one_behind_those_there_are() {
-    for kind in [Kind::Oci, Kind::Docker] {
+    for kind in [ImageKind::Oci, ImageKind::Docker] {
         let (source, list) = made(kind);
         let destination = registry();
         let run = run(&source, &destination, &adding()).await;
@@ -74,7 +74,7 @@ async fn every_platform_gets_one_behind_those_there_are() {
 
 #[tokio::test]
 async fn what_is_there_is_not_added() {
-    let (source, _) = made(Kind::Oci);
+    let (source, _) = made(ImageKind::Oci);
     let first = registry();
     let written = run(&source, &first, &adding()).await.written();
     // The same copy of the result adds nothing, and so changes nothing.
@@ -88,17 +88,17 @@ async fn what_is_there_is_not_added() {
 async fn layers_that_are_packed_so_already_make_no_variant() {
     let mut builder = Builder::new();
     let bytes = [b"\x28\xb5\x2f\xfd", &tar(3, 900)[..]].concat(); // nobody unpacks it
-    let image = builder.image(Kind::Oci, &[(&MediaType::OCI_LAYER_ZSTD, bytes.into())]);
+    let image = builder.image(ImageKind::Oci, &[(&MediaType::OCI_LAYER_ZSTD, bytes.into())]);
     let other = MediaType::from("application/x");
-    let artifact = builder.image(Kind::Oci, &[(&other, gzip(&tar(4, 900)))]);
-    let list = builder.list(Kind::Oci, &[("amd64", &image), ("arm64", &artifact)]);
+    let artifact = builder.image(ImageKind::Oci, &[(&other, gzip(&tar(4, 900)))]);
+    let list = builder.list(ImageKind::Oci, &[("amd64", &image), ("arm64", &artifact)]);
     let source = builder.top(&list);
     assert_eq!(run(&source, &registry(), &adding()).await.written(), list);
 }
 
 #[tokio::test]
 async fn where_it_cannot_be_it_is_refused_before_a_byte_moves() {
-    let (source, list) = made(Kind::Oci);
+    let (source, list) = made(ImageKind::Oci);
     let first = parse(&list).instances()[0].descriptor.digest.clone();
     let destination = registry();
     let preserve = Request { digests: Digests::Preserve, ..adding() };

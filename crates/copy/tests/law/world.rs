@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use skopeo_config::{Config, Environment, Overrides};
 use skopeo_copy::{Error, ImageEstimate, Request, Session, copy};
-use skopeo_testkit::{Image, On, Registry, Seen};
+use skopeo_testkit::{Image, On, Registry, SeenRequest};
 use skopeo_transport::{
     Collection, CollectionKind, Connections, ImageName, Options, Source, collection, open,
 };
@@ -130,7 +130,7 @@ impl World {
             _ => return,
         };
         let requests = registry.requests();
-        let is_upload = |it: &&Seen| it.target.contains("/blobs/uploads/");
+        let is_upload = |it: &&SeenRequest| it.target.contains("/blobs/uploads/");
         let puts = || requests.iter().filter(|it| it.method == "PUT");
         let mounts = requests
             .iter()

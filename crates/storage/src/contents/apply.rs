@@ -11,7 +11,7 @@ use skopeo_image::number::wide;
 use super::dress::failed;
 use super::owner::number;
 use super::path::{self, clean, split};
-use super::place::{Filling, Place};
+use super::place::{Filling, LayerFolder};
 use super::reader::{Entry, Reader};
 use super::{Applied, Apply, Error, Result, Whiteouts, error::shown};
 
@@ -37,7 +37,7 @@ const LINKED: &[u8] = b".wh..wh.plnk";
 pub fn apply(tar: impl Read, root: &Path, split: impl Write, how: &Apply<'_>) -> Result<Applied> {
     let mut reader = Reader::new(tar, split);
     let mut layer = Layer {
-        place: Place::new(root, how)?,
+        place: LayerFolder::new(root, how)?,
         how,
         uids: BTreeSet::new(),
         gids: BTreeSet::new(),
@@ -52,7 +52,7 @@ pub fn apply(tar: impl Read, root: &Path, split: impl Write, how: &Apply<'_>) ->
 }
 
 struct Layer<'a> {
-    place: Place<'a>,
+    place: LayerFolder<'a>,
     how: &'a Apply<'a>,
     uids: BTreeSet<u32>,
     gids: BTreeSet<u32>,

@@ -16,7 +16,7 @@ use super::trail::{FOLDER, Missing, Times, Trail, open};
 use super::{Apply, Error, Result, Whiteouts, error::shown};
 
 /// Makes files below a root.
-pub(super) struct Place<'a> {
+pub(super) struct LayerFolder<'a> {
     trail: Trail,
     /// The way to what was linked last: it is mostly not where the new names are.
     links: Trail,
@@ -53,7 +53,7 @@ impl Missing for Parents {
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> LayerFolder<'a> {
     pub(super) fn new(root: &Path, how: &'a Apply<'a>) -> Result<Self> {
         let trail = || {
             Trail::new(root).map_err(|errno| {
@@ -230,7 +230,7 @@ impl<'a> Place<'a> {
 }
 
 /// Whiteouts.
-impl Place<'_> {
+impl LayerFolder<'_> {
     /// Hides a name of the layers below by a device.
     pub(super) fn hide(&mut self, entry: &Entry, folder: &[u8], hidden: &[u8]) -> Result<()> {
         let owner = Owner::of(entry, self.dress.how)?;

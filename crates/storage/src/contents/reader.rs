@@ -9,7 +9,7 @@ use skopeo_image::Digest;
 use skopeo_image::number::wide;
 
 use super::recipe::{Crc, Met, Recipe};
-use super::seen::Seen;
+use super::seen::SeenPaths;
 use super::{Error, Result, error::shown};
 
 /// How long an extended header, or a long name, may be: as Go and libarchive have it.
@@ -132,7 +132,7 @@ impl<R: Read, W: Write> Reader<R, W> {
     }
 
     /// The paths of the entries so far.
-    pub(super) fn seen(&mut self) -> &mut Seen {
+    pub(super) fn seen(&mut self) -> &mut SeenPaths {
         self.recipe.seen()
     }
 

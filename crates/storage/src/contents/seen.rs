@@ -19,13 +19,13 @@ pub(super) enum State {
 /// The paths of a layer, as hashes: a million of them is 20 MB, however long they are. Two paths of
 /// one hash would be taken for one; nobody who makes a layer knows the keys.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct SeenPaths {
     keys: RandomState,
     /// The last two bits say what is known.
     hashes: HashSet<u64>,
 }
 
-impl Seen {
+impl SeenPaths {
     /// What is known of a path.
     pub(super) fn get(&self, path: &[u8]) -> Option<State> {
         [State::Empty, State::Full, State::Above]
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn paths_are_known_and_those_above() {
-        let mut seen = Seen::default();
+        let mut seen = SeenPaths::default();
         seen.note_above(b"a/b/c");
         assert_eq!(seen.note(b"a/b/c", State::Full), None);
         assert_eq!((seen.get(b"a"), seen.get(b"a/b")), (Some(State::Above), Some(State::Above)));

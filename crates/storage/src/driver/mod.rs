@@ -22,7 +22,8 @@ const ROOT_MODE: u32 = 0o555;
 #[derive(Debug)]
 pub(crate) struct Layout {
     kind: Driver,
-    /// Where the store has its layers, and where it has image layers: new ones are made in the last.
+    /// Where the store has its layers, and where it has image layers: new ones are made in the
+    /// last.
     homes: Vec<PathBuf>,
     /// Where stores that are read only have theirs.
     additional: Vec<PathBuf>,
@@ -119,8 +120,8 @@ impl Layout {
         own.iter().map(|id| self.files(id)).collect()
     }
 
-    /// A folder into which a layer can be unpacked, and what it lies in. For vfs it has the files of
-    /// the layer below.
+    /// A folder into which a layer can be unpacked, and what it lies in. For vfs it has the files
+    /// of the layer below.
     pub(crate) fn stage(&self, below: &Below) -> Result<(Temporary, PathBuf)> {
         let mut temporary = Temporary::new(&self.home().join("tempdirs"))?;
         let root = temporary.addition();

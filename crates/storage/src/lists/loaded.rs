@@ -10,11 +10,11 @@ use crate::lock::{Held, Token};
 
 /// A list that was read, until it is another one on disk.
 #[derive(Debug)]
-pub(crate) struct Loaded<T>(Mutex<Option<(Seen, Arc<T>)>>);
+pub(crate) struct Loaded<T>(Mutex<Option<(LoadedStamp, Arc<T>)>>);
 
 /// By which a list is recognised: its lock's token, and its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
+struct LoadedStamp {
     tokens: Vec<Token>,
     files: Vec<Option<Identity>>,
 }
@@ -36,7 +36,7 @@ impl<T> Loaded<T> {
         files: &[&Path],
         read: impl FnOnce() -> Result<T>,
     ) -> Result<Arc<T>> {
-        let seen = Seen::of(locks, files)?;
+        let seen = LoadedStamp::of(locks, files)?;
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*kept {
             Some((earlier, list)) if *earlier == seen => Ok(list.clone()),
@@ -50,13 +50,13 @@ impl<T> Loaded<T> {
 
     /// Takes the list that was just written for the one that is read next. The locks are held.
     pub(crate) fn put(&self, locks: &[Held], files: &[&Path], list: T) -> Result<()> {
-        let seen = Seen::of(locks, files)?;
+        let seen = LoadedStamp::of(locks, files)?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((seen, Arc::new(list)));
         Ok(())
     }
 }
 
-impl Seen {
+impl LoadedStamp {
     fn of(locks: &[Held], files: &[&Path]) -> Result<Self> {
         let tokens = locks.iter().map(Held::token).collect::<Result<_>>()?;
         let identity = |path: &&Path| {

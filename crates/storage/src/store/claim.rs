@@ -28,8 +28,8 @@ pub enum Claimed {
 }
 
 impl Store {
-    /// Asks for the right to bring the layer that a blob becomes. Nothing keeps those from bringing it
-    /// who do not ask: two programs then do the same work, and one result is kept.
+    /// Asks for the right to bring the layer that a blob becomes. Nothing keeps those from bringing
+    /// it who do not ask: two programs then do the same work, and one result is kept.
     ///
     /// # Errors
     /// If the locks of layers cannot be used.

@@ -112,14 +112,14 @@ impl Store {
         })))
     }
 
-    /// What it was opened with.
+    /// Returns what it was opened with.
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.0.options
     }
 
-    /// The image of that id, or of exactly that name. The store's own come before those of stores
-    /// that are read only.
+    /// Returns the image of that id, or of exactly that name. The store's own come before those of
+    /// stores that are read only.
     ///
     /// # Errors
     /// [`Error::ImageUnknown`] if there is none; or if a list cannot be read.
@@ -132,7 +132,7 @@ impl Store {
         Err(Error::ImageUnknown { id: id_or_name.to_owned() })
     }
 
-    /// All images, the store's own first.
+    /// Returns all images, the store's own first.
     ///
     /// # Errors
     /// If a list cannot be read.
@@ -144,7 +144,7 @@ impl Store {
         Ok(images)
     }
 
-    /// The images that have this digest, or a manifest of it.
+    /// Returns the images that have this digest, or a manifest of it.
     ///
     /// # Errors
     /// If a list cannot be read.
@@ -154,7 +154,7 @@ impl Store {
         Ok(images)
     }
 
-    /// A layer; `None` if there is none of that id.
+    /// Returns a layer; `None` if there is none of that id.
     ///
     /// # Errors
     /// If a list cannot be read.
@@ -162,7 +162,7 @@ impl Store {
         self.layers_where(|record| record.id == id).map(|found| found.into_iter().next())
     }
 
-    /// The layers whose tar has this digest, the store's own first.
+    /// Returns the layers whose tar has this digest, the store's own first.
     ///
     /// # Errors
     /// If a list cannot be read.
@@ -170,7 +170,7 @@ impl Store {
         self.layers_where(|record| record.diff_digest == digest.as_str())
     }
 
-    /// The layers that came as a blob of this digest, the store's own first.
+    /// Returns the layers that came as a blob of this digest, the store's own first.
     ///
     /// # Errors
     /// If a list cannot be read.

@@ -9,7 +9,7 @@ use crate::files;
 use crate::lists::{LayerList, chain, read_data};
 
 impl Store {
-    /// What is kept of an image under `key`.
+    /// Returns what is kept of an image under `key`.
     ///
     /// # Errors
     /// [`Error::ImageUnknown`] or [`Error::DataUnknown`] if there is none; or if it cannot be read.

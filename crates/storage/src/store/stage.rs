@@ -28,13 +28,13 @@ pub struct StagedLayer {
 }
 
 impl StagedLayer {
-    /// The digest of its tar.
+    /// Returns the digest of its tar.
     #[must_use]
     pub fn diff_digest(&self) -> &Digest {
         &self.applied.diff_digest
     }
 
-    /// The length of its tar in bytes, with what pads it.
+    /// Returns the length of its tar in bytes, with what pads it.
     #[must_use]
     pub fn diff_size(&self) -> u64 {
         self.applied.diff_size
@@ -51,9 +51,10 @@ impl StagedLayer {
 }
 
 impl Store {
-    /// Whether a layer is unpacked onto a copy of the layer below, so that this has to be in the
-    /// store, or unpacked, before [`stage`](Self::stage) is called. With overlay any number of layers
-    /// can be staged at once, in any order; with vfs those of one image come one after the other.
+    /// Returns whether a layer is unpacked onto a copy of the layer below, so that this has to be
+    /// in the store, or unpacked, before [`stage`](Self::stage) is called. With overlay any number
+    /// of layers can be staged at once, in any order; with vfs those of one image come one after
+    /// the other.
     #[must_use]
     pub fn stages_onto_parents(&self) -> bool {
         self.0.layout.copies_parents()

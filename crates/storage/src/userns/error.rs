@@ -7,6 +7,7 @@ use skopeo_image::{Classify, ErrorClass};
 
 /// Why there is no user namespace.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The system does not make one.
     #[error("cannot create a user namespace: {obstacle}")]

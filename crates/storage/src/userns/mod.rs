@@ -19,8 +19,8 @@ use tracing::{debug, warn};
 
 pub use error::{Error, Obstacle};
 
-/// What a root may do that unpacks layers: chown, chmod and write where others may not, keep set-uid
-/// bits, make devices, set capabilities of files. By their numbers in the kernel's mask.
+/// What a root may do that unpacks layers: chown, chmod and write where others may not, keep
+/// set-uid bits, make devices, set capabilities of files. By their numbers in the kernel's mask.
 const RIGHTS: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 27 | 1 << 31;
 
 /// The exit codes by which the shell says how far it came.
@@ -44,7 +44,7 @@ pub struct Outside {
     pub login: Option<String>,
 }
 
-/// Whether this process lacks rights that it needs to unpack layers.
+/// Returns whether this process lacks rights that it needs to unpack layers.
 #[must_use]
 pub fn is_needed() -> bool {
     let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();

@@ -73,8 +73,8 @@ fn whoever_is_ended_leaves_nothing_half() {
     }
 }
 
-/// An incomplete layer that cannot be removed is seen by nobody, is no hindrance, and is replaced by
-/// the same layer.
+/// An incomplete layer that cannot be removed is seen by nobody, is no hindrance, and is replaced
+/// by the same layer.
 #[test]
 fn an_incomplete_layer_that_stays_is_no_hindrance() {
     only_root!();

@@ -31,8 +31,8 @@ macro_rules! skip {
 }
 pub(crate) use skip;
 
-/// Ends a test whose stores have files of several owners, if we may not make such: loudly, and in CI
-/// too.
+/// Ends a test whose stores have files of several owners, if we may not make such: loudly, and in
+/// CI too.
 macro_rules! only_root {
     () => {
         if !$crate::support::is_root() {

@@ -1,4 +1,4 @@
-//! What hangs on images, as the field's tools make it.
+//! Referrers of images, as the field's tools make them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use skopeo_image::{Compression, Digest, MediaType};
 use super::{Image, Layer, descriptor, raw};
 
 impl Image {
-    /// A signature of `subject` as notation makes it: an artifact that refers to it.
+    /// Returns a signature of `subject` as notation makes it: an artifact that refers to it.
     #[must_use]
     pub fn notation(subject: &Self, seed: u64) -> Self {
         let envelope = format!("{{\"payload\":\"{}\",\"seed\":{seed}}}", subject.digest());
@@ -22,7 +22,7 @@ impl Image {
         )
     }
 
-    /// A list of the parts of `subject`, in SPDX, as oras attaches it.
+    /// Returns a list of the parts of `subject`, in SPDX, as oras attaches it.
     #[must_use]
     pub fn spdx(subject: &Self, seed: u64) -> Self {
         let parts = format!("{{\"spdxVersion\":\"SPDX-2.3\",\"seed\":{seed}}}");

@@ -60,22 +60,22 @@ impl Builder {
         (0..count).fold(self, |builder, _| builder.layer(Compression::Gzip))
     }
 
-    /// One more layer.
+    /// Returns one more layer.
     #[must_use]
     pub fn layer(self, compression: Compression) -> Self {
         let seed = self.seed.wrapping_mul(0x0100_0000_01b3) ^ (self.layers.len() as u64 + 1);
         self.layer_of(seed, compression)
     }
 
-    /// One more layer, of a seed of its own: the same seed, compression and size are the same
-    /// layer, in this image and in others.
+    /// Returns one more layer, of a seed of its own: the same seed, compression and size are the
+    /// same layer, in this image and in others.
     #[must_use]
     pub fn layer_of(mut self, seed: u64, compression: Compression) -> Self {
         self.layers.push(LayerPlan { seed, compression, url: None });
         self
     }
 
-    /// One more gzip layer, which need not be distributed and lies at `url`.
+    /// Returns one more gzip layer, which need not be distributed and lies at `url`.
     #[must_use]
     pub fn foreign_layer(mut self, url: &str) -> Self {
         let (seed, url) = (self.seed ^ 0xf0e1, Some(url.to_owned()));
@@ -83,35 +83,35 @@ impl Builder {
         self
     }
 
-    /// How many bytes the file in each layer has.
+    /// Returns how many bytes the file in each layer has.
     #[must_use]
     pub fn layer_size(mut self, bytes: usize) -> Self {
         self.layer_size = bytes;
         self
     }
 
-    /// The family of its types.
+    /// Returns the family of its types.
     #[must_use]
     pub fn format(mut self, format: Format) -> Self {
         self.format = format;
         self
     }
 
-    /// What it is for; an empty `variant` is none.
+    /// Returns what it is for; an empty `variant` is none.
     #[must_use]
     pub fn platform(mut self, os: &str, architecture: &str, variant: &str) -> Self {
         self.platform = Platform::new(os, architecture, variant);
         self
     }
 
-    /// A label in its config.
+    /// Returns a label in its config.
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// An annotation of its manifest (OCI).
+    /// Returns an annotation of its manifest (OCI).
     #[must_use]
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
         self.annotations.insert(key.to_owned(), value.to_owned());
@@ -125,7 +125,8 @@ impl Builder {
         self
     }
 
-    /// An artifact of this type (OCI): its config is none, its layers are no tars to clients.
+    /// Returns an artifact of this type (OCI): its config is none, its layers are no tars to
+    /// clients.
     #[must_use]
     pub fn artifact(mut self, artifact_type: &str) -> Self {
         self.artifact_type = Some(artifact_type.to_owned());
@@ -146,7 +147,7 @@ impl Builder {
         Self { attested: Some(image.digest()), ..self }.platform("unknown", "unknown", "")
     }
 
-    /// The repository and tag that schema 1 embeds.
+    /// Returns the repository and tag that schema 1 embeds.
     #[must_use]
     pub fn named(mut self, repository: &str, tag: &str) -> Self {
         self.name = (repository.to_owned(), tag.to_owned());

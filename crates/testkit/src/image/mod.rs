@@ -61,21 +61,21 @@ pub enum Format {
 }
 
 impl Image {
-    /// An image for linux/amd64 in OCI's format, of two gzip layers of 10 kB, unless said
+    /// Returns an image for linux/amd64 in OCI's format, of two gzip layers of 10 kB, unless said
     /// otherwise.
     #[must_use]
     pub fn builder(seed: u64) -> Builder {
         Builder::new(seed)
     }
 
-    /// The simplest image of this seed.
+    /// Returns the simplest image of this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self::builder(seed).build()
     }
 
-    /// A list of these: a Docker manifest list if the first is Docker's, else an OCI index. Lists
-    /// may hold lists.
+    /// Returns a list of these: a Docker manifest list if the first is Docker's, else an OCI index.
+    /// Lists may hold lists.
     #[must_use]
     pub fn list(instances: Vec<Self>) -> Self {
         let docker = instances.first().is_some_and(|first| {
@@ -99,8 +99,8 @@ impl Image {
         }
     }
 
-    /// A list of `count` images for as many platforms, each with a layer of its own and one that
-    /// all share.
+    /// Returns a list of `count` images for as many platforms, each with a layer of its own and one
+    /// that all share.
     #[must_use]
     pub fn platforms(seed: u64, count: usize) -> Self {
         const PLATFORMS: [(&str, &str, &str); 8] = [
@@ -125,7 +125,7 @@ impl Image {
         Self::list((0..count).map(instance).collect())
     }
 
-    /// A list of `count` images as [`Self::platforms`] makes, each with what attests it, as
+    /// Returns a list of `count` images as [`Self::platforms`] makes, each with what attests it, as
     /// BuildKit makes it.
     #[must_use]
     pub fn attested_platforms(seed: u64, count: usize) -> Self {
@@ -137,19 +137,19 @@ impl Image {
         Self::list(images.into_iter().chain(attestations).collect())
     }
 
-    /// The manifest, or the list.
+    /// Returns the manifest, or the list.
     #[must_use]
     pub fn manifest(&self) -> &RawManifest {
         &self.manifest
     }
 
-    /// The manifest's type.
+    /// Returns the manifest's type.
     #[must_use]
     pub fn media_type(&self) -> MediaType {
         self.manifest.media_type.clone()
     }
 
-    /// The digest by which registries know it.
+    /// Returns the digest by which registries know it.
     ///
     /// # Panics
     /// Never, as the manifest is ours.
@@ -158,31 +158,31 @@ impl Image {
         self.manifest.digest().expect("a manifest of our own")
     }
 
-    /// Its layers, root first; none for a list.
+    /// Returns its layers, root first; none for a list.
     #[must_use]
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
-    /// The config; none for lists and schema 1.
+    /// Returns the config; none for lists and schema 1.
     #[must_use]
     pub fn config(&self) -> Option<&Bytes> {
         self.config.as_ref()
     }
 
-    /// What a list holds.
+    /// Returns what a list holds.
     #[must_use]
     pub fn instances(&self) -> &[Self] {
         &self.instances
     }
 
-    /// What it is for; none for a list.
+    /// Returns what it is for; none for a list.
     #[must_use]
     pub fn platform(&self) -> Option<&Platform> {
         self.platform.as_ref()
     }
 
-    /// Every blob of it and of its instances, each once, that is to be stored.
+    /// Returns every blob of it and of its instances, each once, that is to be stored.
     #[must_use]
     pub fn blobs(&self) -> BTreeMap<Digest, Bytes> {
         let mut blobs = BTreeMap::new();
@@ -289,7 +289,7 @@ impl Image {
     }
 }
 
-/// A tar with one file of so many bytes, half noise, half text.
+/// Returns a tar with one file of so many bytes, half noise, half text.
 #[must_use]
 pub fn tar_of(seed: u64, size: usize) -> Vec<u8> {
     let mut content = Vec::with_capacity(size + 64);

@@ -11,13 +11,13 @@ use super::lie::Lie;
 /// The requests that a fault is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct On {
-    place: Place,
+    endpoint: Endpoint,
     method: Option<Method>,
     containing: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Endpoint {
     Anything,
     Ping,
     Token,
@@ -30,58 +30,58 @@ enum Place {
 }
 
 impl On {
-    /// Every request.
+    /// Returns every request.
     #[must_use]
     pub fn anything() -> Self {
-        Self::at(Place::Anything)
+        Self::at(Endpoint::Anything)
     }
 
     /// `/v2/` itself.
     #[must_use]
     pub fn ping() -> Self {
-        Self::at(Place::Ping)
+        Self::at(Endpoint::Ping)
     }
 
-    /// The token endpoint.
+    /// Returns the token endpoint.
     #[must_use]
     pub fn token() -> Self {
-        Self::at(Place::Token)
+        Self::at(Endpoint::Token)
     }
 
     /// GET of blobs. (HEAD of blobs: `.method("HEAD")`.)
     #[must_use]
     pub fn blobs() -> Self {
-        Self::at(Place::Blobs).method("GET")
+        Self::at(Endpoint::Blobs).method("GET")
     }
 
-    /// Every request about an upload: POST, PATCH, PUT, GET and DELETE.
+    /// Returns every request about an upload: POST, PATCH, PUT, GET and DELETE.
     #[must_use]
     pub fn uploads() -> Self {
-        Self::at(Place::Uploads)
+        Self::at(Endpoint::Uploads)
     }
 
     /// GET of manifests. (Others: `.method("PUT")`.)
     #[must_use]
     pub fn manifests() -> Self {
-        Self::at(Place::Manifests).method("GET")
+        Self::at(Endpoint::Manifests).method("GET")
     }
 
     /// Lists of tags.
     #[must_use]
     pub fn tags() -> Self {
-        Self::at(Place::Tags)
+        Self::at(Endpoint::Tags)
     }
 
-    /// The catalog.
+    /// Returns the catalog.
     #[must_use]
     pub fn catalog() -> Self {
-        Self::at(Place::Catalog)
+        Self::at(Endpoint::Catalog)
     }
 
     /// Lists of referrers.
     #[must_use]
     pub fn referrers() -> Self {
-        Self::at(Place::Referrers)
+        Self::at(Endpoint::Referrers)
     }
 
     /// Of these, only those of this method; another one than before, if there was one.
@@ -102,25 +102,25 @@ impl On {
         Self { containing: Some(text.to_string()), ..self }
     }
 
-    fn at(place: Place) -> Self {
-        Self { place, method: None, containing: None }
+    fn at(endpoint: Endpoint) -> Self {
+        Self { endpoint, method: None, containing: None }
     }
 
     /// Whether a request is meant; `target` is its path and query.
     pub(crate) fn matches(&self, method: &Method, target: &str) -> bool {
         let path = target.split('?').next().unwrap_or_default();
-        let place = match self.place {
-            Place::Anything => true,
-            Place::Ping => matches!(path, "/v2" | "/v2/"),
-            Place::Token => path == "/token",
-            Place::Uploads => path.contains("/blobs/uploads"),
-            Place::Blobs => path.contains("/blobs/") && !path.contains("/blobs/uploads"),
-            Place::Manifests => path.contains("/manifests/"),
-            Place::Tags => path.ends_with("/tags/list"),
-            Place::Catalog => path == "/v2/_catalog",
-            Place::Referrers => path.contains("/referrers/"),
+        let is_there = match self.endpoint {
+            Endpoint::Anything => true,
+            Endpoint::Ping => matches!(path, "/v2" | "/v2/"),
+            Endpoint::Token => path == "/token",
+            Endpoint::Uploads => path.contains("/blobs/uploads"),
+            Endpoint::Blobs => path.contains("/blobs/") && !path.contains("/blobs/uploads"),
+            Endpoint::Manifests => path.contains("/manifests/"),
+            Endpoint::Tags => path.ends_with("/tags/list"),
+            Endpoint::Catalog => path == "/v2/_catalog",
+            Endpoint::Referrers => path.contains("/referrers/"),
         };
-        place
+        is_there
             && self.method.as_ref().is_none_or(|wanted| wanted == method)
             && self.containing.as_ref().is_none_or(|text| target.contains(text))
     }
@@ -184,25 +184,27 @@ pub(crate) enum What {
 }
 
 impl Fault {
-    /// The answer's body is cut off; after how many bytes, [`Self::after`] says (else at once).
+    /// Returns the answer's body is cut off; after how many bytes, [`Self::after`] says (else at
+    /// once).
     #[must_use]
     pub fn cut(on: On) -> Self {
         Self::of(on, What::Cut(0))
     }
 
-    /// The connection breaks while the request's body comes; [`Self::after`] so many bytes of it.
+    /// Returns the connection breaks while the request's body comes; [`Self::after`] so many bytes
+    /// of it.
     #[must_use]
     pub fn cut_request(on: On) -> Self {
         Self::of(on, What::CutRequest(0))
     }
 
-    /// The connection breaks instead of an answer.
+    /// Returns the connection breaks instead of an answer.
     #[must_use]
     pub fn hang_up(on: On) -> Self {
         Self::of(on, What::HangUp)
     }
 
-    /// What is asked is done, but the connection breaks instead of the answer.
+    /// Returns what is asked is done, but the connection breaks instead of the answer.
     #[must_use]
     pub fn done_but_cut(on: On) -> Self {
         Self::of(on, What::DoneButCut)
@@ -214,13 +216,13 @@ impl Fault {
         Self::of(On::manifests().method("DELETE"), What::TakesImage { cut: false })
     }
 
-    /// The same, and the connection breaks instead of the answer.
+    /// Returns the same, and the connection breaks instead of the answer.
     #[must_use]
     pub fn tag_takes_image_but_cut() -> Self {
         Self::of(On::manifests().method("DELETE"), What::TakesImage { cut: true })
     }
 
-    /// The answer's body falls silent, [`Self::after`] so many bytes; the connection stays.
+    /// Returns the answer's body falls silent, [`Self::after`] so many bytes; the connection stays.
     #[must_use]
     pub fn stall(on: On) -> Self {
         Self::of(on, What::Stall(0))
@@ -232,14 +234,15 @@ impl Fault {
         Self::of(on, What::Silence)
     }
 
-    /// The answer is this status, without reading the request's body, or, with [`Self::after`], so
-    /// much of it. A 401 carries the registry's challenge, as of a token that has expired.
+    /// Returns the answer is this status, without reading the request's body, or, with
+    /// [`Self::after`], so much of it. A 401 carries the registry's challenge, as of a token that
+    /// has expired.
     #[must_use]
     pub fn status(on: On, code: u16) -> Self {
         Self::of(on, What::Status { code, retry_after: None, body: None, read: 0 })
     }
 
-    /// The byte [`Self::after`] so many is another one than it should be.
+    /// Returns the byte [`Self::after`] so many is another one than it should be.
     #[must_use]
     pub fn corrupt(on: On) -> Self {
         Self::of(on, What::Corrupt(0))
@@ -257,13 +260,13 @@ impl Fault {
         Self::of(on, What::WrongDigest)
     }
 
-    /// A header of the answer has another value.
+    /// Returns a header of the answer has another value.
     #[must_use]
     pub fn header(on: On, name: &str, value: &str) -> Self {
         Self::of(on, What::Header(name.to_owned(), Some(value.to_owned())))
     }
 
-    /// A header of the answer is missing: `Location`, say.
+    /// Returns a header of the answer is missing: `Location`, say.
     #[must_use]
     pub fn no_header(on: On, name: &str) -> Self {
         Self::of(on, What::Header(name.to_owned(), None))
@@ -385,7 +388,7 @@ impl Fault {
         Self { lasts: Some(time), ..self }
     }
 
-    /// The registry is asked too much: 429, with the seconds in which to come back. With
+    /// Returns the registry is asked too much: 429, with the seconds in which to come back. With
     /// [`Self::every`] and [`Self::lasting`] it is a storm.
     #[must_use]
     pub fn too_many(on: On, retry_after: u64) -> Self {

@@ -21,7 +21,7 @@ use super::kept::Kept;
 use super::lie::Lie;
 use super::openshift::OpenShift;
 use super::token::Realm;
-use super::{Seen, json_response};
+use super::{SeenRequest, json_response};
 use crate::rest::Working;
 
 /// What all handlers of one registry share.
@@ -51,13 +51,13 @@ pub(super) struct Shared {
 /// A request under way.
 #[derive(Debug)]
 pub(super) struct Record {
-    seen: Mutex<Seen>,
+    seen: Mutex<SeenRequest>,
     received: AtomicU64,
     sent: AtomicU64,
 }
 
 impl Record {
-    pub(super) fn seen(&self) -> Seen {
+    pub(super) fn seen(&self) -> SeenRequest {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         seen.received = self.received.load(Ordering::Relaxed);
         seen.sent = self.sent.load(Ordering::Relaxed);
@@ -130,7 +130,7 @@ impl Handler for ObjectStore {
 impl Shared {
     fn record<B>(&self, request: &Request<B>, object_store: bool) -> Arc<Record> {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let seen = Seen {
+        let seen = SeenRequest {
             method: request.method().to_string(),
             target: target.to_owned(),
             headers: request.headers().clone(),

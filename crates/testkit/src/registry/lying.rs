@@ -7,44 +7,47 @@ use super::fault::{Fault, On, What};
 use super::lie::Lie;
 
 impl Fault {
-    /// The answer has another body, which is announced and named as what it is: a manifest with
-    /// other sizes, another blob.
+    /// Returns the answer has another body, which is announced and named as what it is: a manifest
+    /// with other sizes, another blob.
     #[must_use]
     pub fn instead(on: On, body: impl Into<Bytes>) -> Self {
         Self::lie(on, Lie::Instead(body.into()))
     }
 
-    /// The answer is that to another path, as where answers come in another order than questions.
+    /// Returns the answer is that to another path, as where answers come in another order than
+    /// questions.
     #[must_use]
     pub fn answer_of(on: On, path: &str) -> Self {
         Self::lie(on, Lie::AnswerOf(path.to_owned()))
     }
 
-    /// The answer is packed by gzip, and `Content-Encoding` says so.
+    /// Returns the answer is packed by gzip, and `Content-Encoding` says so.
     #[must_use]
     pub fn encoded(on: On) -> Self {
         Self::lie(on, Lie::Encoded)
     }
 
-    /// The second half of the answer comes before the first.
+    /// Returns the second half of the answer comes before the first.
     #[must_use]
     pub fn reversed(on: On) -> Self {
         Self::lie(on, Lie::Reversed)
     }
 
-    /// The answer has no `Content-Length`; [`Self::after`] so many bytes it ends as if it were whole.
+    /// Returns the answer has no `Content-Length`; [`Self::after`] so many bytes it ends as if it
+    /// were whole.
     #[must_use]
     pub fn unannounced(on: On) -> Self {
         Self::lie(on, Lie::Unannounced(None))
     }
 
-    /// The answer has no `Content-Length`, and zeros without end behind it.
+    /// Returns the answer has no `Content-Length`, and zeros without end behind it.
     #[must_use]
     pub fn endless(on: On) -> Self {
         Self::lie(on, Lie::Endless)
     }
 
-    /// The answer has another status, and this `Content-Range` if one is given; the bytes stay.
+    /// Returns the answer has another status, and this `Content-Range` if one is given; the bytes
+    /// stay.
     ///
     /// # Panics
     /// If this is no status.

@@ -80,7 +80,7 @@ pub struct Builder {
 
 /// A request as it came, and how it was answered.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct SeenRequest {
     /// `GET`, `PUT`, ...
     pub method: String,
     /// Path and query.
@@ -99,8 +99,8 @@ pub struct Seen {
     pub sent: u64,
 }
 
-impl Seen {
-    /// A header's value; empty if it is missing or not text.
+impl SeenRequest {
+    /// Returns a header's value; empty if it is missing or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -133,7 +133,7 @@ impl Registry {
         self.address.to_string()
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -151,8 +151,9 @@ impl Registry {
         format!("{}://{}{path}", self.shared.scheme, self.address)
     }
 
-    /// The folder it serves, as it lies there when nothing is in work: waits for requests, and for
-    /// what is cleaned up after clients that went. Each repository is an OCI layout below it.
+    /// Returns the folder it serves, as it lies there when nothing is in work: waits for requests,
+    /// and for what is cleaned up after clients that went. Each repository is an OCI layout below
+    /// it.
     ///
     /// # Panics
     /// If something is in work for ever.
@@ -164,14 +165,14 @@ impl Registry {
         self.place()
     }
 
-    /// Where the folder is that it serves, without a wait. What lies in it may change at any moment,
-    /// also after all clients have ended: who reads it takes [`Registry::root`].
+    /// Returns where the folder is that it serves, without a wait. What lies in it may change at
+    /// any moment, also after all clients have ended: who reads it takes [`Registry::root`].
     #[must_use]
     pub fn place(&self) -> &Path {
         &self.setup.root
     }
 
-    /// The certificate to trust, PEM.
+    /// Returns the certificate to trust, PEM.
     ///
     /// # Panics
     /// If it has none.
@@ -180,25 +181,25 @@ impl Registry {
         &self.certificate.as_ref().expect("the registry was built with tls()").ca
     }
 
-    /// All requests so far, in the order in which they came.
+    /// Returns all requests so far, in the order in which they came.
     #[must_use]
-    pub fn requests(&self) -> Vec<Seen> {
+    pub fn requests(&self) -> Vec<SeenRequest> {
         let seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.iter().map(|record| record.seen()).collect()
     }
 
-    /// How many requests there were about these places.
+    /// Returns how many requests there were about these places.
     #[must_use]
     pub fn count(&self, on: &On) -> usize {
         let meant =
-            |seen: &Seen| on.matches(&seen.method.parse().unwrap_or_default(), &seen.target);
+            |seen: &SeenRequest| on.matches(&seen.method.parse().unwrap_or_default(), &seen.target);
         self.requests().iter().filter(|seen| meant(seen)).count()
     }
 
-    /// The requests so far, as lines `GET /v2/`: what a failing assertion should show.
+    /// Returns the requests so far, as lines `GET /v2/`: what a failing assertion should show.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.requests().iter().map(Seen::line).collect()
+        self.requests().iter().map(SeenRequest::line).collect()
     }
 
     /// Forgets the requests so far.
@@ -268,7 +269,7 @@ impl Registry {
         assert!(status.is_success(), "{method} {path}: {status}");
     }
 
-    /// How many tokens the realm has given out.
+    /// Returns how many tokens the realm has given out.
     #[must_use]
     pub fn tokens(&self) -> usize {
         self.shared.realm.as_ref().map_or(0, Realm::count)
@@ -338,8 +339,8 @@ impl Builder {
         self
     }
 
-    /// The API of `OpenShift` is beside it, for who shows this token, or for all if it is empty:
-    /// each repository is an image stream.
+    /// Returns the API of `OpenShift` is beside it, for who shows this token, or for all if it is
+    /// empty: each repository is an image stream.
     #[must_use]
     pub fn openshift(mut self, token: &str) -> Self {
         self.openshift = Some(token.to_owned());

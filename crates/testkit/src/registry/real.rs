@@ -9,7 +9,7 @@ use fs_err as fs;
 use serde_json::{Value, json};
 
 use super::signer::{ISSUER, SERVICE, Signer};
-use super::{Registry, TokenAuth, htpasswd_text};
+use super::{Builder, Registry, htpasswd_text};
 use crate::certificate::Certificate;
 use crate::run::installed;
 
@@ -27,26 +27,12 @@ pub struct Real {
     folder: tempfile::TempDir,
 }
 
-/// How a real registry is to be.
-#[derive(Debug, Default)]
-pub struct RealBuilder {
-    tls: bool,
-    users: Vec<(String, String)>,
-    tokens: Option<TokenAuth>,
-}
-
 impl Real {
     /// Plain HTTP, everybody may do everything; `None` if it is not installed. Use it with
     /// [`skip!`](crate::skip).
     #[must_use]
     pub fn start() -> Option<Self> {
-        Self::builder().start()
-    }
-
-    /// Any other.
-    #[must_use]
-    pub fn builder() -> RealBuilder {
-        RealBuilder::default()
+        Builder::default().start_real()
     }
 
     /// `127.0.0.1:port`.
@@ -61,7 +47,7 @@ impl Real {
         format!("docker://{}/{image}", self.address)
     }
 
-    /// The certificate to trust, PEM.
+    /// Returns the certificate to trust, PEM.
     ///
     /// # Panics
     /// If it has none.
@@ -70,7 +56,7 @@ impl Real {
         &self.certificate.as_ref().expect("the registry was built with tls()").ca
     }
 
-    /// The realm that gives out its tokens: its requests can be looked at.
+    /// Returns the realm that gives out its tokens: its requests can be looked at.
     ///
     /// # Panics
     /// If it has none.
@@ -79,42 +65,23 @@ impl Real {
         self.realm.as_ref().expect("the registry was built with token_auth()")
     }
 
-    /// What it logged so far: for the text of a failing assertion.
+    /// Returns what it logged so far: for the text of a failing assertion.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
 
-impl RealBuilder {
-    /// HTTPS, with a certificate for 127.0.0.1 and localhost from an authority of its own.
-    #[must_use]
-    pub fn tls(mut self) -> Self {
-        self.tls = true;
-        self
-    }
-
-    /// Only for this user, by the Basic scheme. May be called more than once.
-    #[must_use]
-    pub fn htpasswd(mut self, user: &str, password: &str) -> Self {
-        self.users.push((user.to_owned(), password.to_owned()));
-        self
-    }
-
-    /// Only with tokens, which a realm of ours gives out. How often a token may be used is the
-    /// registry's own affair.
-    #[must_use]
-    pub fn token_auth(mut self, auth: TokenAuth) -> Self {
-        self.tokens = Some(auth);
-        self
-    }
-
-    /// Starts it; `None` if it is not installed.
+impl Builder {
+    /// Starts distribution's registry with these users, tokens and this certificate; `None` if it
+    /// is not installed. How often a token may be used is the registry's own affair.
     ///
     /// # Panics
-    /// If it is installed and does not start.
+    /// If it is installed and does not start, or if it should be what only our own can be.
     #[must_use]
-    pub fn start(self) -> Option<Real> {
+    pub fn start_real(self) -> Option<Real> {
+        let only_ours = self.read_only || self.keeps_signatures || !self.faults.is_empty();
+        assert!(!only_ours && self.openshift.is_none(), "only our own registry can do that");
         let program = installed("docker-registry")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let place = |name: &str| folder.path().join(name);

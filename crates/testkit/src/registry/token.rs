@@ -46,14 +46,14 @@ impl TokenAuth {
         Self::default()
     }
 
-    /// A user, who may do everything.
+    /// Returns a user, who may do everything.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
         self.users.push((name.to_owned(), password.to_owned()));
         self
     }
 
-    /// An identity token (OAuth2's refresh token), which may do everything.
+    /// Returns an identity token (OAuth2's refresh token), which may do everything.
     #[must_use]
     pub fn identity_token(mut self, token: &str) -> Self {
         self.identity_tokens.push(token.to_owned());
@@ -67,28 +67,28 @@ impl TokenAuth {
         self
     }
 
-    /// What `expires_in` says, in seconds; `None` leaves it out.
+    /// Returns what `expires_in` says, in seconds; `None` leaves it out.
     #[must_use]
     pub fn expires_in(mut self, seconds: Option<u64>) -> Self {
         self.expires_in = seconds;
         self
     }
 
-    /// A token is good for so many requests, whatever `expires_in` says.
+    /// Returns a token is good for so many requests, whatever `expires_in` says.
     #[must_use]
     pub fn uses(mut self, uses: u32) -> Self {
         self.uses = Some(uses);
         self
     }
 
-    /// A token is good for so long, whatever `expires_in` says.
+    /// Returns a token is good for so long, whatever `expires_in` says.
     #[must_use]
     pub fn lasts(mut self, time: Duration) -> Self {
         self.lasts = Some(time);
         self
     }
 
-    /// The answer has `access_token` but no `token`, as some registries' have.
+    /// Returns the answer has `access_token` but no `token`, as some registries' have.
     #[must_use]
     pub fn only_access_token(mut self) -> Self {
         self.only_access_token = true;

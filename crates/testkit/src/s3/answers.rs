@@ -24,28 +24,14 @@ fn refused(status: u16, code: &str) -> Answer {
     (status, Vec::new(), text.into())
 }
 
+/// The form of times in headers (RFC 9110, 5.6.7).
+const HTTP: &str = "%a, %d %b %Y %H:%M:%S GMT";
+
+/// The form of times in listings.
+const XML: &str = "%Y-%m-%dT%H:%M:%S.000Z";
+
 fn time(time: SystemTime, format: &str) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs());
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // The civil calendar, by Howard Hinnant's days-from-epoch.
-    let days = days as i64 + 719_468;
-    let era = days / 146_097;
-    let of_era = days % 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    if format == "http" {
-        let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov"];
-        let name = names.get(month as usize - 1).unwrap_or(&"Dec");
-        let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-        let weekday = weekday[(seconds / 86_400 % 7) as usize];
-        return format!("{weekday}, {day:02} {name} {year} {hour:02}:{minute:02}:{second:02} GMT");
-    }
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")
+    jiff::Timestamp::try_from(time).unwrap_or_default().strftime(format).to_string()
 }
 
 fn query_of(parts: &Parts) -> HashMap<String, String> {
@@ -102,7 +88,7 @@ impl State {
                 let mut headers = vec![
                     ("etag", object.tag.clone()),
                     ("x-goog-generation", object.generation.to_string()),
-                    ("last-modified", time(object.written, "http")),
+                    ("last-modified", time(object.written, HTTP)),
                 ];
                 let whole = object.bytes.len();
                 if header("if-none-match") == object.tag {
@@ -236,7 +222,7 @@ impl State {
             text.push_str(&format!(
                 "<Contents><Key>{key}</Key><LastModified>{}</LastModified><ETag>{}</ETag>\
                  <Size>{}</Size></Contents>",
-                time(object.written, "xml"),
+                time(object.written, XML),
                 object.tag.replace('"', "&quot;"),
                 object.bytes.len()
             ));
@@ -257,7 +243,7 @@ impl State {
             text.push_str(&format!(
                 "<Upload><Key>{}</Key><UploadId>{id}</UploadId><Initiated>{}</Initiated></Upload>",
                 upload.key,
-                time(upload.begun, "xml")
+                time(upload.begun, XML)
             ));
         }
         text.push_str("</ListMultipartUploadsResult>");

@@ -79,13 +79,13 @@ impl S3Fault {
         Self { goes: Goes::Unanswered, ..Self::status(method, part, 0) }
     }
 
-    /// How often it goes wrong; once otherwise.
+    /// Returns how often it goes wrong; once otherwise.
     #[must_use]
     pub fn times(self, times: usize) -> Self {
         Self { times, ..self }
     }
 
-    /// How many such requests go well before.
+    /// Returns how many such requests go well before.
     #[must_use]
     pub fn after(self, after: usize) -> Self {
         Self { after, ..self }
@@ -126,13 +126,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl S3 {
-    /// A store that knows conditions.
+    /// Returns a store that knows conditions.
     #[must_use]
     pub fn start() -> Self {
         Self::with(Conditions::Known, Duration::ZERO)
     }
 
-    /// A store that speaks as Google's does where S3 is spoken otherwise.
+    /// Returns a store that speaks as Google's does where S3 is spoken otherwise.
     #[must_use]
     pub fn google() -> Self {
         let store = Self::start();
@@ -140,7 +140,7 @@ impl S3 {
         store
     }
 
-    /// A store that does so with conditions, each answer of which takes a while.
+    /// Returns a store that does so with conditions, each answer of which takes a while.
     ///
     /// # Panics
     /// If there is no port.
@@ -172,13 +172,13 @@ impl S3 {
         Self { shared, address, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Its address: `http://127.0.0.1:PORT`.
+    /// Returns its address: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The variables that lead a program to it.
+    /// Returns the variables that lead a program to it.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         if lock(&self.shared.state).google {
@@ -197,7 +197,7 @@ impl S3 {
         lock(&self.shared.faults).push(fault);
     }
 
-    /// The requests so far.
+    /// Returns the requests so far.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
         lock(&self.shared.asked).clone()
@@ -208,13 +208,13 @@ impl S3 {
         lock(&self.shared.asked).clear();
     }
 
-    /// The keys of all objects, sorted.
+    /// Returns the keys of all objects, sorted.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
         lock(&self.shared.state).keys()
     }
 
-    /// The bytes of an object.
+    /// Returns the bytes of an object.
     #[must_use]
     pub fn object(&self, key: &str) -> Option<Bytes> {
         lock(&self.shared.state).bytes(key)
@@ -240,7 +240,7 @@ impl S3 {
         lock(&self.shared.state).begin(key);
     }
 
-    /// How many uploads have been begun and not ended.
+    /// Returns how many uploads have been begun and not ended.
     #[must_use]
     pub fn uploads(&self) -> usize {
         lock(&self.shared.state).uploads()

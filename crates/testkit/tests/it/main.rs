@@ -1,11 +1,11 @@
 //! The test kit, tested: a fault that does not happen would make tests pass that should not.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are no tests")]
 
-mod distance;
 mod faults;
 mod images;
 mod peers;
 mod rest;
+mod slow_network;
 mod tokens;
 
 /// A file beside this one that is not declared above would silently not run.

@@ -1,14 +1,13 @@
 //! Registries and programs of others.
 
-use skopeo_testkit::registry::real::Real;
 use skopeo_testkit::run::original;
 use skopeo_testkit::twin::{Twin, differences, tree};
-use skopeo_testkit::{Home, Image, TokenAuth, run, skip};
+use skopeo_testkit::{Home, Image, Registry, TokenAuth, run, skip};
 
 #[test]
 fn the_real_registry_takes_our_tokens() {
     let auth = TokenAuth::new().user("alice", "secret");
-    let Some(real) = Real::builder().tls().token_auth(auth).start() else {
+    let Some(real) = Registry::builder().tls().token_auth(auth).start_real() else {
         skip!("docker-registry is not installed")
     };
     let Some(skopeo) = original() else { skip!("skopeo is not installed") };
@@ -29,7 +28,7 @@ fn the_real_registry_takes_our_tokens() {
 
 #[test]
 fn the_real_registry_by_htpasswd() {
-    let Some(real) = Real::builder().htpasswd("alice", "secret").start() else {
+    let Some(real) = Registry::builder().htpasswd("alice", "secret").start_real() else {
         skip!("docker-registry is not installed")
     };
     let Some(skopeo) = original() else { skip!("skopeo is not installed") };

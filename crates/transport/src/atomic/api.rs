@@ -26,6 +26,7 @@ const ATOMIC: &str = "atomic";
 
 /// Why the API of `OpenShift` was of no use.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AtomicError {
     /// There is no answer.
     #[error(transparent)]

@@ -9,9 +9,9 @@ mod source;
 
 use std::fmt;
 
-use skopeo_image::{PolicyScope, Reference};
+use skopeo_image::{PolicyScope, Reference, ReferenceError};
 
-use crate::name::{Name, NameError};
+use crate::named::Name;
 use crate::registry::scopes;
 
 pub use api::AtomicError;
@@ -27,20 +27,41 @@ pub struct AtomicName {
     stream: String,
 }
 
+/// Why a text is not the name of an image in a stream.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AtomicNameError {
+    /// The text is not a reference.
+    #[error("failed to parse image reference {text:?}")]
+    Reference {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: ReferenceError,
+    },
+    /// The name has no tag, or it has a digest.
+    #[error("invalid image reference {0}, expected format: 'hostname/namespace/stream:tag'")]
+    Tag(String),
+    /// The path of the name is not a namespace and a stream.
+    #[error("invalid image reference: {0}, expected format: 'hostname/namespace/stream:tag'")]
+    Path(String),
+}
+
 impl AtomicName {
     /// Parses what stands behind the colon.
-    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(details: &str) -> Result<Self, AtomicNameError> {
         let reference = Reference::parse_normalized(details)
-            .map_err(|source| NameError::AtomicReference { text: details.to_owned(), source })?;
+            .map_err(|source| AtomicNameError::Reference { text: details.to_owned(), source })?;
         if reference.tag.is_none() || reference.digest.is_some() {
-            return Err(NameError::AtomicTag(details.to_owned()));
+            return Err(AtomicNameError::Tag(details.to_owned()));
         }
         match reference.name.path().split('/').collect::<Vec<_>>()[..] {
             [namespace, stream] => {
                 let (namespace, stream) = (namespace.to_owned(), stream.to_owned());
                 Ok(Self { reference, namespace, stream })
             }
-            _ => Err(NameError::AtomicPath(reference.familiar())),
+            _ => Err(AtomicNameError::Path(reference.familiar())),
         }
     }
 

@@ -30,12 +30,13 @@ pub(crate) struct AtomicSource {
     name: AtomicName,
     api: Api,
     options: Options,
-    /// Found once, so that manifest, signatures and blobs are of one image even if its tag moves.
-    found: OnceCell<Found>,
+    /// TaggedImage once, so that manifest, signatures and blobs are of one image even if its tag
+    /// moves.
+    found: OnceCell<TaggedImage>,
 }
 
 /// What the tag leads to.
-struct Found {
+struct TaggedImage {
     /// The image in the registry.
     image: Box<dyn Source>,
     /// What the API knows it by.
@@ -43,11 +44,11 @@ struct Found {
 }
 
 impl AtomicSource {
-    async fn found(&self) -> Result<&Found, Error> {
+    async fn found(&self) -> Result<&TaggedImage, Error> {
         self.found.get_or_try_init(|| self.find()).await
     }
 
-    async fn find(&self) -> Result<Found, Error> {
+    async fn find(&self) -> Result<TaggedImage, Error> {
         let tagged = self.api.tagged().await?;
         let said = tagged.docker_image_reference;
         // The host is one that only the cluster may know; the user's is the same registry.
@@ -55,7 +56,7 @@ impl AtomicSource {
         let host = self.name.reference.name.domain();
         let name = DockerName::parse(&format!("//{host}/{path}"))?;
         let image = Box::new(registry::open(&name, &self.options)?);
-        Ok(Found { image, id: tagged.image })
+        Ok(TaggedImage { image, id: tagged.image })
     }
 
     async fn image(&self) -> Result<&dyn Source, Error> {

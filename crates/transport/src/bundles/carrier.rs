@@ -1,4 +1,5 @@
-//! Bundles as cosign 3 keeps them: each is the one layer of a manifest that hangs on the image.
+//! Bundles as cosign 3 keeps them: each is the one layer of a manifest that is a referrer of the
+//! image.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use skopeo_image::manifest::oci;
 use skopeo_image::number::wide;
 use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Signature, go_json};
 
-use crate::{Error, Found, Referrer};
+use crate::{Error, FoundBy, Referrer};
 
 /// The config of such a manifest, which says nothing.
 const EMPTY: &[u8] = b"{}";
@@ -40,7 +41,7 @@ impl Carrier {
         Ok(Some(Self {
             blobs: [(config, Bytes::from_static(EMPTY)), (layer, payload.clone())],
             manifest: RawManifest { media_type: MediaType::OCI_MANIFEST, bytes },
-            referrer: Referrer { blob, artifact_type: mime_type.clone(), found: Found::Api },
+            referrer: Referrer { blob, artifact_type: mime_type.clone(), found: FoundBy::Api },
         }))
     }
 

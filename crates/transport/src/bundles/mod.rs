@@ -1,4 +1,4 @@
-//! Bundles of sigstore: signatures that hang on an image as referrers, one in each.
+//! Bundles of sigstore: signatures that are referrers of an image, one in each.
 
 mod carrier;
 
@@ -19,8 +19,8 @@ const MAX_SIZE: u64 = 32 << 20;
 /// What a bundle counts at least, in bytes: so that there are not too many of them, either.
 const MIN_BUNDLE: u64 = 256 << 10;
 
-/// The bundles that hang on the manifest of that digest, as far as they are listed. Nothing of them
-/// is believed.
+/// Returns the bundles among the referrers of the manifest of that digest, as far as they are
+/// listed. Nothing of them is believed.
 ///
 /// # Errors
 /// If they cannot be read, or are more than anybody has.
@@ -43,8 +43,8 @@ pub async fn bundles(source: &dyn Source, subject: &Digest) -> Result<Vec<Signat
     Ok(found)
 }
 
-/// Whether what a list says of a referrer leaves open that it is a bundle: old lists do not say what
-/// they list, and some registries say what the config is.
+/// Whether what a list says of a referrer leaves open that it is a bundle: old lists do not say
+/// what they list, and some registries say what the config is.
 fn may_be_bundle(referrer: &Referrer, subject: &Digest) -> bool {
     let kind = referrer.artifact_type.as_str();
     let open = kind.is_empty() || kind == MediaType::OCI_EMPTY.as_str() || is_bundle_type(kind);

@@ -22,7 +22,7 @@ impl Archive {
 #[async_trait]
 impl Collection for Archive {
     fn name(&self, label: &str) -> Result<ImageName, NameError> {
-        ArchiveName::within(&self.place, label).map(ImageName::OciArchive)
+        Ok(ImageName::OciArchive(ArchiveName::within(&self.place, label)?))
     }
 
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {

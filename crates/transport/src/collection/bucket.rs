@@ -31,7 +31,7 @@ fn in_bucket(name: &ImageName) -> Result<&BucketName, Error> {
 #[async_trait]
 impl Collection for Bucket {
     fn name(&self, label: &str) -> Result<ImageName, NameError> {
-        BucketName::within(&self.place, label).map(ImageName::Bucket)
+        Ok(ImageName::Bucket(BucketName::within(&self.place, label)?))
     }
 
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {

@@ -4,6 +4,7 @@ use skopeo_image::{Classify, ErrorClass};
 
 /// What can go wrong with a place of many images.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CollectionError {
     /// A place of many images from which none can be taken away.
     #[error("images cannot be removed from an archive: write a new one")]

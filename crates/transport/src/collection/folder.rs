@@ -11,6 +11,7 @@ use super::CollectionError;
 use super::{Collection, Held, base, join};
 use crate::dir::{self, DirName, Pool};
 use crate::options::DirOptions;
+use crate::paths::PathError;
 use crate::{Destination, Error, ImageName, NameError, Options, Probe, files};
 
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl Folder {
 #[async_trait]
 impl Collection for Folder {
     fn name(&self, label: &str) -> Result<ImageName, NameError> {
-        DirName::below(&join(&self.place, label)).map(ImageName::Dir)
+        Ok(ImageName::Dir(DirName::below(&join(&self.place, label))?))
     }
 
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {
@@ -125,7 +126,7 @@ fn walk(folder: &Path, held: &mut Vec<Held>, root: &str) -> Result<(), Error> {
 }
 
 fn image(folder: &Path, root: &str) -> Result<Held, Error> {
-    let not_utf8 = || NameError::NotUtf8(folder.display().to_string());
+    let not_utf8 = || PathError::NotUtf8(folder.display().to_string());
     let path = join(folder.to_str().ok_or_else(not_utf8)?, "");
     // As in the original: the folder is taken off as it was written, so `./a/` stays part of it.
     let label = match path.strip_prefix(root).unwrap_or(&path).trim_start_matches('/') {

@@ -26,7 +26,7 @@ impl Layout {
 #[async_trait]
 impl Collection for Layout {
     fn name(&self, label: &str) -> Result<ImageName, NameError> {
-        LayoutName::within(&self.place, label).map(ImageName::Oci)
+        Ok(ImageName::Oci(LayoutName::within(&self.place, label)?))
     }
 
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {

@@ -1,7 +1,7 @@
 //! Places that hold many images: what `sync` reads from and writes to.
 //!
-//! A registry, a folder of `dir:` images, a layout, an archive, a store of podman. Each image has a *label* there:
-//! what its name says apart from the place, as `docker.io/library/busybox:1`.
+//! A registry, a folder of `dir:` images, a layout, an archive, a store of podman. Each image has a
+//! *label* there: what its name says apart from the place, as `docker.io/library/busybox:1`.
 
 mod archive;
 #[cfg(feature = "object-stores")]
@@ -46,19 +46,19 @@ impl CollectionKind {
     pub const ALL: [Self; 6] =
         [Self::Docker, Self::Dir, Self::Oci, Self::OciArchive, Self::DockerArchive, Self::Storage];
 
-    /// The kind that the flags call so.
+    /// Returns the kind that the flags call so.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// Whether images have their names there only when the writing has ended.
+    /// Returns whether images have their names there only when the writing has ended.
     #[must_use]
     pub fn is_archive(self) -> bool {
         matches!(self, Self::OciArchive | Self::DockerArchive)
     }
 
-    /// As the flags call it: the name of the transport of the images in it.
+    /// Returns what the flags call it: the name of the transport of the images in it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -87,29 +87,29 @@ pub struct Held {
     pub label: String,
 }
 
-/// A place that many images are written to.
+/// A destination that many images are written to.
 #[async_trait]
 pub trait Collection: Send + Sync + fmt::Debug {
-    /// The name of the image with this label.
+    /// Returns the name of the image with this label.
     ///
     /// # Errors
     /// If there can be none.
     fn name(&self, label: &str) -> Result<ImageName, NameError>;
 
-    /// Opens the place for one image; many may be open at the same time.
+    /// Opens the destination of one image; many may be open at the same time.
     ///
     /// # Errors
     /// As [`create`](crate::create).
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error>;
 
-    /// Opens the place for one image as [`look`](crate::look) does.
+    /// Opens the destination of one image as [`look`](crate::look) does.
     ///
     /// # Errors
     /// As [`look`](crate::look).
     async fn look(&self, name: &ImageName) -> Result<Box<dyn Probe>, Error>;
 
-    /// The tags of a repository that there are images of: of all whose labels are this one, a
-    /// colon and a tag, as they are written here. None if there is no such repository.
+    /// Returns the tags of a repository that there are images of: of all whose labels are this one,
+    /// a colon and a tag, as they are written here. None if there is no such repository.
     ///
     /// # Errors
     /// If it cannot be told.
@@ -117,7 +117,7 @@ pub trait Collection: Send + Sync + fmt::Debug {
         Err(CollectionError::NotDeletable.into())
     }
 
-    /// The digest that a name leads to; `None` where nothing can be deleted.
+    /// Returns the digest that a name leads to; `None` where nothing can be deleted.
     ///
     /// # Errors
     /// If it is not there, or cannot be asked.
@@ -179,8 +179,8 @@ pub async fn collection(
     })
 }
 
-/// What a collection holds, in its own order. Not for registries, whose repositories are asked for
-/// their [tags](crate::tags).
+/// Returns what a collection holds, in its own order. Not for registries, whose repositories are
+/// asked for their [tags](crate::tags).
 ///
 /// # Errors
 /// If it cannot be read.

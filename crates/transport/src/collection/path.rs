@@ -1,6 +1,6 @@
 //! Paths of names, as Go's `path` has them: the original makes its names with that.
 
-/// The last part of a path, as Go's `path.Base`.
+/// Returns the last part of a path, as Go's `path.Base`.
 #[must_use]
 pub fn base(path: &str) -> &str {
     let trimmed = path.trim_end_matches('/');
@@ -12,7 +12,8 @@ pub fn base(path: &str) -> &str {
     }
 }
 
-/// Two paths as one, as Go's `path.Join`: joined by one slash, without `.`, `..` and empty parts.
+/// Returns two paths as one, as Go's `path.Join`: joined by one slash, without `.`, `..` and empty
+/// parts.
 #[must_use]
 pub fn join(place: &str, name: &str) -> String {
     let joined = match (place, name) {

@@ -22,7 +22,7 @@ impl Saved {
 #[async_trait]
 impl Collection for Saved {
     fn name(&self, label: &str) -> Result<ImageName, NameError> {
-        DockerArchiveName::within(&self.place, label).map(ImageName::DockerArchive)
+        Ok(ImageName::DockerArchive(DockerArchiveName::within(&self.place, label)?))
     }
 
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {

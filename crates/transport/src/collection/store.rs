@@ -23,7 +23,7 @@ impl Store {
 #[async_trait]
 impl Collection for Store {
     fn name(&self, label: &str) -> Result<ImageName, NameError> {
-        StorageName::within(&self.place, label).map(ImageName::Storage)
+        Ok(ImageName::Storage(StorageName::within(&self.place, label)?))
     }
 
     async fn create(&self, name: &ImageName) -> Result<Box<dyn Destination>, Error> {

@@ -24,6 +24,8 @@ use super::{DirName, Pool, Version, version, whole};
 use crate::options::{DirOptions, Overwrite};
 use crate::proof::Proofs;
 use crate::signature_error::SignaturesError;
+use crate::temporary;
+use crate::writer;
 use crate::{
     Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Partial, Probe,
     PutManifestError, Role, Stored, Wish, files, signature_file,
@@ -46,7 +48,7 @@ pub(crate) fn create(name: &DirName, options: &DirOptions) -> Result<DirDestinat
             source: source.into(),
         })?;
     }
-    let opened = Opened { version: Some(VersionFile::open(name)?), made: None };
+    let opened = HeldFolder { version: Some(VersionFile::open(name)?), made: None };
     this.begun.set(Begun::new(name, opened)?).ok();
     Ok(this)
 }
@@ -138,30 +140,30 @@ struct Shared {
 /// What is there once the folder is written to.
 #[derive(Debug)]
 struct Begun {
-    writer: files::Writer,
+    writer: writer::Writer,
     /// What is known of the blobs in it, where it is not one of many.
     proofs: Arc<Proofs>,
-    opened: Arc<Mutex<Opened>>,
+    opened: Arc<Mutex<HeldFolder>>,
 }
 
 impl Begun {
-    fn new(name: &DirName, opened: Opened) -> Result<Self, Error> {
+    fn new(name: &DirName, opened: HeldFolder) -> Result<Self, Error> {
         let opened = Arc::new(Mutex::new(opened));
-        let writer = files::Writer::new(name.path().to_owned(), "dir-put-blob")?;
+        let writer = writer::Writer::new(name.path().to_owned(), "dir-put-blob")?;
         Ok(Self { writer: writer.holding(opened.clone()), proofs: Arc::default(), opened })
     }
 }
 
 /// The folder, ours alone until all that write to it have ended.
 #[derive(Debug)]
-struct Opened {
+struct HeldFolder {
     version: Option<VersionFile>,
     /// The folder, if it was made for this image of a collection. It goes with this value if
     /// nothing has come into it.
     made: Option<(PathBuf, Arc<Pool>)>,
 }
 
-impl Drop for Opened {
+impl Drop for HeldFolder {
     fn drop(&mut self) {
         let Some(version) = self.version.take() else { return };
         let Some((folder, pool)) = &self.made else { return };
@@ -234,7 +236,7 @@ impl DirDestination {
         self.begun.get_or_try_init(begin).await
     }
 
-    fn open_folder(&self) -> Result<Opened, Error> {
+    fn open_folder(&self) -> Result<HeldFolder, Error> {
         let folder = Path::new(&self.name.resolved);
         let missing = folder.ancestors().take_while(|above| !above.exists());
         let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
@@ -251,7 +253,7 @@ impl DirDestination {
         })?;
         let version = Some(VersionFile::open(&self.name)?);
         let made = shared.map(|shared| (folder.to_owned(), shared.pool.clone()));
-        Ok(Opened { version, made })
+        Ok(HeldFolder { version, made })
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -416,11 +418,11 @@ impl Destination for DirDestination {
                 Folders::Go => file.contains("signature-"),
                 Folders::Stay => whole::is_signature(file),
             })?;
-            files::replace(&name.manifest(&Which::Top), &top)?;
+            temporary::replace(&name.manifest(&Which::Top), &top)?;
             for (which, signatures) in &pending.signatures {
                 for (before, bytes) in signatures.iter().enumerate() {
                     let path = name.signature(which, before);
-                    files::replace(&path, bytes)?;
+                    temporary::replace(&path, bytes)?;
                     pending.keep.extend(path.file_name().map(OsString::from));
                 }
             }

@@ -7,6 +7,7 @@ use skopeo_image::{Classify, ErrorClass};
 
 /// What can go wrong with an image in a folder of its own: `dir:`.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DirError {
     /// The folder for an image could not be made.
     #[error("unable to create directory {path:?}")]

@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 use skopeo_image::{Algorithm, Digest, PolicyScope, Which};
 
 use crate::Error;
-use crate::name::{Name, NameError, parents, resolve};
+use crate::named::Name;
+use crate::paths::{PathError, parents, resolve};
 
 pub(crate) use destination::{create, create_in, look};
 pub use error::DirError;
@@ -36,12 +37,12 @@ pub struct DirName {
 
 impl DirName {
     /// Parses what stands behind the colon, a path.
-    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(details: &str) -> Result<Self, PathError> {
         Ok(Self { path: details.to_owned(), resolved: resolve(details)? })
     }
 
     /// The name of a folder of which those above may be missing, too.
-    pub(crate) fn below(path: &str) -> Result<Self, NameError> {
+    pub(crate) fn below(path: &str) -> Result<Self, PathError> {
         let there = Path::new(path)
             .ancestors()
             .skip(1)
@@ -59,7 +60,7 @@ impl DirName {
         Ok(Self { path: path.to_owned(), resolved: format!("{resolved}{slash}{rest}") })
     }
 
-    /// The folder, as the user named it.
+    /// Returns the folder, as the user named it.
     #[must_use]
     pub fn path(&self) -> &Path {
         Path::new(if self.path.is_empty() { "." } else { &self.path })

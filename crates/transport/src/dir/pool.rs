@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 use super::{digest_of, file_name};
 use crate::partial::{self, PartialFile};
 use crate::proof::{Proofs, is_proven};
+use crate::temporary;
 use crate::{Error, files};
 
 /// How many digests are remembered: some 20 MiB. The blobs beyond are not found, but written.
@@ -284,7 +285,7 @@ fn bring(from: &Path, expected: Stamp, to: &Path) -> Result<Brought, Error> {
     if Stamp::of_file(to) == Some(expected) {
         return Ok(Brought::Linked(expected));
     }
-    let linked = tempfile::Builder::new().prefix(files::BESIDE).make_in(folder, |temporary| {
+    let linked = tempfile::Builder::new().prefix(temporary::BESIDE).make_in(folder, |temporary| {
         fs_err::hard_link(from, temporary)?;
         Ok(())
     });
@@ -311,7 +312,7 @@ fn copy(from: &Path, expected: Stamp, to: &Path) -> Result<bool, Error> {
     if Stamp::of(&file.metadata()?) != expected {
         return Ok(false);
     }
-    let (temporary, mut copy) = files::temporary_for(to)?;
+    let (temporary, mut copy) = temporary::temporary_for(to)?;
     io::copy(file.file_mut(), copy.file_mut())?;
     if Stamp::of(&file.metadata()?) != expected {
         return Ok(false);

@@ -10,6 +10,7 @@ use skopeo_system::Opening as _;
 
 use super::DirError;
 use super::{DirName, Version};
+use crate::temporary;
 use crate::{Error, files};
 
 /// How often it is looked again at a folder that others make and remove meanwhile.
@@ -103,7 +104,7 @@ impl VersionFile {
     pub(super) fn write(&mut self, version: Version) -> Result<(), Error> {
         let text = version.to_string();
         if read(&self.path)? != text {
-            self.file = files::replace_locked(&self.path, text.as_bytes())?;
+            self.file = temporary::replace_locked(&self.path, text.as_bytes())?;
         }
         Ok(())
     }

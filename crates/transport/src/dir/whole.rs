@@ -6,13 +6,14 @@ use std::io;
 use skopeo_image::{Digest, Manifest, RawManifest, Which};
 
 use super::{DirName, digest_of, file_name};
+use crate::temporary;
 use crate::{Error, files, manifest};
 
 /// The longest lists that are followed, in manifests.
 const MAX_MANIFESTS: usize = 10_000;
 
-/// The digest of the image in the folder, if all that hangs on it is there in its right length and
-/// nothing else that a copy makes: neither signatures, which may be others by now, nor what one
+/// Returns the digest of the image in the folder, if all that it names is there in its right length
+/// and nothing else that a copy makes: neither signatures, which may be others by now, nor what one
 /// that was killed has left.
 pub(super) fn digest(name: &DirName) -> Result<Option<Digest>, Error> {
     let Some(top) = read(name, &Which::Top)? else { return Ok(None) };
@@ -45,7 +46,7 @@ fn read(name: &DirName, which: &Which) -> Result<Option<RawManifest>, Error> {
 struct Needed(HashMap<String, Option<u64>>);
 
 impl Needed {
-    /// Adds what hangs on a manifest. `false` if an instance is not there.
+    /// Adds what a manifest names. `false` if an instance is not there.
     fn follow(&mut self, name: &DirName, top: &RawManifest) -> Result<bool, Error> {
         let mut waiting = vec![top.clone()];
         while let Some(manifest) = waiting.pop() {
@@ -112,7 +113,7 @@ const MANIFEST: &str = ".manifest.json";
 /// Whether a file has a name that is given to blobs, instances, signatures or what becomes one.
 pub(super) fn is_of_images(file: &str) -> bool {
     let blob = file.strip_suffix(MANIFEST).unwrap_or(file);
-    digest_of(blob).is_some() || is_signature(file) || files::is_temporary(file)
+    digest_of(blob).is_some() || is_signature(file) || temporary::is_temporary(file)
 }
 
 /// Whether a file is called `signature-N`, or so with a digest before it.

@@ -17,7 +17,7 @@ use super::manifest::{MAX_CONFIG, diff_ids};
 use super::name::Item;
 use super::saving::{Named, Saving};
 use super::{DockerArchiveName, SavedError};
-use crate::name::Name;
+use crate::named::Name;
 use crate::probe::Unopened;
 use crate::signature_error::SignaturesError;
 use crate::tar::{Hold, place};
@@ -97,7 +97,8 @@ pub(super) fn keeps_manifest(media_type: &MediaType) -> Result<(), PutManifestEr
     Err(PutManifestError::TypeRejected { media_type: media_type.clone(), source })
 }
 
-/// Whether what is there as this need not come again. A config has to, for what is in it to be known.
+/// Whether what is there as this need not come again. A config has to, for what is in it to be
+/// known.
 pub(super) fn shares(role: Role) -> bool {
     matches!(role, Role::Layer(_))
 }

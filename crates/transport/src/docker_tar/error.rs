@@ -7,6 +7,7 @@ use crate::tar::NOT_EXTENSIBLE;
 
 /// Why a docker archive, or an image in it, cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SavedError {
     /// Something that must be in the archive is not.
     #[error("loading tar component {0:?}: file does not exist")]
@@ -179,6 +180,7 @@ impl Classify for SavedError {
 
 /// What can go wrong with what `docker save` makes and a daemon loads.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DockerTarError {
     /// An archive of `docker save` is broken, or has no such image.
     #[error(transparent)]

@@ -14,18 +14,19 @@ use super::SavedError;
 use super::legacy::REPOSITORIES;
 use super::manifest::MANIFEST;
 use super::saved::Saved;
+use crate::temporary;
 use crate::{Error, files};
 
 /// A place for an archive, and what is there already.
 #[derive(Debug)]
 pub(crate) struct Target {
-    pub(crate) place: Place,
+    pub(crate) place: ArchivePlace,
     pub(crate) old: Option<Old>,
 }
 
 /// Where an archive goes.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum ArchivePlace {
     /// Nothing has to be opened any more.
     Open,
     /// To a file, or to what [`is_special`].
@@ -46,7 +47,7 @@ impl Target {
     pub(crate) fn open(path: &Path, scratch: &Scratch) -> Result<Self, Error> {
         let place = |existing| {
             let (path, tmpdir) = (path.to_owned(), scratch.folder.clone());
-            Place::Later { path, existing, tmpdir }
+            ArchivePlace::Later { path, existing, tmpdir }
         };
         if is_special(path) {
             return Ok(Self { place: place(Existing::None), old: None });
@@ -60,7 +61,7 @@ impl Target {
     }
 }
 
-impl Place {
+impl ArchivePlace {
     /// Begins to write. Waits for the disk, and where the place is a pipe for somebody to read from
     /// it.
     pub(crate) fn create(&self) -> Result<Writer, Error> {
@@ -68,7 +69,7 @@ impl Place {
             Self::Open => Err(Error::NothingToCommit),
             Self::Later { path, tmpdir, .. } if is_special(path) => Ok(Writer::pipe(path, tmpdir)?),
             Self::Later { path, existing, tmpdir } => {
-                Ok(Writer::create(files::temporary_for(path)?, path, *existing, tmpdir))
+                Ok(Writer::create(temporary::temporary_for(path)?, path, *existing, tmpdir))
             }
         }
     }
@@ -100,7 +101,7 @@ impl Old {
             }
             Err(error) => return Err(error),
         };
-        let known = Known::of(&saved);
+        let known = KnownNames::of(&saved);
         if saved.files().any(|name| !known.has(name)) {
             return Err(not_extensible(path, "has more than images of Docker in it"));
         }
@@ -137,9 +138,9 @@ impl Old {
 }
 
 /// The files that belong to the images, and so are kept in one way or another.
-struct Known<'a>(BTreeSet<&'a str>);
+struct KnownNames<'a>(BTreeSet<&'a str>);
 
-impl<'a> Known<'a> {
+impl<'a> KnownNames<'a> {
     fn of(saved: &'a Saved) -> Self {
         let items = saved.items().iter();
         let paths = items.flat_map(|item| item.layers().iter().chain([&item.config]));

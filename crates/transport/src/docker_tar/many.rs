@@ -16,11 +16,12 @@ use super::name::Item;
 use super::saved::Saved;
 use super::saving::Saving;
 use super::{DockerArchiveName, manifest};
-use crate::name::Name;
+use crate::named::Name;
+use crate::paths::refuse_colon;
 use crate::tar::{self, Hold};
 use crate::{
-    Accepts, Error, Held, How, ImageName, LayerForm, NameError, Options, Probe, PutManifestError,
-    Role, Wish, files,
+    Accepts, Error, Held, How, ImageName, LayerForm, Options, Probe, PutManifestError, Role, Wish,
+    files,
 };
 
 /// An archive that many images are written to at once.
@@ -40,9 +41,7 @@ pub(crate) struct ManySaved {
 impl ManySaved {
     /// Opens what is there; nothing is written yet.
     pub(crate) async fn new(place: &str, options: &Options) -> Result<Self, Error> {
-        if place.contains(':') {
-            return Err(NameError::Colon(place.to_owned()).into());
-        }
+        refuse_colon(place)?;
         let mut accepts = accepts(LayerForm::Uncompressed);
         if !is_special(Path::new(place)) {
             accepts.concurrency = files::CONCURRENCY;
@@ -151,13 +150,11 @@ impl Probe for SavedProbe {
 
 /// The images in an archive, each by all its tags.
 pub(crate) async fn held(place: &str, options: &Options) -> Result<Vec<Held>, Error> {
-    if place.contains(':') {
-        return Err(NameError::Colon(place.to_owned()).into());
-    }
+    refuse_colon(place)?;
     let (place, options) = (place.to_owned(), options.clone());
     files::blocking(move || {
         let path = Path::new(&place);
-        let saved = options.opened.saved.get(path, || Saved::open(path, &options.scratch()))?;
+        let saved = options.read_cache.saved.get(path, || Saved::open(path, &options.scratch()))?;
         Ok(held_in(&place, saved.items()))
     })
     .await

@@ -1,5 +1,5 @@
-//! `docker-archive:`: images in a file as `docker save` makes it; `docker-daemon:`, where such a file
-//! is what goes over the line.
+//! `docker-archive:`: images in a file as `docker save` makes it; `docker-daemon:`, where such a
+//! file is what goes over the line.
 //!
 //! `manifest.json` lists the images: for each its config, its tags and its layers, which are plain
 //! tars. `repositories` and a folder for each layer say the same to Docker before 1.10. There are
@@ -20,9 +20,9 @@ mod source;
 
 use crate::{Error, Options, files};
 
-pub use daemon::{DaemonError, DaemonName};
+pub use daemon::{DaemonError, DaemonName, DaemonNameError};
 pub use error::{DockerTarError, SavedError};
-pub use name::DockerArchiveName;
+pub use name::{DockerArchiveName, DockerArchiveNameError};
 
 pub(crate) use daemon::{create as create_in_daemon, open as open_from_daemon};
 pub(crate) use destination::{create, look, look_at_daemon};

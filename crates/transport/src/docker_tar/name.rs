@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use skopeo_image::{PolicyScope, Reference};
+use skopeo_image::{PolicyScope, Reference, ReferenceError};
 
-use crate::name::{Name, NameError, split_path};
+use crate::named::Name;
+use crate::paths::{PathError, refuse_colon, split_path};
+use crate::source_index::{self, SourceIndexError};
 
 /// The name of an image in a docker archive, or of a place for one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,11 +27,35 @@ pub(crate) enum Item {
     Index(usize),
 }
 
+/// Why a text is not the name of an image in a docker archive.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DockerArchiveNameError {
+    /// The text is empty: the name has at least a path.
+    #[error("docker-archive reference {0} isn't of the form <path>[:<reference>]")]
+    Form(String),
+    /// The path has a colon.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The text behind `@` is not an index.
+    #[error(transparent)]
+    Index(#[from] SourceIndexError),
+    /// The text behind the path is not a reference.
+    #[error("docker-archive parsing reference")]
+    Reference(#[source] ReferenceError),
+    /// The reference has a digest. Archives have no manifests.
+    #[error("docker-archive doesn't support digest references: {0}")]
+    Digest(String),
+    /// The reference has a digest and no tag, or it is an index where a tag is needed.
+    #[error("reference does not include a tag: {0}")]
+    NoTag(String),
+}
+
 impl DockerArchiveName {
     /// Parses what stands behind the colon: a path up to the next colon, then a reference.
-    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(details: &str) -> Result<Self, DockerArchiveNameError> {
         if details.is_empty() {
-            return Err(NameError::DockerArchive(details.to_owned()));
+            return Err(DockerArchiveNameError::Form(details.to_owned()));
         }
         let (path, text) = split_path(details);
         let which = text.map_or(Ok(Item::Only), Item::parse)?;
@@ -37,13 +63,11 @@ impl DockerArchiveName {
     }
 
     /// The name of one of several images that a file has, or will have.
-    pub(crate) fn within(place: &str, label: &str) -> Result<Self, NameError> {
-        if split_path(place).1.is_some() {
-            return Err(NameError::Colon(place.to_owned()));
-        }
+    pub(crate) fn within(place: &str, label: &str) -> Result<Self, DockerArchiveNameError> {
+        refuse_colon(place)?;
         match Item::parse(label)? {
             which @ Item::Tag(_) => Ok(Self { path: place.to_owned(), which }),
-            _ => Err(NameError::NoTag(label.to_owned())),
+            _ => Err(DockerArchiveNameError::NoTag(label.to_owned())),
         }
     }
 
@@ -52,7 +76,7 @@ impl DockerArchiveName {
         Self { path: place.to_owned(), which }
     }
 
-    /// The file, as the user named it.
+    /// Returns the file, as the user named it.
     #[must_use]
     pub fn path(&self) -> &Path {
         Path::new(&self.path)
@@ -64,20 +88,16 @@ impl DockerArchiveName {
 }
 
 impl Item {
-    fn parse(text: &str) -> Result<Self, NameError> {
+    fn parse(text: &str) -> Result<Self, DockerArchiveNameError> {
         if let Some(number) = text.strip_prefix('@') {
-            let index: i64 = number
-                .parse()
-                .map_err(|source| NameError::IndexNotInteger { text: number.to_owned(), source })?;
-            let index = usize::try_from(index).map_err(|_| NameError::IndexNegative(index))?;
-            return Ok(Self::Index(index));
+            return Ok(Self::Index(source_index::parse(number)?));
         }
         let reference =
-            Reference::parse_normalized(text).map_err(NameError::DockerArchiveReference)?;
+            Reference::parse_normalized(text).map_err(DockerArchiveNameError::Reference)?;
         let reference = reference.or_latest();
         match (&reference.tag, &reference.digest) {
-            (None, _) => Err(NameError::NoTag(reference.to_string())),
-            (_, Some(_)) => Err(NameError::DockerArchiveDigest(reference.to_string())),
+            (None, _) => Err(DockerArchiveNameError::NoTag(reference.to_string())),
+            (_, Some(_)) => Err(DockerArchiveNameError::Digest(reference.to_string())),
             _ => Ok(Self::Tag(reference)),
         }
     }

@@ -16,7 +16,7 @@ use skopeo_image::{Compression, Digest, Manifest, RawManifest, Reference, go_jso
 use tokio::sync::OnceCell;
 use tracing::debug;
 
-use super::existing::{Old, Place};
+use super::existing::{ArchivePlace, Old};
 use super::legacy::{self, REPOSITORIES, Repositories};
 use super::manifest::{MANIFEST, SavedItem};
 use crate::tar::{Hold, Slots};
@@ -25,7 +25,7 @@ use crate::{Error, How, Stored, files};
 /// An archive that is being written.
 #[derive(Debug)]
 pub(crate) struct Saving {
-    place: Place,
+    place: ArchivePlace,
     writer: OnceCell<Writer>,
     old: Option<Old>,
     /// Whether what was there has been taken over.
@@ -71,15 +71,15 @@ pub(super) struct Named<'a> {
 impl Saving {
     /// An archive for one image.
     pub(super) fn for_one(writer: Writer, old: Option<Old>) -> Self {
-        Self { writer: OnceCell::new_with(Some(writer)), ..Self::new(Place::Open, old) }
+        Self { writer: OnceCell::new_with(Some(writer)), ..Self::new(ArchivePlace::Open, old) }
     }
 
     /// An archive for many images; nothing is written before one comes.
-    pub(super) fn for_many(place: Place, old: Option<Old>) -> Self {
+    pub(super) fn for_many(place: ArchivePlace, old: Option<Old>) -> Self {
         Self { begun: OnceCell::new_with(Some(())), ..Self::new(place, old) }
     }
 
-    fn new(place: Place, old: Option<Old>) -> Self {
+    fn new(place: ArchivePlace, old: Option<Old>) -> Self {
         Self {
             place,
             writer: OnceCell::new(),
@@ -204,7 +204,7 @@ impl Saving {
         if new.is_empty() && !self.place.is_special() {
             return Ok(());
         }
-        if let (Some(old), Place::Later { .. }) = (&self.old, &self.place) {
+        if let (Some(old), ArchivePlace::Later { .. }) = (&self.old, &self.place) {
             for (at, item) in old.saved.items().iter().enumerate() {
                 let mut tags = item.tags().to_vec();
                 tags.retain(|tag| !is_one_of(tag, &taken));
@@ -327,8 +327,8 @@ impl Saving {
     /// What tells the place of the layers from all others, where there are others.
     pub(super) fn pool(&self) -> Option<String> {
         match &self.place {
-            Place::Open => None,
-            Place::Later { path, .. } => Some(format!("docker-archive:{}", path.display())),
+            ArchivePlace::Open => None,
+            ArchivePlace::Later { path, .. } => Some(format!("docker-archive:{}", path.display())),
         }
     }
 }

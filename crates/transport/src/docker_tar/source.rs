@@ -21,7 +21,7 @@ pub(crate) async fn open(
 ) -> Result<SavedSource, Error> {
     let (path, options) = (name.path().to_owned(), options.clone());
     let saved = files::blocking(move || {
-        options.opened.saved.get(&path, || Saved::open(&path, &options.scratch()))
+        options.read_cache.saved.get(&path, || Saved::open(&path, &options.scratch()))
     });
     let saved = saved.await?;
     Ok(SavedSource::new(ImageName::DockerArchive(name.clone()), saved, name.which().clone()))

@@ -9,16 +9,18 @@ use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Signature, Which}
 use tracing::warn;
 
 use super::LayoutError;
+use super::LayoutName;
+use super::blob_store::BlobStore;
 use super::editor::{Edit, Editor, Replaced};
 use super::folder::Folder;
-use super::hanging::{self, Hanging};
-use super::index::{Entry as IndexEntry, Target};
+use super::index::{Entry, Target};
+use super::name::Wanted;
 use super::reach::Reach;
-use super::source::Place;
-use super::{Entry, LayoutName};
+use super::referrers::{self, PendingReferrers};
 use crate::options::LayoutOptions;
 use crate::proof::Proofs;
 use crate::signature_error::SignaturesError;
+use crate::writer;
 use crate::{
     Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Partial, Probe,
     PutManifestError, Referrer, Role, Stored, Wish, files,
@@ -32,7 +34,7 @@ pub(crate) fn create(
     options: &LayoutOptions,
 ) -> Result<LayoutDestination, Error> {
     // Before anything is made.
-    reference(&name.entry)?;
+    reference(&name.wanted)?;
     if name.path.is_empty() {
         fs_err::create_dir(&name.path)?; // which fails: an empty path is nowhere
     }
@@ -46,12 +48,12 @@ pub(crate) fn create_in(
     name: &LayoutName,
     accepts: Accepts,
 ) -> Result<LayoutDestination, Error> {
-    let reference = reference(&name.entry)?;
+    let reference = reference(&name.wanted)?;
     let folder = editor.folder();
     // What cannot be read now could not be added to at the end.
     editor.index_if_any()?;
     folder.make()?;
-    let writer = files::Writer::new(folder.temporary().to_owned(), "oci-put-blob")?;
+    let writer = writer::Writer::new(folder.temporary().to_owned(), "oci-put-blob")?;
     Ok(LayoutDestination {
         image: ImageName::Oci(name.clone()),
         reference,
@@ -60,7 +62,7 @@ pub(crate) fn create_in(
         writer,
         used: Mutex::default(),
         top: Mutex::default(),
-        hanging: Mutex::default(),
+        referrers: Mutex::default(),
     })
 }
 
@@ -76,7 +78,7 @@ pub(crate) fn look_in(
     name: &LayoutName,
     accepts: Accepts,
 ) -> Result<LayoutProbe, Error> {
-    let (editor, reference) = (editor.clone(), reference(&name.entry)?);
+    let (editor, reference) = (editor.clone(), reference(&name.wanted)?);
     Ok(LayoutProbe { image: ImageName::Oci(name.clone()), editor, reference, accepts })
 }
 
@@ -121,11 +123,11 @@ impl Probe for LayoutProbe {
 }
 
 /// The reference that what is written gets.
-pub(super) fn reference(entry: &Entry) -> Result<Option<String>, Error> {
-    match entry {
-        Entry::Only => Ok(None),
-        Entry::Reference(reference) => Ok(Some(reference.clone())),
-        Entry::Index(index) => Err(LayoutError::IndexInDestination(*index).into()),
+pub(super) fn reference(wanted: &Wanted) -> Result<Option<String>, Error> {
+    match wanted {
+        Wanted::Only => Ok(None),
+        Wanted::Reference(reference) => Ok(Some(reference.clone())),
+        Wanted::Index(index) => Err(LayoutError::IndexInDestination(*index).into()),
     }
 }
 
@@ -175,10 +177,10 @@ pub(super) fn signed(which: &Which, top: Option<&RawManifest>) -> Result<Digest,
 }
 
 /// The descriptor of an image in an index.
-pub(super) fn entry(top: &RawManifest, reference: Option<&str>) -> IndexEntry {
+pub(super) fn entry(top: &RawManifest, reference: Option<&str>) -> Entry {
     let digest = Digest::sha256(&top.bytes);
     let target = Target { media_type: top.media_type.clone(), digest };
-    IndexEntry::new(&target, top.bytes.len(), reference)
+    Entry::new(&target, top.bytes.len(), reference)
 }
 
 /// A place in a layout that an image is written to.
@@ -188,11 +190,11 @@ pub(crate) struct LayoutDestination {
     reference: Option<String>,
     editor: Arc<Editor>,
     accepts: Accepts,
-    writer: files::Writer,
+    writer: writer::Writer,
     /// What the image needs of what is there.
     used: Mutex<BTreeSet<Digest>>,
     top: Mutex<Option<RawManifest>>,
-    hanging: Mutex<Hanging>,
+    referrers: Mutex<PendingReferrers>,
 }
 
 /// Whether the file of a blob holds what its name says, which is read to find out, once in a run.
@@ -215,7 +217,8 @@ pub(super) async fn is_right(
 /// The digest that a reference leads to, if all that it needs is there.
 async fn present(editor: &Editor, reference: Option<&str>) -> Result<Option<Digest>, Error> {
     let Some(index) = editor.index_if_any()? else { return Ok(None) };
-    let wanted = reference.map_or(Entry::Only, |reference| Entry::Reference(reference.to_owned()));
+    let wanted =
+        reference.map_or(Wanted::Only, |reference| Wanted::Reference(reference.to_owned()));
     let Ok(entry) = index.find(&wanted).and_then(|at| index.entry(at)) else { return Ok(None) };
     if entry.ref_name() != reference {
         return Ok(None);
@@ -241,7 +244,7 @@ async fn needed_by(
     let folder = editor.folder().clone();
     let (subject, wanted) = (subject.clone(), referrer.clone());
     files::blocking(move || {
-        let there = hanging::named(&folder, &index, &subject)?;
+        let there = referrers::named(&folder, &index, &subject)?;
         let tag = |it: &Referrer| it.found.tag(&subject);
         let same = |it: &Referrer| it.blob.digest == wanted.blob.digest && tag(it) == tag(&wanted);
         let Some(there) = there.into_iter().find(same) else { return Ok(None) };
@@ -268,8 +271,8 @@ impl LayoutDestination {
         self.top.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hanging(&self) -> MutexGuard<'_, Hanging> {
-        self.hanging.lock().unwrap_or_else(PoisonError::into_inner)
+    fn referrers(&self) -> MutexGuard<'_, PendingReferrers> {
+        self.referrers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a small blob, unless it is there.
@@ -344,7 +347,7 @@ impl Destination for LayoutDestination {
     ) -> Result<(), PutManifestError> {
         let digest = digest_of(manifest, which)?;
         self.put_bytes(&digest, &manifest.bytes)?;
-        self.hanging().note(digest, manifest);
+        self.referrers().note(digest, manifest);
         if *which == Which::Top {
             *self.top() = Some(manifest.clone());
         }
@@ -358,16 +361,16 @@ impl Destination for LayoutDestination {
         require_kept(signatures, &self.accepts)?;
         let subject = signed(which, self.top().as_ref())?;
         let there = match self.editor.index_if_any()? {
-            Some(index) => hanging::bundles(self.folder(), &index, &subject)?,
+            Some(index) => referrers::bundles(self.folder(), &index, &subject)?,
             None => HashSet::new(),
         };
-        let carriers = self.hanging().carriers(&subject, signatures, &there)?;
+        let carriers = self.referrers().carriers(&subject, signatures, &there)?;
         for carrier in carriers {
             for (blob, bytes) in &carrier.blobs {
                 self.put_bytes(&blob.digest, bytes)?;
             }
-            let hung = self.put_referrer(&subject, &carrier.referrer, &carrier.manifest).await;
-            hung.map_err(PutManifestError::into_error)?;
+            let put = self.put_referrer(&subject, &carrier.referrer, &carrier.manifest).await;
+            put.map_err(PutManifestError::into_error)?;
         }
         Ok(())
     }
@@ -379,7 +382,7 @@ impl Destination for LayoutDestination {
         manifest: &RawManifest,
     ) -> Result<(), PutManifestError> {
         self.put_manifest(manifest, &Which::Instance(referrer.blob.digest.clone())).await?;
-        self.hanging().add(subject, referrer, manifest)?;
+        self.referrers().add(subject, referrer, manifest)?;
         Ok(())
     }
 
@@ -392,7 +395,7 @@ impl Destination for LayoutDestination {
     }
 
     async fn commit_referrers(self: Box<Self>) -> Result<(), Error> {
-        if self.hanging().is_empty() {
+        if self.referrers().is_empty() {
             return Ok(());
         }
         self.publish(None).await
@@ -403,10 +406,10 @@ impl LayoutDestination {
     /// Gives what has been put its names, all at once.
     async fn publish(self, top: Option<RawManifest>) -> Result<(), Error> {
         self.writer.sync().await?;
-        let Self { editor, reference, used, hanging, writer, .. } = self;
+        let Self { editor, reference, used, referrers, writer, .. } = self;
         let used = used.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let hanging = hanging.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let referrers = referrers.into_inner().unwrap_or_else(PoisonError::into_inner);
         let top = top.map(|top| entry(&top, reference.as_deref()));
-        editor.publish(Edit { used, top, hanging, writer }).await
+        editor.publish(Edit { used, top, referrers, writer }).await
     }
 }

@@ -13,12 +13,13 @@ use skopeo_image::Digest;
 use tokio::sync::oneshot;
 
 use super::folder::Folder;
-use super::hanging::Hanging;
 use super::index::{Entry, Index, Target};
+use super::referrers::PendingReferrers;
 use super::sweep_images;
 use crate::Error;
 use crate::files;
 use crate::proof::Proofs;
+use crate::writer;
 
 /// All of this process that give names in one layout.
 #[derive(Debug)]
@@ -50,8 +51,8 @@ pub(super) struct Edit {
     /// What it needs of what is there.
     pub(super) used: BTreeSet<Digest>,
     pub(super) top: Option<Entry>,
-    pub(super) hanging: Hanging,
-    pub(super) writer: files::Writer,
+    pub(super) referrers: PendingReferrers,
+    pub(super) writer: writer::Writer,
 }
 
 #[derive(Debug)]
@@ -174,20 +175,20 @@ impl Editor {
 
     /// Does one edit. Gives back the images whose name it takes, if those have to go.
     fn apply(&self, index: &mut Arc<Index>, edit: Edit) -> Result<Vec<Target>, Error> {
-        let Edit { used, top, hanging, writer } = edit;
+        let Edit { used, top, referrers, writer } = edit;
         // Who deletes an image holds the lock too: what is there now stays.
         for digest in used {
             if self.folder.plain_size(&digest).is_none() {
                 return Err(Error::Vanished(digest));
             }
         }
-        if hanging.is_empty() {
+        if referrers.is_empty() {
             return self.name(Arc::make_mut(index), top);
         }
         // What breaks half-way must leave no half of it to the others.
         let mut edited = Index::clone(index);
         let replaced = self.name(&mut edited, top)?;
-        for (digest, list) in hanging.apply(&self.folder, &mut edited)? {
+        for (digest, list) in referrers.apply(&self.folder, &mut edited)? {
             writer.put_bytes_at_once(&self.folder.blob_path(&digest), &list)?;
         }
         *index = Arc::new(edited);

@@ -4,6 +4,7 @@ use skopeo_image::{Classify, DigestError, ErrorClass};
 
 /// What can go wrong with an OCI layout, in a folder or in an archive.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LayoutError {
     /// Nothing in the layout has that reference.
     #[error("no descriptor found for reference {0:?}")]
@@ -27,7 +28,7 @@ pub enum LayoutError {
         /// What it leads to.
         types: Vec<String>,
     },
-    /// More manifests than are read to find what hangs on one of them.
+    /// The layout has more manifests than are read to find the referrers of one of them.
     #[error("reading the layout: it has more than {0} manifests")]
     TooManyManifests(usize),
     /// A descriptor that cannot be read.

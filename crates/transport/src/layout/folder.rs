@@ -11,10 +11,11 @@ use skopeo_image::{Algorithm, Digest};
 use skopeo_system::Opening as _;
 
 use super::LayoutName;
+use super::blob_store::BlobStore;
 use super::index::Index;
-use super::source::Place;
 use crate::invalid_file::InvalidFile;
 use crate::options::LayoutOptions;
+use crate::temporary;
 use crate::{Error, files, inside};
 
 /// The bytes of the `oci-layout` file.
@@ -148,9 +149,9 @@ impl Folder {
     pub(super) fn replace_index(&self, text: &[u8], _lock: &Lock) -> Result<(), Error> {
         let layout = self.path.join("oci-layout");
         if fs_err::read(&layout).ok().as_deref() != Some(LAYOUT) {
-            files::replace(&layout, LAYOUT)?;
+            temporary::replace(&layout, LAYOUT)?;
         }
-        files::replace(&self.index_path(), text)
+        temporary::replace(&self.index_path(), text)
     }
 
     pub(super) fn index_path(&self) -> PathBuf {
@@ -158,7 +159,7 @@ impl Folder {
     }
 }
 
-impl Place for Folder {
+impl BlobStore for Folder {
     fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         files::read(&self.blob_path(digest), Some(self.root()), files::MAX_MANIFEST)
     }

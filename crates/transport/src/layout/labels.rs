@@ -5,13 +5,9 @@ use std::collections::BTreeSet;
 use skopeo_image::Reference;
 use tracing::{debug, warn};
 
-use super::Entry as Wanted;
-use super::hanging;
-use super::index::{Entry, Index};
-
-/// The annotation in which containerd, and so Docker 25, writes the whole name: what stands beside
-/// it as a reference is only its tag.
-const IMAGE_NAME: &str = "io.containerd.image.name";
+use super::index::Index;
+use super::name::{Wanted, is_name};
+use super::referrers_tag::is_made_of_digest;
 
 /// The images of an index that have names, in its order: where each is, and its label.
 ///
@@ -20,10 +16,10 @@ const IMAGE_NAME: &str = "io.containerd.image.name";
 /// warning: it would be no name at a destination either. So are images that lost their names.
 pub(crate) fn labels(index: &Index, home: &str, place: &str) -> Vec<(Wanted, String)> {
     let images = index.entries().iter().enumerate();
-    let images = images.filter(|(_, entry)| !entry.ref_name().is_some_and(hanging::is_name));
+    let images = images.filter(|(_, entry)| !entry.ref_name().is_some_and(is_made_of_digest));
     let images: Vec<_> = images.collect();
     if let [(at, entry)] = images[..]
-        && name_of(entry).is_none()
+        && entry.whole_name().is_none()
     {
         return vec![(Wanted::Index(at), home.to_owned())];
     }
@@ -32,7 +28,7 @@ pub(crate) fn labels(index: &Index, home: &str, place: &str) -> Vec<(Wanted, Str
     let mut references = BTreeSet::new();
     let mut nameless = 0_usize;
     for (at, entry) in images {
-        let Some(name) = name_of(entry) else {
+        let Some(name) = entry.whole_name() else {
             nameless = nameless.saturating_add(1);
             continue;
         };
@@ -48,7 +44,7 @@ pub(crate) fn labels(index: &Index, home: &str, place: &str) -> Vec<(Wanted, Str
         // Of several that have the same reference, only the first is found by it.
         let reference = entry.ref_name().filter(|reference| references.insert(*reference));
         let first = reference.is_some_and(|it| index.find_first(it) == Some(at));
-        let wanted = match reference.filter(|it| first && super::is_name(it)) {
+        let wanted = match reference.filter(|it| first && is_name(it)) {
             Some(reference) => Wanted::Reference(reference.to_owned()),
             None => Wanted::Index(at),
         };
@@ -58,11 +54,6 @@ pub(crate) fn labels(index: &Index, home: &str, place: &str) -> Vec<(Wanted, Str
         debug!("{nameless} images in {place} have no name");
     }
     found
-}
-
-/// The whole name of an image, as far as its descriptor says it.
-pub(super) fn name_of(entry: &Entry) -> Option<String> {
-    entry.annotation(IMAGE_NAME).or_else(|| entry.ref_name().map(str::to_owned))
 }
 
 fn label(name: &str, home: &str) -> String {
@@ -95,7 +86,7 @@ mod tests {
     #[test]
     fn labels_are_names_of_images() {
         let digest = format!("quay.io/a/b@{}", Digest::sha256(b"x"));
-        let hanging = Digest::sha256(b"x").to_string().replace(':', "-");
+        let referrer = Digest::sha256(b"x").to_string().replace(':', "-");
         for (name, expected) in [
             ("docker.io/library/busybox:1", Some("docker.io/library/busybox:1")),
             ("busybox:1", Some("busybox:1")),
@@ -103,7 +94,7 @@ mod tests {
             ("1.0", Some("home:1.0")),
             ("localhost:5000/a__b:_x-", Some("localhost:5000/a__b:_x-")),
             (digest.as_str(), Some(digest.as_str())),
-            (hanging.as_str(), None),
+            (referrer.as_str(), None),
             ("1.0+x", None),
             ("../x", None),
             ("../../etc/x:1", None),

@@ -1,15 +1,14 @@
 //! A layout with many images.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use super::LayoutName;
 use super::destination::{self, LayoutDestination, LayoutProbe};
 use super::editor::{Editor, Replaced};
 use super::folder::Folder;
 use super::labels::labels;
+use super::{LayoutName, LayoutNameError};
 use crate::options::LayoutOptions;
-use crate::{Accepts, Error, Held, ImageName, NameError, files};
+use crate::{Accepts, Error, Held, ImageName, files};
 
 /// A layout that many images are written to, as they are.
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub(crate) struct Many {
 }
 
 impl Many {
-    pub(crate) fn new(place: &str, options: &LayoutOptions) -> Result<Self, NameError> {
+    pub(crate) fn new(place: &str, options: &LayoutOptions) -> Result<Self, LayoutNameError> {
         let folder = Folder::new(&LayoutName::of_all(place)?, options);
         Ok(Self { editor: Editor::new(folder, Replaced::Goes), accepts: accepts(options) })
     }
@@ -50,26 +49,11 @@ pub(crate) async fn held(place: &str, options: &LayoutOptions) -> Result<Vec<Hel
     let folder = Folder::new(&all, options);
     files::blocking(move || {
         let found = labels(&folder.index()?, all.home(), &format!("oci:{}", all.path));
-        let held = found.into_iter().map(|(entry, label)| Held {
-            name: ImageName::Oci(LayoutName { entry, ..all.clone() }),
+        let held = found.into_iter().map(|(wanted, label)| Held {
+            name: ImageName::Oci(LayoutName { wanted, ..all.clone() }),
             label,
         });
         Ok(held.collect())
     })
     .await
-}
-
-impl LayoutName {
-    /// The place itself.
-    pub(super) fn of_all(place: &str) -> Result<Self, NameError> {
-        if place.contains(':') {
-            return Err(NameError::Colon(place.to_owned()));
-        }
-        Self::parse(place)
-    }
-
-    /// What tags without a repository are tags of: the last part of the path.
-    pub(super) fn home(&self) -> &str {
-        Path::new(&self.resolved).file_name().and_then(|name| name.to_str()).unwrap_or("image")
-    }
 }

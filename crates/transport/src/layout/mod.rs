@@ -6,26 +6,25 @@
 //! registry that is served from the layout does the same.
 
 mod archive;
+mod blob_store;
 #[cfg_attr(not(feature = "object-stores"), path = "bucket/absent.rs")]
 pub(crate) mod bucket;
 mod destination;
 mod editor;
 mod error;
 mod folder;
-mod hanging;
 mod index;
 mod labels;
 mod many;
+mod name;
 mod reach;
+mod referrers;
+mod referrers_tag;
 mod source;
 
-use std::fmt;
-use std::path::Path;
-
-use skopeo_image::{Digest, PolicyScope, Reference};
+use skopeo_image::Digest;
 
 use crate::Error;
-use crate::name::{Name, NameError, parents, resolve, split_path};
 use crate::options::LayoutOptions;
 
 pub use archive::ArchiveName;
@@ -41,161 +40,16 @@ pub(crate) use destination::{create, look};
 pub use error::LayoutError;
 pub(crate) use index::Index;
 pub(crate) use many::{Many, held};
+pub use name::{LayoutName, LayoutNameError};
 pub(crate) use source::open;
 
+use blob_store::BlobStore;
 use folder::{Folder, Lock};
 use index::Target;
+use name::Wanted;
 use reach::Reach;
-use source::Place;
 
-/// The name of an image in a layout, or of a place for one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LayoutName {
-    path: String,
-    resolved: String,
-    entry: Entry,
-}
-
-/// Which descriptor of the index is meant.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Entry {
-    /// The only one; when writing, one without a reference.
-    Only,
-    /// The one annotated with this reference.
-    Reference(String),
-    /// The one at this place, counted from 0. Only for what is there already.
-    Index(usize),
-}
-
-impl LayoutName {
-    /// Parses what stands behind the colon: a path up to the next colon, then a reference.
-    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
-        let (path, reference) = split_path(details);
-        let reference = reference.unwrap_or_default();
-        let entry = entry_of(reference)?;
-        let resolved = resolve(path)?;
-        check_entry(&entry)?;
-        Ok(Self { path: path.to_owned(), resolved, entry })
-    }
-
-    /// The name of one of several images that a place has, or will have.
-    pub(crate) fn within(place: &str, label: &str) -> Result<Self, NameError> {
-        if split_path(place).1.is_some() {
-            return Err(NameError::Colon(place.to_owned()));
-        }
-        if !is_name(label) {
-            return Err(NameError::LayoutReference(label.to_owned()));
-        }
-        Self::parse(&format!("{place}:{label}"))
-    }
-
-    /// The reference in it, if it has one.
-    pub(crate) fn reference(&self) -> Option<&String> {
-        match &self.entry {
-            Entry::Reference(reference) => Some(reference),
-            Entry::Only | Entry::Index(_) => None,
-        }
-    }
-
-    /// The folder, as the user named it.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        Path::new(if self.path.is_empty() { "." } else { &self.path })
-    }
-}
-
-impl Name for LayoutName {
-    fn transport(&self) -> &'static str {
-        "oci"
-    }
-
-    fn policy_scope(&self) -> PolicyScope {
-        // The reference is no part of it: with and without one, a name may mean the same image. The
-        // root is the same as any place, so it is no namespace.
-        let own = (self.resolved != "/").then(|| self.resolved.clone());
-        PolicyScope {
-            name: String::new(),
-            transport: self.transport(),
-            identity: self.resolved.clone(),
-            namespaces: own.into_iter().chain(parents(&self.resolved)).collect(),
-            reference: None,
-        }
-    }
-}
-
-impl fmt::Display for LayoutName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.entry {
-            Entry::Only => write!(f, "{}:", self.path),
-            Entry::Reference(reference) => write!(f, "{}:{reference}", self.path),
-            Entry::Index(index) => write!(f, "{}:@{index}", self.path),
-        }
-    }
-}
-
-/// Which descriptor is meant by what stands behind the path of a layout.
-fn entry_of(reference: &str) -> Result<Entry, NameError> {
-    Ok(match reference.strip_prefix('@') {
-        None if reference.is_empty() => Entry::Only,
-        None => Entry::Reference(reference.to_owned()),
-        Some(number) => match number.parse::<i64>() {
-            Ok(index) => {
-                Entry::Index(usize::try_from(index).map_err(|_| NameError::IndexNegative(index))?)
-            }
-            Err(source) => {
-                return Err(NameError::IndexNotInteger { text: number.to_owned(), source });
-            }
-        },
-    })
-}
-
-fn check_entry(entry: &Entry) -> Result<(), NameError> {
-    match entry {
-        Entry::Reference(reference) if !is_name(reference) => {
-            Err(NameError::LayoutReference(reference.clone()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The same, of a text that has been looked at.
-#[cfg(feature = "object-stores")]
-fn parse_entry(reference: &str) -> Result<Entry, NameError> {
-    let entry = entry_of(reference)?;
-    check_entry(&entry)?;
-    Ok(entry)
-}
-
-/// Whether an image can be called so in a layout. What registries call images is more than the
-/// grammar of the specification has.
-fn is_name(text: &str) -> bool {
-    is_reference(text) || Reference::parse_normalized(text).is_ok()
-}
-
-/// Whether a text is a reference as the OCI image specification has it for
-/// `org.opencontainers.image.ref.name`: alphanumeric runs, joined by one of `-._:@+` or by `--`, in
-/// components joined by `/`.
-fn is_reference(text: &str) -> bool {
-    text.split('/').all(|component| {
-        let mut rest = component;
-        loop {
-            let run = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
-            if run.len() == rest.len() {
-                return false;
-            }
-            if run.is_empty() {
-                return true;
-            }
-            rest = match run.strip_prefix("--") {
-                Some(rest) => rest,
-                None if run.starts_with(['-', '.', '_', ':', '@', '+']) => &run[1..],
-                None => return false,
-            };
-        }
-    })
-}
-
-/// Deletes an image: its descriptor, what hangs on it under names made of its digest, and the blobs
+/// Deletes an image: its descriptor, its referrers under names made of its digest, and the blobs
 /// that nothing else in the layout needs. Blobs in
 /// a shared folder stay, since nobody knows who else needs them. If `expected` is given, the image
 /// is deleted only if it is of this digest, and no other image has its name too.
@@ -211,12 +65,12 @@ pub(crate) async fn delete(
         folder.index()?;
         let lock = folder.lock()?;
         let mut index = folder.index()?;
-        let entry = index.remove(index.find(&name.entry)?);
+        let entry = index.remove(index.find(&name.wanted)?);
         let gone = entry.descriptor()?;
         if expected.as_ref().is_some_and(|expected| *expected != gone.digest) {
             return Err(Error::Rewritten(format!("oci:{name}")));
         }
-        if let Entry::Reference(reference) = &name.entry {
+        if let Wanted::Reference(reference) = &name.wanted {
             let is_same = |other: &index::Entry| {
                 other.is_called_as(&entry)
                     && other.descriptor().is_ok_and(|other| other.digest == gone.digest)
@@ -236,7 +90,7 @@ pub(crate) async fn digest(name: &LayoutName, options: &LayoutOptions) -> Result
     let (folder, name) = (Folder::new(name, options), name.clone());
     crate::files::blocking(move || {
         let index = folder.index()?;
-        Ok(index.entry(index.find(&name.entry)?)?.descriptor()?.digest)
+        Ok(index.entry(index.find(&name.wanted)?)?.descriptor()?.digest)
     })
     .await
 }
@@ -256,16 +110,16 @@ pub(crate) async fn siblings(
     options: &LayoutOptions,
 ) -> Result<(Digest, Vec<String>), Error> {
     let folder = Folder::new(name, options);
-    let entry = name.entry.clone();
-    crate::files::blocking(move || siblings_in(&folder.index()?, &entry)).await
+    let wanted = name.wanted.clone();
+    crate::files::blocking(move || siblings_in(&folder.index()?, &wanted)).await
 }
 
 /// The digest of an image in an index, and what else it is called there.
-fn siblings_in(index: &Index, wanted: &Entry) -> Result<(Digest, Vec<String>), Error> {
+fn siblings_in(index: &Index, wanted: &Wanted) -> Result<(Digest, Vec<String>), Error> {
     let meant = index.find(wanted)?;
     let image = index.entry(meant)?;
     let digest = image.descriptor()?.digest;
-    let by_reference = matches!(wanted, Entry::Reference(_));
+    let by_reference = matches!(wanted, Wanted::Reference(_));
     let is_doubled = |entry: &index::Entry| by_reference && entry.is_called_as(image);
     let others = index.entries().iter().enumerate().filter(|(at, entry)| {
         *at != meant
@@ -280,7 +134,7 @@ fn siblings_in(index: &Index, wanted: &Entry) -> Result<(Digest, Vec<String>), E
     Ok((digest, others))
 }
 
-/// Writes the index that those which are `gone` are no longer in, without what hung on them, and
+/// Writes the index that those which are `gone` are no longer in, without their referrers, and
 /// removes the blobs that nothing else needs.
 fn sweep_images(
     folder: &Folder,
@@ -303,18 +157,22 @@ fn sweep_images(
     Ok(())
 }
 
-/// Removes what hung on nothing but what was `reached` from an image that is gone, and adds it to
-/// that. Gives back what is still needed. What hangs on what was not here at all stays.
-fn drop_orphans(place: &dyn Place, index: &mut Index, reached: &mut Reach) -> Result<Reach, Error> {
+/// Removes the referrers of nothing but what was `reached` from an image that is gone, and adds
+/// them to that. Returns what is still needed. Referrers of what was not here at all stay.
+fn drop_orphans(
+    place: &dyn BlobStore,
+    index: &mut Index,
+    reached: &mut Reach,
+) -> Result<Reach, Error> {
     let mut needed = Reach::default();
     let mut waiting = Vec::new();
     for entry in index.entries() {
-        match entry.ref_name().and_then(hanging::subject_tag) {
+        match entry.ref_name().and_then(referrers_tag::subject_tag) {
             Some(tag) => waiting.push((tag.to_owned(), entry.clone())),
             None => needed.follow(place, entry.descriptor()?)?,
         }
     }
-    // What hangs on what hangs is reached step by step.
+    // Referrers of referrers are reached step by step.
     loop {
         let tags = needed.tags();
         let (kept, rest): (Vec<_>, Vec<_>) =
@@ -350,33 +208,5 @@ fn remove_blob(folder: &Folder, digest: &Digest) -> Result<(), Error> {
     match fs_err::remove_file(folder.own_blob(digest)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn knows_references() {
-        for (text, valid) in [
-            ("latest", true),
-            ("a", true),
-            ("1.2_3:4@5+6-7--8", true),
-            ("docker.io/library/centos:7.5.1804", true),
-            ("", false),
-            ("/a", false),
-            ("a/", false),
-            ("a//b", false),
-            ("-a", false),
-            ("a-", false),
-            ("a---b", false),
-            ("a..b", false),
-            ("a b", false),
-            ("ä", false),
-            ("..", false),
-        ] {
-            assert_eq!(is_reference(text), valid, "{text:?}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What hangs on a manifest: the blobs that must be there for it to be whole, and that nobody may
+//! What a manifest needs: the blobs that must be there for it to be whole, and that nobody may
 //! delete while it is.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,8 +8,8 @@ use skopeo_image::manifest::guess;
 use skopeo_image::{Digest, MediaType, go_json};
 use skopeo_registry::referrers_tag;
 
+use super::blob_store::BlobStore;
 use super::index::{Target, is_manifest};
-use super::source::Place;
 use crate::Error;
 use crate::files::MAX_MANIFEST;
 use crate::invalid_file::InvalidFile;
@@ -57,7 +57,7 @@ struct Schema1Link {
 }
 
 /// Whether what a list names by an unknown type is no manifest by its contents either.
-fn is_blob(place: &dyn Place, digest: &Digest) -> Result<bool, Error> {
+fn is_blob(place: &dyn BlobStore, digest: &Digest) -> Result<bool, Error> {
     Ok(match place.size(digest) {
         Some(size) if size > MAX_MANIFEST => true,
         _ => guess(&place.manifest(digest)?).is_none(),
@@ -65,9 +65,9 @@ fn is_blob(place: &dyn Place, digest: &Digest) -> Result<bool, Error> {
 }
 
 impl Reach {
-    /// Adds a manifest and all that hangs on it. Instances that are not there are taken as they
+    /// Adds a manifest and all that it names. Instances that are not there are taken as they
     /// are: a sparse list is no broken one.
-    pub(super) fn follow(&mut self, place: &dyn Place, top: Target) -> Result<(), Error> {
+    pub(super) fn follow(&mut self, place: &dyn BlobStore, top: Target) -> Result<(), Error> {
         let mut waiting = vec![(top.clone(), None)];
         while let Some((target, size)) = waiting.pop() {
             let known = Expected { size, foreign: false };
@@ -117,14 +117,14 @@ impl Reach {
         self.blobs.keys()
     }
 
-    /// The names under which lists of what hangs on any of it would be.
+    /// Returns the names under which the indexes of the referrers of any of it would be.
     pub(super) fn tags(&self) -> BTreeSet<String> {
         self.blobs.keys().map(referrers_tag).collect()
     }
 
     /// Whether every blob is there in its right length, but for layers that lie elsewhere, and all
     /// manifests are what their digests say.
-    pub(super) fn is_whole(&self, place: &dyn Place) -> bool {
+    pub(super) fn is_whole(&self, place: &dyn BlobStore) -> bool {
         !self.broken
             && self.blobs.iter().all(|(digest, expected)| match place.kept_size(digest) {
                 Some(size) => expected.size.is_none_or(|wanted| wanted == size),

@@ -1,9 +1,7 @@
 //! Reading an image of a layout, wherever that lies.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,44 +9,20 @@ use skopeo_blob::Unverified;
 use skopeo_image::{Descriptor, Digest, RawManifest, Which};
 use tokio::sync::OnceCell;
 
+use super::blob_store::BlobStore;
 use super::folder::Folder;
 use super::index::{Index, Target};
-use super::{Entry, LayoutName, hanging};
+use super::name::Wanted;
+use super::{LayoutName, referrers};
 use crate::{
     Error, Head, ImageName, Options, Referrer, ReferrerSearch, Source, files, manifest, registry,
 };
 
-/// Where a layout lies: what reading asks of it.
-pub(super) trait Place: fmt::Debug + Send + Sync {
-    /// The bytes of a manifest, unverified.
-    fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error>;
-
-    /// The length of a blob in bytes; `None` if it is not there.
-    fn size(&self, digest: &Digest) -> Option<u64>;
-
-    /// Whether there is a blob.
-    fn has(&self, digest: &Digest) -> bool {
-        self.size(digest).is_some()
-    }
-
-    /// The same, of what may be kept where it is, under the names that it has: a link that would be
-    /// read through does not count.
-    fn kept_size(&self, digest: &Digest) -> Option<u64> {
-        self.size(digest)
-    }
-
-    /// Where a blob is, for errors.
-    fn locate(&self, digest: &Digest) -> PathBuf;
-
-    /// The bytes of a blob, which must be there.
-    fn blob(&self, digest: &Digest) -> Result<Unverified, Error>;
-}
-
 /// Opens an image of a layout in a folder.
 pub(crate) fn open(name: &LayoutName, options: &Options) -> Result<LayoutSource, Error> {
     let place = Folder::new(name, &options.layout);
-    let index = options.opened.indexes.get(&place.index_path(), || place.index())?;
-    LayoutSource::new(ImageName::Oci(name.clone()), &name.entry, place, index, options)
+    let index = options.read_cache.indexes.get(&place.index_path(), || place.index())?;
+    LayoutSource::new(ImageName::Oci(name.clone()), &name.wanted, place, index, options)
 }
 
 /// An image in a layout.
@@ -56,22 +30,22 @@ pub(crate) fn open(name: &LayoutName, options: &Options) -> Result<LayoutSource,
 pub(crate) struct LayoutSource {
     image: ImageName,
     options: Options,
-    place: Arc<dyn Place>,
+    place: Arc<dyn BlobStore>,
     index: Arc<Index>,
     top: Target,
-    /// What says itself what it hangs on, once somebody asked.
+    /// The manifests that say their subject themselves, by that subject, once somebody asked.
     by_subject: OnceCell<HashMap<Digest, Vec<Referrer>>>,
 }
 
 impl LayoutSource {
     pub(super) fn new(
         image: ImageName,
-        entry: &Entry,
-        place: impl Place + 'static,
+        wanted: &Wanted,
+        place: impl BlobStore + 'static,
         index: Arc<Index>,
         options: &Options,
     ) -> Result<Self, Error> {
-        let top = index.entry(index.find(entry)?)?.descriptor()?;
+        let top = index.entry(index.find(wanted)?)?.descriptor()?;
         Ok(Self {
             image,
             options: options.clone(),
@@ -130,12 +104,12 @@ impl Source for LayoutSource {
         search: ReferrerSearch,
     ) -> Result<Option<Vec<Referrer>>, Error> {
         let (place, index, digest) = (self.place.clone(), self.index.clone(), subject.clone());
-        let mut found = files::blocking(move || hanging::named(&*place, &index, &digest)).await?;
+        let mut found = files::blocking(move || referrers::named(&*place, &index, &digest)).await?;
         if search != ReferrerSearch::Any {
             let known: HashSet<_> = found.iter().map(|it| it.blob.digest.clone()).collect();
             let by_subject = self.by_subject.get_or_try_init(|| {
                 let (place, index) = (self.place.clone(), self.index.clone());
-                files::blocking(move || hanging::by_subject(&*place, &index))
+                files::blocking(move || referrers::by_subject(&*place, &index))
             });
             let more = by_subject.await?.get(subject).into_iter().flatten();
             found.extend(more.filter(|it| !known.contains(&it.blob.digest)).cloned());

@@ -5,15 +5,15 @@ use skopeo_image::{Digest, Signature, is_bundle_type};
 use skopeo_registry::Repository;
 
 use super::attachments::put;
-use super::referrers::{self, Shelf};
+use super::referrers::{self, ReferrerWriter};
 use crate::bundles::Carrier;
 use crate::{Error, PutManifestError};
 
-/// Hangs bundles on the manifest of that digest, which has been put. One that hangs there already is
-/// not written again, whoever wrote it.
+/// Writes bundles as referrers of the manifest of that digest, which has been put. One that is
+/// there already is not written again, whoever wrote it.
 pub(super) async fn write(
     repository: &Repository,
-    shelf: &Shelf,
+    writer: &ReferrerWriter,
     subject: &Digest,
     bundles: &[Signature],
 ) -> Result<(), Error> {
@@ -28,13 +28,13 @@ pub(super) async fn write(
         for (blob, bytes) in carrier.blobs {
             put(repository, &blob, bytes).await?;
         }
-        let hung = shelf.put(repository, subject, &carrier.referrer, &carrier.manifest).await;
-        hung.map_err(PutManifestError::into_error)?;
+        let put = writer.put(repository, subject, &carrier.referrer, &carrier.manifest).await;
+        put.map_err(PutManifestError::into_error)?;
     }
-    shelf.finish(repository).await
+    writer.finish(repository).await
 }
 
-/// The bundles that hang there.
+/// Returns the bundles among the referrers.
 async fn there(repository: &Repository, subject: &Digest) -> Result<Vec<Digest>, Error> {
     let mut found = Vec::new();
     for referrer in referrers::listed(repository, subject).await? {

@@ -37,13 +37,13 @@ struct Identity {
 }
 
 impl Connections {
-    /// No connections yet.
+    /// Returns a set without connections.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// What is known of the blobs and uploads in registries.
+    /// Returns what is known of the blobs and uploads in registries.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -54,8 +54,8 @@ impl Connections {
         &self.habits
     }
 
-    /// The client of a registry for a repository, or a namespace, of it: for who speaks to the
-    /// registry itself and not to an image in it.
+    /// Returns the client of a registry for a repository, or a namespace, of it: for who speaks to
+    /// the registry itself and not to an image in it.
     ///
     /// # Errors
     /// If credentials or certificates cannot be read.
@@ -79,7 +79,7 @@ impl Connections {
         self.client_for(options, host, Credentials::Anonymous, insecure)
     }
 
-    /// How many requests have been sent to all registries so far.
+    /// Returns how many requests have been sent to all registries so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
         lock(&self.clients).iter().map(|(_, client)| client.requests()).sum()

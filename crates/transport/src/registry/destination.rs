@@ -16,7 +16,7 @@ use skopeo_registry::{BoxError, Mount, Repository, RetryWith, UploadError, Uploa
 use super::DockerError;
 use super::ledger::Ledger;
 use super::lookaside::Lookaside;
-use super::referrers::Shelf;
+use super::referrers::ReferrerWriter;
 use super::{DockerName, attachments, bundles, kept, place, same_registry};
 use crate::signature_error::SignaturesError;
 use crate::{
@@ -51,7 +51,7 @@ pub(crate) async fn create(
         lookaside: Lookaside::new(&options.config, name.reference(), Access::Write)?,
         repository: place(name, options).await?.for_writing(),
         options: options.clone(),
-        shelf: Shelf::default(),
+        referrers: ReferrerWriter::default(),
         state: Mutex::default(),
     })
 }
@@ -65,7 +65,7 @@ pub(crate) struct RegistryDestination {
     lookaside: Lookaside,
     repository: Repository,
     options: Options,
-    shelf: Shelf,
+    referrers: ReferrerWriter,
     state: Mutex<State>,
 }
 
@@ -266,8 +266,8 @@ impl Probe for RegistryDestination {
         }
     }
 
-    /// Asks what [`reuse`](Destination::reuse) asks, in its order, but for what changes something: a
-    /// registry is believed to mount.
+    /// Asks what [`reuse`](Destination::reuse) asks, in its order, but for what changes something:
+    /// a registry is believed to mount.
     async fn holds(&self, wish: &Wish<'_>) -> Result<Option<How>, Error> {
         let digest = &wish.blob.digest;
         let fits = |size| wish.blob.size.is_none_or(|wished| wished == size);
@@ -312,7 +312,7 @@ impl Probe for RegistryDestination {
     }
 
     async fn has_referrer(&self, subject: &Digest, referrer: &Referrer) -> Result<bool, Error> {
-        self.shelf.has(&self.repository, subject, referrer).await
+        self.referrers.has(&self.repository, subject, referrer).await
     }
 }
 
@@ -423,8 +423,8 @@ impl Destination for RegistryDestination {
             Which::Instance(_) => digest.as_str(),
         };
         if *which == Which::Top {
-            // What hangs on it is found from the moment on in which it has a name.
-            self.shelf.finish(&self.repository).await?;
+            // Its referrers are found from the moment on in which it has a name.
+            self.referrers.finish(&self.repository).await?;
         }
         // What comes of it is known only from the answer.
         let (ledger, name) = (self.ledger(), &self.name.reference.name);
@@ -455,9 +455,9 @@ impl Destination for RegistryDestination {
             self.require_attachments()?;
             attachments::write(&self.repository, &digest, &beside).await?;
         }
-        let hanging = of(SignatureKind::Bundle);
-        if !hanging.is_empty() {
-            bundles::write(&self.repository, &self.shelf, &digest, &hanging).await?;
+        let referrers = of(SignatureKind::Bundle);
+        if !referrers.is_empty() {
+            bundles::write(&self.repository, &self.referrers, &digest, &referrers).await?;
         }
         let simple = of(SignatureKind::Simple);
         if self.repository.client().keeps_signatures() {
@@ -472,7 +472,7 @@ impl Destination for RegistryDestination {
         referrer: &Referrer,
         manifest: &RawManifest,
     ) -> Result<(), PutManifestError> {
-        self.shelf.put(&self.repository, subject, referrer, manifest).await
+        self.referrers.put(&self.repository, subject, referrer, manifest).await
     }
 
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
@@ -484,7 +484,7 @@ impl Destination for RegistryDestination {
     }
 
     async fn commit_referrers(self: Box<Self>) -> Result<(), Error> {
-        self.shelf.finish(&self.repository).await
+        self.referrers.finish(&self.repository).await
     }
 
     async fn abandon(self: Box<Self>) {

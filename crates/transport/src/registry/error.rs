@@ -7,6 +7,7 @@ use crate::Error;
 
 /// What can go wrong with an image in a registry.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DockerError {
     /// A registry refused, or was not reached.
     #[error(transparent)]
@@ -120,6 +121,7 @@ impl Classify for DockerError {
 
 /// Why an image, or a tag of one, was not deleted from a registry.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DeletionError {
     /// Nor anything that could be deleted.
     #[error("Docker reference without a tag or digest cannot be deleted")]

@@ -18,7 +18,7 @@ const WORTHWHILE: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// By registry.
-    seen: Mutex<HashMap<String, Seen>>,
+    seen: Mutex<HashMap<String, KnownRegistry>>,
     /// A repository of a registry that had a blob when an earlier run saw it, as long as that has
     /// not proven wrong.
     told: Mutex<HashMap<(String, Digest), String>>,
@@ -50,7 +50,7 @@ pub struct KnownTag {
 
 /// What is known of one registry.
 #[derive(Debug, Default)]
-struct Seen {
+struct KnownRegistry {
     /// The repositories that have a blob, and how long it is in bytes.
     blobs: HashMap<Digest, (u64, Vec<String>)>,
     /// Whether it mounted when it was asked to last.
@@ -145,7 +145,7 @@ impl Ledger {
         lock(&self.tags).remove(&repository.to_string());
     }
 
-    /// The blobs that have been seen in this run, each in one repository of its registry.
+    /// Returns the blobs that have been seen in this run, each in one repository of its registry.
     #[must_use]
     pub fn blobs(&self) -> Vec<KnownBlob> {
         let registries = lock(&self.seen);
@@ -158,13 +158,13 @@ impl Ledger {
         blobs.collect()
     }
 
-    /// Whether what an earlier run knew of a blob has not proven wrong.
+    /// Returns whether what an earlier run knew of a blob has not proven wrong.
     #[must_use]
     pub fn still_told(&self, registry: &str, digest: &Digest) -> bool {
         lock(&self.told).contains_key(&(registry.to_owned(), digest.clone()))
     }
 
-    /// The uploads that are open, those that an earlier run left included.
+    /// Returns the uploads that are open, those that an earlier run left included.
     #[must_use]
     pub fn uploads(&self) -> Vec<OpenUpload> {
         let uploads = lock(&self.uploads);

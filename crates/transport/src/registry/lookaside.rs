@@ -17,6 +17,7 @@ use url::Url;
 use crate::invalid_file::InvalidFile;
 use crate::signature_error::SignaturesError;
 use crate::signature_file::{self, Gathered};
+use crate::temporary;
 use crate::{Error, files};
 
 /// More signatures of one manifest than this are a server's mistake, or its malice.
@@ -77,7 +78,7 @@ impl Lookaside {
             if let Some(folder) = path.parent() {
                 fs_err::create_dir_all(folder)?;
             }
-            files::replace(&path, &bytes)?;
+            temporary::replace(&path, &bytes)?;
         }
         self.delete_from(digest, signatures.len().saturating_add(1))
     }

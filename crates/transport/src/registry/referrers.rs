@@ -1,4 +1,4 @@
-//! What hangs on an image in a registry: what the registry lists, or the tag that stands in for
+//! The referrers of an image in a registry: what the registry lists, or the tag that stands in for
 //! that, and cosign's tags beside it.
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use super::DockerError;
 use super::raw;
 use crate::referrer::replaces;
-use crate::{CosignTag, Error, Found, PutManifestError, Referrer, ReferrerSearch};
+use crate::{CosignTag, Error, FoundBy, PutManifestError, Referrer, ReferrerSearch};
 
 /// How often a list that others write too is written, before who writes more often than we has won.
 const TRIES: u32 = 8;
@@ -31,7 +31,7 @@ const LONGEST_PAUSE: u64 = 2000;
 /// How many such lists are written at once.
 const AT_ONCE: usize = 4;
 
-/// What hangs on a manifest.
+/// Returns the referrers of a manifest.
 pub(super) async fn read(
     repository: &Repository,
     subject: &Digest,
@@ -41,16 +41,16 @@ pub(super) async fn read(
         ReferrerSearch::Listed => return listed(repository, subject).await,
         ReferrerSearch::All => listed(repository, subject).await?,
         ReferrerSearch::Any => match repository.referrers_by_api(subject).await? {
-            Some(all) => referrers(all, Found::Api),
+            Some(all) => referrers(all, FoundBy::Api),
             None => {
                 let list = tagged(repository, &referrers_tag(subject)).await?;
-                list.map(|list| Referrer::tagged(list, Found::FallbackTag)).into_iter().collect()
+                list.map(|list| Referrer::tagged(list, FoundBy::FallbackTag)).into_iter().collect()
             }
         },
     };
     for tag in CosignTag::ALL {
         if let Some(blob) = tagged(repository, &tag.of(subject)).await? {
-            found.push(Referrer::tagged(blob, Found::CosignTag(tag)));
+            found.push(Referrer::tagged(blob, FoundBy::CosignTag(tag)));
         }
     }
     Ok(found)
@@ -62,13 +62,13 @@ pub(super) async fn listed(
 ) -> Result<Vec<Referrer>, Error> {
     let Some(answer) = repository.referrers(subject).await? else { return Ok(Vec::new()) };
     let found = match answer.by {
-        ListedBy::Api => Found::Api,
-        ListedBy::Tag => Found::FallbackTag,
+        ListedBy::Api => FoundBy::Api,
+        ListedBy::Tag => FoundBy::FallbackTag,
     };
     Ok(referrers(answer.listed, found))
 }
 
-fn referrers(listed: Vec<OciDescriptor>, found: Found) -> Vec<Referrer> {
+fn referrers(listed: Vec<OciDescriptor>, found: FoundBy) -> Vec<Referrer> {
     listed.into_iter().map(|descriptor| Referrer::listed(descriptor, found)).collect()
 }
 
@@ -105,16 +105,16 @@ pub(super) async fn read_tag(
     }
 }
 
-/// What hangs on the images of a repository that is written to.
+/// Writes the referrers of the images of a repository.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct ReferrerWriter {
     /// What was listed when it was asked for first.
     known: Mutex<HashMap<Digest, Arc<OnceCell<BTreeSet<Digest>>>>>,
-    /// What is still to be added to the lists under tags, by what it hangs on.
+    /// What is still to be added to the lists under tags, by its subject.
     pending: Mutex<HashMap<Digest, Vec<OciDescriptor>>>,
 }
 
-impl Shelf {
+impl ReferrerWriter {
     /// Whether a referrer is there and can be found.
     pub(super) async fn has(
         &self,
@@ -141,7 +141,8 @@ impl Shelf {
         Ok(known.contains(digest) && tagged(repository, digest.as_str()).await?.is_some())
     }
 
-    /// Writes a referrer. Where the registry does not list it, it waits for [`finish`](Self::finish).
+    /// Writes a referrer. Where the registry does not list it, it waits for
+    /// [`finish`](Self::finish).
     pub(super) async fn put(
         &self,
         repository: &Repository,

@@ -4,11 +4,11 @@ use std::fmt;
 
 use skopeo_image::{Classify, Digest, ErrorClass, PolicyScope};
 
-use crate::name::{Name, Parse};
-use crate::{Destination, Error, NameError, Options, Probe, Source};
+use crate::named::Name;
+use crate::{Destination, Error, Options, Probe, Source};
 
-/// No name of it can be parsed.
-pub(crate) const PARSE: Option<Parse> = None;
+/// Whether the program has it.
+pub(crate) const IS_BUILT: bool = false;
 
 /// What to use instead.
 pub(crate) const INSTEAD: Option<&str> = Some(if cfg!(target_os = "linux") {
@@ -31,14 +31,20 @@ pub(crate) struct StagedLayers;
 #[derive(Debug)]
 pub enum StorageError {}
 
-/// Why a text is no name of an image in a store. Nobody asks.
-#[derive(Debug)]
-pub enum StorageNameError {}
+/// Why a text is not the name of an image in a store: there are none.
+#[derive(Debug, thiserror::Error)]
+#[error("The transport \"containers-storage:\" is not supported in this build")]
+pub struct StorageNameError;
 
 impl StorageName {
-    /// Refuses a place of many images.
-    pub(crate) fn within(_: &str, _: &str) -> Result<Self, NameError> {
-        Err(NameError::NotBuilt("containers-storage"))
+    /// Refuses a name.
+    pub(crate) fn parse(_: &str) -> Result<Self, StorageNameError> {
+        Err(StorageNameError)
+    }
+
+    /// Refuses a collection.
+    pub(crate) fn within(_: &str, _: &str) -> Result<Self, StorageNameError> {
+        Err(StorageNameError)
     }
 }
 
@@ -75,14 +81,6 @@ impl Classify for StorageError {
 impl std::error::Error for StorageError {}
 
 impl fmt::Display for StorageError {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {}
-    }
-}
-
-impl std::error::Error for StorageNameError {}
-
-impl fmt::Display for StorageNameError {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {}
     }

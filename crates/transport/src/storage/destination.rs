@@ -1,9 +1,9 @@
 //! Writing an image into a store.
 //!
 //! Layers are unpacked while they come, beside the store and several at once, and get into it when
-//! the image is committed: only then is it known what lies on what. Where a layer is unpacked onto a
-//! copy of what is below it (vfs), they come one after the other, each onto the one before; a layer of
-//! which it is not known yet what is below it waits in a file.
+//! the image is committed: only then is it known what lies on what. Where a layer is unpacked onto
+//! a copy of what is below it (vfs), they come one after the other, each onto the one before; a
+//! layer of which it is not known yet what is below it waits in a file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
@@ -67,7 +67,7 @@ pub(crate) async fn create(
         pending: Arc::default(),
         claims: Mutex::default(),
         pool,
-        run: options.opened.staged.clone(),
+        run: options.read_cache.staged.clone(),
     })
 }
 
@@ -258,8 +258,8 @@ impl StorageDestination {
         pending.layers.insert(stored.digest.clone(), came);
     }
 
-    /// Asks for the right to bring a layer, and waits while another process does that, unless that one
-    /// may wait for a layer that we bring. Returns whether it has waited.
+    /// Asks for the right to bring a layer, and waits while another process does that, unless that
+    /// one may wait for a layer that we bring. Returns whether it has waited.
     async fn claim(&self, wish: &Wish<'_>) -> Result<bool, Error> {
         let digest = &wish.blob.digest;
         let begun = Instant::now();

@@ -7,6 +7,7 @@ use crate::signature_error::MalformedSignature;
 /// What can go wrong with images in a store of podman and buildah. Where scripts match a sentence
 /// of the original, it is that.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StorageError {
     /// The store could not be read or written.
     #[error(transparent)]
@@ -168,7 +169,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Whether the store is fine but there is no such image in it.
+    /// Returns whether the store is fine but there is no such image in it.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotResolved(_) | Self::OtherName)

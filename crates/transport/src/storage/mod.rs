@@ -16,7 +16,6 @@ mod source;
 
 use skopeo_image::Digest;
 
-use crate::name::Parse;
 use crate::probe::Unopened;
 use crate::{Destination, Error, ImageName, Options, Probe, Source, files};
 
@@ -25,9 +24,8 @@ pub(crate) use name::check_name;
 pub use name::{StorageName, StorageNameError};
 pub(crate) use shared::StagedLayers;
 
-/// Parses what stands behind the colon.
-pub(crate) const PARSE: Option<Parse> =
-    Some(|details| StorageName::parse(details).map(ImageName::Storage));
+/// Whether the program has it.
+pub(crate) const IS_BUILT: bool = true;
 
 /// What to use instead; it is there.
 pub(crate) const INSTEAD: Option<&str> = None;
@@ -95,8 +93,8 @@ pub(crate) async fn digest(name: &StorageName, options: &Options) -> Result<Opti
     .await
 }
 
-/// Takes a name from the image of that digest; one that has no other is deleted, with the layers that
-/// nothing else needs.
+/// Takes a name from the image of that digest; one that has no other is deleted, with the layers
+/// that nothing else needs.
 pub(crate) async fn remove_name(
     name: &StorageName,
     options: &Options,

@@ -7,7 +7,6 @@ use tracing::error;
 
 use super::{StorageError, StorageName};
 use crate::Error;
-use crate::name::NameError;
 
 /// Under which key the manifest is that a name leads to.
 pub(super) const MANIFEST: &str = "manifest";
@@ -56,7 +55,7 @@ pub(super) fn open(name: &StorageName, config: &Config) -> Result<(Store, Storag
         let first = begin.next()?;
         begin.all(|other| other.id == first.id).then(|| first.id.clone())
     };
-    let settled = name.settle(found, find).map_err(NameError::Storage)?;
+    let settled = name.settle(found, find)?;
     Ok((store, settled))
 }
 
@@ -95,8 +94,8 @@ pub(super) fn resolve(
     Ok(image)
 }
 
-/// The image that has a manifest of the name's digest, and a name of the same repository: the first,
-/// unless another came by that very list and is the one of it for our platform.
+/// The image that has a manifest of the name's digest, and a name of the same repository: the
+/// first, unless another came by that very list and is the one of it for our platform.
 fn by_digest(
     store: &Store,
     reference: &Reference,

@@ -142,7 +142,7 @@ impl Source for StorageSource {
         if digest == Digest::sha256(&EMPTY_LAYER) {
             return Ok(of_bytes(Bytes::from_static(&EMPTY_LAYER)));
         }
-        enum Found {
+        enum FoundBlob {
             Data(Vec<u8>),
             Layer(String, Option<u64>),
         }
@@ -150,19 +150,19 @@ impl Source for StorageSource {
             let key = digest.to_string();
             let data = || {
                 let data = inner.store.image_data(&inner.image.id, &key);
-                Ok(Found::Data(data.map_err(StorageError::Store)?))
+                Ok(FoundBlob::Data(data.map_err(StorageError::Store)?))
             };
             if inner.image.data(&key).is_some() {
                 return data();
             }
             match inner.layer(&digest)? {
-                Some((id, size)) => Ok(Found::Layer(id, size)),
+                Some((id, size)) => Ok(FoundBlob::Layer(id, size)),
                 None => data(),
             }
         });
         match found.await? {
-            Found::Data(bytes) => Ok(of_bytes(bytes.into())),
-            Found::Layer(id, size) => {
+            FoundBlob::Data(bytes) => Ok(of_bytes(bytes.into())),
+            FoundBlob::Layer(id, size) => {
                 let store = self.inner.store.clone();
                 let bytes = file::generate(move |out| {
                     let made = store.layer_tar(&id, out).map_err(StorageError::Store);

@@ -7,6 +7,7 @@ use crate::Error;
 
 /// What can go wrong with an image that is made of what is none.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SyntheticError {
     /// A file that an image is to be made of cannot be read.
     #[error("error reading {path:?}")]

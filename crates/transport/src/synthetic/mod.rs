@@ -25,8 +25,8 @@ use crate::{Error, Head, ImageName, Source, files, manifest};
 pub use error::SyntheticError;
 pub(crate) use sif::open as open_sif;
 pub use sif::{SifError, SifName};
-pub use tarball::TarballName;
 pub(crate) use tarball::open as open_tarball;
+pub use tarball::{TarballName, TarballNameError};
 
 /// A layer and how to have its bytes, again and again.
 struct Layer {

@@ -11,14 +11,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fs_err::File;
 use skopeo_archive::{Region, Scratch};
-use skopeo_blob::{Blob, ByteStream, diff_id, file, sniff, unpack};
+use skopeo_blob::{Blob, ByteStream, FileError, diff_id, file, sniff, unpack};
 use skopeo_image::{
     Compression, History, ImageConfig, MediaType, Platform, PolicyScope, Timestamp,
 };
 
 use super::SyntheticError;
 use super::{Invented, Layer};
-use crate::name::{Name, NameError};
+use crate::named::Name;
 use crate::{Error, ImageName, Options, files};
 
 /// The file name that means standard input.
@@ -30,14 +30,25 @@ pub struct TarballName {
     files: Vec<String>,
 }
 
+/// A file that an image is to be made of cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("error opening {path:?}")]
+pub struct TarballNameError {
+    /// The file, as it was named.
+    pub path: String,
+    /// What the system said.
+    #[source]
+    pub source: FileError,
+}
+
 impl TarballName {
     /// Parses what stands behind the colon: files, root layer first, with colons between them. All
     /// must be there.
-    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(details: &str) -> Result<Self, TarballNameError> {
         let files: Vec<String> = details.split(':').map(str::to_owned).collect();
         for path in files.iter().filter(|path| *path != STDIN) {
             let opening =
-                |error: io::Error| NameError::Opening { path: path.clone(), source: error.into() };
+                |error: io::Error| TarballNameError { path: path.clone(), source: error.into() };
             // A pipe is opened only to be read: its writer may not come twice.
             if !fs_err::metadata(path).is_ok_and(|found| skopeo_system::is_pipe(&found)) {
                 File::open(path).map_err(opening)?;

@@ -7,6 +7,7 @@ use skopeo_image::{Classify, Digest, ErrorClass};
 
 /// What can go wrong with an archive that is opened, written, or added to.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ArchiveError {
     /// The tar could not be written.
     #[error(transparent)]

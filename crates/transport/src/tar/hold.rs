@@ -20,6 +20,7 @@ use tracing::info;
 
 use super::ArchiveError;
 use crate::invalid_file::InvalidFile;
+use crate::temporary;
 use crate::{Error, files};
 
 /// How often the lock is asked for again while somebody has it.
@@ -164,7 +165,7 @@ fn lock_path(archive: &Path) -> PathBuf {
         0..=LONGEST_NAME => name.into_owned(),
         _ => Digest::sha256(name.as_bytes()).hex().to_owned(),
     };
-    archive.with_file_name(format!("{}lock-{name}", files::BESIDE))
+    archive.with_file_name(format!("{}lock-{name}", temporary::BESIDE))
 }
 
 #[cfg(test)]

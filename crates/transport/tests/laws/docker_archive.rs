@@ -1,5 +1,5 @@
-//! What `docker-archive:` promises: the laws, as far as a place without manifests can keep them, and
-//! what broken and hostile archives come to.
+//! What `docker-archive:` promises: the laws, as far as a place without manifests can keep them,
+//! and what broken and hostile archives come to.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -9,6 +9,7 @@ use skopeo_blob::{Encoder, Recode, StreamError, Unverified, recode};
 use skopeo_image::manifest::docker;
 use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Which, go_json};
 use skopeo_testkit::Tar;
+use skopeo_testkit::tar::octal;
 use skopeo_transport::{Destination, Error, How, LayerForm, Role, Wish, open, tags};
 
 use crate::sample::{blob, descriptor, unverified};
@@ -261,9 +262,9 @@ async fn broken_and_hostile_archives_are_refused() {
         ("a link out", base().symlink("l", "../../etc/passwd"), "outside of the archive"),
         ("a link to the root", base().symlink("l", "/etc/passwd"), "outside of the archive"),
         ("a folder", base().folder("l/"), "Some layer tarfiles are missing in the tarball: l"),
-        ("a fifo", base().raw(b'6', "l", "", 0, b""), "Some layer tarfiles are missing"),
-        ("sparse", base().raw(b'S', "l", "", 4, b"abcd"), "sparse"),
-        ("longer than it is", base().raw(b'0', "l", "", 4 << 30, b"x"), "is truncated"),
+        ("a fifo", base().link(b'6', "l", ""), "Some layer tarfiles are missing"),
+        ("sparse", base().raw(b'S', "l", "", &octal(4), b"abcd"), "sparse"),
+        ("longer than it is", base().raw(b'0', "l", "", &octal(4 << 30), b"x"), "is truncated"),
         ("no manifest", Tar::new().file("c", &good), "loading tar component \"manifest.json\""),
         ("no JSON", with("{".into()), "decoding tar manifest.json"),
         ("deep JSON", with("[".repeat(1 << 20)), "decoding tar manifest.json"),

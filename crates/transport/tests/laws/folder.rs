@@ -16,16 +16,16 @@ use crate::sample::{blob, descriptor};
 use crate::{Place, Sample};
 
 /// A folder for many images, and where it is.
-struct Shelf {
+struct Folder {
     place: Place,
     root: PathBuf,
     all: Box<dyn Collection>,
 }
 
-impl Shelf {
+impl Folder {
     async fn new() -> Self {
         let place = Place::dir().await;
-        let root = place.folder.path().join("shelf");
+        let root = place.folder.path().join("images");
         let all = open(&root, &place.options).await;
         Self { place, root, all }
     }
@@ -97,197 +97,197 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn nothing_is_made_for_nothing() {
-    let shelf = Shelf::new().await;
-    let to = shelf.create("host/name:1").await.unwrap();
+    let images = Folder::new().await;
+    let to = images.create("host/name:1").await.unwrap();
     assert_eq!(to.present().await.unwrap(), None);
-    assert!(!shelf.root.exists());
+    assert!(!images.root.exists());
     // And what was begun in vain goes, with the folders above it.
     to.begin().await.unwrap();
-    assert!(shelf.file("host/name:1", "version").exists());
-    let other = shelf.create("host/other:1").await.unwrap();
+    assert!(images.file("host/name:1", "version").exists());
+    let other = images.create("host/other:1").await.unwrap();
     other.put_blob(blob(&Bytes::from_static(b"kept")), Role::Config).await.unwrap();
     drop((to, other));
-    assert_eq!(names(&shelf.root.join("host")), ["other:1"]);
-    shelf.all.finish().await.unwrap();
+    assert_eq!(names(&images.root.join("host")), ["other:1"]);
+    images.all.finish().await.unwrap();
 }
 
 #[tokio::test]
 async fn blobs_of_other_images_are_links() {
-    let mut shelf = Shelf::new().await;
+    let mut images = Folder::new().await;
     let sample = Sample::new(1);
     let moved = vec![How::Moved; sample.blobs().len()];
     let linked = vec![How::Linked; sample.blobs().len()];
-    assert_eq!(shelf.write("a:1", &sample).await, moved);
-    assert_eq!(shelf.write("b:1", &sample).await, linked);
-    let inodes = ["a:1", "b:1"].map(|it| inode(&shelf.layer(it, &sample)));
+    assert_eq!(images.write("a:1", &sample).await, moved);
+    assert_eq!(images.write("b:1", &sample).await, linked);
+    let inodes = ["a:1", "b:1"].map(|it| inode(&images.layer(it, &sample)));
     assert_eq!(inodes[0], inodes[1]);
     // The next run finds them, too, and what is no blob is of each alone.
-    shelf.again(Overwrite::Changed).await;
-    assert_eq!(shelf.write("deep/c:1", &sample).await, linked);
-    assert_eq!(inode(&shelf.layer("deep/c:1", &sample)), inodes[0]);
-    assert_eq!(names(&shelf.root.join("a:1")), names(&shelf.root.join("deep/c:1")));
+    images.again(Overwrite::Changed).await;
+    assert_eq!(images.write("deep/c:1", &sample).await, linked);
+    assert_eq!(inode(&images.layer("deep/c:1", &sample)), inodes[0]);
+    assert_eq!(names(&images.root.join("a:1")), names(&images.root.join("deep/c:1")));
     for file in ["version", "manifest.json"] {
-        assert_eq!(fs::metadata(shelf.file("a:1", file)).unwrap().nlink(), 1);
+        assert_eq!(fs::metadata(images.file("a:1", file)).unwrap().nlink(), 1);
     }
-    let place = shelf.root.to_str().unwrap();
-    let held = held(CollectionKind::Dir, place, &shelf.place.options).await.unwrap();
+    let place = images.root.to_str().unwrap();
+    let held = held(CollectionKind::Dir, place, &images.place.options).await.unwrap();
     let labels: Vec<_> = held.into_iter().map(|it| it.label).collect();
     assert_eq!(labels, ["a:1", "b:1", "deep/c:1"]);
 }
 
 #[tokio::test]
 async fn a_change_in_one_image_changes_no_other() {
-    let mut shelf = Shelf::new().await;
+    let mut images = Folder::new().await;
     let (sample, other) = (Sample::new(1), Sample::new(2));
-    shelf.write("a:1", &sample).await;
-    shelf.write("b:1", &sample).await;
-    shelf.again(Overwrite::Changed).await;
-    shelf.write("a:1", &other).await;
+    images.write("a:1", &sample).await;
+    images.write("b:1", &sample).await;
+    images.again(Overwrite::Changed).await;
+    images.write("a:1", &other).await;
     for overwrite in [Overwrite::Changed, Overwrite::Always] {
-        shelf.again(overwrite).await;
-        let name = shelf.all.name("b:1").unwrap();
-        let source = skopeo_transport::open(&name, &shelf.place.options).await.unwrap();
+        images.again(overwrite).await;
+        let name = images.all.name("b:1").unwrap();
+        let source = skopeo_transport::open(&name, &images.place.options).await.unwrap();
         sample.assert_in(&*source, &Which::Top).await;
         // Written again, byte by byte, beside what others have.
-        shelf.write("a:1", &sample).await;
+        images.write("a:1", &sample).await;
     }
-    let [a, b] = ["a:1", "b:1"].map(|it| inode(&shelf.layer(it, &sample)));
+    let [a, b] = ["a:1", "b:1"].map(|it| inode(&images.layer(it, &sample)));
     assert_ne!(a, b, "`always` trusts nothing that was there");
 }
 
 #[tokio::test]
 async fn damage_does_not_spread() {
-    let mut shelf = Shelf::new().await;
+    let mut images = Folder::new().await;
     let sample = Sample::new(1);
-    shelf.write("a:1", &sample).await;
-    shelf.write("b:1", &sample).await;
-    let damaged = shelf.layer("a:1", &sample);
+    images.write("a:1", &sample).await;
+    images.write("b:1", &sample).await;
+    let damaged = images.layer("a:1", &sample);
     let mut bytes = fs::read(&damaged).unwrap();
     bytes[0] ^= 1;
     fs::write(&damaged, &bytes).unwrap();
-    shelf.again(Overwrite::Changed).await;
-    let how = shelf.write("c:1", &sample).await;
+    images.again(Overwrite::Changed).await;
+    let how = images.write("c:1", &sample).await;
     assert_eq!(how.iter().filter(|how| **how == How::Moved).count(), 1, "{how:?}");
-    assert_eq!(fs::read(shelf.layer("c:1", &sample)).unwrap(), *sample.layers[0]);
+    assert_eq!(fs::read(images.layer("c:1", &sample)).unwrap(), *sample.layers[0]);
     // It is right from now on.
-    assert!(shelf.write("d:1", &sample).await.iter().all(|how| *how == How::Linked));
+    assert!(images.write("d:1", &sample).await.iter().all(|how| *how == How::Linked));
 }
 
 #[tokio::test]
 async fn links_to_elsewhere_are_no_blobs() {
-    let shelf = Shelf::new().await;
+    let images = Folder::new().await;
     let sample = Sample::new(1);
-    let secret = shelf.place.folder.path().join("secret");
+    let secret = images.place.folder.path().join("secret");
     fs::write(&secret, &sample.layers[0]).unwrap();
-    fs::create_dir_all(shelf.root.join("a:1")).unwrap();
-    fs::os::unix::fs::symlink(&secret, shelf.layer("a:1", &sample)).unwrap();
-    assert!(shelf.write("b:1", &sample).await.iter().all(|how| *how == How::Moved));
+    fs::create_dir_all(images.root.join("a:1")).unwrap();
+    fs::os::unix::fs::symlink(&secret, images.layer("a:1", &sample)).unwrap();
+    assert!(images.write("b:1", &sample).await.iter().all(|how| *how == How::Moved));
 }
 
 /// On another device there are no links to what is here: the bytes are copied, and not fetched.
 #[tokio::test]
 async fn where_no_links_are_possible_blobs_are_copied() {
-    let shelf = Shelf::new().await;
+    let images = Folder::new().await;
     let sample = Sample::new(1);
-    shelf.write("a:1", &sample).await;
+    images.write("a:1", &sample).await;
     let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
-    if fs::metadata(elsewhere.path()).unwrap().dev() == fs::metadata(&shelf.root).unwrap().dev() {
+    if fs::metadata(elsewhere.path()).unwrap().dev() == fs::metadata(&images.root).unwrap().dev() {
         skip!("/dev/shm is no other device: nothing to copy to");
     }
-    fs::os::unix::fs::symlink(elsewhere.path(), shelf.root.join("b:1")).unwrap();
-    assert!(shelf.write("b:1", &sample).await.iter().all(|how| *how == How::Linked));
-    let [a, b] = ["a:1", "b:1"].map(|label| fs::metadata(shelf.layer(label, &sample)).unwrap());
+    fs::os::unix::fs::symlink(elsewhere.path(), images.root.join("b:1")).unwrap();
+    assert!(images.write("b:1", &sample).await.iter().all(|how| *how == How::Linked));
+    let [a, b] = ["a:1", "b:1"].map(|label| fs::metadata(images.layer(label, &sample)).unwrap());
     assert_ne!(a.dev(), b.dev());
-    assert_eq!(fs::read(shelf.layer("b:1", &sample)).unwrap(), *sample.layers[0]);
+    assert_eq!(fs::read(images.layer("b:1", &sample)).unwrap(), *sample.layers[0]);
     assert_eq!(
         (names(elsewhere.path()), b.mode() & 0o777),
-        (names(&shelf.root.join("a:1")), 0o644)
+        (names(&images.root.join("a:1")), 0o644)
     );
 }
 
 #[tokio::test]
 async fn only_what_is_whole_and_clean_is_present() {
-    let mut shelf = Shelf::new().await;
+    let mut images = Folder::new().await;
     let sample = Sample::new(1);
-    shelf.write("a:1", &sample).await;
-    shelf.again(Overwrite::Changed).await;
-    assert_eq!(shelf.present("a:1").await, Some(sample.digest()));
-    assert_eq!(shelf.present("b:1").await, None);
+    images.write("a:1", &sample).await;
+    images.again(Overwrite::Changed).await;
+    assert_eq!(images.present("a:1").await, Some(sample.digest()));
+    assert_eq!(images.present("b:1").await, None);
 
-    let layer = shelf.layer("a:1", &sample);
-    let blob = |letter: &str| shelf.file("a:1", &letter.repeat(64));
+    let layer = images.layer("a:1", &sample);
+    let blob = |letter: &str| images.file("a:1", &letter.repeat(64));
     let spoil: &[(&str, &dyn Fn())] = &[
         ("a blob is missing", &|| fs::remove_file(&layer).unwrap()),
         ("a blob is too short", &|| fs::write(&layer, "x").unwrap()),
         ("the manifest is missing", &|| {
-            fs::remove_file(shelf.file("a:1", "manifest.json")).unwrap();
+            fs::remove_file(images.file("a:1", "manifest.json")).unwrap();
         }),
-        ("a signature", &|| fs::write(shelf.file("a:1", "signature-1"), "x").unwrap()),
+        ("a signature", &|| fs::write(images.file("a:1", "signature-1"), "x").unwrap()),
         ("a blob of another image", &|| fs::write(blob("a"), "x").unwrap()),
-        ("half a blob", &|| fs::write(shelf.file("a:1", "dir-put-blob123"), "x").unwrap()),
+        ("half a blob", &|| fs::write(images.file("a:1", "dir-put-blob123"), "x").unwrap()),
     ];
     for (what, spoil) in spoil {
         spoil();
-        assert_eq!(shelf.present("a:1").await, None, "{what}");
-        shelf.write("a:1", &sample).await;
-        assert_eq!(shelf.present("a:1").await, Some(sample.digest()), "after {what}");
+        assert_eq!(images.present("a:1").await, None, "{what}");
+        images.write("a:1", &sample).await;
+        assert_eq!(images.present("a:1").await, Some(sample.digest()), "after {what}");
     }
     // What no copy makes is the user's.
-    fs::write(shelf.file("a:1", "README"), "mine").unwrap();
-    assert_eq!(shelf.present("a:1").await, Some(sample.digest()));
+    fs::write(images.file("a:1", "README"), "mine").unwrap();
+    assert_eq!(images.present("a:1").await, Some(sample.digest()));
 }
 
 #[tokio::test]
 async fn a_list_is_present_with_all_its_instances() {
-    let mut shelf = Shelf::new().await;
+    let mut images = Folder::new().await;
     let image = skopeo_testkit::Image::platforms(1, 3);
-    image.write_dir(&shelf.root.join("a:1"));
-    shelf.again(Overwrite::Changed).await;
-    assert_eq!(shelf.present("a:1").await, Some(image.digest()));
-    let instance = names(&shelf.root.join("a:1"));
+    image.write_dir(&images.root.join("a:1"));
+    images.again(Overwrite::Changed).await;
+    assert_eq!(images.present("a:1").await, Some(image.digest()));
+    let instance = names(&images.root.join("a:1"));
     let instance = instance.iter().find(|name| name.ends_with(".manifest.json")).unwrap();
-    fs::remove_file(shelf.file("a:1", instance)).unwrap();
-    assert_eq!(shelf.present("a:1").await, None);
+    fs::remove_file(images.file("a:1", instance)).unwrap();
+    assert_eq!(images.present("a:1").await, None);
 }
 
 #[tokio::test]
 async fn overwrites_as_it_is_told() {
-    let mut shelf = Shelf::new().await;
+    let mut images = Folder::new().await;
     let sample = Sample::new(1);
-    shelf.write("a:1", &sample).await;
-    shelf.again(Overwrite::Never).await;
-    let refused = shelf.create("a:1").await.err().unwrap().to_string();
-    let folder = shelf.root.join("a:1");
+    images.write("a:1", &sample).await;
+    images.again(Overwrite::Never).await;
+    let refused = images.create("a:1").await.err().unwrap().to_string();
+    let folder = images.root.join("a:1");
     assert_eq!(refused, format!("Refusing to overwrite destination directory {folder:?}"));
-    shelf.create("b:1").await.unwrap();
-    shelf.again(Overwrite::Always).await;
-    assert_eq!(shelf.present("a:1").await, None);
-    assert!(shelf.write("a:1", &sample).await.iter().all(|how| *how == How::Moved));
+    images.create("b:1").await.unwrap();
+    images.again(Overwrite::Always).await;
+    assert_eq!(images.present("a:1").await, None);
+    assert!(images.write("a:1", &sample).await.iter().all(|how| *how == How::Moved));
     // What this run has written may be linked.
-    assert!(shelf.write("b:1", &sample).await.iter().all(|how| *how == How::Linked));
+    assert!(images.write("b:1", &sample).await.iter().all(|how| *how == How::Linked));
 }
 
 #[tokio::test]
 async fn refuses_folders_of_others_and_keeps_images_below() {
-    let shelf = Shelf::new().await;
+    let images = Folder::new().await;
     let sample = Sample::new(1);
-    shelf.write("a", &sample).await;
-    shelf.write("a/b", &sample).await;
-    shelf.write("a", &Sample::new(2)).await;
-    assert!(shelf.file("a/b", "manifest.json").exists());
-    fs::create_dir(shelf.root.join("mine")).unwrap();
-    fs::write(shelf.file("mine", "thesis"), "important").unwrap();
-    let refused = shelf.create("mine").await.err().unwrap().to_string();
+    images.write("a", &sample).await;
+    images.write("a/b", &sample).await;
+    images.write("a", &Sample::new(2)).await;
+    assert!(images.file("a/b", "manifest.json").exists());
+    fs::create_dir(images.root.join("mine")).unwrap();
+    fs::write(images.file("mine", "thesis"), "important").unwrap();
+    let refused = images.create("mine").await.err().unwrap().to_string();
     assert!(refused.starts_with("not a containers image directory"), "{refused}");
 }
 
 #[tokio::test]
 async fn the_second_waits_for_the_first() {
-    let shelf = Shelf::new().await;
+    let images = Folder::new().await;
     let sample = Sample::new(1);
-    let first = shelf.create("a:1").await.unwrap();
+    let first = images.create("a:1").await.unwrap();
     bring(&*first, &sample).await;
-    let second = shelf.create("a:1").await.unwrap();
+    let second = images.create("a:1").await.unwrap();
     let waiting = async {
         second.begin().await.unwrap();
         assert_eq!(second.present().await.unwrap(), Some(sample.digest()));
@@ -299,7 +299,8 @@ async fn the_second_waits_for_the_first() {
     };
     tokio::join!(waiting, ending);
     // Nor does it stumble over one that comes to nothing.
-    let (first, second) = (shelf.create("b:1").await.unwrap(), shelf.create("b:1").await.unwrap());
+    let (first, second) =
+        (images.create("b:1").await.unwrap(), images.create("b:1").await.unwrap());
     first.begin().await.unwrap();
     let waiting = async {
         second.begin().await.unwrap();
@@ -309,5 +310,5 @@ async fn the_second_waits_for_the_first() {
         tokio::task::yield_now().await;
         drop(first);
     });
-    assert!(shelf.layer("b:1", &sample).exists());
+    assert!(images.layer("b:1", &sample).exists());
 }

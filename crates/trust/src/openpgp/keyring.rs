@@ -33,13 +33,13 @@ impl Keyring {
         Self { certificates: keys.into_iter().filter_map(Certificate::new).collect() }
     }
 
-    /// Whether it has no key.
+    /// Returns whether it has no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.certificates.is_empty()
     }
 
-    /// The fingerprints of its primary keys: upper-case hexadecimal.
+    /// Returns the fingerprints of its primary keys: upper-case hexadecimal.
     #[must_use]
     pub fn fingerprints(&self) -> Vec<String> {
         self.certificates.iter().map(Certificate::fingerprint).collect()

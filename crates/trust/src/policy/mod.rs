@@ -1,10 +1,8 @@
 //! policy.json, whole and strict: what is not understood is an error, because a typing mistake in a
 //! security policy must not pass.
 
-mod identity;
-mod requirement;
+mod judge;
 mod scope;
-mod sigstore;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,15 +10,17 @@ use std::sync::Arc;
 use skopeo_image::PolicyScope;
 use tracing::debug;
 
-pub use identity::SignedIdentity;
-pub use requirement::{Requirement, SignedBy, SignedByKeys};
-pub use sigstore::{BundleIdentity, Bundles, Fulcio, Key, Keys, Pki, SigstoreSigned, Subject};
-
 use crate::PolicyError;
 use crate::machine::{Machine, Memory, Nowhere};
 use crate::openpgp::Keyring;
+use crate::requirement::parse_list;
 use crate::sigstore::TrustRoot;
 use crate::strict::{self, Fields, Wrong};
+
+pub use crate::requirement::{
+    BundleIdentity, Bundles, Fulcio, Key, Keys, Pki, Requirement, SignedBy, SignedByKeys,
+    SignedIdentity, SigstoreSigned, Subject,
+};
 
 /// What is required of images, by where they come from.
 ///
@@ -46,7 +46,7 @@ impl Policy {
             .map_err(|wrong| PolicyError { path: path.to_owned(), reason: wrong.in_text(bytes) })
     }
 
-    /// The policy of `--insecure-policy`: everything is accepted.
+    /// Returns the policy of `--insecure-policy`: everything is accepted.
     #[must_use]
     pub fn insecure() -> Self {
         Self::new(vec![Requirement::InsecureAcceptAnything], BTreeMap::new())
@@ -66,40 +66,29 @@ impl Policy {
         }
     }
 
-    /// The policy on a machine. Without one no key is found, so no signature is believed.
+    /// Returns the policy on a machine. Without one no key is found, so no signature is believed.
     #[must_use]
     pub fn on(mut self, machine: Arc<dyn Machine>) -> Self {
         self.machine = machine;
         self
     }
 
-    pub(crate) fn machine(&self) -> &dyn Machine {
-        &*self.machine
-    }
-
-    pub(crate) fn keyrings(&self) -> &Memory<SignedByKeys, Keyring> {
-        &self.keyrings
-    }
-
-    pub(crate) fn roots(&self) -> &Memory<SigstoreSigned, TrustRoot> {
-        &self.roots
-    }
-
-    /// The policy with `--require-signed`: an image is accepted only if a requirement was met that
-    /// verifies a signature.
+    /// Returns the policy with `--require-signed`: an image is accepted only if a requirement was
+    /// met that verifies a signature.
     #[must_use]
     pub fn require_signed(mut self) -> Self {
         self.signatures_required = true;
         self
     }
 
-    /// Whether [`Self::require_signed`] was asked for.
+    /// Returns whether [`Self::require_signed`] was asked for.
     #[must_use]
     pub fn signatures_required(&self) -> bool {
         self.signatures_required
     }
 
-    /// Whether no signature of an image of that name is looked at: those need not be read then.
+    /// Returns whether no signature of an image of that name is looked at: those need not be read
+    /// then.
     #[must_use]
     pub fn accepts_unsigned(&self, scope: &PolicyScope) -> bool {
         let requirements = self.requirements(scope);
@@ -108,8 +97,8 @@ impl Policy {
             && requirements.iter().all(|it| matches!(it, Requirement::InsecureAcceptAnything))
     }
 
-    /// Whether a requirement for that name can be met by a bundle of sigstore: those are looked for
-    /// only then.
+    /// Returns whether a requirement for that name can be met by a bundle of sigstore: those are
+    /// looked for only then.
     #[must_use]
     pub fn asks_for_bundles(&self, scope: &PolicyScope) -> bool {
         self.requirements(scope).iter().any(|it| match it {
@@ -118,14 +107,14 @@ impl Policy {
         })
     }
 
-    /// The requirements for a name: those of its most specific scope, else those of its transport,
-    /// else the default ones.
+    /// Returns the requirements for a name: those of its most specific scope, else those of its
+    /// transport, else the default ones.
     #[must_use]
     pub fn requirements(&self, scope: &PolicyScope) -> &[Requirement] {
         self.section(scope).1
     }
 
-    /// Where policy.json speaks of a name, and what it says there.
+    /// Returns where policy.json speaks of a name, and what it says there.
     #[must_use]
     pub fn section(&self, scope: &PolicyScope) -> (Section, &[Requirement]) {
         if let Some(scopes) = self.transports.get(scope.transport) {
@@ -166,13 +155,13 @@ fn parse(bytes: &[u8]) -> Result<Policy, Wrong> {
                 if !name.is_empty() && !scope::is_valid(&transport, &name) {
                     return Err(Wrong::from(format!("Unknown key {name:?}")).within(requirements));
                 }
-                by_scope.insert(name, requirement::parse_list(requirements)?);
+                by_scope.insert(name, parse_list(requirements)?);
             }
             result.insert(transport, by_scope);
         }
     }
     let default = default.ok_or("Default policy is missing")?;
-    Ok(Policy::new(requirement::parse_list(default)?, result))
+    Ok(Policy::new(parse_list(default)?, result))
 }
 
 #[cfg(test)]

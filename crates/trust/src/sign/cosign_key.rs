@@ -1,5 +1,5 @@
-//! Files with private keys as cosign makes them: PEM around JSON, in which PKCS#8 is encrypted with a
-//! pass phrase by scrypt and NaCl's secretbox.
+//! Files with private keys as cosign makes them: PEM around JSON, in which PKCS#8 is encrypted with
+//! a pass phrase by scrypt and NaCl's secretbox.
 
 use std::fmt;
 
@@ -29,6 +29,7 @@ const P: u32 = 1;
 
 /// Why a private key cannot be used, in the original's words.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// No PEM.
     #[error("invalid pem block")]
@@ -52,6 +53,7 @@ pub enum KeyError {
 
 /// Why a private key cannot be decrypted.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecryptError {
     /// No JSON.
     #[error(transparent)]

@@ -1,4 +1,5 @@
-//! Fulcio, which certifies for a short time whose a key is: what is sent to it, and what it answers.
+//! Fulcio, which certifies for a short time whose a key is: what is sent to it, and what it
+//! answers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -16,6 +17,7 @@ const END: &str = "-----END CERTIFICATE-----";
 
 /// Why no certificate can be asked for, or used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FulcioError {
     /// The token is no JWT.
     #[error("oidc: malformed jwt, {0}")]
@@ -47,8 +49,8 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Until when it is good, in seconds since 1970; this second is still within. None if it cannot
-    /// be read.
+    /// Returns until when it is good, in seconds since 1970; this second is still within. None if
+    /// it cannot be read.
     #[must_use]
     pub fn not_after(&self) -> Option<i64> {
         let block = pem::parse(&self.leaf).ok()?;
@@ -57,7 +59,7 @@ impl Certificate {
     }
 }
 
-/// Whose an ID token says that it is. Nothing of it is verified: Fulcio does that.
+/// Returns whose an ID token says that it is. Nothing of it is verified: Fulcio does that.
 ///
 /// # Errors
 /// If it is none, or does not say it.
@@ -80,8 +82,8 @@ pub fn subject(token: &str) -> Result<String, FulcioError> {
     text("sub").map(str::to_owned).ok_or(FulcioError::NoSubject)
 }
 
-/// The body of a request for a certificate of `key`, whose owner proves to have it by signing the
-/// subject.
+/// Returns the body of a request for a certificate of `key`, whose owner proves to have it by
+/// signing the subject.
 ///
 /// # Errors
 /// If the key cannot be used.
@@ -108,7 +110,7 @@ struct PublicKey {
     algorithm: &'static str,
 }
 
-/// The certificate in an answer.
+/// Returns the certificate in an answer.
 ///
 /// # Errors
 /// If there is none.

@@ -18,9 +18,9 @@ use super::KeyError;
 
 /// A private key. What it signs is hashed with SHA-256, whatever its size, as sigstore does it
 /// beside images.
-pub struct PrivateKey(Kind);
+pub struct PrivateKey(KeyKind);
 
-enum Kind {
+enum KeyKind {
     P256(EcdsaKeyPair),
     /// The same key for SHA-256 and for SHA-512.
     P521(EcdsaKeyPair, EcdsaKeyPair),
@@ -48,7 +48,7 @@ impl PrivateKey {
         let generate = || -> Result<_, aws_lc_rs::error::Unspecified> {
             let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
             let der = Zeroizing::new(pair.to_pkcs8v1()?.as_ref().to_vec());
-            Ok((Self(Kind::P256(pair)), der))
+            Ok((Self(KeyKind::P256(pair)), der))
         };
         generate().map_err(|_| KeyError::Crypto)
     }
@@ -60,21 +60,21 @@ impl PrivateKey {
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
         let ecdsa = |algorithm| EcdsaKeyPair::from_pkcs8(algorithm, der);
         if let Ok(pair) = ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING) {
-            return Ok(Self(Kind::P256(pair)));
+            return Ok(Self(KeyKind::P256(pair)));
         }
         if let (Ok(pair), Ok(larger)) =
             (ecdsa(&ECDSA_P521_SHA256_ASN1_SIGNING), ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING))
         {
-            return Ok(Self(Kind::P521(pair, larger)));
+            return Ok(Self(KeyKind::P521(pair, larger)));
         }
         if let Ok(key) = p384::ecdsa::SigningKey::from_pkcs8_der(der) {
-            return Ok(Self(Kind::P384(key)));
+            return Ok(Self(KeyKind::P384(key)));
         }
         if let Ok(pair) = RsaKeyPair::from_pkcs8(der) {
-            return Ok(Self(Kind::Rsa(pair)));
+            return Ok(Self(KeyKind::Rsa(pair)));
         }
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8(der) {
-            return Ok(Self(Kind::Ed25519(pair)));
+            return Ok(Self(KeyKind::Ed25519(pair)));
         }
         Err(KeyError::UnsupportedKey)
     }
@@ -95,11 +95,11 @@ impl PrivateKey {
     /// What newer logs know of it. They take nothing that is not hashed first, and no odd sizes.
     pub(super) fn scheme(&self) -> Result<Scheme, KeyError> {
         let (name, hash) = match &self.0 {
-            Kind::P256(_) => ("PKIX_ECDSA_P256_SHA_256", &SHA256),
-            Kind::P384(_) => ("PKIX_ECDSA_P384_SHA_384", &SHA384),
-            Kind::P521(..) => ("PKIX_ECDSA_P521_SHA_512", &SHA512),
-            Kind::Ed25519(_) => return Err(KeyError::NotLogged("Ed25519")),
-            Kind::Rsa(pair) => match pair.public_modulus_len() {
+            KeyKind::P256(_) => ("PKIX_ECDSA_P256_SHA_256", &SHA256),
+            KeyKind::P384(_) => ("PKIX_ECDSA_P384_SHA_384", &SHA384),
+            KeyKind::P521(..) => ("PKIX_ECDSA_P521_SHA_512", &SHA512),
+            KeyKind::Ed25519(_) => return Err(KeyError::NotLogged("Ed25519")),
+            KeyKind::Rsa(pair) => match pair.public_modulus_len() {
                 256 => ("PKIX_RSA_PKCS1V15_2048_SHA256", &SHA256),
                 384 => ("PKIX_RSA_PKCS1V15_3072_SHA256", &SHA256),
                 512 => ("PKIX_RSA_PKCS1V15_4096_SHA256", &SHA256),
@@ -116,20 +116,20 @@ impl PrivateKey {
             Ok(pair.sign(&random, message).map_err(failed)?.as_ref().to_vec())
         };
         match &self.0 {
-            Kind::P521(_, larger) if hash == &SHA512 => ecdsa(larger),
-            Kind::P256(pair) | Kind::P521(pair, _) => ecdsa(pair),
-            Kind::P384(key) => {
+            KeyKind::P521(_, larger) if hash == &SHA512 => ecdsa(larger),
+            KeyKind::P256(pair) | KeyKind::P521(pair, _) => ecdsa(pair),
+            KeyKind::P384(key) => {
                 let signature: p384::ecdsa::DerSignature = key
                     .sign_prehash(digest(hash, message).as_ref())
                     .map_err(|_| KeyError::Crypto)?;
                 Ok(signature.as_bytes().to_vec())
             }
-            Kind::Rsa(pair) => {
+            KeyKind::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(failed)?;
                 Ok(signature)
             }
-            Kind::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            KeyKind::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
         }
     }
 
@@ -140,10 +140,12 @@ impl PrivateKey {
     pub fn public_der(&self) -> Result<Vec<u8>, KeyError> {
         let failed = |_| KeyError::Crypto;
         let der: PublicKeyX509Der<'_> = match &self.0 {
-            Kind::P256(pair) | Kind::P521(pair, _) => pair.public_key().as_der().map_err(failed)?,
-            Kind::Rsa(pair) => pair.public_key().as_der().map_err(failed)?,
-            Kind::Ed25519(pair) => pair.public_key().as_der().map_err(failed)?,
-            Kind::P384(key) => {
+            KeyKind::P256(pair) | KeyKind::P521(pair, _) => {
+                pair.public_key().as_der().map_err(failed)?
+            }
+            KeyKind::Rsa(pair) => pair.public_key().as_der().map_err(failed)?,
+            KeyKind::Ed25519(pair) => pair.public_key().as_der().map_err(failed)?,
+            KeyKind::P384(key) => {
                 let der = key.verifying_key().to_public_key_der().map_err(|_| KeyError::Crypto)?;
                 return Ok(der.as_bytes().to_vec());
             }
@@ -163,9 +165,9 @@ impl PrivateKey {
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.0 {
-            Kind::P256(_) | Kind::P384(_) | Kind::P521(..) => "ECDSA",
-            Kind::Rsa(_) => "RSA",
-            Kind::Ed25519(_) => "Ed25519",
+            KeyKind::P256(_) | KeyKind::P384(_) | KeyKind::P521(..) => "ECDSA",
+            KeyKind::Rsa(_) => "RSA",
+            KeyKind::Ed25519(_) => "Ed25519",
         };
         write!(f, "PrivateKey({kind})")
     }

@@ -1,7 +1,7 @@
 //! Signing: what is signed, and who can do it.
 //!
-//! A [`Signer`] makes one signature of one manifest. What needs a program, a terminal or the network
-//! for that is given by others.
+//! A [`Signer`] makes one signature of one manifest. What needs a program, a terminal or the
+//! network for that is given by others.
 
 mod bundle;
 pub mod cosign_key;
@@ -58,6 +58,7 @@ pub trait Signer: fmt::Debug + Send + Sync {
 
 /// Why a manifest was not signed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SignError {
     /// There is nothing to sign.
     #[error("Unexpected empty signature content")]

@@ -39,14 +39,15 @@ pub struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// The payload that says now that `reference` is the image with that digest.
+    /// Returns the payload that says now that `reference` is the image with that digest.
     #[must_use]
     pub fn now(kind: SignatureKind, reference: &'a str, digest: &'a Digest) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { kind, reference, digest, timestamp: now.as_secs() }
     }
 
-    /// The bytes that are signed: those of the original, for which compact JSON has one form.
+    /// Returns the bytes that are signed: those of the original, for which compact JSON has one
+    /// form.
     ///
     /// # Errors
     /// If there is no name.
@@ -54,7 +55,7 @@ impl<'a> Payload<'a> {
         if self.reference.is_empty() {
             return Err(SignError::Empty);
         }
-        let document = Document {
+        let document = PayloadDocument {
             critical: Critical {
                 identity: Identity { docker_reference: self.reference },
                 image: Image { docker_manifest_digest: self.digest.to_string() },
@@ -67,7 +68,7 @@ impl<'a> Payload<'a> {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct PayloadDocument<'a> {
     critical: Critical<'a>,
     optional: Optional,
 }

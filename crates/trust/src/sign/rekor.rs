@@ -34,6 +34,7 @@ impl Version {
 
 /// Why an answer of a log is none.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RekorError {
     /// Not the JSON of an entry.
     #[error("parsing the answer of Rekor")]
@@ -64,8 +65,8 @@ pub enum RekorError {
     Other,
 }
 
-/// The body of the request that a signature be logged: of a payload, by the key or certificate in
-/// that PEM.
+/// Returns the body of the request that a signature be logged: of a payload, by the key or
+/// certificate in that PEM.
 ///
 /// # Errors
 /// None that come about.
@@ -198,7 +199,7 @@ struct BodySignature {
     content: String,
 }
 
-/// What is stored beside a signature of the log's answer, as text.
+/// Returns what is stored beside a signature of the log's answer, as text.
 ///
 /// Whether the log signed it is for whoever verifies the signature; that it is about this very
 /// signature is looked at, as it would be of no use else.
@@ -234,8 +235,8 @@ fn logged(answer: &[u8]) -> Result<Logged, RekorError> {
     }
 }
 
-/// The body of the request that an envelope be logged, which the key or certificate in that PEM has
-/// signed.
+/// Returns the body of the request that an envelope be logged, which the key or certificate in that
+/// PEM has signed.
 ///
 /// # Errors
 /// None that come about.

@@ -68,32 +68,32 @@ pub struct Sigstore {
 }
 
 impl Sigstore {
-    /// Signs with that key.
+    /// Returns a signer with that key.
     #[must_use]
     pub fn new(key: PrivateKey) -> Self {
         Self { format: Format::default(), key, certificate: None, log: None, times: None }
     }
 
-    /// The same, with a certificate of the key.
+    /// Returns the same, with a certificate of the key.
     #[must_use]
     pub fn certified(self, certificate: Certificate) -> Self {
         Self { certificate: Some(certificate), ..self }
     }
 
-    /// The same, with signatures in that form.
+    /// Returns the same, with signatures in that form.
     #[must_use]
     pub fn in_format(self, format: Format) -> Self {
         Self { format, ..self }
     }
 
-    /// The same, with each signature in a log.
+    /// Returns the same, with each signature in a log.
     #[must_use]
     pub fn logged(self, log: Arc<dyn Log>) -> Self {
         Self { log: Some(log), ..self }
     }
 
-    /// The same, with the time of each bundle as that authority signs it. Attachments have no place
-    /// for it.
+    /// Returns the same, with the time of each bundle as that authority signs it. Attachments have
+    /// no place for it.
     #[must_use]
     pub fn stamped(self, times: Arc<dyn TimeAuthority>) -> Self {
         Self { times: Some(times), ..self }
@@ -101,7 +101,7 @@ impl Sigstore {
 }
 
 impl Format {
-    /// The form of its signatures.
+    /// Returns the form of its signatures.
     #[must_use]
     pub fn kind(self) -> SignatureKind {
         match self {
@@ -110,7 +110,7 @@ impl Format {
         }
     }
 
-    /// What is told before each signature.
+    /// Returns what is told before each signature.
     #[must_use]
     pub fn doing(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 //! All that the policy names has to be there and right: with keys of logs, one that has the very
 //! signature; with an authority for times, a time. What is there beyond that is not looked at.
 
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls_pki_types::CertificateDer;
 use skopeo_image::{Digest, PolicyScope, RawManifest};
@@ -13,54 +13,62 @@ use super::bundle::{Bundle, Content, MessageSignature, Shown};
 use super::record::Signed;
 use super::statement::{self, Statement};
 use super::{Signers, TrustRoot, certificate, hash, inclusion, invalid, pem, require_pki, stamp};
+use crate::SignatureError;
 use crate::openpgp::MAX_SIGNATURE;
-use crate::policy::{BundleIdentity, Bundles, SigstoreSigned};
-use crate::{Policy, SignatureError};
+use crate::requirement::{BundleIdentity, Bundles, SigstoreSigned};
 
 const UNTIMED: &str = "no trusted authority or log proves the time of signing";
 
 /// More certificates are in no chain.
 const MAX_CHAIN: usize = 32;
 
-impl Policy {
-    /// Whether a bundle meets a requirement.
-    pub(crate) fn judge_bundle(
-        &self,
-        requirement: &SigstoreSigned,
-        bundles: &Bundles,
-        scope: &PolicyScope,
-        manifest: &RawManifest,
-        bytes: &[u8],
-    ) -> Result<(), SignatureError> {
-        let machine = self.machine();
-        let root = self.roots().or_make(requirement, || TrustRoot::read(requirement, machine))?;
-        if bytes.len() > MAX_SIGNATURE {
-            return Err(invalid(format!("the bundle has more than {MAX_SIGNATURE} bytes")));
+/// What a bundle is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedBundle<'a> {
+    /// Whom the policy trusts.
+    pub(crate) requirement: &'a SigstoreSigned,
+    /// Which bundles it lets in.
+    pub(crate) bundles: &'a Bundles,
+    /// The name of the image.
+    pub(crate) scope: &'a PolicyScope,
+    /// Its manifest.
+    pub(crate) manifest: &'a RawManifest,
+}
+
+/// Returns an error if a bundle does not meet a requirement.
+pub(crate) fn judge_bundle(
+    asked: &AskedBundle<'_>,
+    root: &TrustRoot,
+    now: SystemTime,
+    bytes: &[u8],
+) -> Result<(), SignatureError> {
+    let AskedBundle { bundles, manifest, .. } = *asked;
+    if bytes.len() > MAX_SIGNATURE {
+        return Err(invalid(format!("the bundle has more than {MAX_SIGNATURE} bytes")));
+    }
+    let bad = |reason| invalid(format!("bundle: {reason}"));
+    let bundle = Bundle::parse(bytes).map_err(bad)?;
+    let (message, signature) = match &bundle.content {
+        Content::Envelope(envelope) => {
+            let signature = statement::signature(envelope).map_err(bad)?;
+            let (kind, payload) = (&envelope.payload_type, &envelope.payload.0);
+            (statement::signed_bytes(kind, payload), signature)
         }
-        let bad = |reason| invalid(format!("bundle: {reason}"));
-        let bundle = Bundle::parse(bytes).map_err(bad)?;
-        let (message, signature) = match &bundle.content {
-            Content::Envelope(envelope) => {
-                let signature = statement::signature(envelope).map_err(bad)?;
-                let (kind, payload) = (&envelope.payload_type, &envelope.payload.0);
-                (statement::signed_bytes(kind, payload), signature)
-            }
-            Content::Message(message) => {
-                require_digest(message, manifest)?;
-                (manifest.bytes.to_vec(), message.signature.0.as_slice())
-            }
-        };
-        let now = machine.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
-        root.judge(&bundle, &message, signature, now).map_err(bad)?;
-        match &bundle.content {
-            // It is of these bytes, and says nothing else.
-            Content::Message(_) if bundles.identity == BundleIdentity::DigestOnly => Ok(()),
-            Content::Message(_) => Err(bad("it does not name an image".to_owned())),
-            Content::Envelope(envelope) => {
-                let statement = Statement::parse(&envelope.payload.0).map_err(bad)?;
-                judge_statement(&statement, requirement, bundles, scope, manifest)
-            }
+        Content::Message(message) => {
+            require_digest(message, manifest)?;
+            (manifest.bytes.to_vec(), message.signature.0.as_slice())
+        }
+    };
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    root.judge(&bundle, &message, signature, now).map_err(bad)?;
+    match &bundle.content {
+        // It is of these bytes, and says nothing else.
+        Content::Message(_) if bundles.identity == BundleIdentity::DigestOnly => Ok(()),
+        Content::Message(_) => Err(bad("it does not name an image".to_owned())),
+        Content::Envelope(envelope) => {
+            let statement = Statement::parse(&envelope.payload.0).map_err(bad)?;
+            judge_statement(&statement, asked)
         }
     }
 }
@@ -120,13 +128,8 @@ impl BundleClaims {
 }
 
 /// Whether what was signed is a signature of this manifest, and where it has to be, of this name.
-fn judge_statement(
-    statement: &Statement,
-    requirement: &SigstoreSigned,
-    bundles: &Bundles,
-    scope: &PolicyScope,
-    manifest: &RawManifest,
-) -> Result<(), SignatureError> {
+fn judge_statement(statement: &Statement, asked: &AskedBundle<'_>) -> Result<(), SignatureError> {
+    let AskedBundle { requirement, bundles, scope, manifest } = *asked;
     if statement.predicate_type != statement::PREDICATE {
         let found = &statement.predicate_type;
         return Err(invalid(format!("bundle: its type is {found:?}, which is not a signature")));

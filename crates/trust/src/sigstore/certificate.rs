@@ -6,7 +6,7 @@ use skopeo_x509::{self as x509, Certificate, Purpose, Roots, der};
 use super::pem;
 use super::public_key::PublicKey;
 use super::validity::Validity;
-use crate::policy::{Fulcio, Subject};
+use crate::requirement::{Fulcio, Subject};
 
 /// `subjectAltName`: it decides, whatever is in it.
 const ALTERNATIVE_NAMES: &str = "2.5.29.17";

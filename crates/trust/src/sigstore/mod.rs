@@ -19,16 +19,19 @@ mod validity;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use skopeo_image::{PolicyScope, RawManifest};
 
 use crate::openpgp::MAX_SIGNATURE;
-use crate::policy::{Fulcio, Key, Keys, Pki, SigstoreSigned};
+use crate::requirement::{Fulcio, Key, Keys, Pki, SigstoreSigned};
 use crate::signed_by::judge_payload;
-use crate::{Machine, Payload, Policy, SignatureError};
+use crate::{Machine, Payload, SignatureError};
+
 pub use bundled::BundleClaims;
+pub(crate) use bundled::{AskedBundle, judge_bundle};
+
 use certificate::{Authority, Shown};
 use public_key::PublicKey;
 use rekor::{Entry, Log};
@@ -65,39 +68,37 @@ pub(crate) struct Attached<'a> {
     pub(crate) annotations: &'a BTreeMap<String, String>,
 }
 
-impl Policy {
-    /// Whether a sigstore signature meets a requirement. The order is the original's.
-    pub(crate) fn judge_sigstore(
-        &self,
-        requirement: &SigstoreSigned,
-        scope: &PolicyScope,
-        manifest: &RawManifest,
-        attached: Attached<'_>,
-    ) -> Result<(), SignatureError> {
-        let machine = self.machine();
-        let root = self.roots().or_make(requirement, || TrustRoot::read(requirement, machine))?;
-        if attached.payload.len() > MAX_SIGNATURE {
-            return Err(invalid(format!("the payload has more than {MAX_SIGNATURE} bytes")));
-        }
-        let signature = attached.annotation(SIGNATURE)?;
-        let now = machine.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let keys = root.keys(attached, signature, i64::try_from(now).unwrap_or(i64::MAX))?;
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(signature.replace(['\r', '\n'], ""))
-            .map_err(|error| invalid(format!("base64 decoding: illegal base64 data: {error}")))?;
-        let mut failures = Vec::new();
-        for key in &keys {
-            match key.verify(attached.payload, &bytes) {
-                Ok(()) => {
-                    let payload = Payload::parse_cosign(attached.payload)?;
-                    return judge_payload(&payload, &requirement.identity, scope, manifest);
-                }
-                Err(failure) => failures.push(failure),
-            }
-        }
-        let failures = failures.join(", ");
-        Err(invalid(format!("cryptographic signature verification failed: {failures}")))
+/// Returns an error if a sigstore signature does not meet a requirement. The order is the
+/// original's.
+pub(crate) fn judge(
+    requirement: &SigstoreSigned,
+    root: &TrustRoot,
+    now: SystemTime,
+    scope: &PolicyScope,
+    manifest: &RawManifest,
+    attached: Attached<'_>,
+) -> Result<(), SignatureError> {
+    if attached.payload.len() > MAX_SIGNATURE {
+        return Err(invalid(format!("the payload has more than {MAX_SIGNATURE} bytes")));
     }
+    let signature = attached.annotation(SIGNATURE)?;
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let keys = root.keys(attached, signature, i64::try_from(now).unwrap_or(i64::MAX))?;
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(signature.replace(['\r', '\n'], ""))
+        .map_err(|error| invalid(format!("base64 decoding: illegal base64 data: {error}")))?;
+    let mut failures = Vec::new();
+    for key in &keys {
+        match key.verify(attached.payload, &bytes) {
+            Ok(()) => {
+                let payload = Payload::parse_cosign(attached.payload)?;
+                return judge_payload(&payload, &requirement.identity, scope, manifest);
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let failures = failures.join(", ");
+    Err(invalid(format!("cryptographic signature verification failed: {failures}")))
 }
 
 impl<'a> Attached<'a> {
@@ -117,7 +118,10 @@ impl Attached<'_> {
 }
 
 impl TrustRoot {
-    fn read(requirement: &SigstoreSigned, machine: &dyn Machine) -> Result<Self, SignatureError> {
+    pub(crate) fn read(
+        requirement: &SigstoreSigned,
+        machine: &dyn Machine,
+    ) -> Result<Self, SignatureError> {
         let file = |key: &Key| match key {
             Key::Path(path) => machine.key_file(path).map_err(SignatureError::KeyFile),
             Key::Data(data) => Ok(data.clone()),

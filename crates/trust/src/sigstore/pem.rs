@@ -1,5 +1,5 @@
-//! PEM (RFC 7468), as Go reads it: text between blocks is passed over, and what is behind a block is
-//! told.
+//! PEM (RFC 7468), as Go reads it: text between blocks is passed over, and what is behind a block
+//! is told.
 
 use base64::Engine as _;
 

@@ -26,14 +26,14 @@ const EDWARDS: &[u8] = &[6, 3, 0x2b, 0x65, 0x70];
 /// A key that something may have been signed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PublicKey {
-    kind: Kind,
+    kind: KeyKind,
     bits: Vec<u8>,
     /// All of it: `SubjectPublicKeyInfo`.
     der: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum KeyKind {
     P256,
     P384,
     P521,
@@ -59,11 +59,11 @@ impl PublicKey {
     pub(super) fn from_der(spki: &[u8]) -> Result<Self, String> {
         let (algorithm, bits) = der::public_key(spki).ok_or("x509: failed to parse public key")?;
         let kind = match algorithm {
-            P256 => Kind::P256,
-            P384 => Kind::P384,
-            P521 => Kind::P521,
-            RSA => Kind::Rsa,
-            EDWARDS => Kind::Ed25519,
+            P256 => KeyKind::P256,
+            P384 => KeyKind::P384,
+            P521 => KeyKind::P521,
+            RSA => KeyKind::Rsa,
+            EDWARDS => KeyKind::Ed25519,
             _ => return Err("x509: unknown public key algorithm".to_owned()),
         };
         // It is compared with what logs say, byte for byte: one key has one encoding.
@@ -85,7 +85,7 @@ impl PublicKey {
 
     /// Whether it is on an elliptic curve of NIST's.
     pub(super) fn is_ecdsa(&self) -> bool {
-        matches!(self.kind, Kind::P256 | Kind::P384 | Kind::P521)
+        matches!(self.kind, KeyKind::P256 | KeyKind::P384 | KeyKind::P521)
     }
 
     /// Refuses a signature that this key did not make of these bytes.
@@ -97,11 +97,11 @@ impl PublicKey {
             return self.verify_fixed(message, signature);
         }
         let (algorithm, failed): (&'static dyn VerificationAlgorithm, _) = match self.kind {
-            Kind::P256 => (&ECDSA_P256_SHA256_ASN1, ECDSA_FAILED),
-            Kind::P384 => (&ECDSA_P384_SHA256_ASN1, ECDSA_FAILED),
-            Kind::P521 => (&ECDSA_P521_SHA256_ASN1, ECDSA_FAILED),
-            Kind::Rsa => (&RSA_PKCS1_2048_8192_SHA256, "crypto/rsa: verification error"),
-            Kind::Ed25519 => (&ED25519, "failed to verify signature"),
+            KeyKind::P256 => (&ECDSA_P256_SHA256_ASN1, ECDSA_FAILED),
+            KeyKind::P384 => (&ECDSA_P384_SHA256_ASN1, ECDSA_FAILED),
+            KeyKind::P521 => (&ECDSA_P521_SHA256_ASN1, ECDSA_FAILED),
+            KeyKind::Rsa => (&RSA_PKCS1_2048_8192_SHA256, "crypto/rsa: verification error"),
+            KeyKind::Ed25519 => (&ED25519, "failed to verify signature"),
         };
         check(algorithm).map_err(|_| failed)
     }
@@ -118,8 +118,8 @@ impl PublicKey {
             return self.verify(message, signature).is_ok();
         }
         let larger: Option<&'static dyn VerificationAlgorithm> = match self.kind {
-            Kind::P384 => Some(&ECDSA_P384_SHA384_ASN1),
-            Kind::P521 => Some(&ECDSA_P521_SHA512_ASN1),
+            KeyKind::P384 => Some(&ECDSA_P384_SHA384_ASN1),
+            KeyKind::P521 => Some(&ECDSA_P521_SHA512_ASN1),
             _ => None,
         };
         let key = |algorithm| UnparsedPublicKey::new(algorithm, &self.bits);
@@ -130,14 +130,14 @@ impl PublicKey {
     /// Whether this key, a log's, made a signature.
     pub(super) fn verify_logged(&self, message: &[u8], signature: &[u8]) -> bool {
         match self.kind {
-            Kind::Ed25519 => self.verify(message, signature).is_ok(),
+            KeyKind::Ed25519 => self.verify(message, signature).is_ok(),
             _ => self.verify_asn1(message, signature).is_ok(),
         }
     }
 
     /// The key itself, if it is one of Ed25519.
     pub(super) fn ed25519(&self) -> Option<&[u8]> {
-        (self.kind == Kind::Ed25519).then_some(&self.bits)
+        (self.kind == KeyKind::Ed25519).then_some(&self.bits)
     }
 
     /// Two numbers of equal length (IEEE P1363).
@@ -147,8 +147,8 @@ impl PublicKey {
         }
         let failed = "invalid signature when validating IEEE_P1363 encoded signature";
         let algorithm: &'static dyn VerificationAlgorithm = match self.kind {
-            Kind::P256 => &ECDSA_P256_SHA256_FIXED,
-            Kind::P521 => &ECDSA_P521_SHA256_FIXED,
+            KeyKind::P256 => &ECDSA_P256_SHA256_FIXED,
+            KeyKind::P521 => &ECDSA_P521_SHA256_FIXED,
             // aws-lc has P-384 with SHA-256 for ASN.1 only, so the numbers are put into it.
             _ => {
                 let (r, s) = signature.split_at(signature.len() / 2);
@@ -163,11 +163,11 @@ impl PublicKey {
     /// Whether the library takes it: a point on its curve, a modulus that is long enough.
     fn is_usable(&self) -> bool {
         let algorithm: &'static dyn VerificationAlgorithm = match self.kind {
-            Kind::P256 => &ECDSA_P256_SHA256_ASN1,
-            Kind::P384 => &ECDSA_P384_SHA256_ASN1,
-            Kind::P521 => &ECDSA_P521_SHA256_ASN1,
-            Kind::Rsa => return modulus_bits(&self.bits).is_some_and(|bits| bits >= 2048),
-            Kind::Ed25519 => return self.bits.len() == 32,
+            KeyKind::P256 => &ECDSA_P256_SHA256_ASN1,
+            KeyKind::P384 => &ECDSA_P384_SHA256_ASN1,
+            KeyKind::P521 => &ECDSA_P521_SHA256_ASN1,
+            KeyKind::Rsa => return modulus_bits(&self.bits).is_some_and(|bits| bits >= 2048),
+            KeyKind::Ed25519 => return self.bits.len() == 32,
         };
         // Compressed points are not taken, as Go takes none.
         self.bits.first() == Some(&4) && ParsedPublicKey::new(algorithm, &self.bits).is_ok()
@@ -175,8 +175,8 @@ impl PublicKey {
 
     fn weakness(&self) -> &'static str {
         match self.kind {
-            Kind::Rsa => "too weak: RSA keys have 2048 bits or more",
-            Kind::Ed25519 => "none of Ed25519",
+            KeyKind::Rsa => "too weak: RSA keys have 2048 bits or more",
+            KeyKind::Ed25519 => "none of Ed25519",
             _ => "not a point on its curve",
         }
     }

@@ -56,14 +56,14 @@ pub(super) struct NoTable;
 
 /// The table as it grows.
 pub(super) struct Table {
-    files: Document,
+    files: PackedText,
     has_files: bool,
     chunks: Vec<Chunk>,
 }
 
 impl Table {
     pub(super) fn new(level: i32) -> io::Result<Self> {
-        let mut files = Document::new(level)?;
+        let mut files = PackedText::new(level)?;
         files.write(b"{\"version\":1,\"entries\":")?;
         Ok(Self { files, has_files: false, chunks: Vec::new() })
     }
@@ -160,14 +160,14 @@ fn skippable(out: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
 /// What `tar-split` would write: a line for each run of bytes that are no file's contents, and one
 /// for each file.
 pub(super) struct Split {
-    document: Document,
+    document: PackedText,
     names: Names,
     lines: u64,
 }
 
 impl Split {
     pub(super) fn new(level: i32) -> io::Result<Self> {
-        Ok(Self { document: Document::new(level)?, names: Names::default(), lines: 0 })
+        Ok(Self { document: PackedText::new(level)?, names: Names::default(), lines: 0 })
     }
 
     /// Bytes that are no file's contents.
@@ -210,8 +210,8 @@ struct Line<'a> {
 }
 
 /// The names that were there, to find one that is there twice: such a tar cannot be listed. Of each
-/// 64 bits of its digest are kept: of a million names two are taken for one in 40 million tars. That
-/// costs 19 MB for a million names.
+/// 64 bits of its digest are kept: of a million names two are taken for one in 40 million tars.
+/// That costs 19 MB for a million names.
 #[derive(Default)]
 struct Names(HashSet<u64>);
 
@@ -320,7 +320,7 @@ fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
 }
 
 /// Text that is packed as it grows.
-struct Document {
+struct PackedText {
     encoder: Encoder<'static, Vec<u8>>,
     size: u64,
 }
@@ -330,7 +330,7 @@ struct Finished {
     size: u64,
 }
 
-impl Document {
+impl PackedText {
     fn new(level: i32) -> io::Result<Self> {
         let mut encoder = Encoder::new(Vec::new(), level)?;
         encoder.include_checksum(true)?;

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 use skopeo_image::Digest;
 use skopeo_testkit::run::{installed, original};
-use skopeo_testkit::{Run, skip};
+use skopeo_testkit::tar::Member;
+use skopeo_testkit::{Run, Tar, skip};
 
 use super::{Place, lacking};
 
@@ -74,27 +75,14 @@ impl User {
     }
 
     /// An image of one layer with a file of that owner.
-    fn image(&self, name: &str, owner: u64) {
-        let mut tar = Vec::new();
-        let mut header = [0_u8; 512];
-        header[..5].copy_from_slice(b"owned");
-        for (at, text) in [
-            (100, "0000640\0".to_owned()),
-            (108, format!("{owner:07o}\0")),
-            (116, format!("{owner:07o}\0")),
-            (124, "00000000003\0".to_owned()),
-            (136, "00000000000\0".to_owned()),
-            (148, "        ".to_owned()),
-            (156, "0".to_owned()),
-            (257, "ustar\u{0}00".to_owned()),
-        ] {
-            header[at..at + text.len()].copy_from_slice(text.as_bytes());
-        }
-        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        tar.extend(header);
-        tar.extend(b"abc");
-        tar.resize(512 * 4, 0);
+    fn image(&self, name: &str, owner: u32) {
+        let file = Member {
+            mode: 0o640,
+            owner: (owner, owner),
+            seconds: 0,
+            ..Member::file("owned", "abc")
+        };
+        let tar = Tar::new().member(&file).end();
         let layer = Digest::sha256(&tar);
         let config = json!({
             "architecture": "amd64", "os": "linux", "config": {},

@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::contents::error::{Error, Result, shown};
-use crate::contents::seen::{Seen, State};
+use crate::contents::seen::{SeenPaths, State};
 
 /// How many bytes of a tar a segment has at most, and how many of JSON are packed at once.
 const PIECE: usize = 48 << 10;
@@ -30,7 +30,7 @@ pub(in crate::contents) struct Recipe<W: Write> {
     /// Lines that are not packed yet.
     lines: Vec<u8>,
     position: u64,
-    seen: Seen,
+    seen: SeenPaths,
 }
 
 impl<W: Write> Recipe<W> {
@@ -41,7 +41,7 @@ impl<W: Write> Recipe<W> {
             segment: Vec::new(),
             lines: Vec::new(),
             position: 0,
-            seen: Seen::default(),
+            seen: SeenPaths::default(),
         }
     }
 
@@ -65,7 +65,7 @@ impl<W: Write> Recipe<W> {
     }
 
     /// The paths of the entries so far.
-    pub(in crate::contents) fn seen(&mut self) -> &mut Seen {
+    pub(in crate::contents) fn seen(&mut self) -> &mut SeenPaths {
         &mut self.seen
     }
 

@@ -225,7 +225,7 @@ fn what_is_deeper_than_a_path_can_say_is_removed() {
 fn headers_may_not_be_of_any_size() {
     for kind in [b'x', b'g', b'L', b'K'] {
         for size in [(1 << 20) + 1, 8 << 30] {
-            let huge = Member { size: Some(size), ..member(kind, "h") };
+            let huge = Member { size: Some(octal(size)), ..member(kind, "h") };
             let error = words(&Layer::new().apply(&huge.bytes(), &OVERLAY).unwrap_err());
             assert_eq!(error, "reading the layer's tar: header field too long after its start");
         }
@@ -233,7 +233,7 @@ fn headers_may_not_be_of_any_size() {
     let mut all = pax(&[("comment", &[b'x'; 1_000_000])]);
     all.extend(file("f", "x").bytes());
     Layer::new().takes(&all, &OVERLAY);
-    let cut = Member { size: Some(8 << 30), ..file("f", "x") };
+    let cut = Member { size: Some(octal(8 << 30)), ..file("f", "x") };
     let all = [folder("d").bytes(), cut.bytes()].concat();
     let error = words(&Layer::new().apply(&all, &OVERLAY).unwrap_err());
     assert_eq!(error, "reading the layer's tar: unexpected EOF after \"f\"");

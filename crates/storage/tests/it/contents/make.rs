@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use skopeo_image::Digest;
 use skopeo_storage::contents::{Applied, Apply, Error, Whiteouts, apply, export};
+use skopeo_testkit::Tar;
+pub(crate) use skopeo_testkit::tar::{Member, octal, summed};
 use tempfile::TempDir;
 
 use crate::support::is_root;
@@ -22,37 +24,12 @@ pub(crate) const OVERLAY: Apply<'static> = Apply {
 /// As a root applies a layer of vfs.
 pub(crate) const VFS: Apply<'static> = Apply { whiteouts: Whiteouts::Remove, ..OVERLAY };
 
-/// An entry before it is bytes.
-#[derive(Clone, Debug)]
-pub(crate) struct Member {
-    pub(crate) kind: u8,
-    pub(crate) name: Vec<u8>,
-    pub(crate) link: Vec<u8>,
-    pub(crate) mode: u32,
-    pub(crate) owner: (u32, u32),
-    pub(crate) seconds: u64,
-    pub(crate) device: (u32, u32),
-    pub(crate) contents: Vec<u8>,
-    /// What the header says, if it is not how long `contents` are.
-    pub(crate) size: Option<u64>,
-}
-
 pub(crate) fn member(kind: u8, name: &str) -> Member {
-    Member {
-        kind,
-        name: name.into(),
-        link: Vec::new(),
-        mode: if kind == b'5' { 0o755 } else { 0o644 },
-        owner: (0, 0),
-        seconds: 1_000_000_000,
-        device: (0, 0),
-        contents: Vec::new(),
-        size: None,
-    }
+    Member::new(kind, name)
 }
 
 pub(crate) fn file(name: &str, contents: &str) -> Member {
-    Member { contents: contents.into(), ..member(b'0', name) }
+    Member::file(name, contents)
 }
 
 pub(crate) fn folder(name: &str) -> Member {
@@ -63,61 +40,19 @@ pub(crate) fn link(kind: u8, name: &str, to: &str) -> Member {
     Member { link: to.into(), ..member(kind, name) }
 }
 
-impl Member {
-    /// Header, contents and padding. Names that are too long are cut.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut block = [0; 512];
-        let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
-        put(0, &self.name[..self.name.len().min(100)]);
-        put(100, format!("{:07o}\0", self.mode).as_bytes());
-        put(108, format!("{:07o}\0", self.owner.0).as_bytes());
-        put(116, format!("{:07o}\0", self.owner.1).as_bytes());
-        let size = self.size.unwrap_or(self.contents.len() as u64);
-        put(124, format!("{size:011o}\0").as_bytes());
-        put(136, format!("{:011o}\0", self.seconds).as_bytes());
-        put(156, &[self.kind]);
-        put(157, &self.link[..self.link.len().min(100)]);
-        put(257, b"ustar\x0000");
-        put(329, format!("{:07o}\0", self.device.0).as_bytes());
-        put(337, format!("{:07o}\0", self.device.1).as_bytes());
-        let mut bytes = summed(block).to_vec();
-        bytes.extend_from_slice(&self.contents);
-        bytes.resize(bytes.len().next_multiple_of(512), 0);
-        bytes
-    }
-}
-
-/// The block with its checksum.
-pub(crate) fn summed(mut block: [u8; 512]) -> [u8; 512] {
-    block[148..156].fill(b' ');
-    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    block
-}
-
 /// An extended header of these records, as bytes.
 pub(crate) fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
-    extended(records).bytes()
+    Member::extended(records).bytes()
 }
 
 /// The same as a member.
 pub(crate) fn extended(records: &[(&str, &[u8])]) -> Member {
-    let mut contents = Vec::new();
-    for (key, value) in records {
-        let rest = key.len() + value.len() + 3;
-        let length = (rest..).find(|length| length.to_string().len() + rest == *length).unwrap();
-        contents.extend_from_slice(format!("{length} {key}=").as_bytes());
-        contents.extend_from_slice(value);
-        contents.push(b'\n');
-    }
-    Member { contents, ..member(b'x', "pax") }
+    Member::extended(records)
 }
 
 /// A tar of members, with its end.
 pub(crate) fn tar(members: &[Member]) -> Vec<u8> {
-    let mut bytes: Vec<u8> = members.iter().flat_map(Member::bytes).collect();
-    bytes.resize(bytes.len() + 1024, 0);
-    bytes
+    members.iter().fold(Tar::new(), Tar::member).end()
 }
 
 /// A layer and what lies beside it.

@@ -80,7 +80,7 @@ fn what_has_no_contents_in_the_recipe_has_them_nowhere_else() {
     // A size where nothing follows, and contents that are not kept as a file.
     let mut layer = Layer::new();
     let mut sized = link(b'1', "b", "a");
-    sized.size = Some(1);
+    sized.size = Some(octal(1));
     let all = tar(&[file("a", "x"), sized, file(".wh.c", "contents of a whiteout")]);
     layer.takes(&all, &VFS);
     let recipe = layer.recipe();

@@ -249,7 +249,7 @@ fn same(tar: &[u8], ours: &Layer, (files, recipe): (PathBuf, Vec<u8>)) {
 fn podman_gives_out_odd_layers_that_we_unpacked() {
     let podman = podman!();
     let mut sized = link(b'1', "b", "a");
-    sized.size = Some(1);
+    sized.size = Some(octal(1));
     let odd = tar(&[
         folder("d/"),
         file("a", "x"),

@@ -9,6 +9,7 @@ use skopeo_registry::WireError;
 
 /// An error of a daemon, or on the way to it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DaemonError {
     /// An address without a protocol, or none at all.
     #[error("unable to parse docker host `{0}`")]

@@ -24,7 +24,7 @@ use crate::{Error, ImageName, Options, files};
 
 pub use error::DaemonError;
 pub(crate) use load::create;
-pub use name::DaemonName;
+pub use name::{DaemonName, DaemonNameError};
 
 use client::Daemon;
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use skopeo_image::{Algorithm, Digest, PolicyScope, Reference};
+use skopeo_image::{Algorithm, Digest, PolicyScope, Reference, ReferenceError};
 
-use crate::name::{Name, NameError};
+use crate::named::Name;
 use crate::registry::scopes;
 
 /// The name that only image IDs begin with.
@@ -19,22 +19,46 @@ pub enum DaemonName {
     Reference(Reference),
 }
 
+/// Why a text is not the name of an image of a daemon.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DaemonNameError {
+    /// The text is neither an ID nor a reference.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The ID is not a sha256 digest.
+    #[error("Invalid docker-daemon: reference {0}: only digest algorithm sha256 accepted")]
+    Algorithm(String),
+    /// The text looks like an ID, but it is not one.
+    #[error(
+        "Invalid docker-daemon: reference {0}: The sha256 repository name is reserved for \
+         (non-shortened) digest references"
+    )]
+    Reserved(String),
+    /// The name has neither tag nor digest: it is all images of that name.
+    #[error("docker-daemon: reference {0} has neither a tag nor a digest")]
+    NameOnly(String),
+    /// The name has both.
+    #[error("docker-daemon: references with both a tag and digest are currently not supported")]
+    TagAndDigest,
+}
+
 impl DaemonName {
     /// Parses what stands behind the colon: `sha256:ID`, or a reference with a tag or a digest.
-    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(details: &str) -> Result<Self, DaemonNameError> {
         if let Ok(id) = details.parse::<Digest>() {
             if id.algorithm() != Algorithm::Sha256 {
-                return Err(NameError::DaemonId(details.to_owned()));
+                return Err(DaemonNameError::Algorithm(details.to_owned()));
             }
             return Ok(Self::Id(id));
         }
         let reference = Reference::parse_normalized(details)?;
         if reference.name.familiar() == RESERVED {
-            return Err(NameError::DaemonReserved(details.to_owned()));
+            return Err(DaemonNameError::Reserved(details.to_owned()));
         }
         match (&reference.tag, &reference.digest) {
-            (None, None) => Err(NameError::DaemonNameOnly(reference.familiar())),
-            (Some(_), Some(_)) => Err(NameError::DaemonTagAndDigest),
+            (None, None) => Err(DaemonNameError::NameOnly(reference.familiar())),
+            (Some(_), Some(_)) => Err(DaemonNameError::TagAndDigest),
             _ => Ok(Self::Reference(reference)),
         }
     }

@@ -9,7 +9,7 @@ use skopeo_blob::Blob;
 use skopeo_image::{Digest, RawManifest, Signature, Which};
 
 use super::super::destination::{accepts, digest_of, entry, reference, require_kept, signed};
-use super::super::hanging::Hanging;
+use super::super::referrers::PendingReferrers;
 use super::ArchiveName;
 use super::packing::{Images, Packing};
 use crate::probe::Unopened;
@@ -21,7 +21,7 @@ use crate::{
 
 /// What would be written to an archive, of which nothing is known before it is opened.
 pub(crate) fn look(name: &ArchiveName, options: &Options) -> Result<Unopened, Error> {
-    reference(name.entry())?;
+    reference(name.wanted())?;
     let accepts = accepts(&options.layout);
     Ok(Unopened::new(ImageName::OciArchive(name.clone()), accepts))
 }
@@ -32,7 +32,7 @@ pub(crate) async fn create(
     name: &ArchiveName,
     options: &Options,
 ) -> Result<ArchiveDestination, Error> {
-    reference(name.entry())?;
+    reference(name.wanted())?;
     let place = place(name.path())?;
     let hold = Hold::take(&place).await?;
     let packing = Arc::new(Packing::added_to(&place, options, Images::One).await?);
@@ -50,7 +50,7 @@ pub(crate) struct ArchiveDestination {
     packing: Arc<Packing>,
     rest: Rest,
     top: Mutex<Option<RawManifest>>,
-    hanging: Mutex<Hanging>,
+    referrers: Mutex<PendingReferrers>,
 }
 
 /// What is written to the tar beside the image.
@@ -75,12 +75,12 @@ impl ArchiveDestination {
         }
         Ok(Self {
             image: ImageName::OciArchive(name.clone()),
-            reference: reference(name.entry())?,
+            reference: reference(name.wanted())?,
             accepts,
             packing,
             rest,
             top: Mutex::default(),
-            hanging: Mutex::default(),
+            referrers: Mutex::default(),
         })
     }
 
@@ -88,8 +88,8 @@ impl ArchiveDestination {
         self.top.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hanging(&self) -> MutexGuard<'_, Hanging> {
-        self.hanging.lock().unwrap_or_else(PoisonError::into_inner)
+    fn referrers(&self) -> MutexGuard<'_, PendingReferrers> {
+        self.referrers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -135,7 +135,7 @@ impl Destination for ArchiveDestination {
     ) -> Result<(), PutManifestError> {
         let digest = digest_of(manifest, which)?;
         self.packing.put_manifest(&digest, manifest).await?;
-        self.hanging().note(digest, manifest);
+        self.referrers().note(digest, manifest);
         if *which == Which::Top {
             *self.top() = Some(manifest.clone());
         }
@@ -149,13 +149,13 @@ impl Destination for ArchiveDestination {
         require_kept(signatures, &self.accepts)?;
         let subject = signed(which, self.top().as_ref())?;
         let there = self.packing.bundles(&subject)?;
-        let carriers = self.hanging().carriers(&subject, signatures, &there)?;
+        let carriers = self.referrers().carriers(&subject, signatures, &there)?;
         for carrier in carriers {
             for (blob, bytes) in &carrier.blobs {
                 self.packing.put_bytes(&blob.digest, bytes).await?;
             }
-            let hung = self.put_referrer(&subject, &carrier.referrer, &carrier.manifest).await;
-            hung.map_err(PutManifestError::into_error)?;
+            let put = self.put_referrer(&subject, &carrier.referrer, &carrier.manifest).await;
+            put.map_err(PutManifestError::into_error)?;
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Destination for ArchiveDestination {
         manifest: &RawManifest,
     ) -> Result<(), PutManifestError> {
         self.put_manifest(manifest, &Which::Instance(referrer.blob.digest.clone())).await?;
-        self.hanging().add(subject, referrer, manifest)?;
+        self.referrers().add(subject, referrer, manifest)?;
         Ok(())
     }
 
@@ -175,8 +175,8 @@ impl Destination for ArchiveDestination {
         if self.top().as_ref() != Some(top) {
             return Err(Error::NothingToCommit);
         }
-        let hanging = std::mem::take(&mut *self.hanging());
-        self.packing.name(Some(entry(top, self.reference.as_deref())), hanging)?;
+        let referrers = std::mem::take(&mut *self.referrers());
+        self.packing.name(Some(entry(top, self.reference.as_deref())), referrers)?;
         match self.rest {
             Rest::Nothing => self.packing.finish().await,
             Rest::Others => Ok(()),
@@ -184,10 +184,10 @@ impl Destination for ArchiveDestination {
     }
 
     async fn commit_referrers(self: Box<Self>) -> Result<(), Error> {
-        let hanging = std::mem::take(&mut *self.hanging());
-        if hanging.is_empty() {
+        let referrers = std::mem::take(&mut *self.referrers());
+        if referrers.is_empty() {
             return Ok(());
         }
-        self.packing.name(None, hanging)
+        self.packing.name(None, referrers)
     }
 }

@@ -10,12 +10,13 @@ use skopeo_blob::{Unverified, sniff_bytes};
 use skopeo_image::number::wide;
 use skopeo_image::{Compression, Digest};
 
+use super::super::blob_store::BlobStore;
 use super::super::index::Index;
-use super::super::source::Place;
 use super::source::{Packed, PackedLayout};
 use super::{INDEX, blob_name};
 use crate::options::LayoutOptions;
 use crate::tar::ArchiveError;
+use crate::temporary;
 use crate::{Error, Options, files};
 
 /// The archive that is there, to which images are added.
@@ -69,7 +70,7 @@ impl Old {
 /// Whether a file belongs to a layout, or is what programs leave in one.
 fn is_of_layout(name: &str) -> bool {
     let known = [INDEX, "oci-layout", ".lock"].contains(&name) || name.starts_with("blobs/");
-    known || files::is_temporary(name)
+    known || temporary::is_temporary(name)
 }
 
 /// What can be read while the archive is being written: what is in memory, and what was there.
@@ -79,7 +80,7 @@ pub(super) struct Overlay<'a> {
     pub(super) old: Option<&'a Old>,
 }
 
-impl Place for Overlay<'_> {
+impl BlobStore for Overlay<'_> {
     fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         match (self.manifests.get(digest), self.old) {
             (Some(bytes), _) => Ok(bytes.clone()),

@@ -85,8 +85,8 @@ pub(crate) async fn held(place: &str, options: &Options) -> Result<Vec<Held>, Er
         let home = all.0.home();
         let home = home.split_once(".tar").map_or(home, |(home, _)| home);
         let found = labels::labels(&layout.index, home, &format!("oci-archive:{}", all.0.path));
-        let held = found.into_iter().map(|(entry, label)| Held {
-            name: ImageName::OciArchive(ArchiveName(LayoutName { entry, ..all.0.clone() })),
+        let held = found.into_iter().map(|(wanted, label)| Held {
+            name: ImageName::OciArchive(ArchiveName(LayoutName { wanted, ..all.0.clone() })),
             label,
         });
         Ok(held.collect())

@@ -15,8 +15,9 @@ use std::path::Path;
 
 use skopeo_image::{Digest, PolicyScope};
 
-use super::{Entry, LayoutName};
-use crate::name::{Name, NameError};
+use super::name::Wanted;
+use super::{LayoutName, LayoutNameError};
+use crate::named::Name;
 
 pub(crate) use destination::{create, look};
 pub(crate) use many::{ManyPacked, held};
@@ -28,16 +29,16 @@ pub struct ArchiveName(LayoutName);
 
 impl ArchiveName {
     /// Parses what stands behind the colon: a path up to the next colon, then a reference.
-    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(details: &str) -> Result<Self, LayoutNameError> {
         LayoutName::parse(details).map(Self)
     }
 
     /// The name of one of several images that a file has, or will have.
-    pub(crate) fn within(place: &str, label: &str) -> Result<Self, NameError> {
+    pub(crate) fn within(place: &str, label: &str) -> Result<Self, LayoutNameError> {
         LayoutName::within(place, label).map(Self)
     }
 
-    /// The file, as the user named it.
+    /// Returns the file, as the user named it.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.0.path()
@@ -48,8 +49,8 @@ impl ArchiveName {
         Path::new(&self.0.resolved)
     }
 
-    fn entry(&self) -> &Entry {
-        &self.0.entry
+    fn wanted(&self) -> &Wanted {
+        &self.0.wanted
     }
 }
 

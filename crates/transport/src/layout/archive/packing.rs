@@ -16,18 +16,20 @@ use skopeo_image::{Digest, RawManifest};
 use tokio::sync::OnceCell;
 use tracing::debug;
 
+use super::super::blob_store::BlobStore;
 use super::super::destination::{is_right, reference};
 use super::super::drop_orphans;
 use super::super::folder::{Folder, LAYOUT};
-use super::super::hanging::{self, Hanging};
 use super::super::index::{Entry as IndexEntry, Index, Target};
 use super::super::reach::Reach;
-use super::super::source::Place;
+use super::super::referrers::{self, PendingReferrers};
 use super::existing::{Old, Overlay};
 use super::{ArchiveName, INDEX, blob_name};
 use crate::proof::Proofs;
 use crate::tar::ArchiveError;
 use crate::tar::{Hold, Slots};
+use crate::temporary;
+use crate::writer;
 use crate::{Accepts, Error, How, ImageName, Options, Probe, Stored, Wish, files};
 
 /// A layout that is being written to a tar.
@@ -65,7 +67,7 @@ struct Aim {
 #[derive(Debug)]
 struct Names {
     index: Index,
-    hanging: Vec<Hanging>,
+    referrers: Vec<PendingReferrers>,
     /// Lists, which lead to further manifests.
     lists: HashMap<Digest, Vec<u8>>,
     /// Images whose names others have got.
@@ -131,7 +133,7 @@ impl Packing {
         let index = old.as_ref().map_or_else(Index::new, |old| Index::clone(&old.index));
         let names = Names {
             index,
-            hanging: Vec::new(),
+            referrers: Vec::new(),
             lists: HashMap::new(),
             gone: Vec::new(),
             given: false,
@@ -209,7 +211,11 @@ impl Packing {
     }
 
     /// Gives an image its name, which counts when the tar is finished.
-    pub(super) fn name(&self, top: Option<IndexEntry>, hanging: Hanging) -> Result<(), Error> {
+    pub(super) fn name(
+        &self,
+        top: Option<IndexEntry>,
+        referrers: PendingReferrers,
+    ) -> Result<(), Error> {
         let mut names = self.names();
         names.given = true;
         if let Some(top) = top {
@@ -217,16 +223,16 @@ impl Packing {
             let old = names.index.put(top).into_iter().filter_map(|old| old.descriptor().ok());
             names.gone.extend(old.filter(|old| old.digest != digest));
         }
-        if !hanging.is_empty() {
-            names.hanging.push(hanging);
+        if !referrers.is_empty() {
+            names.referrers.push(referrers);
         }
         Ok(())
     }
 
-    /// The bundles that hang on a manifest in the file that is there.
+    /// Returns the bundles among the referrers of a manifest in the file that is there.
     pub(super) fn bundles(&self, subject: &Digest) -> Result<HashSet<Digest>, Error> {
         match &self.old {
-            Some(old) => hanging::bundles(&old.place, &old.index, subject),
+            Some(old) => referrers::bundles(&old.place, &old.index, subject),
             None => Ok(HashSet::new()),
         }
     }
@@ -270,10 +276,11 @@ impl Packing {
             Overlay { manifests: std::mem::take(&mut names.lists), old: self.old.as_ref() };
         let index = &mut names.index;
         let mut written = Vec::new();
-        for hanging in names.hanging.drain(..) {
-            let tagged = hanging.tagged().map(|it| (Digest::sha256(&it.bytes), it.bytes.to_vec()));
+        for referrers in names.referrers.drain(..) {
+            let tagged =
+                referrers.tagged().map(|it| (Digest::sha256(&it.bytes), it.bytes.to_vec()));
             let tagged: Vec<_> = tagged.collect();
-            let lists = hanging.apply(&place, index)?;
+            let lists = referrers.apply(&place, index)?;
             place.manifests.extend(tagged);
             place.manifests.extend(lists.iter().cloned());
             written.extend(lists);
@@ -338,7 +345,7 @@ impl Packing {
                 if *is_special {
                     return Ok(Writer::pipe(path, tmpdir)?);
                 }
-                Ok(Writer::create(files::temporary_for(path)?, path, *existing, tmpdir))
+                Ok(Writer::create(temporary::temporary_for(path)?, path, *existing, tmpdir))
             });
             let writer = writer.await?.with_mode(0o644);
             let writer = if self.aim.for_many { writer.for_many() } else { writer };
@@ -369,7 +376,7 @@ impl ArchiveProbe {
         packing: Arc<Packing>,
         accepts: Accepts,
     ) -> Result<Self, Error> {
-        let reference = reference(name.entry())?;
+        let reference = reference(name.wanted())?;
         Ok(Self { image: ImageName::OciArchive(name.clone()), packing, reference, accepts })
     }
 
@@ -422,7 +429,7 @@ fn writable(path: &Path) -> Result<(), Error> {
 #[derive(Debug)]
 struct Shared {
     folder: Folder,
-    writer: files::Writer,
+    writer: writer::Writer,
     proofs: Arc<Proofs>,
 }
 
@@ -431,7 +438,7 @@ impl Shared {
         let folder = Folder::of_blobs(path.clone());
         folder.check_links()?;
         files::make_folder(&path)?;
-        let writer = files::Writer::new(path, "oci-put-blob")?;
+        let writer = writer::Writer::new(path, "oci-put-blob")?;
         Ok(Self { folder, writer, proofs: Arc::default() })
     }
 }

@@ -7,9 +7,10 @@ use skopeo_archive::{Archive, Member, TarError};
 use skopeo_blob::Unverified;
 use skopeo_image::Digest;
 
+use super::super::blob_store::BlobStore;
 use super::super::folder::Folder;
 use super::super::index::Index;
-use super::super::source::{LayoutSource, Place};
+use super::super::source::LayoutSource;
 use super::{ArchiveName, INDEX, blob_name};
 use crate::invalid_file::InvalidFile;
 use crate::options::LayoutOptions;
@@ -23,7 +24,7 @@ pub(crate) async fn open(name: &ArchiveName, options: &Options) -> Result<Layout
         let PackedLayout { archive, index } = &*PackedLayout::open(name.resolved(), &options)?;
         let place = Packed::new(archive.clone(), &options.layout);
         let image = ImageName::OciArchive(name.clone());
-        LayoutSource::new(image, name.entry(), place, index.clone(), &options)
+        LayoutSource::new(image, name.wanted(), place, index.clone(), &options)
     })
     .await
 }
@@ -44,7 +45,7 @@ pub(crate) struct PackedLayout {
 impl PackedLayout {
     /// Opens the archive at `path`, if it is not open already.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Arc<Self>, Error> {
-        options.opened.layouts.get(path, || {
+        options.read_cache.layouts.get(path, || {
             let archive = Archive::open(path, &options.scratch()).map_err(|error| {
                 if error.is_missing_file() {
                     ArchiveError::NoArchive(path.display().to_string()).into()
@@ -86,7 +87,7 @@ impl Packed {
     }
 }
 
-impl Place for Packed {
+impl BlobStore for Packed {
     fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         if let Some(shared) = &self.shared {
             return shared.manifest(digest);

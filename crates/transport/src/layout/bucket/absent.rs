@@ -4,8 +4,9 @@ use std::fmt;
 
 use skopeo_image::{Classify, Digest, ErrorClass, PolicyScope};
 
-use crate::name::Name;
-use crate::{Destination, Error, Held, NameError, Options, Probe, Source};
+use crate::layout::LayoutNameError;
+use crate::named::Name;
+use crate::{Destination, Error, Held, Options, Probe, Source};
 
 /// The name of an image in a bucket. There can be none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,8 +30,8 @@ pub(crate) struct Buckets;
 
 impl BucketName {
     /// Refuses a name.
-    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
-        Err(NameError::BucketNotBuilt(format!("oci:{details}: {NOT_BUILT}")))
+    pub(crate) fn parse(details: &str) -> Result<Self, LayoutNameError> {
+        Err(LayoutNameError::BucketNotBuilt(format!("oci:{details}: {NOT_BUILT}")))
     }
 }
 

@@ -12,13 +12,13 @@ use skopeo_image::{Algorithm, Descriptor, Digest, Hasher, RawManifest, Signature
 
 use super::super::destination::{accepts, digest_of, entry, reference, require_kept, signed};
 use super::super::editor::Replaced;
-use super::super::hanging::{self, Hanging};
 use super::super::index::Target;
 use super::super::reach::Reach;
+use super::super::referrers::{self, PendingReferrers};
+use super::contents::{Bucket, UPLOADS, key};
 use super::editor::{Edit, Editor};
 use super::name::BucketName;
 use super::opening;
-use super::place::{Bucket, UPLOADS, key};
 use crate::{
     Accepts, Destination, Error, How, ImageName, Options, Probe, PutManifestError, Referrer, Role,
     Stored, Wish, files,
@@ -43,7 +43,7 @@ pub(super) async fn create_in(
     name: &BucketName,
     accepts: Accepts,
 ) -> Result<BucketDestination, Error> {
-    let reference = reference(name.entry())?;
+    let reference = reference(name.wanted())?;
     // What cannot be read now could not be added to at the end.
     editor.bucket().index_if_any().await?;
     Ok(BucketDestination {
@@ -53,7 +53,7 @@ pub(super) async fn create_in(
         accepts,
         used: Mutex::default(),
         top: Mutex::default(),
-        hanging: Mutex::default(),
+        referrers: Mutex::default(),
     })
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct BucketDestination {
     /// What the image needs of what is there.
     used: Mutex<BTreeSet<Digest>>,
     top: Mutex<Option<RawManifest>>,
-    hanging: Mutex<Hanging>,
+    referrers: Mutex<PendingReferrers>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -138,11 +138,11 @@ impl BucketDestination {
 
     /// Gives what has been put its names, all at once.
     async fn publish(self, top: Option<RawManifest>) -> Result<(), Error> {
-        let Self { editor, reference, used, hanging, .. } = self;
+        let Self { editor, reference, used, referrers, .. } = self;
         let used = used.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let hanging = hanging.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let referrers = referrers.into_inner().unwrap_or_else(PoisonError::into_inner);
         let top = top.map(|top| entry(&top, reference.as_deref()));
-        editor.publish(Edit { used, top, hanging }).await
+        editor.publish(Edit { used, top, referrers }).await
     }
 }
 
@@ -168,8 +168,8 @@ impl Probe for BucketDestination {
         self.bucket().prepare().await?;
         let reference = self.reference.as_deref();
         let Some((_, index)) = self.bucket().index_if_any().await? else { return Ok(None) };
-        let named = |reference: &str| super::Entry::Reference(reference.to_owned());
-        let wanted = reference.map_or(super::Entry::Only, named);
+        let named = |reference: &str| super::Wanted::Reference(reference.to_owned());
+        let wanted = reference.map_or(super::Wanted::Only, named);
         let Ok(at) = index.find(&wanted) else { return Ok(None) };
         let entry = index.entry(at)?;
         if entry.ref_name() != reference {
@@ -204,7 +204,7 @@ impl Probe for BucketDestination {
         let bucket = self.bucket().clone();
         let (subject, wanted) = (subject.clone(), referrer.clone());
         let needed = files::blocking(move || {
-            let there = hanging::named(&*bucket, &index, &subject)?;
+            let there = referrers::named(&*bucket, &index, &subject)?;
             let tag = |it: &Referrer| it.found.tag(&subject);
             let same =
                 |it: &Referrer| it.blob.digest == wanted.blob.digest && tag(it) == tag(&wanted);
@@ -258,7 +258,7 @@ impl Destination for BucketDestination {
         self.bucket().prepare().await?;
         self.editor.put_small(&digest, &manifest.bytes).await?;
         lock(&self.used).insert(digest.clone());
-        lock(&self.hanging).note(digest, manifest);
+        lock(&self.referrers).note(digest, manifest);
         if *which == Which::Top {
             *lock(&self.top) = Some(manifest.clone());
         }
@@ -274,18 +274,18 @@ impl Destination for BucketDestination {
         let there = match self.bucket().index_if_any().await? {
             Some((_, index)) => {
                 let (bucket, subject) = (self.bucket().clone(), subject.clone());
-                files::blocking(move || hanging::bundles(&*bucket, &index, &subject)).await?
+                files::blocking(move || referrers::bundles(&*bucket, &index, &subject)).await?
             }
             None => HashSet::new(),
         };
-        let carriers = lock(&self.hanging).carriers(&subject, signatures, &there)?;
+        let carriers = lock(&self.referrers).carriers(&subject, signatures, &there)?;
         for carrier in carriers {
             for (blob, bytes) in &carrier.blobs {
                 self.editor.put_small(&blob.digest, bytes).await?;
                 lock(&self.used).insert(blob.digest.clone());
             }
-            let hung = self.put_referrer(&subject, &carrier.referrer, &carrier.manifest).await;
-            hung.map_err(PutManifestError::into_error)?;
+            let put = self.put_referrer(&subject, &carrier.referrer, &carrier.manifest).await;
+            put.map_err(PutManifestError::into_error)?;
         }
         Ok(())
     }
@@ -297,7 +297,7 @@ impl Destination for BucketDestination {
         manifest: &RawManifest,
     ) -> Result<(), PutManifestError> {
         self.put_manifest(manifest, &Which::Instance(referrer.blob.digest.clone())).await?;
-        lock(&self.hanging).add(subject, referrer, manifest)?;
+        lock(&self.referrers).add(subject, referrer, manifest)?;
         Ok(())
     }
 
@@ -310,7 +310,7 @@ impl Destination for BucketDestination {
     }
 
     async fn commit_referrers(self: Box<Self>) -> Result<(), Error> {
-        if lock(&self.hanging).is_empty() {
+        if lock(&self.referrers).is_empty() {
             return Ok(());
         }
         self.publish(None).await

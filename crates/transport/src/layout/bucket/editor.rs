@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use skopeo_image::Digest;
@@ -14,9 +13,9 @@ use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::super::editor::Replaced;
-use super::super::hanging::Hanging;
 use super::super::index::{Entry, Index, Target};
-use super::place::{Bucket, INDEX, LOCK, UPLOADS, key};
+use super::super::referrers::PendingReferrers;
+use super::contents::{Bucket, INDEX, LOCK, UPLOADS, back_off, key};
 use super::removal;
 use crate::{Error, files};
 
@@ -42,7 +41,7 @@ pub(super) struct Edit {
     /// What it needs of what is there.
     pub(super) used: BTreeSet<Digest>,
     pub(super) top: Option<Entry>,
-    pub(super) hanging: Hanging,
+    pub(super) referrers: PendingReferrers,
 }
 
 #[derive(Debug)]
@@ -196,7 +195,7 @@ impl Editor {
                 }
                 Written::Changed => {
                     debug!("others have written to {}", store.name_of(INDEX));
-                    pause(tries).await;
+                    back_off(tries).await;
                     current = bucket.read_index().await?;
                 }
             }
@@ -274,7 +273,7 @@ fn apply(
     edit: Edit,
     replaced: Replaced,
 ) -> Result<Applied, Error> {
-    let Edit { top, hanging, .. } = edit;
+    let Edit { top, referrers, .. } = edit;
     let gone = match top {
         None => Vec::new(),
         Some(top) if replaced == Replaced::StaysNameless => {
@@ -287,11 +286,5 @@ fn apply(
             old.filter(|old| old.digest != digest).collect()
         }
     };
-    Ok((hanging.apply(bucket, index)?, gone))
-}
-
-/// The longer, the more often others were quicker, and never as long for two.
-pub(super) async fn pause(tries: u32) {
-    let most = 50_u64.saturating_mul(1_u64 << tries.min(5));
-    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
+    Ok((referrers.apply(bucket, index)?, gone))
 }

@@ -4,6 +4,7 @@ use skopeo_image::{Classify, ErrorClass};
 
 /// An error of a layout in a bucket.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BucketError {
     /// The store refused, or was not reached.
     #[error(transparent)]

@@ -1,25 +1,26 @@
 //! A layout in a bucket of an object store: `oci:s3://BUCKET/PREFIX[:REFERENCE]` and the like.
 //!
-//! The keys are the paths of a layout in a folder. Nothing is written under the name of a blob before
-//! it has been verified. `index.json` is replaced only by who has read what it replaces, which the
-//! store sees to; where it cannot, writers take a lock, which is an object too. Who deletes takes
-//! the lock in any case, and who gives names waits for it: so no blob goes while an image that needs
-//! it gets a name.
+//! The keys are the paths of a layout in a folder. Nothing is written under the name of a blob
+//! before it has been verified. `index.json` is replaced only by who has read what it replaces,
+//! which the store sees to; where it cannot, writers take a lock, which is an object too. Who
+//! deletes takes the lock in any case, and who gives names waits for it: so no blob goes while an
+//! image that needs it gets a name.
 
+mod contents;
 mod destination;
 mod editor;
 mod error;
 mod many;
 mod name;
 mod opening;
-mod place;
 mod removal;
 mod source;
 
 use skopeo_image::Digest;
 
 use super::index::{self, Index};
-use super::{Entry, labels};
+use super::labels;
+use super::name::Wanted;
 use crate::{Destination, Error, Held, ImageName, Options, Probe, Source};
 
 pub use error::BucketError;
@@ -50,7 +51,7 @@ pub(crate) async fn look(name: &BucketName, options: &Options) -> Result<Box<dyn
 pub(crate) async fn digest(name: &BucketName, options: &Options) -> Result<Digest, Error> {
     let bucket = opening::bucket(name.url(), options).await?;
     let index = bucket.index().await?;
-    Ok(index.entry(index.find(name.entry())?)?.descriptor()?.digest)
+    Ok(index.entry(index.find(name.wanted())?)?.descriptor()?.digest)
 }
 
 /// The store of a place, for who knows layouts itself.
@@ -70,7 +71,7 @@ pub(crate) async fn siblings(
 ) -> Result<(Digest, Vec<String>), Error> {
     let bucket = opening::bucket(name.url(), options).await?;
     let index: &Index = &*bucket.index().await?;
-    super::siblings_in(index, name.entry())
+    super::siblings_in(index, name.wanted())
 }
 
 /// The images in a layout.
@@ -78,8 +79,8 @@ pub(crate) async fn held(place: &str, options: &Options) -> Result<Vec<Held>, Er
     let all = BucketName::of_all(place)?;
     let index = opening::bucket(all.url(), options).await?.index().await?;
     let found = labels::labels(&index, all.url().last(), &format!("oci:{}", all.url()));
-    let held = found.into_iter().map(|(entry, label)| Held {
-        name: ImageName::Bucket(BucketName::new(all.url().clone(), entry)),
+    let held = found.into_iter().map(|(wanted, label)| Held {
+        name: ImageName::Bucket(BucketName::new(all.url().clone(), wanted)),
         label,
     });
     Ok(held.collect())
@@ -91,7 +92,7 @@ pub(crate) fn is_meant(details: &str) -> bool {
 }
 
 /// The place of the image that has a reference, and its digest.
-fn found(index: &Index, entry: &Entry) -> Result<(usize, index::Target), Error> {
-    let at = index.find(entry)?;
+fn found(index: &Index, wanted: &Wanted) -> Result<(usize, index::Target), Error> {
+    let at = index.find(wanted)?;
     Ok((at, index.entry(at)?.descriptor()?))
 }

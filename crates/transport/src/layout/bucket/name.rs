@@ -5,57 +5,58 @@ use std::fmt;
 use skopeo_image::PolicyScope;
 use skopeo_objects::BucketUrl;
 
-use super::super::{Entry, parse_entry};
-use crate::name::{Name, NameError};
+use super::super::LayoutNameError;
+use super::super::name::{Wanted, is_name, parse_wanted};
+use crate::named::Name;
 
 /// The name of an image in a layout that lies in a bucket, or of a place for one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BucketName {
     url: BucketUrl,
-    entry: Entry,
+    wanted: Wanted,
 }
 
 impl BucketName {
     /// Parses what stands behind the colon of the transport: a place in a bucket up to the next
     /// colon that is not its scheme's, then a reference.
-    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(details: &str) -> Result<Self, LayoutNameError> {
         let (scheme, rest) = details.split_once("://").unwrap_or(("", details));
         let (path, reference) = rest.split_once(':').unwrap_or((rest, ""));
         let url = BucketUrl::parse(&format!("{scheme}://{path}"))?;
-        Ok(Self { url, entry: parse_entry(reference)? })
+        Ok(Self { url, wanted: parse_wanted(reference)? })
     }
 
-    pub(super) fn new(url: BucketUrl, entry: Entry) -> Self {
-        Self { url, entry }
+    pub(super) fn new(url: BucketUrl, wanted: Wanted) -> Self {
+        Self { url, wanted }
     }
 
     /// The name of one of several images that a place has, or will have.
-    pub(crate) fn within(place: &str, label: &str) -> Result<Self, NameError> {
+    pub(crate) fn within(place: &str, label: &str) -> Result<Self, LayoutNameError> {
         let all = Self::of_all(place)?;
-        if !super::super::is_name(label) {
-            return Err(NameError::LayoutReference(label.to_owned()));
+        if !is_name(label) {
+            return Err(LayoutNameError::Reference(label.to_owned()));
         }
-        Ok(Self { entry: parse_entry(label)?, ..all })
+        Ok(Self { wanted: parse_wanted(label)?, ..all })
     }
 
     /// The place itself.
-    pub(super) fn of_all(place: &str) -> Result<Self, NameError> {
-        Ok(Self { url: BucketUrl::parse(place)?, entry: Entry::Only })
+    pub(super) fn of_all(place: &str) -> Result<Self, LayoutNameError> {
+        Ok(Self { url: BucketUrl::parse(place)?, wanted: Wanted::Only })
     }
 
     /// The reference in it, if it has one.
     pub(crate) fn reference(&self) -> Option<&String> {
-        match &self.entry {
-            Entry::Reference(reference) => Some(reference),
-            Entry::Only | Entry::Index(_) => None,
+        match &self.wanted {
+            Wanted::Reference(reference) => Some(reference),
+            Wanted::Only | Wanted::Index(_) => None,
         }
     }
 
-    pub(super) fn entry(&self) -> &Entry {
-        &self.entry
+    pub(super) fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
-    /// Where the layout lies.
+    /// Returns where the layout lies.
     #[must_use]
     pub fn url(&self) -> &BucketUrl {
         &self.url
@@ -82,10 +83,10 @@ impl Name for BucketName {
 
 impl fmt::Display for BucketName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.entry {
-            Entry::Only => write!(f, "{}", self.url),
-            Entry::Reference(reference) => write!(f, "{}:{reference}", self.url),
-            Entry::Index(index) => write!(f, "{}:@{index}", self.url),
+        match &self.wanted {
+            Wanted::Only => write!(f, "{}", self.url),
+            Wanted::Reference(reference) => write!(f, "{}:{reference}", self.url),
+            Wanted::Index(index) => write!(f, "{}:@{index}", self.url),
         }
     }
 }

@@ -10,7 +10,7 @@ use skopeo_objects::{BucketUrl, Cloud, Credentials, Keys, Settings, Store, Store
 use skopeo_registry::{Timeouts, TlsOptions, http_client};
 use tokio::sync::OnceCell;
 
-use super::place::Bucket;
+use super::contents::Bucket;
 use crate::registry::{proxies, tls_details};
 use crate::{BucketError, Error, Options, files};
 
@@ -39,7 +39,7 @@ pub(super) async fn bucket(url: &BucketUrl, options: &Options) -> Result<Arc<Buc
         return Err(BucketError::SharedBlobs(url.to_string()).into());
     }
     let cell = {
-        let mut there = options.opened.buckets.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut there = options.read_cache.buckets.0.lock().unwrap_or_else(PoisonError::into_inner);
         there.entry(url.clone()).or_default().clone()
     };
     let opened = cell.get_or_try_init(|| async {

@@ -7,13 +7,13 @@ use skopeo_image::Digest;
 use skopeo_objects::{Before, Lease, OLD, Replaced};
 use tracing::debug;
 
+use super::super::drop_orphans;
 use super::super::index::{self, Index, Target};
+use super::super::name::Wanted;
 use super::super::reach::Reach;
-use super::super::{Entry, drop_orphans};
-use super::editor::pause;
+use super::contents::{Bucket, INDEX, LOCK, UPLOADS, back_off, key};
 use super::name::BucketName;
 use super::opening::bucket;
-use super::place::{Bucket, INDEX, LOCK, UPLOADS, key};
 use crate::{BucketError, Error, LayoutError, Options, files};
 
 /// How often an edit is made again because others were quicker.
@@ -22,7 +22,7 @@ const TRIES: u32 = 300;
 /// How many blobs are deleted between two words about the lock.
 const BATCH: usize = 1000;
 
-/// Deletes an image, with what hangs on it under names made of its digest, and the blobs that
+/// Deletes an image, its referrers under names made of its digest, and the blobs that
 /// nothing else in the layout needs. If `expected` is given, the image is deleted only if it is of
 /// this digest, and no other image has its name too. What is left over of old uploads goes as well.
 pub(crate) async fn delete(
@@ -32,7 +32,7 @@ pub(crate) async fn delete(
 ) -> Result<(), Error> {
     let bucket = bucket(name.url(), options).await?;
     // What is no layout gets no lock, and the error says what is missing.
-    super::found(&*bucket.index().await?, name.entry())?;
+    super::found(&*bucket.index().await?, name.wanted())?;
     let (name, expected) = (name.clone(), expected.cloned());
     let pick = move |index: &mut Index| pick(&name, expected.as_ref(), index);
     remove(&bucket, Arc::new(pick)).await?;
@@ -49,12 +49,12 @@ fn pick(
     expected: Option<&Digest>,
     index: &mut Index,
 ) -> Result<Vec<Target>, Error> {
-    let (at, gone) = super::found(index, name.entry())?;
+    let (at, gone) = super::found(index, name.wanted())?;
     if expected.is_some_and(|expected| *expected != gone.digest) {
         return Err(Error::Rewritten(format!("oci:{name}")));
     }
     let entry = index.remove(at);
-    if let Entry::Reference(reference) = name.entry() {
+    if let Wanted::Reference(reference) = name.wanted() {
         let is_same = |other: &index::Entry| {
             other.is_called_as(&entry)
                 && other.descriptor().is_ok_and(|other| other.digest == gone.digest)
@@ -67,7 +67,7 @@ fn pick(
     Ok(vec![gone])
 }
 
-/// Removes the blobs of images that are in the index no longer, and what hung on these.
+/// Removes the blobs of images that are in the index no longer, and of their referrers.
 pub(super) async fn sweep(bucket: &Arc<Bucket>, gone: Vec<Target>) -> Result<(), Error> {
     remove(bucket, Arc::new(move |_: &mut Index| Ok(gone.clone()))).await
 }
@@ -125,7 +125,7 @@ async fn remove_under(
                 bucket.wrote_index(version, Arc::new(index));
                 return delete_blobs(bucket, &goes, lease).await;
             }
-            Replaced::Changed => pause(tries).await,
+            Replaced::Changed => back_off(tries).await,
         }
     }
     Err(skopeo_objects::Error::Crowded(store.name_of(INDEX)).into())

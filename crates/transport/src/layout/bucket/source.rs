@@ -9,11 +9,11 @@ use skopeo_blob::Unverified;
 use skopeo_image::{Descriptor, Digest, RawManifest, Which};
 use tokio::sync::OnceCell;
 
-use super::super::hanging;
 use super::super::index::{Index, Target};
+use super::super::referrers;
+use super::contents::{Bucket, unverified};
 use super::name::BucketName;
 use super::opening::bucket;
-use super::place::{Bucket, unverified};
 use crate::{
     Error, Head, ImageName, Options, Referrer, ReferrerSearch, Source, files, manifest, registry,
 };
@@ -22,7 +22,7 @@ use crate::{
 pub(crate) async fn open(name: &BucketName, options: &Options) -> Result<BucketSource, Error> {
     let bucket = bucket(name.url(), options).await?;
     let index = bucket.index().await?;
-    let (_, top) = super::found(&index, name.entry())?;
+    let (_, top) = super::found(&index, name.wanted())?;
     Ok(BucketSource {
         image: ImageName::Bucket(name.clone()),
         options: options.clone(),
@@ -41,7 +41,7 @@ pub(crate) struct BucketSource {
     bucket: Arc<Bucket>,
     index: Arc<Index>,
     top: Target,
-    /// What says itself what it hangs on, once somebody asked.
+    /// The manifests that say their subject themselves, by that subject, once somebody asked.
     by_subject: OnceCell<HashMap<Digest, Vec<Referrer>>>,
 }
 
@@ -98,7 +98,7 @@ impl Source for BucketSource {
         search: ReferrerSearch,
     ) -> Result<Option<Vec<Referrer>>, Error> {
         let (bucket, index, digest) = (self.bucket.clone(), self.index.clone(), subject.clone());
-        let named = files::blocking(move || hanging::named(&*bucket, &index, &digest));
+        let named = files::blocking(move || referrers::named(&*bucket, &index, &digest));
         let mut found = named.await?;
         if search != ReferrerSearch::Any {
             let known: HashSet<_> = found.iter().map(|it| it.blob.digest.clone()).collect();
@@ -106,7 +106,7 @@ impl Source for BucketSource {
                 self.bucket.list().await?;
                 self.bucket.fetch_manifests(&self.index).await?;
                 let (bucket, index) = (self.bucket.clone(), self.index.clone());
-                files::blocking(move || hanging::by_subject(&*bucket, &index)).await
+                files::blocking(move || referrers::by_subject(&*bucket, &index)).await
             });
             let more = by_subject.await?.get(subject).into_iter().flatten();
             found.extend(more.filter(|it| !known.contains(&it.blob.digest)).cloned());

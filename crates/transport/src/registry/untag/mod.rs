@@ -1,11 +1,11 @@
 //! Deleting a tag and nothing else: what it led to stays, and every other tag of it.
 //!
-//! Asked to delete a tag, some registries delete the tag; some delete the manifest that it leads to,
-//! with all its tags and perhaps its blobs, so that it cannot even be put back; some refuse. Which of
-//! them one is shows only once it has deleted something. So a tag is deleted as it is only where this
-//! registry was seen to delete tags only. Any other tag is first moved to a placeholder, an image of
-//! nothing, and that is deleted. Where tags cannot be moved, one is deleted as it is if no other tag
-//! leads to its image, and stays if that is not known.
+//! Asked to delete a tag, some registries delete the tag; some delete the manifest that it leads
+//! to, with all its tags and perhaps its blobs, so that it cannot even be put back; some refuse.
+//! Which of them one is shows only once it has deleted something. So a tag is deleted as it is only
+//! where this registry was seen to delete tags only. Any other tag is first moved to a placeholder,
+//! an image of nothing, and that is deleted. Where tags cannot be moved, one is deleted as it is if
+//! no other tag leads to its image, and stays if that is not known.
 
 mod others;
 mod placeholder;

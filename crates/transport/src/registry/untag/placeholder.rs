@@ -1,5 +1,5 @@
-//! An image of nothing, which takes a tag away from what it leads to: so whatever a registry deletes
-//! with the tag, it is that.
+//! An image of nothing, which takes a tag away from what it leads to: so whatever a registry
+//! deletes with the tag, it is that.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -19,7 +19,8 @@ use crate::registry::DeletionError;
 pub(super) enum Replaced {
     /// The tag is gone; with what the registry showed of its habits.
     Gone(Option<Habit>),
-    /// The registry does not let the tag be moved, as where tags are immutable. Nothing has changed.
+    /// The registry does not let the tag be moved, as where tags are immutable. Nothing has
+    /// changed.
     NotMoved(Error),
 }
 

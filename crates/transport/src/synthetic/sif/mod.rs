@@ -17,7 +17,8 @@ use skopeo_blob::{Blob, BoxError, ByteStream, MaxUnpacked, file};
 use skopeo_image::{History, ImageConfig, MediaType, PolicyScope, RunConfig, Timestamp};
 
 use super::{Invented, Layer};
-use crate::name::{Name, NameError, parents, resolve};
+use crate::named::Name;
+use crate::paths::{PathError, parents, resolve};
 use crate::synthetic::SyntheticError;
 use crate::{Error, ImageName, Options, files};
 
@@ -36,7 +37,7 @@ pub struct SifName {
 
 impl SifName {
     /// Parses what stands behind the colon, a path.
-    pub(crate) fn parse(details: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(details: &str) -> Result<Self, PathError> {
         Ok(Self { path: details.to_owned(), resolved: resolve(details)? })
     }
 }
@@ -65,6 +66,7 @@ impl fmt::Display for SifName {
 
 /// Why a file is no SIF image that can be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SifError {
     /// The file is too short.
     #[error("reading global header")]

@@ -25,7 +25,7 @@ const UNDER_WAY: usize = 1024;
 /// What is under way does not hold up what comes behind it. A connection costs its own round trip
 /// before its first byte, as TCP's does.
 #[derive(Debug)]
-pub struct Distance {
+pub struct SlowNetwork {
     address: SocketAddr,
     counts: Arc<Counts>,
     stop: Option<oneshot::Sender<()>>,
@@ -85,8 +85,8 @@ impl Carried {
     }
 }
 
-impl Distance {
-    /// A way to `server` on which everything takes `one_way` in each direction.
+impl SlowNetwork {
+    /// Returns a way to `server` on which everything takes `one_way` in each direction.
     ///
     /// # Panics
     /// If there is no port.
@@ -135,31 +135,31 @@ impl Distance {
         Self { address, counts, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Where it begins.
+    /// Returns where it begins.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections there have been.
+    /// Returns how many connections there have been.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.counts.connections.load(Ordering::Relaxed)
     }
 
-    /// How many connections there were at once, at most.
+    /// Returns how many connections there were at once, at most.
     #[must_use]
     pub fn most_connections(&self) -> u64 {
         self.counts.most.load(Ordering::Relaxed)
     }
 
-    /// How many connections were closed because they carried nothing.
+    /// Returns how many connections were closed because they carried nothing.
     #[must_use]
     pub fn closed(&self) -> u64 {
         self.counts.closed.load(Ordering::Relaxed)
     }
 
-    /// How many bytes have gone to the server, and how many have come back.
+    /// Returns how many bytes have gone to the server, and how many have come back.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -167,7 +167,7 @@ impl Distance {
     }
 }
 
-impl Drop for Distance {
+impl Drop for SlowNetwork {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());

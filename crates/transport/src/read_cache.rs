@@ -1,4 +1,4 @@
-//! What is open already: many images are read from one archive, whose headers need be read only
+//! What was read already: many images are read from one archive, whose headers need be read only
 //! once, and from one layout, whose index is parsed only once.
 
 use std::collections::HashMap;
@@ -13,16 +13,17 @@ use crate::docker_tar::Saved;
 use crate::layout::{Buckets, Index, PackedLayout};
 use crate::storage::StagedLayers;
 
-/// The archives and indexes that images have been read from with the same [`Options`](crate::Options).
+/// The archives and indexes that images have been read from with the same
+/// [`Options`](crate::Options).
 ///
 /// A file that has changed is read again. What comes through a pipe stays what came first.
 #[derive(Debug, Default)]
-pub struct Opened {
+pub struct ReadCache {
     #[cfg_attr(not(feature = "object-stores"), expect(dead_code, reason = "none is opened"))]
     pub(crate) buckets: Buckets,
-    pub(crate) indexes: Shelf<Index>,
-    pub(crate) layouts: Shelf<PackedLayout>,
-    pub(crate) saved: Shelf<Saved>,
+    pub(crate) indexes: FileCache<Index>,
+    pub(crate) layouts: FileCache<PackedLayout>,
+    pub(crate) saved: FileCache<Saved>,
     #[cfg_attr(
         not(all(feature = "storage", target_os = "linux")),
         expect(dead_code, reason = "there are no stores")
@@ -31,12 +32,12 @@ pub struct Opened {
 }
 
 /// What was made of files, by their paths.
-pub(crate) struct Shelf<T>(Mutex<HashMap<PathBuf, Known<T>>>);
+pub(crate) struct FileCache<T>(Mutex<HashMap<PathBuf, CachedFile<T>>>);
 
 /// What the file was when it was opened, and what was made of it.
-type Known<T> = (Option<Stamp>, Arc<T>);
+type CachedFile<T> = (Option<Stamp>, Arc<T>);
 
-impl<T> Shelf<T> {
+impl<T> FileCache<T> {
     /// What `open` makes of the file at `path`, or made of the same file before. Waits for the
     /// disk, and for others who open something.
     pub(crate) fn get(
@@ -58,13 +59,13 @@ impl<T> Shelf<T> {
     }
 }
 
-impl<T> Default for Shelf<T> {
+impl<T> Default for FileCache<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T> fmt::Debug for Shelf<T> {
+impl<T> fmt::Debug for FileCache<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         f.debug_set().entries(there.keys()).finish()
@@ -79,13 +80,13 @@ mod tests {
     fn a_file_is_read_again_only_when_it_changed() {
         let tmp = tempfile::tempdir().unwrap();
         let path = tmp.path().join("file");
-        let shelf = Shelf::default();
-        let read = || Ok(*shelf.get(&path, || Ok(fs_err::read(&path)?.len()))?);
+        let cache = FileCache::default();
+        let read = || Ok(*cache.get(&path, || Ok(fs_err::read(&path)?.len()))?);
         let read = || -> Result<usize, Error> { read() };
         assert!(read().is_err());
         fs_err::write(&path, "one").unwrap();
         assert_eq!(read().unwrap(), 3);
-        let unread = shelf.get(&path, || panic!("it is there")).unwrap();
+        let unread = cache.get(&path, || panic!("it is there")).unwrap();
         assert_eq!(*unread, 3);
         fs_err::write(tmp.path().join("other"), "three").unwrap();
         fs_err::rename(tmp.path().join("other"), &path).unwrap();

@@ -13,9 +13,9 @@ use skopeo_objects::{Before, Reading, Store, Version};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
+use super::super::blob_store::BlobStore;
 use super::super::folder::LAYOUT;
 use super::super::index::Index;
-use super::super::source::Place;
 use crate::{BucketError, Error, InvalidFile, files};
 
 /// The key of the index.
@@ -48,7 +48,7 @@ pub(super) struct Bucket {
     store: Store,
     /// Drives requests for those who wait for them on threads of their own.
     runtime: Handle,
-    known: Mutex<Known>,
+    known: Mutex<KnownContents>,
     /// Whose turn it is to read the index, or the list of blobs.
     turn: tokio::sync::Mutex<()>,
     prepared: OnceCell<()>,
@@ -56,7 +56,7 @@ pub(super) struct Bucket {
 
 /// What is known of the bucket.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownContents {
     /// The index as it was read or written last; no index is known as that too.
     index: Option<(Instant, Option<Read>)>,
     /// The length of each blob that was asked for, or is there.
@@ -96,7 +96,7 @@ impl Bucket {
         &self.store
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownContents> {
         // Every change is whole, so a panic elsewhere leaves nothing half done.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,7 +144,7 @@ impl Bucket {
             }
         };
         let mut known = self.known();
-        let same = |known: &Known| {
+        let same = |known: &KnownContents| {
             let before = known.index.as_ref().map(|(_, it)| it.as_ref().map(|(it, _)| it.clone()));
             before.is_none_or(|before| before == index.as_ref().map(|(version, _)| version.clone()))
         };
@@ -327,7 +327,7 @@ pub(super) fn unverified(reading: Reading, left: u64) -> Unverified {
 }
 
 /// For those that look into layouts on threads that may wait.
-impl Place for Bucket {
+impl BlobStore for Bucket {
     fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         Ok(self.wait(self.manifest(digest))?.to_vec())
     }
@@ -351,4 +351,11 @@ impl Place for Bucket {
         let size = reading.size;
         Ok(unverified(reading, size))
     }
+}
+
+/// Waits before an edit is made again: the longer, the more often others were quicker, and never as
+/// long for two.
+pub(super) async fn back_off(tries: u32) {
+    let most = 50_u64.saturating_mul(1_u64 << tries.min(5));
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
 }

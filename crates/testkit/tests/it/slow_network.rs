@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use skopeo_testkit::Distance;
+use skopeo_testkit::SlowNetwork;
 
 /// Answers each byte with a megabyte.
 fn server() -> std::net::SocketAddr {
@@ -29,7 +29,7 @@ fn server() -> std::net::SocketAddr {
 #[test]
 fn every_byte_takes_its_time_but_not_that_of_others() {
     let one_way = Duration::from_millis(40);
-    let distance = Distance::to(server(), one_way);
+    let distance = SlowNetwork::to(server(), one_way);
     let begun = Instant::now();
     let mut stream = TcpStream::connect(distance.address()).unwrap();
     stream.write_all(b"x").unwrap();

@@ -2,8 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::SignedIdentity;
-use super::requirement::parse_identity;
+use super::identity::{self, SignedIdentity};
 use crate::strict::{self, Fields, Wrong};
 
 /// Whose sigstore signature is trusted.
@@ -94,7 +93,7 @@ pub struct Pki {
 
 impl SigstoreSigned {
     pub(super) fn parse(fields: &mut Fields<'_>) -> Result<Self, Wrong> {
-        let identity = parse_identity(fields)?;
+        let identity = identity::parse(fields)?;
         let bundles = Bundles::parse(fields)?;
         let path = fields.text("keyPath")?;
         let paths = fields.list("keyPaths")?;

@@ -28,6 +28,13 @@ pub enum SignedIdentity {
     },
 }
 
+/// Parses `signedIdentity`, or gives the default.
+pub(super) fn parse(fields: &mut Fields<'_>) -> Result<SignedIdentity, Wrong> {
+    fields
+        .take("signedIdentity")
+        .map_or_else(|| Ok(SignedIdentity::default()), SignedIdentity::parse)
+}
+
 impl SignedIdentity {
     pub(super) fn parse(raw: &RawValue) -> Result<Self, Wrong> {
         let name = strict::type_of(raw)?;
@@ -54,7 +61,8 @@ impl SignedIdentity {
         Ok(identity)
     }
 
-    /// Whether a signature for the name `signed` is one for an image that the user calls `image`.
+    /// Returns whether a signature for the name `signed` is one for an image that the user calls
+    /// `image`.
     ///
     /// `image` is a docker reference with its tag or digest; a name that has none (that of a
     /// folder) is met by exact references and repositories only. Whatever is no reference is not
