@@ -111,7 +111,7 @@ pub(crate) async fn hold(world: &World, tasks: &[Task<'_>], request: &Request, c
             }
             // A registry may refuse an index that names what it does not have.
             (Ok(_), Err(Error::Write(WriteError::NoIndexType { .. }))) if is_sparse(request) => {
-                held = Held::Refused
+                held = Held::Refused;
             }
             (Ok(_), Err(done)) => panic!("{case}: failed only then: {}", sentence(done)),
         }
