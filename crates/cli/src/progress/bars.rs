@@ -57,7 +57,7 @@ impl Bars {
     pub(super) fn observe(&self, event: &Event) {
         match event {
             Event::Blob(BlobEvent::Started { digest, size, kind }) => {
-                self.start(digest, *size, *kind)
+                self.start(digest, *size, *kind);
             }
             Event::Blob(BlobEvent::Read { digest, bytes }) => self.change(digest, |blob| {
                 blob.position = blob.position.saturating_add(*bytes);

@@ -104,7 +104,7 @@ impl Observed {
                 });
             }
             Event::Blob(BlobEvent::Read { bytes, .. }) => {
-                self.read = self.read.saturating_add(*bytes)
+                self.read = self.read.saturating_add(*bytes);
             }
             Event::Blob(BlobEvent::Retried { digest, tried, .. }) => {
                 if let Some(blob) = self.blob(digest) {
@@ -130,7 +130,7 @@ impl Observed {
                     source_digest: source.clone(),
                     digest: digest.clone(),
                     media_type: media_type.to_string(),
-                })
+                });
             }
             Event::Referrers(ReferrersEvent::Done { digest, subject, artifact_type }) => {
                 self.referrers.push(referrer(digest, subject, artifact_type));
