@@ -29,7 +29,7 @@ use decoder::Decoder;
 pub enum Encoder {
     /// One gzip member, made in parallel; the bytes do not depend on the number of processors.
     Gzip {
-        /// 0 (nothing is packed) to 9, or -1 or `None`: a little smaller than what the original
+        /// 0 (nothing is packed) to 9, or -1 or `None`: about as small as what the original
         /// makes by default, and faster. -2 is the fastest.
         level: Option<i32>,
     },

@@ -9,6 +9,8 @@
 //! last of many blocks begins only who reads all before it knows: then the codes are walked over,
 //! without making anything of them, at four times the speed they were made at.
 
+mod search;
+
 use std::iter;
 
 use super::deflate::{Bits, Code, Lengths, SPECIAL, distance_extra, length_extra};
@@ -59,17 +61,21 @@ impl Joiner {
         Self::open_at(&ends, buffer, len)
     }
 
-    /// As [`Self::open_end`], of a stream whose last bits, behind its end, are zeros: the bits of
-    /// most are not looked at then.
-    pub(crate) fn open_padded(&mut self, buffer: &mut [u8], len: usize) -> Option<usize> {
-        match self.single(buffer.get(..len)?) {
-            Some(ends) => {
-                let buffer = buffer.get_mut(..len.checked_add(Self::ROOM)?)?;
-                buffer.get_mut(len..)?.fill(0);
-                Self::open_at(&ends, buffer, len)
-            }
-            None => self.open_end(buffer, len),
-        }
+    /// As [`Self::open_end`], of a stream that `plain` was just packed into, and whose last bits,
+    /// behind its end, are zeros: the bits of most are not looked at then.
+    pub(crate) fn open_packed(
+        &mut self,
+        buffer: &mut [u8],
+        len: usize,
+        plain: &[u8],
+    ) -> Option<usize> {
+        let buffer = buffer.get_mut(..len.checked_add(Self::ROOM)?)?;
+        buffer.get_mut(len..)?.fill(0);
+        let ends = self
+            .single(buffer.get(..len)?)
+            .or_else(|| self.search(buffer, len, plain))
+            .or_else(|| self.walk(buffer))?;
+        Self::open_at(&ends, buffer, len)
     }
 
     fn open_at(ends: &Ends, buffer: &mut [u8], len: usize) -> Option<usize> {
@@ -124,11 +130,12 @@ impl Joiner {
                 }
                 1 => {
                     self.fixed();
-                    self.block(&mut bits)?;
+                    while !self.symbols(&mut bits, usize::MAX)? {}
                 }
                 2 => {
-                    self.dynamic(&mut bits)?;
-                    self.block(&mut bits)?;
+                    let lengths = Lengths::read(&mut bits)?;
+                    self.dynamic(&lengths)?;
+                    while !self.symbols(&mut bits, usize::MAX)? {}
                 }
                 _ => return None,
             }
@@ -138,9 +145,10 @@ impl Joiner {
         }
     }
 
-    /// Passes over the symbols of a block.
-    fn block(&self, bits: &mut Bits<'_>) -> Option<()> {
-        loop {
+    /// Passes over some symbols of a block, in so many turns of one to four at most. Returns whether
+    /// the block has ended.
+    fn symbols(&self, bits: &mut Bits<'_>, turns: usize) -> Option<bool> {
+        for _ in 0..turns {
             // Of the 56 bits that are there now, one turn takes 48 at most.
             bits.refill()?;
             let entry = *self.literals.get(bits.peek(LITERAL_BITS))?;
@@ -149,7 +157,7 @@ impl Joiner {
                 bits.pass(len)?;
                 match symbol {
                     0..END_OF_BLOCK => continue,
-                    END_OF_BLOCK => return Some(()),
+                    END_OF_BLOCK => return Some(true),
                     _ => bits.pass(length_extra(symbol)?)?,
                 }
             } else {
@@ -172,6 +180,7 @@ impl Joiner {
                 bits.pass(distance_extra(symbol)?)?;
             }
         }
+        Some(false)
     }
 
     /// The codes of section 3.2.6.
@@ -182,9 +191,8 @@ impl Joiner {
     }
 
     /// The codes that stand before their block.
-    fn dynamic(&mut self, bits: &mut Bits<'_>) -> Option<()> {
-        let Lengths { all, literals, whole } = Lengths::read(bits)?;
-        let (literals, distances) = all.get(..whole)?.split_at_checked(literals)?;
+    fn dynamic(&mut self, lengths: &Lengths) -> Option<()> {
+        let (literals, distances) = lengths.split()?;
         self.tables(literals, distances);
         Some(())
     }
@@ -260,7 +268,7 @@ mod tests {
         let mut all = Vec::new();
         for part in parts {
             let (mut out, len) = deflate(part, level);
-            let len = joiner.open_padded(&mut out, len).unwrap();
+            let len = joiner.open_packed(&mut out, len, part).unwrap();
             all.extend_from_slice(&out[..len]);
         }
         all.extend_from_slice(&[0x03, 0x00]);
@@ -309,7 +317,7 @@ mod tests {
                 let (mut out, len) = deflate(plain, 1);
                 let mut other = out.clone();
                 seen += usize::from(joiner.single(&out[..len]).is_some());
-                let opened = joiner.open_padded(&mut out, len).unwrap();
+                let opened = joiner.open_packed(&mut out, len, plain).unwrap();
                 assert_eq!(joiner.open_end(&mut other, len), Some(opened));
                 assert!(out[..opened] == other[..opened], "{seed}");
             }
@@ -339,6 +347,8 @@ mod tests {
         #[test]
         fn never_panics(mut bytes: Vec<u8>) {
             let len = bytes.len().saturating_sub(Joiner::ROOM);
+            let plain = bytes.clone();
+            Joiner::default().open_packed(&mut bytes, len, &plain);
             Joiner::default().open_end(&mut bytes, len);
         }
 
