@@ -156,7 +156,7 @@ impl Jwk {
     fn of(key: &SigningKey) -> Self {
         /// What stands before the point in the DER form of a P-256 public key.
         const DER: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
-        let point = key.verifying_key().to_sec1_point(false);
+        let point = key.verifying_key().to_encoded_point(false);
         let point = point.as_bytes();
         Self {
             crv: "P-256",
