@@ -127,8 +127,15 @@ impl Error {
 
     /// Says what was being done, unless the registry was never reached: then nothing was.
     pub(crate) fn doing(self, doing: impl Into<String>) -> Self {
+        match self {
+            Self::Ping { .. } => self,
+            other => other.asked_for(doing),
+        }
+    }
+
+    /// Says what was to be done, also where the registry was never reached.
+    pub(crate) fn asked_for(self, doing: impl Into<String>) -> Self {
         let (tried, source) = match self {
-            Self::Ping { .. } => return self,
             Self::Tried { tried, source } => (tried, source),
             other => (1, Box::new(other)),
         };

@@ -101,7 +101,7 @@ impl Repository {
         let (status, headers, bytes) =
             self.shared().fetch(&call, MAX_MANIFEST_SIZE).await.map_err(|error| {
                 let verb = if error.status().is_some() { "reading" } else { "fetching" };
-                error.doing(doing(verb))
+                error.asked_for(doing(verb))
             })?;
         if status != StatusCode::OK {
             let mut answer = self.shared().said(status, &headers, &bytes);

@@ -131,7 +131,7 @@ async fn pages<T: DeserializeOwned>(
         let call = Call::new(Method::GET, path.clone()).scopes(scopes.to_vec());
         let (status, headers, body) = shared.fetch(&call, MAX_PAGE).await.map_err(|error| {
             let answered = error.status().is_some();
-            error.doing(if answered { wording.refused } else { wording.sending })
+            error.asked_for(if answered { wording.refused } else { wording.sending })
         })?;
         if status != StatusCode::OK {
             let answer = shared.said(status, &headers, &body).about_something_else();

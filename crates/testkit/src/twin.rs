@@ -122,6 +122,16 @@ impl Both {
     }
 }
 
+/// Returns a message without what 1.22 says, and 1.9.3 does not, before a registry that was not
+/// reached: what it was asked for.
+#[must_use]
+pub fn without_what_was_asked(message: &str) -> String {
+    let asked = regex::Regex::new(
+        "(fetching manifest [^ ]+ in [^ ]+|getting repository tags): (pinging container registry)",
+    );
+    asked.expect("a valid pattern").replace_all(message, "$2").into_owned()
+}
+
 /// Returns all files and links below a folder with what is in them, and the empty folders; our lock
 /// files do not count.
 ///

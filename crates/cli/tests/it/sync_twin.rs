@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use skopeo_image::Compression;
-use skopeo_testkit::twin::{Side, canonical_tree, differences};
+use skopeo_testkit::twin::{Side, canonical_tree, differences, without_what_was_asked};
 use skopeo_testkit::{Format, Home, Image, Registry, Run, Twin};
 
 use crate::sync_stage::tags;
@@ -134,7 +134,8 @@ fn sorted(text: &str) -> String {
             "repository name not known to registry",
         ),
     ];
-    let text = older.iter().fold(text.to_owned(), |text, (old, new)| text.replace(old, new));
+    let text = without_what_was_asked(text);
+    let text = older.iter().fold(text, |text, (old, new)| text.replace(old, new));
     let mut lines: Vec<String> = text
         .lines()
         .filter(|line| !gone.contains(line) && !line.contains("Start filtering using the regular"))

@@ -1,6 +1,6 @@
 //! Every other command by the installed original and by us: codes, standard output, messages.
 
-use skopeo_testkit::twin::Both;
+use skopeo_testkit::twin::{Both, without_what_was_asked};
 use skopeo_testkit::{Format, Image, Registry, Twin};
 
 use crate::program::{at_home, fatal};
@@ -58,7 +58,8 @@ fn is(both: &Both, how: As) -> Result<(), String> {
     let (holds, says) = match how {
         One => {
             let same = theirs.code == ours.code && theirs.stdout == ours.stdout;
-            (same && as_1_22(&fatal(theirs)) == fatal(ours), "all is the same".to_owned())
+            let theirs = as_1_22(&fatal(theirs));
+            (same && theirs == without_what_was_asked(&fatal(ours)), "all is the same".to_owned())
         }
         Code(why) => (theirs.code == ours.code, format!("the code is the same ({why})")),
         Newer(code, why) => {

@@ -20,7 +20,8 @@ async fn http_only_where_it_is_allowed() {
     assert_eq!(
         chain(&error),
         format!(
-            "pinging container registry {0}: Get \"https://{0}/v2/\": http: server gave HTTP response to HTTPS client",
+            "fetching manifest x in {0}/a: pinging container registry {0}: \
+             Get \"https://{0}/v2/\": http: server gave HTTP response to HTTPS client",
             server.host
         )
     );
@@ -45,6 +46,14 @@ async fn a_port_where_nobody_is() {
         );
         assert!(error.is_transient()); // for whoever wants to wait for it
         assert_eq!(client.requests(), 1 + u64::from(insecure)); // we do not
+        // A manifest and a list of tags say what they were wanted for, a blob does not.
+        let said = chain(&error);
+        let repository = client.repository("a");
+        let error = repository.manifest("x").await.map(drop).unwrap_err();
+        assert_eq!(chain(&error), format!("fetching manifest x in {host}/a: {said}"));
+        let error = repository.tags().await.unwrap_err();
+        assert_eq!(chain(&error), format!("getting repository tags: {said}"));
+        assert!(error.is_transient());
     }
 }
 
