@@ -67,12 +67,18 @@ impl From<io::Error> for FileError {
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string();
-        if self.0.raw_os_error().is_some() {
-            return f.write_str(&reason(&text));
-        }
-        f.write_str(&of_fs_err(&text).or_else(|| of_tempfile(&text)).unwrap_or(text))
+        f.write_str(&in_gos_words(&self.0))
     }
+}
+
+/// Returns what the system said, as [`FileError`] prints it.
+#[must_use]
+pub fn in_gos_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    if error.raw_os_error().is_some() {
+        return reason(&text);
+    }
+    of_fs_err(&text).or_else(|| of_tempfile(&text)).unwrap_or(text)
 }
 
 /// The text is all there is to say.

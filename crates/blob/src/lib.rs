@@ -79,7 +79,7 @@ use skopeo_image::number::wide;
 pub use codec::{Annotations, Encoder, Recode, recode, recode_annotated, unpack, with_annotations};
 pub use diff_id::{DiffId, diff_id};
 pub use error::{BoxError, StreamError, WriteError};
-pub use file_error::FileError;
+pub use file_error::{FileError, in_gos_words};
 pub use meter::meter;
 pub use rate::{Rate, throttle};
 pub use sniff::{sniff, sniff_bytes};

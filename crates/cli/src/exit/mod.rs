@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Error;
-use skopeo_blob::{FileError, TooMuch};
+use skopeo_blob::{FileError, TooMuch, in_gos_words};
 use skopeo_copy::Error as CopyError;
 use skopeo_image::{Classify, ErrorClass};
 use skopeo_transport::Error as TransportError;
@@ -153,7 +153,12 @@ fn interrupted(error: &Error) -> Option<&Interrupted> {
 /// The chain of the error, joined as Go's `%w` reads.
 pub(crate) fn sentence(error: &Error) -> String {
     error.chain().enumerate().fold(String::new(), |mut text, (at, error)| {
-        let _ = write!(text, "{}{error}", if at == 0 { "" } else { ": " });
+        text += if at == 0 { "" } else { ": " };
+        // The number that Rust says is not in the original's sentences.
+        let _ = match error.downcast_ref::<io::Error>() {
+            Some(error) => text.write_str(&in_gos_words(error)),
+            None => write!(text, "{error}"),
+        };
         text
     })
 }
@@ -288,6 +293,11 @@ mod tests {
         let error = anyhow!("no such file").context("reading x").context("Error reading manifest");
         assert_eq!(sentence(&error), "Error reading manifest: reading x: no such file");
         assert_eq!(code(&error), 1);
+        let refused = io::Error::from_raw_os_error(2);
+        let error = Error::from(refused).context("open x");
+        assert_eq!(sentence(&error), "open x: no such file or directory");
+        let said = io::Error::other("it says so (os error 2)").into();
+        assert_eq!(sentence(&said), "it says so (os error 2)");
     }
 
     #[test]

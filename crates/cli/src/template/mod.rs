@@ -25,15 +25,12 @@ use value::Value;
 /// The template's name in errors of `inspect`.
 const NAME: &str = "skopeo inspect";
 
-/// Whether the format asks for plain JSON.
+/// Whether the format asks for plain JSON, in lines. `{{json .}}` is a template: its JSON is in one
+/// line.
 pub(crate) fn is_json(format: &str) -> bool {
     let format = format.trim();
-    if format == "json" {
-        return true;
-    }
     let inner = format.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
-    let inner = inner.map(str::trim).and_then(|inner| inner.strip_prefix("json"));
-    inner.is_some_and(|rest| matches!(rest.trim(), "" | "."))
+    format == "json" || inner.is_some_and(|inner| matches!(inner.trim(), "json" | "json."))
 }
 
 /// A template that was parsed, for one value.
@@ -342,10 +339,10 @@ mod tests {
 
     #[test]
     fn knows_what_asks_for_json() {
-        for format in ["json", " json ", "{{json .}}", "{{ json }}", "{{json.}}"] {
+        for format in ["json", " json ", "{{json}}", "{{ json }}", " {{json. }}"] {
             assert!(is_json(format), "{format}");
         }
-        for format in ["{{json .Name}}", "{{.}}", "jsonx"] {
+        for format in ["{{json .}}", "{{json .Name}}", "{{.}}", "jsonx", "{{json . }}"] {
             assert!(!is_json(format), "{format}");
         }
     }
