@@ -8,7 +8,6 @@ pub(super) const SPECIAL: u32 = 1 << 7;
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
 /// Bits of a stream, lowest first.
-#[derive(Clone)]
 pub(super) struct Bits<'a> {
     data: &'a [u8],
     next: usize,
@@ -21,14 +20,6 @@ impl<'a> Bits<'a> {
     /// Begins at a byte.
     pub(super) fn at(data: &'a [u8], next: usize) -> Self {
         Self { data, next, held: 0, count: 0 }
-    }
-
-    /// Begins at a bit.
-    pub(super) fn at_bit(data: &'a [u8], bit: usize) -> Option<Self> {
-        let mut bits = Self::at(data, bit / 8);
-        bits.refill()?;
-        bits.pass(u32::try_from(bit % 8).ok()?)?;
-        Some(bits)
     }
 
     /// Fetches bits until there are 56 at least.
@@ -44,8 +35,7 @@ impl<'a> Bits<'a> {
 
     #[inline]
     pub(super) fn peek(&self, bits: u32) -> usize {
-        let some = self.held & !(u64::MAX << bits);
-        usize::try_from(some).unwrap_or(usize::MAX)
+        low(self.held, bits)
     }
 
     /// `bits` must be there.
@@ -63,9 +53,23 @@ impl<'a> Bits<'a> {
         Some(value)
     }
 
+    /// Passes over a stored block, behind the head of it.
+    pub(super) fn pass_stored(&mut self) -> Option<()> {
+        let at = self.position()?.div_ceil(8);
+        let len = u16::from_le_bytes(*self.data.get(at..)?.first_chunk()?);
+        *self = Self::at(self.data, at.checked_add(4)?.checked_add(usize::from(len))?);
+        Some(())
+    }
+
     pub(super) fn position(&self) -> Option<usize> {
         self.next.checked_mul(8)?.checked_sub(usize::try_from(self.count).ok()?)
     }
+}
+
+/// The lowest so many bits.
+#[inline]
+pub(super) fn low(held: u64, bits: u32) -> usize {
+    usize::try_from(held & !(u64::MAX << bits)).unwrap_or(usize::MAX)
 }
 
 /// A canonical code: how many codes there are of each length, and their symbols in order.
@@ -169,20 +173,6 @@ pub(super) struct Lengths {
 }
 
 impl Lengths {
-    /// Returns those of literals and lengths, and those of distances.
-    pub(super) fn split(&self) -> Option<(&[u8], &[u8])> {
-        self.all.get(..self.whole)?.split_at_checked(self.literals)
-    }
-
-    /// Whether no bits are left that are no code, and there is one that ends the block.
-    pub(super) fn are_complete(&self) -> bool {
-        self.split().is_some_and(|(literals, distances)| {
-            literals.get(256).is_some_and(|len| *len > 0)
-                && is_complete(literals)
-                && is_complete(distances)
-        })
-    }
-
     /// Reads them (section 3.2.7).
     pub(super) fn read(bits: &mut Bits<'_>) -> Option<Self> {
         let literals = bits.take(5)?.checked_add(257)?;
@@ -212,37 +202,6 @@ impl Lengths {
             filled = end;
         }
         (filled == whole).then_some(Self { all, literals, whole })
-    }
-}
-
-/// Whether codes of these lengths share out all bits among them (Kraft's sum is 1).
-fn is_complete(lengths: &[u8]) -> bool {
-    let parts = lengths.iter().filter(|len| **len > 0).map(|len| (1_u32 << 15) >> len);
-    parts.fold(0, u32::saturating_add) == 1 << 15
-}
-
-/// The shortest length of a code (section 3.2.5).
-pub(super) fn length_base(symbol: u16) -> Option<usize> {
-    match symbol {
-        257..=264 => usize::from(symbol).checked_sub(254),
-        265..=284 => {
-            let step = usize::from(symbol.checked_sub(261)?);
-            Some(((4 | (step % 4)) << (step / 4)).saturating_add(3))
-        }
-        285 => Some(258),
-        _ => None,
-    }
-}
-
-/// The shortest distance of a code.
-pub(super) fn distance_base(symbol: u16) -> Option<usize> {
-    match symbol {
-        0..=3 => Some(usize::from(symbol).saturating_add(1)),
-        4..=29 => {
-            let first = 2 | usize::from(symbol % 2);
-            Some((first << distance_extra(symbol)?).saturating_add(1))
-        }
-        _ => None,
     }
 }
 

@@ -6,6 +6,7 @@ mod decoder;
 mod deflate;
 mod gzip;
 mod join;
+mod tables;
 mod zstd;
 
 use std::collections::BTreeMap;
@@ -29,8 +30,8 @@ use decoder::Decoder;
 pub enum Encoder {
     /// One gzip member, made in parallel; the bytes do not depend on the number of processors.
     Gzip {
-        /// 0 (nothing is packed) to 9, or -1 or `None`: about as small as what the original
-        /// makes by default, and faster. -2 is the fastest.
+        /// 0 (nothing is packed) to 9, or -1 or `None`: at most 1 % larger than what the
+        /// original makes by default, and faster. -2 is the fastest.
         level: Option<i32>,
     },
     /// One zstd frame with a checksum.
