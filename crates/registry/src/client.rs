@@ -9,6 +9,7 @@ use http::Method;
 use url::Url;
 
 use crate::call::Call;
+use crate::connections::Connections;
 use crate::error::Error;
 use crate::options::{ClientOptions, ProxyRules, Timeouts, TlsOptions};
 use crate::pace::Pace;
@@ -40,22 +41,15 @@ impl Client {
             return Err(Error::Protocol(format!("invalid registry host {server:?}")));
         }
         let (tls, trust) = tls::config(&options.tls, options.insecure)?;
-        let http_apart = match options.ranges.connections.get() {
-            1 => None,
-            _ => {
-                let mut tls = tls.clone();
-                tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-                let proxy = options.proxy.clone();
-                Some(build(connections(tls, proxy, &options.timeouts).http1_only())?)
-            }
-        };
-        let http = build(connections(tls, options.proxy.clone(), &options.timeouts))?;
+        let mut http1 = tls.clone();
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let make = |tls| connections(tls, options.proxy.clone(), &options.timeouts);
+        let connections = Connections::new(build(make(tls))?, build(make(http1).http1_only())?);
         let pace = Pace::new(&options.host, &options.pace, options.retry.longest_wait);
         Ok(Self(Arc::new(Shared {
             options,
             server,
-            http,
-            http_apart,
+            connections,
             trust,
             tokens: Tokens::default(),
             pace,

@@ -40,10 +40,12 @@ impl Shared {
         for _ in 0..=MAX_REDIRECTS {
             let body = call.body.clone().map(reqwest::Body::from);
             let permit = self.permit(&url).await?;
+            // Who only says where the blob is needs no connection for that.
+            let apart = call.apart && !(self.is_paced(&url) && self.known().redirects_blobs);
             let response = self
                 .limited(
                     &call.method,
-                    self.exchange(call.apart, &call.method, &url, &headers, body, proof),
+                    self.exchange(apart, &call.method, &url, &headers, body, proof),
                 )
                 .await
                 .map_err(|error| Error::request(&call.method, &url, error))?;
@@ -58,6 +60,9 @@ impl Shared {
                 return Ok(response);
             };
             if !is_same_origin(&url, &next) {
+                if url.path().contains("/blobs/sha") && self.is_paced(&url) {
+                    self.known().redirects_blobs = true;
+                }
                 if matches!(call.access, Access::InBody) {
                     let text = format!(
                         "redirected to {}, which must not get this request",
@@ -104,8 +109,8 @@ impl Shared {
         answer.unwrap_or_else(|_| Err(WireError::silent(limit).of_host(&self.options.host)))
     }
 
-    /// Sends one request and gets the head of its answer; `apart` from others, where there is a
-    /// way for that.
+    /// Sends one request and gets the head of its answer; `apart` from others, where that makes a
+    /// difference.
     pub(crate) async fn exchange(
         &self,
         apart: bool,
@@ -128,8 +133,11 @@ impl Shared {
         let shown = redacted(url);
         debug!("{method} {shown}");
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let http = self.http_apart.as_ref().filter(|_| apart).unwrap_or(&self.http);
-        let response = http.execute(request).await.map_err(|error| self.broken(&error, url))?;
+        let answer = self.connections.execute(request, apart).await;
+        let response = answer.map_err(|(error, again)| match again {
+            true => self.broken(&error, url).transient(),
+            false => self.broken(&error, url),
+        })?;
         debug!("{method} {shown}: {}", response.status());
         warning::log(self, response.headers(), &shown);
         Ok(response)

@@ -40,6 +40,7 @@ mod authorize;
 mod call;
 mod challenge;
 mod client;
+mod connections;
 mod download;
 mod encoding;
 mod error;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::{HeaderMap, HeaderName};
 
 use crate::challenge::Challenge;
+use crate::connections::Connections;
 use crate::options::{ClientOptions, Credentials};
 use crate::pace::Pace;
 use crate::tls;
@@ -17,10 +18,7 @@ pub(crate) struct Shared {
     pub(crate) options: ClientOptions,
     /// Where requests go: `host[:port]`, which differs from the name for Docker Hub.
     pub(crate) server: String,
-    pub(crate) http: reqwest::Client,
-    /// The same, with a connection for each request: HTTP/1.1. There only where a blob may have
-    /// several connections.
-    pub(crate) http_apart: Option<reqwest::Client>,
+    pub(crate) connections: Connections,
     pub(crate) trust: tls::Trust,
     pub(crate) tokens: Tokens,
     pub(crate) pace: Arc<Pace>,
@@ -44,6 +42,8 @@ pub(crate) struct Known {
     pub(crate) is_registry: bool,
     /// Whether it has shown that it keeps signatures itself.
     pub(crate) keeps_signatures: bool,
+    /// Whether it has sent us elsewhere for a blob.
+    pub(crate) redirects_blobs: bool,
     /// Whether its tokens are good for so few requests that each gets its own.
     pub(crate) spends_tokens: bool,
 }

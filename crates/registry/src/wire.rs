@@ -173,6 +173,11 @@ impl WireError {
         matches!(self.kind, Kind::Broken | Kind::Slow)
     }
 
+    /// The same, which may go well the next time.
+    pub(crate) fn transient(self) -> Self {
+        Self { kind: Kind::Broken, ..self }
+    }
+
     /// The same, of a registry that is named like this.
     pub(crate) fn of_host(self, host: &str) -> Self {
         Self { host: Some(host.into()), ..self }
@@ -225,7 +230,9 @@ fn tunnel(said: &str) -> Option<&'static str> {
 }
 
 /// The next cause, also where an `io::Error` hides it.
-fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+pub(crate) fn inner<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> Option<&'a (dyn StdError + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(hidden) => Some(hidden),
         None => error.source(),

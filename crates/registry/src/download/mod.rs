@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::call::{Call, Target};
 use crate::client::Client;
+use crate::connections::is_large;
 use crate::encoding::Coding;
 use crate::error::Error;
 use crate::redact::redacted;
@@ -27,7 +28,7 @@ impl Repository {
     /// Whatever keeps it from starting; the stream has errors of its own.
     pub async fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<Download, Error> {
         let call = self.call(Method::GET, format_args!("blobs/{digest}")).scopes(self.to_read());
-        let call = Call { digest: Some(digest.clone()), ..call };
+        let call = Call { digest: Some(digest.clone()), apart: is_large(size), ..call };
         let client = &self.client;
         if let Some(size) = size
             && let Some(download) = ranges::download(client, &call, size, 0).await
@@ -49,7 +50,8 @@ impl Repository {
         offset: u64,
     ) -> Result<Download, Error> {
         let call = self.call(Method::GET, format_args!("blobs/{digest}")).scopes(self.to_read());
-        let call = Call { digest: Some(digest.clone()), ..call };
+        let apart = is_large(Some(size.saturating_sub(offset)));
+        let call = Call { digest: Some(digest.clone()), apart, ..call };
         if let Some(download) = ranges::download(&self.client, &call, size, offset).await {
             return Ok(download);
         }
@@ -78,6 +80,7 @@ impl Repository {
         let mut call = Call::new(Method::GET, "");
         call.target = Target::Url(std::borrow::Cow::Owned(parsed));
         call.digest = digest.cloned();
+        call.apart = is_large(size);
         download(self.client.clone(), call, size).await.map_err(|error| error.doing(doing))
     }
 

@@ -55,6 +55,11 @@ impl Watch {
         }))
     }
 
+    /// How many bytes there will be, if that is known.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.0.size
+    }
+
     /// How many bytes have been handed over.
     pub(super) fn sent(&self) -> u64 {
         self.0.sent.load(Ordering::Relaxed)

@@ -20,6 +20,7 @@ use tracing::debug;
 use url::Url;
 
 use crate::call::Call;
+use crate::connections::is_large;
 use crate::error::Error;
 use crate::pace::Permit;
 use crate::redact::redacted;
@@ -355,7 +356,8 @@ impl Repository {
         // What is uploaded may come from this very registry, and need more requests to come.
         let permit = shared.permit(url).await?.map(Permit::into_stream);
         let body = reqwest::Body::wrap_stream(watch.over(body));
-        let answer = shared.exchange(false, &method, url, headers, Some(body), proof.as_ref());
+        let apart = is_large(watch.size());
+        let answer = shared.exchange(apart, &method, url, headers, Some(body), proof.as_ref());
         let problem = match watch.guard(answer, &shared.options.timeouts).await {
             Ok(response) => {
                 if let Some(permit) = permit {

@@ -8,6 +8,7 @@ mod authorization;
 mod connections;
 mod downloads;
 mod encodings;
+mod http2;
 mod insecure;
 mod manifests;
 mod pace;

@@ -1,23 +1,13 @@
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
 };
-use skopeo_image::{Classify as _, Digest};
+use skopeo_image::Classify as _;
 use skopeo_registry::{
-    Client, ClientOptions, ClientPair, Credentials, Error, RetryWith, TlsDetails, TlsError,
-    TlsOptions,
+    Client, ClientOptions, ClientPair, Credentials, Error, TlsDetails, TlsError, TlsOptions,
 };
-use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -29,9 +19,9 @@ use tokio_rustls::rustls::{ALL_VERSIONS, RootCertStore, ServerConfig, SupportedP
 use crate::server::{Server, chain, reply};
 
 /// A certificate and its key.
-struct Made {
+pub(crate) struct Made {
     der: CertificateDer<'static>,
-    pem: String,
+    pub(crate) pem: String,
     key: PrivateKeyDer<'static>,
     key_pem: String,
 }
@@ -50,7 +40,7 @@ fn parameters(names: &[&str]) -> CertificateParams {
 }
 
 /// What `openssl req -x509` makes: an authority that is the server as well.
-fn both(names: &[&str]) -> Made {
+pub(crate) fn both(names: &[&str]) -> Made {
     let mut parameters = parameters(names);
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
@@ -70,7 +60,7 @@ fn signed(parameters: CertificateParams, by: &CertifiedIssuer<'_, KeyPair>) -> M
     made(&parameters.signed_by(&key, by).unwrap(), &key)
 }
 
-fn config(
+pub(crate) fn config(
     server: &Made,
     versions: &[&'static SupportedProtocolVersion],
     clients: Option<&CertifiedIssuer<'_, KeyPair>>,
@@ -458,123 +448,4 @@ async fn details_are_kept_to() {
     assert!(
         matches!(with(details), Err(Error::Tls(TlsError::CipherSuite(name))) if name == "TLS_X")
     );
-}
-
-type Body = BoxBody<Bytes, std::io::Error>;
-
-/// A server that speaks HTTP/2 only, and a client of it; counts connections.
-async fn http2<F>(
-    answer: impl Fn(hyper::Request<Incoming>) -> F + Clone + Send + 'static,
-) -> (Client, Arc<AtomicUsize>)
-where
-    F: Future<Output = hyper::Response<Body>> + Send + 'static,
-{
-    let certificate = both(&["127.0.0.1"]);
-    let mut config = config(&certificate, ALL_VERSIONS, None);
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = listener.local_addr().unwrap().to_string();
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            count.fetch_add(1, Ordering::Relaxed);
-            let (acceptor, answer) = (acceptor.clone(), answer.clone());
-            tokio::spawn(async move {
-                let stream = acceptor.accept(stream).await.unwrap();
-                let service = hyper::service::service_fn(move |request| {
-                    let answer = answer(request);
-                    async move { Ok::<_, Infallible>(answer.await) }
-                });
-                let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
-    let tls =
-        TlsOptions { extra_roots_pem: vec![certificate.pem.into_bytes()], ..TlsOptions::default() };
-    let options = ClientOptions { tls, insecure: false, ..crate::server::options(&host) };
-    (Client::new(options).unwrap(), connections)
-}
-
-fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
-}
-
-#[tokio::test]
-async fn http2_where_the_server_has_it() {
-    let (client, connections) = http2(async |request| {
-        assert_eq!(request.version(), hyper::Version::HTTP_2);
-        hyper::Response::new(full("{}"))
-    })
-    .await;
-    let repository = client.repository("a");
-    let all = futures_util::future::join_all((0..20).map(|_| repository.manifest("x"))).await;
-    assert!(all.iter().all(Result::is_ok), "{all:?}");
-    assert_eq!(connections.load(Ordering::Relaxed), 1);
-}
-
-#[tokio::test]
-async fn http2_downloads_are_resumed() {
-    let blob = Bytes::from(b"0123456789".repeat(10_000));
-    let inside = blob.clone();
-    let (client, _) = http2(move |request| {
-        let blob = inside.clone();
-        async move {
-            let Some(range) = request.headers().get("range") else {
-                let torn = stream::once(async move { Ok(Frame::data(blob.slice(..30_000))) });
-                let torn = torn.chain(stream::once(async {
-                    // A reset that comes at once takes what came before it along.
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                    Err(std::io::Error::other("torn"))
-                }));
-                let mut answer = hyper::Response::new(BodyExt::boxed(StreamBody::new(torn)));
-                answer.headers_mut().insert("content-length", 100_000.into());
-                return answer;
-            };
-            let range = range.to_str().unwrap().to_owned();
-            let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
-            let first: usize = first.parse().unwrap();
-            assert!(first <= 30_000 && last == "99999", "{range}");
-            hyper::Response::builder()
-                .status(206)
-                .header("content-range", format!("bytes {first}-99999/100000"))
-                .body(full(blob.slice(first..)))
-                .unwrap()
-        }
-    })
-    .await;
-    let digest = Digest::sha256(&blob);
-    let download = client.repository("a").blob(&digest, Some(100_000)).await.unwrap();
-    let pieces: Vec<_> = download.stream.try_collect().await.unwrap();
-    assert_eq!(pieces.concat(), blob);
-}
-
-#[tokio::test]
-async fn http2_uploads_go_up_and_are_refused() {
-    for (status, expected) in [(201, None), (413, Some(RetryWith::Chunked))] {
-        let (client, _) = http2(move |request| async move {
-            if request.method() == "POST" {
-                let answer = hyper::Response::builder().status(202).header("location", "/upload");
-                return answer.body(full("")).unwrap();
-            }
-            if status == 201 {
-                assert_eq!(request.headers()["content-length"], "1000000");
-                let body = request.into_body().collect().await.unwrap().to_bytes();
-                assert_eq!(body.len(), 1_000_000);
-            }
-            hyper::Response::builder().status(status).body(full("")).unwrap()
-        })
-        .await;
-        let body = stream::iter((0..10).map(|_| Ok(Bytes::from(vec![7; 100_000])))).boxed();
-        let digest = Digest::sha256(b"whatever it says");
-        let repository = client.repository("a");
-        let outcome = repository.upload(None, Some(&digest), Some(1_000_000), body).await;
-        match outcome {
-            Ok(_) => assert_eq!(status, 201),
-            Err(error) => assert_eq!(error.retry_with(), expected, "{}", chain(&error)),
-        }
-    }
 }
