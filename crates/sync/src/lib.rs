@@ -21,6 +21,8 @@
 //! - `immutable`: tags that need no question
 //! - `report`: what has come of each image; `outcomes` knows it while the run goes on, `resume` goes
 //!   on from it
+//! - `digests`: the lines of a file that lists what is where it should be
+//! - `earlier`: the file of an earlier run, a plan or a report
 //! - `reach`: which registries the file of another run leads to, and how
 //! - `tag_info`: what there is to know of tags
 //! - `transports`: how images are reached by name
@@ -75,7 +77,9 @@
 mod cache;
 pub mod config;
 pub mod destination;
+mod digests;
 mod discover;
+mod earlier;
 mod error;
 mod estimate;
 mod found;
@@ -95,6 +99,7 @@ mod run;
 mod schedule;
 pub mod select;
 pub mod shard;
+mod size;
 mod sources;
 pub mod tag_info;
 mod task;
@@ -116,7 +121,9 @@ use std::sync::Arc;
 use skopeo_copy::Session;
 
 pub use cache::CacheFile;
+pub use digests::DigestLines;
 pub use discover::{Input, Selection, SourceKind};
+pub use earlier::Earlier;
 pub use error::{Error, Result, classified, unwrapped};
 pub use immutable::Immutable;
 pub use lockfile::{Digests, Lock};

@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use serde_json::{Map, Value as Json};
 use skopeo_copy::{Request, Retry};
 use skopeo_transport::Options;
 use skopeo_trust::Policy;
@@ -13,6 +12,7 @@ use crate::discover::Selection;
 use crate::immutable::Immutable;
 use crate::plan::PlanFile;
 use crate::prune::rules::Rules;
+use crate::report::Recorded;
 use crate::resume::Resume;
 
 /// What is asked of a run.
@@ -38,7 +38,7 @@ pub struct SyncRequest {
     /// Where to keep what was learnt, for the next run.
     pub cache: Option<CacheFile>,
     /// What a plan keeps of this request, in the words of who asks: nothing here reads it.
-    pub recorded: Map<String, Json>,
+    pub recorded: Recorded,
 }
 
 /// Which images are meant.
@@ -94,7 +94,7 @@ impl SyncRequest {
             delete: None,
             pin: false,
             cache: None,
-            recorded: Map::new(),
+            recorded: Recorded::new(),
         }
     }
 }

@@ -184,14 +184,19 @@ impl<'a> Run<'a> {
         let places = Targets::open(wanted.iter(), reaching, &*self.transports).await?;
         let tasks = plan.tasks(source, &copy, &places, allow_moved)?;
         let prune = match (&plan.plan().delete, &self.request.delete) {
-            (Some(planned), Some(rules)) => {
+            (Some(planned), Some(given)) => {
+                let rules = &planned.rules(given)?;
                 let deletions = plan.deletions(&tasks)?;
                 let mirror = Mirror::planned(planned, &places, &tasks)?;
                 let mirroring = mirror.recorded(&places, rules);
                 let surplus = mirror.evaluate(&places, rules, manner.retry, Some(&deletions)).await;
                 Some(Prune { mirroring, surplus })
             }
-            _ => None,
+            (Some(_), None) => {
+                warn!("Not deleting the images that the plan deletes: --delete=false");
+                None
+            }
+            (None, _) => None,
         };
         Ok(Prepared { tasks, places, platforms, sources: 1, lost: 0, prune })
     }

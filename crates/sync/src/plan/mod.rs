@@ -2,6 +2,7 @@
 //! are none of these.
 
 mod deletions;
+mod table;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,12 +11,12 @@ use std::sync::Arc;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value as Json};
 use skopeo_copy::{Amount, Change, ImageEstimate, Lists, Others, Request};
 use skopeo_image::{Digest, Platform};
 use skopeo_transport::{ImageName, Options};
 
 use crate::destination::Target;
+use crate::report::Recorded;
 use crate::sources::check_sources;
 use crate::task::{SyncTask, Targets, TaskId, number, require_apart};
 use crate::{Context as _, Error, Result, within};
@@ -38,7 +39,7 @@ pub struct Plan {
     /// The platforms that serve, best first.
     pub platforms: Vec<Platform>,
     /// What else was asked for, in the words of who asked: nothing here reads it.
-    pub flags: Map<String, Json>,
+    pub flags: Recorded,
     /// The sum of what it takes.
     #[serde(default)]
     pub sum: Sum,
@@ -284,7 +285,7 @@ impl Planned {
 impl Plan {
     /// What was asked of this run. `flagged` is how places are reached if nothing else is said.
     pub(crate) fn new(
-        flags: Map<String, Json>,
+        flags: Recorded,
         platforms: &[Platform],
         places: &Targets,
         flagged: &Options,

@@ -18,7 +18,7 @@ impl Mirroring {
     ///
     /// # Errors
     /// If the plan has what are no rules.
-    pub fn rules(&self, given: &Rules) -> Result<Rules> {
+    pub(crate) fn rules(&self, given: &Rules) -> Result<Rules> {
         let mut rules = given.clone();
         for regex in &self.protect {
             rules.protect(regex).context("--protect of the plan")?;

@@ -2,17 +2,16 @@
 //!
 //! `entry` is what has come of each image, `totals` sums it up, `record` is all of it as a program
 //! reads it, `merge` makes one record of several. `deletion` is what an exact mirror has deleted,
-//! `digests` lists what is where it should be.
+//! `table` is a record for people.
 
 mod deletion;
-mod digests;
 mod entry;
 mod merge;
 mod record;
+mod table;
 mod totals;
 
 pub use deletion::{Deletion, DeletionOutcome};
-pub use digests::DigestLines;
 pub use entry::{Bytes, Entry, Outcome, Problem, Unlisted};
 pub use record::{Record, Recorded};
 pub use totals::Totals;

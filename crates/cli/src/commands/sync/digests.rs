@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use fs_err::File;
-use skopeo_sync::report::DigestLines;
+use skopeo_sync::{DigestLines, SyncEvent};
 
 use crate::{files, go};
 
@@ -26,13 +26,13 @@ impl DigestFile {
         Ok(Self { file, lines: DigestLines::default() })
     }
 
-    /// Writes the lines that are ready after this change.
+    /// Writes the lines that are ready after this event.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub(super) fn write(&mut self, change: impl FnOnce(&mut DigestLines)) -> Result<()> {
+    pub(super) fn observe(&mut self, event: &SyncEvent<'_>) -> Result<()> {
         let Self { file, lines } = self;
-        change(lines);
+        lines.observe(event);
         for line in lines {
             file.write_all(line.as_bytes()).with_context(|| {
                 let path = go::quote(&file.path().to_string_lossy());

@@ -6,7 +6,6 @@ use anyhow::{Result, bail};
 use skopeo_image::ErrorClass;
 use skopeo_sync::report::Record;
 
-use super::summary;
 use crate::args::names;
 use crate::args::value::Values;
 use crate::exit::{Classed, print};
@@ -33,7 +32,7 @@ pub(crate) fn run(flags: &Values, arguments: &[String]) -> Result<()> {
         Some(path) => super::write(&merged, path)?,
         None => print(merged.to_bytes()?)?,
     }
-    summary::print(&merged);
+    super::table(&merged);
     let Some(sentence) = merged.shortfall() else { return Ok(()) };
     Err(Classed { class: ErrorClass::Partial, sentence, hint: None }.into())
 }

@@ -2,20 +2,16 @@
 //! `sync`, and what comes of it is told.
 //!
 //! `request` reads flags, arguments and the YAML file. `earlier` takes from a file what an earlier
-//! run has left: `lowered` is what such a file may not lower. `watch` tells what happens meanwhile
-//! (`lines` as the original, `digests` in a file, `estimate` in a table), `summary` the end of it.
+//! run has left. `watch` tells what happens meanwhile, `digests` in a file.
 //! `merge` is a command of its own.
 
 mod digests;
 mod earlier;
-mod estimate;
-mod lines;
-mod lowered;
 pub(crate) mod merge;
 mod request;
-mod summary;
 mod watch;
 
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,6 +24,7 @@ use tracing::error;
 use crate::app::App;
 use crate::args::limits;
 use crate::args::names;
+use crate::args::recorded::Kept;
 use crate::args::report::Show;
 use crate::args::sync::Sync;
 use crate::args::value::Values;
@@ -35,7 +32,7 @@ use crate::exit::{Failure, sentence, with_hint};
 use crate::report::Report;
 use crate::{files, go, logging};
 
-use earlier::Earlier;
+use earlier::EarlierFile;
 use watch::Watch;
 
 /// What to do after an interruption.
@@ -69,10 +66,10 @@ fn hint(flags: &Values, arguments: &[String]) -> Option<String> {
 /// Does what is asked, or what an earlier run has left to be done, and tells what comes of it, in
 /// whatever way it ends.
 fn sync(app: &App, given: &Values, arguments: &[String], report: &Arc<Report>) -> Result<()> {
-    let earlier = Earlier::named(given, arguments)?;
+    let earlier = EarlierFile::named(given, arguments)?;
     let recalled = earlier.as_ref().map(|earlier| earlier.flags(given)).transpose()?;
     let flags = recalled.as_ref().unwrap_or(given);
-    let arguments = earlier.as_ref().map_or(arguments, Earlier::arguments).to_vec();
+    let arguments = earlier.as_ref().map_or(arguments, |file| file.earlier.arguments()).to_vec();
     let sync = Sync::new(flags)?;
     let (request, doing) =
         request::request(app, (flags, &arguments), &sync, earlier, report.output())?;
@@ -99,7 +96,7 @@ fn sync(app: &App, given: &Values, arguments: &[String], report: &Arc<Report>) -
         _ => Ok(()),
     });
     watch.close();
-    let (ok, options) = (done.is_ok(), earlier::recorded(flags));
+    let (ok, options) = (done.is_ok(), Kept::Report.record(flags));
     end(app, &sync, &watch, Record { ok, arguments, options, ..run.record() }, done)
 }
 
@@ -107,7 +104,7 @@ fn sync(app: &App, given: &Values, arguments: &[String], report: &Arc<Report>) -
 fn end(app: &App, sync: &Sync, watch: &Watch, mut record: Record, done: Result<()>) -> Result<()> {
     let failed = record.has_failures();
     if watch.wants_table(failed) && (failed || !sync.dry_run) {
-        summary::print(&record);
+        table(&record);
     }
     let Some(path) = &sync.report else { return done };
     let error = done.as_ref().err().map(|error| Failure::new(error, app.exit_codes()));
@@ -119,6 +116,14 @@ fn end(app: &App, sync: &Sync, watch: &Watch, mut record: Record, done: Result<(
             error!("{}", sentence(&problem));
             failed
         }
+    }
+}
+
+/// Prints the record as a table on stderr, if anything is known. A closed stderr is no failure.
+fn table(record: &Record) {
+    if !record.images.is_empty() || !record.unlisted.is_empty() {
+        let text = format!("\n{record}");
+        let _ = io::stderr().write_all(logging::visible(&text).as_bytes());
     }
 }
 

@@ -10,15 +10,15 @@ use skopeo_copy::Request;
 use skopeo_image::ErrorClass;
 use skopeo_sync::config::{SyncFile, World};
 use skopeo_sync::destination::Target;
-use skopeo_sync::{CacheFile, Images, Input, Resume, Selection, SourceKind, SyncRequest};
+use skopeo_sync::{CacheFile, Earlier, Images, Input, Resume, Selection, SourceKind, SyncRequest};
 use skopeo_transport::{CollectionKind, Options};
 use tracing::warn;
 
-use super::earlier::{self, Earlier, Left};
-use super::lowered::Lowered;
+use super::earlier::EarlierFile;
 use crate::app::App;
 use crate::args::handle::Prefix;
 use crate::args::names;
+use crate::args::recorded::{Kept, Lowered};
 use crate::args::report::Output;
 use crate::args::sync::Sync;
 use crate::args::value::Values;
@@ -40,7 +40,7 @@ pub(super) fn request(
     app: &App,
     (flags, arguments): (&Values, &[String]),
     sync: &Sync,
-    earlier: Option<Earlier>,
+    earlier: Option<EarlierFile>,
     output: Output,
 ) -> Result<(SyncRequest, String)> {
     if sync.deprecated_tls_verify {
@@ -51,17 +51,8 @@ pub(super) fn request(
     }
     let policy = app.policy()?;
     let (source, destination) = options(app, flags, sync)?;
-    let delete = match (earlier.as_ref().map(Earlier::deletions), &sync.mirror) {
-        (None, rules) => rules.clone(),
-        (Some(Some(planned)), Some(given)) => Some(planned.rules(given)?),
-        (Some(Some(_)), None) => {
-            warn!("Not deleting the images that the plan deletes: --delete=false");
-            None
-        }
-        (Some(None), _) => None,
-    };
     let (images, doing) = match earlier {
-        Some(Earlier { path, left: Left::Plan(plan) }) => {
+        Some(EarlierFile { path, earlier: Earlier::Plan(plan) }) => {
             let doing = format!("syncing as planned in {}", path.display());
             (Images::Planned { plan, allow_moved: sync.allow_moved }, doing)
         }
@@ -74,10 +65,10 @@ pub(super) fn request(
     request.manner.retry = image::retries(flags);
     request.manner.immutable = sync.immutable.clone();
     request.manner.jobs = sync.jobs;
-    request.delete = delete;
+    request.delete = sync.mirror.clone();
     request.pin = sync.lock.is_some();
     request.cache = sync.state.as_deref().filter(|_| !sync.dry_run).map(cache).transpose()?;
-    request.recorded = earlier::planned(flags);
+    request.recorded = Kept::Plan.record(flags);
     Ok((request, doing))
 }
 
@@ -85,7 +76,7 @@ pub(super) fn request(
 fn named(
     (flags, arguments): (&Values, &[String]),
     sync: &Sync,
-    earlier: Option<Earlier>,
+    earlier: Option<EarlierFile>,
     (source_options, options): (&Arc<Options>, &Options),
 ) -> Result<(Images, String)> {
     let (source, destination) = match arguments {
@@ -110,7 +101,7 @@ fn named(
         None => format!("syncing {source}"),
     };
     let images = match earlier {
-        Some(Earlier { path, left: Left::Report(record) }) => {
+        Some(EarlierFile { path, earlier: Earlier::Report(record) }) => {
             let file = go::quote(&path.to_string_lossy());
             let resume = Resume { file, record: *record, input };
             // Only the report names the file of `--src yaml`.

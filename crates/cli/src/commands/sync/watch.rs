@@ -1,6 +1,6 @@
 //! Tells what happens in a run: to people, to scripts, in files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Result, bail};
 use skopeo_copy::{Copied, Event};
 use skopeo_image::ErrorClass;
-use skopeo_sync::destination::Target;
 use skopeo_sync::plan::Estimate;
 use skopeo_sync::report::{Deletion, DeletionOutcome, Entry};
 use skopeo_sync::select::Chosen;
@@ -19,8 +18,6 @@ use skopeo_sync::{Error, Observer, SyncEvent, SyncTask, TaskId};
 use tokio::sync::watch;
 
 use super::digests::DigestFile;
-use super::estimate;
-use super::lines::Lines;
 use crate::args::report::{Output, Show};
 use crate::exit::class_of;
 use crate::logging::visible;
@@ -43,19 +40,11 @@ pub(super) struct Watch {
 struct State {
     /// What stdout is for.
     output: Output,
-    /// Attempts under way, by the first of the images that are read at once.
-    attempts: HashMap<TaskId, Attempt>,
+    /// The attempts that are under way, by the first of the images that are read at once.
+    attempts: HashMap<TaskId, Copying>,
     digests: Option<DigestFile>,
-    /// The places that have their names.
-    published: HashSet<String>,
     /// What went wrong here.
     failure: Option<anyhow::Error>,
-}
-
-/// An attempt under way.
-struct Attempt {
-    lines: Lines,
-    copying: Copying,
 }
 
 impl Watch {
@@ -111,29 +100,21 @@ impl Watch {
             SyncEvent::Found(tasks) => self.found(tasks)?,
             SyncEvent::Copying => _ = self.copying.send_replace(true),
             SyncEvent::Copied => _ = self.copying.send_replace(false),
-            SyncEvent::Skipped(task) => self.skipped(task)?,
+            SyncEvent::Skipped(task) => self.skipped(task),
             SyncEvent::Attempt { group, task } => self.attempt(*group, task),
             SyncEvent::Attempted { group, ends } => self.attempted(*group, ends),
             SyncEvent::Ended { group } => self.progress.end(group.number()),
-            SyncEvent::Done { task, entry } => {
-                self.progress.count(&end(entry));
-                if let Some(digests) = &mut self.state().digests {
-                    digests.write(|lines| lines.add(*task, entry))?;
-                }
-            }
-            SyncEvent::Published(place) => self.published(place),
+            SyncEvent::Done { entry, .. } => self.progress.count(&end(entry)),
+            SyncEvent::Published(place) => self.report.published(&place.to_string()),
             SyncEvent::Lost { entry, .. } => self.progress.count_again(&end(entry)),
-            SyncEvent::Finished => {
-                let State { digests, published, .. } = &mut *self.state();
-                if let Some(digests) = digests {
-                    digests.write(|lines| lines.finish(|place| published.contains(place)))?;
-                }
-            }
             SyncEvent::Estimated(found) => self.estimated(found)?,
             SyncEvent::Deleted(deletion) => self.report.add(deleted(deletion)),
             _ => {}
         }
-        Ok(())
+        match &mut self.state().digests {
+            Some(digests) => digests.observe(event),
+            None => Ok(()),
+        }
     }
 
     /// Looks at what there is to copy. What is written to stdout must be all that is.
@@ -153,22 +134,15 @@ impl Watch {
         Ok(())
     }
 
-    fn skipped(&self, task: &SyncTask) -> Result<()> {
+    fn skipped(&self, task: &SyncTask) {
         if self.report.output() == Output::Json {
             let done = Copying::new(task.source()).unchanged(task.destination());
             done.into_iter().for_each(|done| self.report.add(done));
         }
-        match &mut self.state().digests {
-            Some(digests) => digests.write(|lines| lines.leave_out(task.id())),
-            None => Ok(()),
-        }
     }
 
     fn attempt(&self, group: TaskId, task: &SyncTask) {
-        self.state().attempts.entry(group).or_insert_with(|| Attempt {
-            lines: Lines::default(),
-            copying: Copying::new(task.source()),
-        });
+        self.state().attempts.entry(group).or_insert_with(|| Copying::new(task.source()));
         let (source, destination) = (task.source().to_string(), task.destination().to_string());
         self.progress.begin(group.number(), &source, &destination);
     }
@@ -178,13 +152,10 @@ impl Watch {
             let mut state = self.state();
             (state.attempts.remove(&group), state.output)
         };
-        let Some(Attempt { lines, copying }) = attempt else { return };
-        if self.progress.wants_lines() {
-            lines.print(output);
-        }
-        if self.report.output() != Output::Json {
+        self.progress.attempted(group.number(), output);
+        let Some(copying) = attempt.filter(|_| self.report.output() == Output::Json) else {
             return;
-        }
+        };
         let named = ends.iter().map(|(task, copied)| (task.destination(), *copied));
         for ((task, _), done) in ends.iter().zip(copying.done(named)) {
             if task.place().kind.is_archive() {
@@ -195,15 +166,9 @@ impl Watch {
         }
     }
 
-    fn published(&self, place: &Target) {
-        let place = place.to_string();
-        self.report.published(&place);
-        self.state().published.insert(place);
-    }
-
     fn estimated(&self, found: &Estimate) -> Result<()> {
         match self.report.output() {
-            Output::Text => self.report.say(&estimate::table(found))?,
+            Output::Text => self.report.say(&found.to_string())?,
             Output::Json => {
                 for planned in &found.images {
                     self.report.add(report::Done::Plan(Box::new(planned.clone())));
@@ -233,9 +198,8 @@ impl Observer for Watch {
     }
 
     fn copying(&self, group: TaskId, event: &Event) {
-        if let Some(attempt) = self.state().attempts.get(&group) {
-            attempt.lines.observe(event);
-            attempt.copying.observe(event);
+        if let Some(copying) = self.state().attempts.get(&group) {
+            copying.observe(event);
         }
         self.progress.observe(group.number(), event);
     }

@@ -5,6 +5,7 @@ mod counts;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::io::{self, Write as _};
 use std::sync::Mutex;
 
 use serde_json::json;
@@ -29,7 +30,7 @@ pub(crate) struct RunProgress {
 enum Watcher {
     Nobody,
     /// A script that knows the original's lines, which are printed image by image.
-    Lines,
+    Lines(Mutex<HashMap<usize, String>>),
     /// Somebody at a terminal.
     Bars(Bars),
     /// Somebody who reads a log.
@@ -61,7 +62,7 @@ impl RunProgress {
         let watcher = match show {
             Show::Nothing => Watcher::Nobody,
             Show::Auto if usual.takes_bars() && Stream::Stderr.takes_bars() => bars(),
-            Show::Auto => Watcher::Lines,
+            Show::Auto => Watcher::Lines(Mutex::default()),
             Show::Bars if Stream::Stderr.takes_bars() => bars(),
             Show::Bars | Show::Steps => Watcher::Steps,
             Show::Events => Watcher::Events(Mutex::default()),
@@ -69,17 +70,12 @@ impl RunProgress {
         Self { watcher, counts: Mutex::default() }
     }
 
-    /// Whether the original's lines are wanted.
-    pub(crate) fn wants_lines(&self) -> bool {
-        matches!(self.watcher, Watcher::Lines)
-    }
-
     /// Whether people want to read at the end what came of it, if something has failed or not.
     pub(crate) fn wants_table(&self, failed: bool) -> bool {
         match self.watcher {
             Watcher::Nobody => failed,
             Watcher::Events(_) => false,
-            Watcher::Lines | Watcher::Bars(_) | Watcher::Steps => true,
+            Watcher::Lines(_) | Watcher::Bars(_) | Watcher::Steps => true,
         }
     }
 
@@ -89,7 +85,7 @@ impl RunProgress {
         match &self.watcher {
             Watcher::Bars(bars) => bars.count(&lock(&self.counts)),
             Watcher::Events(_) => events::write(json!({"event": "run-started", "images": images})),
-            Watcher::Nobody | Watcher::Lines | Watcher::Steps => {}
+            Watcher::Nobody | Watcher::Lines(_) | Watcher::Steps => {}
         }
     }
 
@@ -103,8 +99,24 @@ impl RunProgress {
                 }));
             }
             Watcher::Bars(bars) => bars.begin(number, source),
-            Watcher::Nobody | Watcher::Lines | Watcher::Steps => {}
+            Watcher::Lines(lines) => _ = lock(lines).entry(number).or_default(),
+            Watcher::Nobody | Watcher::Steps => {}
         }
+    }
+
+    /// An image was tried. Many are copied at once, so that its lines are printed together: where
+    /// the original prints them, unless a document goes there. A closed stream does not stop the
+    /// copies.
+    pub(crate) fn attempted(&self, number: usize, output: Output) {
+        let Watcher::Lines(lines) = &self.watcher else { return };
+        let Some(lines) = lock(lines).remove(&number) else { return };
+        let _ = match output {
+            Output::Text => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush())
+            }
+            Output::Json => io::stderr().write_all(lines.as_bytes()),
+        };
     }
 
     /// Shows an event of it.
@@ -124,7 +136,13 @@ impl RunProgress {
                 return;
             }
             Watcher::Nobody => return,
-            Watcher::Lines | Watcher::Steps => {}
+            Watcher::Lines(lines) => {
+                if let (Some(lines), Some(line)) = (lock(lines).get_mut(&number), event.line()) {
+                    lines.push_str(&line);
+                    lines.push('\n');
+                }
+            }
+            Watcher::Steps => {}
         }
         if let Event::Index(IndexEvent::OneOfPlatforms { .. }) = event {
             // Said once, at the end of the run.
@@ -143,7 +161,7 @@ impl RunProgress {
         match &self.watcher {
             Watcher::Events(events) => drop(lock(events).remove(&number)),
             Watcher::Bars(bars) => bars.end(number),
-            Watcher::Nobody | Watcher::Lines | Watcher::Steps => {}
+            Watcher::Nobody | Watcher::Lines(_) | Watcher::Steps => {}
         }
     }
 
@@ -180,7 +198,7 @@ impl RunProgress {
                 }));
             }
             Watcher::Bars(bars) => bars.count(&lock(&self.counts)),
-            Watcher::Nobody | Watcher::Lines => {}
+            Watcher::Nobody | Watcher::Lines(_) => {}
         }
     }
 
@@ -194,7 +212,7 @@ impl RunProgress {
             match &self.watcher {
                 Watcher::Nobody => {}
                 Watcher::Bars(bars) => bars.tick(),
-                Watcher::Lines | Watcher::Steps => {
+                Watcher::Lines(_) | Watcher::Steps => {
                     logging::log(Level::Info, &counts.sentence(&mut last));
                 }
                 Watcher::Events(_) => {
@@ -219,7 +237,7 @@ impl RunProgress {
                     "offset": counts.moved,
                 }));
             }
-            Watcher::Nobody | Watcher::Lines | Watcher::Steps => {}
+            Watcher::Nobody | Watcher::Lines(_) | Watcher::Steps => {}
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Lines of digests and names, in the order of the images, whichever of them was through first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use super::entry::{Entry, Outcome};
 use crate::destination::Target;
+use crate::observer::SyncEvent;
+use crate::report::{Entry, Outcome};
 use crate::task::TaskId;
 
 /// The digest and the name of every image that is where it should be, a line each. A line is given
@@ -14,14 +15,35 @@ pub struct DigestLines {
     next: usize,
     /// Lines of images behind that, empty for what is not where it should be.
     waiting: BTreeMap<usize, String>,
-    /// Lines of images whose place has no name yet.
+    /// Lines of images whose archive has no name yet.
     held: Vec<(usize, String, String)>,
+    /// The archives that have their names.
+    published: HashSet<String>,
 }
 
 impl DigestLines {
-    /// Takes what has come of an image. One that was written to an archive is there when the archive
-    /// is: its line waits for [`finish`](Self::finish).
-    pub fn add(&mut self, task: TaskId, entry: &Entry) {
+    /// Takes an event of the run. An image that was written to an archive is there when the archive
+    /// is: its line waits for the end of the run.
+    pub fn observe(&mut self, event: &SyncEvent<'_>) {
+        match event {
+            SyncEvent::Done { task, entry } => self.add(*task, entry),
+            SyncEvent::Skipped(task) => {
+                self.waiting.insert(task.id().number(), String::new());
+            }
+            SyncEvent::Published(place) => {
+                self.published.insert(place.to_string());
+            }
+            SyncEvent::Finished => {
+                for (at, place, line) in std::mem::take(&mut self.held) {
+                    let line = if self.published.contains(&place) { line } else { String::new() };
+                    self.waiting.insert(at, line);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, task: TaskId, entry: &Entry) {
         let Entry { outcome, digest, destination, place, .. } = entry;
         let there = matches!(outcome, Outcome::Copied | Outcome::Unchanged);
         let line = digest.as_ref().filter(|_| there);
@@ -31,18 +53,6 @@ impl DigestLines {
             self.held.push((task.number(), place.clone(), line));
         } else {
             self.waiting.insert(task.number(), line);
-        }
-    }
-
-    /// Leaves an image out.
-    pub fn leave_out(&mut self, task: TaskId) {
-        self.waiting.insert(task.number(), String::new());
-    }
-
-    /// Takes the lines of the archives that `is_published` knows by their place; the others have none.
-    pub fn finish(&mut self, is_published: impl Fn(&str) -> bool) {
-        for (at, place, line) in std::mem::take(&mut self.held) {
-            self.waiting.insert(at, if is_published(&place) { line } else { String::new() });
         }
     }
 }
@@ -85,10 +95,11 @@ mod tests {
         assert_eq!(lines.next(), None);
         lines.add(a, &entry("a", "oci:x", Outcome::Failed));
         assert_eq!(lines.by_ref().collect::<Vec<_>>(), [format!("{digest} oci:x:b\n")]);
-        lines.leave_out(d);
+        lines.add(d, &entry("d", "oci:x", Outcome::Skipped));
         lines.add(c, &entry("c", "oci-archive:y", Outcome::Copied));
         assert_eq!(lines.next(), None);
-        lines.finish(|place| place == "oci-archive:y");
+        lines.observe(&SyncEvent::Published(&"oci-archive:y".parse().unwrap()));
+        lines.observe(&SyncEvent::Finished);
         assert_eq!(lines.collect::<Vec<_>>(), [format!("{digest} oci-archive:y:c\n")]);
     }
 
@@ -102,7 +113,7 @@ mod tests {
             let outcome = Outcome::Copied;
             lines.add(task, &Entry { place, digest, outcome, ..Entry::default() });
         }
-        lines.finish(|_| false);
+        lines.observe(&SyncEvent::Finished);
         assert_eq!(lines.count(), 1);
     }
 }

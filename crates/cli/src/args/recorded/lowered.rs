@@ -6,9 +6,11 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Value as Json;
 use skopeo_image::ErrorClass;
-use skopeo_sync::{Reach, Side};
+use skopeo_sync::report::Recorded;
+use skopeo_sync::{Earlier, Reach, Side};
 use tracing::warn;
 
+use super::Kept;
 use crate::args::handle::{Handle, Prefix};
 use crate::args::value::Values;
 use crate::args::{names, signing};
@@ -23,25 +25,34 @@ const CREDENTIALS: [Handle<String>; 3] = [names::CREDS, names::USERNAME, names::
 
 /// What a file lowers.
 #[derive(Debug)]
-pub(super) struct Lowered {
+pub(crate) struct Lowered {
     file: String,
     what: Vec<String>,
 }
 
 impl Lowered {
     /// Nothing yet; `file` says what it is, and how it is called.
-    pub(super) fn new(kind: &str, path: &Path) -> Self {
+    pub(crate) fn new(kind: &str, path: &Path) -> Self {
         Self { file: format!("{kind} {}", go::quote(&path.to_string_lossy())), what: Vec::new() }
+    }
+
+    /// Returns what the file of an earlier run lowers.
+    pub(crate) fn of(kept: Kept, path: &Path, earlier: &Earlier, given: &Values) -> Self {
+        let mut this = Self::new(kept.word(), path);
+        let of = match kept {
+            Kept::Plan => ["its registries", "all sources", "all destinations"],
+            Kept::Report => ["its registries"; 3],
+        };
+        this.flags(given, earlier.recorded(), of);
+        earlier.reaches().iter().for_each(|reach| this.reach(reach, given));
+        this.credentials(given, earlier.registries());
+        this
     }
 
     /// What the file says of flags that the command line does not have: `of` is what each side's
     /// registries are called in it, both sides' first.
-    pub(super) fn flags<'a>(
-        &mut self,
-        given: &Values,
-        said: impl Fn(&str) -> Option<&'a Json>,
-        of: [&str; 3],
-    ) {
+    fn flags(&mut self, given: &Values, said: &Recorded, of: [&str; 3]) {
+        let said = |flag: &str| said.get(flag);
         let text = |flag: Handle<String>| said(&flag.name()).and_then(Json::as_str);
         for (prefix, of) in Prefix::ALL.into_iter().zip(of) {
             let flag = names::TLS_VERIFY.of(prefix);
@@ -65,11 +76,7 @@ impl Lowered {
 
     /// The credentials of the command line are for registries that it names, and it names none: the
     /// file would choose to whom they go, which are these.
-    pub(super) fn credentials(
-        &mut self,
-        given: &Values,
-        registries: impl Iterator<Item = (Side, String)>,
-    ) {
+    fn credentials(&mut self, given: &Values, registries: Vec<(Side, String)>) {
         for (side, host) in registries {
             let flags = CREDENTIALS.map(|flag| flag.of(prefix(side)));
             if let Some(flag) = flags.into_iter().find(|flag| given.has(*flag)) {
@@ -79,7 +86,7 @@ impl Lowered {
     }
 
     /// What the file says of how a registry or a place is reached.
-    pub(super) fn reach(&mut self, reach: &Reach, given: &Values) {
+    pub(crate) fn reach(&mut self, reach: &Reach, given: &Values) {
         let Reach { side, name, access, variables: (host, variables), .. } = reach;
         let prefix = prefix(*side);
         self.tls(access.tls_verify, given, names::TLS_VERIFY.of(prefix), name);
@@ -115,7 +122,7 @@ impl Lowered {
 
     /// # Errors
     /// If something is lowered and the command line does not say so.
-    pub(super) fn check(self, given: &Values) -> Result<()> {
+    pub(crate) fn check(self, given: &Values) -> Result<()> {
         let Self { file, what } = self;
         if what.is_empty() {
             return Ok(());
