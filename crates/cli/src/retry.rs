@@ -18,7 +18,8 @@ mod tests {
     #[test]
     fn only_what_may_pass_is_tried_again() {
         let digest = skopeo_image::Digest::sha256(b"");
-        let vanished = Error::from(skopeo_transport::Error::Vanished(digest)).context("copying");
+        let vanished = skopeo_transport::CommitError::Vanished(digest);
+        let vanished = Error::from(skopeo_transport::Error::from(vanished)).context("copying");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         for (error, expected) in [(vanished, 2), (anyhow::anyhow!("no such image"), 1)] {
             let (mut tried, mut error) = (0, Some(error));

@@ -13,7 +13,7 @@ const VENDOR: &str = "/usr/share/containers";
 /// The folder of the administrator's files.
 const ADMIN: &str = "/etc/containers";
 
-/// `$XDG_CONFIG_HOME/containers`, or `~/.config/containers`.
+/// Returns `$XDG_CONFIG_HOME/containers`, or `~/.config/containers`.
 #[must_use]
 pub fn user_config(environment: &Environment) -> PathBuf {
     environment

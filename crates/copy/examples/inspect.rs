@@ -18,7 +18,7 @@ pub(crate) async fn inspect(options: &Options, name: &str) -> Result<Vec<String>
         Manifest::Image(image) => {
             lines.extend(image.layers().iter().map(|layer| format!("layer {}", layer.blob.digest)));
         }
-        Manifest::List(list) => {
+        Manifest::Index(list) => {
             lines.extend(list.instances().iter().map(|it| match &it.platform {
                 Some(platform) => {
                     format!("{} {}/{}", it.descriptor.digest, platform.os, platform.architecture)

@@ -20,9 +20,9 @@ pub(crate) struct Admission {
 pub(crate) async fn fetch(job: &Job<'_>, which: &Which) -> Result<RawManifest, Error> {
     let name = job.source.name();
     if let Which::Instance(digest) = which
-        && let Some(list) = job.session.lists().get(digest)
+        && let Some(index) = job.session.indexes().get(digest)
     {
-        return Ok(list);
+        return Ok(index);
     }
     job.manifests.fetch_add(1, Ordering::Relaxed);
     let manifest = job.source.manifest(which).await.map_err(|source| match which {
@@ -51,7 +51,7 @@ pub(crate) async fn fetch(job: &Job<'_>, which: &Which) -> Result<RawManifest, E
             return Err(Error::Source(SourceError::DigestMismatch(digest.clone())));
         }
     }
-    job.session.lists().learn(&manifest);
+    job.session.indexes().learn(&manifest);
     Ok(manifest)
 }
 
@@ -98,8 +98,8 @@ pub(crate) async fn layers(
         .map_err(|source| Error::Source(SourceError::Open { name: name(), source: source.into() }))
 }
 
-/// The signatures that a manifest is judged by: those that lie beside it, and bundles that refer to
-/// it if the policy asks for those.
+/// Returns the signatures that a manifest is judged by: those that lie beside it, and bundles that
+/// refer to it if the policy asks for those.
 ///
 /// # Errors
 /// If they cannot be read.
@@ -120,8 +120,8 @@ pub async fn read_signatures(
     Ok(signatures)
 }
 
-/// The signatures of a list that go with it.
-pub(crate) async fn list_signatures(
+/// The signatures of an index that go with it.
+pub(crate) async fn index_signatures(
     job: &Job<'_>,
     manifest: &RawManifest,
     which: &Which,

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use crate::admit::digest_of;
 use crate::assemble::{self, Assembled, Written, warn_of_size};
-use crate::decide::{ImageDecision, ListDecision, Position};
+use crate::decide::{ImageDecision, IndexDecision, Position};
 use crate::error::sentence;
 use crate::event::BlobKind;
 use crate::item::Item;
@@ -96,7 +96,7 @@ async fn try_type(
         Assembled::AsItWas(manifest) => {
             put_config(run, plan, transferred.config.as_ref()).await?;
             let digest = match position {
-                // The list at the source names it so, by whatever algorithm.
+                // The index at the source names it so, by whatever algorithm.
                 Position::InIndex(digest) => digest.clone(),
                 Position::Top => digest_of(run.job, &manifest)?,
             };
@@ -171,20 +171,20 @@ async fn store_signatures(
         .map_err(|error| Error::Write(WriteError::Signatures(error.into())))
 }
 
-/// Writes a list whose instances are there.
-pub(crate) async fn write_list(
+/// Writes an index whose instances are there.
+pub(crate) async fn write_index(
     run: Execution<'_>,
-    list: &ListDecision,
+    index: &IndexDecision,
     entries: &[(usize, Written)],
 ) -> Result<Written, Error> {
-    let ListDecision { plan, position, .. } = list;
+    let IndexDecision { plan, position, .. } = index;
     for (at, written) in entries {
         if let Some(instance) = plan.instances.get(*at) {
             warn_of_size(&instance.descriptor, written);
         }
     }
     let host = &run.job.request.host;
-    let candidates = assemble::lists(plan, &list.manifest, entries, host)?;
+    let candidates = assemble::indexes(plan, &index.manifest, entries, host)?;
     run.job.session.emit(Event::Index(IndexEvent::Writing));
     let mut attempts = Vec::new();
     let mut transient = false;
@@ -197,7 +197,7 @@ pub(crate) async fn write_list(
         let which = position.which(&digest);
         let error = match run.destination.put_manifest(manifest, &which).await {
             Ok(()) => {
-                let signatures = run.job.signed(manifest, &list.signatures).await?;
+                let signatures = run.job.signed(manifest, &index.signatures).await?;
                 run.job.session.emit(Event::Index(IndexEvent::StoringSignatures));
                 if !signatures.is_empty() {
                     let put = run.destination.put_signatures(&signatures, &which).await;
@@ -214,7 +214,7 @@ pub(crate) async fn write_list(
             PutManifestError::TypeRejected { .. } => Some(ErrorClass::Unsupported),
         };
         attempts.push(format!("{}({})", manifest.media_type, sentence(&error)));
-        // Registries refuse a kind of list in many ways, so the next is tried whatever was said.
+        // Registries refuse a kind of index in many ways, so the next is tried whatever was said.
         if transient {
             break;
         }

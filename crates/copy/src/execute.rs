@@ -9,7 +9,7 @@ use skopeo_trust::Policy;
 use tracing::debug;
 
 use crate::assemble::Written;
-use crate::decide::{self, Decided, Decision, ImageDecision, ListDecision};
+use crate::decide::{self, Decided, Decision, ImageDecision, IndexDecision};
 use crate::event::{BlobKind, NotCopied};
 use crate::item::Item;
 use crate::job::{Execution, Job};
@@ -27,7 +27,7 @@ const LEFT_BEHIND: Duration = Duration::from_millis(500);
 /// What a copy did.
 #[derive(Clone, Debug)]
 pub struct Copied {
-    /// The digest of the manifest that the source's name leads to: of the list, where one image
+    /// The digest of the manifest that the source's name leads to: of the index, where one image
     /// was chosen from it.
     pub source: Digest,
     /// The digest of the manifest that the destination's name leads to now.
@@ -99,26 +99,26 @@ async fn execute(run: Execution<'_>) -> Result<Copied, Error> {
             let written = beside(job, run.image(*image)).await;
             match chosen_from {
                 None => written?,
-                Some(list) => {
+                Some(index) => {
                     let written = written.map_err(|it| Error::SystemImage(Box::new(it)))?;
-                    tell_of_choice(run, &list);
+                    tell_of_choice(run, &index);
                     written
                 }
             }
         }
-        Decision::List(list) => beside(job, visit::list(&run, *list)).await?,
+        Decision::Index(index) => beside(job, visit::index(&run, *index)).await?,
     };
     let Written { manifest, digest, .. } = written;
     Ok(Copied { source, digest, manifest: Some(manifest), outcome: Outcome::Written })
 }
 
-/// Tells that one image of a list was copied.
-fn tell_of_choice(run: Execution<'_>, list: &RawManifest) {
-    run.destination.set_origin(list);
-    let listed = plan::platforms(list);
+/// Tells that one image of an index was copied.
+fn tell_of_choice(run: Execution<'_>, index: &RawManifest) {
+    run.destination.set_origin(index);
+    let listed = plan::platforms(index);
     if listed > 1 {
         let accepted = &run.destination.accepts().manifests;
-        let takes_lists = accepted.is_empty() || accepted.iter().any(MediaType::is_list);
+        let takes_lists = accepted.is_empty() || accepted.iter().any(MediaType::is_index);
         run.job.session.emit(Event::Index(IndexEvent::OneOfPlatforms { listed, takes_lists }));
     }
 }
@@ -140,21 +140,21 @@ impl Visitor for Execution<'_> {
         Ok(written)
     }
 
-    async fn list(
+    async fn index(
         &self,
-        list: &ListDecision,
+        index: &IndexDecision,
         entries: Vec<(usize, Written)>,
     ) -> Result<Written, Error> {
-        let written = commit::write_list(*self, list, &entries).await?;
-        if !list.plan.left_out.is_empty() {
+        let written = commit::write_index(*self, index, &entries).await?;
+        if !index.plan.left_out.is_empty() {
             self.job.session.emit(Event::Index(IndexEvent::Narrowed {
-                from: admit::digest_of(self.job, &list.manifest)?,
+                from: admit::digest_of(self.job, &index.manifest)?,
                 to: written.digest.clone(),
-                left_out: list.plan.left_out.clone(),
-                removed: list.plan.kept.is_some(),
+                left_out: index.plan.left_out.clone(),
+                removed: index.plan.kept.is_some(),
             }));
         }
-        commit::emit_done(self.job, list.digest.clone(), &written);
+        commit::emit_done(self.job, index.digest.clone(), &written);
         Ok(written)
     }
 

@@ -14,7 +14,7 @@ use crate::request::Request;
 use crate::scheduler::Scheduler;
 use crate::session::Session;
 
-/// One image, or one list, that is to be copied: what can be asked about it.
+/// One image, or one index, that is to be copied: what can be asked about it.
 pub(crate) struct Job<'a> {
     pub(crate) session: &'a Session,
     pub(crate) source: &'a dyn Source,

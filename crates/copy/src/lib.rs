@@ -68,7 +68,7 @@ pub mod fanout;
 mod item;
 mod job;
 mod known;
-mod known_lists;
+mod known_indexes;
 pub mod plan;
 mod read;
 mod request;
@@ -90,7 +90,7 @@ pub use error::{
 pub use estimate::{Amount, Change, Forecast, ImageEstimate, estimate};
 pub use event::{BlobEvent, BlobKind, Event, ImageEvent, IndexEvent, NotCopied, ReferrersEvent};
 pub use execute::{Copied, Outcome, copy};
-pub use known_lists::KnownLists;
+pub use known_indexes::KnownIndexes;
 pub use request::{
     CompressTo, Digests, Encryption, Format, InvalidLevel, Lists, OtherFormats, Others, Request,
     Signing, SourceSignatures,

@@ -15,13 +15,13 @@ use crate::selection::Referrers;
 /// What is asked of one copy.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What to do with a list.
+    /// What to do with an index.
     pub lists: Lists,
     /// The digest that the source's name must lead to, if it was asked before.
     pub expected: Option<Digest>,
-    /// The platforms that serve, best first: which instance of a list is chosen.
+    /// The platforms that serve, best first: which instance of an index is chosen.
     pub platforms: Vec<Platform>,
-    /// This machine, which instances without a platform are said to be for where a list must say.
+    /// This machine, which instances without a platform are said to be for where an index must say.
     pub host: Platform,
     /// The kind of manifest to write; `None` leaves it to the source and the destination.
     pub format: Option<Format>,
@@ -34,7 +34,7 @@ pub struct Request {
     /// How layers shall be packed; `None` leaves them as they are where the destination can take
     /// them so.
     pub compression: Option<CompressTo>,
-    /// In which further forms the images of a list shall be in it; those they are in stay.
+    /// In which further forms the images of an index shall be in it; those they are in stay.
     pub added: Vec<CompressTo>,
     /// How hard to try where a destination wants plain layers packed and no format is asked for: a
     /// level of gzip.
@@ -52,8 +52,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// What is copied when nothing is asked: the image for `host`, unchanged where that can be,
-    /// with its signatures, six blobs at once.
+    /// Returns what is copied when nothing is asked: the image for `host`, unchanged where that can
+    /// be, with its signatures, six blobs at once.
     #[must_use]
     pub fn new(host: Platform) -> Self {
         Self {
@@ -127,33 +127,33 @@ pub enum Encryption {
     Decrypt(Arc<Keys>),
 }
 
-/// What to do with a list.
+/// What to do with an index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Lists {
     /// Copy the one instance that serves best.
     #[default]
     System,
-    /// Copy the list and all its instances.
+    /// Copy the index and all its instances.
     All,
-    /// Copy the list and no instance.
+    /// Copy the index and no instance.
     IndexOnly,
-    /// Copy the list and its instances for these platforms, at least one for each, with what
+    /// Copy the index and its instances for these platforms, at least one for each, with what
     /// attests them. A single image has to be for one of them; an artifact is for all.
     Platforms {
         /// The platforms.
         wanted: Vec<PlatformFilter>,
-        /// What becomes of the list's entries for the others.
+        /// What becomes of the index's entries for the others.
         others: Others,
     },
 }
 
-/// What becomes of a list's entries for instances that are not copied.
+/// What becomes of an index's entries for instances that are not copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Others {
-    /// They are taken out: the list names what is there, and has another digest.
+    /// They are taken out: the index names what is there, and has another digest.
     #[default]
     Remove,
-    /// They stay: the list is the source's, and names what is not there (a sparse list).
+    /// They stay: the index is the source's, and names what is not there (a sparse list).
     Keep,
 }
 
@@ -169,7 +169,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The type of an image's manifest.
+    /// Returns the type of an image's manifest.
     #[must_use]
     pub fn image_type(self) -> MediaType {
         match self {
@@ -179,9 +179,9 @@ impl Format {
         }
     }
 
-    /// The type of a list of such images.
+    /// Returns the type of a list of such images.
     #[must_use]
-    pub fn list_type(self) -> MediaType {
+    pub fn index_type(self) -> MediaType {
         match self {
             Self::Oci => MediaType::OCI_INDEX,
             Self::DockerSchema2 | Self::DockerSchema1 => MediaType::DOCKER_LIST,
@@ -205,8 +205,8 @@ pub enum SourceSignatures {
     /// Copy them, and so change nothing that they sign.
     #[default]
     Keep,
-    /// Leave those of lists behind, and copy those of their instances.
-    RemoveOfLists,
+    /// Leave those of indexes behind, and copy those of their instances.
+    RemoveOfIndexes,
     /// Leave them behind.
     Remove,
 }

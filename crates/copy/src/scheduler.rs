@@ -60,7 +60,7 @@ impl RunGates {
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     run: Arc<RunGates>,
-    /// How many blobs, and how many images of a list, are under way at once.
+    /// How many blobs, and how many images of an index, are under way at once.
     at_once: usize,
     /// What this copy holds of the run's images, once its blobs move.
     image: OnceCell<Option<OwnedSemaphorePermit>>,

@@ -46,16 +46,16 @@ enum Purpose {
 pub struct UnknownKind(String);
 
 impl Selection {
-    /// All there are.
+    /// Returns all there are.
     #[must_use]
     pub fn all() -> Self {
         Self(vec![Kind::All])
     }
 
-    /// Those of any of these kinds.
+    /// Returns those of any of these kinds.
     ///
     /// # Errors
-    /// If one is not a kind of referrers, or the list is empty.
+    /// If one is not a kind of referrers, or the index is empty.
     pub fn parse<S: AsRef<str>>(kinds: &[S]) -> Result<Self, UnknownKind> {
         if kinds.is_empty() {
             return Err(UnknownKind(String::new()));

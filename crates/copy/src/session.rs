@@ -8,7 +8,7 @@ use skopeo_blob::{Blob, MaxUnpacked, Rate, throttle};
 
 use crate::Event;
 use crate::known::Known;
-use crate::known_lists::KnownLists;
+use crate::known_indexes::KnownIndexes;
 use crate::scheduler::{Limits, RunGates, Scheduler};
 
 /// What the copies of one run share: what was learnt, how much runs at once, who is bringing which
@@ -24,19 +24,19 @@ pub struct Session {
 
 struct Shared {
     known: Known,
-    lists: Arc<KnownLists>,
+    lists: Arc<KnownIndexes>,
     gates: Arc<RunGates>,
 }
 
 impl Session {
-    /// A run whose events go to `events`, from the thread that polls the copy or one of its
+    /// Returns a run whose events go to `events`, from the thread that polls the copy or one of its
     /// helpers. It must not block.
     #[must_use]
     pub fn new(events: Arc<dyn Fn(Event) + Send + Sync>) -> Self {
         Self::limited(events, &Limits::default())
     }
 
-    /// The same with limits on what runs at once.
+    /// Returns the same with limits on what runs at once.
     #[must_use]
     pub fn limited(events: Arc<dyn Fn(Event) + Send + Sync>, limits: &Limits) -> Self {
         let gates = Arc::new(RunGates::new(limits));
@@ -46,25 +46,25 @@ impl Session {
         Self { events, blob_retry, rates, max_unpacked, shared: Arc::new(shared) }
     }
 
-    /// The same run, seen by another watcher.
+    /// Returns the same run, seen by another watcher.
     #[must_use]
     pub fn watched(&self, events: Arc<dyn Fn(Event) + Send + Sync>) -> Self {
         Self { events, ..self.clone() }
     }
 
-    /// The same with another blob_retry.
+    /// Returns the same with another blob_retry.
     #[must_use]
     pub fn with_blob_retry(self, blob_retry: BlobRetry) -> Self {
         Self { blob_retry, ..self }
     }
 
-    /// The same with limits on how fast bytes move.
+    /// Returns the same with limits on how fast bytes move.
     #[must_use]
     pub fn with_rates(self, rates: Rates) -> Self {
         Self { rates, ..self }
     }
 
-    /// The same with another limit on what may come out of a layer.
+    /// Returns the same with another limit on what may come out of a layer.
     #[must_use]
     pub fn with_max_unpacked(self, max_unpacked: MaxUnpacked) -> Self {
         Self { max_unpacked, ..self }
@@ -80,9 +80,9 @@ impl Session {
         limited(blob, self.rates.write.as_ref())
     }
 
-    /// The lists that have been read.
+    /// Returns the lists that have been read.
     #[must_use]
-    pub fn lists(&self) -> &Arc<KnownLists> {
+    pub fn indexes(&self) -> &Arc<KnownIndexes> {
         &self.shared.lists
     }
 

@@ -37,7 +37,7 @@ impl Job<'_> {
         (self.request.signing.signers.len() > 1).then_some(at.saturating_add(1))
     }
 
-    /// The name that signatures give to the image, and to each image in a list.
+    /// The name that signatures give to the image, and to each image in an index.
     fn sign_identity(&self) -> Result<&Reference, Error> {
         match &self.request.signing.identity {
             Some(identity) if identity.is_name_only() => {

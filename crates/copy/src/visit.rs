@@ -13,7 +13,7 @@ use skopeo_transport::Referrer;
 
 use crate::admit;
 use crate::decide::{
-    self, Entry, ImageDecision, ListDecision, ReferrerDecision, links_of, referrers_of,
+    self, Entry, ImageDecision, IndexDecision, ReferrerDecision, links_of, referrers_of,
 };
 use crate::event::BlobKind;
 use crate::job::Job;
@@ -24,7 +24,7 @@ use crate::{Error, Event, IndexEvent, ReferrersError, ReferrersEvent};
 /// Signatures of lists of parts of images: three steps are seen in the field.
 const DEEPEST: usize = 8;
 
-/// What will be known of an entry of a list, with its position; nothing of a blob.
+/// What will be known of an entry of an index, with its position; nothing of a blob.
 type VisitedEntry<'a, T> = BoxFuture<'a, Result<Option<(usize, T)>, Error>>;
 
 /// Who is led through a decision.
@@ -40,14 +40,14 @@ pub(crate) trait Visitor: Sync {
         image: ImageDecision,
     ) -> impl Future<Output = Result<Self::Written, Error>> + Send;
 
-    /// Visits a list whose entries, by their positions, and referrers have been visited.
-    fn list(
+    /// Visits an index whose entries, by their positions, and referrers have been visited.
+    fn index(
         &self,
-        list: &ListDecision,
+        index: &IndexDecision,
         entries: Vec<(usize, Self::Written)>,
     ) -> impl Future<Output = Result<Self::Written, Error>> + Send;
 
-    /// Visits a blob that a list or a referrer names.
+    /// Visits a blob that an index or a referrer names.
     fn blob(
         &self,
         blob: &Descriptor,
@@ -71,36 +71,38 @@ pub(crate) trait Visitor: Sync {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// Leads through a list. Its entries are visited a few at a time, and those that are copied once more
+/// Leads through an index. Its entries are visited a few at a time, and those that are copied once more
 /// after all others, so that what both bring comes with the image that has it.
-pub(crate) fn list<V: Visitor>(
+pub(crate) fn index<V: Visitor>(
     visitor: &V,
-    list: ListDecision,
+    index: IndexDecision,
 ) -> BoxFuture<'_, Result<V::Written, Error>> {
     Box::pin(async move {
         let job = visitor.job();
-        let of = list.plan.instances.len();
-        job.session
-            .emit(Event::Index(IndexEvent::CopyingImages { copied: of, listed: list.plan.listed }));
-        decide::admit_list(job, &list).await?;
+        let of = index.plan.instances.len();
+        job.session.emit(Event::Index(IndexEvent::CopyingImages {
+            copied: of,
+            listed: index.plan.listed,
+        }));
+        decide::admit_index(job, &index).await?;
         let mut entries: Vec<(usize, V::Written)> = Vec::new();
         for are_variants in [false, true] {
             let visits: Vec<VisitedEntry<'_, V::Written>> =
-                (list.plan.instances.iter().enumerate())
+                (index.plan.instances.iter().enumerate())
                     .filter(|(_, plan)| plan.variant.is_some() == are_variants)
-                    .map(|(at, plan)| entry(visitor, plan, (at, of), list.depth).boxed())
+                    .map(|(at, plan)| entry(visitor, plan, (at, of), index.depth).boxed())
                     .collect();
             let visits = stream::iter(visits).buffer_unordered(job.scheduler.at_once());
             let visited: Vec<_> = visits.try_collect().await?;
             entries.extend(visited.into_iter().flatten());
         }
         entries.sort_unstable_by_key(|(at, _)| *at);
-        referrers(visitor, &list.digest, list.referrers.clone()).await?;
-        visitor.list(&list, entries).await
+        referrers(visitor, &index.digest, index.referrers.clone()).await?;
+        visitor.index(&index, entries).await
     })
 }
 
-/// Leads through one entry of a list; of a blob nothing is known.
+/// Leads through one entry of an index; of a blob nothing is known.
 async fn entry<V: Visitor>(
     visitor: &V,
     plan: &InstancePlan,
@@ -109,8 +111,8 @@ async fn entry<V: Visitor>(
 ) -> Result<Option<(usize, V::Written)>, Error> {
     let job = visitor.job();
     let number = at.saturating_add(1);
-    let of_list = |source| Error::OfList { at: number, of, source: Box::new(source) };
-    let manifest = decide::read_entry(job, plan).await.map_err(of_list)?;
+    let of_index = |source| Error::OfIndex { at: number, of, source: Box::new(source) };
+    let manifest = decide::read_entry(job, plan).await.map_err(of_index)?;
     let (is_manifest, is_variant) = (manifest.is_some(), plan.variant.is_some());
     if is_manifest {
         let digest = plan.digest.clone();
@@ -126,12 +128,12 @@ async fn entry<V: Visitor>(
                 None
             }
             Entry::Image(image) => Some((at, visitor.image(*image).await?)),
-            Entry::List(nested) => Some((at, list(visitor, *nested).await?)),
+            Entry::Index(nested) => Some((at, index(visitor, *nested).await?)),
         })
     };
     visited.await.map_err(|source| match is_manifest && is_variant {
         true => Error::Replicating { at: number, of, source: Box::new(source) },
-        false => of_list(source),
+        false => of_index(source),
     })
 }
 
@@ -155,10 +157,10 @@ pub(crate) async fn present<V: Visitor>(visitor: &V, digest: &Digest) -> Result<
         let found = referrers_of(job, job.request, &digest).await?;
         referrers(visitor, &digest, found).await?;
         let Some(manifest) = manifest else { continue };
-        let Ok(Manifest::List(list)) = manifest.parse() else { continue };
-        for instance in list.instances() {
+        let Ok(Manifest::Index(index)) = manifest.parse() else { continue };
+        for instance in index.instances() {
             let digest = instance.descriptor.digest;
-            let manifest = if instance.descriptor.media_type.is_list() {
+            let manifest = if instance.descriptor.media_type.is_index() {
                 Some(admit::fetch(job, &Which::Instance(digest.clone())).await?)
             } else {
                 None
@@ -229,7 +231,7 @@ async fn referrer<V: Visitor>(
     visitor.referrer(subject, &referrer, &manifest, &links).await
 }
 
-/// Leads through what a manifest names: blobs, and for a list the manifests in it.
+/// Leads through what a manifest names: blobs, and for an index the manifests in it.
 fn linked<'a, V: Visitor>(
     visitor: &'a V,
     links: &'a Links,

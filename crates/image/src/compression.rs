@@ -22,7 +22,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The name that flags and annotations use.
+    /// Returns the name that flags and annotations use.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

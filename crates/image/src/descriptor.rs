@@ -20,7 +20,7 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// A descriptor that says no more than what, which and how long in bytes.
+    /// Returns a descriptor that says no more than what, which and how long in bytes.
     #[must_use]
     pub fn new(media_type: MediaType, digest: Digest, size: Option<u64>) -> Self {
         Self { media_type, digest, size, urls: Vec::new(), annotations: BTreeMap::new() }

@@ -21,7 +21,7 @@ impl Algorithm {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// The name before the colon.
+    /// Returns the name before the colon.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Algorithm {
         }
     }
 
-    /// The length of the hexadecimal part, in characters.
+    /// Returns the length of the hexadecimal part, in characters.
     #[must_use]
     pub fn hex_len(self) -> usize {
         match self {
@@ -85,7 +85,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     #[must_use]
     pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(algorithm);
@@ -93,25 +93,25 @@ impl Digest {
         hasher.finish()
     }
 
-    /// The sha256 digest of `bytes`.
+    /// Returns the sha256 digest of `bytes`.
     #[must_use]
     pub fn sha256(bytes: &[u8]) -> Self {
         Self::of(Algorithm::Sha256, bytes)
     }
 
-    /// The algorithm before the colon.
+    /// Returns the algorithm before the colon.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The hexadecimal part after the colon.
+    /// Returns the hexadecimal part after the colon.
     #[must_use]
     pub fn hex(&self) -> &str {
         self.text.split_once(':').map_or("", |(_, hex)| hex)
     }
 
-    /// The whole text, `algorithm:hex`.
+    /// Returns the whole text, `algorithm:hex`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -199,7 +199,7 @@ enum State {
 }
 
 impl Hasher {
-    /// A hasher that has seen nothing.
+    /// Returns a hasher that has seen nothing.
     #[must_use]
     pub fn new(algorithm: Algorithm) -> Self {
         Self(match algorithm {
@@ -218,7 +218,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of all pieces.
+    /// Returns the digest of all pieces.
     #[must_use]
     pub fn finish(self) -> Digest {
         match self.0 {

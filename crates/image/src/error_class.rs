@@ -49,7 +49,7 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
-    /// The name by which programs know it: in reports, and in errors that are told as JSON.
+    /// Returns the name by which programs know it: in reports, and in errors that are told as JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! How Go prints texts and durations, where users of the original see it.
 
-/// The text in double quotes, as `%q` and `strconv.Quote` print it.
+/// Returns the text in double quotes, as `%q` and `strconv.Quote` print it.
 #[must_use]
 pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len().saturating_add(2));
@@ -38,7 +38,7 @@ fn is_print(c: char) -> bool {
     text.escape_debug().count() == 2
 }
 
-/// A duration as Go prints it: `1m0s`, `1.5s`, `250ms`, `0s`.
+/// Returns a duration as Go prints it: `1m0s`, `1.5s`, `250ms`, `0s`.
 #[must_use]
 pub fn duration(nanos: i64) -> String {
     let magnitude = nanos.unsigned_abs();

@@ -8,10 +8,10 @@
 //! |---|---|
 //! | read what users type | [`Reference`], [`Named`], [`Compression`] |
 //! | name bytes | [`Digest`], [`Descriptor`], [`MediaType`] |
-//! | look into a manifest | [`RawManifest::parse`], [`ImageManifest`], [`List`], [`Links`] |
-//! | choose from a list | [`wanted_platforms`], [`List::choose`] |
+//! | look into a manifest | [`RawManifest::parse`], [`ImageManifest`], [`ImageIndex`], [`Links`] |
+//! | choose from an index | [`wanted_platforms`], [`ImageIndex::choose`] |
 //! | look into a config | [`ImageManifest::summary`], [`ImageManifest::oci_config`] |
-//! | change anything | [`convert()`], [`List::replace`], [`List::convert`] |
+//! | change anything | [`convert()`], [`ImageIndex::replace`], [`ImageIndex::convert`] |
 //! | compare versions in tags | [`Version`], [`Constraint`] |
 //! | say what kind of thing went wrong | [`ErrorClass`] |
 //! | write JSON | [`go_json`]: nothing else, or digests differ from the original's |
@@ -44,8 +44,8 @@ mod digest;
 mod error_class;
 pub mod go;
 pub mod go_json;
+mod index;
 mod links;
-mod list;
 pub mod manifest;
 mod media_type;
 pub mod number;
@@ -67,8 +67,8 @@ pub use convert::{
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error_class::{Classify, ErrorClass, as_a};
+pub use index::{ImageIndex, Instance, InstanceAddition, InstanceEdit, Preference};
 pub use links::Links;
-pub use list::{Instance, InstanceAddition, InstanceEdit, List, Preference};
 pub use manifest::{ImageManifest, Layer, Manifest, ManifestError, RawManifest, Which};
 pub use media_type::MediaType;
 pub use platform::{Platform, PlatformError, PlatformFilter, wanted_platforms};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::descriptor::length_of;
 use crate::manifest::oci::OciDescriptor;
-use crate::{Descriptor, ImageManifest, List, Manifest, ManifestError, RawManifest};
+use crate::{Descriptor, ImageIndex, ImageManifest, Manifest, ManifestError, RawManifest};
 
 /// What a manifest names, for who carries it without asking what it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,22 +47,22 @@ impl Links {
                     annotations: image.annotations().cloned().unwrap_or_default(),
                 }
             }
-            Manifest::List(list) => {
+            Manifest::Index(list) => {
                 let manifests = list.instances().into_iter().map(|it| it.descriptor).collect();
                 let (subject, artifact_type, annotations) = match list {
-                    List::Oci(index) => {
+                    ImageIndex::Oci(index) => {
                         let subject = index.subject.map(|subject| subject.blob);
                         (subject, index.artifact_type, index.annotations)
                     }
-                    List::Docker(_) => Default::default(),
+                    ImageIndex::Docker(_) => Default::default(),
                 };
                 Self { blobs: Vec::new(), manifests, subject, artifact_type, annotations }
             }
         })
     }
 
-    /// The descriptor by which lists of referrers name the manifest that these are the links of
-    /// (OCI distribution specification 1.1, "Listing Referrers").
+    /// Returns the descriptor by which lists of referrers name the manifest that these are the
+    /// links of (OCI distribution specification 1.1, "Listing Referrers").
     ///
     /// # Errors
     /// If the manifest has no digest.

@@ -67,25 +67,25 @@ known! {
 }
 
 impl MediaType {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is no text, as in a schema 1 layer.
+    /// Returns whether there is no text, as in a schema 1 layer.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether this names a list of manifests: an OCI index or a Docker manifest list.
+    /// Returns whether this names a list of manifests: an OCI index or a Docker manifest list.
     #[must_use]
-    pub fn is_list(&self) -> bool {
+    pub fn is_index(&self) -> bool {
         *self == Self::OCI_INDEX || *self == Self::DOCKER_LIST
     }
 
-    /// Whether this names a layer that need not be distributed.
+    /// Returns whether this names a layer that need not be distributed.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         [
@@ -98,7 +98,8 @@ impl MediaType {
         .contains(self)
     }
 
-    /// The compression that a layer of this type is declared to have; `None` for other types.
+    /// Returns the compression that a layer of this type is declared to have; `None` for other
+    /// types.
     #[must_use]
     pub fn compression(&self) -> Option<Compression> {
         let is = |types: &[Self]| types.contains(self);
@@ -124,8 +125,8 @@ impl MediaType {
         }
     }
 
-    /// Whether this names what is certainly no manifest: a layer, a config, or what BuildKit notes
-    /// of a build cache.
+    /// Returns whether this names what is certainly no manifest: a layer, a config, or what
+    /// BuildKit notes of a build cache.
     #[must_use]
     pub fn is_blob(&self) -> bool {
         const KINDS: [&str; 6] = [
@@ -139,23 +140,23 @@ impl MediaType {
         KINDS.iter().any(|kind| self.as_str().starts_with(kind))
     }
 
-    /// Whether this names a manifest of a known kind.
+    /// Returns whether this names a manifest of a known kind.
     #[must_use]
     pub fn is_manifest(&self) -> bool {
-        self.is_list()
+        self.is_index()
             || self.is_schema1()
             || *self == Self::OCI_MANIFEST
             || *self == Self::DOCKER_MANIFEST
     }
 
-    /// Whether this names something encrypted, as OCI image encryption has it.
+    /// Returns whether this names something encrypted, as OCI image encryption has it.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.as_str().ends_with(ENCRYPTED)
     }
 
-    /// The type of such a layer when it is encrypted; `None` if it is already, or if what it names
-    /// is no layer.
+    /// Returns the type of such a layer when it is encrypted; `None` if it is already, or if what
+    /// it names is no layer.
     #[must_use]
     pub fn encrypted(&self) -> Option<Self> {
         [
@@ -170,13 +171,13 @@ impl MediaType {
         .then(|| format!("{self}{ENCRYPTED}").into())
     }
 
-    /// The type of such a layer when it is decrypted; `None` if it is not encrypted.
+    /// Returns the type of such a layer when it is decrypted; `None` if it is not encrypted.
     #[must_use]
     pub fn decrypted(&self) -> Option<Self> {
         self.as_str().strip_suffix(ENCRYPTED).map(Self::from)
     }
 
-    /// Whether this names either form of Docker schema 1.
+    /// Returns whether this names either form of Docker schema 1.
     #[must_use]
     pub fn is_schema1(&self) -> bool {
         *self == Self::DOCKER_SCHEMA1 || *self == Self::DOCKER_SCHEMA1_SIGNED

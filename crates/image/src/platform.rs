@@ -28,7 +28,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// A platform of these three; an empty `variant` is none.
+    /// Returns a platform of these three; an empty `variant` is none.
     #[must_use]
     pub fn new(os: &str, architecture: &str, variant: &str) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl Platform {
         }
     }
 
-    /// The platform this program was built for, in Go's words.
+    /// Returns the platform this program was built for, in Go's words.
     #[must_use]
     pub fn host() -> Self {
         let (architecture, variant) = match std::env::consts::ARCH {
@@ -59,8 +59,8 @@ impl Platform {
         Self::new(os, architecture, variant)
     }
 
-    /// Whether an instance for `self` is what `wanted` asks for. Versions and features are not
-    /// looked at: the OCI specification leaves them too vague to compare.
+    /// Returns whether an instance for `self` is what `wanted` asks for. Versions and features are
+    /// not looked at: the OCI specification leaves them too vague to compare.
     #[must_use]
     pub fn matches(&self, wanted: &Self) -> bool {
         self.architecture == wanted.architecture
@@ -98,7 +98,7 @@ pub struct PlatformFilter {
 pub struct PlatformError(pub String);
 
 impl PlatformFilter {
-    /// Whether it asks for what is made for `platform`.
+    /// Returns whether it asks for what is made for `platform`.
     #[must_use]
     pub fn matches(&self, platform: &Platform) -> bool {
         let usual = |variant: &str| usual_variant(&self.architecture, variant).to_owned();
@@ -149,11 +149,11 @@ fn usual_variant<'a>(architecture: &str, variant: &'a str) -> &'a str {
     }
 }
 
-/// The platforms that serve, best first: those of `host` where nothing else is chosen.
+/// Returns the platforms that serve, best first: those of `host` where nothing else is chosen.
 ///
 /// The variant of the host counts only where no architecture is chosen, even if it is the host's:
-/// else nobody could ask for "no variant". Empty texts are like `None`. On Windows and macOS, where no
-/// system is chosen, images for Linux serve last: their users run those in a virtual machine.
+/// else nobody could ask for "no variant". Empty texts are like `None`. On Windows and macOS, where
+/// no system is chosen, images for Linux serve last: their users run those in a virtual machine.
 #[must_use]
 pub fn wanted_platforms(
     os: Option<&str>,

@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// The text itself, for the one place that has to send or store it.
+    /// Returns the text itself, for the one place that has to send or store it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is any text.
+    /// Returns whether there is any text.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -18,7 +18,7 @@ pub enum SignatureKind {
 /// What the media types of bundles begin with, whatever their version.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 
-/// Whether a media type is that of some version of sigstore's bundles.
+/// Returns whether a media type is that of some version of sigstore's bundles.
 #[must_use]
 pub fn is_bundle_type(media_type: &str) -> bool {
     let rest = media_type.strip_prefix(BUNDLE);
@@ -43,7 +43,7 @@ pub enum Signature {
 }
 
 impl Signature {
-    /// Its form.
+    /// Returns its form.
     #[must_use]
     pub fn kind(&self) -> SignatureKind {
         match self {

@@ -48,7 +48,7 @@ pub struct Artifact {
 }
 
 impl Summary {
-    /// What there is to say where only layers are known.
+    /// Returns what there is to say where only layers are known.
     #[must_use]
     pub fn of_layers(layers: Vec<Layer>) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Summary {
 }
 
 impl ImageManifest {
-    /// What there is to say of an artifact; `None` of an image.
+    /// Returns what there is to say of an artifact; `None` of an image.
     #[must_use]
     pub fn artifact(&self) -> Option<Artifact> {
         let Self::Oci(manifest) = self else { return None };
@@ -88,7 +88,7 @@ impl ImageManifest {
         })
     }
 
-    /// What there is to say. `config` are the bytes of the config; schema 1 needs none.
+    /// Returns what there is to say. `config` are the bytes of the config; schema 1 needs none.
     ///
     /// # Errors
     /// If this is an artifact and no image, or the config is missing or unreadable.
@@ -128,8 +128,8 @@ impl ImageManifest {
         })
     }
 
-    /// The config as OCI has it. `config` are its bytes; schema 1 needs none, and knows no diff
-    /// ids.
+    /// Returns the config as OCI has it. `config` are its bytes; schema 1 needs none, and knows no
+    /// diff ids.
     ///
     /// # Errors
     /// As [`Self::summary`].

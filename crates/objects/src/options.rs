@@ -64,7 +64,8 @@ pub struct Credentials(Arc<Say>);
 type Say = dyn Fn() -> Result<Keys, String> + Send + Sync;
 
 impl Credentials {
-    /// `say` is called on a thread that may wait; its error is a sentence for users.
+    /// Returns keys that `say` gives. It is called on a thread that may wait; its error is a
+    /// sentence for users.
     pub fn new(say: impl Fn() -> Result<Keys, String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(say))
     }

@@ -136,7 +136,7 @@ impl Store {
         }
     }
 
-    /// The same, unless the object is the one that is known.
+    /// Returns the same, unless the object is the one that is known.
     ///
     /// # Errors
     /// If it cannot be read, or is longer than `limit` bytes.

@@ -24,7 +24,7 @@ use crate::token::Tokens;
 pub struct Client(pub(crate) Arc<Shared>);
 
 impl Client {
-    /// A client; no connection is made yet.
+    /// Returns a client; no connection is made yet.
     ///
     /// # Errors
     /// TLS options that are of no use, or a host that is none.
@@ -76,19 +76,20 @@ impl Client {
         }
     }
 
-    /// Whether the registry has said so far that it keeps signatures itself.
+    /// Returns whether the registry has said so far that it keeps signatures itself.
     #[must_use]
     pub fn keeps_signatures(&self) -> bool {
         self.0.known().keeps_signatures
     }
 
-    /// The host as the options gave it.
+    /// Returns the host as the options gave it.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.0.options.host
     }
 
-    /// How many requests have been sent, those to token servers and after redirects included.
+    /// Returns how many requests have been sent, those to token servers and after redirects
+    /// included.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.0.requests.load(Ordering::Relaxed)

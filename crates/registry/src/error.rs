@@ -162,8 +162,8 @@ impl Error {
         }
     }
 
-    /// How often the request was sent that came to nothing. What was tried more than once need not
-    /// be tried again soon.
+    /// Returns how often the request was sent that came to nothing. What was tried more than once
+    /// need not be tried again soon.
     #[must_use]
     pub fn tried(&self) -> u32 {
         match self {
@@ -176,13 +176,13 @@ impl Error {
         }
     }
 
-    /// Whether the registry says that there is no such manifest.
+    /// Returns whether the registry says that there is no such manifest.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.answer().is_some_and(Answer::is_not_found)
     }
 
-    /// Whether the same thing may go well some time later.
+    /// Returns whether the same thing may go well some time later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -195,38 +195,38 @@ impl Error {
         }
     }
 
-    /// Whether other credentials are wanted.
+    /// Returns whether other credentials are wanted.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
         self.status() == Some(401)
             || self.codes().first().is_some_and(|code| code == "UNAUTHORIZED")
     }
 
-    /// Whether these credentials are known, but may not do this.
+    /// Returns whether these credentials are known, but may not do this.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         self.status() == Some(403) || self.codes().first().is_some_and(|code| code == "DENIED")
     }
 
-    /// Whether the registry would rather have another type of manifest.
+    /// Returns whether the registry would rather have another type of manifest.
     #[must_use]
     pub fn is_manifest_type_rejected(&self) -> bool {
         self.answer().is_some_and(Answer::is_manifest_type_rejected)
     }
 
-    /// The HTTP status, where there was an answer.
+    /// Returns the HTTP status, where there was an answer.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.answer().map(Answer::status)
     }
 
-    /// The codes of the distribution specification that came with the answer.
+    /// Returns the codes of the distribution specification that came with the answer.
     #[must_use]
     pub fn codes(&self) -> &[String] {
         self.answer().map_or(&[], Answer::codes)
     }
 
-    /// The registry that was asked, as it is named, where that is known.
+    /// Returns the registry that was asked, as it is named, where that is known.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         match self {
@@ -241,7 +241,7 @@ impl Error {
         }
     }
 
-    /// What the registry, or its token server, said; none where it was not that far.
+    /// Returns what the registry, or its token server, said; none where it was not that far.
     #[must_use]
     pub fn answer(&self) -> Option<&Answer> {
         match self {

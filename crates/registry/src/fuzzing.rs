@@ -4,7 +4,7 @@ use http::HeaderMap;
 
 use crate::challenge::challenges;
 
-/// The scheme, realm and scope of each challenge in these headers.
+/// Returns the scheme, realm and scope of each challenge in these headers.
 #[must_use]
 pub fn challenges_in(headers: &HeaderMap) -> Vec<(String, Option<String>, Option<String>)> {
     let text = |text: Option<&str>| text.map(str::to_owned);

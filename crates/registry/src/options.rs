@@ -36,7 +36,7 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// An anonymous, secure client of `host` with the usual limits.
+    /// Returns an anonymous, secure client of `host` with the usual limits.
     #[must_use]
     pub fn new(host: impl Into<String>) -> Self {
         Self {

@@ -7,7 +7,7 @@ use url::{Host, Url};
 use crate::options::ProxyRules;
 
 impl ProxyRules {
-    /// The proxy for a request to `url`, if it goes through one.
+    /// Returns the proxy for a request to `url`, if it goes through one.
     #[must_use]
     pub fn proxy_for(&self, url: &Url) -> Option<&Url> {
         let proxy = match url.scheme() {

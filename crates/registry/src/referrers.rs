@@ -45,7 +45,7 @@ pub enum ListedBy {
 }
 
 impl Repository {
-    /// What refers to `digest`; `None` if neither the registry nor a tag knows of anything.
+    /// Returns what refers to `digest`; `None` if neither the registry nor a tag knows of anything.
     ///
     /// # Errors
     /// Whatever keeps the registry from answering; a list that is none, or has no end.
@@ -57,7 +57,7 @@ impl Repository {
         })
     }
 
-    /// What the registry itself says refers to `digest`; `None` if it has no such API.
+    /// Returns what the registry itself says refers to `digest`; `None` if it has no such API.
     ///
     /// It is asked for all of them, whoever wants only some: filters are optional for registries,
     /// and know no patterns.
@@ -121,7 +121,7 @@ impl Repository {
         Ok(Some(each_once(listed)))
     }
 
-    /// What the tag that stands in for the API lists; `None` if there is no such tag.
+    /// Returns what the tag that stands in for the API lists; `None` if there is no such tag.
     ///
     /// # Errors
     /// As [`referrers`](Self::referrers).
@@ -143,8 +143,8 @@ impl Repository {
     }
 }
 
-/// The tag under which what refers to a manifest is listed where there is no API: its parts are cut
-/// to what a tag can hold.
+/// Returns the tag under which what refers to a manifest is listed where there is no API: its parts
+/// are cut to what a tag can hold.
 #[must_use]
 pub fn referrers_tag(digest: &Digest) -> String {
     let hex = digest.hex();

@@ -38,19 +38,20 @@ impl Repository {
         Self { client, path, writes: false }
     }
 
-    /// The same, for one who will write sooner or later: one token serves reading and writing.
+    /// Returns the same, for one who will write sooner or later: one token serves reading and
+    /// writing.
     #[must_use]
     pub fn for_writing(self) -> Self {
         Self { writes: true, ..self }
     }
 
-    /// Its registry.
+    /// Returns its registry.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// `host/path`, as in image names.
+    /// Returns `host/path`, as in image names.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}/{}", self.client.host(), self.path)

@@ -48,8 +48,8 @@ struct Kept {
 }
 
 impl Repository {
-    /// The signatures that the registry itself keeps of a manifest. Those of kinds that are not
-    /// known are left out.
+    /// Returns the signatures that the registry itself keeps of a manifest. Those of kinds that are
+    /// not known are left out.
     ///
     /// # Errors
     /// Whatever keeps the registry from answering; a list that is none.

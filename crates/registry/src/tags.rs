@@ -33,7 +33,7 @@ const MOST: usize = 1 << 21;
 const MIN_PAGE: usize = 4 * 1024;
 
 impl Repository {
-    /// All tags, in the registry's order.
+    /// Returns all tags, in the registry's order.
     ///
     /// # Errors
     /// A repository that is not there; tags that are none; whatever keeps it from answering.
@@ -47,7 +47,8 @@ impl Repository {
         }
     }
 
-    /// All tags, in the registry's order, and apart from them what it lists that can be none.
+    /// Returns all tags, in the registry's order, and apart from them what it lists that can be
+    /// none.
     ///
     /// # Errors
     /// A repository that is not there; whatever keeps it from answering.
@@ -82,7 +83,7 @@ impl Repository {
 }
 
 impl Client {
-    /// The names of all repositories, as far as the registry tells them.
+    /// Returns the names of all repositories, as far as the registry tells them.
     ///
     /// # Errors
     /// Many registries refuse this.

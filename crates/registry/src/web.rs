@@ -97,7 +97,7 @@ pub struct Web {
 }
 
 impl Web {
-    /// A client that connects to nobody yet.
+    /// Returns a client that connects to nobody yet.
     ///
     /// # Errors
     /// TLS does not work here.
@@ -105,7 +105,7 @@ impl Web {
         Self::with_tls(user_agent, proxy, &TlsOptions::default(), false)
     }
 
-    /// The same with certificates of its own; `insecure` accepts any.
+    /// Returns the same with certificates of its own; `insecure` accepts any.
     ///
     /// # Errors
     /// TLS options that are of no use.

@@ -38,7 +38,8 @@ enum Kind {
 }
 
 impl WireError {
-    /// What `reqwest` has to say about a request to `url`, which for a socket is `unix:///PATH`.
+    /// Returns what `reqwest` has to say about a request to `url`, which for a socket is
+    /// `unix:///PATH`.
     #[must_use]
     pub fn new(error: &reqwest::Error, url: &Url, searched: &[PathBuf]) -> Self {
         Self::via(error, url, None, searched)
@@ -167,7 +168,7 @@ impl WireError {
         self.kind == Kind::Slow
     }
 
-    /// Whether it may go well some time later.
+    /// Returns whether it may go well some time later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Broken | Kind::Slow)

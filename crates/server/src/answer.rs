@@ -6,12 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use skopeo_image::MediaType;
 use tokio::time::timeout;
 
 use crate::body::request::{Paced, RequestBody};
@@ -21,8 +20,9 @@ use crate::log::Answered;
 use crate::memory::Use;
 use crate::peer::Peer;
 use crate::progress::Flow;
+use crate::response;
 use crate::routes::{self, Route};
-use crate::store::{Count, is_manifest_type};
+use crate::store::Count;
 use crate::{Handler, Inner, Registry};
 
 /// How much of a refused body is read, in bytes, so that the client sees the answer and not a
@@ -81,7 +81,7 @@ impl Registry {
                 response
             }
         };
-        seal(&mut response);
+        response::seal(&mut response);
         answered.set_status(response.status().as_u16());
         response.map(|body| body.answered(answered))
     }
@@ -115,11 +115,11 @@ impl Registry {
     }
 
     fn refusal(&self, error: &ApiError) -> Response<Body> {
-        let mut response = routes::error_response(error);
+        let mut response = response::error_response(error);
         if error.code == Code::Unauthorized
             && let Some(challenge) = self.0.access.challenge()
         {
-            routes::set(&mut response, header::WWW_AUTHENTICATE, challenge);
+            response::set(&mut response, header::WWW_AUTHENTICATE, challenge);
         }
         response
     }
@@ -132,7 +132,8 @@ impl Handler for Registry {
 }
 
 impl Inner {
-    /// Refuses a request if there are too many; the more there are, the fewer a connection may have.
+    /// Refuses a request if there are too many; the more there are, the fewer a connection may
+    /// have.
     fn has_room_for(&self, peer: Option<&Arc<Peer>>) -> Result<(), ApiError> {
         let (others, most) = (self.requests.load(Ordering::Relaxed), self.limits.most_requests());
         let of_this = peer.map_or(1, |peer| peer.requests());
@@ -182,35 +183,11 @@ async fn counted(
     Ok(response.map(|_| Body::of_bytes(bytes)))
 }
 
-/// Sets what every answer has: whatever is stored here, a browser must not run it.
-pub(crate) fn seal(response: &mut Response<Body>) {
-    routes::set(response, "docker-distribution-api-version", "registry/2.0");
-    routes::set(response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    routes::set(
-        response,
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; frame-ancestors 'none'; sandbox",
-    );
-    let headers = response.headers_mut();
-    if headers.get(header::CONTENT_TYPE).is_some_and(|value| !is_served(value)) {
-        let plain = HeaderValue::from_static("application/octet-stream");
-        headers.insert(header::CONTENT_TYPE, plain);
-    }
-}
-
-/// Whether answers have this type: ours, and those of manifests that we know.
-fn is_served(value: &HeaderValue) -> bool {
-    value.to_str().is_ok_and(|text| {
-        ["application/json", "application/octet-stream"].contains(&text)
-            || is_manifest_type(&MediaType::from(text))
-    })
-}
-
 fn json_answer(document: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::of_bytes(document));
     *response.status_mut() = StatusCode::OK;
-    routes::set(&mut response, header::CONTENT_TYPE, "application/json");
-    routes::set(&mut response, header::CACHE_CONTROL, "no-store");
+    response::set(&mut response, header::CONTENT_TYPE, "application/json");
+    response::set(&mut response, header::CACHE_CONTROL, "no-store");
     response
 }
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, header};
 use skopeo_image::Digest;
 
 use crate::Inner;
@@ -11,7 +10,7 @@ use crate::body::Body;
 use crate::error::{ApiError, Code};
 use crate::manifests::find;
 use crate::name::RepositoryName;
-use crate::routes::{Answer, empty, set};
+use crate::response::{Answer, empty, error_response, etag, matches, set};
 use crate::store::{Hold, Repository, Store};
 
 /// What part of a blob is asked for.
@@ -44,7 +43,7 @@ pub(crate) fn get(
         Part::Of(from, to) => (from, to, StatusCode::PARTIAL_CONTENT),
         Part::None => {
             let error = ApiError::from(Code::RangeInvalid);
-            let mut response = crate::routes::error_response(&error);
+            let mut response = error_response(&error);
             set(&mut response, header::CONTENT_RANGE, format!("bytes */{size}"));
             return Ok(response);
         }
@@ -81,20 +80,6 @@ pub(crate) async fn delete(inner: &Arc<Inner>, name: RepositoryName, digest: Dig
 
 fn unknown(digest: &Digest) -> ApiError {
     ApiError::new(Code::BlobUnknown, digest.as_str())
-}
-
-/// Whether a conditional header names this digest.
-pub(crate) fn matches(headers: &HeaderMap, name: header::HeaderName, digest: &Digest) -> bool {
-    let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value
-        .split(',')
-        .map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'))
-        .any(|tag| tag == digest.as_str())
-}
-
-/// A digest as an entity tag.
-pub(crate) fn etag(digest: &Digest) -> String {
-    format!("\"{digest}\"")
 }
 
 fn part(request: &Request<()>, digest: &Digest, size: u64) -> Part {

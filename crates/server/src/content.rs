@@ -15,26 +15,26 @@ use crate::body::Body;
 /// A place of images that is served as it lies, and never written to. Its methods may wait for the
 /// disk: they are called on threads for that.
 pub trait Content: fmt::Debug + Send + Sync + 'static {
-    /// What is in it, as the `index.json` of a layout says it: a descriptor for each image, with
-    /// its reference as the annotation `org.opencontainers.image.ref.name`. Asked for once.
+    /// Returns what is in it, as the `index.json` of a layout says it: a descriptor for each image,
+    /// with its reference as the annotation `org.opencontainers.image.ref.name`. Asked for once.
     fn index(&self) -> Vec<u8>;
 
-    /// The length in bytes of a manifest or a blob that is there.
+    /// Returns the length in bytes of a manifest or a blob that is there.
     fn size(&self, digest: &Digest) -> Option<u64>;
 
-    /// The bytes of a manifest that is there.
+    /// Returns the bytes of a manifest that is there.
     fn manifest(&self, digest: &Digest) -> Option<Bytes>;
 
-    /// The bytes of a blob that is there. The stream fails at its end if they are not those of the
-    /// digest.
+    /// Returns the bytes of a blob that is there. The stream fails at its end if they are not those
+    /// of the digest.
     ///
     /// # Errors
     ///
     /// If they cannot be read.
     fn blob(&self, digest: &Digest) -> io::Result<ByteStream>;
 
-    /// The bytes of a blob that is there from `from` on, which nobody has verified; `None` where they
-    /// are not to be had without those before.
+    /// Returns the bytes of a blob that is there from `from` on, which nobody has verified; `None`
+    /// where they are not to be had without those before.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ pub(crate) fn part(whole: ByteStream, from: u64, to: u64) -> Body {
 
 type Rest = (ByteStream, u64, u64);
 
-/// The next piece behind what is to be skipped, as long as some of it is left to give out.
+/// Returns the next piece behind what is to be skipped, as long as some of it is left to give out.
 async fn next((mut whole, mut skip, mut left): Rest) -> io::Result<Option<(Bytes, Rest)>> {
     while left > 0 {
         let Some(piece) = whole.next().await else {

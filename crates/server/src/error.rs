@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use skopeo_blob::FileError;
 use skopeo_image::{Classify, ErrorClass};
 
-use crate::body::BoxError;
-use crate::body::request::TooSlow;
-use crate::store::Refusal;
+use crate::progress::TooSlow;
+use crate::refusal::Refusal;
 
 /// Why a registry cannot be opened or served.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The folder, or a file given beside it, cannot be used.
     #[error(transparent)]
@@ -95,7 +95,7 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    fn facts(self) -> (StatusCode, &'static str, &'static str) {
+    fn parts(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
             Self::BlobTooLarge => {
@@ -164,7 +164,10 @@ impl ApiError {
     }
 
     /// A body that broke, with the code for what it was to be, or that was too slow.
-    pub(crate) fn of_body(code: Code, error: &BoxError) -> Self {
+    pub(crate) fn of_body(
+        code: Code,
+        error: &(dyn std::error::Error + Send + Sync + 'static),
+    ) -> Self {
         if error.is::<TooSlow>() {
             Code::Timeout.into()
         } else {
@@ -174,12 +177,12 @@ impl ApiError {
 
     /// The status it is answered with.
     pub(crate) fn status(&self) -> StatusCode {
-        self.code.facts().0
+        self.code.parts().0
     }
 
     /// The body, as the specification's "Error Codes" has it.
     pub(crate) fn body(&self) -> Vec<u8> {
-        let (_, code, message) = self.code.facts();
+        let (_, code, message) = self.code.parts();
         let mut error = Map::new();
         error.insert("code".to_owned(), code.into());
         error.insert("message".to_owned(), message.into());
@@ -194,6 +197,20 @@ impl ApiError {
 impl From<Code> for ApiError {
     fn from(code: Code) -> Self {
         Self { code, detail: Value::Null }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::Blob(_) => Code::BlobTooLarge,
+            Refusal::Storage(_) | Refusal::Manifests(_) | Refusal::Index(_) => Code::NoRoom,
+            Refusal::LongIndex(_) | Refusal::ManyManifests(_) | Refusal::Memory(_) => {
+                Code::TooLarge
+            }
+            Refusal::Busy | Refusal::Crowded | Refusal::Uploads => Code::Busy,
+        };
+        Self::new(code, refusal.to_string())
     }
 }
 

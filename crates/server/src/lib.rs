@@ -53,6 +53,8 @@ mod origin;
 mod peer;
 mod progress;
 mod receive;
+mod refusal;
+mod response;
 mod routes;
 mod store;
 mod uploads;
@@ -82,6 +84,7 @@ const REFERRING: usize = 2;
 
 /// How a registry is to be.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ServerOptions {
     /// The folder.
     pub root: PathBuf,
@@ -130,7 +133,8 @@ pub enum Durability {
 }
 
 impl ServerOptions {
-    /// Everybody may read and write, by plain HTTP. The folder is made if it is missing.
+    /// Returns options under which everybody may read and write, by plain HTTP. The folder is made
+    /// if it is missing.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
@@ -218,7 +222,7 @@ impl Registry {
         self.0.store.settle().await;
     }
 
-    /// What there is to serve. Looks at every layout: not for the network's thread.
+    /// Returns what there is to serve. Looks at every layout: not for the network's thread.
     ///
     /// # Errors
     ///

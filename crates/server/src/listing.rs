@@ -11,7 +11,7 @@ use skopeo_image::{Digest, MediaType};
 use crate::body::Body;
 use crate::error::{ApiError, Code};
 use crate::name::RepositoryName;
-use crate::routes::{Answer, query, set};
+use crate::response::{Answer, query, set};
 use crate::store::{Layout, Page, Store, annotations};
 
 /// How many repositories a page of the catalog has if the client does not say.
@@ -140,20 +140,20 @@ fn referrer(
     digest: &Digest,
     filter: Option<&str>,
 ) -> Result<Option<String>, ApiError> {
-    let Some(facts) = layout.facts(digest)? else { return Ok(None) };
-    if filter.is_some() && filter != facts.artifact_type.as_deref() {
+    let Some(parsed) = layout.parsed(digest)? else { return Ok(None) };
+    if filter.is_some() && filter != parsed.artifact_type.as_deref() {
         return Ok(None);
     }
     let Some(size) = layout.blob_size(digest)? else { return Ok(None) };
     let mut descriptor = Map::new();
-    descriptor.insert("mediaType".to_owned(), facts.media_type.as_str().into());
+    descriptor.insert("mediaType".to_owned(), parsed.media_type.as_str().into());
     descriptor.insert("digest".to_owned(), digest.as_str().into());
     descriptor.insert("size".to_owned(), size.into());
-    if let Some(artifact_type) = &facts.artifact_type {
+    if let Some(artifact_type) = &parsed.artifact_type {
         descriptor.insert("artifactType".to_owned(), artifact_type.as_str().into());
     }
     let mut text = json_text(&descriptor)?;
-    if facts.has_annotations
+    if parsed.has_annotations
         && let Some(bytes) = layout.read_manifest(digest)?
     {
         let annotations = json_text(&annotations(&bytes))?;

@@ -13,21 +13,21 @@ use skopeo_image::number::narrow;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::blobs::{etag, matches};
 use crate::body::Body;
+use crate::body::request::RequestBody;
 use crate::error::{ApiError, Code};
 use crate::memory::{Part, Use};
 use crate::name::{RepositoryName, is_tag};
-use crate::routes::{Answer, RequestBody, digest, empty, set};
+use crate::response::{Answer, digest, empty, etag, matches, set};
 use crate::store::{Checked, Hold, Repository, Store, Target};
 use crate::{Inner, Limits};
 
 /// Manifests of up to so many bytes are not counted: the share of connections is enough for them.
 const SMALL: usize = 16 * 1024;
 
-/// About how many bytes a manifest takes for each byte of its text, with what is read of it. Measured
-/// by `a_large_manifest_takes_what_is_counted` with as many descriptors as 4 MiB have, as what the
-/// process had at most: 2.3 (schema 1), 3.0 (layers), 3.5 (instances).
+/// About how many bytes a manifest takes for each byte of its text, with what is read of it.
+/// Measured by `a_large_manifest_takes_what_is_counted` with as many descriptors as 4 MiB have, as
+/// what the process had at most: 2.3 (schema 1), 3.0 (layers), 3.5 (instances).
 const READ: usize = 4;
 
 /// GET and HEAD of a manifest.
@@ -159,7 +159,7 @@ async fn read(
         return Err(Code::ManifestTooLarge.into());
     }
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| ApiError::of_body(Code::SizeInvalid, &error))?;
+        let frame = frame.map_err(|error| ApiError::of_body(Code::SizeInvalid, &*error))?;
         let piece = frame.data_ref().map_or(&[][..], |data| data);
         let size = piece.len().saturating_add(bytes.len());
         if size > MAX_MANIFEST_SIZE {

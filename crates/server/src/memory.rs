@@ -126,7 +126,7 @@ impl Room {
 }
 
 impl Memory {
-    /// So many bytes; at least 16 MiB.
+    /// Returns a budget of so many bytes, at least 16 MiB.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).max(LEAST);
@@ -142,7 +142,7 @@ impl Memory {
         }))
     }
 
-    /// How much it is, in bytes.
+    /// Returns how much it is, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.bytes
@@ -158,7 +158,8 @@ impl Memory {
         self.0.known
     }
 
-    /// Whether so many bytes of the share for indexes are left, or most of it: who asks may have some.
+    /// Whether so many bytes of the share for indexes are left, or most of it: who asks may have
+    /// some.
     pub(crate) fn has_for_indexes(&self, bytes: usize) -> bool {
         let pool = &self.0.indexes;
         pool.free.available_permits()
@@ -279,8 +280,8 @@ impl Pool {
         Self { free: Arc::new(Semaphore::new(size)), size, waiting: AtomicUsize::new(0) }
     }
 
-    /// The largest of these sizes, in bytes, of which what is left is many. Of what is not `kept` for
-    /// the last, half is for the first, a quarter for the second, and so on.
+    /// The largest of these sizes, in bytes, of which what is left is many. Of what is not `kept`
+    /// for the last, half is for the first, a quarter for the second, and so on.
     fn fitting(&self, sizes: &[usize], kept: usize) -> usize {
         let free = self.free.available_permits();
         let Some((smallest, larger)) = sizes.split_last() else { return 0 };

@@ -19,6 +19,11 @@ const BRISK_RATE: u64 = 16 * 1024;
 /// So long that nobody waits for it: what is later than any clock can say is that far away.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
+/// The body of a request that was silent, or trickled, for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's body moved too slowly")]
+pub(crate) struct TooSlow;
+
 /// The time that is so long after another.
 pub(crate) fn after(start: Instant, pause: Duration) -> Instant {
     start.checked_add(pause).or_else(|| start.checked_add(FAR)).unwrap_or(start)

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::task::spawn_blocking;
 
+use crate::body::request::RequestBody;
 use crate::error::{ApiError, Code};
 use crate::memory::Use;
-use crate::routes::RequestBody;
 use crate::store::Held;
 use crate::{Inner, Limits};
 
@@ -109,7 +109,7 @@ async fn next(body: &mut RequestBody) -> Option<Result<Bytes, ApiError>> {
                 Ok(piece) => return Some(Ok(piece)),
                 Err(_trailers) => {}
             },
-            Err(error) => return Some(Err(ApiError::of_body(Code::BlobUploadInvalid, &error))),
+            Err(error) => return Some(Err(ApiError::of_body(Code::BlobUploadInvalid, &*error))),
         }
     }
 }

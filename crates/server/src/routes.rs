@@ -1,20 +1,18 @@
 //! The distribution API 1.1: one table of path and method, and the order of checks before it.
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, header};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use skopeo_image::Digest;
 use tokio::task::spawn_blocking;
 
-pub(crate) use crate::body::request::RequestBody;
+use crate::body::request::RequestBody;
 use crate::body::{Body, Reserved};
 use crate::error::{ApiError, Code};
 use crate::memory::Use;
 use crate::name::RepositoryName;
+use crate::response::{Answer, digest, set};
 use crate::{Inner, blobs, listing, manifests, uploads};
-
-/// What every handler gives back.
-pub(crate) type Answer = Result<Response<Body>, ApiError>;
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,52 +181,6 @@ fn at_once(inner: &Inner, request: &Request<()>, route: &Route) -> Answer {
         }
         _ => Err(Code::Unsupported.into()),
     }
-}
-
-/// The answer that an error is.
-pub(crate) fn error_response(error: &ApiError) -> Response<Body> {
-    let mut response = Response::new(Body::of_bytes(error.body()));
-    *response.status_mut() = error.status();
-    set(&mut response, header::CONTENT_TYPE, "application/json");
-    if let Code::Busy | Code::TooManyRequests = error.code {
-        set(&mut response, header::RETRY_AFTER, "1");
-    }
-    response
-}
-
-/// An answer without a body.
-pub(crate) fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    if status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED {
-        set(&mut response, header::CONTENT_LENGTH, "0");
-    }
-    response
-}
-
-/// Sets a header to a value made of checked parts.
-pub(crate) fn set(
-    response: &mut Response<Body>,
-    name: impl header::IntoHeaderName,
-    value: impl AsRef<str>,
-) {
-    if let Ok(value) = header::HeaderValue::from_str(value.as_ref()) {
-        response.headers_mut().insert(name, value);
-    }
-}
-
-/// The value of a query parameter, decoded.
-pub(crate) fn query(request: &Request<()>, key: &str) -> Option<String> {
-    request.uri().query()?.split('&').find_map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = value.replace('+', " ");
-        (name == key).then(|| percent_decode_str(&value).decode_utf8_lossy().into_owned())
-    })
-}
-
-/// A digest out of a path or query.
-pub(crate) fn digest(text: &str) -> Result<Digest, ApiError> {
-    text.parse().map_err(|error| ApiError::new(Code::DigestInvalid, format!("{error}")))
 }
 
 fn repository(parts: &[&str]) -> Result<RepositoryName, ApiError> {

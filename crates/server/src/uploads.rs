@@ -9,9 +9,10 @@ use skopeo_image::{Algorithm, Digest};
 use tokio::task::spawn_blocking;
 
 use crate::body::Body;
+use crate::body::request::RequestBody;
 use crate::error::{ApiError, Code};
 use crate::name::RepositoryName;
-use crate::routes::{Answer, RequestBody, digest, empty, error_response, query, set};
+use crate::response::{Answer, digest, empty, error_response, query, set};
 use crate::store::{Held, Layout, Upload};
 use crate::{Inner, receive};
 

@@ -41,7 +41,7 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// The host of the registry that it is in, if it is in one.
+    /// Returns the host of the registry that it is in, if it is in one.
     #[must_use]
     pub fn registry(&self) -> Option<String> {
         let is_registry = self.kind == CollectionKind::Docker;
@@ -49,7 +49,7 @@ impl Target {
         inside.ok().map(|inside| inside.name.domain().to_owned())
     }
 
-    /// What stands behind the transport's colon in the name of an image there.
+    /// Returns what stands behind the transport's colon in the name of an image there.
     #[must_use]
     pub fn reference(&self, label: &str) -> String {
         match self.kind {

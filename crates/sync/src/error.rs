@@ -266,7 +266,7 @@ impl<T> Context<T> for Option<T> {
 #[cfg(test)]
 mod tests {
     use skopeo_image::Digest;
-    use skopeo_transport::LayoutError;
+    use skopeo_transport::{CommitError, LayoutError};
 
     use super::*;
 
@@ -292,9 +292,9 @@ mod tests {
     #[test]
     fn a_sentence_has_what_was_done_and_why_it_failed() {
         let digest = Digest::sha256(b"");
-        let failed = Err::<(), _>(TransportError::Vanished(digest.clone()));
+        let failed = Err::<(), _>(TransportError::from(CommitError::Vanished(digest.clone())));
         let error = failed.with_context(|| "reading").context("copying").unwrap_err();
-        let inner = TransportError::Vanished(digest).to_string();
+        let inner = CommitError::Vanished(digest).to_string();
         assert_eq!(error.sentence(), format!("copying: reading: {inner}"));
         assert!(error.is_transient() && !Error::refused("no").is_transient());
         assert_eq!(error.chain().count(), 3);

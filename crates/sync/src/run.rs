@@ -51,7 +51,7 @@ struct Prune {
 }
 
 impl<'a> Run<'a> {
-    /// A run that has not begun.
+    /// Returns a run that has not begun.
     #[must_use]
     pub fn new(request: &'a SyncRequest, observer: Arc<dyn Observer>) -> Self {
         Self::through(Arc::new(Real), request, observer)
@@ -77,7 +77,7 @@ impl<'a> Run<'a> {
         Cache::keep(cache, session, connections, self.work(session)).await
     }
 
-    /// What has come of it so far.
+    /// Returns what has come of it so far.
     #[must_use]
     pub fn record(&self) -> Record {
         Record {

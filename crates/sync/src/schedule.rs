@@ -337,7 +337,7 @@ fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
 #[cfg(test)]
 mod tests {
     use skopeo_copy::Retry;
-    use skopeo_transport::Error as TransportError;
+    use skopeo_transport::{CommitError, Error as TransportError};
 
     use super::*;
     use crate::report::Outcome;
@@ -382,7 +382,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_passing_failure_is_tried_again_as_often_as_was_asked() {
-        let passing = || TransportError::Vanished(skopeo_image::Digest::sha256(b""));
+        let passing =
+            || TransportError::from(CommitError::Vanished(skopeo_image::Digest::sha256(b"")));
         let retry = |times| Manner {
             retry: Retry { times, delay: Some(std::time::Duration::from_nanos(1)) },
             ..Manner::default()

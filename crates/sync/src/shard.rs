@@ -119,8 +119,8 @@ impl Shard {
         }
     }
 
-    /// What the environment of a job says. A number of shards that is given counts more than what
-    /// the environment says of it.
+    /// Returns what the environment of a job says. A number of shards that is given counts more
+    /// than what the environment says of it.
     ///
     /// # Errors
     /// If it does not say enough, or what cannot be.
@@ -159,19 +159,19 @@ impl Shard {
         Ok(Self { index, count })
     }
 
-    /// Whether a repository, named in full, belongs to this shard.
+    /// Returns whether a repository, named in full, belongs to this shard.
     #[must_use]
     pub fn has(self, repository: &str) -> bool {
         owner(repository, self.count) == self.index
     }
 
-    /// Which one, from 1.
+    /// Returns which one, from 1.
     #[must_use]
     pub fn number(self) -> u32 {
         self.index.saturating_add(1)
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     #[must_use]
     pub fn count(self) -> u32 {
         self.count

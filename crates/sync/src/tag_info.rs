@@ -52,7 +52,7 @@ impl fmt::Debug for TagQuery<'_> {
 }
 
 impl<'a> TagQuery<'a> {
-    /// `platforms` are those that serve, best first.
+    /// Returns a reader of this repository; `platforms` are those that serve, best first.
     pub fn new(repository: &'a Reference, options: &'a Options, platforms: Vec<Platform>) -> Self {
         Self { transports: &Real, repository, options, platforms, known: Mutex::default() }
     }
@@ -62,7 +62,7 @@ impl<'a> TagQuery<'a> {
         Self { transports, ..self }
     }
 
-    /// What is known of each of these tags, in their order; an error is that of one tag.
+    /// Returns what is known of each of these tags, in their order; an error is that of one tag.
     pub async fn all(&self, tags: &[String]) -> Vec<Result<TagInfo>> {
         // Collected first: what borrows in a stream's closure is not `Send`.
         let asked: Vec<_> = tags.iter().map(|tag| self.one(tag)).collect();
@@ -88,7 +88,7 @@ impl<'a> TagQuery<'a> {
         let top = source.manifest(&Which::Top).await?;
         let (image, mut platforms) = match top.parse()? {
             Manifest::Image(image) => (Some(image), Vec::new()),
-            Manifest::List(list) => {
+            Manifest::Index(list) => {
                 let instances = list.instances();
                 let platforms = instances.iter().filter_map(real_platform).map(spelled).collect();
                 let first = instances.iter().find(|it| real_platform(it).is_some());
@@ -130,8 +130,8 @@ pub fn tagged(repository: &Reference, tag: &str) -> Result<ImageName> {
     Ok(ImageName::docker(reference)?)
 }
 
-/// The digest that each of these tags leads to at the registry itself, whatever mirrors there are;
-/// none for a tag that is gone.
+/// Returns the digest that each of these tags leads to at the registry itself, whatever mirrors
+/// there are; none for a tag that is gone.
 ///
 /// # Errors
 /// The first.
@@ -151,7 +151,7 @@ pub async fn digests(
     stream::iter(asked).buffered(AT_ONCE).try_collect().await
 }
 
-/// The manifests that these manifests of one repository list: what has to stay with them.
+/// Returns the manifests that these manifests of one repository list: what has to stay with them.
 ///
 /// # Errors
 /// The first.
@@ -165,7 +165,7 @@ pub async fn instances(
         let source = skopeo_transport::open(&ImageName::docker(name)?, options).await?;
         Ok(match source.manifest(&Which::Top).await?.parse()? {
             Manifest::Image(_) => Vec::new(),
-            Manifest::List(list) => {
+            Manifest::Index(list) => {
                 list.instances().into_iter().map(|it| it.descriptor.digest).collect()
             }
         })
@@ -178,7 +178,7 @@ pub async fn instances(
 fn image(manifest: RawManifest) -> Result<Option<ImageManifest>> {
     Ok(match manifest.parse()? {
         Manifest::Image(image) => Some(image),
-        Manifest::List(_) => None,
+        Manifest::Index(_) => None,
     })
 }
 

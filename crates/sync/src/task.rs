@@ -23,7 +23,7 @@ impl TaskId {
         Self(before)
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub fn number(self) -> usize {
         self.0
@@ -57,25 +57,25 @@ pub struct SyncTask {
 }
 
 impl SyncTask {
-    /// Its number.
+    /// Returns its number.
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.id
     }
 
-    /// Where the image is.
+    /// Returns where the image is.
     #[must_use]
     pub fn source(&self) -> &ImageName {
         &self.from
     }
 
-    /// Where it goes.
+    /// Returns where it goes.
     #[must_use]
     pub fn destination(&self) -> &ImageName {
         &self.to
     }
 
-    /// The place of many images that it goes to.
+    /// Returns the place of many images that it goes to.
     #[must_use]
     pub fn place(&self) -> &Target {
         &self.place

@@ -111,13 +111,13 @@ impl Dockerd {
         Ok(())
     }
 
-    /// `unix:///path`.
+    /// Returns `unix:///path`.
     #[must_use]
     pub fn host(&self) -> String {
         format!("unix://{}", self.folder.path().join("socket").display())
     }
 
-    /// `tcp://127.0.0.1:port`, and the folder of certificates.
+    /// Returns `tcp://127.0.0.1:port`, and the folder of certificates.
     ///
     /// # Panics
     /// If it does not listen there.

@@ -108,7 +108,7 @@ impl Home {
         fs::write(path, text).expect("a file");
     }
 
-    /// Returns a variable for all programs that are run in it.
+    /// Sets a variable for all programs that are run in it.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));

@@ -20,6 +20,7 @@ pub mod gpg;
 pub mod home;
 pub mod image;
 pub mod memory;
+pub mod merkle;
 pub mod proxy;
 pub mod registry;
 pub mod rest;

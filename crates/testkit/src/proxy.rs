@@ -204,7 +204,7 @@ impl Client {
         self.end()
     }
 
-    /// Returns the same, and the client is of no more use.
+    /// Ends the proxy and returns how it ended; the client is of no more use.
     #[track_caller]
     pub fn end(&mut self) -> Run {
         self.ask(br#"{"method":"Shutdown"}"#);

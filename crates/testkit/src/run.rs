@@ -102,6 +102,20 @@ macro_rules! cannot {
     }};
 }
 
+/// Returns the path of an example that cargo has built with the running test: a program that tests
+/// start.
+///
+/// # Panics
+/// If it was not built: `cargo test` builds examples unless single targets are asked for.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("the path of the test");
+    let folder = own.parent().and_then(Path::parent).expect("a folder of cargo");
+    let program = folder.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "{} was not built: run `cargo build --examples`", program.display());
+    program
+}
+
 /// Returns whether skipping is a failure.
 #[must_use]
 pub fn in_ci() -> bool {

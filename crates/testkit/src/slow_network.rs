@@ -95,7 +95,8 @@ impl SlowNetwork {
         Self::with_rate(server, one_way, None)
     }
 
-    /// The same, on which each connection carries at most `rate` bytes a second in each direction.
+    /// Returns the same, on which each connection carries at most `rate` bytes a second in each
+    /// direction.
     ///
     /// # Panics
     /// If there is no port.
@@ -104,7 +105,8 @@ impl SlowNetwork {
         Self::over(server, Line { one_way, rate, idle: None })
     }
 
-    /// A way on which a connection is closed that carried nothing for so long, as balancers do.
+    /// Returns a way on which a connection is closed that carried nothing for so long, as balancers
+    /// do.
     ///
     /// # Panics
     /// If there is no port.

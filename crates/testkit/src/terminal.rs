@@ -122,7 +122,7 @@ impl Terminal {
             .collect()
     }
 
-    /// Everything that was ever written to the terminal.
+    /// Returns everything that was ever written to the terminal.
     #[must_use]
     pub fn written(&self) -> String {
         String::from_utf8_lossy(&lock(&self.screen).written).into_owned()

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use skopeo_blob::Blob;
 use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, Signature, Which};
 
-use crate::{Error, How, Partial, Probe, Referrer, Role, Wish};
+use crate::{ContentError, Error, How, Partial, Probe, Referrer, Role, Wish};
 
 /// The writing side of one image. Nothing is promised to exist before `commit`.
 #[async_trait]
@@ -106,7 +106,7 @@ impl PutManifestError {
             Self::Other(error) => error,
             Self::TypeRejected { source: Some(source), .. } => *source,
             Self::TypeRejected { media_type, source: None } => {
-                Error::UnknownEntry(media_type.to_string())
+                ContentError::UnknownEntry(media_type.to_string()).into()
             }
         }
     }

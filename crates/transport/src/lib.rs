@@ -88,7 +88,7 @@ pub use docker_tar::{
     DaemonError, DaemonName, DaemonNameError, DockerArchiveName, DockerArchiveNameError,
     DockerTarError, SavedError,
 };
-pub use error::{Error, classified, is_transient};
+pub use error::{CommitError, ContentError, Error, FormatError, classified, is_transient};
 pub use invalid_file::InvalidFile;
 pub use kept_signatures::KeptSignatures;
 pub use layout::{ArchiveName, BucketError, BucketName, LayoutError, LayoutName, LayoutNameError};

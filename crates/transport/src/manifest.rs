@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use skopeo_image::{Digest, MediaType, RawManifest, Which};
 
-use crate::Error;
+use crate::{ContentError, Error};
 
 /// A manifest that has been compared with the digest it was asked for by.
 pub(crate) fn checked(
@@ -23,5 +23,5 @@ pub(crate) fn check(manifest: &RawManifest, digest: &Digest) -> Result<(), Error
     if manifest.has_digest(digest)? {
         return Ok(());
     }
-    Err(Error::ManifestMismatch(digest.clone()))
+    Err(ContentError::ManifestMismatch(digest.clone()).into())
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use skopeo_image::manifest::oci::OciDescriptor;
 use skopeo_image::{Descriptor, Digest, Links, RawManifest};
 
-use crate::Error;
+use crate::{CommitError, Error};
 
 /// A manifest that refers to another one, as the source lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub(crate) fn replaces(new: &Links, there: &RawManifest, tag: &str) -> Result<bo
     } else if new.is_subset(&there) {
         Ok(false)
     } else {
-        Err(Error::WouldLose(tag.to_owned()))
+        Err(CommitError::WouldLose(tag.to_owned()).into())
     }
 }
 

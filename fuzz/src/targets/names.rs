@@ -100,7 +100,7 @@ pub(super) fn manifest(data: &[u8]) {
         Ok(Manifest::Image(image)) => {
             let _ = (image.config(), image.layers(), image.is_artifact(), image.media_type());
         }
-        Ok(Manifest::List(list)) => {
+        Ok(Manifest::Index(list)) => {
             let _ = (list.instances(), list.choose(&[]));
             let again = list.encode();
             assert!(again.parse().is_ok());

@@ -1,6 +1,8 @@
-//! What is where in a tar: found by reading the headers only.
+//! What is where in a tar: found by reading the headers only. `window` reads, `path` is how names and
+//! links are looked up.
 
-use std::io;
+mod path;
+mod window;
 
 use skopeo_image::number::{narrow, wide};
 
@@ -8,6 +10,11 @@ use crate::error::Fault;
 use crate::header::{BLOCK, Block, Header, text};
 use crate::pax::{Extensions, Preceding};
 use crate::sparse::{Map, OldMap};
+
+pub(crate) use path::clean;
+use path::{beside, is_outside};
+pub(crate) use window::ReadAt;
+use window::Window;
 
 /// How many members an archive may have.
 const MAX_MEMBERS: usize = 1 << 20;
@@ -23,15 +30,6 @@ const MAX_EXTENSION: u64 = 1 << 20;
 
 /// How many links are followed from one to the next.
 const MAX_LINKS: usize = 8;
-
-/// How much is read at once, in bytes: a header, what extends it and the next one, mostly.
-const WINDOW: usize = 8 * 1024;
-
-/// Bytes that can be read at any place.
-pub(crate) trait ReadAt {
-    /// As `pread(2)`.
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-}
 
 /// A regular file in an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,63 +350,6 @@ impl<R: ReadAt> Scan<'_, R> {
     }
 }
 
-/// What has been read around the place where the walk is.
-struct Window<'a, R> {
-    input: &'a R,
-    length: u64,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl<R: ReadAt> Window<'_, R> {
-    /// Copies what is at `offset`; less only at the end of the archive.
-    fn fill(&mut self, buffer: &mut [u8], offset: u64) -> Result<usize, Fault> {
-        let there = narrow(self.length.saturating_sub(offset)).min(buffer.len());
-        let (buffer, _) = buffer.split_at_mut(there);
-        if there > WINDOW {
-            self.read(buffer, offset)?;
-            return Ok(there);
-        }
-        let inside = |window: &Self| {
-            let start = usize::try_from(offset.checked_sub(window.start)?).ok()?;
-            Some(start..start.checked_add(there)?).filter(|range| range.end <= window.bytes.len())
-        };
-        let range = match inside(self) {
-            Some(range) => range,
-            None => {
-                let size = narrow(self.length.saturating_sub(offset)).min(WINDOW);
-                let mut bytes = std::mem::take(&mut self.bytes);
-                bytes.resize(size, 0);
-                self.read(&mut bytes, offset)?;
-                self.start = offset;
-                self.bytes = bytes;
-                0..there
-            }
-        };
-        for (to, from) in buffer.iter_mut().zip(self.bytes.get(range).unwrap_or_default()) {
-            *to = *from;
-        }
-        Ok(there)
-    }
-
-    fn read(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<(), Fault> {
-        while !buffer.is_empty() {
-            match self.input.read_at(buffer, offset) {
-                Ok(0) => {
-                    return Err(Fault::Io(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
-                }
-                Ok(read) => {
-                    buffer = buffer.get_mut(read..).unwrap_or_default();
-                    offset = offset.saturating_add(wide(read));
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Fault::Io(error.into())),
-            }
-        }
-        Ok(())
-    }
-}
-
 /// What extends a header is none of its kind.
 fn malformed(offset: u64) -> Fault {
     Fault::Extension { offset, reason: "is malformed" }
@@ -422,44 +363,6 @@ fn malformed_map(offset: u64) -> Fault {
 /// A length with what fills its last block.
 fn padded(size: u64) -> u64 {
     size.div_ceil(wide(BLOCK)).saturating_mul(wide(BLOCK))
-}
-
-/// A name as it is looked up: `a/b` for `./a//x/../b` and for `/a/b`. What leads out of the
-/// archive's folder begins with `../`.
-pub(crate) fn clean(name: &[u8]) -> Vec<u8> {
-    let is_absolute = name.starts_with(b"/");
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in name.split(|byte| *byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." if parts.last().is_some_and(|last| *last != b"..") => drop(parts.pop()),
-            b".." if is_absolute => {}
-            part => parts.push(part),
-        }
-    }
-    parts.join(&b'/')
-}
-
-/// Where a relative link leads that is called `link`.
-fn beside(link: &str, target: &str) -> String {
-    if target.starts_with('/') {
-        return target.to_owned();
-    }
-    let path = link.rsplit_once('/').map(|(folder, _)| format!("{folder}/{target}"));
-    let clean = clean(path.as_deref().unwrap_or(target).as_bytes());
-    String::from_utf8(clean).unwrap_or_default()
-}
-
-/// Whether a clean name leads to no place below the folder that the archive is for.
-fn is_outside(name: &str) -> bool {
-    name == ".." || name.starts_with("../") || name.starts_with('/')
-}
-
-impl ReadAt for &[u8] {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut rest = self.get(narrow(offset)..).unwrap_or_default();
-        io::Read::read(&mut rest, buffer)
-    }
 }
 
 /// Looks for what must not be in the index of any tar; panics if it is there. For the fuzzer.

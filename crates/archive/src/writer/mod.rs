@@ -12,6 +12,7 @@
 //! closed up when the tar ends (`finish`). So a source that lies spoils nothing but its own image.
 
 mod finish;
+mod head;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(
     clippy::indexing_slicing,
@@ -20,6 +21,7 @@ mod finish;
     reason = "for tests and the fuzzer only: its numbers are its own"
 )]
 pub(crate) mod lies;
+mod place;
 mod regions;
 mod sink;
 #[cfg(test)]
@@ -36,11 +38,13 @@ use skopeo_system::{is_pipe, open_read_pipe, room};
 use tempfile::TempPath;
 use tokio::sync::OwnedMutexGuard;
 
+use self::head::{Head, encode, too_large};
+use self::place::MemberPlace;
 use self::regions::Regions;
 use self::sink::{Section, Sink};
 use crate::Stamp;
 use crate::error::TarWriteError;
-use crate::ustar::{self, BLOCK, UstarKind};
+use crate::ustar::BLOCK;
 
 /// Up to this many bytes the place of a member is reserved without asking how much room there is.
 const SMALL: u64 = 1 << 30;
@@ -109,14 +113,6 @@ fn is_own_pipe(path: &Path) -> bool {
     let names = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
     names.iter().any(|name| Path::new(name) == path)
         && fs_err::metadata(path).is_ok_and(|found| is_pipe(&found))
-}
-
-/// Where a finished file goes, and where it is until then.
-#[derive(Debug)]
-struct MemberPlace {
-    temporary: TempPath,
-    path: PathBuf,
-    existing: Existing,
 }
 
 impl Writer {
@@ -389,52 +385,9 @@ async fn seal<T: Send + 'static>(
     .await
 }
 
-/// Small members as they stand in a tar.
-fn encode(entries: &[Entry], mode: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for entry in entries {
-        match entry {
-            Entry::File { name, bytes: content } => {
-                bytes.extend(ustar::encode(name, UstarKind::File(wide(content.len())), mode));
-                bytes.extend_from_slice(content);
-                bytes.resize(bytes.len().next_multiple_of(512), 0);
-            }
-            Entry::Folder { name } => bytes.extend(ustar::encode(name, UstarKind::Folder, mode)),
-            Entry::Link { name, target } => {
-                bytes.extend(ustar::encode(name, UstarKind::Link(target), mode));
-            }
-        }
-    }
-    bytes
-}
-
 /// Whether the file system of a file could take so many bytes more, as far as it says.
 fn has_room(file: &fs_err::File, size: u64) -> bool {
     room(file.file()).is_none_or(|free| size <= free)
-}
-
-impl MemberPlace {
-    fn publish(self) -> Result<(), TarWriteError> {
-        let Self { temporary, path, existing } = self;
-        let changed = || TarWriteError::Changed(path.display().to_string());
-        match existing {
-            Existing::Replace(before) if Stamp::at(&path) != Some(before) => {
-                return Err(changed());
-            }
-            Existing::Replace(_) => temporary.persist(&path).map_err(|error| error.error)?,
-            Existing::None => {
-                temporary.persist_noclobber(&path).map_err(|failed| match failed.error.kind() {
-                    io::ErrorKind::AlreadyExists => changed(),
-                    _ => failed.error.into(),
-                })?;
-            }
-        }
-        if let Some(folder) = path.parent() {
-            // What it says may be lost with the power, but nothing that had a name before.
-            let _ = fs_err::File::open(folder).and_then(|folder| folder.sync_all());
-        }
-        Ok(())
-    }
 }
 
 /// The right to give out places at the end.
@@ -444,41 +397,9 @@ struct Tail {
     closed: bool,
 }
 
-/// A member that is about to be written: what precedes its bytes, and how far all of it reaches.
-struct Head {
-    name: String,
-    bytes: Vec<u8>,
-    /// The length of these bytes.
-    space: u64,
-    /// The length of those that follow.
-    size: u64,
-    /// All together, with what fills the last block.
-    len: u64,
-}
-
-impl Head {
-    fn new(name: String, size: u64, mode: u64) -> Result<Self, TarWriteError> {
-        let bytes = ustar::encode(&name, UstarKind::File(size), mode);
-        let space = wide(bytes.len());
-        let len = ustar::padded(size).and_then(|body| body.checked_add(space));
-        let len = len.ok_or_else(too_large)?;
-        Ok(Self { name, bytes, space, size, len })
-    }
-
-    /// What fills the last block.
-    fn fill(&self) -> Vec<u8> {
-        let fill = self.len.saturating_sub(self.space).saturating_sub(self.size);
-        vec![0; usize::try_from(fill).unwrap_or_default()]
-    }
-}
-
 /// Runs `work`, which waits for a file, on a blocking thread.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, TarWriteError> + Send + 'static,
 ) -> Result<T, TarWriteError> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-fn too_large() -> io::Error {
-    io::ErrorKind::FileTooLarge.into()
 }

@@ -44,7 +44,7 @@ impl Classify for CryptError {
 }
 
 impl Recipients {
-    /// The annotations of a layer that was encrypted with this key.
+    /// Returns the annotations of a layer that was encrypted with this key.
     ///
     /// # Errors
     /// None: there is no key.
@@ -58,7 +58,7 @@ impl Recipients {
 }
 
 impl Keys {
-    /// The key of a layer with these annotations.
+    /// Returns the key of a layer with these annotations.
     ///
     /// # Errors
     /// None: there are no keys.

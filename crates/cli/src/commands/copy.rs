@@ -132,7 +132,7 @@ pub(super) fn shared_request(app: &App, asked: &Asked, lists: Lists) -> Result<R
             bail!("Only one of --remove-signatures and --remove-list-signatures can be specified")
         }
         (true, false) => SourceSignatures::Remove,
-        (false, true) => SourceSignatures::RemoveOfLists,
+        (false, true) => SourceSignatures::RemoveOfIndexes,
         (false, false) => SourceSignatures::Keep,
     };
     Ok(request)

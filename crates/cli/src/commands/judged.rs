@@ -40,7 +40,7 @@ pub(super) async fn read(
 /// The manifest of the image itself, chosen from a list if the name leads to one.
 async fn chosen(app: &App, source: &dyn Source) -> Result<(Which, RawManifest)> {
     let top = source.manifest(&Which::Top).await?;
-    let Manifest::List(list) = top.parse()? else { return Ok((Which::Top, top)) };
+    let Manifest::Index(list) = top.parse()? else { return Ok((Which::Top, top)) };
     let digest = list.choose(&app.platforms())?;
     let which = Which::Instance(digest.clone());
     let manifest = source.manifest(&which).await?;

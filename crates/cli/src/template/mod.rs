@@ -12,6 +12,7 @@ mod eval;
 mod funcs;
 mod needs;
 mod printf;
+mod shown;
 mod table;
 mod time;
 pub(crate) mod value;

@@ -135,7 +135,7 @@ fn whole_image(digest: &Digest, read: &dyn Fn(&Digest) -> Vec<u8>) {
                 assert!(blob.size.is_none_or(|size| size == bytes.len() as u64), "{blob:?}");
             }
         }
-        Manifest::List(list) => {
+        Manifest::Index(list) => {
             for instance in list.instances() {
                 // Lists of blobs, as build caches are, are copied as they are.
                 match instance.descriptor.media_type.is_blob() {

@@ -1,7 +1,7 @@
 //! The manifest to write: pure.
 
 mod declared;
-mod list;
+mod index;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::plan::{ImagePlan, LayerPlan, Wanted};
 use crate::{Error, WriteError};
 
 pub(crate) use declared::layers_as_declared;
-pub(crate) use list::{Written, lists, warn_of_size};
+pub(crate) use index::{Written, indexes, warn_of_size};
 
 /// What the names of all annotations about the chunks of zstd:chunked begin with.
 const CHUNKS: &str = "io.github.containers.zstd-chunked.";

@@ -29,7 +29,7 @@ pub(crate) struct ImageDecision {
     pub(crate) referrers: Vec<Referrer>,
     /// The config, if it has been read already.
     pub(crate) config: Option<Bytes>,
-    /// The list that the image was chosen from, if it was.
+    /// The index that the image was chosen from, if it was.
     pub(crate) chosen_from: Option<RawManifest>,
 }
 

@@ -1,11 +1,11 @@
 //! What a copy will do, decided from manifest, destination and request, before a byte moves.
 //!
 //! The [`Decision`] is one value for all who want to know: `execute` carries it out, `estimate` says
-//! what that would take. What is in a list, and which referrers an image has, is decided when it
+//! what that would take. What is in an index, and which referrers an image has, is decided when it
 //! comes to them; `visit` leads through.
 
 mod image;
-mod list;
+mod index;
 mod present;
 mod referrers;
 
@@ -19,7 +19,7 @@ use crate::request::{Lists, SourceSignatures};
 use crate::{Error, SourceError, sign};
 
 pub(crate) use image::{ImageDecision, decide_image};
-pub(crate) use list::{Entry, ListDecision, admit_list, decide_entry, read_entry};
+pub(crate) use index::{Entry, IndexDecision, admit_index, decide_entry, read_entry};
 pub(crate) use present::{may_be_same, under_the_name};
 pub(crate) use referrers::{ReferrerDecision, are_copied, decide_referrer, links_of, referrers_of};
 
@@ -33,10 +33,10 @@ pub(crate) enum Decision {
         /// The manifest, if it had to be read.
         manifest: Option<RawManifest>,
     },
-    /// Write one image: the source's, or one that was chosen from its list.
+    /// Write one image: the source's, or one that was chosen from its index.
     Image(Box<ImageDecision>),
-    /// Write a list, and what is wanted of what it names.
-    List(Box<ListDecision>),
+    /// Write an index, and what is wanted of what it names.
+    Index(Box<IndexDecision>),
 }
 
 /// Where the manifest of an image or an index is written.
@@ -62,7 +62,7 @@ impl Position {
 #[derive(Debug)]
 pub(crate) struct Decided {
     pub(crate) decision: Decision,
-    /// The digest of what the source's name leads to: of the list, where one image is chosen.
+    /// The digest of what the source's name leads to: of the index, where one image is chosen.
     pub(crate) source: Digest,
     /// What the destination's name leads to, if that could have been enough.
     pub(crate) present: Option<Digest>,
@@ -129,28 +129,28 @@ async fn decide_top(
     top: &RawManifest,
     present: Option<&Digest>,
 ) -> Result<Decision, Error> {
-    let is_list = top.media_type.is_list();
-    if !is_list || job.request.lists == Lists::System {
+    let is_index = top.media_type.is_index();
+    if !is_index || job.request.lists == Lists::System {
         require_single(job)?;
     }
     match job.request.lists {
-        _ if !is_list => decide_single(job, top, present).await,
+        _ if !is_index => decide_single(job, top, present).await,
         Lists::System => decide_chosen(job, top, present).await,
         Lists::All | Lists::IndexOnly => {
             if let Some(there) = present::if_present(job, present, top, &Which::Top).await? {
                 return Ok(there);
             }
             let list =
-                list::decide_list(job, top.clone(), Which::Top, Scope::Top, Position::Top, 0);
-            Ok(Decision::List(Box::new(list.await?)))
+                index::decide_index(job, top.clone(), Which::Top, Scope::Top, Position::Top, 0);
+            Ok(Decision::Index(Box::new(list.await?)))
         }
         Lists::Platforms { .. } => {
             let list =
-                list::decide_list(job, top.clone(), Which::Top, Scope::Top, Position::Top, 0);
+                index::decide_index(job, top.clone(), Which::Top, Scope::Top, Position::Top, 0);
             let list = list.await?;
-            match list::if_present(job, &list, present).await? {
+            match index::if_present(job, &list, present).await? {
                 Some(there) => Ok(there),
-                None => Ok(Decision::List(Box::new(list))),
+                None => Ok(Decision::Index(Box::new(list))),
             }
         }
     }
@@ -172,7 +172,7 @@ async fn decide_single(
     Ok(Decision::Image(Box::new(image)))
 }
 
-/// Decides about the instance of a list that serves best.
+/// Decides about the instance of an index that serves best.
 async fn decide_chosen(
     job: &Job<'_>,
     top: &RawManifest,
@@ -182,9 +182,9 @@ async fn decide_chosen(
     if known.is_some() && !present::has_origin(job, top).await {
         known = None;
     }
-    let (digest, manifest) = match list::choose(job, top, known).await? {
-        list::Chosen::Image(digest, manifest) => (digest, manifest),
-        list::Chosen::Present(digest) => {
+    let (digest, manifest) = match index::choose(job, top, known).await? {
+        index::Chosen::Image(digest, manifest) => (digest, manifest),
+        index::Chosen::Present(digest) => {
             let which = Which::Instance(digest.clone());
             if !present::has_signatures(job, &which).await? {
                 return Ok(Decision::Present { digest, manifest: None });
@@ -192,7 +192,7 @@ async fn decide_chosen(
             (digest, admit::fetch(job, &which).await?)
         }
     };
-    referrers::say_of_list(job, top).await?;
+    referrers::say_of_index(job, top).await?;
     let which = Which::Instance(digest);
     if let Some(there) = present::if_equal(job, &manifest, &which).await? {
         return Ok(there);
@@ -208,8 +208,8 @@ fn require_single(job: &Job<'_>) -> Result<(), PlanError> {
     if let Some(added) = job.request.added.first() {
         return Err(PlanError::Index(IndexError::NothingToAddTo(added.format)));
     }
-    if job.request.signatures == SourceSignatures::RemoveOfLists {
-        return Err(PlanError::Index(IndexError::NoListSignatures));
+    if job.request.signatures == SourceSignatures::RemoveOfIndexes {
+        return Err(PlanError::Index(IndexError::NoIndexSignatures));
     }
     Ok(())
 }
@@ -217,7 +217,7 @@ fn require_single(job: &Job<'_>) -> Result<(), PlanError> {
 /// Returns the manifest that the source's name leads to; the source may have said which digest it
 /// has.
 async fn top_of<'a>(job: &'a Job<'_>, head: Option<&Digest>) -> Result<&'a RawManifest, Error> {
-    let known = head.and_then(|digest| job.session.lists().get(digest));
+    let known = head.and_then(|digest| job.session.indexes().get(digest));
     let manifest = match known {
         Some(list) => list,
         None => admit::fetch(job, &Which::Top).await?,

@@ -64,9 +64,9 @@ pub(super) async fn has_signatures(job: &Job<'_>, which: &Which) -> Result<bool,
     Ok(!signatures.is_empty())
 }
 
-/// Returns whether what the destination wants of the list, too, is there.
-pub(super) async fn has_origin(job: &Job<'_>, list: &RawManifest) -> bool {
-    job.destination.has_origin(list).await.unwrap_or_else(|error| {
+/// Returns whether what the destination wants of the index, too, is there.
+pub(super) async fn has_origin(job: &Job<'_>, index: &RawManifest) -> bool {
+    job.destination.has_origin(index).await.unwrap_or_else(|error| {
         debug!("asking what is at the destination: {error}");
         false
     })

@@ -129,8 +129,8 @@ pub(crate) fn links_of(job: &Job<'_>, manifest: &RawManifest) -> Result<Links, E
 }
 
 /// Says which referrers has a list of which an image only is copied.
-pub(super) async fn say_of_list(job: &Job<'_>, list: &RawManifest) -> Result<(), Error> {
-    let digest = admit::digest_of(job, list)?;
+pub(super) async fn say_of_index(job: &Job<'_>, index: &RawManifest) -> Result<(), Error> {
+    let digest = admit::digest_of(job, index)?;
     let found = referrers_of(job, job.request, &digest).await?;
     if !found.is_empty() {
         job.session.emit(Event::Referrers(ReferrersEvent::NotCopied {

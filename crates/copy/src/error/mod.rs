@@ -46,7 +46,7 @@ pub enum Error {
     SystemImage(#[source] Box<Self>),
     /// An instance of an index could not be copied.
     #[error("copying image {at}/{of} from manifest list")]
-    OfList {
+    OfIndex {
         /// Which one, counted from 1.
         at: usize,
         /// Of how many.
@@ -78,7 +78,7 @@ impl Error {
         match self {
             Self::Source(error) => error.is_not_found(),
             Self::SystemImage(source)
-            | Self::OfList { source, .. }
+            | Self::OfIndex { source, .. }
             | Self::Replicating { source, .. } => source.is_not_found(),
             Self::Shared(error) => error.is_not_found(),
             Self::Plan(_) | Self::Blob(_) | Self::Write(_) | Self::Referrers(_) => false,
@@ -95,7 +95,7 @@ impl Error {
             Self::Write(error) => error.is_transient(),
             Self::Referrers(error) => error.is_transient(),
             Self::SystemImage(source)
-            | Self::OfList { source, .. }
+            | Self::OfIndex { source, .. }
             | Self::Replicating { source, .. } => source.is_transient(),
             Self::Shared(error) => error.is_transient(),
         }
@@ -140,7 +140,7 @@ impl Classify for Error {
             Self::Write(error) => error.class(),
             Self::Referrers(error) => error.class(),
             Self::SystemImage(source)
-            | Self::OfList { source, .. }
+            | Self::OfIndex { source, .. }
             | Self::Replicating { source, .. } => source.class(),
             Self::Shared(error) => error.class(),
         }
@@ -154,7 +154,7 @@ impl Classify for Error {
             Self::Write(error) => error.hint(),
             Self::Referrers(error) => error.hint(),
             Self::SystemImage(source)
-            | Self::OfList { source, .. }
+            | Self::OfIndex { source, .. }
             | Self::Replicating { source, .. } => source.hint(),
             Self::Shared(error) => error.hint(),
         }

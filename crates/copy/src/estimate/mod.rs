@@ -3,6 +3,7 @@
 //! The decision is that of a copy; instead of bringing a blob, the destination is asked about it.
 
 mod forecast;
+mod values;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -17,7 +18,7 @@ use skopeo_transport::{How, Probe, Referrer, Role, Source, Wish};
 use skopeo_trust::Policy;
 
 use crate::assemble::{self, Assembled, layers_as_declared};
-use crate::decide::{self, Decided, Decision, ImageDecision, ListDecision};
+use crate::decide::{self, Decided, Decision, ImageDecision, IndexDecision};
 use crate::event::BlobKind;
 use crate::item::{Item, ItemKey, TransferredBlob};
 use crate::job::Job;
@@ -28,70 +29,9 @@ use crate::visit::{self, Visitor};
 use crate::{BlobError, Error, WriteError};
 
 pub use forecast::Forecast;
+pub use values::{Amount, Change, ImageEstimate};
 
 use forecast::Bytes;
-
-/// What a copy would take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageEstimate {
-    /// What would happen.
-    pub change: Change,
-    /// The digest of what the source's name leads to: of the list, where one image is chosen.
-    pub source: Digest,
-    /// The digest of what the destination's name leads to now, where that is known.
-    pub destination: Option<Digest>,
-    /// What would be read from the source.
-    pub fetch: Amount,
-    /// What would be written to the destination.
-    pub send: Amount,
-    /// What the destination could take from elsewhere in it.
-    pub mount: Amount,
-    /// What is there, or will be when it is needed.
-    pub present: Amount,
-    /// How many manifests would be written: of images, lists and referrers.
-    pub manifests: u64,
-    /// How many requests it would take, if none has to be repeated. Tokens are not counted.
-    pub requests: u64,
-    /// Whether all sizes are known before: not those of layers that are packed anew.
-    pub exact: bool,
-}
-
-/// What would happen to the destination's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Nothing is known to be there.
-    New,
-    /// It leads elsewhere.
-    Changed,
-    /// It leads to what would be written.
-    Unchanged,
-}
-
-/// Some blobs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// How many.
-    pub blobs: u64,
-    /// Their length in bytes, as far as it is known: of a layer that is packed anew, the length
-    /// before.
-    pub bytes: u64,
-    /// Of how many of them no length is known.
-    pub unknown: u64,
-}
-
-impl Amount {
-    /// Returns one blob.
-    fn of(size: Option<u64>) -> Self {
-        Self { blobs: 1, bytes: size.unwrap_or_default(), unknown: u64::from(size.is_none()) }
-    }
-
-    /// Adds another.
-    pub fn add(&mut self, other: Self) {
-        self.blobs = self.blobs.saturating_add(other.blobs);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.unknown = self.unknown.saturating_add(other.unknown);
-    }
-}
 
 /// Returns what [`copy`](crate::copy) would do, after all that has been estimated with the same
 /// `forecast`. Nothing is written anywhere; `destination` is only [looked
@@ -144,7 +84,7 @@ fn mounts_first(source: &dyn Source, destination: &dyn Probe) -> bool {
     }
 }
 
-/// One image, or one list.
+/// One image, or one index.
 struct Estimation<'a> {
     job: &'a Job<'a>,
     forecast: &'a Forecast,
@@ -198,7 +138,7 @@ impl Estimation<'_> {
                     false => error,
                 })
             }
-            Decision::List(list) => visit::list(self, *list).await.map(|()| None),
+            Decision::Index(index) => visit::index(self, *index).await.map(|()| None),
         }
     }
 
@@ -429,7 +369,7 @@ impl Visitor for Estimation<'_> {
         Ok(())
     }
 
-    async fn list(&self, _list: &ListDecision, _entries: Vec<(usize, ())>) -> Result<(), Error> {
+    async fn index(&self, _list: &IndexDecision, _entries: Vec<(usize, ())>) -> Result<(), Error> {
         self.writes_manifest();
         Ok(())
     }

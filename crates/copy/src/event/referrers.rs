@@ -88,5 +88,5 @@ impl ReferrersEvent {
 }
 
 fn is_index(referrer: &Referrer) -> bool {
-    referrer.artifact_type.is_empty() && referrer.blob.media_type.is_list()
+    referrer.artifact_type.is_empty() && referrer.blob.media_type.is_index()
 }

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use skopeo_transport::{Destination, Error as TransportError, PutManifestError, Source};
+use skopeo_transport::{
+    CommitError, Destination, Error as TransportError, PutManifestError, Source,
+};
 use skopeo_trust::Policy;
 
 use super::child::End;
@@ -33,7 +35,7 @@ pub async fn copy_to_all(
     };
     // Each signs under its own name, so that what is written differs.
     let apart = request.signing.is_asked() && request.signing.identity.is_none();
-    let seen = ReadManifests::new(Arc::clone(session.lists()));
+    let seen = ReadManifests::new(Arc::clone(session.indexes()));
     let reading = Reading { source, seen: seen.clone() };
     let destinations = destinations.into_iter().enumerate();
     let mut groups: VecDeque<Vec<Placed>> = match apart {
@@ -99,7 +101,7 @@ fn differs(request: &Request) -> bool {
 fn is_own(error: &Error) -> bool {
     match error {
         Error::SystemImage(source)
-        | Error::OfList { source, .. }
+        | Error::OfIndex { source, .. }
         | Error::Replicating { source, .. }
         | Error::Referrers(ReferrersError::Copy { source, .. }) => is_own(source),
         Error::Plan(_)
@@ -119,5 +121,5 @@ fn is_own(error: &Error) -> bool {
 }
 
 fn is_none_left(error: &TransportError) -> bool {
-    matches!(error, TransportError::NoDestinationLeft)
+    matches!(error, TransportError::Commit(CommitError::NoDestinationLeft))
 }

@@ -23,7 +23,7 @@ pub(super) fn take_alike(one: &Accepts, other: &Accepts) -> bool {
 pub(super) fn has_foreign_layers(manifest: &RawManifest) -> bool {
     match manifest.parse() {
         Ok(Manifest::Image(image)) => image.layers().iter().any(|it| !it.blob.urls.is_empty()),
-        Ok(Manifest::List(_)) => false,
+        Ok(Manifest::Index(_)) => false,
         Err(_) => true,
     }
 }
@@ -44,7 +44,7 @@ pub(super) fn common(one: &Accepts, other: &Accepts) -> Option<Accepts> {
         (one, other) => {
             let both: Vec<MediaType> =
                 one.iter().filter(|it| other.contains(it)).cloned().collect();
-            if both.iter().all(MediaType::is_list) {
+            if both.iter().all(MediaType::is_index) {
                 return None;
             }
             both

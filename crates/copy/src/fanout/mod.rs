@@ -20,8 +20,8 @@ use futures_util::future::{self, BoxFuture};
 use skopeo_blob::Blob;
 use skopeo_image::{Digest, Manifest, MediaType, RawManifest, Signature, Which};
 use skopeo_transport::{
-    Accepts, Destination, Error as TransportError, How, ImageName, Probe, PutManifestError,
-    Referrer, Role, Stored, Wish,
+    Accepts, CommitError, Destination, Error as TransportError, How, ImageName, Probe,
+    PutManifestError, Referrer, Role, Stored, Wish,
 };
 use tracing::debug;
 
@@ -112,7 +112,7 @@ impl Fanout {
     }
 
     fn require_any(&self) -> Result<(), TransportError> {
-        self.inside().next().map(drop).ok_or(TransportError::NoDestinationLeft)
+        self.inside().next().map(drop).ok_or(CommitError::NoDestinationLeft.into())
     }
 
     /// What all that are still in say to something; one that goes out meanwhile says nothing.
@@ -128,7 +128,7 @@ impl Fanout {
             })
             .collect();
         let said: Vec<_> = future::join_all(asked).await.into_iter().flatten().collect();
-        if said.is_empty() { Err(TransportError::NoDestinationLeft) } else { Ok(said) }
+        if said.is_empty() { Err(CommitError::NoDestinationLeft.into()) } else { Ok(said) }
     }
 
     /// Writes a manifest to all. One that does not take what another takes is copied to alone: it
@@ -179,7 +179,7 @@ impl Fanout {
         let ended = future::join_all(work).await;
         let is_done = ended.iter().any(|(_, end)| matches!(end, End::Done(_)));
         self.ends.0.lock().unwrap_or_else(PoisonError::into_inner).extend(ended);
-        if is_done { Ok(()) } else { Err(TransportError::NoDestinationLeft) }
+        if is_done { Ok(()) } else { Err(CommitError::NoDestinationLeft.into()) }
     }
 }
 
@@ -270,8 +270,8 @@ impl Probe for Fanout {
     }
 
     /// What all of them have.
-    async fn has_origin(&self, list: &RawManifest) -> Result<bool, TransportError> {
-        let all = self.ask(|child| child.destination.has_origin(list)).await?;
+    async fn has_origin(&self, index: &RawManifest) -> Result<bool, TransportError> {
+        let all = self.ask(|child| child.destination.has_origin(index)).await?;
         Ok(all.into_iter().all(|(_, has)| has.unwrap_or(false)))
     }
 }
@@ -366,7 +366,7 @@ impl Destination for Fanout {
         moved
             .filter(|_| self.inside().next().is_some())
             .or_else(elsewhere)
-            .ok_or(TransportError::NoDestinationLeft)
+            .ok_or(CommitError::NoDestinationLeft.into())
     }
 
     async fn put_manifest(
@@ -419,9 +419,9 @@ impl Destination for Fanout {
         self.put_alike(|child| child.destination.put_referrer(subject, referrer, manifest)).await
     }
 
-    fn set_origin(&self, list: &RawManifest) {
+    fn set_origin(&self, index: &RawManifest) {
         for child in self.inside() {
-            child.destination.set_origin(list);
+            child.destination.set_origin(index);
         }
     }
 

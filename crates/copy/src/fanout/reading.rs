@@ -9,18 +9,18 @@ use skopeo_blob::Unverified;
 use skopeo_image::{Descriptor, Digest, RawManifest, Signature, Which};
 use skopeo_transport::{Error, Head, ImageName, Referrer, ReferrerSearch, Source};
 
-use crate::KnownLists;
+use crate::KnownIndexes;
 
 /// The manifests that were read: what is written and is one of them, has not been changed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReadManifests {
     digests: Arc<Mutex<HashSet<Digest>>>,
     /// Those that nobody had to read once more.
-    lists: Arc<KnownLists>,
+    lists: Arc<KnownIndexes>,
 }
 
 impl ReadManifests {
-    pub(super) fn new(lists: Arc<KnownLists>) -> Self {
+    pub(super) fn new(lists: Arc<KnownIndexes>) -> Self {
         Self { digests: Arc::default(), lists }
     }
 

@@ -43,7 +43,7 @@ pub(super) fn image_types(
     };
     let usable: Vec<&MediaType> = candidates
         .iter()
-        .filter(|to| !to.is_list())
+        .filter(|to| !to.is_index())
         .filter(|to| !encryption || **to == MediaType::OCI_MANIFEST)
         .filter(|to| compression.is_none_or(|compression| to.allows(compression)))
         .collect();
@@ -97,9 +97,9 @@ pub(super) fn image_types(
     Ok(ordered)
 }
 
-/// The types to try for a list, best first; at least one. `compression` is that of an instance
+/// The types to try for an index, best first; at least one. `compression` is that of an instance
 /// which is to be marked so.
-pub(super) fn list_types(
+pub(super) fn index_types(
     source: &MediaType,
     accepted: &[MediaType],
     forced: Option<MediaType>,
@@ -127,7 +127,7 @@ pub(super) fn list_types(
     }
     let first = std::iter::once(source).filter(|to| candidates.contains(to));
     let mut ordered: Vec<MediaType> = Vec::new();
-    for to in first.chain(candidates.iter().filter(|to| to.is_list())) {
+    for to in first.chain(candidates.iter().filter(|to| to.is_index())) {
         if !ordered.contains(to) {
             ordered.push(to.clone());
         }
@@ -164,7 +164,7 @@ mod tests {
             (S1, &registry, None, None, None, &[S1, S2, OCI, S1U]),
             (S1U, &registry, None, None, None, &[S1U, S2, S1, OCI]),
             (OCI, &[], None, None, None, &[OCI, S2, S1, S1U]), // dir: takes anything
-            (S2, &[OCI, INDEX], None, None, None, &[OCI]),     // a list is no image
+            (S2, &[OCI, INDEX], None, None, None, &[OCI]),     // an index is no image
             (OCI, &[S1, S2], None, None, None, &[S2, S1]),
             (OCI, &registry, Some(S2), None, None, &[S2]),
             (OCI, &registry, Some(S1), None, None, &[S1]),
@@ -268,9 +268,9 @@ mod tests {
             (LIST, &[OCI, INDEX], None, &[INDEX]),
             (LIST, &registry, Some(INDEX), &[INDEX]),
         ] {
-            assert_eq!(list_types(&source, accepted, forced, None, None).unwrap(), expected);
+            assert_eq!(index_types(&source, accepted, forced, None, None).unwrap(), expected);
         }
-        let error = list_types(&INDEX, &[OCI], None, None, None).unwrap_err();
+        let error = index_types(&INDEX, &[OCI], None, None, None).unwrap_err();
         assert_eq!(
             error.to_string(),
             "destination does not support any supported manifest list types \
@@ -278,8 +278,8 @@ mod tests {
              application/vnd.oci.image.index.v1+json])"
         );
         let frozen = Some(Frozen::PreserveDigests);
-        assert_eq!(list_types(&INDEX, &registry, None, None, frozen).unwrap(), [INDEX]);
-        let error = list_types(&LIST, &[OCI, INDEX], None, None, frozen).unwrap_err();
+        assert_eq!(index_types(&INDEX, &registry, None, None, frozen).unwrap(), [INDEX]);
+        let error = index_types(&LIST, &[OCI, INDEX], None, None, frozen).unwrap_err();
         assert_eq!(
             error.to_string(),
             "Manifest list must be converted to type \"application/vnd.oci.image.index.v1+json\" \

@@ -12,8 +12,8 @@ use crate::request::{Digests, Request};
 pub enum Frozen {
     /// Somebody signed it.
     Signed,
-    /// Somebody signed the list.
-    ListSigned,
+    /// Somebody signed the index.
+    IndexSigned,
     /// The destination's name says which digest it must have.
     DestinationDigest,
     /// The user said so.
@@ -26,7 +26,7 @@ pub enum Frozen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Image,
-    List,
+    Index,
 }
 
 /// The reason that is told, the last of those there are.
@@ -46,7 +46,7 @@ pub(super) fn frozen(
     } else {
         Some(match subject {
             Subject::Image => Frozen::Signed,
-            Subject::List => Frozen::ListSigned,
+            Subject::Index => Frozen::IndexSigned,
         })
     }
 }
@@ -89,7 +89,7 @@ impl fmt::Display for Frozen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Signed => "Would invalidate signatures",
-            Self::ListSigned => {
+            Self::IndexSigned => {
                 "Would invalidate signatures; consider removing them from the multi-platform list"
             }
             Self::DestinationDigest => "Destination specifies a digest",

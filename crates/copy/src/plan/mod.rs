@@ -5,8 +5,8 @@ mod error;
 mod format;
 mod frozen;
 mod image;
+mod index;
 mod layer;
-mod list;
 mod surroundings;
 
 #[cfg(test)]
@@ -18,15 +18,15 @@ pub use crypt::Crypt;
 pub use error::{FormatError, FrozenError, IndexError, PlanError};
 pub use frozen::Frozen;
 pub use image::{DiffIds, ImagePlan};
+pub use index::{EntryKind, IndexPlan, InstancePlan, Scope};
 pub use layer::{LayerPlan, Wanted};
-pub use list::{EntryKind, InstancePlan, ListPlan, Scope};
 
 pub(crate) use image::plan_image;
+pub(crate) use index::{Within, choose, parse as parse_index, plan_index, platforms};
 pub(crate) use layer::recode;
-pub(crate) use list::{Within, choose, parse as parse_list, plan_list, platforms};
 pub(crate) use surroundings::Surroundings;
 
-/// The first of some texts, each once: what a list names may be endless.
+/// The first of some texts, each once: what an index names may be endless.
 pub(crate) fn few<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
     const SHOWN: usize = 12;
     let all: BTreeSet<&String> = texts.into_iter().collect();

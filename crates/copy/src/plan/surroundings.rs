@@ -9,7 +9,7 @@ use crate::request::Request;
 /// Where an image comes from and goes to, as far as a plan must know.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Surroundings<'a> {
-    /// The manifest that the source's name leads to: this image's, or that of a list it is in.
+    /// The manifest that the source's name leads to: this image's, or that of an index it is in.
     pub(crate) top: &'a RawManifest,
     pub(crate) destination: &'a ImageName,
     pub(crate) accepts: &'a Accepts,

@@ -104,17 +104,17 @@ async fn of_a_list_all_or_the_systems() {
     let mut builder = Builder::new();
     let amd64 = builder.image(ImageKind::Oci, &[layer(1), layer(2)]);
     let arm64 = builder.image(ImageKind::Oci, &[layer(1), layer(3)]);
-    let list = builder.list(ImageKind::Oci, &[("amd64", &amd64), ("arm64", &arm64)]);
-    let source = builder.top(&list);
+    let index = builder.index(ImageKind::Oci, &[("amd64", &amd64), ("arm64", &arm64)]);
+    let source = builder.top(&index);
     // The layer that both share counts once.
     for (lists, sent) in [(Lists::System, 3), (Lists::All, 5), (Lists::IndexOnly, 0)] {
         let request = Request { lists: lists.clone(), ..request() };
         let estimate =
             estimated(&source, &FakeDestination::new(), &request, &Forecast::default()).await;
         assert_eq!(estimate.send.blobs, sent, "{lists:?}");
-        assert_eq!(estimate.source, list.digest().unwrap());
+        assert_eq!(estimate.source, index.digest().unwrap());
     }
-    for (lists, there) in [(Lists::System, &amd64), (Lists::All, &list)] {
+    for (lists, there) in [(Lists::System, &amd64), (Lists::All, &index)] {
         let request = Request { lists, ..request() };
         let digest = there.digest().unwrap();
         let destination = FakeDestination { present: Some(digest), ..FakeDestination::new() };
@@ -138,8 +138,8 @@ async fn what_is_packed_anew_is_not_known_exactly() {
 async fn a_list_without_instances_is_refused_as_a_copy_would() {
     let mut builder = Builder::new();
     let image = builder.image(ImageKind::Oci, &[layer(1)]);
-    let list = builder.list(ImageKind::Oci, &[("amd64", &image)]);
-    let source = builder.top(&list);
+    let index = builder.index(ImageKind::Oci, &[("amd64", &image)]);
+    let source = builder.top(&index);
     let policy = Policy::parse(br#"{"default":[{"type":"reject"}]}"#, "p").unwrap();
     for lists in [Lists::IndexOnly, Lists::All] {
         let destination = FakeDestination { sparse: true, ..FakeDestination::new() };

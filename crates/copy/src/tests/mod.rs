@@ -3,7 +3,7 @@
 mod estimate;
 mod fanout;
 mod faults;
-mod lists;
+mod indexes;
 mod platforms;
 mod sign;
 mod single;

@@ -1,4 +1,4 @@
-//! Some platforms of a list.
+//! Some platforms of an index.
 
 use serde_json::{Value, json};
 use skopeo_image::{Classify as _, Digest, Manifest, MediaType, RawManifest, Signature, Which};
@@ -30,7 +30,7 @@ fn attesting(image: &RawManifest) -> Value {
 
 struct Made {
     source: FakeSource,
-    list: RawManifest,
+    index: RawManifest,
     images: Vec<RawManifest>,
 }
 
@@ -46,19 +46,19 @@ fn built() -> Made {
     let mut entries: Vec<_> =
         platforms.iter().zip(&images).map(|(it, image)| (platform(it), image)).collect();
     entries.extend(images.iter().map(attesting).zip(&attestations));
-    let list = builder.list_of(ImageKind::Oci, &entries);
-    Made { source: builder.top(&list), list, images }
+    let index = builder.list_of(ImageKind::Oci, &entries);
+    Made { source: builder.top(&index), index, images }
 }
 
-fn digests(list: &RawManifest) -> Vec<Digest> {
-    let Manifest::List(list) = list.parse().unwrap() else { panic!("no list") };
-    list.instances().into_iter().map(|instance| instance.descriptor.digest).collect()
+fn digests(index: &RawManifest) -> Vec<Digest> {
+    let Manifest::Index(index) = index.parse().unwrap() else { panic!("no list") };
+    index.instances().into_iter().map(|instance| instance.descriptor.digest).collect()
 }
 
 #[tokio::test]
 async fn the_index_lists_what_was_copied_with_what_attests_it() {
-    let Made { source, list, .. } = built();
-    let all = digests(&list);
+    let Made { source, index, .. } = built();
+    let all = digests(&index);
     let destination = FakeDestination::new();
     let request = wanting(&["linux/arm64/v8", "linux/amd64"], Others::Remove);
     let run_ = run(&source, &destination, &request).await;
@@ -70,7 +70,7 @@ async fn the_index_lists_what_was_copied_with_what_attests_it() {
         "The index at the destination lists only what was copied, not attestations, linux/arm/v7: \
          its digest is {}, at the source {}, and no signature of that is good for it",
         written.digest().unwrap(),
-        list.digest().unwrap()
+        index.digest().unwrap()
     );
     assert_eq!(warnings, [expected]);
 
@@ -79,24 +79,24 @@ async fn the_index_lists_what_was_copied_with_what_attests_it() {
     destination.present = Some(written.digest().unwrap());
     assert_eq!(run(&source, &destination, &request).await.copied().outcome, Outcome::Present);
     assert_eq!(destination.did("blob"), 0);
-    // What has the whole list has another one.
-    destination.present = Some(list.digest().unwrap());
+    // What has the whole index has another one.
+    destination.present = Some(index.digest().unwrap());
     assert_eq!(run(&source, &destination, &request).await.written(), written);
 }
 
 #[tokio::test]
 async fn all_platforms_are_the_very_list() {
-    let Made { source, list, .. } = built();
+    let Made { source, index, .. } = built();
     let destination = FakeDestination::new();
     let request = wanting(&["linux/amd64", "linux/arm64", "linux/arm"], Others::Remove);
     let run = run(&source, &destination, &request).await;
     assert!(run.warnings().is_empty());
-    assert_eq!(run.written(), list);
+    assert_eq!(run.written(), index);
 }
 
 #[tokio::test]
 async fn a_sparse_index_is_the_sources() {
-    let Made { source, list, images } = built();
+    let Made { source, index, images } = built();
     let mut destination = FakeDestination::new();
     destination.sparse = true;
     let request = Request { digests: Digests::Preserve, ..wanting(&["linux/amd64"], Others::Keep) };
@@ -106,15 +106,15 @@ async fn a_sparse_index_is_the_sources() {
         ["The index at the destination lists images that were not copied: attestations, \
           linux/arm/v7, linux/arm64"]
     );
-    assert_eq!(run_.written(), list);
+    assert_eq!(run_.written(), index);
     assert_eq!(destination.state().manifests.len(), 3);
     let there = Which::Instance(images[0].digest().unwrap());
     assert!(destination.state().manifests.contains_key(&there));
 
     // That the index is there does not mean that this platform is.
-    destination.present = Some(list.digest().unwrap());
+    destination.present = Some(index.digest().unwrap());
     let other = wanting(&["linux/arm64"], Others::Keep);
-    assert_eq!(run(&source, &destination, &other).await.written(), list);
+    assert_eq!(run(&source, &destination, &other).await.written(), index);
     assert_eq!(destination.state().manifests.len(), 5);
 }
 
@@ -127,8 +127,8 @@ async fn attestations_follow_an_image_that_changes() {
     let mut wants = destination.clone();
     wants.accepts.layers = skopeo_transport::LayerForm::Compressed;
     let written = run(&source, &wants, &request).await.written();
-    let Manifest::List(list) = written.parse().unwrap() else { panic!("no list") };
-    let instances = list.instances();
+    let Manifest::Index(index) = written.parse().unwrap() else { panic!("no list") };
+    let instances = index.instances();
     assert_eq!(instances[1].attested(), Some(instances[0].descriptor.digest.clone()));
 }
 
@@ -152,8 +152,8 @@ async fn what_is_not_there_is_named_with_what_is() {
 
 #[tokio::test]
 async fn what_must_not_change_keeps_its_index() {
-    let Made { mut source, list, .. } = built();
-    let third = digests(&list)[1].clone();
+    let Made { mut source, index, .. } = built();
+    let third = digests(&index)[1].clone();
     let refused = |reason| {
         format!(
             "preparing instances for copy: we should delete instance {third} from manifest list, \
@@ -170,7 +170,7 @@ async fn what_must_not_change_keeps_its_index() {
     let reason = "Would invalidate signatures; consider removing them from the multi-platform list";
     assert_eq!(run_.error(), refused(reason));
     assert!(run_.result.unwrap_err().hint().unwrap().contains("--multi-arch-sparse"));
-    for signatures in [SourceSignatures::Remove, SourceSignatures::RemoveOfLists] {
+    for signatures in [SourceSignatures::Remove, SourceSignatures::RemoveOfIndexes] {
         let request = Request { signatures, ..plain.clone() };
         let written = run(&source, &FakeDestination::new(), &request).await.written();
         assert_eq!(digests(&written).len(), 2);
@@ -178,7 +178,7 @@ async fn what_must_not_change_keeps_its_index() {
     let mut sparse = FakeDestination::new();
     sparse.sparse = true;
     let run = run(&source, &sparse, &wanting(&["linux/amd64"], Others::Keep)).await;
-    assert_eq!(run.written(), list);
+    assert_eq!(run.written(), index);
     assert_eq!(sparse.state().signatures[&Which::Top].len(), 1);
 }
 
@@ -188,8 +188,8 @@ async fn docker_lists_too_and_converted() {
     let layer = |seed| [(&MediaType::DOCKER_LAYER_GZIP, gzip(&tar(seed, 900)))];
     let amd64 = builder.image(ImageKind::Docker, &layer(1));
     let arm64 = builder.image(ImageKind::Docker, &layer(2));
-    let list = builder.list(ImageKind::Docker, &[("amd64", &amd64), ("arm64", &arm64)]);
-    let source = builder.top(&list);
+    let index = builder.index(ImageKind::Docker, &[("amd64", &amd64), ("arm64", &arm64)]);
+    let source = builder.top(&index);
     let request = wanting(&["linux/arm64"], Others::Remove);
     let written = run(&source, &FakeDestination::new(), &request).await.written();
     assert_eq!(written.media_type, MediaType::DOCKER_LIST);
@@ -205,8 +205,8 @@ async fn platforms_are_found_in_lists_in_lists() {
     let mut builder = Builder::new();
     let layer = |seed| [(&MediaType::OCI_LAYER_GZIP, gzip(&tar(seed, 900)))];
     let images: Vec<_> = (0..4).map(|it| builder.image(ImageKind::Oci, &layer(it))).collect();
-    let one = builder.list(ImageKind::Oci, &[("amd64", &images[0]), ("arm64", &images[1])]);
-    let other = builder.list(ImageKind::Oci, &[("s390x", &images[2])]);
+    let one = builder.index(ImageKind::Oci, &[("amd64", &images[0]), ("arm64", &images[1])]);
+    let other = builder.index(ImageKind::Oci, &[("s390x", &images[2])]);
     let whole = builder.list_of(ImageKind::Oci, &[(json!({}), &images[3])]);
     let outer = builder.list_of(
         ImageKind::Oci,
@@ -241,9 +241,9 @@ async fn a_single_image_must_be_for_one_of_them() {
          the image is for linux/amd64"
     );
     assert_eq!(destination.did("blob"), 0);
-    let lists = Request { signatures: SourceSignatures::RemoveOfLists, ..request() };
+    let lists = Request { signatures: SourceSignatures::RemoveOfIndexes, ..request() };
     assert_eq!(
         run(&source, &destination, &lists).await.error(),
-        "RemoveListSignatures is not applicable when copying a single instance"
+        "RemoveIndexSignatures is not applicable when copying a single instance"
     );
 }

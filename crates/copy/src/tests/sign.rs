@@ -114,8 +114,8 @@ async fn a_list_and_its_images_are_signed_as_the_same() {
     let layer = |seed| (&MediaType::OCI_LAYER_GZIP, gzip(&tar(seed, 900)));
     let amd64 = builder.image(ImageKind::Oci, &[layer(1)]);
     let arm64 = builder.image(ImageKind::Oci, &[layer(2)]);
-    let list = builder.list(ImageKind::Oci, &[("amd64", &amd64), ("arm64", &arm64)]);
-    let source = builder.top(&list);
+    let index = builder.index(ImageKind::Oci, &[("amd64", &amd64), ("arm64", &arm64)]);
+    let source = builder.top(&index);
     let destination = FakeDestination::new();
     let pen = pen("one");
     let request = Request { lists: Lists::All, ..by(&[&pen], Some("h/a:1")) };
@@ -128,9 +128,9 @@ async fn a_list_and_its_images_are_signed_as_the_same() {
             "Storing list signatures",
         ]
     );
-    assert_eq!(run.written(), list);
+    assert_eq!(run.written(), index);
     assert_eq!(destination.state().signatures.len(), 3);
-    let mut expected: Vec<String> = [&amd64, &arm64, &list]
+    let mut expected: Vec<String> = [&amd64, &arm64, &index]
         .map(|it| format!("docker.io/h/a:1 {}", it.digest().unwrap()))
         .to_vec();
     let mut signed = pen.signed.lock().unwrap().clone();

@@ -27,7 +27,7 @@ fn oci() -> (FakeSource, RawManifest) {
 fn image(manifest: &RawManifest) -> ImageManifest {
     match manifest.parse().unwrap() {
         Manifest::Image(image) => image,
-        Manifest::List(_) => panic!("a list"),
+        Manifest::Index(_) => panic!("a list"),
     }
 }
 

@@ -1,6 +1,6 @@
-//! Instances that come into a list beside what is there.
+//! Instances that come into an index beside what is there.
 
-use skopeo_image::{Compression, Instance, List, Manifest, MediaType, RawManifest, Which};
+use skopeo_image::{Compression, ImageIndex, Instance, Manifest, MediaType, RawManifest, Which};
 use skopeo_transport::LayerForm;
 use skopeo_trust::Policy;
 
@@ -29,19 +29,19 @@ fn made(kind: ImageKind) -> (FakeSource, RawManifest) {
     let shared = (layer, gzip(&tar(0, 9000)));
     let amd64 = builder.image(kind, &[shared.clone(), (layer, gzip(&tar(1, 900)))]);
     let arm64 = builder.image(kind, &[shared, (layer, gzip(&tar(2, 900)))]);
-    let list = builder.list(kind, &[("amd64", &amd64), ("arm64", &arm64)]);
-    (builder.top(&list), list)
+    let index = builder.index(kind, &[("amd64", &amd64), ("arm64", &arm64)]);
+    (builder.top(&index), index)
 }
 
-fn parse(manifest: &RawManifest) -> List {
-    let Manifest::List(list) = manifest.parse().unwrap() else { panic!("no list") };
-    list
+fn parse(manifest: &RawManifest) -> ImageIndex {
+    let Manifest::Index(index) = manifest.parse().unwrap() else { panic!("no list") };
+    index
 }
 
 #[tokio::test]
 async fn every_platform_gets_one_behind_those_there_are() {
     for kind in [ImageKind::Oci, ImageKind::Docker] {
-        let (source, list) = made(kind);
+        let (source, index) = made(kind);
         let destination = registry();
         let run = run(&source, &destination, &adding()).await;
         let lines = run.lines();
@@ -49,7 +49,7 @@ async fn every_platform_gets_one_behind_those_there_are() {
         assert_eq!(lines.iter().filter(|line| line.starts_with("Replicating image ")).count(), 2);
         let written = run.written();
         assert_eq!(written.media_type, MediaType::OCI_INDEX);
-        let (before, after) = (parse(&list).instances(), parse(&written).instances());
+        let (before, after) = (parse(&index).instances(), parse(&written).instances());
         assert_eq!(after.len(), 4);
         for (old, new) in before.iter().zip(&after) {
             assert_eq!(old.descriptor.digest, new.descriptor.digest);
@@ -91,15 +91,15 @@ async fn layers_that_are_packed_so_already_make_no_variant() {
     let image = builder.image(ImageKind::Oci, &[(&MediaType::OCI_LAYER_ZSTD, bytes.into())]);
     let other = MediaType::from("application/x");
     let artifact = builder.image(ImageKind::Oci, &[(&other, gzip(&tar(4, 900)))]);
-    let list = builder.list(ImageKind::Oci, &[("amd64", &image), ("arm64", &artifact)]);
-    let source = builder.top(&list);
-    assert_eq!(run(&source, &registry(), &adding()).await.written(), list);
+    let index = builder.index(ImageKind::Oci, &[("amd64", &image), ("arm64", &artifact)]);
+    let source = builder.top(&index);
+    assert_eq!(run(&source, &registry(), &adding()).await.written(), index);
 }
 
 #[tokio::test]
 async fn where_it_cannot_be_it_is_refused_before_a_byte_moves() {
-    let (source, list) = made(ImageKind::Oci);
-    let first = parse(&list).instances()[0].descriptor.digest.clone();
+    let (source, index) = made(ImageKind::Oci);
+    let first = parse(&index).instances()[0].descriptor.digest.clone();
     let destination = registry();
     let preserve = Request { digests: Digests::Preserve, ..adding() };
     let docker = Request { format: Some(Format::DockerSchema2), ..adding() };

@@ -73,8 +73,8 @@ const SCHEMA1: [Variants; 1] = [Variants {
 }];
 
 impl ImageManifest {
-    /// Whether layers of this type may be packed otherwise: their type could say so, and their
-    /// bytes are known to be a layer's.
+    /// Returns whether layers of this type may be packed otherwise: their type could say so, and
+    /// their bytes are known to be a layer's.
     #[must_use]
     pub fn can_repack(&self, layer: &MediaType) -> bool {
         let known = |table: &[Variants]| !layer.is_empty() && find(table, layer).is_some();
@@ -85,8 +85,8 @@ impl ImageManifest {
         }
     }
 
-    /// Whether layers of this type may be unpacked: they may be of the other family, too, as what is
-    /// unpacked gets the plain type of the manifest's own.
+    /// Returns whether layers of this type may be unpacked: they may be of the other family, too,
+    /// as what is unpacked gets the plain type of the manifest's own.
     #[must_use]
     pub fn can_unpack(&self, layer: &MediaType) -> bool {
         match self {
@@ -98,7 +98,7 @@ impl ImageManifest {
 }
 
 impl MediaType {
-    /// Whether manifests of this type have a word for layers so compressed.
+    /// Returns whether manifests of this type have a word for layers so compressed.
     #[must_use]
     pub fn allows(&self, compression: Compression) -> bool {
         match compression {

@@ -149,8 +149,8 @@ pub enum ConvertError {
 }
 
 impl ConvertError {
-    /// Whether another kind of manifest might be able to say what this one cannot: how a layer is
-    /// packed.
+    /// Returns whether another kind of manifest might be able to say what this one cannot: how a
+    /// layer is packed.
     #[must_use]
     pub fn is_compression_incompatible(&self) -> bool {
         matches!(self, Self::LayerType { source: LayerTypeError::Incompatible(_), .. })

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::manifest::{Manifest, jws};
-use crate::{Algorithm, Layer, List, Platform};
+use crate::{Algorithm, ImageIndex, Layer, Platform};
 
 macro_rules! data {
     ($name:literal) => {
@@ -22,13 +22,13 @@ const DIFF_IDS: [&str; 2] = [
 fn image(bytes: &[u8]) -> ImageManifest {
     match raw(bytes).parse().unwrap() {
         Manifest::Image(image) => image,
-        Manifest::List(_) => panic!("a list"),
+        Manifest::Index(_) => panic!("a list"),
     }
 }
 
-fn list(bytes: &[u8]) -> List {
+fn list(bytes: &[u8]) -> ImageIndex {
     match raw(bytes).parse().unwrap() {
-        Manifest::List(list) => list,
+        Manifest::Index(list) => list,
         Manifest::Image(_) => panic!("an image"),
     }
 }
@@ -318,7 +318,7 @@ fn refuses_what_cannot_be() {
 #[test]
 fn lists_become_lists_of_the_other_kind() {
     let host = Platform::new("linux", "amd64", "");
-    let update = |list: &mut List, to: &[u8], old_type: &MediaType| {
+    let update = |list: &mut ImageIndex, to: &[u8], old_type: &MediaType| {
         // What the original did with the instances, taken from its result.
         let after = self::list(to).instances();
         let edits: Vec<crate::InstanceEdit> = list

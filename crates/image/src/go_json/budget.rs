@@ -39,7 +39,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// So many bytes and values in all.
+    /// Returns a budget of so many bytes and values in all.
     #[must_use]
     pub const fn new(bytes: usize, values: usize) -> Self {
         Self { bytes, values }

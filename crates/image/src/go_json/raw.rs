@@ -37,7 +37,7 @@ impl Raw {
         Ok(Self { document: Arc::new(document), from, to })
     }
 
-    /// A value of our own, as [`to_vec`](super::to_vec) writes it.
+    /// Returns a value of our own, as [`to_vec`](super::to_vec) writes it.
     ///
     /// # Errors
     /// If JSON has no words for it.
@@ -45,7 +45,7 @@ impl Raw {
         Self::parse(super::to_vec(value)?, &mut Budget::default())
     }
 
-    /// An object of these members, in this order.
+    /// Returns an object of these members, in this order.
     ///
     /// # Errors
     /// If it is longer than may be read.
@@ -65,26 +65,26 @@ impl Raw {
         Self::parse(text, &mut Budget::default())
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         let range = usize::try_from(self.from).ok().zip(usize::try_from(self.to).ok());
         range.and_then(|(from, to)| self.document.get(from..to)).unwrap_or("null")
     }
 
-    /// Whether it is an object.
+    /// Returns whether it is an object.
     #[must_use]
     pub fn is_object(&self) -> bool {
         self.as_str().starts_with('{')
     }
 
-    /// Whether it is `null`.
+    /// Returns whether it is `null`.
     #[must_use]
     pub fn is_null(&self) -> bool {
         self.as_str() == "null"
     }
 
-    /// The members of an object, in order, the doubled ones too.
+    /// Returns the members of an object, in order, the doubled ones too.
     ///
     /// # Errors
     /// If there are more than may be read.
@@ -102,7 +102,7 @@ impl Raw {
         Ok(members)
     }
 
-    /// The items of a list; `None` if it is none.
+    /// Returns the items of a list; `None` if it is none.
     ///
     /// # Errors
     /// If there are more than may be read.

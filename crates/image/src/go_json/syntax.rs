@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-/// What Go's `json.Unmarshal` says about a text that is not one JSON value; `None` if it is one.
+/// Returns what Go's `json.Unmarshal` says about a text that is not one JSON value; `None` if it is
+/// one.
 #[must_use]
 pub fn of_whole(text: &[u8]) -> Option<String> {
     let mut scanner = Scanner { rest: text };

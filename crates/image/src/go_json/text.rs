@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-/// Whether a member of an object has this name: Go's folding, which is ASCII's and has the two
-/// letters outside it that fold into it.
+/// Returns whether a member of an object has this name: Go's folding, which is ASCII's and has the
+/// two letters outside it that fold into it.
 #[must_use]
 pub fn is_name(name: &str, key: &str) -> bool {
     let fold = |letter: char| match letter {

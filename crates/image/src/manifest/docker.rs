@@ -44,7 +44,7 @@ impl Manifest {
         })
     }
 
-    /// A manifest of this config and these layers.
+    /// Returns a manifest of this config and these layers.
     #[must_use]
     pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Self { schema_version: 2, media_type: MediaType::DOCKER_MANIFEST, config, layers }
@@ -99,7 +99,7 @@ impl List {
         })
     }
 
-    /// A list of these manifests.
+    /// Returns a list of these manifests.
     #[must_use]
     pub fn new(manifests: Vec<ListEntry>) -> Self {
         Self { schema_version: 2, media_type: MediaType::DOCKER_LIST, manifests }

@@ -78,7 +78,7 @@ pub enum ManifestError {
     InstanceNotFound(crate::Digest),
     /// A list cannot become an image.
     #[error("Can not convert manifest list to MIME type {0:?}, which is not a list type")]
-    NotAList(String),
+    NotAnIndex(String),
     /// The config was not given.
     #[error("the config is missing")]
     NoConfig,
@@ -108,7 +108,7 @@ impl Classify for ManifestError {
     fn class(&self) -> Option<ErrorClass> {
         Some(match self {
             Self::NoInstance { .. } | Self::InstanceNotFound(_) => ErrorClass::NotFound,
-            Self::NotAList(_) | Self::NotAnImage(_) | Self::NoImages { .. } => {
+            Self::NotAnIndex(_) | Self::NotAnImage(_) | Self::NoImages { .. } => {
                 ErrorClass::Unsupported
             }
             Self::Json { .. }

@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::go_json::{self, Budget};
 use crate::{ManifestError, MediaType};
 
-/// The type that the bytes themselves suggest, if it is a known one.
+/// Returns the type that the bytes themselves suggest, if it is a known one.
 ///
 /// A type that came with the bytes is better, but files have none, and some registries' web caches
 /// give useless ones.

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::{Digest, ManifestError, go_json};
 
-/// What the signatures of a signed manifest sign, and its digest is of: the bytes up to a length
-/// the signatures tell, and a tail they carry.
+/// Returns what the signatures of a signed manifest sign, and its digest is of: the bytes up to a
+/// length the signatures tell, and a tail they carry.
 ///
 /// # Errors
 /// If there are no signatures, or they do not agree on that.

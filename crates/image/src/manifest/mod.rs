@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::{Algorithm, Descriptor, Digest, List, MediaType};
+use crate::{Algorithm, Descriptor, Digest, ImageIndex, MediaType};
 
 pub use error::ManifestError;
 pub use guess::guess;
@@ -31,8 +31,8 @@ pub struct RawManifest {
 }
 
 impl RawManifest {
-    /// A manifest of the declared type, or of the type its contents suggest where none of the
-    /// known ones is declared. If they suggest none either, the declared type stays, and
+    /// Returns a manifest of the declared type, or of the type its contents suggest where none of
+    /// the known ones is declared. If they suggest none either, the declared type stays, and
     /// [`Self::parse`] will name it.
     #[must_use]
     pub fn new(media_type: Option<MediaType>, bytes: Bytes) -> Self {
@@ -41,8 +41,8 @@ impl RawManifest {
         Self { media_type, bytes }
     }
 
-    /// The sha256 digest by which registries know this manifest: of the bytes, or, for schema 1,
-    /// of the bytes without their signatures.
+    /// Returns the sha256 digest by which registries know this manifest: of the bytes, or, for
+    /// schema 1, of the bytes without their signatures.
     ///
     /// # Errors
     /// If the bytes are a signed schema 1 manifest whose signatures do not say what they sign.
@@ -63,7 +63,7 @@ impl RawManifest {
         }
     }
 
-    /// Whether this is the manifest that `expected` names.
+    /// Returns whether this is the manifest that `expected` names.
     ///
     /// # Errors
     /// As [`Self::digest`].
@@ -81,9 +81,9 @@ impl RawManifest {
             return Err(ManifestError::UnknownType(self.media_type.to_string()));
         };
         Ok(if media_type == MediaType::OCI_INDEX {
-            Manifest::List(List::Oci(oci::Index::parse(bytes)?))
+            Manifest::Index(ImageIndex::Oci(oci::Index::parse(bytes)?))
         } else if media_type == MediaType::DOCKER_LIST {
-            Manifest::List(List::Docker(docker::List::parse(bytes)?))
+            Manifest::Index(ImageIndex::Docker(docker::List::parse(bytes)?))
         } else if media_type == MediaType::OCI_MANIFEST {
             Manifest::Image(ImageManifest::Oci(oci::Manifest::parse(bytes)?))
         } else if media_type == MediaType::DOCKER_MANIFEST {
@@ -121,7 +121,7 @@ pub enum Manifest {
     /// One image, or one artifact.
     Image(ImageManifest),
     /// Many.
-    List(List),
+    Index(ImageIndex),
 }
 
 /// A view of the manifest of one image.
@@ -145,7 +145,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Whether the layer need not be distributed: its bytes may be had elsewhere.
+    /// Returns whether the layer need not be distributed: its bytes may be had elsewhere.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         self.blob.media_type.is_foreign()
@@ -153,7 +153,7 @@ impl Layer {
 }
 
 impl ImageManifest {
-    /// The config blob, except in schema 1 and where an artifact has none.
+    /// Returns the config blob, except in schema 1 and where an artifact has none.
     #[must_use]
     pub fn config(&self) -> Option<&Descriptor> {
         match self {
@@ -163,7 +163,7 @@ impl ImageManifest {
         }
     }
 
-    /// The layers, root first. The same blob may come twice.
+    /// Returns the layers, root first. The same blob may come twice.
     #[must_use]
     pub fn layers(&self) -> Vec<Layer> {
         match self {
@@ -181,7 +181,7 @@ impl ImageManifest {
         }
     }
 
-    /// What the manifest is.
+    /// Returns what the manifest is.
     #[must_use]
     pub fn media_type(&self) -> MediaType {
         match self {
@@ -191,7 +191,8 @@ impl ImageManifest {
         }
     }
 
-    /// Whether the config is no image config, so that nothing is known of what the layers are.
+    /// Returns whether the config is no image config, so that nothing is known of what the layers
+    /// are.
     #[must_use]
     pub fn is_artifact(&self) -> bool {
         match self {
@@ -200,7 +201,7 @@ impl ImageManifest {
         }
     }
 
-    /// Free text by key; only OCI has any.
+    /// Returns free text by key; only OCI has any.
     #[must_use]
     pub fn annotations(&self) -> Option<&BTreeMap<String, String>> {
         match self {
@@ -209,7 +210,7 @@ impl ImageManifest {
         }
     }
 
-    /// The manifest that this one is about; only OCI has any.
+    /// Returns the manifest that this one is about; only OCI has any.
     #[must_use]
     pub fn subject(&self) -> Option<&Descriptor> {
         match self {
@@ -218,7 +219,7 @@ impl ImageManifest {
         }
     }
 
-    /// Whether a name written in the manifest itself differs from `reference`, so that the
+    /// Returns whether a name written in the manifest itself differs from `reference`, so that the
     /// manifest has to be changed to be stored under it. Only schema 1 has one.
     #[must_use]
     pub fn embedded_name_conflicts(&self, reference: &crate::Reference) -> bool {

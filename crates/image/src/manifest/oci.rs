@@ -72,7 +72,7 @@ impl Manifest {
         })
     }
 
-    /// A manifest of this config and these layers.
+    /// Returns a manifest of this config and these layers.
     #[must_use]
     pub fn new(config: Descriptor, layers: Vec<OciDescriptor>) -> Self {
         Self {
@@ -86,7 +86,7 @@ impl Manifest {
         }
     }
 
-    /// Whether the config is no image config.
+    /// Returns whether the config is no image config.
     #[must_use]
     pub fn is_artifact(&self) -> bool {
         self.config_type() != MediaType::OCI_CONFIG
@@ -154,7 +154,7 @@ impl Index {
         })
     }
 
-    /// An index of these manifests.
+    /// Returns an index of these manifests.
     #[must_use]
     pub fn new(manifests: Vec<OciDescriptor>) -> Self {
         Self {

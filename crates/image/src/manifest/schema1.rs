@@ -95,7 +95,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// A manifest of these parts, layers and history newest first.
+    /// Returns a manifest of these parts, layers and history newest first.
     ///
     /// # Errors
     /// If there are no layers, not as many entries as layers, or an entry is no JSON object.
@@ -121,7 +121,7 @@ impl Manifest {
         Ok(Self { name, tag, architecture, fs_layers, history })
     }
 
-    /// The layers, root first, the empty ones too.
+    /// Returns the layers, root first, the empty ones too.
     #[must_use]
     pub fn layers(&self) -> Vec<Layer> {
         let layer = |(digest, entry): (&Digest, &HistoryEntry)| Layer {
@@ -131,7 +131,7 @@ impl Manifest {
         self.fs_layers.iter().zip(&self.history).rev().map(layer).collect()
     }
 
-    /// The bytes without a signature, as Go writes them.
+    /// Returns the bytes without a signature, as Go writes them.
     ///
     /// # Errors
     /// Never in practice: there is nothing in a view that JSON could not say.

@@ -63,19 +63,19 @@ impl Named {
         Ok(reference.name)
     }
 
-    /// The host, with its port if it has one.
+    /// Returns the host, with its port if it has one.
     #[must_use]
     pub fn domain(&self) -> &str {
         &self.domain
     }
 
-    /// The repository at that host.
+    /// Returns the repository at that host.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The short form that Docker shows: without `docker.io/` and `library/`.
+    /// Returns the short form that Docker shows: without `docker.io/` and `library/`.
     #[must_use]
     pub fn familiar(&self) -> String {
         if self.domain != DEFAULT_DOMAIN {
@@ -166,19 +166,19 @@ impl Reference {
         Ok(reference)
     }
 
-    /// The short form that Docker shows, with tag and digest.
+    /// Returns the short form that Docker shows, with tag and digest.
     #[must_use]
     pub fn familiar(&self) -> String {
         format!("{}{}", self.name.familiar(), self.suffix())
     }
 
-    /// Whether there is neither tag nor digest.
+    /// Returns whether there is neither tag nor digest.
     #[must_use]
     pub fn is_name_only(&self) -> bool {
         self.tag.is_none() && self.digest.is_none()
     }
 
-    /// The same, with the tag `latest` where there is neither tag nor digest.
+    /// Returns the same, with the tag `latest` where there is neither tag nor digest.
     #[must_use]
     pub fn or_latest(mut self) -> Self {
         if self.is_name_only() {
@@ -187,7 +187,7 @@ impl Reference {
         self
     }
 
-    /// The same repository with this tag instead of what tag and digest there were.
+    /// Returns the same repository with this tag instead of what tag and digest there were.
     ///
     /// # Errors
     /// If `tag` is outside the grammar.
@@ -198,7 +198,7 @@ impl Reference {
         Ok(Self { name, tag: Some(tag.to_owned()), digest: None })
     }
 
-    /// The same repository with this digest instead of what tag and digest there were.
+    /// Returns the same repository with this digest instead of what tag and digest there were.
     #[must_use]
     pub fn with_digest(name: Named, digest: Digest) -> Self {
         Self { name, tag: None, digest: Some(digest) }
@@ -231,7 +231,7 @@ impl From<Named> for Reference {
     }
 }
 
-/// Whether `text` may stand after the colon of a reference.
+/// Returns whether `text` may stand after the colon of a reference.
 #[must_use]
 pub fn is_valid_tag(text: &str) -> bool {
     grammar::is_tag(text)

@@ -74,7 +74,7 @@ impl Constraint {
         text.split("||").map(parse).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether this version is wanted.
+    /// Returns whether this version is wanted.
     #[must_use]
     pub fn allows(&self, version: &Version) -> bool {
         self.0.iter().any(|alternative| {

@@ -84,7 +84,8 @@ impl Repository {
         download(self.client.clone(), call, size).await.map_err(|error| error.doing(doing))
     }
 
-    /// The size of a blob, or `None` if it is not there, or comes packed and without a size.
+    /// Returns the size of a blob, or `None` if it is not there, or comes packed and without a
+    /// size.
     ///
     /// # Errors
     /// Any answer but "here" and "not here"; a size that is missing.

@@ -77,7 +77,7 @@ pub enum RetryWith {
 }
 
 impl UploadError {
-    /// How the blob may be sent again, if that may help.
+    /// Returns how the blob may be sent again, if that may help.
     #[must_use]
     pub fn retry_with(&self) -> Option<RetryWith> {
         match self {

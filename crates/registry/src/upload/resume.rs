@@ -17,7 +17,7 @@ use crate::call::Call;
 use crate::repository::Repository;
 
 impl UploadSession {
-    /// Where it is found again. It may have a secret of the registry in it.
+    /// Returns where it is found again. It may have a secret of the registry in it.
     #[must_use]
     pub fn location(&self) -> &str {
         self.location.as_str()

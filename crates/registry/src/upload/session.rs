@@ -58,7 +58,7 @@ impl Repository {
         }
     }
 
-    /// `POST`: where to send a blob.
+    /// Sends `POST`, and returns where to send a blob.
     ///
     /// # Errors
     /// As [`Repository::upload`](Self::upload), which does it where it is given no session.

@@ -26,58 +26,58 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of an answer.
 pub struct Body {
-    kind: Kind,
+    kind: BodyKind,
     /// What is told when the body has ended, well or not.
     answered: Option<Box<Answered>>,
 }
 
-enum Kind {
+enum BodyKind {
     Bytes(Option<Bytes>),
     File(FilePart),
     Stream(UnsyncBoxBody<Bytes, BoxError>),
 }
 
 impl Body {
-    /// No bytes.
+    /// Returns a body without bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self::of(Kind::Bytes(None))
+        Self::of(BodyKind::Bytes(None))
     }
 
-    /// These bytes.
+    /// Returns a body of these bytes.
     #[must_use]
     pub fn of_bytes(bytes: impl Into<Bytes>) -> Self {
-        Self::of(Kind::Bytes(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
+        Self::of(BodyKind::Bytes(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
     }
 
     /// The next `size` bytes of a file. A file that has fewer ends the connection, not the body.
     pub(crate) fn of_file(file: File, size: u64) -> Self {
-        Self::of(Kind::File(FilePart::new(file, size)))
+        Self::of(BodyKind::File(FilePart::new(file, size)))
     }
 
-    /// Another body: what wraps an answer makes these.
+    /// Returns a body that is another body: what wraps an answer makes these.
     #[must_use]
     pub fn of_body<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self::of(Kind::Stream(body.map_err(Into::into).boxed_unsync()))
+        Self::of(BodyKind::Stream(body.map_err(Into::into).boxed_unsync()))
     }
 
-    fn of(kind: Kind) -> Self {
+    fn of(kind: BodyKind) -> Self {
         Self { kind, answered: None }
     }
 
     /// The same, whose pieces of a file come out of a budget.
     pub(crate) fn leased(mut self, lease: impl FnOnce() -> Lease) -> Self {
         match self.kind {
-            Kind::File(ref mut part) => part.lease = Some(lease()),
-            Kind::Stream(stream) => {
+            BodyKind::File(ref mut part) => part.lease = Some(lease()),
+            BodyKind::Stream(stream) => {
                 let leased = Leased { stream, lease: lease() };
-                self.kind = Kind::Stream(leased.boxed_unsync());
+                self.kind = BodyKind::Stream(leased.boxed_unsync());
             }
-            Kind::Bytes(_) => {}
+            BodyKind::Bytes(_) => {}
         }
         self
     }
@@ -85,8 +85,8 @@ impl Body {
     /// The bytes that are in memory, if there are any.
     pub(crate) fn bytes(&self) -> Option<&Bytes> {
         match &self.kind {
-            Kind::Bytes(bytes) => bytes.as_ref(),
-            Kind::File(_) | Kind::Stream(_) => None,
+            BodyKind::Bytes(bytes) => bytes.as_ref(),
+            BodyKind::File(_) | BodyKind::Stream(_) => None,
         }
     }
 
@@ -107,11 +107,11 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Self { kind, answered } = self.get_mut();
         let polled = match kind {
-            Kind::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::File(part) => part
+            BodyKind::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            BodyKind::File(part) => part
                 .poll(context)
                 .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(Into::into))),
-            Kind::Stream(stream) => Pin::new(stream).poll_frame(context),
+            BodyKind::Stream(stream) => Pin::new(stream).poll_frame(context),
         };
         if let (Some(answered), Poll::Ready(Some(Ok(frame)))) = (answered, &polled) {
             answered.sent(frame.data_ref().map_or(0, Bytes::len));
@@ -121,17 +121,19 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Bytes(bytes) => bytes.is_none(),
-            Kind::File(part) => part.remaining() == 0,
-            Kind::Stream(stream) => stream.is_end_stream(),
+            BodyKind::Bytes(bytes) => bytes.is_none(),
+            BodyKind::File(part) => part.remaining() == 0,
+            BodyKind::Stream(stream) => stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Bytes(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| wide(b.len()))),
-            Kind::File(part) => SizeHint::with_exact(part.remaining()),
-            Kind::Stream(stream) => stream.size_hint(),
+            BodyKind::Bytes(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| wide(b.len())))
+            }
+            BodyKind::File(part) => SizeHint::with_exact(part.remaining()),
+            BodyKind::Stream(stream) => stream.size_hint(),
         }
     }
 }

@@ -13,15 +13,10 @@ use skopeo_image::number::wide;
 use tokio::time::Sleep;
 
 use super::BoxError;
-use crate::progress::{Flow, LEAST_RATE, Pace};
+use crate::progress::{Flow, LEAST_RATE, Pace, TooSlow};
 
 /// The body of a request.
 pub(crate) type RequestBody = Paced<UnsyncBoxBody<Bytes, BoxError>>;
-
-/// The body of a request that was silent, or trickled, for too long.
-#[derive(Debug, thiserror::Error)]
-#[error("the request's body moved too slowly")]
-pub(crate) struct TooSlow;
 
 /// A body whose client is waited for only so long.
 pub(crate) struct Paced<B> {

@@ -31,13 +31,14 @@ struct Places {
     next: u64,
     peers: HashMap<u64, Arc<Peer>>,
     by_address: HashMap<IpAddr, usize>,
-    /// Who waits for a place: as whose it counts, and whether it is not only its own that are taken.
+    /// Who waits for a place: as whose it counts, and whether it is not only its own that are
+    /// taken.
     wanted: HashMap<SocketAddr, (IpAddr, bool)>,
 }
 
 /// The place of a connection; free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     id: u64,
     address: IpAddr,
     admission: Arc<Admission>,
@@ -51,7 +52,7 @@ impl Admission {
     }
 
     /// Gives a connection its place, which another may have to leave; none if none became free.
-    pub(super) async fn enter(self: &Arc<Self>, peer: &Arc<Peer>) -> Option<Place> {
+    pub(super) async fn enter(self: &Arc<Self>, peer: &Arc<Peer>) -> Option<ConnectionSlot> {
         let address = counted_as(peer.address.ip());
         if let Ok(place) = self.try_enter(peer, address) {
             return Some(place);
@@ -75,7 +76,11 @@ impl Admission {
     }
 
     /// The error is whether all places are taken, not only those of this address.
-    fn try_enter(self: &Arc<Self>, peer: &Arc<Peer>, address: IpAddr) -> Result<Place, bool> {
+    fn try_enter(
+        self: &Arc<Self>,
+        peer: &Arc<Peer>,
+        address: IpAddr,
+    ) -> Result<ConnectionSlot, bool> {
         let mut places = self.lock();
         let all_taken = places.peers.len() >= self.most;
         let of_address = places.by_address.get(&address).copied().unwrap_or_default();
@@ -86,7 +91,7 @@ impl Admission {
         places.next = places.next.wrapping_add(1);
         places.peers.insert(id, peer.clone());
         places.by_address.insert(address, of_address.saturating_add(1));
-        Ok(Place { id, address, admission: self.clone() })
+        Ok(ConnectionSlot { id, address, admission: self.clone() })
     }
 
     fn most_of(&self, address: IpAddr) -> usize {
@@ -167,7 +172,7 @@ impl Admission {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut places = self.admission.lock();
         places.peers.remove(&self.id);

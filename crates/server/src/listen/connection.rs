@@ -21,12 +21,11 @@ use super::limits::Limits;
 use super::socket::Socket;
 use super::tls::Tls;
 use super::{Handler, told};
-use crate::answer::seal;
 use crate::body::Body;
 use crate::error::Code;
 use crate::memory::Windows;
 use crate::peer::Peer;
-use crate::routes::error_response;
+use crate::response::{error_response, seal};
 
 /// The largest head of a request, and how much is read or written at once, in bytes.
 const HTTP1_BUFFER: usize = 64 * 1024;

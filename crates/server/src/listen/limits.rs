@@ -11,6 +11,7 @@ const OTHER_FILES: usize = 64;
 
 /// What keeps a server from being held for ever, or from growing. Clones share the memory.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Limits {
     /// How many connections are served at once; fewer if the memory or the process's open files
     /// are not enough for them. More wait, for a while, for the place of one that does not move.

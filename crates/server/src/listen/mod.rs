@@ -51,7 +51,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Where it listens.
+    /// Returns where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -45,7 +45,7 @@ impl Tls {
         Ok(Self(Arc::new(config)))
     }
 
-    /// The same, with a configuration of one's own (client certificates, versions).
+    /// Returns the same, with a configuration of one's own (client certificates, versions).
     #[must_use]
     pub fn of_config(config: Arc<rustls::ServerConfig>) -> Self {
         Self(config)

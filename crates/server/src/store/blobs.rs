@@ -148,8 +148,8 @@ impl Layout {
     }
 
     /// Gives a file of this layout, which the caller has locked and verified, its place. If anybody
-    /// else could write to it, a copy is verified and gets the place instead. `false` if that is not
-    /// what it should be.
+    /// else could write to it, a copy is verified and gets the place instead. `false` if that is
+    /// not what it should be.
     pub(crate) fn adopt_blob(
         &self,
         folder: &Folder,

@@ -1,12 +1,14 @@
-//! Layouts that hold nothing: a push that came to nothing leaves none. One that was emptied stays for
-//! a while, as those who emptied it may go on with it, and then goes as what was abandoned does.
+//! Layouts that hold nothing: a push that came to nothing leaves none. One that was emptied stays
+//! for a while, as those who emptied it may go on with it, and then goes as what was abandoned
+//! does.
 //!
 //! Whoever adds something to a layout does not wait for its lock: uploads begin and blobs are
-//! mounted without. So neither side may miss the other. Who adds puts its file there, and then looks
-//! whether the layout is still one; if not, it makes it one again. Who removes holds the lock, takes
-//! the marker away first, looks once more, and puts the marker back if there is something. Then it
-//! removes folders only, and only empty ones, until nothing but its own files is left. Whoever waits
-//! for the lock meanwhile sees that the file has lost its name (`Layout::try_lock`).
+//! mounted without. So neither side may miss the other. Who adds puts its file there, and then
+//! looks whether the layout is still one; if not, it makes it one again. Who removes holds the
+//! lock, takes the marker away first, looks once more, and puts the marker back if there is
+//! something. Then it removes folders only, and only empty ones, until nothing but its own files is
+//! left. Whoever waits for the lock meanwhile sees that the file has lost its name
+//! (`Layout::try_lock`).
 
 use std::io::{self, Read};
 use std::sync::Arc;

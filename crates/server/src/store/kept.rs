@@ -1,25 +1,21 @@
 //! What is kept in memory of layouts: their indexes, and what was made of these.
 //!
-//! How much that is, whoever wrote the folder has chosen, and any client that may push. So all of it
-//! is counted, out of a share of the memory for clients. What nobody has in hand makes room for
+//! How much that is, whoever wrote the folder has chosen, and any client that may push. So all of
+//! it is counted, out of a share of the memory for clients. What nobody has in hand makes room for
 //! what is wanted now; if that is not enough, the request is refused, and says so.
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
-use skopeo_image::Digest;
-use skopeo_image::number::wide;
-
-use super::facts::{Facts, OVERHEAD};
+use super::count::{Count, Evict, LOOKS, PAUSE};
 use super::index::Index;
-use super::layout::{Mark, guard};
+use super::known::CountedManifest;
 use super::names::Names;
+use super::parsed_manifest::ParsedManifest;
 use super::reach::Reach;
-use super::room::Refusal;
-use crate::memory::{Memory, Tally};
+use super::stamp::{Mark, guard};
+use crate::memory::Memory;
 
 /// An index of more bytes is read when it is its turn: several at once would have no room together
 /// that each of them has.
@@ -31,11 +27,7 @@ const LARGE: usize = 64 * 1024;
 const FACTOR: usize = 5;
 
 /// How many bytes what a manifest says takes at most for each byte of its text.
-const SAID: usize = 2;
-
-/// How often, and in which pauses, it is looked whether there is room for a large index.
-const LOOKS: usize = 100;
-const PAUSE: Duration = Duration::from_millis(10);
+const PARSED: usize = 2;
 
 /// What is kept of all layouts of a store.
 #[derive(Debug)]
@@ -125,26 +117,26 @@ impl Kept {
         on_a_thread(parse)
     }
 
-    /// Reads what a manifest of so many bytes says. Room for a large one is waited for, and taken for
-    /// as long as somebody has it in hand: there may be many readers.
+    /// Reads what a manifest of so many bytes says. Room for a large one is waited for, and taken
+    /// for as long as somebody has it in hand: there may be many readers.
     ///
     /// # Errors
     ///
     /// If it cannot be read, or there is no room.
-    pub(super) fn said(
+    pub(super) fn counted(
         self: &Arc<Self>,
         size: usize,
-        read: impl FnOnce() -> io::Result<Option<Facts>> + Send,
-    ) -> io::Result<Option<Said>> {
+        read: impl FnOnce() -> io::Result<Option<ParsedManifest>> + Send,
+    ) -> io::Result<Option<CountedManifest>> {
         let mut counted = (size > LARGE).then(|| self.count());
         if let Some(counted) = &mut counted {
-            counted.wait_for(size.saturating_mul(SAID))?;
+            counted.wait_for(size.saturating_mul(PARSED))?;
         }
-        let Some(facts) = self.in_turn(size, read)?? else { return Ok(None) };
+        let Some(parsed) = self.in_turn(size, read)?? else { return Ok(None) };
         if let Some(counted) = &mut counted {
-            counted.give_back(counted.tally.bytes().saturating_sub(facts.size()));
+            counted.give_back(counted.bytes().saturating_sub(parsed.size()));
         }
-        Ok(Some(Said { facts, _counted: counted }))
+        Ok(Some(CountedManifest::new(parsed, counted)))
     }
 
     /// The index of a layout, if its file is as it was.
@@ -212,10 +204,12 @@ impl Kept {
 
     /// Counts what takes memory from now on.
     pub(crate) fn count(self: &Arc<Self>) -> Count {
-        Count { kept: self.clone(), tally: self.memory.tally() }
+        Count::new(self.clone(), self.memory.tally())
     }
+}
 
-    /// Forgets what was not used for the longest time. Whether there was something.
+impl Evict for Kept {
+    /// Forgets what was not used for the longest time.
     fn forget_one(&self) -> bool {
         let forgotten = {
             let mut layouts = guard(&self.layouts);
@@ -227,56 +221,6 @@ impl Kept {
     }
 }
 
-/// What a manifest says. If it is much, it counts until nobody has it any more.
-#[derive(Debug)]
-pub(crate) struct Said {
-    facts: Facts,
-    _counted: Option<Count>,
-}
-
-impl Deref for Said {
-    type Target = Facts;
-
-    fn deref(&self) -> &Facts {
-        &self.facts
-    }
-}
-
-/// What is remembered of manifests, in all layouts of a store.
-#[derive(Debug)]
-pub(crate) struct Known {
-    /// How much it may be, in bytes.
-    most: usize,
-    /// By the number of the layout and the digest of the manifest.
-    said: HashMap<(u64, Digest), Arc<Said>>,
-    bytes: usize,
-}
-
-impl Known {
-    /// Nothing yet, and never more than so many bytes.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, said: HashMap::new(), bytes: 0 }
-    }
-
-    /// What is remembered of a manifest.
-    pub(crate) fn get(&self, layout: u64, digest: &Digest) -> Option<Arc<Said>> {
-        self.said.get(&(layout, digest.clone())).cloned()
-    }
-
-    /// Remembers what a manifest says, in place of all else if that becomes too much.
-    pub(crate) fn insert(&mut self, layout: u64, digest: Digest, said: Arc<Said>) {
-        let size = [said.size(), digest.as_str().len(), OVERHEAD]
-            .into_iter()
-            .fold(0, usize::saturating_add);
-        if self.bytes.saturating_add(size) > self.most {
-            *self = Self::new(self.most);
-        }
-        if size <= self.most && self.said.insert((layout, digest), said).is_none() {
-            self.bytes = self.bytes.saturating_add(size);
-        }
-    }
-}
-
 fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, work)?;
@@ -284,64 +228,16 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     })
 }
 
-/// How much memory something takes that is kept, or made for a request. It is given back with this
-/// value.
-#[derive(Debug)]
-pub(crate) struct Count {
-    kept: Arc<Kept>,
-    tally: Tally,
-}
-
-impl Count {
-    /// So many bytes more.
-    ///
-    /// # Errors
-    ///
-    /// If there are not so many, after all has been forgotten that nobody has in hand.
-    pub(crate) fn add(&mut self, bytes: usize) -> io::Result<()> {
-        while !self.tally.add(bytes) {
-            if !self.kept.forget_one() {
-                let (bytes, most) = (self.tally.bytes().saturating_add(bytes), self.tally.most());
-                let refusal =
-                    if bytes > most { Refusal::Memory(wide(most)) } else { Refusal::Busy };
-                return Err(refusal.into());
-            }
-        }
-        Ok(())
-    }
-
-    /// So many bytes more, or most of what there can be if that is less, as soon as there is room.
-    fn wait_for(&mut self, bytes: usize) -> io::Result<()> {
-        let most = self.tally.most();
-        let wanted = bytes.min(most.saturating_sub(most / 4));
-        let mut looks = 0_usize;
-        loop {
-            match self.add(wanted) {
-                Err(_) if looks < LOOKS => {
-                    looks = looks.saturating_add(1);
-                    std::thread::sleep(PAUSE);
-                }
-                added => return added,
-            }
-        }
-    }
-
-    /// So many bytes less.
-    pub(crate) fn give_back(&mut self, bytes: usize) {
-        self.tally.give_back(bytes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// What a list of so many instances says.
-    fn read(instances: usize) -> (usize, Facts) {
+    fn read(instances: usize) -> (usize, ParsedManifest) {
         let one = |number| format!(r#"{{"digest":"sha256:{number:064x}"}}"#);
         let all: Vec<String> = (0..instances).map(one).collect();
         let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, all.join(","));
-        (text.len(), Facts::parse(text.as_bytes()).unwrap())
+        (text.len(), ParsedManifest::parse(text.as_bytes()).unwrap())
     }
 
     #[test]
@@ -350,8 +246,8 @@ mod tests {
         let kept = Arc::new(Kept::new(Memory::new(0)));
         let free = || kept.memory.has_for_indexes(usize::MAX);
         let said = |instances| {
-            let (size, facts) = read(instances);
-            kept.said(size, || Ok(Some(facts)))
+            let (size, parsed) = read(instances);
+            kept.counted(size, || Ok(Some(parsed)))
         };
         let large = said(40_000).unwrap().unwrap();
         assert!(!free());
@@ -365,8 +261,8 @@ mod tests {
         assert!(again.is_some() && !free());
         drop(again);
         // What cannot be read takes nothing.
-        assert!(kept.said(1 << 20, || Ok(None)).unwrap().is_none());
-        assert!(kept.said(1 << 20, || Err(io::ErrorKind::NotFound.into())).is_err());
+        assert!(kept.counted(1 << 20, || Ok(None)).unwrap().is_none());
+        assert!(kept.counted(1 << 20, || Err(io::ErrorKind::NotFound.into())).is_err());
         assert!(free());
     }
 }

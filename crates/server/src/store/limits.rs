@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// What keeps a folder from being filled or held for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StorageLimits {
     /// The largest blob that is taken, in bytes.
     pub max_blob: Option<u64>,

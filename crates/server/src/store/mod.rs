@@ -4,19 +4,23 @@ mod beneath;
 mod blobs;
 mod bucket;
 mod contents;
+mod count;
 mod empty;
-mod facts;
+mod follow;
 mod index;
 mod kept;
 mod keys;
+mod known;
 mod layout;
 mod limits;
 mod names;
 mod page;
+mod parsed_manifest;
 mod patience;
 mod reach;
 mod repository;
 mod room;
+mod stamp;
 mod tidy;
 mod upload;
 
@@ -37,6 +41,7 @@ use crate::error::{ApiError, Code};
 use crate::memory::Memory;
 use crate::name::RepositoryName;
 use crate::progress::after;
+use crate::refusal::Refusal;
 use crate::{BucketOptions, Durability};
 
 use beneath::Folder;
@@ -44,13 +49,12 @@ use bucket::Bucket;
 use room::Room;
 
 pub use contents::{Contents, NotServed};
-pub(crate) use facts::{annotations, is_manifest_type};
-pub(crate) use kept::Count;
+pub(crate) use count::Count;
 pub(crate) use layout::{Hold, Layout};
 pub use limits::StorageLimits;
 pub(crate) use page::Page;
+pub(crate) use parsed_manifest::{annotations, is_manifest_type};
 pub(crate) use repository::{Checked, Repository, Target};
-pub(crate) use room::Refusal;
 pub(crate) use tidy::keep_tidy;
 pub(crate) use upload::{Held, Upload, Uploads};
 
@@ -245,8 +249,8 @@ impl Store {
         Err(refused("the folder is not a layout"))
     }
 
-    /// Puts the names of all repositories that have something in them on a page. A layout that cannot
-    /// be read does not hide the others.
+    /// Puts the names of all repositories that have something in them on a page. A layout that
+    /// cannot be read does not hide the others.
     pub(crate) fn names(&self, page: &mut Page) -> io::Result<()> {
         let mut count = self.room.kept.count();
         self.each_layout(Some(&mut count), |path, layout| {
@@ -344,7 +348,7 @@ impl Store {
     }
 }
 
-/// The layout in a bucket, which must be there if it is not to be made.
+/// Returns the layout in a bucket, which must be there if it is not to be made.
 fn opened(options: BucketOptions, create: bool) -> io::Result<Arc<Bucket>> {
     let bucket = Bucket::new(options.store, options.upload_memory);
     if !bucket.open(create)? {
@@ -354,8 +358,8 @@ fn opened(options: BucketOptions, create: bool) -> io::Result<Arc<Bucket>> {
     Ok(Arc::new(bucket))
 }
 
-/// What a repository counts for beside its blobs, in bytes: blocks of the disk for its files and for
-/// each folder. Without this there could be any number of small ones.
+/// What a repository counts for beside its blobs, in bytes: blocks of the disk for its files and
+/// for each folder. Without this there could be any number of small ones.
 fn footprint(path: &str) -> u64 {
     let folders = wide(path.split('/').filter(|name| !name.is_empty()).count());
     if folders == 0 { 0 } else { folders.saturating_add(4).saturating_mul(BLOCK) }

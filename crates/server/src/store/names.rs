@@ -10,13 +10,13 @@ use std::io;
 
 use skopeo_image::Digest;
 
+use super::count::Count;
 use super::index::Index;
-use super::kept::Count;
 use crate::name::{RepositoryName, is_tag};
 
 /// What one reference is here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ServedName {
     /// The repository; none if it is that of the layout itself.
     pub(crate) repository: Option<String>,
     /// The tag; none if the reference names a digest.
@@ -40,7 +40,7 @@ pub(crate) struct Names {
     _counted: Option<Count>,
 }
 
-impl Place {
+impl ServedName {
     /// Reads a reference; an error says why no client can ask for it.
     pub(crate) fn of(reference: &str) -> Result<Self, &'static str> {
         let (named, digest) = match reference.split_once('@') {
@@ -101,7 +101,7 @@ impl Names {
                 names.nameless = true;
                 continue;
             };
-            let place = Place::of(reference);
+            let place = ServedName::of(reference);
             if let Some(count) = &mut count {
                 let repository = place.as_ref().ok().and_then(|place| place.repository.as_ref());
                 let is_new = repository.is_some_and(|it| !names.others.contains_key(it));
@@ -124,8 +124,8 @@ impl Names {
 
     /// Adds a reference. The one that is in the way of the other, if one is: what is written as it
     /// is asked for goes first, else what came first.
-    fn add(&mut self, place: Place, reference: &str) -> Option<String> {
-        let Place { repository, tag } = place;
+    fn add(&mut self, place: ServedName, reference: &str) -> Option<String> {
+        let ServedName { repository, tag } = place;
         let Some(repository) = repository else {
             return self.own.insert(tag?, reference.to_owned()).map(|_| reference.to_owned());
         };
@@ -173,8 +173,8 @@ impl Names {
     }
 }
 
-/// Whether a tag is one under which what hangs on an image is found. In a layout these have no
-/// repository in front, whatever the image is called.
+/// Returns whether a tag is one under which referrers of an image are found. In a layout these have
+/// no repository in front, whatever the image is called.
 pub(crate) fn is_made_of_digest(tag: &str) -> bool {
     let (algorithm, rest) = tag.split_once('-').unwrap_or_default();
     let hex = rest.split('.').next().unwrap_or_default();
@@ -218,7 +218,7 @@ mod tests {
             ("app@sha256:12", Err("there is no digest after the @")),
             ("", Err("it has no tag")),
         ] {
-            let place = Place::of(reference);
+            let place = ServedName::of(reference);
             let place = place.as_ref().map(|it| (it.repository.as_deref(), it.tag.as_deref()));
             assert_eq!(place.map_err(|why| *why), expected, "{reference:?}");
         }
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_of_what_hangs_on_images() {
+    fn tags_of_referrers() {
         let hex = digest().hex().to_owned();
         for (tag, expected) in [
             (format!("sha256-{hex}"), true),

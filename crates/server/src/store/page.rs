@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::kept::Count;
+use super::count::Count;
 
 /// What an item takes beside its text, in bytes: on its own, and as a part of an answer.
 const ITEM: usize = 80;
@@ -63,7 +63,8 @@ impl Page {
     }
 }
 
-/// What an item takes, in bytes, with its copy in the answer, which may have room for twice as much.
+/// What an item takes, in bytes, with its copy in the answer, which may have room for twice as
+/// much.
 fn size(text: usize) -> usize {
     text.saturating_mul(3).saturating_add(ITEM)
 }

@@ -10,12 +10,13 @@ use skopeo_image::number::wide;
 use skopeo_image::{Algorithm, Digest, MediaType, RawManifest};
 
 use super::blobs::OpenBlob;
-use super::facts::{Facts, is_manifest_type};
+use super::follow::MAX_NESTING;
 use super::index::{Entry, Index, PAYLOAD_DIGEST, REF_NAME};
 use super::layout::{Hold, Layout};
-use super::names::{Names, Place, is_made_of_digest};
+use super::names::{Names, ServedName, is_made_of_digest};
 use super::page::Page;
-use super::reach::{Found, MAX_NESTING};
+use super::parsed_manifest::{ParsedManifest, is_manifest_type};
+use super::reach::ReachedManifest;
 use crate::body::Body;
 use crate::error::{ApiError, Code};
 
@@ -45,7 +46,7 @@ pub(crate) enum Target {
 /// A manifest that may be put, if what it needs is here.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    facts: Facts,
+    parsed: ParsedManifest,
     media_type: MediaType,
     /// The digest of the bytes.
     stored: Digest,
@@ -60,8 +61,9 @@ impl Checked {
         content_type: Option<MediaType>,
         bytes: &Bytes,
     ) -> Result<Self, ApiError> {
-        let facts = Facts::parse(bytes).map_err(|why| ApiError::new(Code::ManifestInvalid, why))?;
-        let media_type = agree(&facts, content_type)?;
+        let parsed = ParsedManifest::parse(bytes)
+            .map_err(|why| ApiError::new(Code::ManifestInvalid, why))?;
+        let media_type = agree(&parsed, content_type)?;
         let algorithm = match target {
             Target::Tag(_) => Algorithm::Sha256,
             Target::Digest(wanted) => wanted.algorithm(),
@@ -78,15 +80,15 @@ impl Checked {
             let why = format!("manifest has digest {public}, not {wanted}");
             return Err(ApiError::new(Code::DigestInvalid, why));
         }
-        Ok(Self { facts, media_type, stored, public })
+        Ok(Self { parsed, media_type, stored, public })
     }
 }
 
 impl Checked {
     /// Something that must be here before the manifest is.
     pub(crate) fn needed(&self) -> Option<&Digest> {
-        let children = self.facts.children.iter().map(|(digest, _)| digest);
-        self.facts.blobs.iter().chain(children).next()
+        let children = self.parsed.children.iter().map(|(digest, _)| digest);
+        self.parsed.blobs.iter().chain(children).next()
     }
 }
 
@@ -179,7 +181,7 @@ impl Repository {
     }
 
     /// Finds a manifest.
-    pub(crate) fn find(&self, target: &Target) -> io::Result<Option<Found>> {
+    pub(crate) fn find(&self, target: &Target) -> io::Result<Option<ReachedManifest>> {
         let index = self.layout.index()?;
         match target {
             Target::Digest(digest) => self.layout.find(&index, digest),
@@ -187,10 +189,10 @@ impl Repository {
                 let names = self.layout.names(&index)?;
                 // Signatures are pulled from the repository of their image, by a tag that has no
                 // repository in a layout.
-                let hanging = names.own().get(tag).filter(|_| is_made_of_digest(tag));
+                let referrer = names.own().get(tag).filter(|_| is_made_of_digest(tag));
                 let references = self.references(&names, tag);
-                let entry = references.iter().chain(hanging).find_map(|name| index.by_ref(name));
-                Ok(entry.and_then(Found::of))
+                let entry = references.iter().chain(referrer).find_map(|name| index.by_ref(name));
+                Ok(entry.and_then(ReachedManifest::of))
             }
         }
     }
@@ -208,8 +210,9 @@ impl Repository {
         }
         let Some(bytes) = self.layout.read_manifest(&found.stored)? else { return Ok(None) };
         let media_type = if media_type.is_empty() {
-            let parsed = self.layout.room.kept.in_turn(bytes.len(), || Facts::parse(&bytes))?;
-            parsed.map(|facts| facts.media_type).unwrap_or_default()
+            let parsed =
+                self.layout.room.kept.in_turn(bytes.len(), || ParsedManifest::parse(&bytes))?;
+            parsed.map(|parsed| parsed.media_type).unwrap_or_default()
         } else {
             media_type
         };
@@ -224,12 +227,12 @@ impl Repository {
         checked: &Checked,
         bytes: &[u8],
     ) -> Result<Put, ApiError> {
-        let Checked { facts, media_type, stored, public } = checked;
+        let Checked { parsed, media_type, stored, public } = checked;
         let signed = (public != stored).then_some((PAYLOAD_DIGEST, public.as_str()));
         let payload: Vec<_> = signed.into_iter().collect();
         let size = wide(bytes.len());
         let edit = |before: &Arc<Index>, index: &mut Index| {
-            self.check_whole(before, facts)?;
+            self.check_whole(before, parsed)?;
             match target {
                 Target::Tag(tag) => {
                     let names = self.layout.names(before)?;
@@ -245,7 +248,7 @@ impl Repository {
                 }
                 Target::Digest(_) => {}
             }
-            self.drop_covered(index, facts)
+            self.drop_covered(index, parsed)
         };
         self.layout.edit_after(hold, edit, || {
             if self.layout.blob_size(stored)? != Some(size) {
@@ -253,7 +256,7 @@ impl Repository {
             }
             Ok(())
         })?;
-        Ok(Put { digest: public.clone(), subject: facts.subject.clone() })
+        Ok(Put { digest: public.clone(), subject: parsed.subject.clone() })
     }
 
     /// Removes a tag, or a manifest with all its tags and what only it needed. Whether it was here.
@@ -273,7 +276,7 @@ impl Repository {
                 return Ok((false, Vec::new()));
             };
             let ours = |entry: &Entry| {
-                let place = entry.ref_name().and_then(|name| Place::of(name).ok());
+                let place = entry.ref_name().and_then(|name| ServedName::of(name).ok());
                 let other = place.is_some_and(|place| !self.is_ours(&place));
                 entry.digest() == Some(&found.stored)
                     && (self.plain && self.name.is_none() || !other)
@@ -301,7 +304,7 @@ impl Repository {
         })
     }
 
-    fn is_ours(&self, place: &Place) -> bool {
+    fn is_ours(&self, place: &ServedName) -> bool {
         match &place.repository {
             None => self.plain,
             repository => *repository == self.name,
@@ -326,22 +329,22 @@ impl Repository {
         }
     }
 
-    fn check_whole(&self, index: &Arc<Index>, facts: &Facts) -> Result<(), ApiError> {
+    fn check_whole(&self, index: &Arc<Index>, parsed: &ParsedManifest) -> Result<(), ApiError> {
         let missing = |digest: &Digest| ApiError::new(Code::ManifestBlobUnknown, digest.as_str());
-        if let Some(digest) = self.layout.missing(&facts.blobs)? {
+        if let Some(digest) = self.layout.missing(&parsed.blobs)? {
             return Err(missing(&digest));
         }
-        if facts.children.is_empty() {
+        if parsed.children.is_empty() {
             return Ok(());
         }
         let reach = self.layout.reach(index)?;
-        for (digest, _) in &facts.children {
+        for (digest, _) in &parsed.children {
             let there = reach.get(digest).is_some() && self.layout.blob_size(digest)?.is_some();
             if !there {
                 return Err(missing(digest));
             }
         }
-        if !self.layout.is_shallow(&facts.children)? {
+        if !self.layout.is_shallow(&parsed.children)? {
             let why =
                 format!("indexes may be nested {MAX_NESTING} levels deep; this one is deeper");
             return Err(ApiError::new(Code::ManifestInvalid, why));
@@ -351,10 +354,10 @@ impl Repository {
 
     /// Takes out the bare descriptors of instances that are now found through their list: what
     /// `oci:` writes has none.
-    fn drop_covered(&self, index: &mut Index, list: &Facts) -> Result<(), ApiError> {
+    fn drop_covered(&self, index: &mut Index, list: &ParsedManifest) -> Result<(), ApiError> {
         let mut covered = HashSet::new();
         for (digest, _) in &list.children {
-            let refers = self.layout.facts(digest)?.is_some_and(|facts| facts.subject.is_some());
+            let refers = self.layout.parsed(digest)?.is_some_and(|parsed| parsed.subject.is_some());
             if !refers {
                 covered.insert(digest.clone());
             }
@@ -367,9 +370,9 @@ impl Repository {
 
 /// The type under which a manifest is kept, where the header and the document agree. There are
 /// only those that we know: a browser that is sent another would follow it.
-fn agree(facts: &Facts, content_type: Option<MediaType>) -> Result<MediaType, ApiError> {
+fn agree(parsed: &ParsedManifest, content_type: Option<MediaType>) -> Result<MediaType, ApiError> {
     let refused = |why: String| Err(ApiError::new(Code::ManifestInvalid, why));
-    let seen = &facts.media_type;
+    let seen = &parsed.media_type;
     if !is_manifest_type(seen) {
         return refused(format!("mediaType {seen} is not a manifest type"));
     }
@@ -380,7 +383,7 @@ fn agree(facts: &Facts, content_type: Option<MediaType>) -> Result<MediaType, Ap
     if !is_manifest_type(&header) {
         return refused(format!("Content-Type {header} is not a manifest type"));
     }
-    if (header.is_list(), header.is_schema1()) != (seen.is_list(), seen.is_schema1()) {
+    if (header.is_index(), header.is_schema1()) != (seen.is_index(), seen.is_schema1()) {
         return refused(format!("Content-Type is {header}, the document is {seen}"));
     }
     Ok(if header.is_schema1() { seen.clone() } else { header })

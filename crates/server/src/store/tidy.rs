@@ -64,8 +64,8 @@ async fn rounds(inner: Weak<Inner>) {
 }
 
 impl Store {
-    /// Counts what is stored, if anybody wants to know; whether nothing came meanwhile that may have
-    /// been counted twice.
+    /// Counts what is stored, if anybody wants to know; whether nothing came meanwhile that may
+    /// have been counted twice.
     pub(super) fn measure(&self) -> io::Result<bool> {
         self.room.measure(|| {
             // What has several names is stored once.

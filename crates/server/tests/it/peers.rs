@@ -8,7 +8,7 @@ use skopeo_server::{ServerOptions, Tls};
 use skopeo_testkit::registry::real::Real;
 use skopeo_testkit::run::installed;
 use skopeo_testkit::twin::{differences, tree};
-use skopeo_testkit::{Image, skip};
+use skopeo_testkit::{Image, Tar, skip};
 
 use crate::client::{Server, files};
 
@@ -26,7 +26,7 @@ fn run(program: &Path, arguments: &[&str]) -> Output {
 /// An image in an `oci:` folder, pushed and read back from one.
 fn source_image(folder: &Path) -> String {
     let server = Server::with(ServerOptions::new(folder));
-    let layer = tar_of(b"hello");
+    let layer = Tar::new().file("hello", b"hello").end();
     let config = format!(
         r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
         Digest::sha256(&layer)
@@ -37,25 +37,6 @@ fn source_image(folder: &Path) -> String {
     let reply = server.put_manifest("src", "v1", crate::client::OCI_MANIFEST, &manifest);
     assert_eq!(reply.status, 201);
     format!("oci:{}:v1", folder.join("src").display())
-}
-
-fn tar_of(content: &[u8]) -> Vec<u8> {
-    let mut header = [0_u8; 512];
-    header[..5].copy_from_slice(b"hello");
-    header[100..108].copy_from_slice(b"0000644\0");
-    header[108..116].copy_from_slice(b"0000000\0");
-    header[116..124].copy_from_slice(b"0000000\0");
-    header[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
-    header[136..148].copy_from_slice(b"00000000000\0");
-    header[148..156].copy_from_slice(b"        ");
-    header[156] = b'0';
-    header[257..265].copy_from_slice(b"ustar\x0000");
-    let sum: u32 = header.iter().map(|b| u32::from(*b)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let mut tar = header.to_vec();
-    tar.extend_from_slice(content);
-    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
-    tar
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Clients that go on for ever, a byte at a time: they are let go. Limits are short here, and how long
-//! it takes is not looked at: who is not let go keeps the test from ending.
+//! Clients that go on for ever, a byte at a time: they are let go. Limits are short here, and how
+//! long it takes is not looked at: who is not let go keeps the test from ending.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -36,8 +36,8 @@ fn impatient(folder: &std::path::Path, tls: Option<Tls>) -> (Server, Arc<Log>) {
     (Server::with(options), log)
 }
 
-/// Sends this, and then what `more` has, a byte at a time, until the server has enough of it. What it
-/// answered comes back.
+/// Sends this, and then what `more` has, a byte at a time, until the server has enough of it. What
+/// it answered comes back.
 fn trickle(mut stream: TcpStream, begin: &[u8], more: impl Iterator<Item = u8>) -> String {
     stream.write_all(begin).unwrap();
     stream.set_read_timeout(Some(PAUSE)).unwrap();

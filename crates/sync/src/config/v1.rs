@@ -41,7 +41,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Whether there is nothing to copy.
+    /// Returns whether there is nothing to copy.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.images.0.is_empty()
@@ -65,7 +65,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Whether the file names any.
+    /// Returns whether the file names any.
     #[must_use]
     pub fn are_given(&self) -> bool {
         !self.username.is_empty() || self.password.is_some() || self.identitytoken.is_some()

@@ -41,7 +41,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// All images of this input, named as the original would.
+    /// Returns all images of this input, named as the original would.
     #[must_use]
     pub fn new(input: Input) -> Self {
         Self {
@@ -236,7 +236,7 @@ impl Input {
         }
     }
 
-    /// What it takes to read from a host.
+    /// Returns what it takes to read from a host.
     #[must_use]
     pub fn reading(&self, options: &Arc<Options>, host: &str) -> Arc<Options> {
         match self {
@@ -246,7 +246,7 @@ impl Input {
         }
     }
 
-    /// The variables of the environment that a file takes credentials for a host from.
+    /// Returns the variables of the environment that a file takes credentials for a host from.
     pub fn variables(&self, host: &str) -> impl Iterator<Item = &str> {
         let registries = match self {
             Self::Mappings { file, .. } => &file.registries.0[..],
@@ -256,7 +256,7 @@ impl Input {
         of_host.flat_map(|(_, access)| access.variables.iter().map(String::as_str))
     }
 
-    /// What it takes to write to a place.
+    /// Returns what it takes to write to a place.
     #[must_use]
     pub fn reaching(&self, options: &Options, place: &Target) -> Options {
         match self {

@@ -122,7 +122,7 @@ impl Classify for NamingError {
 }
 
 impl Naming {
-    /// The label of an image in a collection of this kind: its name without the place.
+    /// Returns the label of an image in a collection of this kind: its name without the place.
     ///
     /// # Errors
     /// If the label would lead out of the target, or is empty.
@@ -174,13 +174,13 @@ impl Naming {
 }
 
 impl Origin<'_> {
-    /// What images of the same repository have in common: the name without tag and digest.
+    /// Returns what images of the same repository have in common: the name without tag and digest.
     #[must_use]
     pub fn repository(self) -> String {
         Parts::of(self).repository()
     }
 
-    /// The tag; nothing if there is none.
+    /// Returns the tag; nothing if there is none.
     #[must_use]
     pub fn tag(self) -> String {
         Parts::of(self).tag().to_owned()
@@ -188,7 +188,7 @@ impl Origin<'_> {
 }
 
 impl Template {
-    /// A template that is this function; its error is a whole sentence.
+    /// Returns a template that is this function; its error is a whole sentence.
     pub fn new(make: impl Fn(&Fields) -> Result<String, String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(make))
     }

@@ -46,7 +46,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the image is not where it should be.
+    /// Returns whether the image is not where it should be.
     #[must_use]
     pub fn is_missing(self) -> bool {
         matches!(self, Self::NotBegun | Self::Unfinished | Self::Failed)
@@ -111,7 +111,7 @@ impl Bytes {
         }
     }
 
-    /// What did not have to be sent.
+    /// Returns what did not have to be sent.
     #[must_use]
     pub fn saved(&self) -> u64 {
         self.reused.saturating_add(self.mounted).saturating_add(self.linked)

@@ -55,7 +55,7 @@ impl Totals {
         totals
     }
 
-    /// How many images are not where they should be.
+    /// Returns how many images are not where they should be.
     #[must_use]
     pub fn missing(&self) -> usize {
         self.failed.saturating_add(self.unfinished).saturating_add(self.not_begun)

@@ -42,8 +42,8 @@ pub enum FilterError {
 }
 
 impl Filter {
-    /// A tag must match one of `include`, if there is any, none of `exclude`, and be in `range`.
-    /// Regular expressions are those of Go: they may match anywhere in a tag. `range` is a
+    /// Returns a tag must match one of `include`, if there is any, none of `exclude`, and be in
+    /// `range`. Regular expressions are those of Go: they may match anywhere in a tag. `range` is a
     /// [`Constraint`].
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Filter {
         Ok(Self { include, exclude: expressions(exclude)?, ranges })
     }
 
-    /// What both choose.
+    /// Returns what both choose.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.include.extend(other.include);
@@ -74,19 +74,19 @@ impl Filter {
         self
     }
 
-    /// Whether tags must be versions.
+    /// Returns whether tags must be versions.
     #[must_use]
     pub fn wants_versions(&self) -> bool {
         !self.ranges.is_empty()
     }
 
-    /// Whether every tag is chosen.
+    /// Returns whether every tag is chosen.
     #[must_use]
     pub fn is_all(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty() && self.ranges.is_empty()
     }
 
-    /// Whether a tag is chosen, and by what.
+    /// Returns whether a tag is chosen, and by what.
     ///
     /// # Errors
     /// Why it is not.

@@ -54,7 +54,7 @@ pub enum Order {
 }
 
 impl Choice {
-    /// The same choice among those that a filter lets through.
+    /// Returns the same choice among those that a filter lets through.
     #[must_use]
     pub fn within(mut self, filter: Filter) -> Self {
         self.filter = filter.and(self.filter);
@@ -64,13 +64,14 @@ impl Choice {
         self
     }
 
-    /// Whether nothing is asked for, so that every tag is wanted.
+    /// Returns whether nothing is asked for, so that every tag is wanted.
     #[must_use]
     pub fn is_all(&self) -> bool {
         self.filter.is_all() && self.since.is_none() && self.newest.is_none()
     }
 
-    /// Whether it has to be known when images were made, which takes requests for each of them.
+    /// Returns whether it has to be known when images were made, which takes requests for each of
+    /// them.
     #[must_use]
     pub fn needs_times(&self) -> bool {
         self.since.is_some() || self.newest.is_some() && self.order == Order::Created

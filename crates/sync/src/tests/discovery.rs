@@ -107,7 +107,7 @@ async fn a_source_that_cannot_be_listed_stops_the_run_unless_it_is_to_go_on() {
 #[tokio::test]
 async fn a_listing_that_passes_by_is_asked_for_once_more() {
     let memory = two_repositories();
-    let passing = skopeo_transport::Error::Vanished(Digest::sha256(b""));
+    let passing = skopeo_transport::CommitError::Vanished(Digest::sha256(b"")).into();
     memory.fault("tags docker://from.example/b", passing);
     let mut request = selected(selection("docker", "from.example/b"));
     request.manner.retry = twice();

@@ -53,7 +53,7 @@ impl Builder {
         }
     }
 
-    /// So many gzip layers, in place of those so far.
+    /// Has so many gzip layers, in place of those so far.
     #[must_use]
     pub fn layers(mut self, count: usize) -> Self {
         self.layers.clear();

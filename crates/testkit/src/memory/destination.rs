@@ -224,7 +224,7 @@ impl Destination for FakeDestination {
                     require(&state, config, false);
                 }
             }
-            Manifest::List(list) => {
+            Manifest::Index(list) => {
                 for instance in list.instances() {
                     let which = Which::Instance(instance.descriptor.digest.clone());
                     let held = state.manifests.get(&which);

@@ -67,7 +67,7 @@ impl Builder {
     }
 
     /// Returns an index of these manifests, each for an architecture.
-    pub fn list(&mut self, kind: ImageKind, instances: &[(&str, &RawManifest)]) -> RawManifest {
+    pub fn index(&mut self, kind: ImageKind, instances: &[(&str, &RawManifest)]) -> RawManifest {
         let entries: Vec<_> = instances
             .iter()
             .map(|(architecture, manifest)| {

@@ -2,26 +2,24 @@
 
 use std::future::pending;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, Method, Request, Response, header};
-use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::{BodyExt, BodyStream, StreamBody};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::json;
-use skopeo_image::Digest;
-use skopeo_server::{Body, BoxError, Handler};
+use skopeo_server::{Body, Handler};
 
-use super::fault::{Fault, What};
+use super::counted::{count_answer, count_request};
+use super::fault::{End, Fault, What, broken, cut, spoil};
+use super::json_response;
 use super::kept::Kept;
 use super::lie::Lie;
 use super::openshift::OpenShift;
+use super::seen::{Record, SeenRequest};
 use super::token::Realm;
-use super::{SeenRequest, json_response};
 use crate::rest::Working;
 
 /// What all handlers of one registry share.
@@ -46,23 +44,6 @@ pub(super) struct Shared {
     pub(super) basic: bool,
     /// What is being answered.
     pub(super) working: Working,
-}
-
-/// A request under way.
-#[derive(Debug)]
-pub(super) struct Record {
-    seen: Mutex<SeenRequest>,
-    received: AtomicU64,
-    sent: AtomicU64,
-}
-
-impl Record {
-    pub(super) fn seen(&self) -> SeenRequest {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        seen.received = self.received.load(Ordering::Relaxed);
-        seen.sent = self.sent.load(Ordering::Relaxed);
-        seen
-    }
 }
 
 /// The registry's own address.
@@ -294,161 +275,6 @@ impl Shared {
     }
 }
 
-/// What a fault does to an answer.
-fn spoil(what: &What, mut response: Response<Body>) -> Response<Body> {
-    let size = response.body().size_hint().exact();
-    match what {
-        What::Cut(bytes) => with_length(response, size, |body| cut(body, *bytes, End::Break)),
-        What::Stall(bytes) => with_length(response, size, |body| cut(body, *bytes, End::Silence)),
-        What::Corrupt(at) => with_length(response, size, |body| corrupt(body, *at)),
-        What::Length(more) => {
-            let announced = size.unwrap_or_default().saturating_add_signed(*more);
-            // Fewer bytes than announced: the connection ends, but what there is has left.
-            let end = if *more > 0 { End::Break } else { End::Regular };
-            with_length(response, Some(announced), |body| cut(body, announced, end))
-        }
-        What::TooMuch(more) => {
-            let announced = size.unwrap_or_default() + more;
-            let extra = Bytes::from(vec![0; usize::try_from(*more).expect("it fits into memory")]);
-            with_length(response, Some(announced), |body| {
-                let rest = stream::once(async move { Ok(Frame::data(extra)) });
-                StreamBody::new(BodyStream::new(body).chain(rest).boxed())
-            })
-        }
-        What::WrongDigest => {
-            let digest = Digest::sha256(b"something else");
-            let value = digest.as_str().parse().expect("a digest is a header's value");
-            response.headers_mut().insert("docker-content-digest", value);
-            response
-        }
-        What::Header(name, value) => {
-            let name: header::HeaderName = name.parse().expect("a header's name");
-            response.headers_mut().remove(&name);
-            if let Some(value) = value {
-                response.headers_mut().insert(name, value.parse().expect("a header's value"));
-            }
-            response
-        }
-        _ => response,
-    }
-}
-
-/// Another body, and what is announced of its length.
-fn with_length<B>(
-    response: Response<Body>,
-    announced: Option<u64>,
-    change: impl FnOnce(Body) -> B,
-) -> Response<Body>
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let (mut head, body) = response.into_parts();
-    if let Some(announced) = announced {
-        head.headers.insert(header::CONTENT_LENGTH, announced.into());
-    }
-    Response::from_parts(head, Body::of_body(change(body)))
-}
-
-/// How a body ends before its end.
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Break,
-    Silence,
-    Regular,
-}
-
-type FrameStream = stream::BoxStream<'static, Result<Frame<Bytes>, BoxError>>;
-
-fn cut(body: Body, bytes: u64, end: End) -> StreamBody<FrameStream> {
-    let mut left = bytes;
-    let head = BodyStream::new(body)
-        .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) })
-        .scan((), move |(), piece: Result<Bytes, BoxError>| {
-            let piece = match piece {
-                Ok(_) if left == 0 => None,
-                Ok(mut piece) => {
-                    let take = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
-                    left -= take as u64;
-                    Some(Ok(Frame::data(piece.split_to(take))))
-                }
-                Err(error) => Some(Err(error)),
-            };
-            async move { piece }
-        });
-    let tail = stream::once(async move {
-        // What came before must have left before the connection goes.
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        match end {
-            End::Silence => pending().await,
-            _ => Err(BoxError::from(broken())),
-        }
-    });
-    match end {
-        End::Regular => StreamBody::new(head.boxed()),
-        _ => StreamBody::new(head.chain(tail).boxed()),
-    }
-}
-
-fn corrupt(body: Body, at: u64) -> StreamBody<FrameStream> {
-    let mut passed = 0;
-    let pieces = BodyStream::new(body).map_ok(move |frame| match frame.into_data() {
-        Ok(piece) => {
-            let mut piece = piece.to_vec();
-            let place = at.checked_sub(passed).and_then(|place| usize::try_from(place).ok());
-            passed += piece.len() as u64;
-            if let Some(byte) = place.and_then(|place| piece.get_mut(place)) {
-                *byte ^= 1;
-            }
-            Frame::data(Bytes::from(piece))
-        }
-        Err(frame) => frame,
-    });
-    StreamBody::new(pieces.boxed())
-}
-
-/// A body that counts what passes.
-struct Counted<B> {
-    body: B,
-    record: Arc<Record>,
-    counter: fn(&Record) -> &AtomicU64,
-}
-
-impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Counted<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.get_mut();
-        let polled = std::pin::Pin::new(&mut this.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            let size = frame.data_ref().map_or(0, Bytes::len) as u64;
-            (this.counter)(&this.record).fetch_add(size, Ordering::Relaxed);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-fn count_request(body: Incoming, record: &Arc<Record>) -> Body {
-    Body::of_body(Counted { body, record: record.clone(), counter: |record| &record.received })
-}
-
-fn count_answer(response: Response<Body>, record: &Arc<Record>) -> Response<Body> {
-    let record = record.clone();
-    response.map(|body| Body::of_body(Counted { body, record, counter: |record| &record.sent }))
-}
-
 /// Reads so many bytes of a body and forgets them.
 async fn read_some(mut body: Body, bytes: u64) {
     let mut read = 0;
@@ -479,8 +305,4 @@ fn error_response(status: u16, code: Option<&(String, String)>) -> Response<Body
         (None, _) => ("UNKNOWN", "unknown error"),
     };
     json_response(status, &json!({"errors": [{"code": code, "message": message}]}))
-}
-
-fn broken() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "a fault of the test")
 }

@@ -21,13 +21,13 @@ impl Fault {
         Self::lie(on, Lie::AnswerOf(path.to_owned()))
     }
 
-    /// Returns the answer is packed by gzip, and `Content-Encoding` says so.
+    /// Packs the answer by gzip, and `Content-Encoding` says so.
     #[must_use]
     pub fn encoded(on: On) -> Self {
         Self::lie(on, Lie::Encoded)
     }
 
-    /// Returns the second half of the answer comes before the first.
+    /// Sends the second half of the answer before the first.
     #[must_use]
     pub fn reversed(on: On) -> Self {
         Self::lie(on, Lie::Reversed)
@@ -40,7 +40,7 @@ impl Fault {
         Self::lie(on, Lie::Unannounced(None))
     }
 
-    /// Returns the answer has no `Content-Length`, and zeros without end behind it.
+    /// Sends an answer without `Content-Length`, and zeros without end behind it.
     #[must_use]
     pub fn endless(on: On) -> Self {
         Self::lie(on, Lie::Endless)

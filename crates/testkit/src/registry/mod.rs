@@ -1,5 +1,7 @@
 //! The server in process, strict, on a port of its own, with faults around it.
 
+mod builder;
+mod counted;
 mod fault;
 mod handler;
 mod kept;
@@ -7,6 +9,7 @@ mod lie;
 mod lying;
 mod openshift;
 pub mod real;
+mod seen;
 mod signer;
 mod token;
 
@@ -17,24 +20,22 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response, Version};
+use http::{Request, Response};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use skopeo_server::{Access, Body, Durability, Hosts, Htpasswd, Limits, ServerOptions, Tls};
 use tokio::sync::oneshot;
 
 use crate::certificate::Certificate;
-use crate::rest::{BLOCKING, Rest, Working, rest};
+use crate::rest::{BLOCKING, Rest, rest};
 use skopeo_image::{Digest, RawManifest};
 
+pub use builder::Builder;
 pub use fault::{Fault, On};
+pub use seen::SeenRequest;
 pub use token::TokenAuth;
 
 use handler::{Front, ObjectStore, Shared};
-use kept::Kept;
-
-use openshift::OpenShift;
-use signer::Signer;
 use token::Realm;
 
 /// A registry for one test. It listens when it is there, and ends with this value.
@@ -64,70 +65,20 @@ struct Running {
     thread: JoinHandle<()>,
 }
 
-/// How a registry is to be.
-#[derive(Debug, Default)]
-pub struct Builder {
-    root: Option<PathBuf>,
-    tls: bool,
-    read_only: bool,
-    users: Vec<(String, String)>,
-    tokens: Option<TokenAuth>,
-    signer: Option<Signer>,
-    faults: Vec<Fault>,
-    keeps_signatures: bool,
-    openshift: Option<String>,
-}
-
-/// A request as it came, and how it was answered.
-#[derive(Clone, Debug)]
-pub struct SeenRequest {
-    /// `GET`, `PUT`, ...
-    pub method: String,
-    /// Path and query.
-    pub target: String,
-    /// The request's headers.
-    pub headers: HeaderMap,
-    /// HTTP/1.1 or HTTP/2.
-    pub version: Version,
-    /// Whether it came to the object store that blobs are redirected to.
-    pub object_store: bool,
-    /// The status of the answer; 0 if none was sent.
-    pub status: u16,
-    /// How many bytes of the request's body came.
-    pub received: u64,
-    /// How many bytes of the answer's body were given out.
-    pub sent: u64,
-}
-
-impl SeenRequest {
-    /// Returns a header's value; empty if it is missing or not text.
-    #[must_use]
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
-
-    /// Method and path, without the query: `GET /v2/a/tags/list`.
-    #[must_use]
-    pub fn line(&self) -> String {
-        let path = self.target.split('?').next().unwrap_or_default();
-        format!("{} {path}", self.method)
-    }
-}
-
 impl Registry {
-    /// Plain HTTP, everybody may do everything, nothing goes wrong.
+    /// Starts a registry over plain HTTP for everybody, in which nothing goes wrong.
     #[must_use]
     pub fn start() -> Self {
         Self::builder().start()
     }
 
-    /// Any other registry.
+    /// Returns a builder of any other registry.
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// `127.0.0.1:port`.
+    /// Returns `127.0.0.1:port`.
     #[must_use]
     pub fn host(&self) -> String {
         self.address.to_string()
@@ -139,13 +90,13 @@ impl Registry {
         self.address
     }
 
-    /// `docker://127.0.0.1:port/image`.
+    /// Returns `docker://127.0.0.1:port/image`.
     #[must_use]
     pub fn docker(&self, image: &str) -> String {
         format!("docker://{}/{image}", self.address)
     }
 
-    /// `http://127.0.0.1:port` and the path, or `https`.
+    /// Returns `http://127.0.0.1:port` and the path, or `https`.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", self.shared.scheme, self.address)
@@ -280,107 +231,6 @@ impl Registry {
         if let Some(realm) = &self.shared.realm {
             realm.revoke();
         }
-    }
-}
-
-impl Builder {
-    /// Over this folder instead of one of its own.
-    #[must_use]
-    pub fn root(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.root = Some(folder.into());
-        self
-    }
-
-    /// HTTPS, with a certificate for 127.0.0.1 and localhost from an authority of its own.
-    #[must_use]
-    pub fn tls(mut self) -> Self {
-        self.tls = true;
-        self
-    }
-
-    /// Everything that would change it is refused.
-    #[must_use]
-    pub fn read_only(mut self) -> Self {
-        self.read_only = true;
-        self
-    }
-
-    /// Only for this user, by the Basic scheme. May be called more than once.
-    #[must_use]
-    pub fn htpasswd(mut self, user: &str, password: &str) -> Self {
-        self.users.push((user.to_owned(), password.to_owned()));
-        self
-    }
-
-    /// Only with tokens, which its own realm at `/token` gives out.
-    #[must_use]
-    pub fn token_auth(mut self, auth: TokenAuth) -> Self {
-        self.tokens = Some(auth);
-        self
-    }
-
-    /// Its tokens are signed, for a registry that trusts this key.
-    pub(crate) fn signer(mut self, signer: Signer) -> Self {
-        self.signer = Some(signer);
-        self
-    }
-
-    /// This goes wrong. May be called more than once; the first that fits a request happens to it.
-    #[must_use]
-    pub fn fault(mut self, fault: Fault) -> Self {
-        self.faults.push(fault);
-        self
-    }
-
-    /// It keeps signatures itself, as OpenShift's registry does.
-    #[must_use]
-    pub fn keeps_signatures(mut self) -> Self {
-        self.keeps_signatures = true;
-        self
-    }
-
-    /// Returns the API of `OpenShift` is beside it, for who shows this token, or for all if it is
-    /// empty: each repository is an image stream.
-    #[must_use]
-    pub fn openshift(mut self, token: &str) -> Self {
-        self.openshift = Some(token.to_owned());
-        self
-    }
-
-    /// Starts it, on a thread and a runtime of its own.
-    ///
-    /// # Panics
-    /// If it cannot be started.
-    #[must_use]
-    pub fn start(self) -> Registry {
-        let folder = self.root.is_none().then(|| tempfile::tempdir().expect("a temporary folder"));
-        let root = self.root.unwrap_or_else(|| {
-            folder.as_ref().map(|folder| folder.path().join("registry")).unwrap_or_default()
-        });
-        let certificate = self.tls.then(|| Certificate::new(&["localhost", "127.0.0.1"]));
-        let tls = certificate.as_ref().map(Certificate::tls);
-        let basic = !self.users.is_empty();
-        let setup = Setup { root, read_only: self.read_only, users: self.users };
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (front, store) = (bind(any), bind(any));
-        let address = front.local_addr().expect("an address");
-        let signer = self.signer;
-        let shared = Arc::new(Shared {
-            registry: setup.open().into(),
-            direct: skopeo_server::Registry::open(setup.options()).expect("a folder to serve"),
-            realm: self.tokens.map(|tokens| Realm::new(tokens, signer)),
-            scheme: if tls.is_some() { "https" } else { "http" },
-            faults: self.faults.into(),
-            seen: Default::default(),
-            // Another name than the registry's, so another host to clients.
-            object_store: format!("localhost:{}", store.local_addr().expect("an address").port()),
-            basic,
-            kept: self.keeps_signatures.then(Kept::default),
-            openshift: self.openshift.map(OpenShift::new),
-            working: Working::default(),
-        });
-        let running = Some(Running::start(shared.clone(), front, store, tls));
-        Registry { shared, address, certificate, setup, running, _folder: folder }
     }
 }
 

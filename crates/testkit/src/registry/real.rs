@@ -28,20 +28,20 @@ pub struct Real {
 }
 
 impl Real {
-    /// Plain HTTP, everybody may do everything; `None` if it is not installed. Use it with
+    /// Returns a registry over plain HTTP for everybody; `None` if it is not installed. Use it with
     /// [`skip!`](crate::skip).
     #[must_use]
     pub fn start() -> Option<Self> {
         Builder::default().start_real()
     }
 
-    /// `127.0.0.1:port`.
+    /// Returns `127.0.0.1:port`.
     #[must_use]
     pub fn host(&self) -> String {
         self.address.to_string()
     }
 
-    /// `docker://127.0.0.1:port/image`.
+    /// Returns `docker://127.0.0.1:port/image`.
     #[must_use]
     pub fn docker(&self, image: &str) -> String {
         format!("docker://{}/{image}", self.address)

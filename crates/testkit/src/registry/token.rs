@@ -74,21 +74,21 @@ impl TokenAuth {
         self
     }
 
-    /// Returns a token is good for so many requests, whatever `expires_in` says.
+    /// Makes a token good for so many requests, whatever `expires_in` says.
     #[must_use]
     pub fn uses(mut self, uses: u32) -> Self {
         self.uses = Some(uses);
         self
     }
 
-    /// Returns a token is good for so long, whatever `expires_in` says.
+    /// Makes a token good for so long, whatever `expires_in` says.
     #[must_use]
     pub fn lasts(mut self, time: Duration) -> Self {
         self.lasts = Some(time);
         self
     }
 
-    /// Returns the answer has `access_token` but no `token`, as some registries' have.
+    /// Answers with `access_token` and without `token`, as some registries do.
     #[must_use]
     pub fn only_access_token(mut self) -> Self {
         self.only_access_token = true;

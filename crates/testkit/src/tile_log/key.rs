@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::tree::sha256;
+use crate::merkle::sha256;
 
 /// The key of a log.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub enum LogKey {
 }
 
 impl LogKey {
-    /// A new one.
+    /// Returns a new one.
     ///
     /// # Panics
     /// If there is no randomness.
@@ -29,7 +29,7 @@ impl LogKey {
         Self::Ed25519(Ed25519KeyPair::generate().expect("a key"))
     }
 
-    /// A new one.
+    /// Returns a new one.
     ///
     /// # Panics
     /// If there is no randomness.
@@ -38,7 +38,7 @@ impl LogKey {
         Self::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key"))
     }
 
-    /// The public key (`SubjectPublicKeyInfo`).
+    /// Returns the public key (`SubjectPublicKeyInfo`).
     ///
     /// # Panics
     /// Never, as the key is whole.
@@ -62,14 +62,14 @@ impl LogKey {
         }
     }
 
-    /// A checkpoint of a tree, which a witness has signed, too.
+    /// Returns a checkpoint of a tree, which a witness has signed, too.
     #[must_use]
     pub fn checkpoint(&self, origin: &str, size: usize, root: &[u8]) -> String {
         let text = format!("{origin}\n{size}\n{}\n", STANDARD.encode(root));
         self.note(origin, &text)
     }
 
-    /// A note under that name.
+    /// Returns a note under that name.
     #[must_use]
     pub fn note(&self, name: &str, text: &str) -> String {
         let signed = [&self.id(name)[..4], &self.sign(text.as_bytes())].concat();

@@ -3,8 +3,8 @@
 
 mod key;
 mod serve;
-mod tree;
 
+use crate::merkle;
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -75,7 +75,7 @@ impl TileLog {
         Self { address, state }
     }
 
-    /// Its address.
+    /// Returns its address.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -86,13 +86,13 @@ impl TileLog {
         locked(&self.state.faults).push_back(fault);
     }
 
-    /// What it was asked.
+    /// Returns what it was asked.
     #[must_use]
     pub fn requests(&self) -> Vec<Value> {
         locked(&self.state.requests).clone()
     }
 
-    /// Its key, in PEM.
+    /// Returns its key, in PEM.
     #[must_use]
     pub fn pem(&self) -> String {
         pem(&self.state.key.der())
@@ -111,7 +111,7 @@ impl TileLog {
         self.state.add(kind, body)
     }
 
-    /// A note that it signs under that name.
+    /// Returns a note that it signs under that name.
     #[must_use]
     pub fn note(&self, name: &str, text: &str) -> String {
         self.state.key.note(name, text)
@@ -138,7 +138,7 @@ impl State {
         let mut leaves = locked(&self.leaves);
         let index = leaves.len();
         leaves.push(body.as_bytes().to_vec());
-        let (root, path) = (tree::root(&leaves), tree::path(&leaves, index));
+        let (root, path) = (merkle::root(&leaves), merkle::path(&leaves, index));
         let size = leaves.len();
         json!({
             "logIndex": index.to_string(),

@@ -11,8 +11,8 @@ use super::api::Api;
 use crate::registry::{self, DockerName};
 use crate::signature_error::SignaturesError;
 use crate::{
-    Accepts, Destination, Error, How, ImageName, Options, Probe, PutManifestError, Role, Stored,
-    Wish,
+    Accepts, CommitError, Destination, Error, How, ImageName, Options, Probe, PutManifestError,
+    Role, Stored, Wish,
 };
 
 /// The API knows simple signatures only.
@@ -124,7 +124,7 @@ impl Destination for AtomicDestination {
             Which::Instance(digest) => digest.clone(),
             Which::Top => {
                 let top = self.top.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                top.ok_or(Error::NothingToCommit)?
+                top.ok_or(CommitError::NothingToCommit)?
             }
         };
         let there = self.api.signatures(&digest).await?;

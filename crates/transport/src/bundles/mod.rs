@@ -9,7 +9,7 @@ use skopeo_image::{Descriptor, Digest, MediaType, Signature, Which, is_bundle_ty
 use tracing::debug;
 
 use crate::signature_error::SignaturesError;
-use crate::{Error, Referrer, ReferrerSearch, Source, files};
+use crate::{ContentError, Error, Referrer, ReferrerSearch, Source, files};
 
 pub(crate) use carrier::Carrier;
 
@@ -63,7 +63,7 @@ async fn layer(source: &dyn Source, digest: &Digest) -> Result<Option<Descriptor
         Err(error) => return Err(error),
     };
     if !manifest.has_digest(digest)? {
-        return Err(Error::ManifestMismatch(digest.clone()));
+        return Err(ContentError::ManifestMismatch(digest.clone()).into());
     }
     if manifest.media_type != MediaType::OCI_MANIFEST {
         return Ok(None);
@@ -77,9 +77,9 @@ async fn layer(source: &dyn Source, digest: &Digest) -> Result<Option<Descriptor
 
 async fn fetch(source: &dyn Source, blob: &Descriptor) -> Result<Vec<u8>, Error> {
     let limit = files::MAX_SIGNATURE;
-    let too_large = |size| Error::BlobTooLarge { digest: blob.digest.clone(), size, limit };
+    let too_large = |size| ContentError::BlobTooLarge { digest: blob.digest.clone(), size, limit };
     if let Some(size) = blob.size.filter(|size| *size > limit) {
-        return Err(too_large(size));
+        return Err(too_large(size).into());
     }
     let found = source.blob(blob).await?;
     let mut stream = found.expect(&blob.digest, blob.size).into_stream();
@@ -88,7 +88,7 @@ async fn fetch(source: &dyn Source, blob: &Descriptor) -> Result<Vec<u8>, Error>
         bytes.extend_from_slice(&piece);
         let size = wide(bytes.len());
         if size > limit {
-            return Err(too_large(size));
+            return Err(too_large(size).into());
         }
     }
     Ok(bytes)

@@ -7,7 +7,7 @@ use skopeo_image::{Digest, Which};
 
 use super::version::VersionFile;
 use super::{DirName, Version, whole};
-use crate::{Error, files, manifest};
+use crate::{CommitError, Error, files, manifest};
 
 /// Whether a folder holds an image in this format: others have files of that name too.
 pub(crate) fn is_image(folder: &Path) -> bool {
@@ -36,7 +36,7 @@ pub(crate) fn digest(name: &DirName) -> Result<Digest, Error> {
 pub(crate) fn remove(name: &DirName, expected: &Digest) -> Result<Vec<String>, Error> {
     let ours = VersionFile::open(name)?;
     if digest(name)? != *expected {
-        return Err(Error::Rewritten(format!("dir:{name}")));
+        return Err(CommitError::Rewritten(format!("dir:{name}")).into());
     }
     fs_err::remove_file(name.manifest(&Which::Top))?;
     let mut left = Vec::new();

@@ -59,7 +59,7 @@ impl Needed {
                         self.0.insert(file_name(&config.digest), config.size);
                     }
                 }
-                Manifest::List(list) => {
+                Manifest::Index(list) => {
                     for instance in list.instances() {
                         let is_blob = instance.is_blob();
                         let blob = instance.descriptor;

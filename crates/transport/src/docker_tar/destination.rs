@@ -22,8 +22,8 @@ use crate::probe::Unopened;
 use crate::signature_error::SignaturesError;
 use crate::tar::{Hold, place};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Options, Probe,
-    PutManifestError, Role, Stored, Wish, files,
+    Accepts, CommitError, ContentError, Destination, Error, How, ImageName, KeptSignatures,
+    LayerForm, Options, Probe, PutManifestError, Role, Stored, Wish, files,
 };
 
 const NO_SIGNATURES: &str = "Storing signatures for docker tar files is not supported";
@@ -212,16 +212,16 @@ impl Destination for SavedDestination {
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
         let (put, config) = (lock(&self.manifest).take(), lock(&self.config).take());
         if put.as_ref() != Some(top) {
-            return Err(Error::NothingToCommit);
+            return Err(CommitError::NothingToCommit.into());
         }
         let manifest = docker::Manifest::parse(&top.bytes)?;
         let (digest, config) = config
             .filter(|(digest, _)| *digest == manifest.config.digest)
-            .ok_or(Error::NothingToCommit)?;
+            .ok_or(CommitError::NothingToCommit)?;
         let layers: Vec<Digest> = manifest.layers.into_iter().map(|layer| layer.digest).collect();
         for layer in &layers {
             if self.saving.size(layer).await?.is_none() {
-                return Err(Error::Vanished(layer.clone()));
+                return Err(CommitError::Vanished(layer.clone()).into());
             }
         }
         if self.accepts.layers == LayerForm::Uncompressed {
@@ -280,7 +280,7 @@ async fn in_memory(blob: Blob) -> Result<(Digest, Bytes), Error> {
         let size = wide(bytes.len());
         if size > MAX_CONFIG {
             let digest = digest.unwrap_or_else(|| Digest::sha256(&bytes));
-            return Err(Error::BlobTooLarge { digest, size, limit: MAX_CONFIG });
+            return Err(ContentError::BlobTooLarge { digest, size, limit: MAX_CONFIG }.into());
         }
     }
     let bytes = bytes.freeze();

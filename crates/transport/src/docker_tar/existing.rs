@@ -15,7 +15,7 @@ use super::legacy::REPOSITORIES;
 use super::manifest::MANIFEST;
 use super::saved::Saved;
 use crate::temporary;
-use crate::{Error, files};
+use crate::{CommitError, Error, FormatError, files};
 
 /// A place for an archive, and what is there already.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl ArchivePlace {
     /// it.
     pub(crate) fn create(&self) -> Result<Writer, Error> {
         match self {
-            Self::Open => Err(Error::NothingToCommit),
+            Self::Open => Err(CommitError::NothingToCommit.into()),
             Self::Later { path, tmpdir, .. } if is_special(path) => Ok(Writer::pipe(path, tmpdir)?),
             Self::Later { path, existing, tmpdir } => {
                 Ok(Writer::create(temporary::temporary_for(path)?, path, *existing, tmpdir))
@@ -96,7 +96,9 @@ impl Old {
         }
         let saved = match Saved::open(path, scratch) {
             Ok(saved) => saved,
-            Err(Error::DockerTar(DockerTarError::Saved(SavedError::Missing(_)))) => {
+            Err(Error::Format(FormatError::DockerTar(DockerTarError::Saved(
+                SavedError::Missing(_),
+            )))) => {
                 return Err(not_extensible(path, "has no manifest.json"));
             }
             Err(error) => return Err(error),

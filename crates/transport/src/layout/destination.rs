@@ -22,8 +22,8 @@ use crate::proof::Proofs;
 use crate::signature_error::SignaturesError;
 use crate::writer;
 use crate::{
-    Accepts, Destination, Error, How, ImageName, KeptSignatures, LayerForm, Partial, Probe,
-    PutManifestError, Referrer, Role, Stored, Wish, files,
+    Accepts, CommitError, ContentError, Destination, Error, How, ImageName, KeptSignatures,
+    LayerForm, Partial, Probe, PutManifestError, Referrer, Role, Stored, Wish, files,
 };
 
 const NO_SIGNATURES: &str = "Pushing signatures for OCI images is not supported";
@@ -155,7 +155,7 @@ pub(super) fn digest_of(manifest: &RawManifest, which: &Which) -> Result<Digest,
     if Digest::of(digest.algorithm(), &manifest.bytes) == digest {
         Ok(digest)
     } else {
-        Err(Error::ManifestMismatch(digest))
+        Err(ContentError::ManifestMismatch(digest).into())
     }
 }
 
@@ -171,7 +171,7 @@ pub(super) fn require_kept(signatures: &[Signature], accepts: &Accepts) -> Resul
 /// The manifest that signatures are of.
 pub(super) fn signed(which: &Which, top: Option<&RawManifest>) -> Result<Digest, Error> {
     match which {
-        Which::Top => digest_of(top.ok_or(Error::NothingToCommit)?, which),
+        Which::Top => digest_of(top.ok_or(CommitError::NothingToCommit)?, which),
         Which::Instance(digest) => Ok(digest.clone()),
     }
 }
@@ -389,7 +389,7 @@ impl Destination for LayoutDestination {
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
         let put = self.top().take();
         if put.as_ref() != Some(top) {
-            return Err(Error::NothingToCommit);
+            return Err(CommitError::NothingToCommit.into());
         }
         self.publish(put).await
     }

@@ -16,10 +16,10 @@ use super::folder::Folder;
 use super::index::{Entry, Index, Target};
 use super::referrers::PendingReferrers;
 use super::sweep_images;
-use crate::Error;
 use crate::files;
 use crate::proof::Proofs;
 use crate::writer;
+use crate::{CommitError, Error};
 
 /// All of this process that give names in one layout.
 #[derive(Debug)]
@@ -179,7 +179,7 @@ impl Editor {
         // Who deletes an image holds the lock too: what is there now stays.
         for digest in used {
             if self.folder.plain_size(&digest).is_none() {
-                return Err(Error::Vanished(digest));
+                return Err(CommitError::Vanished(digest).into());
             }
         }
         if referrers.is_empty() {

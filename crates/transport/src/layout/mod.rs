@@ -24,8 +24,8 @@ mod source;
 
 use skopeo_image::Digest;
 
-use crate::Error;
 use crate::options::LayoutOptions;
+use crate::{CommitError, Error};
 
 pub use archive::ArchiveName;
 pub(crate) use archive::{
@@ -68,7 +68,7 @@ pub(crate) async fn delete(
         let entry = index.remove(index.find(&name.wanted)?);
         let gone = entry.descriptor()?;
         if expected.as_ref().is_some_and(|expected| *expected != gone.digest) {
-            return Err(Error::Rewritten(format!("oci:{name}")));
+            return Err(CommitError::Rewritten(format!("oci:{name}")).into());
         }
         if let Wanted::Reference(reference) = &name.wanted {
             let is_same = |other: &index::Entry| {

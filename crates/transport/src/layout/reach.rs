@@ -10,9 +10,9 @@ use skopeo_registry::referrers_tag;
 
 use super::blob_store::BlobStore;
 use super::index::{Target, is_manifest};
-use crate::Error;
 use crate::files::MAX_MANIFEST;
 use crate::invalid_file::InvalidFile;
+use crate::{ContentError, Error};
 
 /// The digests reached so far, and what is known of each.
 #[derive(Debug, Default)]
@@ -84,7 +84,7 @@ impl Reach {
             let bytes = place.manifest(&target.digest)?;
             self.broken |= Digest::of(target.digest.algorithm(), &bytes) != target.digest;
             if !is_known && target == top {
-                return Err(Error::UnknownEntry(target.media_type.to_string()));
+                return Err(ContentError::UnknownEntry(target.media_type.to_string()).into());
             }
             let named: Named = go_json::from_slice(&bytes).map_err(|source| InvalidFile::Json {
                 path: place.locate(&target.digest),

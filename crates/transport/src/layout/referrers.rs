@@ -20,7 +20,7 @@ use super::blob_store::BlobStore;
 use super::index::{Entry, Index, Target};
 use crate::bundles::Carrier;
 use crate::referrer::replaces;
-use crate::{CosignTag, Error, FoundBy, Referrer};
+use crate::{CommitError, ContentError, CosignTag, Error, FoundBy, Referrer};
 
 /// How many manifests of a layout are read to find out what they are about.
 const MOST: usize = 100_000;
@@ -47,11 +47,11 @@ fn index_of(blobs: &dyn BlobStore, index: &Index, subject: &Digest) -> Result<Op
     let Some(entry) = index.by_ref(&referrers_tag(subject)) else { return Ok(None) };
     let target = entry.descriptor()?;
     if target.media_type != MediaType::OCI_INDEX {
-        return Err(Error::UnknownEntry(target.media_type.to_string()));
+        return Err(ContentError::UnknownEntry(target.media_type.to_string()).into());
     }
     let bytes = blobs.manifest(&target.digest)?;
     if Digest::of(target.digest.algorithm(), &bytes) != target.digest {
-        return Err(Error::ManifestMismatch(target.digest));
+        return Err(ContentError::ManifestMismatch(target.digest).into());
     }
     Ok(Some(List::parse(&bytes)?))
 }
@@ -144,7 +144,7 @@ impl PendingReferrers {
         bundles: &[Signature],
         there: &HashSet<Digest>,
     ) -> Result<Vec<Carrier>, Error> {
-        let described = self.put.get(subject).ok_or(Error::NothingToCommit)?;
+        let described = self.put.get(subject).ok_or(CommitError::NothingToCommit)?;
         let mut carriers = Vec::new();
         for bundle in bundles {
             let Some(carrier) = Carrier::of(bundle, described)? else { continue };

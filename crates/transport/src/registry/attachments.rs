@@ -18,7 +18,7 @@ use super::foreign::unverified;
 use super::raw;
 use crate::signature_error::SignaturesError;
 use crate::signature_file::Gathered;
-use crate::{CosignTag, Error, files};
+use crate::{ContentError, CosignTag, Error, files};
 
 /// The signatures of a manifest; none if nobody has put any.
 pub(super) async fn read(
@@ -159,7 +159,7 @@ async fn attachment(
 /// A small blob, verified.
 async fn fetch(repository: &Repository, blob: &Descriptor, limit: u64) -> Result<Bytes, Error> {
     if let Some(size) = blob.size.filter(|size| *size > limit) {
-        return Err(Error::BlobTooLarge { digest: blob.digest.clone(), size, limit });
+        return Err(ContentError::BlobTooLarge { digest: blob.digest.clone(), size, limit }.into());
     }
     let download = repository.blob(&blob.digest, blob.size).await?;
     let mut stream = unverified(download).expect(&blob.digest, blob.size).into_stream();
@@ -168,7 +168,9 @@ async fn fetch(repository: &Repository, blob: &Descriptor, limit: u64) -> Result
         bytes.extend_from_slice(&piece);
         let size = wide(bytes.len());
         if size > limit {
-            return Err(Error::BlobTooLarge { digest: blob.digest.clone(), size, limit });
+            return Err(
+                ContentError::BlobTooLarge { digest: blob.digest.clone(), size, limit }.into()
+            );
         }
     }
     Ok(bytes.into())

@@ -7,7 +7,7 @@ use skopeo_registry::Repository;
 use super::attachments::put;
 use super::referrers::{self, ReferrerWriter};
 use crate::bundles::Carrier;
-use crate::{Error, PutManifestError};
+use crate::{CommitError, Error, PutManifestError};
 
 /// Writes bundles as referrers of the manifest of that digest, which has been put. One that is
 /// there already is not written again, whoever wrote it.
@@ -18,7 +18,7 @@ pub(super) async fn write(
     bundles: &[Signature],
 ) -> Result<(), Error> {
     let target = referrers::tagged(repository, subject.as_str()).await?;
-    let target = target.ok_or(Error::NothingToCommit)?;
+    let target = target.ok_or(CommitError::NothingToCommit)?;
     let there = there(repository, subject).await?;
     for bundle in bundles {
         let Some(carrier) = Carrier::of(bundle, &target)? else { continue };

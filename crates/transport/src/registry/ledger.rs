@@ -105,7 +105,8 @@ impl Ledger {
         }
     }
 
-    /// Where tags lead as far as this run, or an earlier one, has seen; with whether it was this one.
+    /// Returns where tags lead as far as this run, or an earlier one, has seen; with whether it was
+    /// this one.
     #[must_use]
     pub fn tags(&self) -> Vec<(KnownTag, bool)> {
         let known = lock(&self.tags);

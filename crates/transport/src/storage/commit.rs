@@ -18,7 +18,7 @@ use super::opened::{MANIFEST, manifest_key};
 use super::packed::Packed;
 use super::signatures::Metadata;
 use super::{StorageError, StorageName};
-use crate::Error;
+use crate::{CommitError, Error};
 
 /// All that there is of an image.
 pub(super) struct Image {
@@ -37,8 +37,8 @@ pub(super) struct Image {
 pub(super) fn commit(store: &Store, name: &StorageName, mut image: Image) -> Result<(), Error> {
     if let Some(digest) = name.reference().and_then(|reference| reference.digest.as_ref()) {
         let origin = image.origin.as_ref();
-        let is_list = origin.map_or(Ok(false), |list| list.has_digest(digest))?;
-        if !is_list && !image.manifest.has_digest(digest)? {
+        let is_index = origin.map_or(Ok(false), |list| list.has_digest(digest))?;
+        if !is_index && !image.manifest.has_digest(digest)? {
             return Err(StorageError::OtherDigest(digest.clone()).into());
         }
     }
@@ -133,7 +133,7 @@ fn put_layers(
                         let there =
                             store.layers_by_diff_digest(diff).map_err(StorageError::Store)?;
                         let there = there.into_iter().next();
-                        let there = there.ok_or_else(|| Error::Vanished(blob.clone()))?;
+                        let there = there.ok_or_else(|| CommitError::Vanished(blob.clone()))?;
                         put_again(store, &there, parent, diff).map_err(add)?
                     }
                 }

@@ -17,7 +17,7 @@ mod source;
 use skopeo_image::Digest;
 
 use crate::probe::Unopened;
-use crate::{Destination, Error, ImageName, Options, Probe, Source, files};
+use crate::{CommitError, Destination, Error, ImageName, Options, Probe, Source, files};
 
 pub use error::StorageError;
 pub(crate) use name::check_name;
@@ -107,7 +107,7 @@ pub(crate) async fn remove_name(
         let image = opened::resolve(&store, &settled, &platforms)?;
         let found = image.data(opened::MANIFEST).and_then(|data| data.digest.clone());
         if found.as_ref() != Some(&expected) {
-            return Err(Error::Rewritten(format!("containers-storage:{name}")));
+            return Err(CommitError::Rewritten(format!("containers-storage:{name}")).into());
         }
         let reference = settled.reference().map(ToString::to_string).unwrap_or_default();
         let layers = store.remove_name(&image.id, &reference).map_err(StorageError::Store)?;

@@ -117,11 +117,11 @@ fn by_digest(
 fn is_chosen(store: &Store, image: &Image, list: &Digest, platforms: &[Platform]) -> bool {
     let Ok(bytes) = store.image_data(&image.id, &manifest_key(list)) else { return false };
     let manifest = RawManifest::new(None, bytes.into());
-    if !manifest.media_type.is_list() {
+    if !manifest.media_type.is_index() {
         return false;
     }
     match manifest.parse() {
-        Ok(skopeo_image::Manifest::List(list)) => {
+        Ok(skopeo_image::Manifest::Index(list)) => {
             list.choose(platforms).is_ok_and(|digest| image.data(&manifest_key(&digest)).is_some())
         }
         _ => false,

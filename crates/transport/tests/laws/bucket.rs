@@ -12,7 +12,7 @@ use skopeo_transport::{
     CollectionKind, ImageName, Options, Role, collection, create, delete, held,
 };
 
-use crate::place::options_with;
+use crate::options::options_with;
 use crate::sample::{blob, unverified};
 use crate::{Place, Sample};
 

@@ -5,7 +5,7 @@ use skopeo_image::Which;
 use skopeo_testkit::{Cloud, cannot, skip};
 use skopeo_transport::{ImageName, Role, create, delete};
 
-use crate::place::options_with;
+use crate::options::options_with;
 use crate::sample::{blob, unverified};
 use crate::{Place, Sample};
 

@@ -1,16 +1,13 @@
 //! A copy that is killed at any moment leaves what has a name whole, and the next one goes on.
 
-use std::io::Write;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use skopeo_image::Which;
-use skopeo_transport::{ImageName, create};
 
-use crate::place::options;
 use crate::{Place, Sample};
 
+/// The seeds of the images that are written until the program is killed.
 const SEEDS: u32 = 3;
 
 #[tokio::test]
@@ -52,25 +49,7 @@ async fn check(place: &Place) {
 }
 
 fn start(place: &Place) -> Child {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "killed::one_to_be_killed", "--ignored"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let root = place.folder.path().display();
-    write!(child.stdin.take().unwrap(), "{root} {}", place.name).unwrap();
-    child
-}
-
-/// Not a test: what the others run as a process of its own, and kill.
-#[tokio::test]
-#[ignore = "run by another test"]
-async fn one_to_be_killed() {
-    let input = std::io::read_to_string(std::io::stdin()).unwrap();
-    let Some((root, name)) = input.split_once(' ') else { return };
-    let (name, options) = (ImageName::parse(name).unwrap(), options(Path::new(root)));
-    for seed in (0..SEEDS).cycle() {
-        Sample::new(seed).put(create(&name, &options).await.unwrap()).await.unwrap();
-    }
+    let mut program = Command::new(skopeo_testkit::run::example("transport-writer"));
+    program.arg("kill").arg(place.folder.path()).arg(place.name.to_string());
+    program.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
 }

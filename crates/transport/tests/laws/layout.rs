@@ -1,13 +1,12 @@
 //! What `oci:` promises beyond the laws.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use skopeo_image::{Classify as _, Digest, Which};
 use skopeo_transport::{ImageName, create, delete, open};
 
-use crate::place::options;
+use crate::options::options;
 use crate::sample::descriptor;
 use crate::{Place, Sample};
 
@@ -226,14 +225,9 @@ fn copies_at_once_lose_nothing() {
     let folder = place.folder.path().to_str().unwrap();
     let processes: Vec<_> = (0..3)
         .map(|process| {
-            let mut child = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "layout::one_of_several_processes", "--ignored"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap();
-            write!(child.stdin.take().unwrap(), "{folder} {process}").unwrap();
-            child
+            let mut program = Command::new(skopeo_testkit::run::example("transport-writer"));
+            program.args(["several", folder, &format!("process{process}")]);
+            program.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
         })
         .collect();
     std::thread::scope(|scope| {
@@ -253,15 +247,6 @@ fn copies_at_once_lose_nothing() {
             }
         }
     });
-}
-
-/// Not a test: what `copies_at_once_lose_nothing` runs as a process of its own.
-#[test]
-#[ignore = "run by another test"]
-fn one_of_several_processes() {
-    let input = std::io::read_to_string(std::io::stdin()).unwrap();
-    let Some((folder, process)) = input.split_once(' ') else { return };
-    write_several(folder, &format!("process{process}"));
 }
 
 fn write_several(folder: &str, writer: &str) {

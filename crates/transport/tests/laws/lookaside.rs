@@ -53,7 +53,7 @@ async fn place(files: impl Fn(&str) -> Vec<(String, Vec<u8>)>) -> Place {
     fs::create_dir_all(&conf).unwrap();
     let text = format!("default-docker:\n  lookaside: http://{address}/signatures\n");
     fs::write(conf.join("web.yaml"), text).unwrap();
-    place.options = crate::place::options(place.folder.path());
+    place.options = crate::options::options(place.folder.path());
     place.options.registry.tls_verify = Some(false);
     place
 }

@@ -14,6 +14,7 @@ mod killed;
 mod laws;
 mod layout;
 mod lookaside;
+mod options;
 mod original;
 mod place;
 mod reuse;

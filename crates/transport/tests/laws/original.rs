@@ -53,7 +53,7 @@ async fn copy(from: &dyn Source, to: Box<dyn Destination>) {
     let top = from.manifest(&Which::Top).await.unwrap();
     match top.parse().unwrap() {
         Manifest::Image(_) => copy_instance(from, &*to, &Which::Top).await,
-        Manifest::List(list) => {
+        Manifest::Index(list) => {
             for instance in list.instances() {
                 let which = Which::Instance(instance.descriptor.digest);
                 copy_instance(from, &*to, &which).await;

@@ -1,13 +1,11 @@
 //! Somewhere an image can be.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Sample;
-use skopeo_config::{Config, Environment, Overrides};
+use crate::options::{options, options_with};
 use skopeo_testkit::{Registry, S3};
-use skopeo_transport::{Connections, Destination, Error, ImageName, Options, Source};
+use skopeo_transport::{Destination, Error, ImageName, Options, Source};
 
 /// A name in a fresh place, and how to open it. The place goes with the value.
 #[derive(Debug)]
@@ -158,18 +156,4 @@ impl Place {
         files.sort();
         files
     }
-}
-
-/// Options of a machine whose configuration is all below `root`: none, at first.
-pub(crate) fn options(root: &Path) -> Options {
-    options_with(root, &[])
-}
-
-/// The same with these variables.
-pub(crate) fn options_with(root: &Path, variables: &[(&'static str, String)]) -> Options {
-    let more = variables.iter().map(|(name, value)| (*name, value.as_str()));
-    let variables = [("PATH", "/usr/bin")].into_iter().chain(more);
-    let environment = Environment::fixed(variables, root.join("home"), 1000, root);
-    let config = Config::with_environment(Overrides::default(), environment);
-    Options::new(Arc::new(config), Connections::new())
 }

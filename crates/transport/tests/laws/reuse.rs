@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use skopeo_image::{Classify as _, Digest, Which};
 use skopeo_transport::{
-    ArchiveError, CollectionKind, Destination, Error, How, InvalidFile, Role, Stored,
+    ArchiveError, CollectionKind, Destination, Error, FormatError, How, InvalidFile, Role, Stored,
     TarWriteError, Wish, create, open,
 };
 
@@ -224,7 +224,12 @@ async fn an_archive_that_others_wrote_meanwhile_stays() {
             fs_err::rename(&new, &file).unwrap();
             let error = sample(2).put(to).await.unwrap_err();
             assert!(
-                matches!(error, Error::Archive(ArchiveError::Write(TarWriteError::Changed(_)))),
+                matches!(
+                    error,
+                    Error::Format(FormatError::Archive(ArchiveError::Write(
+                        TarWriteError::Changed(_)
+                    )))
+                ),
                 "{kind}: {error}"
             );
             assert!(error.hint().is_some());

@@ -19,14 +19,14 @@ impl Keyring {
         Self
     }
 
-    /// Whether it has no key. That is not known, so it is not said: what asks for a signature by one
-    /// of the keys is told that there is no OpenPGP.
+    /// Returns whether it has no key. That is not known, so it is not said: what asks for a
+    /// signature by one of the keys is told that there is no OpenPGP.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// The fingerprints of its primary keys: none is known.
+    /// Returns the fingerprints of its primary keys: none is known.
     #[must_use]
     pub fn fingerprints(&self) -> Vec<String> {
         Vec::new()

@@ -8,7 +8,7 @@ use serde_json::Value;
 use skopeo_image::go_json;
 
 use super::PrivateKey;
-use super::cosign_key::KeyError;
+use super::key_error::KeyError;
 
 /// Where certificates are asked for, below the address of a server.
 pub const PATH: &str = "api/v1/signingCert";

@@ -14,7 +14,7 @@ use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 use p384::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
 use zeroize::Zeroizing;
 
-use super::KeyError;
+use super::key_error::KeyError;
 
 /// A private key. What it signs is hashed with SHA-256, whatever its size, as sigstore does it
 /// beside images.
@@ -40,7 +40,7 @@ pub(super) struct Scheme {
 }
 
 impl PrivateKey {
-    /// A new key on the curve P-256, and its PKCS#8 in DER.
+    /// Returns a new key on the curve P-256, and its PKCS#8 in DER.
     ///
     /// # Errors
     /// If there is no randomness.
@@ -133,7 +133,7 @@ impl PrivateKey {
         }
     }
 
-    /// The public key, SPKI in DER.
+    /// Returns the public key, SPKI in DER.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -153,7 +153,7 @@ impl PrivateKey {
         Ok(der.as_ref().to_vec())
     }
 
-    /// The same as PEM.
+    /// Returns the same as PEM.
     ///
     /// # Errors
     /// As [`Self::public_der`].

@@ -7,6 +7,7 @@ mod bundle;
 pub mod cosign_key;
 pub mod fulcio;
 mod key;
+mod key_error;
 mod payload;
 pub mod rekor;
 mod sigstore;
@@ -21,8 +22,9 @@ use skopeo_image::{
     Classify, ErrorClass, ManifestError, RawManifest, Reference, Signature, SignatureKind,
 };
 
-pub use cosign_key::{DecryptError, KeyError, KeyPair};
+pub use cosign_key::KeyPair;
 pub use key::PrivateKey;
+pub use key_error::{DecryptError, KeyError};
 pub use payload::Payload;
 pub use sigstore::{Format, Log, Sigstore};
 pub use stamp::{QUERY_TYPE, REPLY_TYPE, TimeAuthority};

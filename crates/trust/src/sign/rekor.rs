@@ -22,7 +22,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// Where entries are made, below the address of a log.
+    /// Returns where entries are made, below the address of a log.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {

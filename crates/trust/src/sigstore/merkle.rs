@@ -42,26 +42,16 @@ fn hash(kind: u8, parts: &[&[u8]]) -> Option<Hash> {
 
 #[cfg(test)]
 mod tests {
+    use skopeo_testkit::merkle;
+
     use super::*;
 
     fn tree(leaves: &[Vec<u8>]) -> Hash {
-        if let [leaf] = leaves {
-            return hash(0, &[leaf]).unwrap();
-        }
-        let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
-        hash(1, &[&tree(left), &tree(right)]).unwrap()
+        merkle::root(leaves).try_into().unwrap()
     }
 
     fn path(leaves: &[Vec<u8>], at: usize) -> Vec<Hash> {
-        if leaves.len() == 1 {
-            return Vec::new();
-        }
-        let half = leaves.len().next_power_of_two() / 2;
-        let (left, right) = leaves.split_at(half);
-        let (mut path, other) =
-            if at < half { (path(left, at), right) } else { (path(right, at - half), left) };
-        path.push(tree(other));
-        path
+        merkle::path(leaves, at).into_iter().map(|hash| hash.try_into().unwrap()).collect()
     }
 
     #[test]

@@ -4,6 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest as hash};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use skopeo_image::Signature;
+use skopeo_testkit::merkle::{path, root};
 
 use crate::world::*;
 
@@ -198,26 +199,6 @@ pub(crate) fn checkpoint(log: &Pair, size: usize, root: &[u8]) -> String {
         base64(&signed),
         base64(&witness)
     )
-}
-
-fn root(leaves: &[Vec<u8>]) -> Vec<u8> {
-    if let [leaf] = leaves {
-        return sha256(&[&[0], leaf.as_slice()].concat());
-    }
-    let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
-    sha256(&[vec![1], root(left), root(right)].concat())
-}
-
-fn path(leaves: &[Vec<u8>], at: usize) -> Vec<Vec<u8>> {
-    if leaves.len() == 1 {
-        return Vec::new();
-    }
-    let half = leaves.len().next_power_of_two() / 2;
-    let (left, right) = leaves.split_at(half);
-    let (mut path, other) =
-        if at < half { (path(left, at), right) } else { (path(right, at - half), left) };
-    path.push(root(other));
-    path
 }
 
 /// Whoever signs times (RFC 3161).

@@ -9,8 +9,8 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use skopeo_image::{
-    Classify as _, Digest, ErrorClass, ImageManifest, Instance, Layer, List, Manifest, Platform,
-    RawManifest, Summary, Timestamp, Which,
+    Classify as _, Digest, ErrorClass, ImageIndex, ImageManifest, Instance, Layer, Manifest,
+    Platform, RawManifest, Summary, Timestamp, Which,
 };
 use skopeo_sync::tag_info::read_config;
 use skopeo_transport::{Error as TransportError, Source};
@@ -129,7 +129,7 @@ pub(super) async fn overview(
             let only = Named { which: Which::Top, entry: None, list: None };
             overview.instances.push(reading.row(&only, Some(top)).await?);
         }
-        Manifest::List(list) => {
+        Manifest::Index(list) => {
             let artifact = list.artifact();
             overview.artifact_type = artifact.artifact_type;
             overview.annotations = artifact.annotations;
@@ -156,7 +156,7 @@ impl Reading<'_> {
     /// The images of a list, those of lists in it behind them.
     fn named<'a>(
         &'a self,
-        list: &'a List,
+        list: &'a ImageIndex,
         digest: Option<Digest>,
         depth: usize,
         named: &'a mut Vec<Named>,
@@ -168,7 +168,7 @@ impl Reading<'_> {
             let (lists, images): (Vec<_>, Vec<_>) = list
                 .instances()
                 .into_iter()
-                .partition(|instance| instance.descriptor.media_type.is_list());
+                .partition(|instance| instance.descriptor.media_type.is_index());
             named.extend(images.into_iter().map(|instance| Named {
                 which: Which::Instance(instance.descriptor.digest.clone()),
                 entry: Some(instance),
@@ -177,7 +177,7 @@ impl Reading<'_> {
             for instance in lists {
                 let digest = instance.descriptor.digest;
                 let manifest = self.manifest(&Which::Instance(digest.clone())).await?;
-                let Manifest::List(list) = manifest.parse()? else {
+                let Manifest::Index(list) = manifest.parse()? else {
                     bail!("reading manifest list {digest}: it is not a list");
                 };
                 self.named(&list, Some(digest), depth.saturating_add(1), named).await?;

@@ -10,8 +10,8 @@ use futures_util::future;
 use serde::Serialize;
 use skopeo_copy::Retry;
 use skopeo_image::{
-    Algorithm, ImageManifest, Instance, List, Manifest, Platform, RawManifest, Summary, Which,
-    go_json,
+    Algorithm, ImageIndex, ImageManifest, Instance, Manifest, Platform, RawManifest, Summary,
+    Which, go_json,
 };
 use skopeo_sync::tag_info::read_config;
 use skopeo_transport::{Error as TransportError, ImageName, Options, Source};
@@ -172,7 +172,7 @@ impl Inspect<'_> {
         for _ in 0..DEEPEST {
             let list = match parsed {
                 Manifest::Image(manifest) => return Ok(manifest),
-                Manifest::List(list) => list,
+                Manifest::Index(list) => list,
             };
             let wanted = self.app.platforms();
             let digest = list.choose(&wanted);
@@ -318,8 +318,8 @@ fn keeps_tags_to_itself(error: &skopeo_registry::Error) -> bool {
 }
 
 /// The list, if it holds nothing that is for a platform, so that nothing could be chosen from it.
-fn artifacts_only(top: &RawManifest, platforms: &[Platform]) -> Option<List> {
-    let Ok(Manifest::List(list)) = top.parse() else { return None };
+fn artifacts_only(top: &RawManifest, platforms: &[Platform]) -> Option<ImageIndex> {
+    let Ok(Manifest::Index(list)) = top.parse() else { return None };
     let has_platform = list.instances().iter().any(Instance::has_platform);
     (!has_platform && list.choose(platforms).is_err()).then_some(list)
 }
@@ -327,7 +327,7 @@ fn artifacts_only(top: &RawManifest, platforms: &[Platform]) -> Option<List> {
 /// What is said only of what is no image.
 fn more(
     top: &RawManifest,
-    list: Option<&List>,
+    list: Option<&ImageIndex>,
     manifest: Option<&ImageManifest>,
 ) -> Option<view::More> {
     if let Some(list) = list {

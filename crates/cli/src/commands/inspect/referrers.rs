@@ -82,7 +82,7 @@ pub(super) async fn print_all(source: &dyn Source, top: &RawManifest) -> Result<
 /// The image, and the instances of a list, lists in it as they are.
 fn subjects(top: &RawManifest) -> Result<Vec<Subject>> {
     let mut subjects = vec![Subject { digest: top.digest()?, platform: None }];
-    if let Manifest::List(list) = top.parse().context("Error parsing manifest for image")? {
+    if let Manifest::Index(list) = top.parse().context("Error parsing manifest for image")? {
         subjects.extend(list.instances().into_iter().map(|instance| Subject {
             digest: instance.descriptor.digest,
             platform: instance.platform.map(|platform| {

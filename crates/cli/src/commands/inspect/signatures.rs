@@ -74,7 +74,7 @@ pub(super) async fn list(
     top: &RawManifest,
 ) -> Result<Vec<Signed>> {
     let mut all = vec![signed(policy, source, &Which::Top, top, None).await?];
-    if let Manifest::List(list) = top.parse().context("Error parsing manifest for image")? {
+    if let Manifest::Index(list) = top.parse().context("Error parsing manifest for image")? {
         let instances = list.instances();
         if instances.len() > MOST {
             bail!("the list has more than {MOST} images");

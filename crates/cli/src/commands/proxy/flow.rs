@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use skopeo_blob::{ByteStream, StreamError, Unverified};
 use skopeo_image::Descriptor;
 use skopeo_image::number::wide;
-use skopeo_transport::{Error as TransportError, Source};
+use skopeo_transport::{CommitError, Source};
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::mpsc::{Sender, channel};
 use tracing::debug;
@@ -96,7 +96,7 @@ impl Flow {
         let room = self.to.reserve().await.map_err(|_| Done)?;
         let error = match self.source.blob_from(&self.blob, self.at).await {
             Ok(Some(rest)) => return Ok(rest.into_unverified_stream()),
-            Ok(None) => TransportError::Vanished(self.blob.digest.clone()),
+            Ok(None) => CommitError::Vanished(self.blob.digest.clone()).into(),
             Err(error) => error,
         };
         let (transient, tried) = (error.is_transient(), error.tried());

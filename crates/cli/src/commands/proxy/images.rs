@@ -8,8 +8,8 @@ use serde::Serialize;
 use skopeo_blob::{Blob, Unverified};
 use skopeo_image::number::wide;
 use skopeo_image::{
-    Converted, Descriptor, Digest, Edit, ImageConfig, ImageManifest, List, Manifest, MediaType,
-    Platform, RawManifest, Which, convert, go_json,
+    Converted, Descriptor, Digest, Edit, ImageConfig, ImageIndex, ImageManifest, Manifest,
+    MediaType, Platform, RawManifest, Which, convert, go_json,
 };
 use skopeo_transport::{Error as TransportError, ImageName, Options, Source};
 use skopeo_trust::Policy;
@@ -100,7 +100,7 @@ async fn choose(
                 let layers = source.layers(&raw, &which).await?;
                 return Ok(OpenImage { source, raw, manifest, layers, config, converted });
             }
-            Manifest::List(list) => list,
+            Manifest::Index(list) => list,
         };
         (raw, which) = instance(&*source, &list, platforms).await?;
         if let Err(error) = &verdict {
@@ -113,7 +113,7 @@ async fn choose(
 
 async fn instance(
     source: &dyn Source,
-    list: &List,
+    list: &ImageIndex,
     platforms: &[Platform],
 ) -> Result<(RawManifest, Which)> {
     let digest = list.choose(platforms)?;

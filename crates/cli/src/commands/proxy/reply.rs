@@ -153,10 +153,10 @@ mod tests {
 
     #[test]
     fn errors_say_what_helps() {
-        let vanished = skopeo_transport::Error::Vanished(Digest::sha256(b""));
+        let vanished = skopeo_transport::CommitError::Vanished(Digest::sha256(b""));
         for (error, code) in [
             (Error::from(ReaderGone).context("x"), "EPIPE"),
-            (Error::from(vanished).context("x"), "retryable"),
+            (Error::from(skopeo_transport::Error::from(vanished)).context("x"), "retryable"),
             (anyhow!("no"), "other"),
         ] {
             let failure: Value = serde_json::from_slice(&failure(&error)).unwrap();

@@ -1,48 +1,30 @@
 //! The policy is asked when an image is opened: what the name leads to, or what is chosen from it,
 //! has to be let in.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use skopeo_image::Digest;
-use skopeo_testkit::{Home, Image, run, skip};
+use skopeo_testkit::gpg::Gpg;
+use skopeo_testkit::{Home, Image, skip};
 
 use super::start;
 
 const NAME: &str = "example.com/signed:v1";
 
 /// A key of OpenPGP, made for one test.
-struct Signer {
-    gpg: PathBuf,
-    home: PathBuf,
+struct Signer<'a> {
+    gpg: Gpg<'a>,
+    home: &'a Home,
 }
 
-impl Signer {
-    fn new(home: &Home) -> Option<Self> {
-        let gpg = run::installed("gpg")?;
-        let signer = Self { gpg, home: home.path("gnupg") };
-        fs_err::create_dir_all(&signer.home).unwrap();
-        rustix::fs::chmod(&signer.home, rustix::fs::Mode::RWXU).unwrap();
-        signer.gpg(&[
-            "--passphrase",
-            "",
-            "--quick-generate-key",
-            "t@example.com",
-            "rsa2048",
-            "sign",
-        ]);
-        let key = signer.gpg(&["--export", "t@example.com"]);
-        fs_err::write(home.path("work/key.gpg"), key).unwrap();
-        Some(signer)
-    }
-
-    fn gpg(&self, arguments: &[&str]) -> Vec<u8> {
-        let mut command = Command::new(&self.gpg);
-        command.env("GNUPGHOME", &self.home).args(["--batch", "--yes", "--quiet"]).args(arguments);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
+impl<'a> Signer<'a> {
+    fn new(home: &'a Home) -> Option<Self> {
+        let gpg = Gpg::new(home)?;
+        let _ = gpg.key("t@example.com", "");
+        let exported = gpg.export("t@example.com");
+        fs_err::rename(exported, home.path("work/key.gpg")).unwrap();
+        Some(Self { gpg, home })
     }
 
     /// Writes a signature of that manifest.
@@ -55,18 +37,11 @@ impl Signer {
             },
             "optional": {},
         });
-        let file = self.home.join("payload");
+        let file = self.home.path("payload");
         fs_err::write(&file, payload.to_string()).unwrap();
         let (to, file) = (to.to_str().unwrap(), file.to_str().unwrap());
-        self.gpg(&["--output", to, "--sign", file]);
-    }
-}
-
-impl Drop for Signer {
-    fn drop(&mut self) {
-        let kill =
-            Command::new("gpgconf").env("GNUPGHOME", &self.home).args(["--kill", "all"]).output();
-        drop(kill);
+        let run = self.gpg.run(&["--yes", "--quiet", "--output", to, "--sign", file]);
+        run.success();
     }
 }
 

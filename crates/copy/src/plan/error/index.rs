@@ -83,8 +83,8 @@ pub enum IndexError {
     )]
     NothingToAddTo(Compression),
     /// The signatures of an index should be left out where there is a single image.
-    #[error("RemoveListSignatures is not applicable when copying a single instance")]
-    NoListSignatures,
+    #[error("RemoveIndexSignatures is not applicable when copying a single instance")]
+    NoIndexSignatures,
 }
 
 impl Classify for IndexError {
@@ -99,18 +99,18 @@ impl Classify for IndexError {
             | Self::Remove { .. }
             | Self::Add { .. }
             | Self::NothingToAddTo(_)
-            | Self::NoListSignatures => ErrorClass::Unsupported,
+            | Self::NoIndexSignatures => ErrorClass::Unsupported,
         })
     }
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Remove { frozen: Frozen::ListSigned, .. } => {
+            Self::Remove { frozen: Frozen::IndexSigned, .. } => {
                 "--remove-list-signatures copies without the signatures of the index; \
                  --multi-arch-sparse leaves the index as it is"
             }
             Self::Remove { .. } => "--multi-arch-sparse leaves the index as it is",
-            Self::Add { frozen: Frozen::ListSigned, .. } => {
+            Self::Add { frozen: Frozen::IndexSigned, .. } => {
                 "--remove-list-signatures copies without the signatures of the index"
             }
             Self::NoGroups(_)
@@ -122,7 +122,7 @@ impl Classify for IndexError {
             | Self::OtherPlatform { .. }
             | Self::Add { .. }
             | Self::NothingToAddTo(_)
-            | Self::NoListSignatures => return None,
+            | Self::NoIndexSignatures => return None,
         };
         Some(hint.to_owned())
     }

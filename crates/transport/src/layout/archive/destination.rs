@@ -15,8 +15,8 @@ use super::packing::{Images, Packing};
 use crate::probe::Unopened;
 use crate::tar::{Hold, place};
 use crate::{
-    Accepts, Destination, Error, How, ImageName, Options, Probe, PutManifestError, Referrer, Role,
-    Stored, Wish, files,
+    Accepts, CommitError, Destination, Error, How, ImageName, Options, Probe, PutManifestError,
+    Referrer, Role, Stored, Wish, files,
 };
 
 /// What would be written to an archive, of which nothing is known before it is opened.
@@ -173,7 +173,7 @@ impl Destination for ArchiveDestination {
 
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
         if self.top().as_ref() != Some(top) {
-            return Err(Error::NothingToCommit);
+            return Err(CommitError::NothingToCommit.into());
         }
         let referrers = std::mem::take(&mut *self.referrers());
         self.packing.name(Some(entry(top, self.reference.as_deref())), referrers)?;

@@ -17,7 +17,7 @@ use super::{INDEX, blob_name};
 use crate::options::LayoutOptions;
 use crate::tar::ArchiveError;
 use crate::temporary;
-use crate::{Error, Options, files};
+use crate::{CommitError, Error, Options, files};
 
 /// The archive that is there, to which images are added.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl BlobStore for Overlay<'_> {
             (Some(bytes), _) => Ok(bytes.clone()),
             (None, Some(old)) if old.own.has(digest) => old.own.manifest(digest),
             (None, Some(old)) => old.place.manifest(digest),
-            (None, None) => Err(Error::Vanished(digest.clone())),
+            (None, None) => Err(CommitError::Vanished(digest.clone()).into()),
         }
     }
 
@@ -100,6 +100,6 @@ impl BlobStore for Overlay<'_> {
     }
 
     fn blob(&self, digest: &Digest) -> Result<Unverified, Error> {
-        Err(Error::Vanished(digest.clone()))
+        Err(CommitError::Vanished(digest.clone()).into())
     }
 }

@@ -204,7 +204,7 @@ impl Packing {
         digest: &Digest,
         manifest: &RawManifest,
     ) -> Result<(), Error> {
-        if manifest.media_type.is_list() {
+        if manifest.media_type.is_index() {
             self.names().lists.insert(digest.clone(), manifest.bytes.to_vec());
         }
         self.put_bytes(digest, &manifest.bytes).await

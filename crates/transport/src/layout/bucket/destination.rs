@@ -20,8 +20,8 @@ use super::editor::{Edit, Editor};
 use super::name::BucketName;
 use super::opening;
 use crate::{
-    Accepts, Destination, Error, How, ImageName, Options, Probe, PutManifestError, Referrer, Role,
-    Stored, Wish, files,
+    Accepts, CommitError, Destination, Error, How, ImageName, Options, Probe, PutManifestError,
+    Referrer, Role, Stored, Wish, files,
 };
 
 /// How many bytes are hashed at once, on a thread beside.
@@ -304,7 +304,7 @@ impl Destination for BucketDestination {
     async fn commit(self: Box<Self>, top: &RawManifest) -> Result<(), Error> {
         let put = lock(&self.top).take();
         if put.as_ref() != Some(top) {
-            return Err(Error::NothingToCommit);
+            return Err(CommitError::NothingToCommit.into());
         }
         self.publish(put).await
     }

@@ -17,7 +17,7 @@ use super::super::index::{Entry, Index, Target};
 use super::super::referrers::PendingReferrers;
 use super::contents::{Bucket, INDEX, LOCK, UPLOADS, back_off, key};
 use super::removal;
-use crate::{Error, files};
+use crate::{CommitError, Error, files};
 
 /// How often an edit is made again because others were quicker.
 const TRIES: u32 = 300;
@@ -215,7 +215,7 @@ impl Editor {
             let (mut lists, mut results) = (Vec::new(), Vec::new());
             for (edit, lacks) in edits.into_iter().zip(lacking) {
                 if let Some(digest) = lacks {
-                    results.push(Err(Error::Vanished(digest)));
+                    results.push(Err(CommitError::Vanished(digest).into()));
                     continue;
                 }
                 // What breaks half-way must leave no half of it to the others.

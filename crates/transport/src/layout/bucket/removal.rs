@@ -14,7 +14,7 @@ use super::super::reach::Reach;
 use super::contents::{Bucket, INDEX, LOCK, UPLOADS, back_off, key};
 use super::name::BucketName;
 use super::opening::bucket;
-use crate::{BucketError, Error, LayoutError, Options, files};
+use crate::{BucketError, CommitError, Error, LayoutError, Options, files};
 
 /// How often an edit is made again because others were quicker.
 const TRIES: u32 = 300;
@@ -51,7 +51,7 @@ fn pick(
 ) -> Result<Vec<Target>, Error> {
     let (at, gone) = super::found(index, name.wanted())?;
     if expected.is_some_and(|expected| *expected != gone.digest) {
-        return Err(Error::Rewritten(format!("oci:{name}")));
+        return Err(CommitError::Rewritten(format!("oci:{name}")).into());
     }
     let entry = index.remove(at);
     if let Wanted::Reference(reference) = name.wanted() {

@@ -19,7 +19,7 @@ use tracing::debug;
 
 use super::{DockerName, digest_of, place, raw, without_context};
 use crate::registry::{DeletionError, DockerError};
-use crate::{Error, Options};
+use crate::{ContentError, Error, FormatError, Options};
 
 pub(crate) use others::siblings;
 
@@ -166,7 +166,9 @@ impl<'a> Deletion<'a> {
     async fn replaced(&self, habit: Option<Habit>) -> Result<Replaced, Error> {
         replace(self.repository, self.tag, &self.manifest, habit).await.map_err(|error| match error
         {
-            Error::Docker(DockerError::Request(error)) => deleting(&self.text, error),
+            Error::Format(FormatError::Docker(DockerError::Request(error))) => {
+                deleting(&self.text, error)
+            }
             error => error,
         })
     }
@@ -194,13 +196,17 @@ impl<'a> Deletion<'a> {
             self.give_back().await?;
         }
         match digest_of(self.repository, self.tag).await {
-            Err(Error::Docker(DockerError::Request(error))) if error.status() == Some(404) => {
+            Err(Error::Format(FormatError::Docker(DockerError::Request(error))))
+                if error.status() == Some(404) =>
+            {
                 Ok(how)
             }
             // Somebody else's.
             Ok(now) if now != self.digest => Ok(how),
             Ok(_) => Err(DeletionError::TagStays(self.text.clone()).into()),
-            Err(Error::Docker(DockerError::Request(error))) => Err(deleting(&self.text, error)),
+            Err(Error::Format(FormatError::Docker(DockerError::Request(error)))) => {
+                Err(deleting(&self.text, error))
+            }
             Err(error) => Err(error),
         }
     }
@@ -222,7 +228,7 @@ pub(crate) async fn retag(
     }
     let manifest = raw(repository.manifest(digest.as_str()).await?.manifest);
     if Digest::of(digest.algorithm(), &manifest.bytes) != *digest && manifest.digest()? != *digest {
-        return Err(Error::ManifestMismatch(digest.clone()));
+        return Err(ContentError::ManifestMismatch(digest.clone()).into());
     }
     let failed =
         |error| DeletionError::GivingBack { name: tag.to_owned(), source: Box::new(error) };

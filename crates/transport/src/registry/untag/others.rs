@@ -7,7 +7,7 @@ use skopeo_registry::Repository;
 use super::super::mirrors::look_at_tag;
 use super::super::{DockerName, digest_of, place, resolve};
 use crate::registry::{DeletionError, DockerError};
-use crate::{Error, Options};
+use crate::{Error, FormatError, Options};
 
 /// How many tags are asked about at once.
 const AT_ONCE: usize = 8;
@@ -31,7 +31,9 @@ pub(crate) async fn siblings(
     at_most: usize,
 ) -> Result<(Digest, Option<Vec<String>>), Error> {
     let digest = match resolve(name, options).await {
-        Err(Error::Docker(DockerError::Request(error))) if error.status() == Some(404) => {
+        Err(Error::Format(FormatError::Docker(DockerError::Request(error))))
+            if error.status() == Some(404) =>
+        {
             return Err(DeletionError::NothingToDelete(name.whole().to_string()).into());
         }
         found => found?,
@@ -93,7 +95,11 @@ async fn leading_to(
             Err(error) => Err(error.into()),
         },
         // It has gone meanwhile.
-        Err(Error::Docker(DockerError::Request(error))) if error.status() == Some(404) => Ok(None),
+        Err(Error::Format(FormatError::Docker(DockerError::Request(error))))
+            if error.status() == Some(404) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     };
     let asked: Vec<_> = tags.into_iter().map(ask).collect();
