@@ -14,6 +14,7 @@ use crate::selection::Referrers;
 
 /// What is asked of one copy.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Request {
     /// What to do with an index.
     pub lists: Lists,

@@ -25,11 +25,20 @@ use crate::item::{ItemKey, TransferredBlob};
 /// How much of a run is under way at once; without a number there is no limit besides those of
 /// each copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Images of which blobs are on their way.
     pub images: Option<NonZeroUsize>,
     /// Blobs on their way.
     pub blobs: Option<NonZeroUsize>,
+}
+
+impl Limits {
+    /// Returns limits of so many images and so many blobs.
+    #[must_use]
+    pub fn new(images: Option<NonZeroUsize>, blobs: Option<NonZeroUsize>) -> Self {
+        Self { images, blobs }
+    }
 }
 
 /// The gates of a run.

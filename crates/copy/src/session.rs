@@ -108,11 +108,20 @@ impl fmt::Debug for Session {
 
 /// How fast the bytes of blobs may move, all those of a run together.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Rates {
     /// From the source.
     pub read: Option<Arc<Rate>>,
     /// To the destination.
     pub write: Option<Arc<Rate>>,
+}
+
+impl Rates {
+    /// Returns the limits of reading from the source and of writing to the destination.
+    #[must_use]
+    pub fn new(read: Option<Arc<Rate>>, write: Option<Arc<Rate>>) -> Self {
+        Self { read, write }
+    }
 }
 
 fn limited(blob: Blob, rate: Option<&Arc<Rate>>) -> Blob {

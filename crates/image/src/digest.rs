@@ -63,6 +63,7 @@ impl FromStr for Algorithm {
 
 /// Why a text is no digest. The words are those of the Go library that scripts know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DigestError {
     /// No colon, an empty part, or characters outside the grammar.
     #[error("invalid checksum digest format")]

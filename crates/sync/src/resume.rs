@@ -102,6 +102,8 @@ impl Resume {
             let host = host(&from);
             let options =
                 options.entry(host.clone()).or_insert_with(|| input.reading(source, &host));
+            let mut request = request.clone();
+            request.lists = self.lists(&image.platforms)?;
             images.push(SyncTask {
                 id: TaskId::default(),
                 from,
@@ -109,10 +111,7 @@ impl Resume {
                 to,
                 collection: opened.get(&place).clone(),
                 place,
-                request: Arc::new(Request {
-                    lists: self.lists(&image.platforms)?,
-                    ..request.clone()
-                }),
+                request: Arc::new(request),
                 at: images.len().saturating_add(1),
                 of,
                 unchanged: false,

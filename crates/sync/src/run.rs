@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skopeo_copy::{Request, Session};
+use skopeo_copy::Session;
 use skopeo_image::{ErrorClass, Platform};
 use tracing::warn;
 
@@ -178,7 +178,8 @@ impl<'a> Run<'a> {
     async fn take(&self, plan: &PlanFile, allow_moved: bool) -> Result<Prepared> {
         let SyncRequest { source, destination, copy, manner, .. } = self.request;
         let platforms = plan.plan().platforms.clone();
-        let copy = Request { platforms: platforms.clone(), ..copy.clone() };
+        let mut copy = copy.clone();
+        copy.platforms.clone_from(&platforms);
         let wanted = plan.places()?;
         let reaching = |place: &Target| plan.reaching(destination, place);
         let places = Targets::open(wanted.iter(), reaching, &*self.transports).await?;

@@ -320,7 +320,7 @@ pub fn session(
     let blobs = NonZeroUsize::new(jobs.get().saturating_mul(2).saturating_add(4));
     // Each blob on its way is a connection.
     let blobs = blobs.map(|blobs| connections.map_or(blobs, |most| blobs.min(most)));
-    let limits = Limits { images: Some(jobs), blobs };
+    let limits = Limits::new(Some(jobs), blobs);
     Session::limited(Arc::new(|_| ()), &limits).with_rates(rates)
 }
 

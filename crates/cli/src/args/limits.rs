@@ -47,7 +47,7 @@ pub(crate) fn rates(values: &Values) -> Result<Rates> {
     };
     let both = rate(Prefix::None)?;
     let side = |prefix| -> Result<Option<Arc<Rate>>> { Ok(rate(prefix)?.or(both).map(Rate::new)) };
-    Ok(Rates { read: side(Prefix::Source)?, write: side(Prefix::Destination)? })
+    Ok(Rates::new(side(Prefix::Source)?, side(Prefix::Destination)?))
 }
 
 /// Over how many connections a large blob is read; none if that was not said.

@@ -60,7 +60,8 @@ fn images() -> Vec<(&'static str, Image)> {
 /// Brings the destination into a state.
 async fn prepare(world: &World, state: State, tag: &str, request: &Request) {
     // What is there is there, however it came.
-    let request = Request { referrers: Referrers::Leave, ..request.clone() };
+    let mut request = request.clone();
+    request.referrers = Referrers::Leave;
     match state {
         State::Empty => {}
         State::Same => world.copy(tag, HERE, &request).await,

@@ -114,17 +114,17 @@ fn requests() -> impl Strategy<Value = Request> {
     (asked, flags).prop_map(|((lists, compression, format), flags)| {
         let (heads_first, preserves, referrers, adds, encrypts) = flags;
         let added = to(Compression::Zstd, OtherFormats::Reuse);
-        Request {
-            lists,
-            compression: compression.filter(|it| it.format != Compression::Uncompressed),
-            format,
-            heads_first,
-            digests: if preserves { Digests::Preserve } else { Digests::MayChange },
-            referrers: if referrers { Referrers::Copy(Selection::all()) } else { Referrers::Leave },
-            added: adds.then_some(added).into_iter().collect(),
-            encryption: encrypts.then(encrypted),
-            ..usual()
-        }
+        let mut request = usual();
+        request.lists = lists;
+        request.compression = compression.filter(|it| it.format != Compression::Uncompressed);
+        request.format = format;
+        request.heads_first = heads_first;
+        request.digests = if preserves { Digests::Preserve } else { Digests::MayChange };
+        request.referrers =
+            if referrers { Referrers::Copy(Selection::all()) } else { Referrers::Leave };
+        request.added = adds.then_some(added).into_iter().collect();
+        request.encryption = encrypts.then(encrypted);
+        request
     })
 }
 

@@ -46,25 +46,36 @@ pub(crate) fn encrypted() -> Encryption {
 
 /// What is asked, by a name for those who read a failure.
 pub(crate) fn requests() -> Vec<(&'static str, Request)> {
-    let of = |lists| Request { lists, ..usual() };
+    let with = |change: &dyn Fn(&mut Request)| {
+        let mut request = usual();
+        change(&mut request);
+        request
+    };
+    let of = |lists: Lists| with(&|it| it.lists = lists.clone());
+    let of_all = |change: &dyn Fn(&mut Request)| {
+        with(&|it| {
+            it.lists = Lists::All;
+            change(it);
+        })
+    };
     let zstd = Some(to(Compression::Zstd, OtherFormats::Reuse));
     let only_zstd = to(Compression::Zstd, OtherFormats::Refuse);
     let added = vec![to(Compression::Zstd, OtherFormats::Reuse)];
     let referrers = || Referrers::Copy(Selection::all());
     vec![
         ("nothing", usual()),
-        ("heads first", Request { heads_first: true, ..usual() }),
+        ("heads first", with(&|it| it.heads_first = true)),
         ("all", of(Lists::All)),
         ("platforms", of(platforms(Others::Remove))),
-        ("zstd", Request { compression: zstd, ..usual() }),
-        ("zstd of all", Request { compression: zstd, ..of(Lists::All) }),
-        ("nothing but zstd", Request { compression: Some(only_zstd), ..usual() }),
-        ("OCI", Request { format: Some(Format::Oci), ..of(Lists::All) }),
-        ("schema 2", Request { format: Some(Format::DockerSchema2), ..of(Lists::All) }),
-        ("the same digests", Request { digests: Digests::Preserve, ..of(Lists::All) }),
-        ("zstd beside gzip", Request { added, ..of(Lists::All) }),
-        ("encryption", Request { encryption: Some(encrypted()), ..of(Lists::All) }),
-        ("referrers", Request { referrers: referrers(), ..usual() }),
-        ("referrers of all", Request { referrers: referrers(), ..of(Lists::All) }),
+        ("zstd", with(&|it| it.compression = zstd)),
+        ("zstd of all", of_all(&|it| it.compression = zstd)),
+        ("nothing but zstd", with(&|it| it.compression = Some(only_zstd))),
+        ("OCI", of_all(&|it| it.format = Some(Format::Oci))),
+        ("schema 2", of_all(&|it| it.format = Some(Format::DockerSchema2))),
+        ("the same digests", of_all(&|it| it.digests = Digests::Preserve)),
+        ("zstd beside gzip", of_all(&|it| it.added = added.clone())),
+        ("encryption", of_all(&|it| it.encryption = Some(encrypted()))),
+        ("referrers", with(&|it| it.referrers = referrers())),
+        ("referrers of all", of_all(&|it| it.referrers = referrers())),
     ]
 }

@@ -27,6 +27,7 @@ pub enum EncryptionEdit {
 
 /// Why a type cannot say that.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LayerTypeError {
     /// The kind of manifest has no type for that compression; another kind may have.
     #[error("{0}")]

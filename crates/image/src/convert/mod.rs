@@ -73,6 +73,7 @@ pub struct Converted {
 
 /// Why a manifest cannot become what it should.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConvertError {
     /// There is no such conversion.
     #[error("Unsupported conversion type: {0}")]

@@ -4,6 +4,7 @@ use crate::{Classify, ErrorClass, MediaType};
 
 /// Why bytes are not the manifest they should be, or a list has no answer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ManifestError {
     /// No JSON, or not of the shape.
     #[error("parsing a manifest of type {media_type}")]

@@ -17,6 +17,7 @@ const MAX_NAME: usize = 255;
 
 /// Why a text is no reference. The words are those of the Go library that scripts know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReferenceError {
     /// Outside the grammar.
     #[error("invalid reference format")]

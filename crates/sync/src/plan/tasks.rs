@@ -78,7 +78,9 @@ impl PlanFile {
                     };
                     let expected = planned.source_digest.clone().filter(|_| !moved);
                     let lists = lists_of_text(&planned.lists)?;
-                    (options, Arc::new(Request { expected, lists, ..request.clone() }))
+                    let mut request = request.clone();
+                    (request.expected, request.lists) = (expected, lists);
+                    (options, Arc::new(request))
                 }
             };
             images.push(SyncTask {
