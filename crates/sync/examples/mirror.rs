@@ -28,7 +28,7 @@ impl Observer for Progress {
     }
 }
 
-/// Mirrors `repository` to a place of many images, such as `oci:FOLDER` or `docker://HOST/PATH`.
+/// Mirrors `repository` to a collection of images, such as `oci:FOLDER` or `docker://HOST/PATH`.
 pub(crate) async fn mirror(
     options: &Options,
     repository: &str,

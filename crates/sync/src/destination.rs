@@ -1,4 +1,4 @@
-//! A place of many images, as `TRANSPORT:PLACE`.
+//! A collection of images, as `TRANSPORT:PLACE`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use skopeo_transport::{CollectionKind, is_bucket, join};
 
 use crate::naming::Naming;
 
-/// A place of many images.
+/// A collection of images.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// What it is.

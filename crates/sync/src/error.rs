@@ -62,7 +62,7 @@ pub enum Error {
     /// A manifest cannot be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A text is no place of many images.
+    /// A text is no collection of images.
     #[error(transparent)]
     Place(#[from] TargetError),
     /// An image can have no name at its destination.

@@ -1,7 +1,7 @@
 //! Mirrors of images: what there is to copy, under which names, many copies at once, and what an
 //! exact mirror deletes.
 //!
-//! Knows repositories, tags and places of many images. Must not know flags, standard output, exit
+//! Knows repositories, tags and collections of images. Must not know flags, standard output, exit
 //! codes or the environment: who asks gives a [`SyncRequest`], may watch as an [`Observer`], and
 //! gets a [`SyncReport`].
 //!
@@ -11,7 +11,7 @@
 //! - `discover`: what there is to copy; `found` has the values
 //! - `task`: one image, where from, where to
 //! - `naming`: what each image is called at its destination
-//! - `destination`: a place of many images, as `TRANSPORT:PLACE`
+//! - `destination`: a collection of images, as `TRANSPORT:PLACE`
 //! - `shard`: which part of all repositories one machine of several takes
 //! - `schedule`: many images at once
 //! - `prune`: what an exact mirror deletes

@@ -75,7 +75,7 @@ impl SyncTask {
         &self.to
     }
 
-    /// Returns the place of many images that it goes to.
+    /// Returns the collection of images that it goes to.
     #[must_use]
     pub fn place(&self) -> &Target {
         &self.place

@@ -125,7 +125,7 @@ impl Memory {
         }
     }
 
-    /// A place of many images.
+    /// A collection of images.
     pub(crate) fn place(&self, place: &str) -> Arc<dyn Collection> {
         let (place, memory) = (place.parse().unwrap(), self.clone());
         Arc::new(InMemory { place, memory })
@@ -221,7 +221,7 @@ impl Transports for Memory {
     }
 }
 
-/// A place of many images.
+/// A collection of images.
 #[derive(Debug)]
 struct InMemory {
     place: Target,

@@ -317,7 +317,7 @@ pub async fn retag(name: &ImageName, options: &Options, digest: &Digest) -> Resu
     }
 }
 
-/// Returns whether a place of many images, or what stands behind the colon of an image's name, is
+/// Returns whether a collection of images, or what stands behind the colon of an image's name, is
 /// meant to be in a bucket of an object store.
 #[must_use]
 pub fn is_bucket(place: &str) -> bool {

@@ -1,4 +1,4 @@
-//! `skopeo sync` to and from places of many images: layouts and archives.
+//! `skopeo sync` to and from collections of images: layouts and archives.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

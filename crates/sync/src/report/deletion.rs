@@ -11,7 +11,7 @@ pub struct Deletion {
     pub name: ImageName,
     /// What the name led to.
     pub digest: Digest,
-    /// The place of many images that it is, or was, in.
+    /// The collection of images that it is, or was, in.
     pub place: String,
     /// What has become of it.
     pub outcome: DeletionOutcome,

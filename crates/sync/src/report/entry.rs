@@ -60,7 +60,7 @@ pub struct Entry {
     pub source: Option<String>,
     /// The destination's name.
     pub destination: String,
-    /// The place of many images that the destination is in.
+    /// The collection of images that the destination is in.
     pub place: String,
     /// What is copied of a list: `all`, `system`, or platforms.
     pub platforms: Vec<String>,

@@ -1,12 +1,12 @@
-//! What can go wrong with a place of many images.
+//! What can go wrong with a collection of images.
 
 use skopeo_image::{Classify, ErrorClass};
 
-/// What can go wrong with a place of many images.
+/// What can go wrong with a collection of images.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CollectionError {
-    /// A place of many images from which none can be taken away.
+    /// A collection of images from which none can be taken away.
     #[error("images cannot be removed from an archive: write a new one")]
     NotDeletable,
     /// A name that another collection gave.

@@ -3,7 +3,7 @@
 mod bucket;
 mod images;
 mod log;
-mod place;
+mod served;
 mod words;
 
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,7 @@ use crate::logging;
 use crate::signals::Signals;
 
 use images::Images;
-use place::Place;
+use served::Served;
 
 /// The port of registries, where none is given.
 const PORT: u16 = 5000;
@@ -45,8 +45,8 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
     app.run_uninterrupted(async {
         // Before anybody can know that there is something to end.
         let signals = Signals::listen()?;
-        let place = Place::of(folder, flags.create)?;
-        let (registry, is_writable) = open(app, folder, &place, options).await?;
+        let served = Served::of(folder, flags.create)?;
+        let (registry, is_writable) = open(app, folder, &served, options).await?;
         let serving = registry.listen(&listen).await?;
         let address = serving.address();
         print(format!("Serving {folder} on {scheme}://{address}\n"))?;
@@ -91,10 +91,10 @@ fn options(folder: &str, flags: &Serve) -> Result<ServerOptions> {
 async fn open(
     app: &App,
     folder: &str,
-    place: &Place,
+    served: &Served,
     mut options: ServerOptions,
 ) -> Result<(Registry, bool)> {
-    if let Place::Images { kinds, path } = place {
+    if let Served::Images { kinds, path } = served {
         let images = Images::read(kinds, path, app.plain_options()).await;
         let images = images.with_context(|| format!("reading {folder}"))?;
         options.root = path.into();
@@ -102,7 +102,7 @@ async fn open(
         return Ok((Registry::open(options)?, false));
     }
     let is_writable = !options.read_only;
-    if let Place::Bucket(url) = place {
+    if let Served::Bucket(url) = served {
         return Ok((bucket::open(app, url, options).await?, is_writable));
     }
     Ok((spawn_blocking(move || Registry::open(options)).await??, is_writable))

@@ -10,7 +10,7 @@ use skopeo_image::Digest;
 use crate::stage::whole_layout;
 use crate::sync_stage::{whole_folders, whole_registry};
 
-/// A place of many images.
+/// A collection of images.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// As `--dest` has it.

@@ -71,7 +71,7 @@ impl Classify for BucketError {
     }
 }
 
-/// Whether the name of an image, or of a place of many, means one in a bucket.
+/// Whether the name of an image, or of a collection, means one in a bucket.
 pub(crate) fn is_meant(details: &str) -> bool {
     ["s3://", "gs://", "az://"].iter().any(|scheme| details.starts_with(scheme))
 }
@@ -107,7 +107,7 @@ pub(crate) async fn siblings(
     match *name {}
 }
 
-/// Refuses a place of many images.
+/// Refuses a collection of images.
 pub(crate) async fn held(place: &str, _: &Options) -> Result<Vec<Held>, Error> {
     Err(BucketError::NotBuilt(place.to_owned()).into())
 }

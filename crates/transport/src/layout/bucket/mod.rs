@@ -86,7 +86,7 @@ pub(crate) async fn held(place: &str, options: &Options) -> Result<Vec<Held>, Er
     Ok(held.collect())
 }
 
-/// Whether the name of an image, or of a place of many, means one in a bucket.
+/// Whether the name of an image, or of a collection, means one in a bucket.
 pub(crate) fn is_meant(details: &str) -> bool {
     skopeo_objects::BucketUrl::is_meant(details)
 }

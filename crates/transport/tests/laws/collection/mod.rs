@@ -1,4 +1,4 @@
-//! What places of many images promise: layouts and archives.
+//! What collections of images promise: layouts and archives.
 
 mod archives;
 

@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 32;
 
 /// What is served.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Served {
     /// A folder of layouts.
     Layouts,
     /// A layout in a bucket of an object store.
@@ -29,7 +29,7 @@ pub(super) enum Place {
     },
 }
 
-impl Place {
+impl Served {
     /// Looks at what the argument names.
     ///
     /// # Errors
