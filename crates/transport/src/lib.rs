@@ -86,7 +86,7 @@ pub use destination::{Destination, PutManifestError, Stored};
 pub use dir::{DirError, DirName};
 pub use docker_tar::{
     DaemonError, DaemonName, DaemonNameError, DockerArchiveName, DockerArchiveNameError,
-    DockerTarError, SavedError,
+    DockerTarError, SavedError, SavedImageError, SavedManifestError, SavingError,
 };
 pub use error::{CommitError, ContentError, Error, FormatError, classified, is_transient};
 pub use invalid_file::InvalidFile;

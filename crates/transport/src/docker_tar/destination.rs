@@ -16,7 +16,7 @@ use super::existing::Target;
 use super::manifest::{MAX_CONFIG, diff_ids};
 use super::name::Item;
 use super::saving::{Named, Saving};
-use super::{DockerArchiveName, SavedError};
+use super::{DockerArchiveName, SavedImageError, SavingError};
 use crate::named::Name;
 use crate::probe::Unopened;
 use crate::signature_error::SignaturesError;
@@ -34,7 +34,7 @@ pub(crate) async fn create(
     options: &Options,
 ) -> Result<SavedDestination, Error> {
     if let Item::Index(index) = name.which() {
-        return Err(SavedError::IndexInDestination(*index).into());
+        return Err(SavingError::IndexInDestination(*index).into());
     }
     let (path, scratch) = (place(name.path())?, options.scratch());
     let hold = Hold::take(&path).await?;
@@ -93,7 +93,7 @@ pub(super) fn keeps_manifest(media_type: &MediaType) -> Result<(), PutManifestEr
     if *media_type == MediaType::DOCKER_MANIFEST {
         return Ok(());
     }
-    let source = Some(Box::new(SavedError::ManifestType.into()));
+    let source = Some(Box::new(SavingError::ManifestType.into()));
     Err(PutManifestError::TypeRejected { media_type: media_type.clone(), source })
 }
 
@@ -194,7 +194,7 @@ impl Destination for SavedDestination {
         which: &Which,
     ) -> Result<(), PutManifestError> {
         if *which != Which::Top {
-            return Err(Error::from(SavedError::NoLists).into());
+            return Err(Error::from(SavingError::NoLists).into());
         }
         keeps_manifest(&manifest.media_type)?;
         *lock(&self.manifest) = Some(manifest.clone());
@@ -251,20 +251,20 @@ fn check_layers(
     digest: &Digest,
     config: &[u8],
     is_packed: impl Fn(&Digest) -> bool,
-) -> Result<(), SavedError> {
+) -> Result<(), SavedImageError> {
     let expected = match diff_ids(config, digest.as_str()) {
         Ok(expected) => expected,
         // It is looked at when the folders of its layers are written.
-        Err(SavedError::NoRootFs(_) | SavedError::Config { .. }) => return Ok(()),
+        Err(SavedImageError::NoRootFs(_) | SavedImageError::Config { .. }) => return Ok(()),
         Err(error) => return Err(error),
     };
     if layers.len() != expected.len() {
         let (manifest, config) = (layers.len(), expected.len());
-        return Err(SavedError::LayerCount { manifest, config });
+        return Err(SavedImageError::LayerCount { manifest, config });
     }
     for (at, (actual, expected)) in layers.iter().zip(expected).enumerate() {
         if *actual != expected && !is_packed(actual) {
-            return Err(SavedError::OtherLayer { at, actual: actual.clone(), expected });
+            return Err(SavedImageError::OtherLayer { at, actual: actual.clone(), expected });
         }
     }
     Ok(())

@@ -10,10 +10,10 @@ use skopeo_blob::sniff_bytes;
 use skopeo_image::{Compression, Digest, Reference};
 
 use super::DockerTarError;
-use super::SavedError;
 use super::legacy::REPOSITORIES;
 use super::manifest::MANIFEST;
 use super::saved::Saved;
+use super::{SavedError, SavingError};
 use crate::temporary;
 use crate::{CommitError, Error, FormatError, files};
 
@@ -166,5 +166,5 @@ fn is_left(name: &str) -> bool {
 }
 
 fn not_extensible(path: &Path, reason: &'static str) -> Error {
-    SavedError::NotExtensible { path: path.display().to_string(), reason }.into()
+    SavingError::NotExtensible { path: path.display().to_string(), reason }.into()
 }

@@ -7,7 +7,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use skopeo_archive::Entry;
 use skopeo_image::{Digest, Reference, go_json};
 
-use super::SavedError;
+use super::SavingError;
 
 /// The file that tells where tags lead to.
 pub(crate) const REPOSITORIES: &str = "repositories";
@@ -29,18 +29,18 @@ pub(crate) type Folder = (String, [Entry; 3]);
 pub(crate) fn folders(
     layers: &[(Digest, String)],
     config: &[u8],
-) -> Result<Vec<Folder>, SavedError> {
+) -> Result<Vec<Folder>, SavingError> {
     let mut folders: Vec<Folder> = Vec::with_capacity(layers.len());
     let mut chain: Option<Digest> = None;
     for (at, (digest, path)) in layers.iter().enumerate() {
         let mut fields: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
-        let text = |value: &str| to_raw_value(value).map_err(SavedError::OwnConfig);
+        let text = |value: &str| to_raw_value(value).map_err(SavingError::OwnConfig);
         if let Some((parent, _)) = folders.last() {
             fields.insert("parent", text(parent)?);
         }
         if layers.len().checked_sub(1) == Some(at) {
             let config: Option<BTreeMap<String, Box<RawValue>>> =
-                serde_json::from_slice(config).map_err(SavedError::OwnConfig)?;
+                serde_json::from_slice(config).map_err(SavingError::OwnConfig)?;
             let mut config = config.unwrap_or_default();
             for name in OF_THE_CONFIG {
                 let value = config.remove(name).unwrap_or_else(|| RawValue::NULL.to_owned());
@@ -52,11 +52,11 @@ pub(crate) fn folders(
             Some(below) => Digest::sha256(format!("{below} {digest}").as_bytes()),
         };
         fields.insert("layer_id", text(this.as_str())?);
-        let id = Digest::sha256(&go_json::to_vec(&fields).map_err(SavedError::OwnConfig)?);
+        let id = Digest::sha256(&go_json::to_vec(&fields).map_err(SavingError::OwnConfig)?);
         let id = id.hex().to_owned();
         fields.remove("layer_id");
         fields.insert("id", text(&id)?);
-        let json = go_json::to_vec(&fields).map_err(SavedError::OwnConfig)?;
+        let json = go_json::to_vec(&fields).map_err(SavingError::OwnConfig)?;
         let file = |name: &str, bytes| Entry::File { name: format!("{id}/{name}"), bytes };
         let entries = [
             Entry::Link { name: format!("{id}/layer.tar"), target: format!("../{path}") },

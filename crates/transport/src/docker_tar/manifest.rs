@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use skopeo_image::go_json::{self, Budget};
 use skopeo_image::{Digest, Reference};
 
-use super::SavedError;
 use super::name::Item;
+use super::{SavedImageError, SavedManifestError};
 
 /// The name of the file.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -42,20 +42,20 @@ pub(crate) struct SavedItem {
 }
 
 /// Reads a `manifest.json`.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<SavedItem>, SavedError> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<SavedItem>, SavedManifestError> {
     let items: Option<Vec<SavedItem>> =
-        Budget::new(bytes.len(), MOST).read(bytes).map_err(SavedError::Manifest)?;
+        Budget::new(bytes.len(), MOST).read(bytes).map_err(SavedManifestError::Manifest)?;
     Ok(items.unwrap_or_default())
 }
 
 /// The place of the image that is meant.
-pub(crate) fn choose(items: &[SavedItem], which: &Item) -> Result<usize, SavedError> {
+pub(crate) fn choose(items: &[SavedItem], which: &Item) -> Result<usize, SavedManifestError> {
     match which {
         Item::Only if items.len() == 1 => Ok(0),
-        Item::Only => Err(SavedError::NotOne(items.len())),
+        Item::Only => Err(SavedManifestError::NotOne(items.len())),
         Item::Index(index) if *index < items.len() => Ok(*index),
         Item::Index(index) => {
-            Err(SavedError::NoSuchIndex { index: *index, available: items.len() })
+            Err(SavedManifestError::NoSuchIndex { index: *index, available: items.len() })
         }
         Item::Tag(wanted) => {
             // As we write them: of thousands of tags none has to be parsed then.
@@ -65,27 +65,31 @@ pub(crate) fn choose(items: &[SavedItem], which: &Item) -> Result<usize, SavedEr
             }
             for (at, item) in items.iter().enumerate() {
                 for tag in item.tags() {
-                    let parsed = Reference::parse_normalized(tag)
-                        .map_err(|source| SavedError::Tag { tag: tag.clone(), at, source })?;
+                    let parsed = Reference::parse_normalized(tag).map_err(|source| {
+                        SavedManifestError::Tag { tag: tag.clone(), at, source }
+                    })?;
                     if parsed == *wanted {
                         return Ok(at);
                     }
                 }
             }
-            Err(SavedError::NoSuchTag(text))
+            Err(SavedManifestError::NoSuchTag(text))
         }
     }
 }
 
 /// All tags, as they are written, in the order of the images; `@N` for an image without.
-pub(crate) fn tags(items: &[SavedItem]) -> Result<Vec<String>, SavedError> {
+pub(crate) fn tags(items: &[SavedItem]) -> Result<Vec<String>, SavedManifestError> {
     let mut tags = Vec::new();
     for (at, item) in items.iter().enumerate() {
         for tag in item.tags() {
             let parsed = Reference::parse_normalized(tag)
-                .map_err(|source| SavedError::ListedTag { tag: tag.clone(), at, source })?;
+                .map_err(|source| SavedManifestError::ListedTag { tag: tag.clone(), at, source })?;
             if parsed.tag.is_none() {
-                return Err(SavedError::Tagless { tag: tag.clone(), parsed: parsed.to_string() });
+                return Err(SavedManifestError::Tagless {
+                    tag: tag.clone(),
+                    parsed: parsed.to_string(),
+                });
             }
         }
         tags.extend_from_slice(item.tags());
@@ -109,7 +113,7 @@ impl SavedItem {
 }
 
 /// What is in the layers of an image, root first, as its config says.
-pub(crate) fn diff_ids(config: &[u8], path: &str) -> Result<Vec<Digest>, SavedError> {
+pub(crate) fn diff_ids(config: &[u8], path: &str) -> Result<Vec<Digest>, SavedImageError> {
     #[derive(Deserialize)]
     struct Config {
         rootfs: Option<RootFs>,
@@ -120,10 +124,10 @@ pub(crate) fn diff_ids(config: &[u8], path: &str) -> Result<Vec<Digest>, SavedEr
         diff_ids: Option<Vec<String>>,
     }
     let config: Config = go_json::from_slice(config)
-        .map_err(|source| SavedError::Config { path: path.to_owned(), source })?;
-    let root = config.rootfs.ok_or_else(|| SavedError::NoRootFs(path.to_owned()))?;
+        .map_err(|source| SavedImageError::Config { path: path.to_owned(), source })?;
+    let root = config.rootfs.ok_or_else(|| SavedImageError::NoRootFs(path.to_owned()))?;
     let parse = |text: String| {
-        text.parse().map_err(|source| SavedError::DiffId { path: path.to_owned(), source })
+        text.parse().map_err(|source| SavedImageError::DiffId { path: path.to_owned(), source })
     };
     root.diff_ids.unwrap_or_default().into_iter().map(parse).collect()
 }

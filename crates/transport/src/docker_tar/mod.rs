@@ -21,7 +21,7 @@ mod source;
 use crate::{Error, Options, files};
 
 pub use daemon::{DaemonError, DaemonName, DaemonNameError};
-pub use error::{DockerTarError, SavedError};
+pub use error::{DockerTarError, SavedError, SavedImageError, SavedManifestError, SavingError};
 pub use name::{DockerArchiveName, DockerArchiveNameError};
 
 pub(crate) use daemon::{create as create_in_daemon, open as open_from_daemon};

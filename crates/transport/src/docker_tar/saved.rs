@@ -11,8 +11,8 @@ use skopeo_image::manifest::docker;
 use skopeo_image::number::wide;
 use skopeo_image::{Compression, Descriptor, Digest, MediaType, RawManifest, go_json};
 
-use super::SavedError;
 use super::manifest::{self, MANIFEST, MAX_CONFIG, MAX_MANIFEST, SavedItem};
+use super::{SavedError, SavedImageError, SavedManifestError};
 use crate::Error;
 
 /// How much of a packed layer is read at once, in bytes.
@@ -68,9 +68,9 @@ impl Saved {
     }
 
     /// One of them.
-    pub(crate) fn item(&self, at: usize) -> Result<&SavedItem, SavedError> {
+    pub(crate) fn item(&self, at: usize) -> Result<&SavedItem, SavedManifestError> {
         let available = self.items.len();
-        self.items.get(at).ok_or(SavedError::NoSuchIndex { index: at, available })
+        self.items.get(at).ok_or(SavedManifestError::NoSuchIndex { index: at, available })
     }
 
     /// The names of all files in the archive.
@@ -97,7 +97,7 @@ impl Saved {
         let paths = item.layers();
         if paths.len() != diff_ids.len() {
             let (manifest, config) = (paths.len(), diff_ids.len());
-            return Err(SavedError::LayerCount { manifest, config }.into());
+            return Err(SavedImageError::LayerCount { manifest, config }.into());
         }
         let mut layers: BTreeMap<Digest, SavedLayer> = BTreeMap::new();
         let mut used: BTreeMap<u64, &Digest> = BTreeMap::new();
@@ -107,9 +107,9 @@ impl Saved {
                 continue;
             }
             let member = self.archive.find(path)?;
-            let member = member.ok_or_else(|| SavedError::LayerMissing(path.clone()))?;
+            let member = member.ok_or_else(|| SavedImageError::LayerMissing(path.clone()))?;
             if used.insert(member.offset, digest).is_some() {
-                return Err(SavedError::LayerTwice(path.clone()).into());
+                return Err(SavedImageError::LayerTwice(path.clone()).into());
             }
             layers.insert(digest.clone(), self.layer(member, path)?);
         }
@@ -120,7 +120,7 @@ impl Saved {
     }
 
     fn layer(&self, member: Member, path: &str) -> Result<SavedLayer, Error> {
-        let unreadable = |source| SavedError::LayerSize { path: path.to_owned(), source };
+        let unreadable = |source| SavedImageError::LayerSize { path: path.to_owned(), source };
         let mut head = Vec::new();
         self.archive.reader(member).take(10).read_to_end(&mut head).map_err(unreadable)?;
         let compression = sniff_bytes(&head);

@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::name::Item;
 use super::saved::{Saved, SavedImage};
-use super::{DockerArchiveName, SavedError, manifest};
+use super::{DockerArchiveName, SavedImageError, SavingError, manifest};
 use crate::{Error, ImageName, Options, Source, files};
 
 /// Opens an archive. Which image of it is meant is looked for when its manifest is asked for.
@@ -67,7 +67,7 @@ impl Source for SavedSource {
                 if manifest.has_digest(digest)? {
                     return Ok(manifest);
                 }
-                Err(SavedError::NoLists.into())
+                Err(SavingError::NoLists.into())
             }
         }
     }
@@ -80,7 +80,7 @@ impl Source for SavedSource {
             return Ok(Unverified::new(stream, Some(size)));
         }
         let layer = image.layer(&blob.digest)?;
-        layer.ok_or_else(|| SavedError::UnknownBlob(blob.digest.clone()).into())
+        layer.ok_or_else(|| SavedImageError::UnknownBlob(blob.digest.clone()).into())
     }
 
     fn concurrency(&self) -> NonZeroUsize {

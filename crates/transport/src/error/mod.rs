@@ -16,7 +16,9 @@ use skopeo_registry::Error as RegistryError;
 use crate::atomic::AtomicError;
 use crate::collection::CollectionError;
 use crate::dir::DirError;
-use crate::docker_tar::{DockerTarError, SavedError};
+use crate::docker_tar::{
+    DockerTarError, SavedError, SavedImageError, SavedManifestError, SavingError,
+};
 use crate::invalid_file::InvalidFile;
 use crate::layout::{BucketError, LayoutError, LayoutNameError};
 use crate::name::NameError;
@@ -256,6 +258,19 @@ macro_rules! from_name_errors {
 }
 
 from_name_errors!(PathError, DockerNameError, LayoutNameError, StorageNameError);
+
+/// An error of a docker archive is an error of its format.
+macro_rules! from_saved_errors {
+    ($($kind:ty),*) => {$(
+        impl From<$kind> for Error {
+            fn from(error: $kind) -> Self {
+                DockerTarError::from(SavedError::from(error)).into()
+            }
+        }
+    )*};
+}
+
+from_saved_errors!(SavedImageError, SavedManifestError, SavingError);
 
 impl From<SavedError> for Error {
     fn from(error: SavedError) -> Self {

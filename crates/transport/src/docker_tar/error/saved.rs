@@ -2,7 +2,6 @@
 
 use skopeo_image::{Classify, Digest, DigestError, ErrorClass, ReferenceError};
 
-use super::daemon::DaemonError;
 use crate::tar::NOT_EXTENSIBLE;
 
 /// Why a docker archive, or an image in it, cannot be used.
@@ -12,6 +11,41 @@ pub enum SavedError {
     /// Something that must be in the archive is not.
     #[error("loading tar component {0:?}: file does not exist")]
     Missing(String),
+    /// `manifest.json` does not lead to an image.
+    #[error(transparent)]
+    Manifest(#[from] SavedManifestError),
+    /// The image cannot be read.
+    #[error(transparent)]
+    Image(#[from] SavedImageError),
+    /// An image cannot be written.
+    #[error(transparent)]
+    Saving(#[from] SavingError),
+}
+
+impl Classify for SavedError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Missing(_) => Some(ErrorClass::InvalidImage),
+            Self::Manifest(error) => error.class(),
+            Self::Image(error) => error.class(),
+            Self::Saving(error) => error.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Manifest(error) => error.hint(),
+            Self::Saving(error) => error.hint(),
+            Self::Missing(_) | Self::Image(_) => None,
+        }
+    }
+}
+
+/// Why `manifest.json` of a docker archive does not lead to an image.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SavedManifestError {
     /// `manifest.json` is no JSON of its kind.
     #[error("decoding tar manifest.json")]
     Manifest(#[source] serde_json::Error),
@@ -59,6 +93,37 @@ pub enum SavedError {
         /// The same in full.
         parsed: String,
     },
+}
+
+impl Classify for SavedManifestError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
+            Self::NoSuchIndex { .. } | Self::NoSuchTag(_) => ErrorClass::NotFound,
+            Self::NotOne(_) => ErrorClass::InvalidInput,
+            Self::Manifest(_)
+            | Self::Tag { .. }
+            | Self::ListedTag { .. }
+            | Self::Tagless { .. } => ErrorClass::InvalidImage,
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotOne(0) => return None,
+            Self::NotOne(_) | Self::NoSuchTag(_) => {
+                "`list-tags docker-archive:PATH` lists the images; choose one with docker-archive:PATH:REFERENCE, or by number with docker-archive:PATH:@0"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Why the image that `manifest.json` names cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SavedImageError {
     /// A config is no JSON of its kind.
     #[error("decoding tar config {path:?}")]
     Config {
@@ -116,6 +181,29 @@ pub enum SavedError {
     /// A blob that is not of this image.
     #[error("Unknown blob {0}")]
     UnknownBlob(Digest),
+}
+
+impl Classify for SavedImageError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn class(&self) -> Option<ErrorClass> {
+        Some(match self {
+            Self::UnknownBlob(_) => ErrorClass::NotFound,
+            Self::Config { .. }
+            | Self::DiffId { .. }
+            | Self::NoRootFs(_)
+            | Self::LayerCount { .. }
+            | Self::OtherLayer { .. }
+            | Self::LayerTwice(_)
+            | Self::LayerMissing(_)
+            | Self::LayerSize { .. } => ErrorClass::InvalidImage,
+        })
+    }
+}
+
+/// Why an image cannot be written to a docker archive.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SavingError {
     /// There are no lists in archives.
     #[error("Manifest lists are not supported for docker tar files")]
     NoLists,
@@ -138,81 +226,18 @@ pub enum SavedError {
     },
 }
 
-impl Classify for SavedError {
+impl Classify for SavingError {
     #[deny(clippy::wildcard_enum_match_arm)]
     fn class(&self) -> Option<ErrorClass> {
         Some(match self {
-            Self::NoSuchIndex { .. } | Self::NoSuchTag(_) | Self::UnknownBlob(_) => {
-                ErrorClass::NotFound
-            }
-            Self::NotOne(_) | Self::IndexInDestination(_) => ErrorClass::InvalidInput,
+            Self::IndexInDestination(_) => ErrorClass::InvalidInput,
             Self::NoLists | Self::ManifestType => ErrorClass::Unsupported,
             Self::NotExtensible { .. } => ErrorClass::Conflict,
-            Self::Missing(_)
-            | Self::Manifest(_)
-            | Self::Tag { .. }
-            | Self::ListedTag { .. }
-            | Self::Tagless { .. }
-            | Self::Config { .. }
-            | Self::DiffId { .. }
-            | Self::NoRootFs(_)
-            | Self::LayerCount { .. }
-            | Self::OtherLayer { .. }
-            | Self::LayerTwice(_)
-            | Self::LayerMissing(_)
-            | Self::LayerSize { .. }
-            | Self::OwnConfig(_) => ErrorClass::InvalidImage,
+            Self::OwnConfig(_) => ErrorClass::InvalidImage,
         })
     }
 
     fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::NotOne(0) => return None,
-            Self::NotOne(_) | Self::NoSuchTag(_) => {
-                "`list-tags docker-archive:PATH` lists the images; choose one with docker-archive:PATH:REFERENCE, or by number with docker-archive:PATH:@0"
-            }
-            Self::NotExtensible { .. } => NOT_EXTENSIBLE,
-            _ => return None,
-        };
-        Some(hint.to_owned())
-    }
-}
-
-/// What can go wrong with what `docker save` makes and a daemon loads.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DockerTarError {
-    /// An archive of `docker save` is broken, or has no such image.
-    #[error(transparent)]
-    Saved(#[from] SavedError),
-    /// A Docker daemon could not be used.
-    #[error("{doing}")]
-    Daemon {
-        /// What for, in the original's words.
-        doing: &'static str,
-        /// Why.
-        #[source]
-        source: DaemonError,
-    },
-    /// An image cannot be written to a daemon under that name.
-    #[error(transparent)]
-    DaemonDestination(DaemonError),
-}
-
-impl Classify for DockerTarError {
-    #[deny(clippy::wildcard_enum_match_arm)]
-    fn class(&self) -> Option<ErrorClass> {
-        match self {
-            Self::Saved(error) => error.class(),
-            Self::Daemon { source, .. } | Self::DaemonDestination(source) => source.class(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Saved(error) => error.hint(),
-            Self::Daemon { source, .. } => source.hint(),
-            Self::DaemonDestination(_) => None,
-        }
+        matches!(self, Self::NotExtensible { .. }).then(|| NOT_EXTENSIBLE.to_owned())
     }
 }
