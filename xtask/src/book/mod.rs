@@ -1,5 +1,6 @@
 //! The manual: docs/ as a book, and whether its links lead somewhere.
 
+mod browser;
 mod links;
 mod page;
 
@@ -20,7 +21,10 @@ const REPOSITORY: &str = "https://github.com/skopeo-rs/skopeo/blob/main/";
 pub(crate) fn run() -> Result<()> {
     check_pages()?;
     match build()? {
-        Some(book) => println!("{}", book.join("index.html").display()),
+        Some(book) => {
+            println!("{}", book.join("index.html").display());
+            look(&book)?.iter().for_each(|picture| println!("{}", picture.display()));
+        }
         None => bail!("there is no mdbook, and no pip that installs it: cargo install mdbook"),
     }
     Ok(())
@@ -29,10 +33,22 @@ pub(crate) fn run() -> Result<()> {
 /// Checks links in what is written, and builds the book where that can be done.
 pub(crate) fn check() -> Result<()> {
     check_pages()?;
-    if build()?.is_none() {
-        eprintln!("SKIPPED: the book, as there is no mdbook: cargo install mdbook");
+    match build()? {
+        Some(book) => look(&book).map(drop),
+        None => {
+            eprintln!("SKIPPED: the book, as there is no mdbook: cargo install mdbook");
+            Ok(())
+        }
     }
-    Ok(())
+}
+
+/// Pictures of pages, beside the book, where a browser is installed.
+fn look(book: &Path) -> Result<Vec<PathBuf>> {
+    let pictures = browser::look(book, &book.with_file_name("book-pictures"))?;
+    if pictures.is_none() {
+        eprintln!("SKIPPED: pictures of the book, as there is no browser (Debian: chromium)");
+    }
+    Ok(pictures.unwrap_or_default())
 }
 
 fn check_pages() -> Result<()> {
