@@ -39,6 +39,7 @@ usage: cargo xtask COMMAND
   book    build the manual of docs/ as a book, if mdbook is there
   dist    build what users install, pack it, and try the packages
           [--target MACHINE] [--program MACHINE=PATH] [--profile NAME] [--out FOLDER] [--no-try]
+          --twice: build each program again in another folder; the bytes must be the same
   drop-in real programs that start skopeo, with ours first on the path  [--program PATH]
   man     write the manual pages and shell completions from the flags
 ";

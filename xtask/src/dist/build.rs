@@ -11,38 +11,45 @@ use fs_err as fs;
 use super::{Target, sbom};
 use crate::shell::{self, cargo};
 
+/// Where something is built.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The root of the sources.
+    pub(super) root: PathBuf,
+    /// The folder that cargo builds into.
+    pub(super) target: PathBuf,
+}
+
+impl Place {
+    /// This checkout.
+    pub(super) fn here() -> Result<Self> {
+        Ok(Self { root: shell::root(), target: shell::target_dir()? })
+    }
+}
+
 /// Builds the program for a target and says where it is.
-pub(super) fn program(target: Target, profile: &str, time: u64) -> Result<PathBuf> {
+pub(super) fn program(target: Target, profile: &str, time: u64, place: &Place) -> Result<PathBuf> {
     let folder = shell::target_dir()?;
     let triple = target.triple();
     let compiler = compiler(target, &folder.join("dist-tools"))?;
     let mut command = cargo();
+    command.current_dir(&place.root).env("CARGO_TARGET_DIR", &place.target);
+    // What the tests of the workspace need of a crate is not in the program.
+    command.env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION");
     if auditable(&folder) {
         command.arg("auditable");
     }
-    command.args([
-        "build",
-        "--locked",
-        "--profile",
-        profile,
-        "--package",
-        "skopeo",
-        "--target",
-        triple,
-    ]);
+    command.args(["rustc", "--locked", "--profile", profile]);
+    command.args(["--package", "skopeo", "--bin", "skopeo", "--target", triple]);
     let name = triple.replace('-', "_");
     let home = cargo_home()?;
     // Where it is built must not show.
-    let places = [(folder.clone(), "/target"), (shell::root(), "/skopeo"), (home, "/cargo")];
+    let places = [(&place.target, "/target"), (&place.root, "/skopeo"), (&home, "/cargo")];
     let mut rust = Vec::new();
     let mut c = String::from("-fno-sanitize=undefined");
     for (place, instead) in places {
         rust.push(format!("--remap-path-prefix={}={instead}", place.display()));
         c.push_str(&format!(" -ffile-prefix-map={}={instead}", place.display()));
-    }
-    if target == Target::Aarch64 {
-        // rustc's own linker: no compiler for this machine brings one for that.
-        rust.extend(["-Clinker=rust-lld".to_owned(), "-Clink-self-contained=yes".to_owned()]);
     }
     command.env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"));
     command.env(format!("CC_{name}"), &compiler).env(format!("CFLAGS_{name}"), c);
@@ -54,8 +61,25 @@ pub(super) fn program(target: Target, profile: &str, time: u64) -> Result<PathBu
     let path = env::var_os("PATH").unwrap_or_default();
     let paths = std::iter::once(tools).chain(env::split_paths(&path));
     command.env("PATH", env::join_paths(paths)?);
+    command.arg("--").args(linking(target));
     shell::run(&mut command)?;
-    Ok(folder.join(triple).join(profile).join("skopeo"))
+    Ok(place.target.join(triple).join(profile).join(target.program()))
+}
+
+/// What rustc is told of linking.
+fn linking(target: Target) -> &'static [&'static str] {
+    match target {
+        // rustc's own linker: no compiler of this machine brings one for another, and the same linker
+        // everywhere gives the same bytes. Equal functions become one. What a program that lies
+        // anywhere in memory has to be told of its own addresses is packed.
+        Target::X86_64 | Target::Aarch64 => &[
+            "-Clinker=rust-lld",
+            "-Clink-self-contained=yes",
+            "-Clink-arg=--icf=safe",
+            "-Clink-arg=--pack-dyn-relocs=relr",
+        ],
+        Target::Windows => &["-Clink-arg=-Wl,--no-insert-timestamp"],
+    }
 }
 
 fn cargo_home() -> Result<PathBuf> {
@@ -66,8 +90,13 @@ fn cargo_home() -> Result<PathBuf> {
     Ok(Path::new(&home).join(".cargo"))
 }
 
-/// A compiler of C for the target: Debian's for musl, else zig, which PyPI has as `ziglang`.
+/// A compiler of C for the target: Debian's for musl and for Windows, else zig, which PyPI has as
+/// `ziglang`.
 fn compiler(target: Target, tools: &Path) -> Result<PathBuf> {
+    if target == Target::Windows {
+        let mingw = shell::find("x86_64-w64-mingw32-gcc");
+        return mingw.context("there is no compiler for Windows (Debian: gcc-mingw-w64-x86-64)");
+    }
     if target.is_here()
         && let Some(musl) = shell::find("musl-gcc")
     {

@@ -13,10 +13,10 @@ use crate::image::Layout;
 use crate::shell;
 
 /// What the list of a program's parts is, to those who look for it.
-const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+pub(super) const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
 
 /// What a statement of how something was made is.
-const IN_TOTO: &str = "application/vnd.in-toto+json";
+pub(super) const IN_TOTO: &str = "application/vnd.in-toto+json";
 
 /// Writes `NAME-VERSION-image.tar`, an OCI archive. `skopeo` writes it: our own program.
 pub(super) fn write(trees: &[Tree], skopeo: &Path, out: &Path, time: u64) -> Result<String> {

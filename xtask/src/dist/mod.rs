@@ -13,6 +13,9 @@ mod rpm;
 mod sbom;
 mod tree;
 mod tried;
+mod twice;
+mod used;
+mod windows;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -41,23 +44,25 @@ const STANDS_IN_FOR: &str = "1.24.0";
 enum Target {
     X86_64,
     Aarch64,
+    Windows,
 }
 
 impl Target {
-    const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
+    const ALL: [Self; 3] = [Self::X86_64, Self::Aarch64, Self::Windows];
 
     /// As rustc calls it.
     fn triple(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-unknown-linux-musl",
             Self::Aarch64 => "aarch64-unknown-linux-musl",
+            Self::Windows => "x86_64-pc-windows-gnu",
         }
     }
 
     /// As rpm, uname and our own files call it.
     fn machine(self) -> &'static str {
         match self {
-            Self::X86_64 => "x86_64",
+            Self::X86_64 | Self::Windows => "x86_64",
             Self::Aarch64 => "aarch64",
         }
     }
@@ -65,14 +70,38 @@ impl Target {
     /// As Debian, Go and images call it.
     fn architecture(self) -> &'static str {
         match self {
-            Self::X86_64 => "amd64",
+            Self::X86_64 | Self::Windows => "amd64",
             Self::Aarch64 => "arm64",
+        }
+    }
+
+    /// As our own files call it.
+    fn system(self) -> &'static str {
+        match self {
+            Self::X86_64 | Self::Aarch64 => "linux",
+            Self::Windows => "windows",
+        }
+    }
+
+    /// What the program is called.
+    fn program(self) -> &'static str {
+        match self {
+            Self::X86_64 | Self::Aarch64 => "skopeo",
+            Self::Windows => "skopeo.exe",
         }
     }
 
     /// Whether this machine runs its programs.
     fn is_here(self) -> bool {
-        env::consts::OS == "linux" && env::consts::ARCH == self.machine()
+        env::consts::OS == self.system() && env::consts::ARCH == self.machine()
+    }
+
+    /// The words that name it.
+    fn names(self) -> [&'static str; 3] {
+        match self {
+            Self::X86_64 | Self::Aarch64 => [self.triple(), self.machine(), self.architecture()],
+            Self::Windows => [self.triple(), self.system(), "win64"],
+        }
     }
 }
 
@@ -86,6 +115,8 @@ struct Request {
     profile: String,
     /// Whether to try what was made.
     tries: bool,
+    /// Whether to build each program a second time, in another folder, and compare.
+    twice: bool,
 }
 
 impl Request {
@@ -96,6 +127,7 @@ impl Request {
             out: shell::target_dir()?.join("dist-out"),
             profile: "dist".to_owned(),
             tries: true,
+            twice: false,
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
@@ -111,11 +143,12 @@ impl Request {
                 "--out" => request.out = value()?.into(),
                 "--profile" => request.profile = value()?.clone(),
                 "--no-try" => request.tries = false,
+                "--twice" => request.twice = true,
                 _ => bail!("{word:?} is no option of dist"),
             }
         }
         if request.targets.is_empty() {
-            request.targets = Target::ALL.to_vec();
+            request.targets = vec![Target::X86_64, Target::Aarch64];
         }
         Ok(request)
     }
@@ -124,8 +157,8 @@ impl Request {
 fn target(name: &str) -> Result<Target> {
     let found = Target::ALL
         .into_iter()
-        .find(|target| [target.triple(), target.machine(), target.architecture()].contains(&name));
-    found.with_context(|| format!("{name:?} is no target; x86_64 and aarch64 are"))
+        .find(|target| target.names().contains(&name));
+    found.with_context(|| format!("{name:?} is no target; x86_64, aarch64 and windows are"))
 }
 
 /// Builds the programs, packs them in every way, and tries what this machine can try.
@@ -136,13 +169,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         fs::remove_dir_all(&request.out)?;
     }
     fs::create_dir_all(&request.out)?;
+    let place = build::Place::here()?;
     let mut built = Vec::new();
     for target in &request.targets {
         let given = request.programs.iter().find(|(of, _)| of == target);
         let program = match given {
             Some((_, path)) => path.clone(),
-            None => build::program(*target, &request.profile, time)?,
+            None => build::program(*target, &request.profile, time, &place)?,
         };
+        if request.twice {
+            twice::compare(*target, &program, &request.profile, time)?;
+        }
         built.push((*target, program));
     }
     let runs = built.iter().find(|(target, _)| target.is_here());
@@ -152,17 +189,24 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut trees = Vec::new();
     let mut files = Vec::new();
     for (target, program) in &built {
+        files.push(sbom::write(*target, &request.out, time)?);
+        if *target == Target::Windows {
+            files.push(windows::write(program, &request.out, time)?);
+            continue;
+        }
         let tree = tree::Tree::read(*target, program, runs)?;
         files.push(archive::write(&tree, &request.out, time)?);
         files.push(deb::write(&tree, &request.out, time)?);
         files.push(rpm::write(&tree, &request.out, time)?);
-        files.push(sbom::write(*target, &request.out, time)?);
         trees.push(tree);
     }
     files.push(container::write(&trees, runs, &request.out, time)?);
     sums(&request.out, &files)?;
     if request.tries {
-        tried::all(&trees, &request.out)?;
+        tried::all(&trees, runs, &request.out)?;
+        if request.targets.contains(&Target::Windows) {
+            windows::try_it(runs, &request.out)?;
+        }
     }
     for file in &files {
         let size = fs::metadata(request.out.join(file))?.len();
@@ -219,7 +263,10 @@ mod tests {
     fn all(out: &Path) -> Vec<String> {
         let tree = tree(Target::X86_64);
         fs::create_dir_all(out).unwrap();
+        let program = out.join("program");
+        fs::write(&program, "program").unwrap();
         let files = vec![
+            windows::write(&program, out, 1_700_000_000).unwrap(),
             archive::write(&tree, out, 1_700_000_000).unwrap(),
             deb::write(&tree, out, 1_700_000_000).unwrap(),
             rpm::write(&tree, out, 1_700_000_000).unwrap(),
@@ -249,6 +296,8 @@ mod tests {
         for name in ["aarch64", "arm64", "aarch64-unknown-linux-musl"] {
             assert_eq!(target(name).unwrap(), Target::Aarch64);
         }
+        assert_eq!(target("x86_64").unwrap(), Target::X86_64);
+        assert_eq!(target("windows").unwrap(), Target::Windows);
         assert!(target("riscv64").is_err());
     }
 }

@@ -7,11 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use fs_err as fs;
 
 use super::tree::Tree;
-use super::{NAME, STANDS_IN_FOR, version};
+use super::used::{Program, says_its_version, use_it};
+use super::{NAME, container, version};
 use crate::shell;
 
 /// Tries every package of this machine's target, and the others' programs by an emulator.
-pub(super) fn all(trees: &[Tree], out: &Path) -> Result<()> {
+/// `runs` is a program that runs here.
+pub(super) fn all(trees: &[Tree], runs: &Path, out: &Path) -> Result<()> {
     for tree in trees {
         tarball(tree, out)?;
         if tree.target.is_here() {
@@ -19,63 +21,37 @@ pub(super) fn all(trees: &[Tree], out: &Path) -> Result<()> {
             fedora(tree, out)?;
         }
     }
-    image(out)
+    image(trees, runs, out)
 }
 
-fn skipped(what: &str, why: &str) {
+pub(super) fn skipped(what: &str, why: &str) {
     eprintln!("SKIPPED: {what}: {why}");
 }
 
 /// How a program of this tree is started here; nothing if it cannot be.
-fn runner(tree: &Tree) -> Option<Vec<String>> {
+fn runner(tree: &Tree, program: &Path) -> Option<Program> {
+    let mut native = Program::native(program);
     if tree.target.is_here() {
-        return Some(Vec::new());
+        return Some(native);
     }
     let emulator = format!("qemu-{}-static", tree.target.machine());
     let found = shell::find(&emulator);
     if found.is_none() {
         skipped(tree.target.triple(), &format!("{emulator} is not installed"));
     }
-    found.map(|path| vec![path.display().to_string()])
+    native.words.insert(0, found?.display().to_string());
+    Some(native)
 }
 
-/// Unpacks the tarball and lets its program copy an image from folder to archive and back.
+/// Unpacks the tarball and uses its program.
 fn tarball(tree: &Tree, out: &Path) -> Result<()> {
-    let Some(runner) = runner(tree) else { return Ok(()) };
     let place = scratch()?;
     let folder = format!("{NAME}-{}-{}-linux", version(), tree.target.machine());
+    let program = place.path().join(&folder).join("bin/skopeo");
+    let Some(program) = runner(tree, &program) else { return Ok(()) };
     let archive = out.join(format!("{folder}.tar.gz"));
     shell::run(Command::new("tar").arg("-C").arg(place.path()).arg("-xf").arg(archive))?;
-    let program = place.path().join(folder).join("bin/skopeo");
-    let mut words = runner;
-    words.push(program.display().to_string());
-    use_it(&words, place.path())
-}
-
-/// Asks for the version, and copies an image to and fro. `words` start the program.
-fn use_it(words: &[String], place: &Path) -> Result<()> {
-    let start = |arguments: &[&str]| {
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(arguments).current_dir(place).env("HOME", place);
-        command
-    };
-    let told = shell::output(&mut start(&["--version"]))?;
-    ensure!(told.starts_with(&format!("skopeo version {STANDS_IN_FOR} ")), "it says {told:?}");
-    let file = place.join("hello");
-    fs::write(&file, "hello\n")?;
-    shell::run(Command::new("tar").current_dir(place).args(["-cf", "hello.tar", "hello"]))?;
-    for (from, to) in [
-        ("tarball:hello.tar", "oci:layout:1"),
-        ("oci:layout:1", "docker-archive:saved.tar:hello:1"),
-        ("docker-archive:saved.tar", "oci-archive:archive.tar:1"),
-        ("oci-archive:archive.tar:1", "dir:folder"),
-    ] {
-        shell::run(&mut start(&["--insecure-policy", "copy", "--quiet", from, to]))?;
-    }
-    let told =
-        shell::output(&mut start(&["inspect", "--format", "{{len .Layers}}", "dir:folder"]))?;
-    ensure!(told == "1\n", "the image has {told:?} layers");
-    Ok(())
+    use_it(&program, &program, place.path()).with_context(|| folder)
 }
 
 /// Installs Debian's package over a `skopeo` of Debian's name, uses it, and removes it.
@@ -112,7 +88,8 @@ fn debian(tree: &Tree, out: &Path) -> Result<()> {
     let written = root.join("etc/containers/registries.conf");
     ensure!(written.is_file(), "registries.conf was not written");
     shell::run(dpkg().arg("--verify").arg(NAME))?;
-    use_it(&[root.join("usr/bin/skopeo").display().to_string()], place.path())?;
+    let program = Program::native(&root.join("usr/bin/skopeo"));
+    use_it(&program, &program, place.path())?;
     shell::run(dpkg().arg("--remove").arg(NAME))?;
     ensure!(!root.join("usr/bin/skopeo").exists(), "the program is there still");
     ensure!(!written.exists(), "registries.conf is there still");
@@ -140,7 +117,8 @@ fn fedora(tree: &Tree, out: &Path) -> Result<()> {
         ensure!(root.join(name).is_file(), "{name} is not there");
     }
     shell::run(rpm().args(["--verify", NAME]))?;
-    use_it(&[root.join("usr/bin/skopeo").display().to_string()], place.path())?;
+    let program = Program::native(&root.join("usr/bin/skopeo"));
+    use_it(&program, &program, place.path())?;
     shell::run(rpm().args(["--erase", NAME]))?;
     for name in ["usr/bin/skopeo", "etc/containers"] {
         ensure!(!root.join(name).exists(), "{name} is there still");
@@ -149,10 +127,15 @@ fn fedora(tree: &Tree, out: &Path) -> Result<()> {
 }
 
 /// Looks at the image by our own eyes, then runs it by podman, if that can run anything here.
-fn image(out: &Path) -> Result<()> {
+fn image(trees: &[Tree], runs: &Path, out: &Path) -> Result<()> {
     let file = out.join(format!("{NAME}-{}-image.tar", version()));
     // Podman wants a name where an archive lists more than one manifest.
     let archive = format!("oci-archive:{}:{}", file.display(), version());
+    let told = shell::output(Command::new(runs).args(["inspect", "--referrers", &archive]))?;
+    for kind in [container::CYCLONEDX, container::IN_TOTO] {
+        let found = told.matches(&format!("\"{kind}\"")).count();
+        ensure!(found == trees.len(), "{found} referrers of the image are {kind}: {told}");
+    }
     if shell::find("podman").is_none() {
         skipped("the image", "podman is not installed");
         return Ok(());
@@ -167,13 +150,20 @@ fn image(out: &Path) -> Result<()> {
     };
     let pulled = shell::output(&mut podman(&["pull", "--quiet", &archive]))?;
     let image = pulled.trim();
-    let run = ["run", "--rm", "--network=none", "--cgroups=disabled", "--ulimit", "host", image];
-    let told = podman(&run).arg("--version").output().context("starting podman")?;
-    if told.status.success() {
-        return says_its_version(&told.stdout);
+    // The limits that podman asks for otherwise are more than a container of CI may give.
+    let run = ["run", "--rm", "--network=none", "--ulimit=nofile=1024:1024"];
+    let limit = "--ulimit=nproc=1024:1024";
+    let mut why = String::new();
+    // One of podman's runtimes takes no machine with old and new control groups, the other one does.
+    for runtime in [&[][..], &["--runtime=runc"][..], &["--runtime=crun"][..]] {
+        let words = [runtime, &run[..], &[limit, image, "--version"][..]].concat();
+        let told = podman(&words).output().context("starting podman")?;
+        if told.status.success() {
+            return says_its_version(&String::from_utf8_lossy(&told.stdout)).context("in the image");
+        }
+        let last = String::from_utf8_lossy(&told.stderr);
+        why = last.lines().last().unwrap_or("podman runs nothing here").to_owned();
     }
-    let why = String::from_utf8_lossy(&told.stderr).into_owned();
-    let why = why.lines().last().unwrap_or("podman runs nothing here").to_owned();
     // Where podman may run nothing, buildah can do with a chroot.
     if shell::find("buildah").is_none() {
         skipped("running the image", &why);
@@ -188,18 +178,9 @@ fn image(out: &Path) -> Result<()> {
     };
     let container = shell::output(&mut buildah(&["from", "--isolation=chroot", image]))?;
     let run = ["run", "--isolation=chroot", container.trim(), "/usr/bin/skopeo", "--version"];
-    says_its_version(shell::output(&mut buildah(&run))?.as_bytes())
+    says_its_version(&shell::output(&mut buildah(&run))?).context("in the image")
 }
 
-fn says_its_version(told: &[u8]) -> Result<()> {
-    let told = String::from_utf8_lossy(told);
-    ensure!(
-        told.starts_with(&format!("skopeo version {STANDS_IN_FOR} ")),
-        "the image says {told:?}"
-    );
-    Ok(())
-}
-
-fn scratch() -> Result<tempfile::TempDir> {
+pub(super) fn scratch() -> Result<tempfile::TempDir> {
     Ok(tempfile::Builder::new().prefix("skopeo-dist-").tempdir()?)
 }
