@@ -155,9 +155,7 @@ impl Request {
 }
 
 fn target(name: &str) -> Result<Target> {
-    let found = Target::ALL
-        .into_iter()
-        .find(|target| target.names().contains(&name));
+    let found = Target::ALL.into_iter().find(|target| target.names().contains(&name));
     found.with_context(|| format!("{name:?} is no target; x86_64, aarch64 and windows are"))
 }
 

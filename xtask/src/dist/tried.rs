@@ -159,7 +159,8 @@ fn image(trees: &[Tree], runs: &Path, out: &Path) -> Result<()> {
         let words = [runtime, &run[..], &[limit, image, "--version"][..]].concat();
         let told = podman(&words).output().context("starting podman")?;
         if told.status.success() {
-            return says_its_version(&String::from_utf8_lossy(&told.stdout)).context("in the image");
+            return says_its_version(&String::from_utf8_lossy(&told.stdout))
+                .context("in the image");
         }
         let last = String::from_utf8_lossy(&told.stderr);
         why = last.lines().last().unwrap_or("podman runs nothing here").to_owned();

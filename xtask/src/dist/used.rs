@@ -144,7 +144,8 @@ impl Registry {
         let mut registry = Self { address: String::new(), child };
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.trim().rsplit_once("on https://").context("the registry says nothing")?;
+        let address =
+            line.trim().rsplit_once("on https://").context("the registry says nothing")?;
         registry.address = address.1.to_owned();
         Ok(registry)
     }

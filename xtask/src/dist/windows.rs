@@ -46,7 +46,9 @@ pub(super) fn write(program: &Path, out: &Path, time: u64) -> Result<String> {
 fn moment(time: u64) -> Result<DateTime> {
     let told = super::sbom::utc(time);
     let number = |from: usize, to: usize| {
-        told.get(from..to).and_then(|it| it.parse::<u16>().ok()).context("a time that zip cannot say")
+        told.get(from..to)
+            .and_then(|it| it.parse::<u16>().ok())
+            .context("a time that zip cannot say")
     };
     let byte = |from: usize| Ok::<u8, anyhow::Error>(u8::try_from(number(from, from + 2)?)?);
     let year = number(0, 4)?;
