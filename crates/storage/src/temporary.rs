@@ -57,7 +57,7 @@ impl Temporary {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let to = self.folder.join(format!("{}-{name}", self.counter));
         self.counter = self.counter.saturating_add(1);
-        files::absent_is_none(fs_err::rename(path, to)).map(drop)
+        files::absent_is_none(files::rename(path, &to)).map(drop)
     }
 }
 

@@ -126,22 +126,32 @@ impl Layout {
         let mut temporary = Temporary::new(&self.home().join("tempdirs"))?;
         let root = temporary.addition();
         fs_err::create_dir(&root)?;
-        let from = match (self.kind, below) {
-            (Driver::Overlay, _) | (Driver::Vfs, Below::Nothing) => None,
-            (Driver::Vfs, Below::Layer(id)) => Some((id, self.files(id)?)),
-            (Driver::Vfs, Below::Staged { id, root }) => Some((id, root.clone())),
-        };
-        match from {
-            Some((id, from)) => {
-                vfs::copy(id, &from, &root, self.how.rootless)?;
-                same_root(&from, &root)?;
-            }
-            None => {
+        match (self.kind, below) {
+            (Driver::Overlay, _) | (Driver::Vfs, Below::Nothing) => {
                 let mode = self.how.force_mask.unwrap_or(ROOT_MODE);
                 fs_err::set_permissions(&root, Permissions::from_mode(mode))?;
             }
+            (Driver::Vfs, Below::Layer(id)) => self.copy(id, &self.files(id)?, &root)?,
+            (Driver::Vfs, Below::Staged { id, root: from }) => {
+                let copied = self.copy(id, from, &root);
+                // Another image that it is for may have taken it into the store: its files are
+                // where that has them.
+                if fs_err::symlink_metadata(from).is_ok() {
+                    copied?;
+                } else {
+                    files::remove_all(&root)?;
+                    fs_err::create_dir(&root)?;
+                    self.copy(id, &self.files(id)?, &root)?;
+                }
+            }
         }
         Ok((temporary, root))
+    }
+
+    /// Copies the files of a layer, and makes the root of the copy like its own.
+    fn copy(&self, id: &str, from: &Path, to: &Path) -> Result<()> {
+        vfs::copy(id, from, to, self.how.rootless)?;
+        same_root(from, to)
     }
 
     /// Makes the folder of a layer of what was staged. `chain` are the layers below it, the nearest
@@ -165,7 +175,7 @@ impl Layout {
                 let links = chain.iter().map(|id| self.link(id)).collect::<Result<Vec<_>>>()?;
                 overlay::make(self.home(), id, chain, &links, staged)
             }
-            Driver::Vfs => Ok(fs_err::rename(staged, files::of_id(&self.home().join("dir"), id)?)?),
+            Driver::Vfs => Ok(files::rename(staged, &files::of_id(&self.home().join("dir"), id)?)?),
         }
     }
 

@@ -68,7 +68,7 @@ pub(super) fn make(
     let folder = files::of_id(home, id)?;
     files::make_folder(&folder, 0o700)?;
     let owner = fs_err::symlink_metadata(diff)?;
-    fs_err::rename(diff, folder.join("diff"))?;
+    files::rename(diff, &folder.join("diff"))?;
 
     // Written first: should we be ended in between, the link is found by it.
     let link = new_link()?;

@@ -130,7 +130,7 @@ impl Store {
         staged: &StagedLayer,
         removed: &mut Vec<Temporary>,
     ) -> Result<()> {
-        fs_err::rename(&staged.recipe, self.recipe(id)?)?;
+        files::rename(&staged.recipe, &self.recipe(id)?)?;
         let mut before = self.0.layout.temporary_for(id)?;
         self.0.layout.commit(id, below, &staged.root, &mut before)?;
         removed.push(before);

@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Write};
 
-use super::Store;
+use super::{StagedLayer, Store};
 use crate::contents;
 use crate::error::{Error, Result, Unreadable};
 use crate::files;
@@ -43,6 +43,21 @@ impl Store {
             return Err(Error::UnsupportedLayer { id: id.to_owned(), what: Unreadable::NoRecipe });
         };
         contents::export(BufReader::with_capacity(1 << 16, recipe), &roots, out).map_err(failed)
+    }
+
+    /// Writes the tar of a layer to `out` that is unpacked, and not in the store yet, onto a copy of
+    /// the layer below. Otherwise as [`layer_tar`](Self::layer_tar).
+    ///
+    /// # Errors
+    /// If a file of it is missing or changed; or if `out` fails.
+    pub fn staged_tar(&self, staged: &StagedLayer, out: impl Write) -> Result<()> {
+        let id = || staged.applied.diff_digest.to_string();
+        let Some(recipe) = files::open(&staged.recipe)? else {
+            return Err(Error::UnsupportedLayer { id: id(), what: Unreadable::NoRecipe });
+        };
+        let recipe = BufReader::with_capacity(1 << 16, recipe);
+        contents::export(recipe, std::slice::from_ref(&staged.root), out)
+            .map_err(|source| Error::Export { id: id(), source })
     }
 
     /// The recipe of a layer: the store's own, or that of a store that is read only.
