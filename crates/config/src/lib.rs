@@ -47,6 +47,7 @@ mod kube;
 pub mod links;
 pub mod paths;
 mod policy;
+mod programs;
 mod proxies;
 pub mod registries;
 pub mod signatures;

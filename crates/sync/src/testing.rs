@@ -23,7 +23,9 @@ use crate::within;
 /// Options of a machine where nothing is configured.
 pub(crate) fn options() -> Options {
     let none = Path::new("/nowhere");
-    let environment = Environment::fixed([("PATH", "/usr/bin")], none.to_owned(), 1000, none);
+    // A user without it would get a folder made.
+    let vars = [("PATH", "/usr/bin"), ("XDG_RUNTIME_DIR", "/")];
+    let environment = Environment::fixed(vars, none.to_owned(), 1000, none);
     let config = Config::with_environment(Overrides::default(), environment);
     Options::new(Arc::new(config), Connections::new())
 }

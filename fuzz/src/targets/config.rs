@@ -8,7 +8,7 @@ use skopeo_config::{Config, Environment, Overrides, Registries, Storage, StoreSp
 use skopeo_image::{PolicyScope, RawManifest, Reference};
 use skopeo_trust::{Policy, policy::Requirement};
 
-use super::image::{nowhere, with_file};
+use super::image::{nowhere, variables, with_file};
 
 /// registries.conf is read or refused; what is read answers for every reference.
 pub(super) fn registries_conf(data: &[u8]) {
@@ -98,7 +98,7 @@ pub(super) fn kubeconfig(data: &[u8]) {
 }
 
 fn environment() -> Environment {
-    Environment::fixed([("PATH", "/nonexistent")], nowhere(), 1000, nowhere())
+    Environment::fixed(variables(), nowhere(), 1000, nowhere())
 }
 
 /// policy.json is read or refused; nothing is admitted that has a requirement besides

@@ -20,7 +20,7 @@ static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
 
 static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
-    let environment = Environment::fixed([("PATH", "/nonexistent")], nowhere(), 1000, nowhere());
+    let environment = Environment::fixed(variables(), nowhere(), 1000, nowhere());
     let config = Config::with_environment(Overrides::default(), environment);
     let mut options = Options::new(Arc::new(config), Connections::new());
     options.max_unpacked = MaxUnpacked::Bytes(256 << 20);
@@ -31,6 +31,11 @@ static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
 /// A place where nothing is.
 pub(super) fn nowhere() -> &'static Path {
     Path::new("/nonexistent")
+}
+
+/// The variables of a user who has a folder for what is running; another would get one made.
+pub(super) fn variables() -> [(&'static str, &'static str); 2] {
+    [("PATH", "/nonexistent"), ("XDG_RUNTIME_DIR", "/")]
 }
 
 /// The runtime of all targets.

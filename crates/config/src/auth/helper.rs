@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 use skopeo_image::{Secret, go_json};
 
 use super::Stored;
-use crate::{Environment, Error, env};
+use crate::{Environment, Error, programs};
 
 /// What every helper says when it has nothing for a host.
 const NOT_FOUND: &str = "credentials not found in native keychain";
@@ -103,12 +103,7 @@ impl<'a> Helper<'a> {
     }
 
     fn find(self) -> Option<PathBuf> {
-        let name = self.program();
-        let folders = self.environment.var(env::PATH)?;
-        std::env::split_paths(&folders)
-            .filter(|folder| folder.is_absolute())
-            .map(|folder| folder.join(&name))
-            .find(|path| is_program(path))
+        programs::find(self.program(), self.environment)
     }
 
     fn run(self, argument: &str, action: &'static str, input: &[u8]) -> Result<Vec<u8>, Error> {
@@ -148,8 +143,4 @@ impl<'a> Helper<'a> {
         };
         Err(failed(status, &output.stdout))
     }
-}
-
-fn is_program(path: &Path) -> bool {
-    fs_err::metadata(path).is_ok_and(|found| skopeo_system::is_program(&found))
 }

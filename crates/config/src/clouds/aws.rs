@@ -1,10 +1,10 @@
 //! S3: variables first, then the profile.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::profile::{self, Section};
-use super::{CloudSettings, CredentialProcess};
+use super::{CloudSettings, CredentialProcess, check};
 use crate::{Environment, Error};
 
 /// Variables that are told on as they are.
@@ -110,8 +110,29 @@ fn say_who(
         found.process = Some(CredentialProcess::parse(line).ok_or_else(|| {
             Error::Invalid(format!("the credential_process of {:?} is no command", files.name))
         })?);
+    } else {
+        check_container(found)?;
     }
     Ok(())
+}
+
+/// Refuses what is said of a container's credentials if they cannot be had so.
+fn check_container(found: &CloudSettings) -> Result<(), Error> {
+    if found.get("aws_container_credentials_full_uri").is_none()
+        || found.get("aws_container_credentials_relative_uri").is_some()
+    {
+        return Ok(());
+    }
+    let Some(file) = found.get("aws_container_authorization_token_file") else {
+        return Err(Error::Invalid(
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI is supported only with \
+             AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+                .to_owned(),
+        ));
+    };
+    let path = Path::new(file);
+    let token = fs_err::read_to_string(path).map_err(|error| Error::file("read", path, error))?;
+    check(&format!("the token in {file}"), &token)
 }
 
 /// The two files, and the profile that counts.

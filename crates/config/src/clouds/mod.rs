@@ -36,7 +36,7 @@ impl CloudSettings {
     /// # Errors
     /// If a file that is named cannot be read, or says what this program cannot do.
     pub(crate) fn aws(environment: &Environment) -> Result<Self, Error> {
-        aws::read(environment)
+        aws::read(environment)?.checked()
     }
 
     /// Of Google Cloud Storage.
@@ -44,7 +44,7 @@ impl CloudSettings {
     /// # Errors
     /// As [`aws`](Self::aws).
     pub(crate) fn google(environment: &Environment) -> Result<Self, Error> {
-        google::read(environment)
+        google::read(environment)?.checked()
     }
 
     /// Of a storage account of Azure.
@@ -52,7 +52,7 @@ impl CloudSettings {
     /// # Errors
     /// As [`aws`](Self::aws).
     pub(crate) fn azure(environment: &Environment, account: &str) -> Result<Self, Error> {
-        azure::read(environment, account)
+        azure::read(environment, account)?.checked()
     }
 
     /// Returns what is said of a name.
@@ -60,6 +60,15 @@ impl CloudSettings {
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self.pairs.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.reveal())
+    }
+
+    /// Refuses what cannot be sent. A line break at the end of a secret is easily had, and headers of
+    /// requests have none.
+    fn checked(self) -> Result<Self, Error> {
+        for (name, value) in &self.pairs {
+            check(name, value.reveal())?;
+        }
+        Ok(self)
     }
 
     /// Says something, unless it is said already.
@@ -70,6 +79,16 @@ impl CloudSettings {
             self.pairs.push((name, value.into()));
         }
     }
+}
+
+/// Refuses a text that no request can have in it. The text is not told: it may be a secret.
+fn check(name: &str, text: &str) -> Result<(), Error> {
+    if text.chars().any(char::is_control) {
+        return Err(Error::Invalid(format!(
+            "{name} has a line break or another control character in it"
+        )));
+    }
+    Ok(())
 }
 
 /// Names without values, which may be secrets.

@@ -79,6 +79,10 @@ impl CredentialProcess {
         }
         let answer: Answer = serde_json::from_slice(&output.stdout)
             .map_err(|_| failed("it does not say AccessKeyId and SecretAccessKey".to_owned()))?;
+        let token = answer.session_token.as_deref().unwrap_or_default();
+        for text in [&answer.access_key_id, &answer.secret_access_key, token] {
+            super::check("its answer", text).map_err(|error| failed(error.to_string()))?;
+        }
         if answer.version != 1 {
             return Err(failed(format!("its answer is of version {}", answer.version)));
         }

@@ -156,3 +156,31 @@ fn keys_of_azure_are_for_their_account_only() {
     let found = read(&[key]).unwrap();
     assert!(!format!("{found:?}").contains("hush"));
 }
+
+/// What no request can carry is refused by its name, before anything is asked, and is not told.
+#[test]
+fn line_breaks_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let keys = [("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "S")];
+    let aws = |vars: &[(&str, &str)]| CloudSettings::aws(&environment(home.path(), vars));
+    let azure = |vars: &[(&str, &str)]| CloudSettings::azure(&environment(home.path(), vars), "me");
+    let token = home.path().join("token");
+    fs_err::write(&token, "hush\n").unwrap();
+    let file = token.display().to_string();
+    let uri = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/x");
+    let named = ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.as_str());
+    let with = |more: (&'static str, &'static str)| [keys[0], keys[1], more];
+    for (found, sentence) in [
+        (aws(&with(("AWS_SESSION_TOKEN", "hush\n"))), "aws_session_token has a line break"),
+        (aws(&with(("AWS_REGION", "us\u{7f}"))), "aws_region has a line break"),
+        (aws(&[("AWS_ACCESS_KEY_ID", "hush\n"), keys[1]]), "aws_access_key_id has a line break"),
+        (aws(&[uri, named]), "the token in "),
+        (aws(&[uri]), "only with AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+        (azure(&[("AZURE_TENANT_ID", "hush\nx"), ("AZURE_CLIENT_ID", "y")]), "a line break"),
+    ] {
+        let error = found.unwrap_err().to_string();
+        assert!(error.contains(sentence) && !error.contains("hush"), "{error}");
+    }
+    fs_err::write(&token, "hush").unwrap();
+    aws(&[uri, named]).unwrap();
+}

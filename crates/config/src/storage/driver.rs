@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::beginning::Beginning;
 use crate::Error;
 
 /// How the layers of a store lie on disk.
@@ -41,6 +42,7 @@ pub(super) fn choose(
     named: Option<&str>,
     priority: &[String],
     graph_root: &Path,
+    beginning: &Beginning<'_>,
     read: impl Fn(StoreDriver) -> Result<Told, Error>,
 ) -> Result<Chosen, Error> {
     let chosen = |name: &str| -> Result<Chosen, Error> {
@@ -80,13 +82,30 @@ pub(super) fn choose(
         }
         return Ok(chosen);
     }
+    if priority.is_empty() && beginning.is_vfs() {
+        return chosen("vfs");
+    }
     for name in usual {
         match chosen(name) {
-            Err(Error::StorageDriver { .. } | Error::BackingFileSystem { .. }) => {}
+            Err(Error::StorageDriver { .. }) => {}
+            Err(Error::BackingFileSystem { .. }) if beginning.has_mount_program() => {
+                return Ok(read(StoreDriver::Overlay)?.mounted_by_program());
+            }
+            Err(Error::BackingFileSystem { .. }) => {}
+            Ok(chosen) if needs_kernel(&chosen) && !beginning.kernel_mounts_overlay(graph_root) => {
+                if beginning.has_mount_program() {
+                    return Ok(chosen.told.mounted_by_program());
+                }
+            }
             chosen => return chosen,
         }
     }
     Err(Error::Invalid("no supported storage backend found".to_owned()))
+}
+
+/// Whether layers of a store can be used only if the kernel mounts them.
+fn needs_kernel(chosen: &Chosen) -> bool {
+    chosen.driver == StoreDriver::Overlay && !chosen.told.mount_program
 }
 
 fn parse(name: &str) -> Result<StoreDriver, Error> {
@@ -123,6 +142,12 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// Overlay, with all that it is told, where a program mounts it.
+    fn mounted_by_program(self) -> Chosen {
+        let told = Self { mount_program: true, ..self };
+        Chosen { driver: StoreDriver::Overlay, told }
+    }
+
     /// Reads the options, those for other drivers passed over.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! storage.conf: where the store of podman, buildah and CRI-O is, and how it is kept.
 
+mod beginning;
 mod driver;
 mod file;
 mod roots;
@@ -14,6 +15,7 @@ use tracing::warn;
 pub use driver::StoreDriver;
 
 use crate::{Environment, Error, env, paths};
+use beginning::Beginning;
 use driver::Chosen;
 use file::File;
 
@@ -172,10 +174,15 @@ impl Storage {
             }
         };
         let rootless = roots::is_rootless(environment);
-        let Chosen { driver, told } =
-            driver::choose(this.driver.as_deref(), &this.priority, &this.graph_root, |driver| {
-                driver::Told::read(driver, &this.options)
-            })?;
+        let per_user = roots::are_per_user(environment);
+        let beginning = Beginning { environment, rootless, per_user };
+        let Chosen { driver, told } = driver::choose(
+            this.driver.as_deref(),
+            &this.priority,
+            &this.graph_root,
+            &beginning,
+            |driver| driver::Told::read(driver, &this.options),
+        )?;
         Ok(Store {
             driver,
             graph_root: this.graph_root.clone(),

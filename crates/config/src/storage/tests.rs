@@ -325,6 +325,33 @@ fn the_driver_is_found_out() {
     assert_eq!(driver(&told), "vfs");
 }
 
+/// Where nothing is named and nothing is there, a user's store is what the podman of the machine
+/// would begin.
+#[test]
+fn a_user_gets_the_driver_of_podman() {
+    let podman =
+        |version: &str| Machine::new().program("podman", &format!("echo podman version {version}"));
+    let named = |machine: Machine| machine.file(ADMIN, "[storage]\ndriver = 'overlay'");
+    let first = "[storage]\ndriver_priority = ['overlay', 'vfs']";
+    for (machine, expected) in [
+        (Machine::new(), "overlay"),
+        (podman("4.3.1"), "vfs"),
+        (podman("3.4.4"), "vfs"),
+        (podman("4.6.0"), "overlay"),
+        (podman("5.4.2"), "overlay"),
+        (podman("of its own"), "overlay"),
+        (named(podman("4.3.1")), "overlay"),
+        (podman("4.3.1").file(ADMIN, first), "overlay"),
+        // Root's podman always tries overlay.
+        (podman("4.3.1").rootful(), "overlay"),
+        // A store stays what it is.
+        (podman("4.3.1").file("home/.local/share/containers/storage/overlay/x", ""), "overlay"),
+        (podman("5.4.2").file("home/.local/share/containers/storage/vfs/x", ""), "vfs"),
+    ] {
+        assert_eq!(machine.config().store(None).unwrap().driver.to_string(), expected);
+    }
+}
+
 #[test]
 fn a_name_replaces_what_files_say() {
     let machine = Machine::new().rootful().file(

@@ -60,7 +60,9 @@ impl World {
     /// Options that know nothing of earlier copies.
     pub(crate) fn options() -> Options {
         let none = Path::new("/nowhere");
-        let environment = Environment::fixed([("PATH", "/usr/bin")], none.to_owned(), 1000, none);
+        // A user without it would get a folder made.
+        let vars = [("PATH", "/usr/bin"), ("XDG_RUNTIME_DIR", "/")];
+        let environment = Environment::fixed(vars, none.to_owned(), 1000, none);
         let config = Config::with_environment(Overrides::default(), environment);
         let mut options = Options::new(Arc::new(config), Connections::new());
         options.registry.tls_verify = Some(false);
