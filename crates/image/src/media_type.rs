@@ -177,6 +177,21 @@ impl MediaType {
         self.as_str().strip_suffix(ENCRYPTED).map(Self::from)
     }
 
+    /// Returns whether this names something that is certainly no tar, packed or not. Of a type that says
+    /// nothing of the form of its bytes, only the bytes tell.
+    #[must_use]
+    pub fn excludes_tar(&self) -> bool {
+        const OTHER_KINDS: [&str; 6] = ["text/", "image/", "audio/", "video/", "font/", "model/"];
+        const OTHER_FORMS: [&str; 10] =
+            ["json", "jsonl", "xml", "yaml", "toml", "cbor", "zip", "wasm", "squashfs", "erofs"];
+        let name = self.as_str().to_ascii_lowercase();
+        let words = || name.split(|it: char| !it.is_ascii_alphanumeric());
+        let is_tar = words().any(|word| word == "tar");
+        let is_other = OTHER_KINDS.iter().any(|kind| name.starts_with(kind))
+            || words().any(|word| OTHER_FORMS.contains(&word));
+        self.is_encrypted() || (is_other && !is_tar)
+    }
+
     /// Returns whether this names either form of Docker schema 1.
     #[must_use]
     pub fn is_schema1(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
-use skopeo_image::{Descriptor, Digest, MediaType, RawManifest, SignatureKind};
+use skopeo_image::{Descriptor, Digest, ImageManifest, MediaType, RawManifest, SignatureKind};
 
 use crate::signature_error::SignaturesError;
 use crate::{Error, ImageName, KeptSignatures, PutManifestError, Referrer};
@@ -78,6 +78,16 @@ pub trait Probe: Send + Sync {
     /// # Errors
     /// That of [`put_manifest`](crate::Destination::put_manifest).
     fn keeps_manifest(&self, _media_type: &MediaType) -> Result<(), PutManifestError> {
+        Ok(())
+    }
+
+    /// Returns an error if the layers of an image cannot be stored, as far as that is known before
+    /// anything is written. Each layer has the media type with which it would come: decrypted or
+    /// encrypted, if that is asked for.
+    ///
+    /// # Errors
+    /// Which layer cannot be stored, and why.
+    fn keeps_layers(&self, _image: &ImageManifest, _layers: &[Descriptor]) -> Result<(), Error> {
         Ok(())
     }
 
@@ -168,15 +178,30 @@ pub(crate) struct Unopened {
     pub(crate) name: ImageName,
     pub(crate) accepts: Accepts,
     pub(crate) keeps: KeepsManifest,
+    pub(crate) keeps_layers: KeepsLayers,
+    /// Where its blobs will lie together with those of other images, if anywhere.
+    pub(crate) pool: Option<String>,
+    /// Which of them serve other images.
+    pub(crate) shares: fn(Role) -> bool,
 }
 
 /// Returns an error if a destination is known to refuse a type of manifests.
 pub(crate) type KeepsManifest = fn(&MediaType) -> Result<(), PutManifestError>;
 
+/// Returns an error if a destination is known to refuse the layers of an image.
+pub(crate) type KeepsLayers = fn(&ImageManifest, &[Descriptor]) -> Result<(), Error>;
+
 impl Unopened {
-    /// Returns a destination that may take any manifest.
+    /// Returns a destination that may take any manifest and any layer.
     pub(crate) fn new(name: ImageName, accepts: Accepts) -> Self {
-        Self { name, accepts, keeps: |_| Ok(()) }
+        Self {
+            name,
+            accepts,
+            keeps: |_| Ok(()),
+            keeps_layers: |_, _| Ok(()),
+            pool: None,
+            shares: |_| true,
+        }
     }
 }
 
@@ -191,5 +216,17 @@ impl Probe for Unopened {
 
     fn keeps_manifest(&self, media_type: &MediaType) -> Result<(), PutManifestError> {
         (self.keeps)(media_type)
+    }
+
+    fn keeps_layers(&self, image: &ImageManifest, layers: &[Descriptor]) -> Result<(), Error> {
+        (self.keeps_layers)(image, layers)
+    }
+
+    fn pool(&self) -> Option<String> {
+        self.pool.clone()
+    }
+
+    fn shares(&self, role: Role) -> bool {
+        (self.shares)(role)
     }
 }

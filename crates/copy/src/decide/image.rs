@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use skopeo_image::{Digest, ImageManifest, Platform, RawManifest, Signature, Which};
+use skopeo_image::{Descriptor, Digest, ImageManifest, Platform, RawManifest, Signature, Which};
 use skopeo_transport::Referrer;
 use skopeo_trust::Admitted;
 use tracing::debug;
@@ -12,7 +12,7 @@ use super::{Position, referrers};
 use crate::admit::{self, Admission};
 use crate::item::TransferredBlob;
 use crate::job::Job;
-use crate::plan::{self, Crypt, ImagePlan, IndexError, LayerPlan, PlanError, Surroundings};
+use crate::plan::{self, Crypt, ImagePlan, IndexError, LayerPlan, PlanError, Surroundings, Wanted};
 use crate::request::{Lists, Request};
 use crate::{Error, WriteError, assemble};
 
@@ -53,6 +53,7 @@ pub(crate) async fn decide_image(
     let plan = plan::plan_image(&admitted, &signatures, around)?;
     debug!("{plan}");
     require_accepted(job, &plan)?;
+    require_kept_layers(job, &plan)?;
     require_convertible(&plan, admitted.manifest())?;
     let config = match which {
         Which::Top => require_platform(job, &plan).await?,
@@ -77,6 +78,15 @@ fn require_accepted(job: &Job<'_>, plan: &ImagePlan) -> Result<(), Error> {
     let [only] = &plan.types[..] else { return Ok(()) };
     let kept = job.destination.keeps_manifest(only);
     kept.map_err(|error| Error::Write(WriteError::Manifest(error.into())))
+}
+
+/// Returns an error if the destination is known to have no place for a layer, in the form in which
+/// it would come.
+fn require_kept_layers(job: &Job<'_>, plan: &ImagePlan) -> Result<(), Error> {
+    let coming = plan.layers.iter().filter(|layer| layer.wanted != Wanted::Elsewhere);
+    let layers: Vec<Descriptor> = coming.map(LayerPlan::coming).collect();
+    let kept = job.destination.keeps_layers(&plan.image, &layers);
+    kept.map_err(|error| Error::Write(WriteError::Begin(error.into())))
 }
 
 /// Returns the error of the conversion to the only type that may be written, where it depends on the

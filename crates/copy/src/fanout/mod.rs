@@ -18,7 +18,9 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::{self, BoxFuture};
 use skopeo_blob::Blob;
-use skopeo_image::{Digest, Manifest, MediaType, RawManifest, Signature, Which};
+use skopeo_image::{
+    Descriptor, Digest, ImageManifest, Manifest, MediaType, RawManifest, Signature, Which,
+};
 use skopeo_transport::{
     Accepts, CommitError, Destination, Error as TransportError, How, ImageName, Probe,
     PutManifestError, Referrer, Role, Stored, Wish,
@@ -245,6 +247,20 @@ impl Probe for Fanout {
         let mut kept = self.children.iter().map(|it| it.destination.keeps_manifest(media_type));
         let first = kept.next().unwrap_or(Ok(()));
         if kept.any(|kept| kept.is_ok()) { Ok(()) } else { first }
+    }
+
+    /// What one of them takes; the others are out, since their layers would be refused.
+    fn keeps_layers(
+        &self,
+        image: &ImageManifest,
+        layers: &[Descriptor],
+    ) -> Result<(), TransportError> {
+        for child in self.inside() {
+            if let Err(error) = child.destination.keeps_layers(image, layers) {
+                child.lose(error, |it| Error::Write(WriteError::Begin(it)));
+            }
+        }
+        self.require_any()
     }
 
     fn keeps_referrers(&self) -> Result<(), &'static str> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use skopeo_blob::{Encoder, Recode};
-use skopeo_image::{Compression, Descriptor, ImageManifest};
+use skopeo_image::{Compression, Descriptor, ImageManifest, MediaType};
 use skopeo_transport::{Accepts, LayerForm};
 
 use super::{Crypt, Frozen, PlanError, crypt};
@@ -36,6 +36,21 @@ pub enum Wanted {
     Packed(Encoder),
     /// Packed in this very format, whatever it comes in.
     Exactly(Encoder),
+}
+
+impl LayerPlan {
+    /// Returns the layer with the media type with which it would come to the destination.
+    pub(crate) fn coming(&self) -> Descriptor {
+        let declared = &self.blob.media_type;
+        let media_type = match self.crypt {
+            Crypt::Keep => None,
+            // What is encrypted becomes an OCI layer.
+            Crypt::Encrypt => declared.encrypted().or_else(|| MediaType::OCI_LAYER.encrypted()),
+            Crypt::Decrypt => declared.decrypted(),
+        };
+        let media_type = media_type.unwrap_or_else(|| declared.clone());
+        Descriptor { media_type, ..self.blob.clone() }
+    }
 }
 
 pub(super) fn layers(

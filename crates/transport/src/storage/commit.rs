@@ -16,6 +16,7 @@ use tracing::debug;
 use super::came::Came;
 use super::opened::{MANIFEST, manifest_key};
 use super::packed::Packed;
+use super::shared::Shared;
 use super::signatures::Metadata;
 use super::{StorageError, StorageName};
 use crate::{CommitError, Error};
@@ -129,14 +130,12 @@ fn put_layers(
                         store.commit(staged, new).map_err(add)?
                     }
                     // Another image of the run has brought it into the store.
-                    None => {
-                        let there =
-                            store.layers_by_diff_digest(diff).map_err(StorageError::Store)?;
-                        let there = there.into_iter().next();
-                        let there = there.ok_or_else(|| CommitError::Vanished(blob.clone()))?;
-                        put_again(store, &there, parent, diff).map_err(add)?
-                    }
+                    None => put_elsewhere(store, &shared, parent, &blob)?.map_err(add)?,
                 }
+            }
+            Came::Elsewhere(shared) => {
+                check(&shared.diff)?;
+                put_elsewhere(store, &shared, parent, &blob)?.map_err(add)?
             }
             Came::Spooled(file, packed) => {
                 put_spooled(store, file, &packed, parent, image.max_unpacked, &blob, check)?
@@ -181,6 +180,30 @@ fn put_spooled(
     Ok(store.commit(staged, packed.new_layer(parent, &diff)).map_err(add)?)
 }
 
+/// Puts a layer into the store that another image of the run has unpacked, and maybe has brought
+/// there, onto another one.
+fn put_elsewhere(
+    store: &Store,
+    shared: &Shared,
+    parent: Option<String>,
+    blob: &Digest,
+) -> Result<skopeo_storage::Result<Layer>, Error> {
+    let diff = &shared.diff;
+    if !shared.is_staged() {
+        let there = store.layers_by_diff_digest(diff).map_err(StorageError::Store)?;
+        let there = there.into_iter().next();
+    let there = there.ok_or_else(|| CommitError::Vanished(blob.clone()))?;
+        return Ok(put_again(store, &there, parent, diff));
+    }
+    let id = layer_id(parent.as_deref(), diff);
+    if let Some(layer) = store.layer(&id).map_err(StorageError::Store)? {
+        return Ok(Ok(layer));
+    }
+    debug!("unpacking the layer {diff} of another image again, onto another layer");
+    let new = shared.packed.new_layer(parent, diff);
+    Ok(put_tar(store, new, |out| shared.tar(store, out).map(drop)))
+}
+
 /// Puts a layer that is in the store onto another one. If it is there, too, it is what is given.
 fn put_again(
     store: &Store,
@@ -200,10 +223,19 @@ fn put_again(
         compressed,
         compression: there.compression,
     };
+    put_tar(store, new, |out| store.layer_tar(&there.id, out))
+}
+
+/// Puts a layer into the store whose tar is made meanwhile.
+fn put_tar(
+    store: &Store,
+    new: NewLayer,
+    make: impl FnOnce(&mut io::PipeWriter) -> skopeo_storage::Result<()> + Send,
+) -> skopeo_storage::Result<Layer> {
     let (reader, mut writer) = io::pipe()?;
     std::thread::scope(|scope| {
         let read = scope.spawn(move || {
-            let made = store.layer_tar(&there.id, &mut writer);
+            let made = make(&mut writer);
             drop(writer);
             made
         });

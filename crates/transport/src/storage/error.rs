@@ -1,6 +1,6 @@
 //! What can go wrong with images in a store of podman and buildah.
 
-use skopeo_image::{Classify, ConvertError, Digest, ErrorClass};
+use skopeo_image::{Classify, ConvertError, Digest, ErrorClass, ManifestError, MediaType};
 
 use crate::signature_error::MalformedSignature;
 
@@ -156,6 +156,22 @@ pub enum StorageError {
         #[source]
         source: Box<skopeo_storage::Error>,
     },
+    /// A layer is encrypted, and cannot be unpacked.
+    #[error("a container store keeps the files of layers, and layer {0} would come encrypted")]
+    EncryptedLayer(Digest),
+    /// A layer is no tar by its type, and cannot be unpacked.
+    #[error(
+        "a container store keeps the files of layers, and layer {digest} is no tar: its type is {media_type}"
+    )]
+    NotTar {
+        /// The layer.
+        digest: Digest,
+        /// Its type, as the manifest has it.
+        media_type: MediaType,
+    },
+    /// An image is needed, and this is something else.
+    #[error("parsing image configuration")]
+    Artifact(#[source] ManifestError),
     /// The config is longer than any should be.
     #[error("config {digest} has {size} bytes, more than the limit of {limit}")]
     LargeConfig {
@@ -200,6 +216,9 @@ impl Classify for StorageError {
             | Self::Missing(_)
             | Self::ImageId(_)
             | Self::LargeConfig { .. } => ErrorClass::InvalidImage,
+            Self::EncryptedLayer(_) | Self::NotTar { .. } | Self::Artifact(_) => {
+                ErrorClass::Unsupported
+            }
         })
     }
 
@@ -212,6 +231,18 @@ impl Classify for StorageError {
                 Some("`podman ps --all --external` shows the containers; `podman rm` removes one")
             }
             Self::Store(source) => return source.hint(),
+            Self::UnknownLayer(_) => Some(
+                "it was pulled in parts (zstd:chunked): podman pulls it whole if storage.conf has \
+                 pull_options = {enable_partial_images = \"false\"} below [storage.options]",
+            ),
+            Self::EncryptedLayer(_) => Some(
+                "--decryption-key decrypts layers on the way; with --encryption-key an image goes \
+                 to docker://, dir:, oci: or oci-archive:",
+            ),
+            Self::NotTar { .. } | Self::Artifact(_) => Some(
+                "what is not an image of files can be copied to docker://, dir:, oci: and \
+                 oci-archive:, as it is",
+            ),
             _ => None,
         };
         hint.map(str::to_owned)

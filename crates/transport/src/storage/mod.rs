@@ -46,11 +46,16 @@ pub(crate) async fn create(
 /// Looks at a store that an image could be written to. One that is missing is not made.
 pub(crate) async fn look(name: &StorageName, options: &Options) -> Result<Box<dyn Probe>, Error> {
     let (asked, config) = (name.clone(), options.config.clone());
-    if files::blocking(move || opened::is_there(&asked, &config)).await? {
+    let found = files::blocking(move || Ok(config.store(asked.spec())?)).await?;
+    if found.graph_root.is_dir() {
         return Ok(Box::new(destination::create(name, options).await?));
     }
     let accepts = destination::accepts(name, files::CONCURRENCY);
-    Ok(Box::new(Unopened::new(ImageName::Storage(name.clone()), accepts)))
+    let unopened = Unopened::new(ImageName::Storage(name.clone()), accepts);
+    let keeps_layers =
+        |image: &_, layers: &[_]| Ok(destination::require_unpackable(image, layers)?);
+    let pool = Some(destination::pool(found.driver, &found.graph_root));
+    Ok(Box::new(Unopened { keeps_layers, pool, shares: destination::shares, ..unopened }))
 }
 
 /// What the images of a store are called, each name once, in the order of their names.

@@ -2,20 +2,24 @@
 //! its store first takes it along.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use skopeo_image::Digest;
-use skopeo_storage::{Claim, StagedLayer};
+use skopeo_storage::{Below, Claim, StagedLayer, Store, layer_id};
 
 use super::packed::Packed;
 
 /// A store, and a blob.
 type Key = (String, Digest);
 
+/// The same, and the layer below it where layers are unpacked onto each other.
+type StagedKey = (String, Digest, Option<String>);
+
 /// What a run has unpacked and not put into its stores yet, and what other processes wait for.
 #[derive(Debug, Default)]
 pub(crate) struct StagedLayers {
-    layers: Mutex<HashMap<Key, Weak<Shared>>>,
+    layers: Mutex<HashMap<StagedKey, Weak<Shared>>>,
     claims: Mutex<BTreeSet<Key>>,
     /// Whose turn it is to put an image into a store: who takes a layer has put it there before
     /// anybody else looks for it.
@@ -28,6 +32,8 @@ pub(super) struct Shared {
     pub(super) packed: Packed,
     /// The digest of its tar.
     pub(super) diff: Digest,
+    /// The layer that it was unpacked onto, where layers are unpacked onto each other.
+    parent: Option<String>,
     staged: Mutex<Option<StagedLayer>>,
 }
 
@@ -36,19 +42,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(staged: StagedLayer, packed: Packed) -> Arc<Self> {
+    /// A layer that was unpacked onto another, if that makes a difference.
+    pub(super) fn new(staged: StagedLayer, packed: Packed, parent: Option<String>) -> Arc<Self> {
         let diff = staged.diff_digest().clone();
-        Arc::new(Self { packed, diff, staged: Mutex::new(Some(staged)) })
+        Arc::new(Self { packed, diff, parent, staged: Mutex::new(Some(staged)) })
+    }
+
+    /// This layer as one that another is unpacked onto.
+    pub(super) fn below(&self) -> Below {
+        let below = lock(&self.staged).as_ref().and_then(StagedLayer::below);
+        below.unwrap_or_else(|| Below::Layer(layer_id(self.parent.as_deref(), &self.diff)))
+    }
+
+    /// Whether no image has taken it into the store yet.
+    pub(super) fn is_staged(&self) -> bool {
+        lock(&self.staged).is_some()
+    }
+
+    /// Writes its tar, as long as it is not in the store; whether it was not.
+    pub(super) fn tar(&self, store: &Store, out: impl Write) -> skopeo_storage::Result<bool> {
+        match &*lock(&self.staged) {
+            Some(staged) => store.staged_tar(staged, out).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// The layer, unless an image has taken it along; then it is in the store.
     pub(super) fn take(&self) -> Option<StagedLayer> {
         lock(&self.staged).take()
-    }
-
-    /// What looks at the layer that is not in the store yet.
-    pub(super) fn staged<T>(&self, look: impl FnOnce(&StagedLayer) -> Option<T>) -> Option<T> {
-        lock(&self.staged).as_ref().and_then(look)
     }
 }
 
@@ -57,13 +78,26 @@ impl StagedLayers {
     pub(super) fn offer(&self, pool: &str, layer: &Arc<Shared>) {
         let mut layers = lock(&self.layers);
         layers.retain(|_, layer| layer.strong_count() > 0);
-        let key = (pool.to_owned(), layer.packed.digest.clone());
+        let key = (pool.to_owned(), layer.packed.digest.clone(), layer.parent.clone());
         layers.insert(key, Arc::downgrade(layer));
     }
 
-    /// A layer that another image has unpacked.
-    pub(super) fn find(&self, pool: &str, blob: &Digest) -> Option<Arc<Shared>> {
-        lock(&self.layers).get(&(pool.to_owned(), blob.clone()))?.upgrade()
+    /// A layer that another image has unpacked, onto that one if that makes a difference.
+    pub(super) fn find(
+        &self,
+        pool: &str,
+        blob: &Digest,
+        parent: Option<&str>,
+    ) -> Option<Arc<Shared>> {
+        let key = (pool.to_owned(), blob.clone(), parent.map(str::to_owned));
+        lock(&self.layers).get(&key)?.upgrade()
+    }
+
+    /// A layer that another image has unpacked, onto whatever.
+    pub(super) fn find_elsewhere(&self, pool: &str, blob: &Digest) -> Option<Arc<Shared>> {
+        let layers = lock(&self.layers);
+        let mut same = layers.iter().filter(|((at, digest, _), _)| at == pool && digest == blob);
+        same.find_map(|(_, layer)| layer.upgrade())
     }
 
     /// Waits until no other image of the run is being put into a store.

@@ -1,5 +1,7 @@
 //! `containers-storage:`, beside the installed original, podman and buildah.
 
+mod estimates;
+mod refused;
 mod resolution;
 mod rootless;
 mod store;

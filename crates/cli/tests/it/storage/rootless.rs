@@ -226,3 +226,36 @@ fn who_is_inside_stays_there() {
     let run = user.run(installed("unshare").unwrap().to_str().unwrap(), &inside).success();
     assert!(!run.stderr.contains("ranges"), "{run}");
 }
+
+/// Where nothing is configured, a user's podman finds what we have brought, and we what it has.
+#[test]
+fn the_podman_of_a_user_has_the_same_store() {
+    if let Some(why) = refused().or_else(|| lacking(&["podman"])) {
+        skip!("{why}");
+    }
+    let podman = installed("podman").unwrap().display().to_string();
+    for ours_first in [true, false] {
+        let user = User::new(true);
+        user.image("image", 1000);
+        let run = |program: &str, words: &[&str]| {
+            let words = [&["-u", "CONTAINERS_STORAGE_CONF", program][..], words].concat();
+            user.run("/usr/bin/env", &words).success()
+        };
+        let conf = user.place.home.path("home/.config/containers/storage.conf");
+        fs_err::remove_file(conf).unwrap();
+        let ours = |words: &[&str]| run(&user.program, words);
+        let copy = |name: &str| ours(&["copy", "dir:image", &format!("containers-storage:{name}")]);
+        let images = || run(&podman, &["images", "--format", "{{.Names}}"]).stdout;
+        if ours_first {
+            copy("h.io/ours:1");
+            assert!(images().contains("h.io/ours:1"));
+        } else {
+            assert_eq!(images(), "");
+            copy("h.io/ours:1");
+        }
+        run(&podman, &["tag", "h.io/ours:1", "h.io/theirs:1"]);
+        ours(&["copy", "containers-storage:h.io/theirs:1", "dir:out"]);
+        copy("h.io/again:1");
+        assert!(images().contains("h.io/again:1"));
+    }
+}

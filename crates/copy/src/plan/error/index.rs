@@ -113,8 +113,11 @@ impl Classify for IndexError {
             Self::Add { frozen: Frozen::IndexSigned, .. } => {
                 "--remove-list-signatures copies without the signatures of the index"
             }
-            Self::NoGroups(_)
-            | Self::NoType
+            Self::NoGroups(_) => {
+                "without --all and --multi-arch, the image for this machine is copied; \
+                 --override-os and --override-arch choose another"
+            }
+            Self::NoType
             | Self::MustChange { .. }
             | Self::TooDeep(_)
             | Self::TooMany(_)

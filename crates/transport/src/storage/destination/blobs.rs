@@ -59,6 +59,7 @@ impl StorageDestination {
             Compression::Uncompressed => Recode::Keep,
             from => Recode::Decompress { from },
         };
+        let parent = below.id().map(str::to_owned);
         let store = self.store.clone();
         let staged = skopeo_blob::read_through(skopeo_blob::recode(blob, recode), move |tar| {
             store.stage(&below, tar)
@@ -69,17 +70,10 @@ impl StorageDestination {
         })?;
         let packed = tally.packed(compression)?;
         let stored = packed.stored();
-        let shared = Shared::new(staged, packed);
-        if self.shares_staged() {
-            self.run.offer(&self.pool, &shared);
-        }
+        let shared = Shared::new(staged, packed, parent);
+        self.run.offer(&self.pool, &shared);
         self.came(at, Came::Staged(shared), &stored);
         Ok(stored)
-    }
-
-    /// Whether layers that are unpacked are the same whatever image they are for.
-    pub(super) fn shares_staged(&self) -> bool {
-        !self.store.stages_onto_parents()
     }
 
     /// Notes which layer a blob is that is there.

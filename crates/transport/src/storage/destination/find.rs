@@ -8,6 +8,7 @@ use skopeo_storage::{Claimed, Layer};
 use tracing::debug;
 
 use super::StorageDestination;
+use crate::storage::came::Came;
 use crate::storage::shared::{HeldClaim, Shared};
 use crate::storage::{StorageError, opened};
 use crate::{Error, Role, Wish, files};
@@ -20,10 +21,21 @@ const PATIENCE: Duration = Duration::from_mins(10);
 
 impl StorageDestination {
     /// A layer that another image of the run has unpacked, and that is not in the store yet.
-    pub(super) fn find_staged(&self, wish: &Wish<'_>) -> Option<Arc<Shared>> {
-        let Role::Layer(_) = wish.role else { return None };
-        let shared = self.run.find(&self.pool, &wish.blob.digest)?;
-        files::is_wished(shared.packed.size, wish).then_some(shared)
+    pub(super) async fn find_staged(&self, wish: &Wish<'_>) -> Result<Option<Came>, Error> {
+        let Role::Layer(at) = wish.role else { return Ok(None) };
+        // What is unpacked onto another layer is its image's alone until it is in the store.
+        if self.store.stages_onto_parents() {
+            return Ok(None);
+        }
+        let digest = &wish.blob.digest;
+        let below = self.below(at).await?;
+        let same = below.and_then(|below| self.run.find(&self.pool, digest, below.id()));
+        let is_wished = |shared: &Arc<Shared>| files::is_wished(shared.packed.size, wish);
+        if let Some(shared) = same.filter(is_wished) {
+            return Ok(Some(Came::Staged(shared)));
+        }
+        let other = self.run.find_elsewhere(&self.pool, digest).filter(is_wished);
+        Ok(other.map(Came::Elsewhere))
     }
 
     /// Asks for the right to bring a layer, and waits while another process does that, unless that

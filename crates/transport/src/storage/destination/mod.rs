@@ -14,11 +14,15 @@ mod pending;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use skopeo_blob::{Blob, MaxUnpacked};
-use skopeo_image::{Digest, ImageManifest, Manifest, MediaType, RawManifest, Signature, Which};
+use skopeo_config::StoreDriver;
+use skopeo_image::{
+    Descriptor, Digest, ImageManifest, Manifest, MediaType, RawManifest, Signature, Which,
+};
 use skopeo_storage::{Driver, Store};
 
 use super::came::Came;
@@ -41,10 +45,10 @@ pub(crate) async fn create(
     let (name, config) = (name.clone(), options.config.clone());
     let (store, name) = files::blocking(move || opened::open(&name, &config)).await?;
     let driver = match store.options().driver {
-        Driver::Overlay => "overlay",
-        Driver::Vfs => "vfs",
+        Driver::Overlay => StoreDriver::Overlay,
+        Driver::Vfs => StoreDriver::Vfs,
     };
-    let pool = format!("containers-storage:[{driver}@{}]", store.options().graph_root.display());
+    let pool = pool(driver, &store.options().graph_root);
     // One after the other there is nothing to win by bringing the next one too.
     let serial = store.stages_onto_parents();
     let concurrency = if serial { NonZeroUsize::MIN } else { files::CONCURRENCY };
@@ -61,6 +65,17 @@ pub(crate) async fn create(
         pool,
         run: options.read_cache.staged.clone(),
     })
+}
+
+/// What a store is called among those of a run.
+pub(super) fn pool(driver: StoreDriver, graph_root: &Path) -> String {
+    format!("containers-storage:[{driver}@{}]", graph_root.display())
+}
+
+/// Whether what one image brings as this is found for another: layers are the store's, a config is
+/// its image's.
+pub(super) fn shares(role: Role) -> bool {
+    matches!(role, Role::Layer(_))
 }
 
 /// What a store takes.
@@ -80,6 +95,26 @@ pub(super) fn accepts(name: &StorageName, concurrency: NonZeroUsize) -> Accepts 
         digest: name.reference().and_then(|reference| reference.digest.clone()),
         concurrency,
     }
+}
+
+/// Refuses an image whose layers are known not to be tars.
+pub(super) fn require_unpackable(
+    image: &ImageManifest,
+    layers: &[Descriptor],
+) -> Result<(), StorageError> {
+    if let ImageManifest::Oci(manifest) = image {
+        manifest.require_image().map_err(StorageError::Artifact)?;
+    }
+    for Descriptor { digest, media_type, .. } in layers {
+        let digest = digest.clone();
+        if media_type.is_encrypted() {
+            return Err(StorageError::EncryptedLayer(digest));
+        }
+        if media_type.excludes_tar() {
+            return Err(StorageError::NotTar { digest, media_type: media_type.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// A store that an image is written to.
@@ -143,13 +178,16 @@ impl Probe for StorageDestination {
         Ok(self.find(wish).await?.map(|_| How::Present))
     }
 
+    fn keeps_layers(&self, image: &ImageManifest, layers: &[Descriptor]) -> Result<(), Error> {
+        Ok(require_unpackable(image, layers)?)
+    }
+
     fn pool(&self) -> Option<String> {
-        // Where layers are unpacked onto each other, another image finds one only in the store.
-        self.shares_staged().then(|| self.pool.clone())
+        Some(self.pool.clone())
     }
 
     fn shares(&self, role: Role) -> bool {
-        matches!(role, Role::Layer(_))
+        shares(role)
     }
 }
 
@@ -167,10 +205,11 @@ impl Destination for StorageDestination {
         }
         let mut found = self.find(wish).await?;
         if found.is_none()
-            && let Some(shared) = self.find_staged(wish)
+            && let Some(came) = self.find_staged(wish).await?
+            && let Some(size) = came.size()
         {
-            let (digest, size) = (wish.blob.digest.clone(), shared.packed.size);
-            self.pending().layers.insert(digest.clone(), Came::Staged(shared));
+            let digest = wish.blob.digest.clone();
+            self.pending().layers.insert(digest.clone(), came);
             self.note(wish);
             return Ok(Some(Stored { digest, size, how: How::Present }));
         }
@@ -233,7 +272,7 @@ impl Destination for StorageDestination {
                 return Err(CommitError::NothingToCommit.into());
             };
             if let ImageManifest::Oci(manifest) = &view {
-                manifest.require_image()?;
+                manifest.require_image().map_err(StorageError::Artifact)?;
             }
             let config = view.config().and_then(|config| configs.remove(&config.digest));
             let image = Image {

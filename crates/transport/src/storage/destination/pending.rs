@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use skopeo_image::number::wide;
 use skopeo_image::{Digest, RawManifest};
-use skopeo_storage::{Below, StagedLayer, Store, layer_id};
+use skopeo_storage::{Below, Store, layer_id};
 
 use crate::storage::came::Came;
 use crate::storage::signatures::Metadata;
@@ -30,11 +30,7 @@ impl Pending {
         let digest = wish.blob.digest.clone();
         let size = match wish.role {
             Role::Config => wide(self.configs.get(&digest)?.len()),
-            Role::Layer(_) => match self.layers.get(&digest)? {
-                Came::Staged(shared) => shared.packed.size,
-                Came::Spooled(_, packed) => packed.size,
-                Came::There(_) => return None,
-            },
+            Role::Layer(_) => self.layers.get(&digest)?.size()?,
         };
         files::is_wished(size, wish).then_some(Stored { digest, size, how: How::Present })
     }
@@ -51,7 +47,7 @@ impl Pending {
             let next = match self.layers.get(digest) {
                 // The same layer a second time lies on something else.
                 Some(Came::Staged(shared)) if self.first(digest) == Some(place) => {
-                    shared.staged(StagedLayer::below)
+                    Some(shared.below())
                 }
                 Some(Came::There(layer)) => match &layer.diff_digest {
                     Some(diff) => {
@@ -60,7 +56,7 @@ impl Pending {
                     }
                     None => None,
                 },
-                Some(Came::Staged(_) | Came::Spooled(..)) | None => None,
+                Some(Came::Staged(_) | Came::Elsewhere(_) | Came::Spooled(..)) | None => None,
             };
             let Some(next) = next else { return Ok(None) };
             below = next;
