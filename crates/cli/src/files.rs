@@ -24,14 +24,14 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
         // Through a link: what it leads to is replaced.
         let path = links::target(path)?;
         if is_special(&path) {
-            return Ok(fs_err::write(path, bytes)?);
+            return Ok(fs_err::write(path, bytes).map_err(FileError::from)?);
         }
         let mut builder = tempfile::Builder::new();
         builder.prefix(".skopeo-");
         if let Some(permissions) = skopeo_system::for_all(0o666) {
             builder.permissions(permissions); // less what the umask takes
         }
-        let mut file = builder.tempfile_in(folder(&path))?;
+        let mut file = builder.tempfile_in(folder(&path)).map_err(FileError::from)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(&path)?;

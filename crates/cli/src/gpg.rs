@@ -36,8 +36,13 @@ pub(crate) enum GpgError {
     NoKey(String),
     #[error("Invalid value: gpg has {1} secret keys for {0:?}")]
     Ambiguous(String, usize),
-    #[error("{0}")]
-    Refused(String),
+    #[error("{said}")]
+    Refused {
+        /// Its reason.
+        said: String,
+        /// Whether its agent had to know the pass phrase, or to ask for it.
+        by_agent: bool,
+    },
     #[error("talking to gpg")]
     Talk(#[source] io::Error),
 }
@@ -48,8 +53,16 @@ impl Classify for GpgError {
         match self {
             Self::NoKey(_) | Self::Ambiguous(..) => Some(ErrorClass::InvalidInput),
             Self::Start(_) => Some(ErrorClass::Unsupported),
-            Self::Refused(_) | Self::Talk(_) => None,
+            Self::Refused { .. } | Self::Talk(_) => None,
         }
+    }
+
+    fn hint(&self) -> Option<String> {
+        matches!(self, Self::Refused { by_agent: true, .. }).then(|| {
+            "gpg's agent asks for pass phrases at a terminal; where there is none, the flag \
+             --sign-passphrase-file (--passphrase-file of standalone-sign) gives it"
+                .to_owned()
+        })
     }
 }
 
@@ -91,7 +104,8 @@ impl Gpg {
         arguments.push("--sign");
         let said = run(&arguments, input).await?;
         if !said.ok || said.out.is_empty() {
-            return Err(GpgError::Refused(why(&said.err)));
+            let by_agent = self.passphrase.is_none();
+            return Err(GpgError::Refused { said: why(&said.err), by_agent });
         }
         Ok(said.out.into())
     }

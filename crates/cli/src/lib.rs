@@ -17,6 +17,7 @@ mod exit;
 mod files;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gate;
 mod go;
 mod gpg;
 #[cfg_attr(not(feature = "encryption"), path = "keys_absent.rs")]

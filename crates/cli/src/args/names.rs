@@ -148,5 +148,6 @@ pub(crate) const TRUST_STATE: Handle<bool> = Handle::switch("trust-state");
 pub(crate) const USERNAME: Handle<String> = Handle::text("username");
 pub(crate) const USER_AGENT_PREFIX: Handle<String> = Handle::text("user-agent-prefix");
 pub(crate) const VERBOSE: Handle<bool> = Handle::switch("verbose");
+pub(crate) const VERIFY_POLICY: Handle<bool> = Handle::switch("verify-policy");
 pub(crate) const VERSION: Handle<bool> = Handle::switch("version");
 pub(crate) const YES: Handle<bool> = Handle::switch("yes");

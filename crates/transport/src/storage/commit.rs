@@ -192,7 +192,7 @@ fn put_elsewhere(
     if !shared.is_staged() {
         let there = store.layers_by_diff_digest(diff).map_err(StorageError::Store)?;
         let there = there.into_iter().next();
-    let there = there.ok_or_else(|| CommitError::Vanished(blob.clone()))?;
+        let there = there.ok_or_else(|| CommitError::Vanished(blob.clone()))?;
         return Ok(put_again(store, &there, parent, diff));
     }
     let id = layer_id(parent.as_deref(), diff);

@@ -15,6 +15,7 @@ use skopeo_image::{
 };
 use skopeo_sync::tag_info::read_config;
 use skopeo_transport::{Error as TransportError, ImageName, Options, Source};
+use skopeo_trust::Policy;
 use tracing::warn;
 
 use crate::app::App;
@@ -23,6 +24,7 @@ use crate::args::image;
 use crate::args::names;
 use crate::args::value::Values;
 use crate::exit::print;
+use crate::gate::Gate;
 use crate::template::value::Value;
 use crate::template::{Format, is_json};
 use crate::{go, retry};
@@ -78,7 +80,11 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         true => Show::Signatures,
         false => show,
     };
-    let policy = (show == Show::Signatures).then(|| app.policy()).transpose()?;
+    let verify = flags.switch(names::VERIFY_POLICY);
+    if verify && matches!(show, Show::Referrers | Show::Signatures) {
+        bail!("--verify-policy cannot be used together with --referrers or --signatures");
+    }
+    let policy = (verify || show == Show::Signatures).then(|| app.policy()).transpose()?;
     let options = app.options(&app.image(flags, Prefix::None)?);
     let shape = match format {
         Some(format) if !is_json(format) => {
@@ -87,7 +93,9 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         _ => Shape::Json,
     };
     let name = ImageName::parse(image).with_context(|| naming(image))?;
-    let inspect = Inspect { app, typed: image, name, options, retry: image::retries(flags) };
+    let judge = policy.as_ref().filter(|_| verify);
+    let retry = image::retries(flags);
+    let inspect = Inspect { app, typed: image, name, options, retry, judge };
     app.doing(format!("inspecting {}", inspect.name));
     app.run(async {
         let source = retry::with(inspect.retry, async || {
@@ -98,7 +106,10 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
         .await?;
         let top = inspect.top(&*source).await?;
         match show {
-            Show::Manifest => Ok(print(&top.bytes)?),
+            Show::Manifest => {
+                inspect.admit(&*source, &top, &Which::Top).await?;
+                Ok(print(&top.bytes)?)
+            }
             Show::RawConfig => {
                 let manifest = inspect.instance(&*source, &top).await?;
                 let config = inspect.config(&*source, &manifest).await;
@@ -117,6 +128,7 @@ pub(crate) fn run(app: &App, flags: &Values, arguments: &[String]) -> Result<()>
             }
             Show::Summary => inspect.summary(&*source, &top, flags, &shape).await,
             Show::Instances => {
+                inspect.admit(&*source, &top, &Which::Top).await?;
                 let digest = digest(&top, None, flags.maybe_text(names::MANIFEST_DIGEST))
                     .context("Error computing manifest digest")?;
                 let overview = instances::overview(&inspect, &*source, &top, digest).await?;
@@ -144,6 +156,8 @@ struct Inspect<'a> {
     name: ImageName,
     options: Options,
     retry: Retry,
+    /// The policy that what is shown has to be admitted by, if that is asked for.
+    judge: Option<&'a Policy>,
 }
 
 impl Inspect<'_> {
@@ -162,16 +176,26 @@ impl Inspect<'_> {
         })
     }
 
+    /// Refuses a manifest that the policy does not admit, if it is asked.
+    async fn admit(&self, source: &dyn Source, raw: &RawManifest, which: &Which) -> Result<()> {
+        let Some(policy) = self.judge else { return Ok(()) };
+        let gate = Gate { source, policy };
+        retry::with(self.retry, async || gate.admit(raw, which).await).await
+    }
+
     /// The manifest of the image; of a list, of the instance that serves best, through lists in
     /// lists.
     async fn instance(&self, source: &dyn Source, top: &RawManifest) -> Result<ImageManifest> {
         const PARSING: &str = "Error parsing manifest for image";
         /// One step is seen in the field, more is a trap.
         const DEEPEST: usize = 4;
-        let mut parsed = top.parse().context(PARSING)?;
+        let (mut raw, mut which) = (top.clone(), Which::Top);
         for _ in 0..DEEPEST {
-            let list = match parsed {
-                Manifest::Image(manifest) => return Ok(manifest),
+            let list = match raw.parse().context(PARSING)? {
+                Manifest::Image(manifest) => {
+                    self.admit(source, &raw, &which).await?;
+                    return Ok(manifest);
+                }
                 Manifest::Index(list) => list,
             };
             let wanted = self.app.platforms();
@@ -182,13 +206,12 @@ impl Inspect<'_> {
             {
                 tracing::warn!("There is no image for {first}: this is the one for {other}");
             }
-            let which = Which::Instance(digest);
+            which = Which::Instance(digest);
             let read = async || Ok(source.manifest(&which).await?);
-            let raw: RawManifest = retry::with(self.retry, read)
+            raw = retry::with(self.retry, read)
                 .await
                 .context("fetching target platform image selected from manifest list")
                 .context(PARSING)?;
-            parsed = raw.parse().context(PARSING)?;
         }
         Err(anyhow!("too many levels of lists in lists").context(PARSING))
     }
@@ -212,7 +235,10 @@ impl Inspect<'_> {
     ) -> Result<()> {
         let list = artifacts_only(top, &self.app.platforms());
         let manifest = match list {
-            Some(_) => None,
+            Some(_) => {
+                self.admit(source, top, &Which::Top).await?;
+                None
+            }
             None => Some(self.instance(source, top).await?),
         };
         let wanted = match shape {

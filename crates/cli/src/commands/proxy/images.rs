@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Error, Result, bail};
 use bytes::Bytes;
 use serde::Serialize;
 use skopeo_blob::{Blob, Unverified};
@@ -18,6 +18,7 @@ use tracing::debug;
 
 use super::flow::flowing;
 use crate::exit::sentence;
+use crate::gate::Gate;
 use skopeo_sync::tag_info::read_config;
 
 /// How deep lists may lie in each other: one step is seen in the field, more is a trap.
@@ -123,29 +124,6 @@ async fn instance(
         bail!("Manifest does not match provided manifest digest {digest}");
     }
     Ok((raw, which))
-}
-
-/// Where the policy is asked.
-struct Gate<'a> {
-    source: &'a dyn Source,
-    policy: &'a Policy,
-}
-
-impl Gate<'_> {
-    async fn admit(&self, manifest: &RawManifest, which: &Which) -> Result<()> {
-        let scope = self.source.name().policy_scope();
-        let signatures = if self.policy.accepts_unsigned(&scope) {
-            Vec::new()
-        } else {
-            skopeo_copy::read_signatures(self.source, self.policy, manifest, which)
-                .await
-                .context("reading signatures")?
-        };
-        self.policy
-            .admit(&scope, manifest.clone(), &signatures)
-            .map(drop)
-            .context("Source image rejected")
-    }
 }
 
 impl OpenImage {

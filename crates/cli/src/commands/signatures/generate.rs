@@ -56,7 +56,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         file.write_all(bytes)?;
         file.sync_all()
     };
-    write().with_context(|| format!("open {}", path.display()))
+    write().map_err(FileError::from).with_context(|| format!("open {}", path.display()))
 }
 
 fn quoted(path: &Path) -> String {

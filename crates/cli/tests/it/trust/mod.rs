@@ -1,6 +1,7 @@
 //! Images with signatures that GnuPG makes here and now, judged by the installed original and by us.
 
 mod copies;
+mod inspected;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
