@@ -40,6 +40,27 @@ fn a_stalling_source_does_not_lose_the_destination() {
     assert!(from.requests().iter().filter(asked).count() > 1, "{:?}", from.lines());
 }
 
+/// The destination's connection dies in the middle of a layer. What it has of that is not sent
+/// again: a registry that says so with `Range` gets the rest.
+#[test]
+fn an_upload_that_broke_goes_on_where_the_registry_has_it() {
+    let (from, to) = (Registry::start(), Registry::start());
+    large(&from);
+    to.fault(Fault::cut_request(On::uploads().method("PUT")).after(6 << 20).once());
+    let home = Home::new();
+    home.insecure(&[&from.host(), &to.host()]);
+    let (source, place) = (from.docker("a/b:1"), to.docker("m:1"));
+    let run = skopeo(&home, &["copy", "-q", &source, &place]);
+    assert_eq!(run.code, Some(0), "{run}");
+    assert_eq!(images_in(&to), "m:1");
+    let requests = to.requests();
+    let rest: Vec<_> = requests.iter().filter(|seen| seen.method == "PATCH").collect();
+    let [rest] = &rest[..] else { panic!("{:?}", to.lines()) };
+    let (first, _) = rest.header("content-range").split_once('-').unwrap();
+    let first: usize = first.parse().unwrap();
+    assert!((1 << 20..LAYER).contains(&first), "{first}");
+}
+
 /// An upload is opened when there is something to send.
 #[test]
 fn no_upload_is_opened_for_a_source_that_sends_nothing() {

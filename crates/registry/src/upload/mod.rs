@@ -63,6 +63,14 @@ pub enum UploadError {
         /// What may help, with the blob's bytes from the start.
         retry_with: Option<RetryWith>,
     },
+    /// The connection broke while bytes were sent.
+    Broken {
+        /// How it broke.
+        error: Error,
+        /// The upload, which was not given up: the registry may have what was sent, which
+        /// [`Repository::find_upload`] tells. If not, [`RetryWith::Chunked`] may help.
+        session: UploadSession,
+    },
 }
 
 /// How a blob whose upload failed may be sent again.
@@ -82,7 +90,27 @@ impl UploadError {
     pub fn retry_with(&self) -> Option<RetryWith> {
         match self {
             Self::Registry { retry_with, .. } => *retry_with,
+            Self::Broken { .. } => Some(RetryWith::Chunked),
             Self::Body(_) => None,
+        }
+    }
+
+    /// Whether a connection broke over which bytes of a large blob were sent, which was not the
+    /// registry's answer.
+    fn is_broken_line(&self) -> bool {
+        match self {
+            Self::Registry { error, retry_with: Some(RetryWith::Chunked) } => {
+                error.status().is_none() && error.is_transient()
+            }
+            _ => false,
+        }
+    }
+
+    /// The same, of an upload that may be gone on with.
+    fn keeping(self, session: UploadSession) -> Self {
+        match self {
+            Self::Registry { error, .. } => Self::Broken { error, session },
+            other => other,
         }
     }
 
@@ -99,7 +127,7 @@ impl fmt::Display for UploadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Body(_) => f.write_str("reading the blob to upload"),
-            Self::Registry { error, .. } => error.fmt(f),
+            Self::Registry { error, .. } | Self::Broken { error, .. } => error.fmt(f),
         }
     }
 }
@@ -108,7 +136,7 @@ impl std::error::Error for UploadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Body(error) => Some(error.as_ref()),
-            Self::Registry { error, .. } => error.source(),
+            Self::Registry { error, .. } | Self::Broken { error, .. } => error.source(),
         }
     }
 }
@@ -164,8 +192,10 @@ impl Repository {
     /// are those of the bytes sent. The stream must fail if its bytes are not what `digest` says.
     ///
     /// # Errors
-    /// [`UploadError::Body`] if the stream failed; otherwise the registry's, with advice whether
-    /// the same bytes should be sent again. Small blobs have been sent again already.
+    /// [`UploadError::Body`] if the stream failed; [`UploadError::Broken`] if the line did, after
+    /// more than a few bytes of a blob whose digest and size are known; otherwise the registry's,
+    /// with advice whether the same bytes should be sent again. Small blobs have been sent again
+    /// already.
     pub async fn upload(
         &self,
         session: Option<UploadSession>,
@@ -185,10 +215,16 @@ impl Repository {
             (Some(digest), Some(size)) => self.put_whole(&session, digest, size, body).await,
             _ => self.patch_whole(&session, digest, size, body).await,
         };
-        if outcome.is_err() {
-            self.cancel_upload(session).await;
+        match outcome {
+            Err(error) if error.is_broken_line() && digest.is_some() && size.is_some() => {
+                Err(error.keeping(session))
+            }
+            Err(error) => {
+                self.cancel_upload(session).await;
+                Err(error)
+            }
+            done => done,
         }
-        outcome
     }
 
     /// A blob that is in memory: sent again as often as need be.

@@ -1,4 +1,4 @@
-//! Uploads that an earlier run began, and that the registry still holds.
+//! Uploads that broke off, in this run or an earlier one, and that the registry still holds.
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -74,6 +74,9 @@ impl Repository {
     ) -> Result<(Digest, u64), UploadError> {
         let done = self.send_rest(&mut session, from, digest, size, body).await;
         let Err(error) = done else { return Ok((digest.clone(), size)) };
+        if error.is_broken_line() {
+            return Err(error.keeping(session));
+        }
         self.cancel_upload(session).await;
         Err(match error {
             // The other upload may do better, whatever was wrong with this one.

@@ -188,7 +188,9 @@ pub(super) async fn put(
     let body = Blob::of_bytes(bytes).into_stream().map_err(BoxError::from);
     match repository.upload(None, Some(&blob.digest), blob.size, body.boxed()).await {
         Ok(_) => Ok(()),
-        Err(UploadError::Registry { error, .. }) => Err(error.into()),
+        Err(UploadError::Registry { error, .. } | UploadError::Broken { error, .. }) => {
+            Err(error.into())
+        }
         Err(UploadError::Body(source)) => {
             Err(skopeo_blob::StreamError::Read { source, transient: false, tried: 1 }.into())
         }

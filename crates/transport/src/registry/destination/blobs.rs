@@ -78,12 +78,19 @@ impl RegistryDestination {
         // The upload opens with the first bytes: a source that has none yet, or an error, opens none.
         let first = body.next().await;
         let body = stream::iter(first).chain(body).boxed();
+        let broken = match (&digest, size) {
+            (Some(digest), Some(size)) => self.broken_upload(digest, size).await,
+            _ => None,
+        };
         let (session, chunked) = {
             let mut state = self.state();
             let session = digest.as_ref().and_then(|digest| state.sessions.remove(digest));
             (session, state.chunked && !state.whole)
         };
-        let sent = if chunked {
+        let sent = if let (Some((begun, has)), Some(digest), Some(size)) = (broken, &digest, size) {
+            tracing::info!("Upload of {digest} goes on at byte {has}");
+            self.repository.continue_upload(begun, has, digest, size, body).await
+        } else if chunked {
             self.repository.upload_chunked(digest.as_ref(), size, body).await
         } else if let (Some(digest), Some(size)) = (&digest, size)
             && self.ledger().wants_upload(size)
@@ -92,7 +99,7 @@ impl RegistryDestination {
         } else {
             self.repository.upload(session, digest.as_ref(), size, body).await
         };
-        let (digest, size) = sent.map_err(|error| self.upload_failed(error))?;
+        let (digest, size) = sent.map_err(|error| self.upload_failed(digest.as_ref(), error))?;
         Ok(self.stored(&digest, size, How::Moved))
     }
 
@@ -193,7 +200,20 @@ impl RegistryDestination {
         sent
     }
 
-    fn upload_failed(&self, error: UploadError) -> Error {
+    /// Returns the upload of a blob over a line that broke, and how many bytes of it the registry
+    /// has. If it has none, or does not say, the line is not trusted with long requests any more.
+    async fn broken_upload(&self, digest: &Digest, size: u64) -> Option<(UploadSession, u64)> {
+        let broken = self.state().broken.remove(digest)?;
+        let found = self.repository.find_upload(broken.location()).await;
+        let found = found.filter(|(_, has)| *has <= size);
+        if found.is_none() {
+            self.repository.cancel_upload(broken).await;
+            self.state().chunked = true;
+        }
+        found
+    }
+
+    fn upload_failed(&self, digest: Option<&Digest>, error: UploadError) -> Error {
         match error {
             UploadError::Body(error) => match error.downcast::<StreamError>() {
                 Ok(error) => Error::Stream(*error),
@@ -201,6 +221,12 @@ impl RegistryDestination {
                     Error::Stream(StreamError::Read { source, transient: false, tried: 1 })
                 }
             },
+            UploadError::Broken { error, session } => {
+                if let Some(digest) = digest {
+                    self.state().broken.insert(digest.clone(), session);
+                }
+                DockerError::UploadAgain(Box::new(error)).into()
+            }
             UploadError::Registry { error, retry_with } => {
                 match retry_with {
                     Some(RetryWith::Chunked) => self.state().chunked = true,

@@ -70,6 +70,8 @@ pub(crate) struct RegistryDestination {
 struct State {
     /// Uploads that the registry opened when it was asked to mount.
     sessions: HashMap<Digest, UploadSession>,
+    /// Uploads over lines that broke.
+    broken: HashMap<Digest, UploadSession>,
     /// Whether long requests have failed in a way that short ones may not.
     chunked: bool,
     /// Whether the registry takes a blob in one request only, which needs its digest.
@@ -292,8 +294,8 @@ impl Destination for RegistryDestination {
     }
 
     async fn abandon(self: Box<Self>) {
-        let sessions = std::mem::take(&mut self.state().sessions);
-        for session in sessions.into_values() {
+        let State { sessions, broken, .. } = std::mem::take(&mut *self.state());
+        for session in sessions.into_values().chain(broken.into_values()) {
             self.repository.cancel_upload(session).await;
         }
     }
