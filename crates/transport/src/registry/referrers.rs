@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use skopeo_image::manifest::oci::{Index, OciDescriptor};
 use skopeo_image::number::wide;
@@ -37,23 +38,32 @@ pub(super) async fn read(
     subject: &Digest,
     search: ReferrerSearch,
 ) -> Result<Vec<Referrer>, Error> {
-    let mut found = match search {
-        ReferrerSearch::Listed => return listed(repository, subject).await,
-        ReferrerSearch::All => listed(repository, subject).await?,
-        ReferrerSearch::Any => match repository.referrers_by_api(subject).await? {
-            Some(all) => referrers(all, FoundBy::Api),
-            None => {
-                let list = tagged(repository, &referrers_tag(subject)).await?;
-                list.map(|list| Referrer::tagged(list, FoundBy::FallbackTag)).into_iter().collect()
-            }
-        },
-    };
-    for tag in CosignTag::ALL {
-        if let Some(blob) = tagged(repository, &tag.of(subject)).await? {
-            found.push(Referrer::tagged(blob, FoundBy::CosignTag(tag)));
-        }
+    if search == ReferrerSearch::Listed {
+        return listed(repository, subject).await;
     }
+    let listed = async {
+        match search {
+            ReferrerSearch::Listed | ReferrerSearch::All => listed(repository, subject).await,
+            ReferrerSearch::Any => any_listed(repository, subject).await,
+        }
+    };
+    // Nobody's answer depends on another's, so that all take one round trip.
+    let tags = try_join_all(CosignTag::ALL.into_iter().map(|tag| async move {
+        let blob = tagged(repository, &tag.of(subject)).await?;
+        Ok(blob.map(|blob| Referrer::tagged(blob, FoundBy::CosignTag(tag))))
+    }));
+    let (mut found, tags) = try_join(listed, tags).await?;
+    found.extend(tags.into_iter().flatten());
     Ok(found)
+}
+
+/// The referrers that the registry lists; where it does not list any, the tag with their list.
+async fn any_listed(repository: &Repository, subject: &Digest) -> Result<Vec<Referrer>, Error> {
+    if let Some(all) = repository.referrers_by_api(subject).await? {
+        return Ok(referrers(all, FoundBy::Api));
+    }
+    let list = tagged(repository, &referrers_tag(subject)).await?;
+    Ok(list.map(|list| Referrer::tagged(list, FoundBy::FallbackTag)).into_iter().collect())
 }
 
 pub(super) async fn listed(

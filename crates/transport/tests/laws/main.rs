@@ -17,6 +17,7 @@ mod lookaside;
 mod options;
 mod original;
 mod place;
+mod referrers;
 mod reuse;
 mod sample;
 mod sif;
