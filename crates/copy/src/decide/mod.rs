@@ -9,7 +9,8 @@ mod index;
 mod present;
 mod referrers;
 
-use futures_util::future;
+use futures_util::FutureExt as _;
+use futures_util::future::{self, Either};
 use skopeo_image::{Digest, RawManifest, Which};
 
 use crate::admit;
@@ -81,7 +82,14 @@ pub(crate) fn require_possible(job: &Job<'_>) -> Result<(), Error> {
 pub(crate) async fn decide(job: &Job<'_>) -> Result<Decided, Error> {
     let (present, top) = match job.request.lists {
         _ if job.request.heads_first => {
-            let (present, head) = future::join(present::present(job), job.source.head()).await;
+            let mut asked = Box::pin(present::present(job));
+            let present = match (&mut asked).now_or_never() {
+                // What cannot be there need not be compared.
+                Some(None) => return decide_new(job).await,
+                Some(present) => Either::Left(future::ready(present)),
+                None => Either::Right(asked),
+            };
+            let (present, head) = future::join(present, job.source.head()).await;
             if let Ok(Some(head)) = &head {
                 require_expected(job, &head.digest)?;
             }
@@ -111,7 +119,20 @@ pub(crate) async fn decide(job: &Job<'_>) -> Result<Decided, Error> {
             (present, top_of(job, None).await)
         }
     };
-    let top = top?;
+    decide_read(job, top?, present).await
+}
+
+/// Decides about what is known to be missing at the destination.
+async fn decide_new(job: &Job<'_>) -> Result<Decided, Error> {
+    decide_read(job, top_of(job, None).await?, None).await
+}
+
+/// Decides about what was read.
+async fn decide_read(
+    job: &Job<'_>,
+    top: &RawManifest,
+    present: Option<Digest>,
+) -> Result<Decided, Error> {
     let source = admit::digest_of(job, top)?;
     let decision = decide_top(job, top, present.as_ref()).await?;
     Ok(Decided { decision, source, present })
