@@ -39,7 +39,7 @@ impl Job<'_> {
         if let Some(diff_id) = self.session.known().diff_id(&blob.digest) {
             return Ok(diff_id);
         }
-        let _permit = self.scheduler.transfer().await;
+        let _permit = self.scheduler.transfer(blob.size).await;
         let diff_id = self
             .with_retries(&blob.digest, || async {
                 let failed = |error: skopeo_blob::StreamError| {
@@ -71,7 +71,7 @@ impl Job<'_> {
         if let Some(size) = blob.size.filter(|size| *size > CONFIG_LIMIT) {
             return Err(too_large(size));
         }
-        let _permit = self.scheduler.transfer().await;
+        let _permit = self.scheduler.transfer(blob.size).await;
         self.with_retries(&blob.digest, || async {
             let mut stream = self.open(blob).await?.into_stream();
             let mut bytes = BytesMut::new();

@@ -6,7 +6,7 @@
 //! | [`once`](Scheduler::once) | each blob once | a copy | A layer that is listed four times moves once; the others wait for what came of it. |
 //! | [`blob_lock`](Scheduler::blob_lock) | one image a blob and pool | a run | The second to want a blob waits for the first, and then finds at the destination what that has brought. |
 //! | [`question`](Scheduler::question) | twice as many questions as blobs | a copy | Questions are small, and their answers decide what moves; but a registry is not flooded with them. |
-//! | [`transfer`](Scheduler::transfer) | so many blobs | a copy, and a run | What moves takes memory and connections, on each side as many as it is said to be good for. |
+//! | [`transfer`](Scheduler::transfer) | so many blobs | a copy, and a run | What moves takes memory and connections, on each side as many as it is said to be good for. In a run a small blob counts as a part of a large one: what it takes is a round trip, and no memory. |
 //! | [`codec`](Scheduler::codec) | as many layers as processors | a run | More that are compressed or unpacked at once would only cost memory. |
 //!
 //! They are passed in this order, so that nobody holds what somebody waits for who holds what it
@@ -29,23 +29,40 @@ use crate::item::{ItemKey, TransferredBlob};
 pub struct Limits {
     /// Images of which blobs are on their way.
     pub images: Option<NonZeroUsize>,
-    /// Blobs on their way.
+    /// Large blobs on their way, of 4 MiB and more; or more small ones, which count by their size,
+    /// but at least as a sixteenth.
     pub blobs: Option<NonZeroUsize>,
+    /// Blobs on their way, of whatever size.
+    pub connections: Option<NonZeroUsize>,
 }
 
 impl Limits {
     /// Returns limits of so many images and so many blobs.
     #[must_use]
     pub fn new(images: Option<NonZeroUsize>, blobs: Option<NonZeroUsize>) -> Self {
-        Self { images, blobs }
+        Self { images, blobs, connections: None }
+    }
+
+    /// Also limits how many blobs, of whatever size, are on their way.
+    #[must_use]
+    pub fn with_connections(self, connections: Option<NonZeroUsize>) -> Self {
+        Self { connections, ..self }
     }
 }
+
+/// How many bytes a blob has that counts as a whole one.
+const LARGE: u64 = 4 << 20;
+
+/// How many of the smallest blobs count as one that is large.
+const PARTS: u8 = 16;
 
 /// The gates of a run.
 #[derive(Debug)]
 pub(crate) struct RunGates {
     images: Arc<Semaphore>,
+    /// With [`PARTS`] permits for each blob.
     blobs: Semaphore,
+    connections: Semaphore,
     codecs: Semaphore,
     locks: Arc<BlobLocks>,
 }
@@ -58,7 +75,12 @@ impl RunGates {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
             images: Arc::new(Semaphore::new(at_once(limits.images))),
-            blobs: Semaphore::new(at_once(limits.blobs)),
+            blobs: Semaphore::new(
+                at_once(limits.blobs)
+                    .saturating_mul(usize::from(PARTS))
+                    .min(Semaphore::MAX_PERMITS),
+            ),
+            connections: Semaphore::new(at_once(limits.connections)),
             codecs: Semaphore::new(processors),
             locks: Arc::default(),
         }
@@ -81,7 +103,7 @@ pub(crate) struct Scheduler {
 
 /// The right to move a blob: of this copy, and of the run. No semaphore here is ever closed, so that
 /// there is always one.
-pub(crate) type Permits<'a> = (Option<SemaphorePermit<'a>>, Option<SemaphorePermit<'a>>);
+pub(crate) type Permits<'a> = [Option<SemaphorePermit<'a>>; 3];
 
 impl Scheduler {
     /// Returns the gates of a copy that moves so many blobs at once.
@@ -133,16 +155,23 @@ impl Scheduler {
         self.questions.acquire().await.ok()
     }
 
-    /// Waits until one more blob may move.
-    pub(crate) async fn transfer(&self) -> Permits<'_> {
+    /// Waits until one more blob, of `size` bytes, may move.
+    pub(crate) async fn transfer(&self, size: Option<u64>) -> Permits<'_> {
         let own = self.transfers.acquire().await.ok();
-        (own, self.run.blobs.acquire().await.ok())
+        let connection = self.run.connections.acquire().await.ok();
+        [own, connection, self.run.blobs.acquire_many(parts(size)).await.ok()]
     }
 
     /// Waits until one more layer may be compressed or unpacked.
     pub(crate) async fn codec(&self) -> Option<SemaphorePermit<'_>> {
         self.run.codecs.acquire().await.ok()
     }
+}
+
+/// As how many parts of a large blob one of `size` bytes counts.
+fn parts(size: Option<u64>) -> u32 {
+    let parts = size.unwrap_or(LARGE).div_ceil(LARGE / u64::from(PARTS));
+    parts.try_into().unwrap_or(u32::MAX).clamp(1, PARTS.into())
 }
 
 type LockKey = (String, Digest);
@@ -209,11 +238,37 @@ mod tests {
         assert!(locks.queues().is_empty());
     }
 
+    /// Small blobs of many images are on their way at once, large ones are not.
+    #[test]
+    fn small_blobs_count_as_parts_of_large_ones() {
+        for (size, expected) in [
+            (None, 16),
+            (Some(0), 1),
+            (Some(256 << 10), 1),
+            (Some((256 << 10) + 1), 2),
+            (Some(LARGE - 1), 16),
+            (Some(LARGE), 16),
+            (Some(u64::MAX), 16),
+        ] {
+            assert_eq!(parts(size), expected, "{size:?}");
+        }
+        let limits = Limits { blobs: NonZeroUsize::new(2), ..Limits::default() };
+        let run = Arc::new(RunGates::new(&limits));
+        let copies: Vec<_> = (0..17).map(|_| Scheduler::new(run.clone(), 6)).collect();
+        let large = copies[0].transfer(Some(LARGE)).now_or_never();
+        let small: Vec<_> =
+            copies[1..].iter().map(|it| it.transfer(Some(10)).now_or_never()).collect();
+        assert!(large.is_some() && small.iter().all(Option::is_some));
+        assert!(copies[0].transfer(Some(10)).now_or_never().is_none());
+        drop(large);
+        assert!(copies[0].transfer(Some(LARGE)).now_or_never().is_some());
+    }
+
     /// The limits of a copy are its own, those of a run are shared by all its copies.
     #[test]
     fn each_gate_lets_as_many_through_as_it_says() {
         let one = NonZeroUsize::new(1);
-        let limits = Limits { images: one, blobs: NonZeroUsize::new(3) };
+        let limits = Limits { images: one, connections: NonZeroUsize::new(3), blobs: None };
         let run = Arc::new(RunGates::new(&limits));
         let (first, second) = (Scheduler::new(run.clone(), 2), Scheduler::new(run, 2));
         assert!(first.begin().now_or_never().is_some());
@@ -223,12 +278,12 @@ mod tests {
         assert!(questions.iter().all(Option::is_some));
         assert!(first.question().now_or_never().is_none());
         assert!(second.question().now_or_never().is_some());
-        let moving: Vec<_> = (0..2).map(|_| first.transfer().now_or_never()).collect();
+        let moving: Vec<_> = (0..2).map(|_| first.transfer(None).now_or_never()).collect();
         assert!(moving.iter().all(Option::is_some));
-        assert!(first.transfer().now_or_never().is_none());
-        let third = second.transfer().now_or_never();
+        assert!(first.transfer(None).now_or_never().is_none());
+        let third = second.transfer(None).now_or_never();
         assert!(third.is_some());
-        assert!(second.transfer().now_or_never().is_none(), "the run has three");
+        assert!(second.transfer(None).now_or_never().is_none(), "the run has three");
         drop((questions, moving, third));
         drop(first);
         assert!(second.begin().now_or_never().is_some());

@@ -317,10 +317,9 @@ pub fn session(
     rates: Rates,
 ) -> Session {
     let jobs = self::jobs(jobs);
-    let blobs = NonZeroUsize::new(jobs.get().saturating_mul(2).saturating_add(4));
+    let blobs = NonZeroUsize::new(jobs.get().saturating_add(5));
     // Each blob on its way is a connection.
-    let blobs = blobs.map(|blobs| connections.map_or(blobs, |most| blobs.min(most)));
-    let limits = Limits::new(Some(jobs), blobs);
+    let limits = Limits::new(Some(jobs), blobs).with_connections(connections);
     Session::limited(Arc::new(|_| ()), &limits).with_rates(rates)
 }
 
@@ -329,7 +328,7 @@ pub fn session(
 fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
     let usual = || {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        NonZeroUsize::new(processors.saturating_mul(2).clamp(8, 16)).unwrap_or(NonZeroUsize::MIN)
+        NonZeroUsize::new(processors.saturating_mul(2).clamp(16, 32)).unwrap_or(NonZeroUsize::MIN)
     };
     asked.unwrap_or_else(usual)
 }

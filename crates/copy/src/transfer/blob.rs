@@ -51,7 +51,7 @@ impl Execution<'_> {
             }
             return Ok(transferred);
         }
-        let _permit = self.job.scheduler.transfer().await;
+        let _permit = self.job.scheduler.transfer(item.blob.size).await;
         // What declares nothing is schema 1, which is packed with gzip but for very old images.
         let declared = match item.blob.media_type.decrypted() {
             Some(decrypted) => decrypted.compression(),
@@ -288,7 +288,7 @@ impl Execution<'_> {
                         .emit(Event::Blob(BlobEvent::Reused { digest, how: transferred.how }));
                     return Ok(transferred);
                 }
-                let _permit = scheduler.transfer().await;
+                let _permit = scheduler.transfer(blob.size).await;
                 let stored = self.destination.put_blob(Blob::of_bytes(bytes.clone()), role).await;
                 let stored =
                     stored.map_err(|error| Error::of_blob(&blob.digest, error, Side::Writing))?;
