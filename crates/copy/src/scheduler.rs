@@ -56,6 +56,9 @@ const LARGE: u64 = 4 << 20;
 /// How many of the smallest blobs count as one that is large.
 const PARTS: u8 = 16;
 
+/// How many bytes a part stands for.
+const PART: u64 = LARGE / 16;
+
 /// The gates of a run.
 #[derive(Debug)]
 pub(crate) struct RunGates {
@@ -170,7 +173,7 @@ impl Scheduler {
 
 /// As how many parts of a large blob one of `size` bytes counts.
 fn parts(size: Option<u64>) -> u32 {
-    let parts = size.unwrap_or(LARGE).div_ceil(LARGE / u64::from(PARTS));
+    let parts = size.unwrap_or(LARGE).div_ceil(PART);
     parts.try_into().unwrap_or(u32::MAX).clamp(1, PARTS.into())
 }
 

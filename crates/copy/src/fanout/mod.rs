@@ -114,7 +114,7 @@ impl Fanout {
     }
 
     fn require_any(&self) -> Result<(), TransportError> {
-        self.inside().next().map(drop).ok_or(CommitError::NoDestinationLeft.into())
+        self.inside().next().map(drop).ok_or_else(|| CommitError::NoDestinationLeft.into())
     }
 
     /// What all that are still in say to something; one that goes out meanwhile says nothing.
@@ -382,7 +382,7 @@ impl Destination for Fanout {
         moved
             .filter(|_| self.inside().next().is_some())
             .or_else(elsewhere)
-            .ok_or(CommitError::NoDestinationLeft.into())
+            .ok_or_else(|| CommitError::NoDestinationLeft.into())
     }
 
     async fn put_manifest(

@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use skopeo_storage::contents::Apply;
 
+#[expect(clippy::wildcard_imports, reason = "the words of layers are read as a language")]
 use make::*;
 use support::is_root;
 

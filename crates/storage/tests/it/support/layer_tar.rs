@@ -1,6 +1,6 @@
 //! Tars of layers.
 
-use super::*;
+use std::process::Command;
 
 /// A tar that grows.
 pub(crate) struct Tar(tar::Builder<Vec<u8>>);
