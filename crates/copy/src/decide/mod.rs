@@ -9,8 +9,7 @@ mod index;
 mod present;
 mod referrers;
 
-use futures_util::FutureExt as _;
-use futures_util::future::{self, Either};
+use futures_util::future;
 use skopeo_image::{Digest, RawManifest, Which};
 
 use crate::admit;
@@ -82,14 +81,7 @@ pub(crate) fn require_possible(job: &Job<'_>) -> Result<(), Error> {
 pub(crate) async fn decide(job: &Job<'_>) -> Result<Decided, Error> {
     let (present, top) = match job.request.lists {
         _ if job.request.heads_first => {
-            let mut asked = Box::pin(present::present(job));
-            let present = match (&mut asked).now_or_never() {
-                // What cannot be there need not be compared.
-                Some(None) => return decide_new(job).await,
-                Some(present) => Either::Left(future::ready(present)),
-                None => Either::Right(asked),
-            };
-            let (present, head) = future::join(present, job.source.head()).await;
+            let (present, head) = future::join(present::present(job), job.source.head()).await;
             if let Ok(Some(head)) = &head {
                 require_expected(job, &head.digest)?;
             }
@@ -119,20 +111,7 @@ pub(crate) async fn decide(job: &Job<'_>) -> Result<Decided, Error> {
             (present, top_of(job, None).await)
         }
     };
-    decide_read(job, top?, present).await
-}
-
-/// Decides about what is known to be missing at the destination.
-async fn decide_new(job: &Job<'_>) -> Result<Decided, Error> {
-    decide_read(job, top_of(job, None).await?, None).await
-}
-
-/// Decides about what was read.
-async fn decide_read(
-    job: &Job<'_>,
-    top: &RawManifest,
-    present: Option<Digest>,
-) -> Result<Decided, Error> {
+    let top = top?;
     let source = admit::digest_of(job, top)?;
     let decision = decide_top(job, top, present.as_ref()).await?;
     Ok(Decided { decision, source, present })
