@@ -187,21 +187,22 @@ impl Walk<'_> {
 
     fn range(&mut self, dot: &Value, branch: &BranchNode) -> Done<()> {
         let value = self.pipeline(dot, &branch.pipe)?;
-        let items: Vec<(Value, Value)> = match &value {
+        let items: Box<dyn Iterator<Item = (Value, Value)>> = match &value {
             Value::List(List { items, .. }) => {
-                (0..).map(Value::Int).zip(items.iter().cloned()).collect()
+                Box::new((0..).map(Value::Int).zip(items.iter().cloned()))
             }
-            Value::Map(map, _) => {
-                map.iter().map(|(key, value)| (Value::text(key), value.clone())).collect()
+            Value::Map(map, ..) => {
+                Box::new(map.iter().map(|(key, value)| (Value::text(key), value.clone())))
             }
-            Value::Int(count) => (0..*count).map(|at| (Value::Int(at), Value::Int(at))).collect(),
-            Value::Nothing => Vec::new(),
+            Value::Int(count) => Box::new((0..*count).map(|at| (Value::Int(at), Value::Int(at)))),
+            Value::Nothing => Box::new(std::iter::empty()),
             other => {
                 let sentence = format!("range can't iterate over {}", other.print());
                 return Err(self.error(branch.pipe.pos, &pipe_text(&branch.pipe), sentence));
             }
         };
-        if items.is_empty() {
+        let mut items = items.peekable();
+        if items.peek().is_none() {
             return self.choose(dot, branch, None);
         }
         let mark = self.variables.len();
@@ -398,7 +399,7 @@ fn field(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, String
     }
     let found = match value {
         Value::Struct(structure) => structure.field(name).cloned(),
-        Value::Map(map, _) => Some(map.get(name).cloned().unwrap_or(Value::Nothing)),
+        Value::Map(map, ..) => Some(map.get(name).cloned().unwrap_or(Value::Nothing)),
         Value::Nothing => return Err(format!("nil data; no entry for key {name:?}")),
         _ => None,
     };

@@ -166,7 +166,7 @@ fn length(value: &Value) -> Result<i64, String> {
     let length = match value {
         Value::Text(text) | Value::Digest(text) => text.len(),
         Value::List(list) => list.items.len(),
-        Value::Map(map, _) => map.len(),
+        Value::Map(map, ..) => map.len(),
         Value::Nothing => return Err("len of nil pointer".to_owned()),
         other => return Err(format!("len of type {}", other.type_name())),
     };
@@ -186,7 +186,7 @@ fn index(value: &Value, at: &Value) -> Result<Value, String> {
                 .ok_or_else(|| format!("index out of range: {at}"))
         }
         // A key that is not there has the zero value of its map.
-        (Value::Map(map, type_name), Value::Text(key) | Value::Digest(key)) => {
+        (Value::Map(map, type_name, _), Value::Text(key) | Value::Digest(key)) => {
             Ok(map.get(&**key).cloned().unwrap_or_else(|| match *type_name {
                 "map[string]string" => Value::text(""),
                 _ => Value::Nothing,
@@ -273,7 +273,7 @@ fn to_foreign(value: &Value) -> Foreign {
         Value::Float(number) => Foreign::Float(*number),
         Value::Text(text) | Value::Digest(text) => Foreign::String(text.clone()),
         Value::List(list) => Foreign::List(list.items.iter().map(to_foreign).collect()),
-        Value::Map(map, _) => Foreign::Map(std::sync::Arc::new(
+        Value::Map(map, ..) => Foreign::Map(std::sync::Arc::new(
             map.iter().map(|(key, value)| (key.as_str().into(), to_foreign(value))).collect(),
         )),
     }

@@ -149,6 +149,35 @@ fn check_ends(name: &str, source: &str) -> Result<(), String> {
     }
 }
 
+/// Fails if a line ends within quotes: the parser does not mind. The error is Go's sentence.
+fn check_quotes(name: &str, source: &str) -> Result<(), String> {
+    let mut rest = source;
+    while let Some((_, action)) = rest.split_once("{{") {
+        let length = action_length(action);
+        let mut quote = None;
+        let mut escaped = false;
+        let is_comment = action.trim_start_matches(['-', ' ']).starts_with("/*");
+        for (at, c) in action[..length].char_indices().filter(|_| !is_comment) {
+            match quote {
+                Some(open @ ('"' | '\'')) if c == '\n' => {
+                    let until = source.len().saturating_sub(action.len()).saturating_add(at);
+                    let line = source[..until].matches('\n').count().saturating_add(1);
+                    let kind = if open == '"' { "quoted string" } else { "character constant" };
+                    return Err(format!("template: {name}:{line}: unterminated {kind}"));
+                }
+                _ if escaped => escaped = false,
+                Some('"' | '\'') if c == '\\' => escaped = true,
+                Some(open) if c == open => quote = None,
+                Some(_) => {}
+                None if matches!(c, '"' | '`' | '\'') => quote = Some(c),
+                None => {}
+            }
+        }
+        rest = &action[length..];
+    }
+    Ok(())
+}
+
 /// How long an action is up to its `}}`, which may stand in strings and comments before.
 fn action_length(action: &str) -> usize {
     if action.trim_start_matches(['-', ' ']).starts_with("/*") {
@@ -171,6 +200,7 @@ fn action_length(action: &str) -> usize {
 }
 
 fn parse<'a>(name: &'static str, source: &'a str) -> Result<Program<'a>, String> {
+    check_quotes(name, source)?;
     let parsed = Parser::with_name(Some(name), source, "{{", "}}").and_then(Parser::parse);
     let (body, defines) = parsed.map_err(|error| sentence(name, &error))?;
     let defined =
@@ -250,6 +280,12 @@ mod tests {
             ),
             ("{{.Layers}} {{.Env}} {{.Labels}}", "[sha256:aa sha256:bb] [] map[a.b:1 v:x<y]\n"),
             ("{{range .Layers}}{{.}}\\n{{end}}", "sha256:aa\nsha256:bb\n\n"),
+            // A newline in quotes is no template: then nothing is changed, and no line ended.
+            ("{{range .Layers}}{{.}}{{\"\\n\"}}{{end}}", "sha256:aa\nsha256:bb\n"),
+            ("a{{printf \"%s\\n\" .Digest}}", "asha256:cc\n"),
+            ("a{{`b\\n`}}", "ab\n\n"),
+            ("{{json .Env}} {{json .Layers}}", "null [\"sha256:aa\",\"sha256:bb\"]\n"),
+            ("{{range 500000000000}}{{break}}{{end}}x", "x\n"),
             ("{{range $i, $l := .Layers}}{{$i}}={{$l}} {{end}}", "0=sha256:aa 1=sha256:bb \n"),
             ("{{range .}}{{.Name}}{{end}}", "docker.io/library/alpine\n"),
             (

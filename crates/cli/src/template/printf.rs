@@ -80,7 +80,7 @@ fn one(
             let items: Vec<String> = list.items.iter().map(of).collect::<Result<_, _>>()?;
             Ok(format!("[{}]", items.join(" ")))
         }
-        Value::Map(map, _) => {
+        Value::Map(map, ..) => {
             let entry = |(key, value): (&String, &Value)| {
                 Ok(format!("{}:{}", of(&Value::text(key))?, of(value)?))
             };

@@ -24,7 +24,8 @@ pub(crate) enum Value {
     /// A month, which prints as its name.
     Month(u8),
     List(List),
-    Map(Arc<BTreeMap<String, Self>>, &'static str),
+    /// Entries, the type in Go, and whether it is Go's nil map.
+    Map(Arc<BTreeMap<String, Self>>, &'static str, bool),
     Struct(Arc<Struct>),
 }
 
@@ -33,6 +34,8 @@ pub(crate) enum Value {
 pub(crate) struct List {
     pub(crate) items: Arc<[Value]>,
     pub(crate) type_name: &'static str,
+    /// Whether it is Go's nil slice, which is `null` in JSON.
+    pub(crate) is_nil: bool,
 }
 
 /// A struct: fields in order, and itself as JSON.
@@ -65,19 +68,36 @@ impl Value {
     }
 
     pub(crate) fn list(items: impl IntoIterator<Item = Self>, type_name: &'static str) -> Self {
-        Self::List(List { items: items.into_iter().collect(), type_name })
+        Self::List(List { items: items.into_iter().collect(), type_name, is_nil: false })
+    }
+
+    /// A list, or Go's nil slice.
+    pub(crate) fn list_or_nil(
+        items: Option<impl IntoIterator<Item = Self>>,
+        type_name: &'static str,
+    ) -> Self {
+        let is_nil = items.is_none();
+        Self::List(List { items: items.into_iter().flatten().collect(), type_name, is_nil })
+    }
+
+    /// A map, or Go's nil map.
+    pub(crate) fn map_or_nil(
+        entries: Option<impl IntoIterator<Item = (String, Self)>>,
+        type_name: &'static str,
+    ) -> Self {
+        let is_nil = entries.is_none();
+        Self::Map(Arc::new(entries.into_iter().flatten().collect()), type_name, is_nil)
     }
 
     /// A `[]string`; nothing is Go's nil slice.
     pub(crate) fn texts(texts: Option<&[String]>) -> Self {
-        Self::list(texts.unwrap_or_default().iter().map(|text| Self::text(text)), "[]string")
+        Self::list_or_nil(texts.map(|all| all.iter().map(|text| Self::text(text))), "[]string")
     }
 
     /// A `map[string]string`; nothing is Go's nil map.
     pub(crate) fn labels(labels: Option<&BTreeMap<String, String>>) -> Self {
-        let labels = labels.into_iter().flatten();
-        let labels = labels.map(|(key, value)| (key.clone(), Self::text(value))).collect();
-        Self::Map(Arc::new(labels), "map[string]string")
+        let entry = |(key, value): (&String, &String)| (key.clone(), Self::text(value));
+        Self::map_or_nil(labels.map(|all| all.iter().map(entry)), "map[string]string")
     }
 
     /// A struct; `of` is what its JSON is made of.
@@ -104,7 +124,7 @@ impl Value {
             Json::Array(items) => Self::list(items.iter().map(Self::of_json), "[]interface {}"),
             Json::Object(fields) => {
                 let fields = fields.iter().map(|(key, value)| (key.clone(), Self::of_json(value)));
-                Self::Map(Arc::new(fields.collect()), "map[string]interface {}")
+                Self::map_or_nil(Some(fields), "map[string]interface {}")
             }
         }
     }
@@ -120,7 +140,7 @@ impl Value {
             Self::Text(text) | Self::Digest(text) => !text.is_empty(),
             Self::Time(time) => time.is_some(),
             Self::List(list) => !list.items.is_empty(),
-            Self::Map(map, _) => !map.is_empty(),
+            Self::Map(map, ..) => !map.is_empty(),
             Self::Struct(_) => true,
         }
     }
@@ -137,7 +157,7 @@ impl Value {
             Self::Time(_) => "*time.Time",
             Self::Month(_) => "time.Month",
             Self::List(list) => list.type_name,
-            Self::Map(_, type_name) => type_name,
+            Self::Map(_, type_name, _) => type_name,
             Self::Struct(structure) => structure.type_name,
         }
     }
@@ -169,7 +189,7 @@ impl Value {
             Self::Time(Some(time)) => time::print(time),
             Self::Month(month) => time::month_name(*month).to_owned(),
             Self::List(list) => format!("[{}]", join(list.items.iter())),
-            Self::Map(map, _) => {
+            Self::Map(map, ..) => {
                 let mut text = String::new();
                 for (key, value) in map.iter() {
                     let gap = if text.is_empty() { "" } else { " " };
@@ -187,7 +207,10 @@ impl Value {
     pub(crate) fn json(&self) -> String {
         let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
         match self {
-            Self::Nothing | Self::Time(None) => "null".to_owned(),
+            Self::Nothing
+            | Self::Time(None)
+            | Self::List(List { is_nil: true, .. })
+            | Self::Map(_, _, true) => "null".to_owned(),
             Self::Bool(_) | Self::Int(_) | Self::Float(_) => self.print_inner(),
             Self::Month(number) => number.to_string(),
             Self::Text(value) | Self::Digest(value) => text(value),
@@ -196,7 +219,7 @@ impl Value {
                 let items: Vec<String> = list.items.iter().map(Self::json).collect();
                 format!("[{}]", items.join(","))
             }
-            Self::Map(map, _) => {
+            Self::Map(map, ..) => {
                 let entries: Vec<String> = map
                     .iter()
                     .map(|(key, value)| format!("{}:{}", text(key), value.json()))

@@ -206,8 +206,12 @@ pub(super) fn config(config: &ImageConfig) -> Value {
         ("Type", Value::text(&config.rootfs.kind)),
         (
             "DiffIDs",
-            Value::list(
-                config.rootfs.diff_ids.iter().flatten().map(|digest| Value::digest(digest)),
+            Value::list_or_nil(
+                config
+                    .rootfs
+                    .diff_ids
+                    .as_ref()
+                    .map(|digests| digests.iter().map(|digest| Value::digest(digest))),
                 "[]digest.Digest",
             ),
         ),
@@ -229,8 +233,8 @@ pub(super) fn config(config: &ImageConfig) -> Value {
 fn run_config(config: &RunConfig) -> Value {
     let set = |keys: Option<&BTreeMap<String, skopeo_image::Nothing>>| {
         let empty = || Value::structure("struct {}", &skopeo_image::Nothing {}, Vec::new());
-        let keys = keys.into_iter().flatten().map(|(key, _)| (key.clone(), empty()));
-        Value::Map(std::sync::Arc::new(keys.collect()), "map[string]struct {}")
+        let keys = keys.map(|keys| keys.iter().map(|(key, _)| (key.clone(), empty())));
+        Value::map_or_nil(keys, "map[string]struct {}")
     };
     Value::structure(
         "v1.ImageConfig",
