@@ -93,6 +93,12 @@ impl SignaturesError {
 }
 
 impl Classify for SignaturesError {
+    fn hint(&self) -> Option<String> {
+        let hint = "`use-sigstore-attachments: true` for the destination in a file of registries.d \
+                    allows it; --remove-signatures copies without signatures";
+        matches!(self, Self::AttachmentsDisabled).then(|| hint.to_owned())
+    }
+
     #[deny(clippy::wildcard_enum_match_arm)]
     fn class(&self) -> Option<ErrorClass> {
         Some(match self {

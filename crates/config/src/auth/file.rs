@@ -44,6 +44,7 @@ pub(super) struct Contents {
 
 /// One value of `auths`.
 #[derive(Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(expecting = "an object with the credentials of a registry")]
 pub(super) struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     auth: Option<String>,

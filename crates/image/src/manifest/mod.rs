@@ -78,7 +78,11 @@ impl RawManifest {
     pub fn parse(&self) -> Result<Manifest, ManifestError> {
         let bytes = &self.bytes;
         let Some(media_type) = guess::known(&self.media_type).or_else(|| guess(bytes)) else {
-            return Err(ManifestError::UnknownType(self.media_type.to_string()));
+            let unknown = || ManifestError::UnknownType(self.media_type.to_string());
+            // What has no type at all is schema 1 for the original, whose words say more.
+            let is_nameless = self.media_type.is_empty();
+            let as_schema1 = is_nameless.then(|| schema1::Manifest::parse(bytes).err()).flatten();
+            return Err(as_schema1.unwrap_or_else(unknown));
         };
         Ok(if media_type == MediaType::OCI_INDEX {
             Manifest::Index(ImageIndex::Oci(oci::Index::parse(bytes)?))

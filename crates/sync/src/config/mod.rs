@@ -124,9 +124,19 @@ fn read<T: DeserializeOwned + Default>(text: &str) -> Result<T, Malformed> {
         Error::SerdeUnknownField { field, expected, .. } => {
             format!("unknown key {field:?}, expected one of {}", expected.join(", "))
         }
-        error => DefaultMessageFormatter.format_message(error).escape_debug().to_string(),
+        error => {
+            for_users(&DefaultMessageFormatter.format_message(error).escape_debug().to_string())
+        }
     };
     Err(Malformed::at(place, &key, problem.replace("\\\"", "\"").replace("\\'", "'")))
+}
+
+/// What the reader of YAML says, without what only its callers can do, and in the words of YAML.
+fn for_users(problem: &str) -> String {
+    let problem = problem.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+    problem
+        .replace("expected sequence start", "a list is expected here, such as [A, B]")
+        .replace("expected mapping start", "a mapping is expected here, such as KEY: VALUE")
 }
 
 /// The path to a key as people write it.

@@ -185,6 +185,7 @@ impl Classify for Error {
             Self::Commit(error) => error.hint(),
             Self::Format(error) => error.hint(),
             Self::Shared(error) => error.hint(),
+            Self::Signatures(error) => error.hint(),
             _ => None,
         }
     }

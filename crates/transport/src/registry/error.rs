@@ -200,7 +200,7 @@ impl Classify for DeletionError {
             Self::NothingToDelete(name) => {
                 let (repository, tag) = name.rsplit_once(':').unwrap_or((name, ""));
                 let is_tag = !tag.is_empty() && !tag.contains('/') && !name.contains('@');
-                is_tag.then(|| format!("skopeo list-tags docker://{repository} lists the tags"))
+                is_tag.then(|| format!("`skopeo list-tags docker://{repository}` lists the tags"))
             }
             Self::Deleting { source, .. } => source.hint(),
             _ => None,

@@ -215,10 +215,13 @@ fn broken_files_are_errors() {
         ("", "unexpected end of JSON input"),
         ("[]", "invalid type: sequence, expected a map"),
         (r#"{"auths":[]}"#, "invalid type: sequence, expected a map"),
-        (r#"{"auths":{"h":1}}"#, "invalid type: integer, expected struct Entry"),
+        (
+            r#"{"auths":{"h":1}}"#,
+            "invalid type: integer, expected an object with the credentials of a registry",
+        ),
         (
             r#"{"auths":{"h":"c2VjcmV0, expected X"}}"#,
-            "invalid type: string, expected struct Entry",
+            "invalid type: string, expected an object with the credentials of a registry",
         ),
         (r#"{"auths":{"h":{"auth":true}}}"#, "invalid type: boolean, expected a string"),
     ] {

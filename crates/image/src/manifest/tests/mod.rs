@@ -94,6 +94,17 @@ fn a_known_declared_type_counts_and_others_are_guessed() {
         unknown.parse().unwrap_err().to_string(),
         "Unimplemented manifest MIME type \"a/b\""
     );
+    for (text, said) in [
+        ("{", "unexpected end of JSON input"),
+        ("", "unexpected end of JSON input"),
+        ("x", "invalid character 'x' looking for beginning of value"),
+        ("{}", "unsupported schema version 0"),
+    ] {
+        let nameless = RawManifest::new(None, Bytes::from_static(text.as_bytes()));
+        let error = nameless.parse().unwrap_err();
+        let why = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
+        assert_eq!(why, said, "{text:?}");
+    }
 }
 
 #[test]
