@@ -102,7 +102,8 @@ fn a_known_declared_type_counts_and_others_are_guessed() {
     ] {
         let nameless = RawManifest::new(None, Bytes::from_static(text.as_bytes()));
         let error = nameless.parse().unwrap_err();
-        let why = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
+        let why = std::error::Error::source(&error)
+            .map_or_else(|| error.to_string(), ToString::to_string);
         assert_eq!(why, said, "{text:?}");
     }
 }
