@@ -233,7 +233,7 @@ pub(super) fn config(config: &ImageConfig) -> Value {
 fn run_config(config: &RunConfig) -> Value {
     let set = |keys: Option<&BTreeMap<String, skopeo_image::Nothing>>| {
         let empty = || Value::structure("struct {}", &skopeo_image::Nothing {}, Vec::new());
-        let keys = keys.map(|keys| keys.iter().map(|(key, _)| (key.clone(), empty())));
+        let keys = keys.map(|keys| keys.keys().map(|key| (key.clone(), empty())));
         Value::map_or_nil(keys, "map[string]struct {}")
     };
     Value::structure(
